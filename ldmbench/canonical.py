@@ -1,0 +1,59 @@
+"""Canonical JSON and digests; nothing else in the project hashes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterable
+from pathlib import Path
+
+
+def canonical_json(value: object) -> str:
+    """Return the one JSON text of `value`: sorted keys, no spaces, shortest float form.
+
+    Raises:
+        TypeError: if a part cannot be written as JSON; a digest is never a guess.
+        ValueError: if a float is NaN or infinite.
+    """
+    _refuse_surprises(value)
+    return json.dumps(
+        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    )
+
+
+def _refuse_surprises(value: object) -> None:
+    if isinstance(value, dict):
+        for key, part in value.items():
+            if not isinstance(key, str):
+                raise TypeError(f"JSON keys must be text, found {key!r}")
+            _refuse_surprises(part)
+    elif isinstance(value, list | tuple):
+        for part in value:
+            _refuse_surprises(part)
+    elif isinstance(value, float):
+        if not math.isfinite(value):
+            raise ValueError(f"{value!r} has no canonical JSON form")
+    elif not isinstance(value, str | int | bool | None):
+        raise TypeError(f"{type(value).__name__} has no canonical JSON form")
+
+
+def digest(value: object) -> str:
+    """Return the sha256 (64 hex digits) of the canonical JSON of `value`."""
+    return digest_bytes(canonical_json(value).encode())
+
+
+def digest_bytes(data: bytes) -> str:
+    """Return the sha256 (64 hex digits) of `data`."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def digest_file(path: Path) -> str:
+    """Return the sha256 (64 hex digits) of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def digest_files(paths: Iterable[Path], *, root: Path) -> str:
+    """Return one digest of many files: their names relative to `root` and their contents."""
+    return digest({p.relative_to(root).as_posix(): digest_file(p) for p in sorted(paths)})

@@ -1,0 +1,1 @@
+"""Images and their conditions: the embedded shapes, folders, shards on disk."""

@@ -1,0 +1,1 @@
+"""Plan -> artefacts in the store."""

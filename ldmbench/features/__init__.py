@@ -1,0 +1,1 @@
+"""Images -> features: the evaluators, embedded and released."""

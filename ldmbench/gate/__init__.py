@@ -1,0 +1,1 @@
+"""Records x baseline -> verdict."""

@@ -1,0 +1,1 @@
+"""Arrays -> numbers: quality metrics, usable without any suite."""

@@ -1,0 +1,1 @@
+"""Networks: autoencoders, denoisers, conditioners, and loading of released ones."""

@@ -1,0 +1,1 @@
+"""Noise, time grids, solvers, guidance: work on any eps callable."""

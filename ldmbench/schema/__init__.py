@@ -1,0 +1,1 @@
+"""Nouns: frozen pydantic models that cross boundaries; torch-free, no behaviour beyond defaults."""

@@ -1,0 +1,1 @@
+"""Throughput, latency, FLOPs, memory, energy of a model on this machine."""

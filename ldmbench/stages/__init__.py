@@ -1,0 +1,1 @@
+"""The joint: one short file per stage, input folders -> one output folder."""

@@ -1,0 +1,1 @@
+"""Mirrors of the records elsewhere; write-only."""
