@@ -1,0 +1,55 @@
+"""Datasets: what a suite may say of them, and the source a dataset stage is keyed by."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from ldmbench.schema.base import AXIS, Noun
+
+Split = Literal["train", "validation", "reference"]
+Resolution = Annotated[int, AXIS, Field(ge=8, le=2048, description="side of the square, pixels")]
+Count = Annotated[int, Field(ge=1)]
+
+DATASET_SHARD = 512
+"""Images in one shard of a dataset."""
+
+
+class ShapesData(Noun):
+    """The embedded procedural scenes with captions, class labels, boxes and masks."""
+
+    kind: Literal["shapes"] = "shapes"
+    resolution: Resolution = 64
+    texture: Annotated[Literal["plain", "fine"], AXIS] = Field(
+        default="plain", description="how much fine detail lies over the scene"
+    )
+    seed: Annotated[int, AXIS, Field(ge=0)] = 0
+    train: Count = Field(default=50_000, description="training images")
+    reference: Count = Field(default=10_000, description="real images that samples are held to")
+
+
+class FolderData(Noun):
+    """A folder, zip or ADM-style .npz of images."""
+
+    kind: Literal["folder"]
+    path: str = Field(description="relative to the suite file")
+    resolution: Resolution = 256
+    crop: Literal["center", "none", "lsun", "adm"] = "center"
+    resize: Annotated[str, AXIS] = Field(default="pil-bicubic", description="a named resizer")
+    train: Count | None = Field(default=None, description="training images; all when unset")
+    reference: Count = Field(default=10_000, description="real images that samples are held to")
+    validation: Count = Field(default=1_000, description="images whose captions prompt samples")
+
+
+Data = ShapesData | FolderData
+
+
+class DatasetParams(Noun):
+    """What a dataset stage means: a source and one of its splits.
+
+    `source` is the dataset without its counts; for a folder its digest stands for its path.
+    """
+
+    source: dict[str, str | int | None]
+    split: Split

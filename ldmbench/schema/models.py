@@ -1,0 +1,111 @@
+"""Models: autoencoders, denoisers, budgets, and how a suite names them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from ldmbench.schema.base import AXIS, Fraction, Noun, Positive
+
+Downsampling = Literal[1, 2, 4, 8, 16, 32]
+Conditioning = Literal["none", "class", "caption"]
+
+
+class Budget(Noun):
+    """How long to train; exactly one field is set.
+
+    `flops` counts the denoiser's forward and backward pass (3 x forward, 2 per multiply-add).
+    """
+
+    steps: Annotated[int | None, AXIS, Positive] = None
+    images: Annotated[int | None, AXIS, Positive] = None
+    flops: Annotated[float | None, AXIS, Positive] = None
+    device_minutes: Annotated[float | None, AXIS, Positive] = None
+
+    @model_validator(mode="after")
+    def _one_is_set(self) -> Self:
+        given = [name for name in type(self).model_fields if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(
+                f"state exactly one of steps, images, flops, device_minutes; found {given or 'none'}"
+            )
+        return self
+
+
+class AutoencoderParams(Noun):
+    """A first stage (arXiv:2112.10752, section 3.1); f = 1 is the identity."""
+
+    f: Annotated[Downsampling, AXIS] = Field(default=4, description="downsampling factor")
+    regularization: Annotated[Literal["kl", "vq"], AXIS] = "kl"
+    weights: str | None = Field(
+        default=None, description="name of shipped weights ('shipped' picks by dataset and f)"
+    )
+    channels: Annotated[int, AXIS, Field(ge=8, multiple_of=8)] = 32
+    multipliers: tuple[Annotated[int, Positive], ...] | None = Field(
+        default=None, description="width per level; chosen by f when unset"
+    )
+    blocks: Annotated[int, Field(ge=1, le=4)] = 1
+    latent_channels: Annotated[int | None, AXIS, Positive] = Field(
+        default=None, description="chosen by f when unset"
+    )
+    codebook: Annotated[int, AXIS, Field(ge=2)] = Field(default=1024, description="codes of a VQ")
+    attention: bool = Field(default=False, description="self-attention in the middle block")
+    kl_weight: Annotated[float, AXIS, Field(ge=0)] = 1e-6
+    perceptual_weight: Annotated[float, AXIS, Field(ge=0)] = 1.0
+    adversarial_weight: Annotated[float, AXIS, Field(ge=0)] = 0.5
+    adversarial_start: Annotated[float, Field(ge=0, le=1)] = Field(
+        default=0.5, description="share of the budget after which the discriminator joins"
+    )
+    budget: Budget = Budget(steps=2000)
+    batch: Annotated[int, Positive] = 16
+    learning_rate: Annotated[float, AXIS, Positive] = 4e-4
+    train_seed: Annotated[int, AXIS, Field(ge=0)] = 0
+
+
+class DenoiserParams(Noun):
+    """A diffusion UNet on latents or pixels (arXiv:2112.10752, sections 3.2 and 3.3)."""
+
+    channels: Annotated[int, AXIS, Field(ge=8, multiple_of=8)] = 64
+    multipliers: tuple[Annotated[int, Positive], ...] | None = Field(
+        default=None, description="width per level; chosen by latent size when unset"
+    )
+    blocks: Annotated[int, Field(ge=1, le=4)] = 1
+    attention_sizes: tuple[Annotated[int, Positive], ...] = Field(
+        default=(8, 4), description="feature map sides that get (cross-)attention"
+    )
+    conditioning: Annotated[Conditioning, AXIS] = "caption"
+    context_channels: Annotated[int, Positive] = Field(
+        default=64, description="width of the conditioning sequence"
+    )
+    drop_condition: Annotated[float, Field(ge=0, lt=1)] = Field(
+        default=0.1, description="share of training images shown without their condition"
+    )
+    prediction: Annotated[Literal["eps", "v"], AXIS] = "eps"
+    timesteps: Annotated[int, Field(ge=10)] = 1000
+    beta_schedule: Annotated[Literal["scaled_linear", "linear", "cosine"], AXIS] = Field(
+        default="scaled_linear", description="scaled_linear is linear in sqrt(beta), as the paper"
+    )
+    beta_start: Annotated[float, Positive] = 0.0015
+    beta_end: Annotated[float, Field(gt=0, lt=1)] = 0.0195
+    ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.9999
+    batch: Annotated[int, AXIS, Positive] = 64
+    learning_rate: Annotated[float, AXIS, Positive] = 2e-4
+    warmup: Annotated[int, Field(ge=0)] = Field(default=100, description="steps of linear warm-up")
+    checkpoints: tuple[Annotated[float, Fraction], ...] = Field(
+        default=(), description="shares of the budget at which weights are kept (sample.progress)"
+    )
+    train_seed: Annotated[int, AXIS, Field(ge=0)] = 0
+
+
+class LdmModel(Noun):
+    """A latent diffusion model that is trained here; with f = 1 a pixel-space model."""
+
+    kind: Literal["ldm"] = "ldm"
+    autoencoder: AutoencoderParams = AutoencoderParams()
+    denoiser: DenoiserParams = DenoiserParams()
+    budget: Budget
+    data: str | None = Field(default=None, description="its dataset; crossed with all when unset")
+
+
+Model = LdmModel

@@ -1,0 +1,116 @@
+"""Records: what was measured, one row per cell."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from ldmbench.schema.base import Noun, api_version
+from ldmbench.schema.stage import Cell
+
+
+class Score(Noun):
+    """One quality number, its interval, and the signature that says how it was made."""
+
+    name: str
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    confidence: float | None = None
+    n: int
+    method: str = ""
+    signature: str
+    reason: str | None = Field(default=None, description="why the value is null")
+    replicates: str | None = Field(default=None, description="key of the scores that hold them")
+
+
+class Measure(Noun):
+    """One number of speed or cost."""
+
+    name: str
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    n: int = 1
+    unit: str
+    device: str
+    reason: str | None = Field(default=None, description="why the value is null")
+    batch: int | None = None
+
+
+class Record(Noun):
+    """One measured row."""
+
+    api_version: int = api_version(1)
+    run: str
+    cell: Cell
+    status: Literal["done", "failed"]
+    reason: str | None = None
+    scores: tuple[Score, ...] = ()
+    measures: tuple[Measure, ...] = ()
+    keys: dict[str, str] = {}
+    stale: tuple[str, ...] = Field(
+        default=(), description="stage kinds whose artefacts an older code made"
+    )
+    machine: dict[str, Any] = {}
+    versions: dict[str, str] = {}
+
+
+class Run(Noun):
+    """One execution of a suite."""
+
+    api_version: int = api_version(1)
+    id: str
+    suite: str
+    suite_digest: str
+    question: str = ""
+    source: str = Field(default="", description="the suite file's text, with --set applied")
+    state: Literal["running", "done", "failed", "interrupted"]
+    started: str
+    finished: str | None = None
+    pid: int | None = None
+    executed: int = 0
+    reused: int = 0
+    cells: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+class CurvePoint(Noun):
+    """One point of a training curve."""
+
+    step: int
+    images: int
+    loss: float | None
+    seconds: float
+
+
+class CodingPoint(Noun):
+    """Progressive coding at one timestep (arXiv:2006.11239, section 4.3)."""
+
+    t: int
+    bits_per_dim: float
+    rmse: float
+
+
+class Picture(Noun):
+    """A contact sheet kept beside the records of a run: samples of a cell, or real images."""
+
+    title: str = Field(description="a cell id, or real/<dataset>")
+    dataset: str
+    file: str = Field(description="PNG relative to the run's folder")
+    side: int = Field(description="pixels of one image")
+    columns: int
+    rows: int
+    captions: tuple[str, ...] = ()
+
+
+class Extras(Noun):
+    """What a report shows beside the records; rebuilt from the store like them."""
+
+    api_version: int = api_version(1)
+    curves: dict[str, tuple[CurvePoint, ...]] = Field(
+        default={}, description="'<model> denoiser' or '<model> autoencoder' -> points"
+    )
+    coding: dict[str, tuple[CodingPoint, ...]] = Field(default={}, description="cell id -> points")
+    pictures: tuple[Picture, ...] = ()

@@ -1,0 +1,36 @@
+"""Sampling: what is drawn from a model, and how."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from ldmbench.schema.base import AXIS, Fraction, Noun, Positive
+
+Sampler = Literal["ddim", "ddpm", "dpm++", "unipc", "pndm", "euler", "heun"]
+TimestepRule = Literal["compvis", "leading", "trailing", "linspace"]
+
+
+class SampleParams(Noun):
+    """One way to draw samples; lists are axes. The noise of sample i depends on (seed, i) alone."""
+
+    sampler: Annotated[Sampler, AXIS] = "ddim"
+    steps: Annotated[int, AXIS, Field(ge=1, le=4000)] = 50
+    eta: Annotated[float, AXIS, Field(ge=0, le=1)] = 0.0
+    guidance: Annotated[float, AXIS, Field(ge=0)] = 1.0
+    timesteps: Annotated[TimestepRule, AXIS] = Field(
+        default="leading", description="which of the training timesteps are visited"
+    )
+    progress: Annotated[float, AXIS, Fraction] = Field(
+        default=1.0, description="share of the training budget whose weights are sampled"
+    )
+    quantize: Annotated[Literal["round", "truncate"], AXIS] = Field(
+        default="round", description="[-1, 1] -> 0..255"
+    )
+    precision: Annotated[Literal["float32", "bfloat16"], AXIS] = "float32"
+    count: Annotated[int, Positive] = Field(default=5000, description="samples per cell (n)")
+    seed: Annotated[int, AXIS, Field(ge=0)] = 0
+    micro_batch: Annotated[int, Positive] = Field(
+        default=64, description="images computed together; belongs to the key"
+    )

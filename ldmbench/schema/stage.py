@@ -1,0 +1,103 @@
+"""Stages and plans: what is to be done, keyed by what it means."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from ldmbench.schema.base import Noun, api_version
+
+Kind = Literal[
+    "dataset",
+    "autoencoder",
+    "latents",
+    "denoiser",
+    "samples",
+    "reconstructions",
+    "features",
+    "scores",
+    "coding",
+    "speed",
+]
+
+
+class Input(Noun):
+    """What a stage reads: another stage, and how much of it when that one is sharded."""
+
+    kind: Kind
+    key: str
+    count: int | None = Field(default=None, description="items 0..count of a sharded stage")
+
+
+class Stage(Noun):
+    """A unit of work with a key; a sharded one holds items 0..count in shards of `shard` items."""
+
+    kind: Kind
+    key: str
+    params: dict[str, Any]
+    inputs: dict[str, Input] = {}
+    version: int = 1
+    shard: int | None = None
+    count: int | None = None
+    local: dict[str, Any] = Field(
+        default={}, description="paths and the like: needed to run, no part of the key"
+    )
+
+    @property
+    def label(self) -> str:
+        """Short text for people: kind and the first digits of the key."""
+        return f"{self.kind} {self.key[:8]}"
+
+
+class Cell(Noun):
+    """WHAT is measured: one point of model x dataset x sampler x steps x eta x guidance x seeds."""
+
+    id: str
+    model: str
+    dataset: str
+    axes: dict[str, Any] = Field(default={}, description="the swept fields of model and dataset")
+    f: int | None = None
+    regularization: str | None = None
+    sampler: str
+    steps: int
+    eta: float
+    guidance: float
+    progress: float = 1.0
+    train_seed: int = 0
+    sample_seed: int = 0
+    count: int
+    stages: dict[str, str] = Field(default={}, description="role -> key of the stages it needs")
+
+
+class Plan(Noun):
+    """Cells and the stages under them, in an order in which they can run."""
+
+    suite: str
+    suite_digest: str
+    cells: tuple[Cell, ...]
+    stages: tuple[Stage, ...]
+
+    def stage(self, key: str) -> Stage:
+        """Return the stage with this key."""
+        return next(s for s in self.stages if s.key == key)
+
+
+class Manifest(Noun):
+    """What lies beside an artefact: what it means, what it holds, what made it."""
+
+    api_version: int = api_version(1)
+    kind: Kind
+    key: str
+    shard: tuple[int, int] | None = None
+    version: int
+    params: dict[str, Any]
+    inputs: dict[str, Input]
+    input_digests: dict[str, str]
+    outputs: dict[str, dict[str, str | int]] = Field(description="file -> sha256, bytes")
+    digest: str = Field(description="of all outputs")
+    code: str = Field(description="digest of the code that made it")
+    machine: dict[str, Any]
+    versions: dict[str, str]
+    started: str
+    seconds: float = Field(description="wall time of the stage body")

@@ -1,0 +1,59 @@
+"""The suite: what a person writes. The JSON Schema for editors comes from here."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from ldmbench.schema.base import Noun, Positive
+from ldmbench.schema.data import Data
+from ldmbench.schema.models import Model
+from ldmbench.schema.sample import SampleParams
+
+Metric = Literal[
+    "fid", "kid", "inception_score", "precision", "recall", "density", "coverage", "clip_score"
+]
+Probe = Literal[
+    "throughput", "latency", "flops", "memory", "energy", "device_days", "coding", "reconstruction"
+]
+Name = Annotated[str, Field(min_length=1, max_length=200)]
+
+
+class MlflowSettings(Noun):
+    """Where the mirror of a run goes."""
+
+    enabled: bool = True
+    tracking_uri: str | None = Field(default=None, description="SQLite in the store when unset")
+    experiment: str | None = Field(default=None, description="the suite's name when unset")
+
+
+class SpeedSettings(Noun):
+    """How speed is measured."""
+
+    batch: Annotated[int, Positive] = Field(default=16, description="images per throughput batch")
+    repeats: Annotated[int, Field(ge=2)] = 5
+    price_per_device_hour: Annotated[float, Positive] | None = None
+    v100_factor: Annotated[float, Positive] | None = Field(
+        default=None, description="this device's speed in V100s (the paper: A100 = 2.2)"
+    )
+
+
+class Suite(Noun):
+    """One benchmark: data x models x samplers, scored and timed. A list is an axis."""
+
+    suite: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,80}$")]
+    question: str = Field(default="", description="what the suite answers, for its report")
+    protocol: str | tuple[str, ...] = Field(default="shapes-v1", description="one or several names")
+    data: Annotated[dict[Name, Data], Field(min_length=1)]
+    models: Annotated[dict[Name, Model], Field(min_length=1)]
+    sample: SampleParams = SampleParams()
+    metrics: Annotated[tuple[Metric, ...], Field(min_length=1)] = ("fid",)
+    probes: tuple[Probe, ...] = ("throughput", "device_days")
+    speed: SpeedSettings = SpeedSettings()
+    reconstruct: Annotated[int, Positive] = Field(
+        default=1000, description="reference images that judge the first stage"
+    )
+    include: tuple[str, ...] = Field(default=(), description="globs on cell ids; all when empty")
+    exclude: tuple[str, ...] = Field(default=(), description="globs on cell ids")
+    mlflow: MlflowSettings = MlflowSettings()
