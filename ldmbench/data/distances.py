@@ -28,7 +28,8 @@ def _part(radius: Grid, fraction: int) -> Grid:
 
 
 def _disc(x: Grid, y: Grid, radius: Grid) -> Grid:
-    return (x * x + y * y - radius * radius) // (2 * radius)
+    distance: Grid = (x * x + y * y - radius * radius) // (2 * radius)
+    return distance
 
 
 def _circle(x: Grid, y: Grid, radius: Grid) -> Grid:
@@ -47,13 +48,15 @@ def _square(x: Grid, y: Grid, radius: Grid) -> Grid:
 def _cross(x: Grid, y: Grid, radius: Grid) -> Grid:
     x, y = np.abs(x), np.abs(y)
     length, width = _part(radius, 3891), _part(radius, 1188)  # 0.95, 0.29
-    return np.maximum(np.maximum(x, y) - length, np.minimum(x, y) - width)
+    distance: Grid = np.maximum(np.maximum(x, y) - length, np.minimum(x, y) - width)
+    return distance
 
 
 def _triangle(x: Grid, y: Grid, radius: Grid) -> Grid:
     # normals (0, 1) and (sin 60, -cos 60); y points down, so the tip is up
     sides = (np.abs(x) * 3547 - y * 2048) >> _BITS
-    return np.maximum(sides, y) - (radius >> 1)
+    distance: Grid = np.maximum(sides, y) - (radius >> 1)
+    return distance
 
 
 def _star(x: Grid, y: Grid, radius: Grid) -> Grid:
@@ -64,7 +67,7 @@ def _star(x: Grid, y: Grid, radius: Grid) -> Grid:
     beyond = np.maximum((-x * 3314 - y * 2408) >> _BITS, 0)
     x, y = np.abs(x + ((beyond * 6627) >> _BITS)), y + ((beyond * 4815) >> _BITS)
     # the edge from the tip (0, 1) to the notch 0.48 (sin 36, cos 36)
-    return (x * 3721 + (y - radius) * 1711) >> _BITS
+    return (x * 3721 + (y - radius) * 1715) >> _BITS
 
 
 DISTANCES: tuple[Callable[[Grid, Grid, Grid], Grid], ...] = (

@@ -236,4 +236,5 @@ def _background(keys: Keys, colour: Ints) -> Ints:
     same = np.array([[b == c for c in (*COLOURS, None)] for b in BACKGROUNDS])
     allowed = ~same[:, colour].any(axis=2).T
     pick = draw_below(keys, 90, allowed.sum(axis=1))
-    return np.argmax(np.cumsum(allowed, axis=1) > pick[:, None], axis=1).astype(np.int64)
+    chosen: Ints = np.argmax(np.cumsum(allowed, axis=1) > pick[:, None], axis=1)
+    return chosen.astype(np.int64)
