@@ -1,0 +1,233 @@
+"""Solvers, through diffusers' schedulers: noise and a denoiser in, latents out."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from ldmbench.errors import InputError
+from ldmbench.registry import pick, resolve
+from ldmbench.sample.grids import check_spacing, check_steps, compvis_grid
+from ldmbench.sample.noise import draw_step, generator_of
+from ldmbench.sample.schedule import Schedule
+from ldmbench.sample.steps import step_rule
+
+__all__ = ["SAMPLERS", "Denoise", "evaluations", "sample", "timesteps_of"]
+
+Denoise = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+
+_SCHEDULERS = {
+    "ddim": "diffusers:DDIMScheduler",  # arXiv:2010.02502
+    "ddpm": "diffusers:DDPMScheduler",  # arXiv:2006.11239
+    "dpm++": "diffusers:DPMSolverMultistepScheduler",  # arXiv:2211.01095
+    "euler": "diffusers:EulerDiscreteScheduler",  # arXiv:2206.00364, algorithm 2 without churn
+    "heun": "diffusers:HeunDiscreteScheduler",  # arXiv:2206.00364, algorithm 1
+    "pndm": "diffusers:PNDMScheduler",  # arXiv:2202.09778
+    "unipc": "diffusers:UniPCMultistepScheduler",  # arXiv:2302.04867
+}
+SAMPLERS: tuple[str, ...] = tuple(_SCHEDULERS)
+
+
+@torch.no_grad()
+def sample(
+    denoise: Denoise,
+    noise: torch.Tensor,
+    *,
+    schedule: Schedule,
+    steps: int,
+    sampler: str = "ddim",
+    eta: float = 0.0,
+    timesteps: str | None = None,
+    seeds: Sequence[int] | None = None,
+    step_noise: torch.Tensor | None = None,
+    prediction: str | None = None,
+) -> torch.Tensor:
+    """Turn noise into latents.
+
+    Args:
+        denoise: (z, t) -> prediction of z's shape, or with 2C channels when sigma is learned (only
+            ddpm with a learned variance uses the second half). t is (B,) int64, float32 where
+            euler or heun ask between two training timesteps.
+        noise: (B, C, h, w), N(0, 1); scaled by the scheduler's initial sigma in here.
+        schedule: the forward process and what `denoise` predicts.
+        steps: how many are asked for; `timesteps_of` says which are taken.
+        sampler: one of SAMPLERS.
+        eta: 0 is deterministic DDIM, 1 is its ancestral form (arXiv:2010.02502, eq. 16).
+        timesteps: compvis, leading, trailing or linspace; None is the schedule's own rule.
+        seeds: one per sample, for samplers that draw noise on their way.
+        step_noise: (draws, B, C, h, w), in the order drawn, in place of seeds.
+        prediction: overrides schedule.prediction.
+
+    Returns:
+        Latents, (B, C, h, w), of the dtype and on the device of `noise`.
+
+    Raises:
+        InputError: unknown names, step counts that the rule cannot give, a stochastic sampler
+            with neither seeds nor step_noise, eta with a sampler that has none.
+    """
+    _check_eta(sampler, eta)
+    scheduler = _prepare(schedule, sampler, steps, timesteps, prediction=prediction)
+    draws = _draws(scheduler, sampler, eta, noise, seeds=seeds, step_noise=step_noise)
+    step = step_rule(sampler, schedule=schedule, eta=eta)
+    z = noise * float(scheduler.init_noise_sigma)
+    for t in scheduler.timesteps:
+        output = denoise(scheduler.scale_model_input(z, t), _batch_time(t, z))
+        _check_output(output, z)
+        z = step(scheduler, output, t, z, draws).to(noise.dtype)
+    return z
+
+
+def evaluations(
+    sampler: str,
+    steps: int,
+    *,
+    schedule: Schedule,
+    guidance: float = 1.0,
+    timesteps: str | None = None,
+) -> int:
+    """Return how many times a network is evaluated for one sample (guidance doubles it)."""
+    visited = timesteps_of(sampler, steps, schedule=schedule, timesteps=timesteps)
+    return len(visited) * (1 if guidance == 1.0 else 2)
+
+
+def timesteps_of(
+    sampler: str, steps: int, *, schedule: Schedule, timesteps: str | None = None
+) -> list[float]:
+    """Return the timesteps at which the network is asked, in order, repeats included."""
+    return [float(t) for t in _prepare(schedule, sampler, steps, timesteps).timesteps]
+
+
+def _prepare(
+    schedule: Schedule,
+    sampler: str,
+    steps: int,
+    timesteps: str | None,
+    *,
+    prediction: str | None = None,
+) -> Any:
+    """Return a diffusers scheduler with its timesteps set."""
+    target = pick(_SCHEDULERS, sampler, "sampler")
+    rule = timesteps or schedule.spacing
+    if rule is not None:
+        check_spacing(rule)
+    check_steps(steps, T=schedule.T)
+    config = schedule.config()
+    if rule is not None and rule != "compvis":
+        config["timestep_spacing"] = rule
+    if prediction is not None:
+        config["prediction_type"] = prediction
+    if sampler == "ddpm":
+        config["variance_type"] = "learned"  # so that steps.py can take the mean alone
+    if sampler == "pndm" and rule == "compvis":
+        config["skip_prk_steps"] = True
+    scheduler = _construct(target, config)
+    if rule == "compvis":
+        _set_compvis(scheduler, sampler, steps, T=schedule.T)
+    else:
+        scheduler.set_timesteps(steps)
+    first = int(scheduler.timesteps.max())
+    if first > schedule.T - 1:
+        raise InputError(
+            f"{steps} steps under the rule '{rule}' start at timestep {first}, "
+            f"past T - 1 = {schedule.T - 1}; ask for fewer steps or another timestep rule"
+        )
+    return scheduler
+
+
+def _construct(target: str, config: dict[str, Any]) -> Any:
+    cls: Any = resolve(target)
+    known = inspect.signature(cls.__init__).parameters
+    fields = {key: value for key, value in config.items() if key in known}
+    if fields.get("trained_betas") is not None:
+        fields["trained_betas"] = list(fields["trained_betas"])
+    try:
+        return cls(**fields)
+    except (ValueError, NotImplementedError) as error:
+        raise InputError(f"the source's scheduler cannot run as {cls.__name__}: {error}") from error
+
+
+def _set_compvis(scheduler: Any, sampler: str, steps: int, *, T: int) -> None:
+    """Put the CompVis grid into a scheduler; each keeps its timesteps in its own way."""
+    if sampler == "ddpm" and steps == T:  # the original's own chain, p_sample_loop
+        scheduler.set_timesteps(timesteps=list(range(T - 1, -1, -1)))
+        return
+    falling = compvis_grid(steps, T=T)[::-1]
+    if sampler in ("ddim", "pndm"):
+        scheduler.set_timesteps(steps)  # both read the stride T // steps from this number
+        if sampler == "ddim":
+            scheduler.timesteps = torch.tensor(falling)
+        else:
+            repeated = falling[:1] + falling[1:2] + falling[1:]
+            scheduler.plms_timesteps = np.array(repeated)
+            scheduler.timesteps = torch.tensor(repeated)
+    elif sampler == "unipc":
+        scheduler.set_timesteps(len(falling))
+        sigmas = (((1 - scheduler.alphas_cumprod) / scheduler.alphas_cumprod) ** 0.5).numpy()
+        scheduler.timesteps = torch.tensor(falling)
+        scheduler.sigmas = torch.tensor([*sigmas[falling], 0.0], dtype=torch.float32)
+    else:
+        scheduler.set_timesteps(timesteps=falling)
+
+
+def _batch_time(t: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
+    whole = not t.is_floating_point() or bool(t == t.round())
+    kind = torch.int64 if whole else torch.float32
+    return t.to(device=z.device, dtype=kind).expand(z.shape[0])
+
+
+def _check_eta(sampler: str, eta: float) -> None:
+    if not 0.0 <= eta <= 1.0:
+        raise InputError(f"eta must lie in [0, 1], found {eta}")
+    if eta and sampler != "ddim":
+        raise InputError(f"eta is a field of ddim alone; leave it 0 with {sampler}")
+
+
+def _check_output(output: torch.Tensor, z: torch.Tensor) -> None:
+    allowed = (z.shape[1], 2 * z.shape[1])
+    if output.shape[0] != z.shape[0] or output.shape[1] not in allowed:
+        raise InputError(
+            f"the denoiser returned {tuple(output.shape)} for latents {tuple(z.shape)}; "
+            "it must return as many channels, or twice as many with learned sigma"
+        )
+
+
+def _draws(
+    scheduler: Any,
+    sampler: str,
+    eta: float,
+    noise: torch.Tensor,
+    *,
+    seeds: Sequence[int] | None,
+    step_noise: torch.Tensor | None,
+) -> Iterator[torch.Tensor]:
+    """Return the noise of the stochastic steps, one (B, C, h, w) after the other."""
+    count = _draw_count(scheduler, sampler, eta)
+    if count == 0:
+        return iter(())
+    if step_noise is not None:
+        expected = (count, *noise.shape)
+        if tuple(step_noise.shape) != expected:
+            raise InputError(
+                f"step_noise must be (draws, B, C, h, w) = {expected}, "
+                f"found {tuple(step_noise.shape)}"
+            )
+        return iter(step_noise)
+    if seeds is None:
+        raise InputError(
+            f"{sampler}{f' with eta {eta}' if eta else ''} draws noise at its steps: "
+            "give seeds (one per sample) or step_noise"
+        )
+    if len(seeds) != noise.shape[0]:
+        raise InputError(f"{noise.shape[0]} samples need as many seeds, found {len(seeds)}")
+    generators = [generator_of(int(seed)) for seed in seeds]
+    return (draw_step(generators, noise.shape[1:]) for _ in range(count))
+
+
+def _draw_count(scheduler: Any, sampler: str, eta: float) -> int:
+    if sampler == "ddpm":
+        return int((scheduler.timesteps > 0).sum())
+    return len(scheduler.timesteps) if sampler == "ddim" and eta > 0 else 0

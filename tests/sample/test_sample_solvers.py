@@ -1,0 +1,214 @@
+"""Solvers agree with diffusers' own loops, and are deterministic per sample."""
+
+import pytest
+import torch
+from diffusers import (
+    DDIMScheduler,
+    DDPMScheduler,
+    DPMSolverMultistepScheduler,
+    EulerDiscreteScheduler,
+    HeunDiscreteScheduler,
+    PNDMScheduler,
+    UniPCMultistepScheduler,
+)
+
+from ldmbench import errors
+from ldmbench.sample import (
+    SAMPLERS,
+    Schedule,
+    evaluations,
+    guided,
+    initial_noise,
+    sample,
+    spaced_grid,
+    step_noise,
+    step_seeds,
+    timesteps_of,
+)
+
+CLASSES = {
+    "ddim": DDIMScheduler,
+    "ddpm": DDPMScheduler,
+    "dpm++": DPMSolverMultistepScheduler,
+    "euler": EulerDiscreteScheduler,
+    "heun": HeunDiscreteScheduler,
+    "pndm": PNDMScheduler,
+    "unipc": UniPCMultistepScheduler,
+}
+SHAPE = (3, 4, 4)
+
+
+def eps(z, t):
+    return torch.tanh(z) * (0.5 + t.float()[:, None, None, None] / 2000)
+
+
+def loop(scheduler, noise, steps, **extra):
+    scheduler.set_timesteps(steps)
+    z = noise * scheduler.init_noise_sigma
+    for t in scheduler.timesteps:
+        out = eps(scheduler.scale_model_input(z, t), t.expand(len(z)))
+        z = scheduler.step(out, t, z, **extra).prev_sample
+    return z
+
+
+@pytest.mark.parametrize("sampler", [s for s in SAMPLERS if s != "ddpm"])
+@pytest.mark.parametrize("spacing", ["leading", "trailing", "linspace"])
+def test_deterministic_solvers_are_diffusers_own(sampler, spacing):
+    config = {"beta_schedule": "scaled_linear", "beta_start": 0.0015, "beta_end": 0.0195}
+    extra = {"clip_sample": False} if sampler == "ddim" else {}
+    scheduler = CLASSES[sampler](**config, **extra, timestep_spacing=spacing)
+    noise = initial_noise([0, 1], seed=0, shape=SHAPE)
+    schedule = Schedule.from_config(dict(scheduler.config) | {"timestep_spacing": "leading"})
+    ours = sample(eps, noise, schedule=schedule, steps=10, sampler=sampler, timesteps=spacing)
+    assert torch.equal(ours, loop(scheduler, noise, 10))
+
+
+@pytest.mark.parametrize("kind", ["fixed_small", "fixed_small_log", "fixed_large"])
+@pytest.mark.parametrize("prediction", ["epsilon", "v_prediction", "sample"])
+def test_ddpm_is_diffusers_own_given_the_same_noise(kind, prediction):
+    scheduler = DDPMScheduler(variance_type=kind, prediction_type=prediction, clip_sample=True)
+    seeds = step_seeds([5, 6], seed=1)
+    noise = initial_noise([5, 6], seed=1, shape=SHAPE)
+    schedule = Schedule.from_config(scheduler.config)
+    ours = sample(eps, noise, schedule=schedule, steps=8, sampler="ddpm", seeds=seeds)
+    generators = [torch.Generator().manual_seed(s) for s in seeds]
+    theirs = loop(scheduler, noise, 8, generator=generators)
+    assert torch.allclose(ours, theirs, atol=2e-6, rtol=1e-5)
+
+
+def test_ddpm_uses_a_learned_variance():
+    def wide(z, t):
+        return torch.cat([eps(z, t), torch.sin(3 * z)], dim=1)
+
+    scheduler = DDPMScheduler(variance_type="learned_range", clip_sample=True)
+    seeds = step_seeds([0, 1], seed=2)
+    noise = initial_noise([0, 1], seed=2, shape=SHAPE)
+    schedule = Schedule.from_config(scheduler.config)
+    ours = sample(wide, noise, schedule=schedule, steps=8, sampler="ddpm", seeds=seeds)
+    scheduler.set_timesteps(8)
+    z, generators = noise, [torch.Generator().manual_seed(s) for s in seeds]
+    for t in scheduler.timesteps:
+        z = scheduler.step(wide(z, t.expand(2)), t, z, generator=generators).prev_sample
+    assert torch.allclose(ours, z, atol=2e-6, rtol=1e-5)
+    plain = sample(eps, noise, schedule=schedule, steps=8, sampler="ddpm", seeds=seeds)
+    assert not torch.allclose(ours, plain, atol=1e-3)
+    dropped = sample(wide, noise, schedule=schedule, steps=8, sampler="ddim")
+    assert torch.equal(dropped, sample(eps, noise, schedule=schedule, steps=8, sampler="ddim"))
+
+
+@pytest.mark.parametrize(("sampler", "eta"), [("ddim", 0.7), ("ddpm", 0.0)])
+def test_given_noise_replaces_seeds(sampler, eta):
+    schedule, seeds = Schedule(), step_seeds([3, 4], seed=0)
+    noise = initial_noise([3, 4], seed=0, shape=SHAPE)
+    run = {"schedule": schedule, "steps": 5, "sampler": sampler, "eta": eta}
+    seeded = sample(eps, noise, **run, seeds=seeds)
+    given = step_noise(seeds, draws=5, shape=SHAPE)
+    assert torch.equal(seeded, sample(eps, noise, **run, step_noise=given))
+    with pytest.raises(errors.InputError, match="step_noise must be"):
+        sample(eps, noise, **run, step_noise=given[:4])
+    with pytest.raises(errors.InputError, match="give seeds"):
+        sample(eps, noise, **run)
+    with pytest.raises(errors.InputError, match="as many seeds"):
+        sample(eps, noise, **run, seeds=seeds[:1])
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_a_sample_does_not_depend_on_its_neighbours(sampler):
+    run = {"schedule": Schedule(), "steps": 10, "sampler": sampler}
+    eta = 1.0 if sampler == "ddim" else 0.0
+
+    def draw(indices):
+        noise = initial_noise(indices, seed=7, shape=SHAPE)
+        return sample(eps, noise, **run, eta=eta, seeds=step_seeds(indices, seed=7))
+
+    state = torch.random.get_rng_state()
+    together, alone = draw([9, 2, 5]), draw([5])
+    assert torch.allclose(together[2:], alone, atol=1e-5)
+    assert torch.equal(state, torch.random.get_rng_state())
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("steps", [5, 7, 50])
+def test_compvis_rule_visits_its_grid(sampler, steps):
+    schedule = Schedule(spacing="compvis")
+    visited = timesteps_of(sampler, steps, schedule=schedule)
+    assert sorted(set(visited)) == spaced_grid("compvis", steps)
+    noise = initial_noise([0], seed=0, shape=SHAPE)
+    z = sample(eps, noise, schedule=schedule, steps=steps, sampler=sampler, seeds=[1])
+    assert torch.isfinite(z).all()
+
+
+def test_solvers_converge_to_one_answer():
+    """All solvers discretise one ODE: at many steps they agree, at few the orders show."""
+    schedule, noise = Schedule(), initial_noise([0, 1], seed=0, shape=SHAPE)
+
+    def score(z, t):  # exact for data ~ N(0, 0.5^2)
+        bar = torch.tensor(schedule.alphas_cumprod(), dtype=torch.float32)[t.long()]
+        bar = bar[:, None, None, None]
+        return z * (1 - bar).sqrt() / (0.25 * bar + 1 - bar)
+
+    def run(sampler, steps):
+        return sample(score, noise, schedule=schedule, steps=steps, sampler=sampler)
+
+    best = run("ddim", 1000 // 2)
+    for sampler in ("dpm++", "unipc", "pndm", "euler", "heun"):
+        assert (run(sampler, 100) - best).abs().max() < 0.1 * best.abs().max(), sampler
+
+
+def test_evaluations_count_the_network_calls():
+    for sampler in SAMPLERS:
+        for spacing in ("leading", "compvis"):
+            calls = []
+
+            def counted(z, t, calls=calls):
+                calls.append(t)
+                return eps(z, t)
+
+            schedule = Schedule(spacing=spacing)
+            noise = initial_noise([0], seed=0, shape=SHAPE)
+            sample(counted, noise, schedule=schedule, steps=7, sampler=sampler, seeds=[1])
+            assert len(calls) == evaluations(sampler, 7, schedule=schedule)
+            twice = evaluations(sampler, 7, schedule=schedule, guidance=3.0)
+            assert twice == 2 * len(calls)
+            assert all(t.shape == (1,) for t in calls)
+    assert evaluations("heun", 10, schedule=Schedule()) == 19
+    assert evaluations("ddim", 7, schedule=Schedule(spacing="compvis")) == 8
+
+
+def test_guidance_mixes_and_one_means_one_evaluation():
+    z, t = torch.randn(2, 3, 4, 4, generator=torch.Generator().manual_seed(0)), torch.ones(2).long()
+    calls = []
+
+    def uncond(z, t):
+        calls.append(1)
+        return -z
+
+    mixed = guided(eps, uncond, guidance=3.0)(z, t)
+    assert torch.allclose(mixed, -z + 3.0 * (eps(z, t) + z))
+    assert calls == [1]
+    assert torch.equal(guided(eps, uncond, guidance=1.0)(z, t), eps(z, t))
+    assert calls == [1]
+
+
+def test_wrong_questions_are_answered():
+    noise = initial_noise([0], seed=0, shape=SHAPE)
+    with pytest.raises(errors.InputError, match="did you mean 'ddim'"):
+        sample(eps, noise, schedule=Schedule(), steps=5, sampler="dim")
+    with pytest.raises(errors.InputError, match="did you mean 'leading'"):
+        sample(eps, noise, schedule=Schedule(), steps=5, timesteps="leding")
+    with pytest.raises(errors.InputError, match="eta is a field of ddim"):
+        sample(eps, noise, schedule=Schedule(), steps=5, sampler="heun", eta=0.5)
+    with pytest.raises(errors.InputError, match="from 1 to T"):
+        sample(eps, noise, schedule=Schedule(), steps=0)
+    with pytest.raises(errors.InputError, match="from 1 to T"):
+        sample(eps, noise, schedule=Schedule(), steps=1001)
+    with pytest.raises(errors.InputError, match="the denoiser returned"):
+        sample(lambda z, t: z[:, :1], noise, schedule=Schedule(), steps=5)
+
+
+def test_full_compvis_chain_is_ddpm():
+    schedule = Schedule(spacing="compvis")
+    visited = timesteps_of("ddpm", 1000, schedule=schedule)
+    assert visited == [float(t) for t in range(999, -1, -1)]
+    with pytest.raises(errors.InputError, match="past T - 1"):
+        timesteps_of("ddim", 1000, schedule=Schedule(spacing="leading"))
