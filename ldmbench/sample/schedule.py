@@ -92,7 +92,8 @@ class Schedule:
 
     def alphas_cumprod(self) -> NDArray[np.float64]:
         """Return abar_t = prod (1 - beta_s), (T,), float64."""
-        return np.cumprod(1.0 - self.beta_array())
+        bars: NDArray[np.float64] = np.cumprod(1.0 - self.beta_array())
+        return bars
 
     def config(self) -> dict[str, Any]:
         """Return the fields of a diffusers scheduler config that mean the same."""
