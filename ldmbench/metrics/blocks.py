@@ -1,0 +1,173 @@
+"""Blocked products of two feature sets: every pair is seen once, in bounded memory."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from ldmbench.metrics.arrays import Array
+
+__all__ = ["Report", "Table", "Visitor", "exact_squared", "identities", "sweep", "tables"]
+
+Report = Callable[[float], None]
+BLOCK = 1024  # rows and columns of one product
+CHUNK = 128  # rows that one thread works on after the product: about 0.5 MiB, so it stays in cache
+
+
+class Visitor(Protocol):
+    """What is done with each block of products x.y/D; only the last visitor may overwrite it."""
+
+    def part(self, rows: slice, cols: slice, gram: Array) -> Any:
+        """Work on some rows of a block, in a thread; no state is changed."""
+        ...
+
+    def fold(self, rows: slice, cols: slice, partial: Any) -> None:
+        """Take in what `part` returned, in order, in the caller's thread."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """A feature set made ready for products.
+
+    Attributes:
+        rows: (N, D) as given, float32 or float64.
+        half: (N,) float64, |x|^2 / (2 D), so that -d^2 / (2 D) = x.y/D - half_x - half_y.
+        dtype: working precision of the products.
+        slack: relative bound on the error of that difference, per unit of half_x + half_y.
+    """
+
+    rows: Array
+    half: Array
+    dtype: np.dtype[Any]
+    slack: float
+
+    def block(self, part: slice) -> Array:
+        """Return rows of the table in the working precision."""
+        return np.ascontiguousarray(self.rows[part], dtype=self.dtype)
+
+
+def tables(first: Array, second: Array) -> tuple[Table, Table]:
+    """Return both sets ready for products, in float32 where that is safe, else in float64."""
+    dtype = _precision(first, second)
+    width = first.shape[1]
+    # Higham 2002, section 3.1: a dot product of D terms is off by at most D u |x||y|.
+    slack = (width + 16) * float(np.finfo(dtype).eps) / 2
+    return Table(first, _half(first), dtype, slack), Table(second, _half(second), dtype, slack)
+
+
+def sweep(
+    x: Table,
+    y: Table | None,
+    visitors: Sequence[Visitor],
+    *,
+    block: int | None = None,
+    workers: int | None = None,
+    report: Report | None = None,
+) -> None:
+    """Form x.y'/D block by block and show each block to the visitors.
+
+    Args:
+        x: rows of the product.
+        y: columns; None means x again, and then blocks below the diagonal are skipped and the
+            diagonal blocks come first.
+        visitors: in order; only the last may overwrite the block.
+        block: rows and columns of a block (default 1,024).
+        workers: threads that work on a block after its product (default: cores, at most 8).
+        report: told the fraction done.
+    """
+    size = block or BLOCK
+    other = x if y is None else y
+    width = x.rows.shape[1]
+    pairs = list(_order(len(x.rows), None if y is None else len(y.rows), size))
+    held: tuple[int, Array] | None = None
+    with ThreadPoolExecutor(workers or min(8, _cores())) as pool:
+        for done, (rows, cols) in enumerate(pairs):
+            if held is None or held[0] != rows.start:
+                held = (rows.start, x.block(rows) * x.dtype.type(1.0 / width))
+            gram = held[1] @ other.block(cols).T
+            chunks = [slice(a, min(a + CHUNK, len(gram))) for a in range(0, len(gram), CHUNK)]
+
+            def work(
+                chunk: slice, rows: slice = rows, cols: slice = cols, gram: Array = gram
+            ) -> list[Any]:
+                here = slice(rows.start + chunk.start, rows.start + chunk.stop)
+                return [visitor.part(here, cols, gram[chunk]) for visitor in visitors]
+
+            for chunk, partials in zip(chunks, pool.map(work, chunks), strict=True):
+                here = slice(rows.start + chunk.start, rows.start + chunk.stop)
+                for visitor, partial in zip(visitors, partials, strict=True):
+                    visitor.fold(here, cols, partial)
+            if report is not None:
+                report((done + 1) / len(pairs))
+
+
+def exact_squared(x: Array, y: Array, i: Array, j: Array) -> Array:
+    """Return |x_i - y_j|^2 of listed pairs, (P,) float64, from float64 differences.
+
+    The same pair gives the same bits whichever side it is asked from.
+    """
+    out = np.empty(len(i))
+    step = max(1, (1 << 20) // x.shape[1])
+    for start in range(0, len(i), step):
+        part = slice(start, start + step)
+        d = np.subtract(x[i[part]], y[j[part]], dtype=np.float64)
+        out[part] = np.square(d, out=d).sum(axis=1)
+    return out
+
+
+def identities(*sets: Array) -> list[Array]:
+    """Return a number per row of each set, (N,) int64: equal rows of any set share theirs."""
+    wide = np.result_type(*sets)
+    # Adding 0.0 turns -0.0 into 0.0.
+    both = np.concatenate([np.asarray(rows, dtype=wide) + 0.0 for rows in sets])
+    opaque = both.view(np.dtype((np.void, both.dtype.itemsize * both.shape[1]))).ravel()
+    numbers = np.unique(opaque, return_inverse=True)[1].ravel()
+    return np.split(numbers, np.cumsum([len(rows) for rows in sets])[:-1])
+
+
+def _order(n: int, m: int | None, size: int) -> Iterator[tuple[slice, slice]]:
+    rows = [slice(a, min(a + size, n)) for a in range(0, n, size)]
+    if m is not None:
+        cols = [slice(a, min(a + size, m)) for a in range(0, m, size)]
+        yield from ((r, c) for r in rows for c in cols)
+        return
+    yield from ((r, r) for r in rows)
+    yield from ((r, c) for a, r in enumerate(rows) for c in rows[a + 1 :])
+
+
+def _precision(first: Array, second: Array) -> np.dtype[Any]:
+    """Float64 unless products are long (so speed counts) and float32 cannot cancel much."""
+    wide = np.dtype(np.float64)
+    width = first.shape[1]
+    if width < 256:
+        return wide
+    for rows in (first, second):
+        some = rows[:: max(1, len(rows) // 512)].astype(np.float64)
+        centre = some.mean(axis=0)
+        spread = float(np.square(some - centre).sum(axis=1).mean())
+        if float(centre @ centre) > 16.0 * spread:
+            return wide
+        if float(np.square(rows, dtype=np.float64).sum(axis=1).max()) > 1e3 * width:
+            return wide
+    return np.dtype(np.float32)
+
+
+def _half(rows: Array) -> Array:
+    out = np.empty(len(rows))
+    for start in range(0, len(rows), BLOCK):
+        part = rows[start : start + BLOCK].astype(np.float64)
+        out[start : start + BLOCK] = np.einsum("nd,nd->n", part, part)
+    return np.asarray(out / (2.0 * rows.shape[1]))
+
+
+def _cores() -> int:
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on every system
+        return os.cpu_count() or 1

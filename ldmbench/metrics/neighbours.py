@@ -1,0 +1,149 @@
+"""Nearest neighbours inside one feature set: exact radii, in memory linear in N."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ldmbench.metrics.arrays import Array
+from ldmbench.metrics.blocks import Table, exact_squared, identities
+
+__all__ = ["NearestSearch", "Neighbourhood"]
+
+SPARE = 8  # candidates kept beyond the last neighbour asked for, so that near-ties can be decided
+
+
+@dataclass(frozen=True, eq=False)
+class Neighbourhood:
+    """Radii and neighbours of each sample of one set.
+
+    Attributes:
+        squared: k -> (N,) float64, squared distance to the k-th other sample, from float64
+            differences; 0 where k other samples are equal to it.
+        outer: k -> (N,) float64, squared distance to the (k + 1)-th, good to the table's slack.
+        index: (N, k_max + 1) row numbers of the nearest others, nearest first up to near-ties.
+    """
+
+    squared: dict[int, Array]
+    outer: dict[int, Array]
+    index: Array
+
+
+class NearestSearch:
+    """Visitor of the blocks of one set with itself that keeps the nearest others of each sample.
+
+    Args:
+        table: the set.
+        ks: which neighbours are wanted, each at most N - 1.
+    """
+
+    def __init__(self, table: Table, ks: tuple[int, ...]) -> None:
+        self._table, self._ks = table, ks
+        n = len(table.rows)
+        self._keep = min(n - 1, max(ks) + 1 + SPARE)
+        self._near = np.full((n, self._keep), -np.inf)
+        self._index = np.full((n, self._keep), -1, dtype=np.int64)
+        self._worst = np.full(n, -np.inf)
+        self._half = table.half.astype(table.dtype)
+
+    def part(self, rows: slice, cols: slice, gram: Array) -> tuple[Array, ...]:
+        """Return candidates of the rows and, off the diagonal, of the columns.
+
+        Nearness is x.y/D - half_x - half_y = -d^2 / (2 D);
+        candidates are (sample, other, nearness).
+        """
+        here, row_half = rows.start - cols.start, self._half[rows]
+        gram -= self._half[cols]
+        if 0 <= here < gram.shape[1]:
+            at = np.arange(len(gram))
+            gram[at, at + here] = -np.inf
+            return self._first(rows, cols, gram, row_half)
+        bound = (self._worst[rows] + self._table.half[rows]).astype(gram.dtype)
+        flat = np.flatnonzero(gram > bound[:, None])
+        i, j = np.divmod(flat, gram.shape[1])
+        by_row = (i + rows.start, j + cols.start, gram.ravel()[flat] - row_half[i])
+        gram -= row_half[:, None]
+        flat = np.flatnonzero(gram > self._worst[cols].astype(gram.dtype))
+        i, j = np.divmod(flat, gram.shape[1])
+        by_col = (j + cols.start, i + rows.start, gram.ravel()[flat])
+        return (*by_row, *by_col)
+
+    def fold(self, rows: slice, cols: slice, partial: tuple[Array, ...]) -> None:
+        """Keep the best of what was kept and what came."""
+        self._merge(*partial[:3])
+        self._merge(*partial[3:])
+
+    def finish(self) -> Neighbourhood:
+        """Return the radii; each is decided on float64 differences among its near-ties."""
+        order = np.argsort(-self._near, axis=1, kind="stable")
+        near = np.take_along_axis(self._near, order, axis=1)
+        index = np.take_along_axis(self._index, order, axis=1)
+        scale = -2.0 * self._table.rows.shape[1]
+        squared = {k: self._radius(near, index, k) for k in self._ks}
+        outer = {
+            k: np.maximum(scale * near[:, min(k, self._keep - 1)], squared[k]) for k in self._ks
+        }
+        return Neighbourhood(squared, outer, index[:, : max(self._ks) + 1])
+
+    def _first(self, rows: slice, cols: slice, gram: Array, half: Array) -> tuple[Array, ...]:
+        keep = min(self._keep, gram.shape[1])
+        j = np.argpartition(-gram, keep - 1, axis=1)[:, :keep]
+        near = np.take_along_axis(gram, j, axis=1) - half[:, None]
+        i = np.repeat(np.arange(rows.start, rows.stop), keep)
+        none = np.zeros(0, dtype=np.int64)
+        return i, j.ravel() + cols.start, near.ravel(), none, none, np.zeros(0)
+
+    def _merge(self, sample: Array, other: Array, near: Array) -> None:
+        real = near > -np.inf
+        if not real.any():
+            return
+        sample, other, near = sample[real], other[real], near[real].astype(np.float64)
+        touched = np.unique(sample)
+        sample = np.concatenate([sample, np.repeat(touched, self._keep)])
+        other = np.concatenate([other, self._index[touched].ravel()])
+        near = np.concatenate([near, self._near[touched].ravel()])
+        order = np.lexsort((other, -near, sample))
+        sample, other, near = sample[order], other[order], near[order]
+        start = np.searchsorted(sample, touched)
+        rank = np.arange(len(sample)) - np.repeat(start, np.diff([*start, len(sample)]))
+        kept = rank < self._keep
+        self._near[sample[kept], rank[kept]] = near[kept]
+        self._index[sample[kept], rank[kept]] = other[kept]
+        self._worst[touched] = self._near[touched].min(axis=1)
+
+    def _radius(self, near: Array, index: Array, k: int) -> Array:
+        """Return exact squared distances to the k-th other sample."""
+        rows, half = self._table.rows, self._table.half
+        kth = near[:, k - 1 : k]
+        # Two candidates may change places when they are closer than both errors together.
+        blur = 2.0 * self._table.slack * (half[:, None] + half[index])
+        close = np.abs(near - kth) <= blur + blur[:, k - 1 : k]
+        exact = np.where(near > kth, -np.inf, np.inf)
+        i, p = np.nonzero(close)
+        exact[i, p] = exact_squared(rows, rows, i, index[i, p])
+        exact.sort(axis=1)
+        out = exact[:, k - 1]
+        full = close[:, -1] & (self._keep < len(rows) - 1)
+        out[full] = self._crowded(np.flatnonzero(full), k)
+        return np.asarray(out)
+
+    def _crowded(self, which: Array, k: int) -> Array:
+        """Return exact radii where more near-ties exist than are kept."""
+        rows = self._table.rows
+        out = np.zeros(len(which))
+        if not len(which):
+            return out
+        names = identities(rows)[0]
+        copies = np.bincount(names)[names]
+        for at in np.flatnonzero(copies[which] <= k):
+            d = np.concatenate(
+                [
+                    np.square(
+                        np.subtract(rows[a : a + 4096], rows[which[at]], dtype=np.float64)
+                    ).sum(1)
+                    for a in range(0, len(rows), 4096)
+                ]
+            )
+            out[at] = np.partition(d, k)[k]  # the sample itself is among them, at distance 0
+        return out
