@@ -1,0 +1,100 @@
+"""Captions and classes -> the sequence that the denoiser attends to.
+
+Trained jointly with the denoiser (arXiv:2112.10752, section 3.3: tau_theta); it shares no weights
+with the evaluators.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from ldmbench.errors import InputError
+from ldmbench.models.tokenizer import LENGTH, TOKENS
+from ldmbench.schema.models import Conditioning
+
+__all__ = ["CaptionEncoder", "ClassEncoder", "build_conditioner"]
+
+
+class CaptionEncoder(nn.Module):
+    """A small transformer: token ids (N, LENGTH) -> float32 (N, LENGTH, channels).
+
+    Padding is a token like any other, so that a caption's sequence does not depend on its
+    neighbours in the batch.
+    """
+
+    def __init__(self, channels: int, *, depth: int = 2) -> None:
+        super().__init__()
+        self.words = nn.Embedding(TOKENS, channels)
+        self.places = nn.Parameter(torch.zeros(LENGTH, channels))
+        self.blocks = nn.ModuleList(_Block(channels) for _ in range(depth))
+        self.norm = nn.LayerNorm(channels)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """Encode ids, int64 (N, LENGTH)."""
+        x = self.words(ids) + self.places
+        for block in self.blocks:
+            x = block(x)
+        out: Tensor = self.norm(x)
+        return out
+
+
+class ClassEncoder(nn.Module):
+    """A vector per class and one for "no class": ids (N, 1) -> float32 (N, 1, channels)."""
+
+    def __init__(self, channels: int, *, classes: int) -> None:
+        super().__init__()
+        self.null = classes
+        self.vectors = nn.Embedding(classes + 1, channels)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """Look the classes up, int64 (N, 1); `null` is the last row."""
+        out: Tensor = self.vectors(ids)
+        return out
+
+
+def build_conditioner(
+    conditioning: Conditioning, *, channels: int, classes: int
+) -> CaptionEncoder | ClassEncoder | None:
+    """Return the encoder of a condition, or None.
+
+    Raises:
+        InputError: if classes are to be shown and there are none.
+    """
+    if conditioning == "none":
+        return None
+    if conditioning == "caption":
+        return CaptionEncoder(channels)
+    if classes < 1:
+        raise InputError(
+            "conditioning 'class' needs a dataset with class labels, this one has none; "
+            "use conditioning 'none' or 'caption'"
+        )
+    return ClassEncoder(channels, classes=classes)
+
+
+class _Block(nn.Module):
+    """Pre-norm self-attention and MLP."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.heads = max(1, channels // 32) if channels % 32 == 0 else 1
+        self.norm1 = nn.LayerNorm(channels)
+        self.qkv = nn.Linear(channels, 3 * channels)
+        self.out = nn.Linear(channels, channels)
+        self.norm2 = nn.LayerNorm(channels)
+        self.up = nn.Linear(channels, 4 * channels)
+        self.down = nn.Linear(4 * channels, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        n, length, c = x.shape
+        qkv = self.qkv(self.norm1(x)).view(n, length, 3, self.heads, c // self.heads)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4)
+        mixed = (
+            nn.functional.scaled_dot_product_attention(q, k, v)
+            .transpose(1, 2)
+            .reshape(n, length, c)
+        )
+        x = x + self.out(mixed)
+        hidden: Tensor = x + self.down(nn.functional.gelu(self.up(self.norm2(x))))
+        return hidden

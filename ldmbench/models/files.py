@@ -1,0 +1,84 @@
+"""Folders of weights: diffusers' own files plus ldmbench.json, read without executing code."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from ldmbench.canonical import canonical_json
+from ldmbench.errors import InputError
+
+__all__ = ["blank", "read_card", "read_weights", "seeded", "write_card", "write_weights"]
+
+M = TypeVar("M")
+
+CARD = "ldmbench.json"
+API_VERSION = 1
+
+
+def seeded(build: Callable[[], M], seed: int) -> M:
+    """Call `build` with torch's CPU generator at `seed`, and leave the generator as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        return build()
+
+
+def blank(build: Callable[[], M]) -> M:
+    """Call `build` on the meta device: shapes without memory, arithmetic or randomness."""
+    with torch.device("meta"):
+        return build()
+
+
+def write_card(folder: Path, kind: str, **facts: Any) -> None:
+    """Write ldmbench.json, which says what the folder holds."""
+    folder.mkdir(parents=True, exist_ok=True)
+    card = {"api_version": API_VERSION, "kind": kind, **facts}
+    (folder / CARD).write_text(canonical_json(card) + "\n")
+
+
+def read_card(folder: Path, kind: str) -> dict[str, Any]:
+    """Read ldmbench.json.
+
+    Raises:
+        InputError: if it is missing, of another kind, or of a newer version.
+    """
+    path = folder / CARD
+    try:
+        card: dict[str, Any] = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read ({error}); give a folder of a {kind}") from error
+    if card.get("kind") != kind:
+        raise InputError(f"{path} holds a {card.get('kind')}, needed is a {kind}")
+    if card.get("api_version") != API_VERSION:
+        raise InputError(
+            f"{path} has version {card.get('api_version')}, this ldmbench reads {API_VERSION}; "
+            "use the ldmbench that wrote it"
+        )
+    return card
+
+
+def write_weights(module: nn.Module, path: Path) -> None:
+    """Write a module's state as safetensors."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    state = {name: t.detach().cpu().contiguous() for name, t in module.state_dict().items()}
+    save_file(state, path, metadata={"format": "pt"})
+
+
+def read_weights(module: nn.Module, path: Path, device: str | torch.device) -> None:
+    """Put the weights of a file into a module built by `blank`; every name must match.
+
+    Raises:
+        InputError: if the file is missing or damaged, or belongs to another network.
+    """
+    try:
+        # a copy, since results can differ in the last bit when weights lie unaligned in the file
+        state = {name: t.clone() for name, t in load_file(path, device=str(device)).items()}
+        module.load_state_dict(state, assign=True)
+    except Exception as error:
+        raise InputError(f"{path} does not hold these weights: {error}") from error
