@@ -1,0 +1,70 @@
+"""Cells as people read them: which fields vary, and what a row is called."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ldmbench.schema.record import Record
+from ldmbench.schema.stage import Cell
+
+__all__ = ["IDENTITY", "identity", "series", "shared_fields", "variant", "varying"]
+
+IDENTITY = {
+    "dataset": "Dataset",
+    "sampler": "Sampler",
+    "steps": "Steps",
+    "eta": "η",
+    "guidance": "Guidance",
+    "progress": "Progress",
+    "train_seed": "Train seed",
+    "sample_seed": "Sample seed",
+    "count": "Samples",
+}
+"""Fields that tell the rows of one model apart, with their headings."""
+
+
+def series(cell: Cell) -> str:
+    """Return the model with its swept fields, as the cell's id spells it: 'ldm[f=4]'."""
+    head, slash, _ = cell.id.partition(f"/{cell.dataset}/")
+    if slash:
+        return head
+    axes = ",".join(f"{k.rpartition('.')[2]}={v}" for k, v in cell.axes.items())
+    return f"{cell.model}[{axes}]" if axes else cell.model
+
+
+def varying(records: Sequence[Record], *, always: Sequence[str] = ("steps",)) -> list[str]:
+    """Return the identity fields that differ between the cells, and those `always` shown."""
+    return [
+        name
+        for name in IDENTITY
+        if name in always or len({getattr(r.cell, name) for r in records}) > 1
+    ]
+
+
+def shared_fields(records: Sequence[Record]) -> dict[str, str]:
+    """Return heading -> value of the identity fields that all cells share."""
+    if not records:
+        return {}
+    vary = varying(records, always=())
+    cell = records[0].cell
+    return {h: written(getattr(cell, n)) for n, h in IDENTITY.items() if n not in vary}
+
+
+def variant(cell: Cell, vary: Sequence[str], *, but: Sequence[str] = ()) -> str:
+    """Return the series and the varying fields except `but`: what one line of a figure joins."""
+    parts = [
+        f"{IDENTITY[n]} {written(getattr(cell, n))}"
+        for n in vary
+        if n not in but and n not in ("dataset", "steps", "count")
+    ]
+    return ", ".join([series(cell), *parts])
+
+
+def identity(cell: Cell, vary: Sequence[str]) -> list[str]:
+    """Return the texts of a row's leading columns: the series, then the varying fields."""
+    return [series(cell), *(written(getattr(cell, n)) for n in vary)]
+
+
+def written(value: object) -> str:
+    """Write one field: floats without trailing zeros."""
+    return f"{value:g}" if isinstance(value, float) else str(value)

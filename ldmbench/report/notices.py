@@ -1,0 +1,130 @@
+"""Notices: what a reader must know before the numbers, failures first."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from ldmbench.report.quantities import embedded_evaluators, quantity_of
+from ldmbench.report.tables import Table
+from ldmbench.schema.record import Record, Run
+
+__all__ = ["Notice", "notices_of"]
+
+
+@dataclass(frozen=True)
+class Notice:
+    """One thing to know: how grave it is, what it is, and the cells it is about."""
+
+    kind: Literal["failure", "warning", "note"]
+    title: str
+    text: str
+    cells: tuple[str, ...] = ()
+
+
+def notices_of(run: Run, table: Table) -> tuple[Notice, ...]:
+    """Return every notice of a run: failures, then warnings, then notes."""
+    records = [row.record for row in table.rows]
+    found = [
+        *_failures(records),
+        *_state(run, records),
+        *_stale(records),
+        *_evaluators(records),
+        *_machines(records),
+        *_nulls(table),
+        *(Notice("note", "Note of the run", text) for text in run.notes),
+    ]
+    order = ("failure", "warning", "note")
+    return tuple(sorted(found, key=lambda n: order.index(n.kind)))
+
+
+def _failures(records: Sequence[Record]) -> list[Notice]:
+    by_reason: dict[str, list[str]] = defaultdict(list)
+    for record in records:
+        if record.status == "failed":
+            by_reason[record.reason or "no reason was recorded"].append(record.cell.id)
+    return [
+        Notice("failure", f"{len(cells)} of {_cells(records)} failed", reason, tuple(cells))
+        for reason, cells in by_reason.items()
+    ]
+
+
+def _state(run: Run, records: Sequence[Record]) -> list[Notice]:
+    found = []
+    if run.state in ("running", "interrupted"):
+        has = "is still running" if run.state == "running" else "was interrupted"
+        text = f"{len(records)} of {len(run.cells)} cells have a record; the rest is missing here."
+        found.append(Notice("warning", f"The run {has}", text))
+    if not any(record.status == "done" for record in records):
+        found.append(Notice("failure", "Nothing was measured", "No cell has any number."))
+    return found
+
+
+def _stale(records: Sequence[Record]) -> list[Notice]:
+    by_kinds: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    for record in records:
+        if record.stale:
+            by_kinds[record.stale].append(record.cell.id)
+    return [
+        Notice(
+            "warning",
+            f"Made by older code: {', '.join(kinds)}",
+            "These artefacts were in the store before the code changed. To make them anew: "
+            + "ldmbench run SUITE "
+            + " ".join(f"--fresh {kind}" for kind in kinds),
+            tuple(cells),
+        )
+        for kinds, cells in by_kinds.items()
+    ]
+
+
+def _evaluators(records: Sequence[Record]) -> list[Notice]:
+    names: dict[str, set[str]] = defaultdict(set)
+    for record in records:
+        for score in record.scores:
+            for evaluator in embedded_evaluators(score.signature):
+                names[evaluator].add(quantity_of(score.name).label)
+    texts = {
+        "shapes-net": "feat:shapes-net is a small network that ships with ldmbench. Its FID is "
+        "not Inception FID: compare it within this report and never with published rows.",
+        "shapes-clip": "shapes-clip is a small image-text network that ships with ldmbench. Its "
+        "CLIP score is not that of OpenAI's CLIP: never compare it with published rows.",
+    }
+    return [
+        Notice("warning", f"Embedded evaluator {name}: {', '.join(sorted(labels))}", texts[name])
+        for name, labels in sorted(names.items())
+    ]
+
+
+def _machines(records: Sequence[Record]) -> list[Notice]:
+    devices = sorted({m.device for r in records for m in r.measures if m.value is not None})
+    if len(devices) < 2:
+        return []
+    text = f"Speed and cost come from {', '.join(devices)}; the best is marked per device."
+    return [Notice("warning", f"{len(devices)} kinds of device", text)]
+
+
+def _nulls(table: Table) -> list[Notice]:
+    done = [row for row in table.rows if row.record.status == "done"]
+    by_reason: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for column in table.columns:
+        for row in done:
+            entry = row.entries.get(column.key)
+            if entry is not None and entry.value is None:
+                reason = (column.quantity.label, entry.reason or "")
+                by_reason[reason].append(row.record.cell.id)
+    return [
+        Notice(
+            "note",
+            f"{label}: no value for {len(cells)} of {_cells(done)}",
+            reason,
+            () if len(cells) == len(done) else tuple(cells),
+        )
+        for (label, reason), cells in by_reason.items()
+    ]
+
+
+def _cells(rows: Sequence[object]) -> str:
+    return f"{len(rows)} cell{'' if len(rows) == 1 else 's'}"

@@ -1,0 +1,258 @@
+"""The comparative table: one row per cell, one column per quantity, the best marked."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from ldmbench.report.cells import identity, varying
+from ldmbench.report.quantities import (
+    GROUPS,
+    QUANTITIES,
+    Quantity,
+    Scale,
+    fields_of,
+    quantity_of,
+    scale_of,
+    with_interval,
+)
+from ldmbench.schema.record import Measure, Record, Score
+
+__all__ = [
+    "Column",
+    "Entry",
+    "Protocols",
+    "Row",
+    "Table",
+    "build",
+    "group_table",
+    "recipe",
+    "score_key",
+    "variants",
+]
+
+OF_THE_DATA = ("ref", "n", "m", "prompts", "pairs")
+"""Signature fields that follow the dataset and the count, not the way a number is made."""
+
+OF_THE_MODEL = ("training", "first stage")
+"""Groups whose numbers do not depend on how a model is sampled."""
+
+Protocols = dict[tuple[str, str], str]
+"""(score name, recipe of its signature) -> short name of the protocol."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One quantity; `protocol` tells it from another of the same name made another way."""
+
+    key: str
+    quantity: Quantity
+    unit: str
+    scale: Scale
+    protocol: str = ""
+
+    @property
+    def heading(self) -> str:
+        """Label, protocol and shown unit."""
+        label = f"{self.quantity.label} ({self.protocol})" if self.protocol else self.quantity.label
+        return f"{label} [{self.scale.unit}]" if self.scale.unit else label
+
+    @property
+    def arrow(self) -> str:
+        """Which way is better: '↓', '↑' or ''."""
+        return {"lower": "↓", "higher": "↑", None: ""}[self.quantity.better]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One number of the table in stored units, and its text in the column's unit."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+    text: str
+    spread: str
+    reason: str | None
+    among: tuple[str, ...]
+    best: bool = False
+    tied: bool = False
+
+
+@dataclass(frozen=True)
+class Row:
+    """One cell: its leading texts and its numbers by column key."""
+
+    record: Record
+    leading: tuple[str, ...]
+    entries: dict[str, Entry]
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows in the order of the records; `vary` names the identity fields of the leading texts."""
+
+    vary: tuple[str, ...]
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+
+    def group(self, name: str) -> tuple[Column, ...]:
+        """Return the columns of one group."""
+        return tuple(c for c in self.columns if c.quantity.group == name)
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """Groups that have a column, in the order of `GROUPS`."""
+        return tuple(g for g in GROUPS if self.group(g))
+
+
+def build(records: Sequence[Record]) -> Table:
+    """Return the table of all cells, failed ones included.
+
+    The best of a column is sought among like numbers only: scores with one signature, measures
+    of one dataset on one device. `tied` marks those whose interval overlaps the best one's.
+    """
+    vary = varying(records)
+    names = variants(records)
+    columns = _columns(records, names)
+    rows = [_row(record, columns, vary=vary, names=names) for record in records]
+    for column in columns:
+        rows = _mark(rows, column)
+    return Table(tuple(vary), columns, tuple(rows))
+
+
+def group_table(table: Table, group: str) -> Table:
+    """Return one group's columns, and one row per thing that it is about.
+
+    Quality and speed are about cells; training cost and first stages are about models, so cells
+    that differ only in how they sample become one row.
+    """
+    columns = table.group(group)
+    if group not in OF_THE_MODEL:
+        return replace(table, columns=columns)
+    vary = tuple(name for name in table.vary if name in ("dataset", "progress", "train_seed"))
+    seen: dict[tuple[str, ...], Row] = {}
+    for row in table.rows:
+        if any(c.key in row.entries for c in columns):
+            leading = tuple(identity(row.record.cell, vary))
+            seen.setdefault(leading, replace(row, leading=leading))
+    return Table(vary, columns, tuple(seen.values()))
+
+
+def variants(records: Sequence[Record]) -> Protocols:
+    """Return (score name, its protocol fields) -> short name of the protocol; '' if only one."""
+    found: dict[str, dict[str, dict[str, str]]] = defaultdict(dict)
+    for score in _scores(records):
+        found[score.name].setdefault(recipe(score.signature), fields_of(score.signature))
+    names: Protocols = {}
+    for name, recipes in found.items():
+        everything = [set(fields.items()) for fields in recipes.values()]
+        common = set.intersection(*everything)
+        for text, fields in recipes.items():
+            own = [
+                value.partition("@")[0] if len(recipes) > 1 and key in ("feat", "clip") else value
+                for key, value in fields.items()
+                if (key, value) not in common and key not in OF_THE_DATA
+            ]
+            names[name, text] = " ".join(own) if len(recipes) > 1 else ""
+    return names
+
+
+def recipe(signature: str) -> str:
+    """Return the part of a signature that says how, whatever the dataset and the count."""
+    return "|".join(f"{k}:{v}" for k, v in fields_of(signature).items() if k not in OF_THE_DATA)
+
+
+def score_key(score: Score, names: Protocols) -> str:
+    """Return the column of a score: its name, and its protocol where there are several."""
+    protocol = names[score.name, recipe(score.signature)]
+    return f"{score.name}[{protocol}]" if protocol else score.name
+
+
+def _scores(records: Iterable[Record]) -> Iterable[Score]:
+    return (score for record in records for score in record.scores)
+
+
+def _columns(records: Sequence[Record], names: Protocols) -> tuple[Column, ...]:
+    numbers: dict[str, list[float]] = defaultdict(list)
+    made: dict[str, tuple[str, str, str]] = {}
+    for record in records:
+        for score in record.scores:
+            key = score_key(score, names)
+            unit = "dB" if score.name == "psnr" else ""
+            made.setdefault(key, (score.name, unit, names[score.name, recipe(score.signature)]))
+            numbers[key] += [score.value] if score.value is not None else []
+        for measure in record.measures:
+            made.setdefault(measure.name, (measure.name, measure.unit, ""))
+            numbers[measure.name] += [measure.value] if measure.value is not None else []
+    order = list(QUANTITIES)
+    keys = sorted(made, key=lambda k: order.index(made[k][0]) if made[k][0] in order else 999)
+    return tuple(
+        Column(k, quantity_of(made[k][0]), made[k][1], scale_of(numbers[k], made[k][1]), made[k][2])
+        for k in keys
+    )
+
+
+def _row(
+    record: Record, columns: Sequence[Column], *, vary: Sequence[str], names: Protocols
+) -> Row:
+    by_key = {c.key: c for c in columns}
+    entries: dict[str, Entry] = {}
+    for score in record.scores:
+        key = score_key(score, names)
+        among = (*_trivial(record, by_key[key]), score.signature)
+        entries[key] = _entry(score, by_key[key], among)
+    for measure in record.measures:
+        column = by_key[measure.name]
+        among = (*_trivial(record, column), record.cell.dataset, measure.device)
+        entries[measure.name] = _entry(measure, column, among)
+    return Row(record, tuple(identity(record.cell, vary)), entries)
+
+
+def _trivial(record: Record, column: Column) -> tuple[str, ...]:
+    # the identity (f = 1) loses nothing, so it is no rival of first stages that compress
+    identical = column.quantity.group == "first stage" and record.cell.f == 1
+    return ("identity",) if identical else ()
+
+
+def _entry(made: Score | Measure, column: Column, among: tuple[str, ...]) -> Entry:
+    if made.value is None:
+        return Entry(None, None, None, "–", "", made.reason or "not measured", among)
+    d = column.scale.divisor
+    low, high = (x / d if x is not None else None for x in (made.low, made.high))
+    text, spread = with_interval(made.value / d, low, high)
+    return Entry(made.value, made.low, made.high, text, spread, made.reason, among)
+
+
+def _mark(rows: list[Row], column: Column) -> list[Row]:
+    groups: dict[tuple[str, ...], list[Entry]] = defaultdict(list)
+    for row in rows:
+        entry = row.entries.get(column.key)
+        if entry and entry.value is not None:
+            groups[entry.among].append(entry)
+    bests = {among: _best(entries, column.quantity) for among, entries in groups.items()}
+    return [_marked(row, column.key, bests) for row in rows]
+
+
+def _best(entries: list[Entry], quantity: Quantity) -> Entry | None:
+    values = {e.value for e in entries}
+    if quantity.better is None or len(values) < 2:
+        return None
+    pick = min if quantity.better == "lower" else max
+    return pick(entries, key=lambda e: e.value if e.value is not None else 0.0)
+
+
+def _marked(row: Row, key: str, bests: dict[tuple[str, ...], Entry | None]) -> Row:
+    entry = row.entries.get(key)
+    best = bests.get(entry.among) if entry and entry.value is not None else None
+    if entry is None or best is None:
+        return row
+    is_best = entry.value == best.value
+    new = replace(entry, best=is_best, tied=not is_best and _overlap(entry, best))
+    return replace(row, entries={**row.entries, key: new})
+
+
+def _overlap(a: Entry, b: Entry) -> bool:
+    if a.low is None or a.high is None or b.low is None or b.high is None:
+        return False
+    return a.low <= b.high and b.low <= a.high
