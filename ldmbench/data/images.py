@@ -1,0 +1,125 @@
+"""A folder, zip or npz of images as a dataset: its splits and its batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from ldmbench.canonical import digest
+from ldmbench.data.batch import Batch, Pixels
+from ldmbench.data.decode import decode, npz_rows
+from ldmbench.data.listing import (
+    SPLITS,
+    SUFFIXES,
+    ImageFile,
+    contents,
+    list_images,
+    text_of,
+    top_folder,
+)
+from ldmbench.data.resize import prepare, recipe
+from ldmbench.data.source_digest import source_digest
+from ldmbench.errors import InputError
+from ldmbench.registry import pick
+
+__all__ = [
+    "SPLITS",
+    "SUFFIXES",
+    "ImageFile",
+    "list_images",
+    "read_captions",
+    "read_images",
+    "source_digest",
+    "split_images",
+]
+
+
+def split_images(
+    files: Sequence[ImageFile], split: str, *, reference: int, validation: int
+) -> tuple[ImageFile, ...]:
+    """Return the images of one split, by name; splits share no image.
+
+    A split with a folder of its own (train/, validation/, reference/) is that folder, whole. The
+    others are drawn from train/, or where there is none from the images outside those folders:
+    in the order of the digests of their names, the first `reference` images are the reference,
+    the next `validation` the validation split, and the rest is for training.
+
+    Raises:
+        InputError: if the split is unknown, a count is negative, or too few images are left.
+    """
+    pick({s: s for s in SPLITS}, split, "split")
+    own = {s: tuple(f for f in files if top_folder(f.name) == s) for s in SPLITS}
+    if own[split] and split != "train":
+        return own[split]
+    pool = own["train"] or tuple(f for f in files if top_folder(f.name) not in SPLITS)
+    pool = tuple(sorted(pool, key=lambda f: digest(f.name)))
+    first = 0 if own["reference"] else reference
+    second = first + (0 if own["validation"] else validation)
+    if not 0 <= first <= second < len(pool):
+        source = files[0].source if files else "the source"
+        raise InputError(
+            f"{source}: {len(pool)} images cannot give {reference} for reference and "
+            f"{validation} for validation and leave one for training; ask for fewer"
+        )
+    ends = {"reference": (0, first), "validation": (first, second), "train": (second, len(pool))}
+    return tuple(sorted(pool[slice(*ends[split])], key=lambda f: f.name))
+
+
+def read_captions(files: Sequence[ImageFile]) -> tuple[str, ...] | None:
+    """Return the caption of each image, "" where it has none, or None if no image has one.
+
+    Raises:
+        InputError: if a caption file cannot be read as UTF-8.
+    """
+    if not any(f.text or f.caption is not None for f in files):
+        return None
+    texts = dict(contents((f.source, f.text) for f in files if f.text))
+    return tuple(
+        " ".join(text_of(texts[f.source, f.text], f"{f.source}/{f.text}").split())
+        if f.text
+        else f.caption or ""
+        for f in files
+    )
+
+
+def read_images(
+    files: Sequence[ImageFile], *, resolution: int, crop: str, resize: str, upscale: bool = False
+) -> Batch:
+    """Read, crop and resize images.
+
+    Args:
+        files: from `list_images`.
+        resolution: side of the result in pixels.
+        crop: a row of resize.CROPS.
+        resize: a row of resize.RESIZES.
+        upscale: whether images smaller than the resolution may be enlarged.
+
+    Returns:
+        images uint8 NHWC, captions ("" where there is none), labels; boxes and masks are None.
+
+    Raises:
+        InputError: naming the first image that cannot be read, is not an ordinary 8-bit picture,
+            or is too small.
+    """
+    recipe(crop, resize)  # unknown names are not the first file's fault
+    images = np.empty((len(files), resolution, resolution, 3), dtype=np.uint8)
+    for i, picture in enumerate(_pictures(files)):
+        try:
+            images[i] = prepare(picture, resolution, crop=crop, resize=resize, upscale=upscale)
+        except InputError as error:
+            raise InputError(f"{files[i].where}: {error}") from None
+    return Batch(
+        images=images,
+        captions=read_captions(files) or ("",) * len(files),
+        labels=np.array([f.label for f in files], dtype=np.int64),
+    )
+
+
+def _pictures(files: Sequence[ImageFile]) -> Iterator[Pixels]:
+    """Yield uint8 HWC for each file, in order."""
+    if files and files[0].source.suffix.lower() == ".npz" and files[0].source.is_file():
+        yield from npz_rows(files[0].source, [int(f.name) for f in files])
+        return
+    for (source, name), data in contents((f.source, f.name) for f in files):
+        yield decode(data, f"{source}/{name}")

@@ -1,0 +1,182 @@
+"""What a folder, zip or npz of images holds: names, classes, captions. No picture is opened."""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from ldmbench.data.decode import npz_labels, npz_length
+from ldmbench.errors import InputError
+
+__all__ = ["SPLITS", "SUFFIXES", "ImageFile", "contents", "list_images", "text_of", "top_folder"]
+
+SPLITS = ("train", "validation", "reference")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+_CAPTIONS = "captions.jsonl"
+_UNREADABLE = (
+    OSError,
+    KeyError,
+    EOFError,
+    RuntimeError,
+    NotImplementedError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+
+
+@dataclass(frozen=True)
+class ImageFile:
+    """One image of a source, not yet read.
+
+    Attributes:
+        name: where it is in the source, with "/" between folders; for npz the row, "00000007".
+        source: the folder, zip or npz.
+        label: its class: the row of its folder's name among all folders' names, else 0; for npz
+            from arr_1.
+        caption: from captions.jsonl, else None.
+        text: name of the .txt file beside it, else None.
+    """
+
+    name: str
+    source: Path
+    label: int = 0
+    caption: str | None = None
+    text: str | None = None
+
+    @property
+    def where(self) -> str:
+        """What an error calls this image."""
+        return f"{self.source}/{self.name}"
+
+
+def list_images(path: Path) -> tuple[ImageFile, ...]:
+    """List the images of a source by name; no picture is opened.
+
+    A folder or zip holds png, jpg, jpeg, webp and bmp files at any depth. Hidden files are left
+    out and links to folders are not followed. The first folder of a name, after train/,
+    validation/ or reference/, is its class. Captions come from a .txt beside an image or from
+    captions.jsonl (`{"file": ..., "text": ...}` per line) at the top. An npz holds arr_0
+    (uint8 NHWC) and perhaps arr_1 (labels).
+
+    Raises:
+        InputError: if there is no such source, no image in it, or captions.jsonl is malformed.
+    """
+    if path.suffix.lower() == ".npz" and path.is_file():
+        labels = npz_labels(path)
+        return tuple(ImageFile(f"{i:08d}", path, label=labels[i]) for i in range(npz_length(path)))
+    names = set(_names(path))
+    found = sorted(n for n in names if PurePosixPath(n).suffix.lower() in SUFFIXES)
+    if not found:
+        raise InputError(f"{path}: no image in it; it may hold {', '.join(SUFFIXES)} files")
+    table = _caption_table(path, set(found)) if _CAPTIONS in names else {}
+    classes = sorted({_class(name) for name in found})
+    row = {name: i for i, name in enumerate(classes)}
+    return tuple(
+        ImageFile(name, path, row[_class(name)], table.get(name), _text(name, names))
+        for name in found
+    )
+
+
+def contents(wanted: Iterable[tuple[Path, str]]) -> Iterator[tuple[tuple[Path, str], bytes]]:
+    """Yield the bytes of files of folders and zips, opening each zip once.
+
+    Raises:
+        InputError: if one cannot be read.
+    """
+    archives: dict[Path, zipfile.ZipFile] = {}
+    try:
+        for source, name in wanted:
+            try:
+                if source.is_dir():
+                    data = (source / name).read_bytes()
+                else:
+                    if source not in archives:
+                        archives[source] = zipfile.ZipFile(source)
+                    data = archives[source].read(name)
+            except _UNREADABLE as error:
+                raise InputError(
+                    f"{source}/{name}: cannot be read ({error}); replace or remove it"
+                ) from None
+            yield (source, name), data
+    finally:
+        for archive in archives.values():
+            archive.close()
+
+
+def _names(path: Path) -> Iterator[str]:
+    """Yield the names of all files of a folder or zip that are not hidden."""
+    if path.is_dir():
+        names: Iterable[str] = _walk(path)
+    elif path.is_file() and zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            names = [info.filename for info in archive.infolist() if not info.is_dir()]
+    elif path.exists():
+        raise InputError(f"{path}: neither a folder nor a zip nor an npz; give one of these")
+    else:
+        raise InputError(f"{path}: no such folder or file; check data.path")
+    for name in names:
+        if not any(part.startswith((".", "__MACOSX")) for part in name.split("/")):
+            yield name
+
+
+def _walk(path: Path) -> Iterator[str]:
+    def refuse(error: OSError) -> None:
+        raise InputError(f"{error.filename}: cannot be listed ({error.strerror})")
+
+    for folder, folders, names in os.walk(path, onerror=refuse):
+        folders[:] = [f for f in folders if not f.startswith(".")]
+        inside = Path(folder).relative_to(path)
+        for name in names:
+            yield (inside / name).as_posix()
+
+
+def top_folder(name: str) -> str:
+    """Return the first folder of a name, or ''."""
+    return name.split("/", maxsplit=1)[0] if "/" in name else ""
+
+
+def _class(name: str) -> str:
+    folder = top_folder(name)
+    return top_folder(name.split("/", 1)[1]) if folder in SPLITS else folder
+
+
+def _text(name: str, names: set[str]) -> str | None:
+    beside = str(PurePosixPath(name).with_suffix(".txt"))
+    return beside if beside in names else None
+
+
+def _caption_table(path: Path, images: set[str]) -> Mapping[str, str]:
+    ((_, data),) = contents([(path, _CAPTIONS)])
+    table: dict[str, str] = {}
+    for number, line in enumerate(text_of(data, f"{path}/{_CAPTIONS}").splitlines(), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+            file, text = row["file"], row["text"]
+            if not isinstance(text, str) or file not in images:
+                raise TypeError
+        except (ValueError, KeyError, TypeError):
+            raise InputError(
+                f"{path}/{_CAPTIONS}:{number}: not a caption; each line is "
+                '{"file": an image of this source, "text": its caption}'
+            ) from None
+        table[file] = " ".join(text.split())
+    return table
+
+
+def text_of(data: bytes, where: str) -> str:
+    """Return a caption file's text.
+
+    Raises:
+        InputError: if it is not UTF-8.
+    """
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{where}: not UTF-8 text ({error.reason}); save it as UTF-8") from None

@@ -1,0 +1,92 @@
+"""The digest of a source of images: names and contents, cached so that nothing is read twice."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from ldmbench.canonical import digest, digest_bytes, digest_file
+from ldmbench.data.listing import contents, list_images
+from ldmbench.errors import InputError
+
+__all__ = ["source_digest"]
+
+_SETTLED_NS = 2_000_000_000
+
+
+def source_digest(path: Path, cache: Path | None = None) -> str:
+    """Return the digest over (relative name, sha256 of the content) of a source's files.
+
+    Files are the images and the captions that belong to them; a zip has the digest of the folder
+    it was made from, and an npz that of its bytes. Where the source lies does not matter.
+
+    Args:
+        path: folder, zip or npz.
+        cache: a JSON file that remembers contents' digests by size and modification time; made
+            if it is missing, made anew if it is damaged. Files changed within the last two
+            seconds are not remembered, since they could change again unseen.
+
+    Raises:
+        InputError: if the source cannot be listed or a file cannot be read.
+    """
+    known = _read(cache)
+    names = _members(path)
+    if path.is_dir():
+        found = {name: _digests(path / name, known)[""] for name in names}
+    else:
+        found = _digests(path, known, names)
+    _write(cache, known)
+    return digest(found)
+
+
+_Known = dict[str, tuple[int, int, dict[str, str]]]  # path: size, mtime_ns, name inside: sha256
+
+
+def _members(path: Path) -> list[str]:
+    """Name the images and captions of a folder or zip; an npz is one member, ''."""
+    files = list_images(path)
+    if path.suffix.lower() == ".npz" and path.is_file():
+        return [""]
+    names = {f.name for f in files} | {f.text for f in files if f.text}
+    if any(f.caption is not None for f in files):
+        names.add("captions.jsonl")
+    return sorted(names)
+
+
+def _digests(file: Path, known: _Known, inside: Sequence[str] = ("",)) -> dict[str, str]:
+    """Return the digest of a file, under '', or of the members of a zip."""
+    try:
+        at = file.stat()
+        row = known.get(str(file.absolute()))
+        if row and row[:2] == (at.st_size, at.st_mtime_ns) and set(row[2]) == set(inside):
+            return row[2]
+        if list(inside) == [""]:
+            found = {"": digest_file(file)}
+        else:
+            read = contents((file, name) for name in inside)
+            found = {name: digest_bytes(data) for (_, name), data in read}
+    except OSError as error:
+        raise InputError(f"{file}: cannot be read ({error.strerror}); remove it") from None
+    if time.time_ns() - at.st_mtime_ns > _SETTLED_NS:
+        known[str(file.absolute())] = (at.st_size, at.st_mtime_ns, found)
+    return found
+
+
+def _read(cache: Path | None) -> _Known:
+    try:
+        rows = json.loads(cache.read_text()) if cache else {}
+        return {k: (int(size), int(mtime), dict(found)) for k, (size, mtime, found) in rows.items()}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}
+
+
+def _write(cache: Path | None, known: _Known) -> None:
+    if cache is None or _read(cache) == known:
+        return
+    cache.parent.mkdir(parents=True, exist_ok=True)
+    fresh = cache.with_name(f"{cache.name}.{os.getpid()}")
+    fresh.write_text(json.dumps(known))
+    fresh.replace(cache)
