@@ -1,0 +1,264 @@
+"""Metric families: scores that share their work are made together, each with its interval."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ldmbench.metrics.arrays import Array, check_features
+from ldmbench.metrics.blocks import Report, Table, sweep, tables
+from ldmbench.metrics.clip_score import clip_score
+from ldmbench.metrics.frechet import check_pair, frechet_distance, trace_root
+from ldmbench.metrics.inception_score import inception_score
+from ldmbench.metrics.kernel import KernelSums, Subsets
+from ldmbench.metrics.manifold import BallCount, Rule, check_k
+from ldmbench.metrics.moments import Moments, moments
+from ldmbench.metrics.neighbours import NearestSearch, Neighbourhood
+from ldmbench.metrics.paired import psnr, ssim
+from ldmbench.metrics.resample import Replicates, replicate
+from ldmbench.metrics.spread import (
+    Spread,
+    coverage_spread,
+    density_spread,
+    frechet_spread,
+    kernel_spread,
+    logit_spread,
+    share_spread,
+)
+
+__all__ = ["clip_family", "logits_family", "moments_family", "neighbours_family", "pairs_family"]
+
+
+def moments_family(
+    generated: object,
+    reference: object,
+    *,
+    reference_moments: Moments | None = None,
+    confidence: float = 0.95,
+    report: Report | None = None,
+) -> dict[str, Replicates]:
+    """Return {"fid": ...}.
+
+    Args:
+        generated: (N, D) features, N >= 2.
+        reference: (M, D) features; or Moments, and then the interval takes them as fixed.
+        reference_moments: moments of the reference features where they are known already.
+        confidence: of the interval.
+        report: told the fraction done.
+
+    Raises:
+        InputError: bad features or unlike widths.
+    """
+    if isinstance(reference, Moments):
+        x, y = check_features(generated, "generated"), None
+        first, second = moments(x), reference
+        value, note = frechet_distance(x, second), "reference taken as fixed"
+    else:
+        x, y = check_pair(generated, reference)
+        first = moments(x)
+        second = moments(y) if reference_moments is None else reference_moments
+        delta = first.mean - second.mean
+        value = float(delta @ delta + np.trace(first.cov) + np.trace(second.cov))
+        value, note = value - 2.0 * trace_root(first, second, x, y), "both sets resampled"
+    _tell(report, 0.5)
+    spread = frechet_spread(x, y, first, second)
+    _tell(report, 1.0)
+    made = replicate(
+        value,
+        spread.generated,
+        spread.reference,
+        excess=spread.excess,
+        confidence=confidence,
+        note=note,
+    )
+    return {"fid": made}
+
+
+def neighbours_family(
+    generated: object,
+    reference: object,
+    *,
+    k: int = 3,
+    rule: Rule = "le",
+    density_k: int = 5,
+    density_rule: Rule = "lt",
+    subsets: int = 100,
+    subset_size: int = 1000,
+    seed: int = 2020,
+    confidence: float = 0.95,
+    report: Report | None = None,
+) -> dict[str, Replicates]:
+    """Return kid, precision, recall, density and coverage from one pass over the three products.
+
+    Args:
+        generated: (N, D) features.
+        reference: (M, D) features.
+        k: neighbours of precision and recall.
+        rule: border rule of precision and recall.
+        density_k: neighbours of density and coverage; min(N, M) - 1 where the sets are smaller.
+        density_rule: border rule of density and coverage.
+        subsets: subsets of the kernel distance.
+        subset_size: samples in each; min(N, M) where the sets are smaller.
+        seed: of the subsets.
+        confidence: of the intervals.
+        report: told the fraction done.
+
+    Raises:
+        InputError: bad features, unlike widths, or not more than k samples on a side.
+    """
+    x, y = check_pair(generated, reference)
+    check_k(len(x), k, "generated")
+    check_k(len(y), k, "reference")
+    wide = min(density_k, len(x) - 1, len(y) - 1)
+    size = min(subset_size, len(x), len(y))
+    drawn = Subsets.draw(len(x), len(y), subsets=subsets, size=size, seed=seed)
+    first, second = tables(x, y)
+    shared = drawn.shared()
+    in_x, in_y = (
+        drawn.members(rows if shared else rows[:0], len(side), first.dtype)
+        for rows, side in ((drawn.generated, x), (drawn.reference, y))
+    )
+    sums = (KernelSums(in_x, None), KernelSums(in_y, None), KernelSums(in_x, in_y))
+    hood_y = _own(second, (k, wide), sums[1], _share(report, 0.0, 0.25))
+    hood_x = _own(first, (k,), sums[0], _share(report, 0.25, 0.5))
+    near = BallCount(first, second, hood_y, k, rule, ring=True)
+    back = BallCount(first, second, hood_x, k, rule, balls="rows", ring=True)
+    dense = BallCount(first, second, hood_y, wide, density_rule, ring=True)
+    sweep(first, second, [sums[2], near, back, dense], report=_share(report, 0.5, 1.0))
+    kid = drawn.combine(*sums) if shared else drawn.apart(first, second)
+    spread = kernel_spread(x, y, drawn, sums)
+    made = {
+        "kid": replicate(
+            kid.mean,
+            spread.generated,
+            spread.reference,
+            excess=spread.excess,
+            confidence=confidence,
+            note=f"{subsets} subsets of {size}",
+        )
+    }
+    shares = {
+        "precision": (float((near.per_point > 0).mean()), share_spread(near, hood_y, k)),
+        "recall": (float((back.per_point > 0).mean()), _turned(share_spread(back, hood_x, k))),
+        "density": (float(dense.per_point.mean() / wide), density_spread(dense, hood_y, wide)),
+        "coverage": (float((dense.per_ball > 0).mean()), coverage_spread(dense, hood_y, wide)),
+    }
+    for name, (value, each) in shares.items():
+        made[name] = replicate(
+            value,
+            each.generated,
+            each.reference,
+            excess=each.excess,
+            bounds=(0.0, np.inf if name == "density" else 1.0),
+            confidence=confidence,
+            note=f"k = {k if name in ('precision', 'recall') else wide}",
+        )
+    return made
+
+
+def logits_family(
+    logits: object,
+    *,
+    splits: int = 10,
+    shuffle_seed: int | None = 2020,
+    confidence: float = 0.95,
+    report: Report | None = None,
+) -> dict[str, Replicates]:
+    """Return {"inception_score": ...}; fewer samples than splits give one split per sample.
+
+    Args:
+        logits: (N, C).
+        splits: parts over which the score is averaged.
+        shuffle_seed: of the permutation before; None keeps the order.
+        confidence: of the interval.
+        report: told the fraction done.
+
+    Raises:
+        InputError: bad logits.
+    """
+    x = check_features(logits, "logit", least=1)
+    parts = min(splits, len(x))
+    value = inception_score(x, splits=parts, shuffle_seed=shuffle_seed).mean
+    order = np.arange(len(x))
+    if shuffle_seed is not None:
+        order = np.random.RandomState(shuffle_seed).permutation(len(x))
+    spread = logit_spread(x[order], parts)
+    influence = np.empty(len(x))
+    influence[order] = spread.generated
+    _tell(report, 1.0)
+    made = replicate(
+        value,
+        influence,
+        excess=spread.excess,
+        bounds=(1.0, float(x.shape[1])),
+        confidence=confidence,
+        note=f"{parts} splits",
+    )
+    return {"inception_score": made}
+
+
+def pairs_family(
+    a: object,
+    b: object,
+    *,
+    convention: str = "skimage_ssim_gaussian_wang",
+    confidence: float = 0.95,
+    report: Report | None = None,
+) -> dict[str, Replicates]:
+    """Return {"psnr": ..., "ssim": ...}: means over uint8 NHWC pairs.
+
+    Raises:
+        InputError: not uint8 images, or unlike shapes.
+    """
+    first = psnr(a, b)
+    _tell(report, 0.5)
+    second = ssim(a, b, convention=convention)
+    _tell(report, 1.0)
+    return {"psnr": _mean(first, confidence), "ssim": _mean(second, confidence)}
+
+
+def clip_family(
+    image_features: object,
+    text_features: object,
+    *,
+    confidence: float = 0.95,
+    report: Report | None = None,
+) -> dict[str, Replicates]:
+    """Return {"clip_score": ...}: the mean over pairs of (N, D) features.
+
+    Raises:
+        InputError: bad features or unlike shapes.
+    """
+    each = clip_score(image_features, text_features)
+    _tell(report, 1.0)
+    return {"clip_score": _mean(each, confidence)}
+
+
+def _mean(each: Array, confidence: float) -> Replicates:
+    """Return the mean of values that belong to one sample each."""
+    with np.errstate(invalid="ignore"):
+        return replicate(float(each.mean()), each, confidence=confidence, note="mean over samples")
+
+
+def _turned(spread: Spread) -> Spread:
+    """Return a spread whose points are the reference and whose ball owners are generated."""
+    assert spread.reference is not None
+    return Spread(spread.reference, spread.generated, spread.excess)
+
+
+def _own(
+    table: Table, ks: tuple[int, ...], sums: KernelSums, report: Report | None
+) -> Neighbourhood:
+    search = NearestSearch(table, ks)
+    sweep(table, None, [sums, search], report=report)
+    return search.finish()
+
+
+def _share(report: Report | None, start: float, stop: float) -> Report | None:
+    if report is None:
+        return None
+    return lambda fraction: report(start + (stop - start) * fraction)
+
+
+def _tell(report: Report | None, fraction: float) -> None:
+    if report is not None:
+        report(fraction)

@@ -1,0 +1,122 @@
+"""Intervals: replicate values of a score under resampling with seeds common to all models."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+
+from ldmbench.errors import InputError
+from ldmbench.metrics.arrays import Array
+from ldmbench.seeds import derive_seed
+
+__all__ = ["CONFIDENCE", "TRIALS", "Replicates", "replicate"]
+
+TRIALS = 200
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True, eq=False)
+class Replicates:
+    """A score with its interval and its replicate values.
+
+    Attributes:
+        value: the score itself.
+        low: lower end of the interval, None where no interval exists.
+        high: upper end of the interval, None where no interval exists.
+        confidence: probability that the interval holds the mean over fresh draws of this size.
+        n: generated samples behind the value.
+        method: how the interval was made, or why there is none.
+        replicates: (200,) float64, or (0,) where there is no interval. Replicate r of two models
+            scored on equally many samples uses the same resampled positions, so that the spread
+            of the differences is the spread of the difference.
+    """
+
+    value: float
+    low: float | None
+    high: float | None
+    confidence: float
+    n: int
+    method: str
+    replicates: Array
+
+
+def replicate(
+    value: float,
+    generated: Array,
+    reference: Array | None = None,
+    *,
+    excess: float = 0.0,
+    bounds: tuple[float, float] = (-np.inf, np.inf),
+    confidence: float = CONFIDENCE,
+    trials: int = TRIALS,
+    note: str = "",
+) -> Replicates:
+    """Return the linearised bootstrap of a score (Efron, Tibshirani 1993, chapter 22).
+
+    A replicate is value + sum of resampled influences. The statistic is not computed anew on
+    resampled sets: repeated samples would bias Fréchet distances upward and break neighbourhoods.
+    The score is an unbiased guess of its own mean over fresh draws of the same sizes, so the
+    interval is centred there.
+
+    Args:
+        value: the score.
+        generated: (N,) influence of each generated sample: N times what the score gains from a
+            little more weight on it.
+        reference: (M,) the same for reference samples; None where there are none or they are fixed.
+        excess: variance that the influences show and the score has not (their own noise); taken
+            off, but never more than three quarters.
+        bounds: the range of the score; the interval ends there.
+        confidence: of the interval.
+        trials: replicates.
+        note: said in `method`.
+
+    Raises:
+        InputError: a confidence outside (0, 1), or no trials.
+    """
+    if not 0.0 < confidence < 1.0 or trials < 1:
+        raise InputError(
+            f"confidence {confidence} and {trials} trials were asked; confidence lies between "
+            "0 and 1 and at least one trial is needed"
+        )
+    n = len(generated)
+    parts = [("generated", generated)] + ([] if reference is None else [("reference", reference)])
+    if not np.isfinite(value) or any(not np.isfinite(part).all() for _, part in parts):
+        return nothing(value, n, "no interval: the value is not finite", confidence)
+    if any(len(part) < 2 for _, part in parts):
+        return nothing(value, n, "no interval: a single sample", confidence)
+    variance, total = 0.0, np.zeros(trials)
+    for side, part in parts:
+        centred = part - part.mean()
+        # N - 1 once more: the influences were centred on their own mean.
+        variance += float(centred @ centred) / (len(part) * (len(part) - 1))
+        total += resampled_means(side, centred, trials)
+    ratio = 1.0
+    if variance > 0.0:
+        ratio = float(np.sqrt(max(1.0 - excess / variance, 0.25)))
+    reach = NormalDist().inv_cdf(0.5 + confidence / 2.0) * float(np.sqrt(variance)) * ratio
+    return Replicates(
+        value,
+        max(bounds[0], value - reach),
+        min(bounds[1], value + reach),
+        confidence,
+        n,
+        f"linearised bootstrap, {trials} replicates" + (f"; {note}" if note else ""),
+        value + ratio * total,
+    )
+
+
+def nothing(value: float, n: int, why: str, confidence: float = CONFIDENCE) -> Replicates:
+    """Return a score without an interval, and why."""
+    return Replicates(value, None, None, confidence, n, why, np.zeros(0))
+
+
+def resampled_means(side: str, values: Array, trials: int) -> Array:
+    """Return means of `values` (N,) over resampled positions, (trials,); they depend on N alone."""
+    n = len(values)
+    out = np.empty(trials)
+    for trial in range(trials):
+        rng = np.random.default_rng(derive_seed("bootstrap", side, n, trial))
+        out[trial] = values[rng.integers(0, n, n)].mean()
+    return out
