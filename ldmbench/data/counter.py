@@ -14,7 +14,7 @@ import numpy.typing as npt
 from ldmbench.data.batch import Ints, Pixels
 from ldmbench.seeds import derive_seed
 
-__all__ = ["Keys", "draw", "draw_below", "noise_bytes", "stream_keys"]
+__all__ = ["Keys", "draw", "draw_below", "noise_bytes", "permutation", "stream_keys"]
 
 Keys: TypeAlias = npt.NDArray[np.uint64]
 
@@ -43,6 +43,12 @@ def noise_bytes(keys: Keys, count: int) -> Pixels:
     steps = np.arange(1, -(-count // 8) + 1, dtype=np.uint64) * GAMMA
     numbers = _mix(keys[:, None] + steps)
     return numbers.astype("<u8", copy=False).view(np.uint8)[:, :count]
+
+
+def permutation(seed: int, count: int) -> Ints:
+    """Return int64 (count,), the numbers 0 to count - 1 in the order of their draws."""
+    draws = _mix(np.uint64(seed) + np.arange(1, count + 1, dtype=np.uint64) * GAMMA)
+    return np.argsort(draws, kind="stable").astype(np.int64)
 
 
 def _mix(state: Keys) -> Keys:
