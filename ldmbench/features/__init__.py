@@ -1,1 +1,1 @@
-"""Images -> features: the evaluators, embedded and released."""
+"""Feature extractors and their weights: networks that turn images and captions into vectors."""

@@ -1,0 +1,188 @@
+"""The extractor: images and captions in, named feature arrays out, whatever the caller batches."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal, TypeAlias, cast
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from ldmbench.canonical import digest_file
+from ldmbench.errors import InputError
+from ldmbench.features.weights import weights_path
+from ldmbench.registry import pick, resolve
+from ldmbench.schema.weights import EXTRACTORS, ExtractorSpec, extractor_named
+
+__all__ = ["Extractor", "Features", "Floats", "Precision", "load_extractor"]
+
+Floats: TypeAlias = npt.NDArray[np.float32]
+Features: TypeAlias = dict[str, Floats]
+Precision: TypeAlias = Literal["float32", "bfloat16"]
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+_LOADERS = {
+    "shapes-net": "ldmbench.features.shapes_net:load",
+    "shapes-clip": "ldmbench.features.clip:load_shapes_clip",
+    "inception-v3-compat": "ldmbench.features.inception:load",
+    "inception-v3-clean": "ldmbench.features.inception:load",
+    "dinov2-vit-s-14": "ldmbench.features.dinov2:load",
+    "clip-vit-b-32": "ldmbench.features.clip:load_clip",
+}
+
+
+class Extractor(ABC):
+    """A network behind one interface; micro-batches have a fixed size, the last one is padded.
+
+    So the features of an image do not depend on its neighbours or on how the caller batches: on
+    one machine they are the same bytes.
+
+    Attributes:
+        spec: names and shapes, as the planner sees them.
+        digest: sha256 of the weights, 64 hex digits; a signature shows the first 8.
+        device: where the network runs.
+        precision: "float32", or "bfloat16" where it was asked for.
+    """
+
+    def __init__(
+        self, spec: ExtractorSpec, digest: str, *, device: str, precision: Precision
+    ) -> None:
+        self.spec = spec
+        self.digest = digest
+        self.device = torch.device(device)
+        self.precision = precision
+
+    @property
+    def name(self) -> str:
+        """Name of the extractor, as a suite writes it."""
+        return self.spec.name
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Names of the arrays that `extract` returns."""
+        extra = (("logits", self.spec.logits), ("spatial", self.spec.spatial))
+        return ("features", *(name for name, width in extra if width))
+
+    def extract(self, images: npt.NDArray[np.uint8]) -> Features:
+        """Return the feature arrays of images.
+
+        Args:
+            images: uint8 NHWC, RGB, any size; resized inside by the extractor's named rule.
+
+        Returns:
+            "features" (N, D), and where the network has them "logits" (N, C) and "spatial"
+            (N, S); float32.
+
+        Raises:
+            InputError: if the images are not uint8 (N, H, W, 3), or a result is not finite.
+        """
+        _check_images(images)
+        source = torch.from_numpy(np.ascontiguousarray(images))
+        blank = torch.zeros((1, *source.shape[1:]), dtype=torch.uint8)
+        return self._batched(source, blank, self._forward)
+
+    def extract_text(self, captions: Sequence[str]) -> Floats:
+        """Return the embeddings of captions, float32 (N, D); equal captions are computed once.
+
+        Raises:
+            InputError: if the extractor has no text tower.
+        """
+        if not self.spec.text:
+            able = ", ".join(e.name for e in EXTRACTORS if e.text)
+            raise InputError(f"the extractor '{self.name}' reads no captions; use one of: {able}")
+        unique = sorted(set(captions))
+        row = {caption: i for i, caption in enumerate(unique)}
+        tokens = self._tokens(unique)
+        found = self._batched(tokens, torch.zeros_like(tokens[:1]), self._forward_text)["features"]
+        return found[[row[caption] for caption in captions]]
+
+    @abstractmethod
+    def _forward(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Return the layers of one micro-batch, uint8 NHWC on the device."""
+
+    def _tokens(self, captions: Sequence[str]) -> torch.Tensor:
+        raise NotImplementedError
+
+    def _forward_text(self, tokens: torch.Tensor) -> dict[str, torch.Tensor]:
+        raise NotImplementedError
+
+    def _batched(
+        self,
+        source: torch.Tensor,
+        blank: torch.Tensor,
+        forward: Callable[[torch.Tensor], dict[str, torch.Tensor]],
+    ) -> Features:
+        """Run `forward` over micro-batches of the fixed size and join what it returns."""
+        parts: dict[str, list[Floats]] = {}
+        size = self.spec.batch
+        with torch.inference_mode(), exact_convolutions():
+            for i in range(0, max(len(source), 1), size):
+                part = source[i : i + size]
+                padded = torch.cat([part, blank.expand(size - len(part), *blank.shape[1:])])
+                for name, values in forward(padded.to(self.device)).items():
+                    kept = values[: len(part)].float().cpu().numpy()
+                    parts.setdefault(name, []).append(kept)
+        joined = {name: np.concatenate(values) for name, values in parts.items()}
+        for name, values in joined.items():
+            if not np.isfinite(values).all():
+                raise InputError(
+                    f"the extractor '{self.name}' gave {name} that are not finite; its weights "
+                    f"are damaged or unfit for {self.precision}: use float32 or other weights"
+                )
+        return joined
+
+
+def load_extractor(
+    name: str,
+    *,
+    device: str = "cpu",
+    precision: Precision = "float32",
+    path: Path | None = None,
+    offline: bool | None = None,
+    expected: int = 0,
+) -> Extractor:
+    """Load an extractor by name.
+
+    Args:
+        name: a row of ldmbench.schema.weights.EXTRACTORS.
+        device: a torch device.
+        precision: of the network's arithmetic; the reduced one belongs in the signature.
+        path: other weights in the same format; their digest is then the extractor's.
+        offline: open no connection; None asks LDMBENCH_OFFLINE.
+        expected: how many images will come, so that a network may be compiled when that pays.
+
+    Raises:
+        InputError: if a name is unknown, or the weights are missing, damaged or of another form.
+    """
+    spec = extractor_named(name)
+    pick(DTYPES, precision, "precision")
+    if path is not None and not path.is_file():
+        raise InputError(f"{path} is no file; give the weights of '{name}' or leave the path out")
+    file = path if path is not None else weights_path(spec.weights, offline=offline)
+    loader = cast(Callable[..., Extractor], resolve(_LOADERS[name]))
+    return loader(
+        spec, file, digest=digest_file(file), device=device, precision=precision, expected=expected
+    )
+
+
+@contextmanager
+def exact_convolutions() -> Iterator[None]:
+    """Keep a GPU from rounding float32 convolutions to TensorFloat-32."""
+    with torch.backends.cudnn.flags(
+        enabled=True, benchmark=False, deterministic=True, allow_tf32=False
+    ):
+        yield
+
+
+def _check_images(images: npt.NDArray[np.uint8]) -> None:
+    if images.ndim != 4 or images.shape[3] != 3 or images.dtype != np.uint8:
+        raise InputError(
+            f"images are {images.dtype} {images.shape}; extractors take uint8 (N, H, W, 3), RGB"
+        )
+    if 0 in images.shape[1:3]:
+        raise InputError(f"images of shape {images.shape} have no pixels; leave them out")

@@ -1,0 +1,153 @@
+"""Inception weights of torch-fidelity (state dict) or clean-fid (TorchScript), read and folded."""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from pathlib import Path
+from typing import TypeAlias
+
+import torch
+
+from ldmbench.errors import InputError
+
+__all__ = ["Kernels", "read_inception"]
+
+Kernels: TypeAlias = dict[str, tuple[torch.Tensor, torch.Tensor]]
+Tensors: TypeAlias = dict[str, torch.Tensor]
+
+EPSILON = 1e-3
+
+# fmt: off
+# block of torch-fidelity -> block of the TorchScript file, which keeps TensorFlow's names
+_STEM = {
+    "Conv2d_1a_3x3": "conv",   "Conv2d_2a_3x3": "conv_1", "Conv2d_2b_3x3": "conv_2",
+    "Conv2d_3b_1x1": "conv_3", "Conv2d_4a_3x3": "conv_4",
+}
+_BLOCKS = {
+    "Mixed_5b": "mixed",   "Mixed_5c": "mixed_1", "Mixed_5d": "mixed_2",  "Mixed_6a": "mixed_3",
+    "Mixed_6b": "mixed_4", "Mixed_6c": "mixed_5", "Mixed_6d": "mixed_6",  "Mixed_6e": "mixed_7",
+    "Mixed_7a": "mixed_8", "Mixed_7b": "mixed_9", "Mixed_7c": "mixed_10",
+}
+_A = {"branch1x1": "conv", "branch5x5_1": "tower.conv", "branch5x5_2": "tower.conv_1",
+      "branch3x3dbl_1": "tower_1.conv", "branch3x3dbl_2": "tower_1.conv_1",
+      "branch3x3dbl_3": "tower_1.conv_2", "branch_pool": "tower_2.conv"}
+_B = {"branch3x3": "conv", "branch3x3dbl_1": "tower.conv", "branch3x3dbl_2": "tower.conv_1",
+      "branch3x3dbl_3": "tower.conv_2"}
+_C = {"branch1x1": "conv", "branch7x7_1": "tower.conv", "branch7x7_2": "tower.conv_1",
+      "branch7x7_3": "tower.conv_2", "branch7x7dbl_1": "tower_1.conv",
+      "branch7x7dbl_2": "tower_1.conv_1", "branch7x7dbl_3": "tower_1.conv_2",
+      "branch7x7dbl_4": "tower_1.conv_3", "branch7x7dbl_5": "tower_1.conv_4",
+      "branch_pool": "tower_2.conv"}
+_D = {"branch3x3_1": "tower.conv", "branch3x3_2": "tower.conv_1", "branch7x7x3_1": "tower_1.conv",
+      "branch7x7x3_2": "tower_1.conv_1", "branch7x7x3_3": "tower_1.conv_2",
+      "branch7x7x3_4": "tower_1.conv_3"}
+_E = {"branch1x1": "conv", "branch3x3_1": "tower.conv", "branch3x3_2a": "tower.mixed.conv",
+      "branch3x3_2b": "tower.mixed.conv_1", "branch3x3dbl_1": "tower_1.conv",
+      "branch3x3dbl_2": "tower_1.conv_1", "branch3x3dbl_3a": "tower_1.mixed.conv",
+      "branch3x3dbl_3b": "tower_1.mixed.conv_1", "branch_pool": "tower_2.conv"}
+_KINDS = {"5b": _A, "5c": _A, "5d": _A, "6a": _B, "6b": _C, "6c": _C, "6d": _C, "6e": _C,
+          "7a": _D, "7b": _E, "7c": _E}
+# fmt: on
+
+
+def read_inception(path: Path) -> tuple[Kernels, torch.Tensor]:
+    """Read and fold the weights.
+
+    Args:
+        path: torch-fidelity's `weights-inception-2015-12-05-6726825d.pth` (a state dict), or
+            clean-fid's `inception-2015-12-05.pt` (TorchScript; only its tensors are taken).
+
+    Returns:
+        name in torch-fidelity -> (weight OIHW, bias O), float32; and the weight of the logits
+        (1008, 2048).
+
+    Raises:
+        InputError: if the file is damaged, or has other layers.
+    """
+    try:
+        tensors, scripted = _read(path)
+    except (RuntimeError, OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
+        raise InputError(
+            f"{path} is no file of Inception weights ({str(error).splitlines()[0]}); give the one "
+            "that torch-fidelity or clean-fid loads"
+        ) from error
+    if scripted:
+        layers = {ours: _scripted(tensors, theirs, path) for ours, theirs in _script_names()}
+        return layers, _only(tensors, r"output\.weight", path)
+    names = [n.removesuffix(".conv.weight") for n in tensors if n.endswith(".conv.weight")]
+    layers = {name: _stated(tensors, name, path) for name in names}
+    return layers, _only(tensors, r"fc\.weight", path)
+
+
+def _read(path: Path) -> tuple[Tensors, bool]:
+    """Return the tensors of a file, and whether they came from TorchScript."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            scripted = any("/code/" in name for name in archive.namelist())
+        if scripted:
+            module = torch.jit.load(str(path), map_location="cpu")
+            return dict(module.state_dict()), True
+    loaded = torch.load(path, map_location="cpu", weights_only=True)
+    if not isinstance(loaded, dict):
+        raise ValueError(f"it holds a {type(loaded).__name__}")
+    return {k: v for k, v in loaded.items() if isinstance(v, torch.Tensor)}, False
+
+
+def _script_names() -> list[tuple[str, str]]:
+    names = list(_STEM.items())
+    for block, theirs in _BLOCKS.items():
+        names += [(f"{block}.{k}", f"{theirs}.{v}") for k, v in _KINDS[block[-2:]].items()]
+    return names
+
+
+def _stated(tensors: Tensors, name: str, path: Path) -> tuple[torch.Tensor, torch.Tensor]:
+    bn = [
+        _only(tensors, re.escape(f"{name}.bn.{part}"), path)
+        for part in ("weight", "bias", "running_mean", "running_var")
+    ]
+    return _fold(tensors[f"{name}.conv.weight"], *bn)
+
+
+def _scripted(tensors: Tensors, name: str, path: Path) -> tuple[torch.Tensor, torch.Tensor]:
+    """Find a layer by shape and name; parts of a name may be joined by _ or by a dot."""
+    prefix = r"layers\." + re.sub(r"[._]", r"[._]", name) + r"\."
+    found = {k: v for k, v in tensors.items() if re.match(prefix + r"(conv\.|bn\.|norm\.)?\w+$", k)}
+    kernels = [v for v in found.values() if v.ndim == 4]
+    rows = {k.rsplit(".", 1)[1]: v for k, v in found.items() if v.ndim == 1}
+    if len(kernels) != 1:
+        raise InputError(f"{path} has {len(kernels)} kernels named {name}, expected 1")
+    mean = _ending(rows, "mean", name, path)
+    var = _ending(rows, "var", name, path)
+    beta = _ending(rows, "beta|bias", name, path)
+    gamma = next((v for k, v in rows.items() if k in ("gamma", "weight")), torch.ones_like(mean))
+    return _fold(kernels[0], gamma, beta, mean, var)
+
+
+def _ending(rows: Tensors, pattern: str, name: str, path: Path) -> torch.Tensor:
+    found = [v for k, v in rows.items() if re.search(f"({pattern})$", k)]
+    if len(found) != 1:
+        raise InputError(f"{path} has {len(found)} rows {pattern} in layer {name}, expected 1")
+    return found[0]
+
+
+def _only(tensors: Tensors, pattern: str, path: Path) -> torch.Tensor:
+    found = [v for k, v in tensors.items() if re.fullmatch(pattern, k)]
+    if len(found) != 1:
+        raise InputError(
+            f"{path} has no tensor {pattern}; give weights that torch-fidelity or clean-fid load"
+        )
+    return found[0].float()
+
+
+def _fold(
+    kernel: torch.Tensor,
+    gamma: torch.Tensor,
+    beta: torch.Tensor,
+    mean: torch.Tensor,
+    var: torch.Tensor,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Fold a batch norm into its convolution, in float64."""
+    scale = gamma.double() / (var.double() + EPSILON).sqrt()
+    weight = kernel.double() * scale[:, None, None, None]
+    return weight.float(), (beta.double() - mean.double() * scale).float()

@@ -1,0 +1,125 @@
+"""Named resizers: uint8 images in, float images at an extractor's side out.
+
+Every function takes uint8 NHWC (numpy) and returns float32 NCHW (torch) in [0, 255]; the name in
+RESIZERS is what a signature prints.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+import numpy as np
+import torch
+import torch.nn.functional as fn
+from PIL import Image
+
+__all__ = ["RESIZERS", "Resizer", "bilinear_aa", "pil_bicubic", "pil_bicubic_crop", "tf_bilinear"]
+
+Resizer: TypeAlias = Callable[[torch.Tensor, int], torch.Tensor]
+
+
+def tf_bilinear(images: torch.Tensor, side: int) -> torch.Tensor:
+    """Resize as TensorFlow 1's `ResizeBilinear(align_corners=False)` does, no antialiasing.
+
+    Output pixel i reads the input at i * (in / out), in float32, the neighbours' difference times
+    the fraction added to the lower one: first along x, then along y, so the four-corner form of
+    tensorflow/core/kernels/resize_bilinear_op.cc is reproduced bit for bit with half the work.
+
+    Args:
+        images: uint8 NHWC.
+        side: of the output in pixels.
+
+    Returns:
+        float32 NCHW in [0, 255].
+    """
+    x = _to_float(images)
+    low, high, fraction = _grid(x.shape[3], side, x.device)
+    left, right = x[:, :, :, low], x[:, :, :, high]
+    x = left + (right - left) * fraction
+    low, high, fraction = _grid(x.shape[2], side, x.device)
+    upper, lower = x[:, :, low], x[:, :, high]
+    return upper + (lower - upper) * fraction[:, None]
+
+
+def pil_bicubic(images: torch.Tensor, side: int) -> torch.Tensor:
+    """Resize as clean-fid's "clean" mode does: Pillow, bicubic, antialiased, never re-quantised.
+
+    Each channel goes through a 32-bit float image, is clipped to [0, 255] and kept as float32
+    (Parmar et al. 2022, "On Aliased Resizing", section 4).
+
+    Args:
+        images: uint8 NHWC.
+        side: of the output in pixels.
+
+    Returns:
+        float32 NCHW in [0, 255].
+    """
+    source = np.moveaxis(images.cpu().numpy(), 3, 1).astype(np.float32)
+    out = np.empty((*source.shape[:2], side, side), dtype=np.float32)
+    for image, target in zip(source, out):
+        for channel, plane in zip(image, target):
+            resized = Image.fromarray(channel).resize((side, side), Image.Resampling.BICUBIC)
+            np.clip(np.asarray(resized), 0, 255, out=plane)
+    return torch.from_numpy(out).to(images.device)
+
+
+def pil_bicubic_crop(images: torch.Tensor, side: int) -> torch.Tensor:
+    """Resize the shorter side with Pillow's bicubic filter on 8-bit RGB, then crop the centre.
+
+    This is the evaluation transform of CLIP (Radford et al. 2021) and of the DINOv2 model cards.
+
+    Args:
+        images: uint8 NHWC.
+        side: of the output in pixels.
+
+    Returns:
+        float32 NCHW in [0, 255], whole numbers.
+    """
+    height, width = images.shape[1:3]
+    short = min(height, width)
+    size = (width * side // short, height * side // short)
+    left, top = round((size[0] - side) / 2), round((size[1] - side) / 2)
+    out = np.empty((len(images), side, side, 3), dtype=np.uint8)
+    for image, target in zip(images.cpu().numpy(), out):
+        resized = Image.fromarray(image).resize(size, Image.Resampling.BICUBIC)
+        target[:] = np.asarray(resized)[top : top + side, left : left + side]
+    return _to_float(torch.from_numpy(out).to(images.device))
+
+
+def bilinear_aa(images: torch.Tensor, side: int) -> torch.Tensor:
+    """Resize with torch's antialiased bilinear filter; images that have the side are unchanged.
+
+    Args:
+        images: uint8 NHWC.
+        side: of the output in pixels.
+
+    Returns:
+        float32 NCHW in [0, 255].
+    """
+    x = _to_float(images)
+    if x.shape[2:] == (side, side):
+        return x
+    return fn.interpolate(x, (side, side), mode="bilinear", antialias=True)
+
+
+def _to_float(images: torch.Tensor) -> torch.Tensor:
+    return images.permute(0, 3, 1, 2).contiguous().float()
+
+
+def _grid(
+    size: int, side: int, device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return the lower and upper neighbour of each output pixel, and its fraction, (side,) each."""
+    at = torch.arange(side, dtype=torch.float32, device=device)
+    at = at * torch.tensor(size / side, dtype=torch.float32, device=device)
+    low = at.long()
+    return low, (low + 1).clamp_max(size - 1), at - low.float()
+
+
+RESIZERS: dict[str, Resizer] = {
+    "tf-bilinear": tf_bilinear,
+    "pil-bicubic-float": pil_bicubic,
+    "pil-bicubic-crop": pil_bicubic_crop,
+    "torch-bilinear-aa": bilinear_aa,
+}

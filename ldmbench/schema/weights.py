@@ -1,0 +1,218 @@
+"""Evaluator weights and the extractors that use them: names, digests, licences; no torch.
+
+The digests of the shipped files are read from features/weights/index.json, which
+scripts/make_evaluators.py writes, so that a stage can be keyed without loading a network.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from ldmbench.registry import pick
+from ldmbench.schema.base import Noun
+
+Resize = Literal["tf-bilinear", "pil-bicubic-float", "pil-bicubic-crop", "torch-bilinear-aa"]
+
+SHIPPED = Path(__file__).parents[1] / "features" / "weights"
+"""Where the weights lie that come with the package."""
+
+
+class Weights(Noun):
+    """One file of weights."""
+
+    name: str
+    file: str
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    bytes: int | None = Field(default=None, description="size, where it is known")
+    licence: str
+    url: str | None = None
+    kind: Literal["features", "clip", "lpips", "backbone"]
+    shipped: bool = False
+
+    @property
+    def short(self) -> str:
+        """The digits that a signature shows."""
+        return self.sha256[:8]
+
+
+class ExtractorSpec(Noun):
+    """What an extractor takes and gives; enough to plan and to sign without loading it."""
+
+    name: str
+    weights: str
+    resize: Resize
+    side: int
+    dim: int
+    logits: int | None = None
+    spatial: int | None = None
+    text: bool = False
+    batch: int = 32
+    note: str = ""
+
+
+def weights_named(name: str) -> Weights:
+    """Return a row of WEIGHTS; InputError says which there are."""
+    return pick({w.name: w for w in WEIGHTS}, name, "weights")
+
+
+def extractor_named(name: str) -> ExtractorSpec:
+    """Return a row of EXTRACTORS; InputError says which there are."""
+    return pick({e.name: e for e in EXTRACTORS}, name, "extractor")
+
+
+def _shipped() -> tuple[Weights, ...]:
+    index = SHIPPED / "index.json"
+    if not index.is_file():
+        return ()
+    rows = json.loads(index.read_text(encoding="utf-8"))["weights"]
+    return tuple(Weights(**row, licence="Apache-2.0", shipped=True) for row in rows)
+
+
+_TORCH_FIDELITY = "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/"
+_DINOV2 = "https://dl.fbaipublicfiles.com/dinov2/"
+_TORCHVISION = "https://download.pytorch.org/models/"
+_LPIPS = (
+    "https://raw.githubusercontent.com/richzhang/PerceptualSimilarity/master/lpips/weights/v0.1/"
+)
+
+WEIGHTS: tuple[Weights, ...] = (
+    *_shipped(),
+    Weights(
+        name="inception-v3-compat",
+        file="weights-inception-2015-12-05-6726825d.pth",
+        sha256="6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
+        bytes=95_628_359,
+        licence="Apache-2.0",
+        url=_TORCH_FIDELITY + "weights-inception-2015-12-05-6726825d.pth",
+        kind="features",
+    ),
+    Weights(
+        name="inception-v3-clean",
+        file="inception-2015-12-05.pt",
+        sha256="f58cb9b6ec323ed63459aa4fb441fe750cfe39fafad6da5cb504a16f19e958f4",
+        bytes=95_607_719,
+        licence="Apache-2.0",
+        url="https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained/metrics/"
+        "inception-2015-12-05.pt",
+        kind="features",
+    ),
+    Weights(
+        name="dinov2-vit-s-14",
+        file="dinov2_vits14_pretrain.pth",
+        sha256="b938bf1bc15cd2ec0feacfe3a1bb553fe8ea9ca46a7e1d8d00217f29aef60cd9",
+        bytes=88_283_115,
+        licence="Apache-2.0",
+        url=_DINOV2 + "dinov2_vits14/dinov2_vits14_pretrain.pth",
+        kind="features",
+    ),
+    Weights(
+        name="clip-vit-b-32",
+        file="open_clip_model.safetensors",
+        sha256="e6d1bd7789aa45192b3bf90570a789b478bae1b74ebcce7eddd908e83a2b7c31",
+        licence="MIT",
+        url="https://huggingface.co/timm/vit_base_patch32_clip_224.openai/resolve/"
+        "a6f597a30f7b82c51704746581f9a4e41421e878/open_clip_model.safetensors",
+        kind="clip",
+    ),
+    Weights(
+        name="lpips-vgg",
+        file="lpips-v0.1-vgg.pth",
+        sha256="a78928a0af1e5f0fcb1f3b9e8f8c3a2a5a3de244d830ad5c1feddc79b8432868",
+        bytes=7_289,
+        licence="BSD-2-Clause",
+        url=_LPIPS + "vgg.pth",
+        kind="lpips",
+    ),
+    Weights(
+        name="lpips-alex",
+        file="lpips-v0.1-alex.pth",
+        sha256="df73285e35b22355a2df87cdb6b70b343713b667eddbda73e1977e0c860835c0",
+        bytes=6_009,
+        licence="BSD-2-Clause",
+        url=_LPIPS + "alex.pth",
+        kind="lpips",
+    ),
+    Weights(
+        name="vgg16",
+        file="vgg16-397923af.pth",
+        sha256="397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
+        bytes=553_433_881,
+        licence="BSD-3-Clause",
+        url=_TORCHVISION + "vgg16-397923af.pth",
+        kind="backbone",
+    ),
+    Weights(
+        name="alexnet",
+        file="alexnet-owt-7be5be79.pth",
+        sha256="7be5be791159472b1fbf3c69796f7cb30dca7ad8466c2df70058c37116cdee02",
+        bytes=244_408_911,
+        licence="BSD-3-Clause",
+        url=_TORCHVISION + "alexnet-owt-7be5be79.pth",
+        kind="backbone",
+    ),
+)
+
+EXTRACTORS: tuple[ExtractorSpec, ...] = (
+    ExtractorSpec(
+        name="shapes-net",
+        weights="shapes-net",
+        resize="torch-bilinear-aa",
+        side=64,
+        dim=64,
+        logits=48,
+        spatial=128,
+        batch=128,
+        note="embedded; its FID is never Inception FID",
+    ),
+    ExtractorSpec(
+        name="shapes-clip",
+        weights="shapes-clip",
+        resize="torch-bilinear-aa",
+        side=64,
+        dim=192,
+        text=True,
+        batch=128,
+        note="embedded; its score is never a CLIP ViT score",
+    ),
+    ExtractorSpec(
+        name="inception-v3-compat",
+        weights="inception-v3-compat",
+        resize="tf-bilinear",
+        side=299,
+        dim=2048,
+        logits=1008,
+        spatial=2023,
+        note="as torch-fidelity; logits without bias",
+    ),
+    ExtractorSpec(
+        name="inception-v3-clean",
+        weights="inception-v3-clean",
+        resize="pil-bicubic-float",
+        side=299,
+        dim=2048,
+        logits=1008,
+        spatial=2023,
+        note="as clean-fid's mode clean",
+    ),
+    ExtractorSpec(
+        name="dinov2-vit-s-14",
+        weights="dinov2-vit-s-14",
+        resize="tf-bilinear",
+        side=224,
+        dim=384,
+        note="as torch-fidelity",
+    ),
+    ExtractorSpec(
+        name="clip-vit-b-32",
+        weights="clip-vit-b-32",
+        resize="pil-bicubic-crop",
+        side=224,
+        dim=512,
+        text=True,
+        note="open_clip ViT-B-32-quickgelu, OpenAI's weights",
+    ),
+)
