@@ -67,6 +67,7 @@ def moments_family(
         spread.generated,
         spread.reference,
         excess=spread.excess,
+        floor=spread.least,
         confidence=confidence,
         note=note,
     )
@@ -132,6 +133,7 @@ def neighbours_family(
             spread.generated,
             spread.reference,
             excess=spread.excess,
+            floor=spread.least,
             confidence=confidence,
             note=f"{subsets} subsets of {size}",
         )
@@ -148,7 +150,8 @@ def neighbours_family(
             each.generated,
             each.reference,
             excess=each.excess,
-            bounds=(0.0, np.inf if name == "density" else 1.0),
+            least=0.0,
+            share=name != "density",
             confidence=confidence,
             note=f"k = {k if name in ('precision', 'recall') else wide}",
         )
@@ -189,7 +192,7 @@ def logits_family(
         value,
         influence,
         excess=spread.excess,
-        bounds=(1.0, float(x.shape[1])),
+        least=1.0,
         confidence=confidence,
         note=f"{parts} splits",
     )

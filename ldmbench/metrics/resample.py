@@ -48,7 +48,9 @@ def replicate(
     reference: Array | None = None,
     *,
     excess: float = 0.0,
-    bounds: tuple[float, float] = (-np.inf, np.inf),
+    floor: float = 0.0,
+    least: float = -np.inf,
+    share: bool = False,
     confidence: float = CONFIDENCE,
     trials: int = TRIALS,
     note: str = "",
@@ -67,7 +69,10 @@ def replicate(
         reference: (M,) the same for reference samples; None where there are none or they are fixed.
         excess: variance that the influences show and the score has not (their own noise); taken
             off, but never more than three quarters.
-        bounds: the range of the score; the interval ends there.
+        floor: variance that the score has at least.
+        least: smallest possible score; the interval ends there.
+        share: the score is a share in [0, 1]: the interval is Wilson's (1927) at the effective
+            number of samples, v (1 - v) / variance, so that it keeps its promise near 0 and 1.
         confidence: of the interval.
         trials: replicates.
         note: said in `method`.
@@ -92,19 +97,25 @@ def replicate(
         # N - 1 once more: the influences were centred on their own mean.
         variance += float(centred @ centred) / (len(part) * (len(part) - 1))
         total += resampled_means(side, centred, trials)
-    ratio = 1.0
+    true = max(variance - excess, floor, variance / 4.0)
+    z, error = NormalDist().inv_cdf(0.5 + confidence / 2.0), float(np.sqrt(true))
+    low, high = max(least, value - z * error), value + z * error
+    if share:
+        low, high = wilson(value, error, z, min(len(part) for _, part in parts))
     if variance > 0.0:
-        ratio = float(np.sqrt(max(1.0 - excess / variance, 0.25)))
-    reach = NormalDist().inv_cdf(0.5 + confidence / 2.0) * float(np.sqrt(variance)) * ratio
-    return Replicates(
-        value,
-        max(bounds[0], value - reach),
-        min(bounds[1], value + reach),
-        confidence,
-        n,
-        f"linearised bootstrap, {trials} replicates" + (f"; {note}" if note else ""),
-        value + ratio * total,
-    )
+        total *= float(np.sqrt(true / variance))
+    method = f"linearised bootstrap, {trials} replicates" + (f"; {note}" if note else "")
+    return Replicates(value, low, high, confidence, n, method, value + total)
+
+
+def wilson(value: float, error: float, z: float, n: int) -> tuple[float, float]:
+    """Return Wilson's interval of a share with a known standard error; n where it shows none."""
+    spread = value * (1.0 - value)
+    size = min(float(n), spread / error**2) if error > 0.0 and spread > 0.0 else float(n)
+    shrink = 1.0 + z * z / size
+    centre = (value + z * z / (2.0 * size)) / shrink
+    reach = z / shrink * float(np.sqrt(spread / size + z * z / (4.0 * size * size)))
+    return max(0.0, min(value, centre - reach)), min(1.0, max(value, centre + reach))
 
 
 def nothing(value: float, n: int, why: str, confidence: float = CONFIDENCE) -> Replicates:

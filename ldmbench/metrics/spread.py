@@ -39,11 +39,13 @@ class Spread:
         excess: variance that these influences show beyond the score's own. An estimated influence
             carries noise that counts second-order variance twice where the score has it once
             (Efron, Stein 1981, theorem 2).
+        least: second-order variance of the score: it has no less.
     """
 
     generated: Array
     reference: Array | None
     excess: float = 0.0
+    least: float = 0.0
 
 
 def frechet_spread(x: Array, y: Array | None, first: Moments, second: Moments) -> Spread:
@@ -65,7 +67,8 @@ def frechet_spread(x: Array, y: Array | None, first: Moments, second: Moments) -
     reference = None
     if y is not None:
         reference = _weigh(y, second, root2, right.T * np.sqrt(values), -delta)
-    return Spread(generated, reference, _frechet_excess(x, y, first, second))
+    second_order = _frechet_second(x, y, first, second)
+    return Spread(generated, reference, second_order, second_order)
 
 
 def _weigh(x: Array, side: Moments, base: Array, turn: Array, delta: Array) -> Array:
@@ -86,7 +89,7 @@ def _weigh(x: Array, side: Moments, base: Array, turn: Array, delta: Array) -> A
     return np.asarray(out - out.mean())
 
 
-def _frechet_excess(x: Array, y: Array | None, first: Moments, second: Moments) -> float:
+def _frechet_second(x: Array, y: Array | None, first: Moments, second: Moments) -> float:
     """Return the second-order variance of the distance, at the pooled covariance.
 
     Around S1 = S2 = S the distance is |dm|^2 + 1/2 sum |dS_ij|^2 / (l_i + l_j) in the axes of S
@@ -138,11 +141,12 @@ def kernel_spread(
     ref = (ref - ref.mean()) * np.bincount(drawn.reference.ravel(), minlength=m)
     gen *= n / drawn.generated.size
     ref *= m / drawn.reference.size
-    return Spread(gen, ref, _kernel_excess(x, y, drawn))
+    shown, own = _kernel_second(x, y, drawn)
+    return Spread(gen, ref, shown - own, own)
 
 
-def _kernel_excess(x: Array, y: Array, drawn: Subsets) -> float:
-    """Return twice the second-order variance of all pairs less that of the drawn pairs."""
+def _kernel_second(x: Array, y: Array, drawn: Subsets) -> tuple[float, float]:
+    """Return the second-order variance that the influences show, and that of the drawn pairs."""
     n, m = len(x), len(y)
     rounds, size = drawn.generated.shape
     rng = np.random.default_rng(derive_seed("second-order", n, m))
@@ -150,7 +154,7 @@ def _kernel_excess(x: Array, y: Array, drawn: Subsets) -> float:
     b = y[rng.permutation(m)[:512]].astype(np.float64)
     width = x.shape[1]
     blocks = [(p @ q.T / width + 1.0) ** 3 for p, q in ((a, a), (b, b), (a, b))]
-    total = 0.0
+    shown = own = 0.0
     for kernel, pairs, weight, within in zip(
         blocks,
         (n * (n - 1), m * (m - 1), n * m),
@@ -160,8 +164,9 @@ def _kernel_excess(x: Array, y: Array, drawn: Subsets) -> float:
     ):
         square = _centred_square(kernel, kernel is not blocks[2])
         share = within / pairs
-        total += weight * square * (2.0 / pairs - ((1.0 - share) / rounds + share) / within)
-    return total
+        shown += 2.0 * weight * square / pairs
+        own += weight * square * ((1.0 - share) / rounds + share) / within
+    return shown, own
 
 
 def _centred_square(kernel: Array, same: bool) -> float:
@@ -216,7 +221,12 @@ def density_spread(balls: BallCount, hood: Neighbourhood, k: int) -> Spread:
     ring = np.bincount(balls.rings()[1], minlength=owners).astype(np.float64)
     change = -balls.per_ball.astype(np.float64)
     np.add.at(change, hood.index[:, :k].ravel(), np.repeat(ring, k))
-    return Spread(_centred(balls.per_point / k), -(owners - 1) * _centred(change) / (k * points))
+    events = int(balls.per_ball.sum()) + k * int(ring.sum())
+    return Spread(
+        _centred(balls.per_point / k),
+        -(owners - 1) * _centred(change) / (k * points),
+        events / (k * points) ** 2,
+    )
 
 
 def coverage_spread(balls: BallCount, hood: Neighbourhood, k: int) -> Spread:

@@ -1,0 +1,183 @@
+"""Families give the scores of the single functions, with intervals that compare."""
+
+import numpy as np
+import pytest
+
+from ldmbench.errors import InputError
+from ldmbench.metrics import (
+    density_coverage,
+    frechet_distance,
+    inception_score,
+    kernel_distance,
+    moments,
+    precision_recall,
+)
+from ldmbench.metrics.families import (
+    clip_family,
+    logits_family,
+    moments_family,
+    neighbours_family,
+    pairs_family,
+)
+from ldmbench.metrics.resample import Replicates, replicate
+
+
+def draw(seed, n, d=64, shift=0.0):
+    return (np.random.default_rng(seed).standard_normal((n, d)) + shift).astype(np.float32)
+
+
+def check(score: Replicates, n):
+    assert score.n == n
+    assert score.replicates.dtype == np.float64
+    assert score.low <= score.value <= score.high
+    assert len(score.replicates) == 200
+
+
+@pytest.mark.parametrize(("n", "m", "size"), [(300, 400, 300), (1200, 1100, 1000)])
+def test_values_are_those_of_the_functions(n, m, size):
+    x, y = draw(1, n, shift=0.1), draw(2, m)
+    fid = moments_family(x, y)["fid"]
+    assert fid.value == pytest.approx(frechet_distance(x, y), rel=1e-12)
+    found = neighbours_family(x, y)
+    kid = kernel_distance(x, y, subset_size=size)
+    assert found["kid"].value == pytest.approx(kid.mean, rel=1e-10)
+    pr, dc = precision_recall(x, y), density_coverage(x, y)
+    assert found["precision"].value == pr.precision
+    assert found["recall"].value == pr.recall
+    assert found["density"].value == dc.density
+    assert found["coverage"].value == dc.coverage
+    logits = 3 * draw(3, n, 12)
+    found |= logits_family(logits) | {"fid": fid}
+    assert found["inception_score"].value == inception_score(logits).mean
+    for score in found.values():
+        check(score, n)
+
+
+def test_smoke_sizes_never_fail():
+    x, y = draw(4, 32, shift=0.2), draw(5, 64)
+    found = moments_family(x, y) | neighbours_family(x, y) | logits_family(x)
+    assert set(found) == {
+        "fid", "kid", "precision", "recall", "density", "coverage", "inception_score"
+    }  # fmt: skip
+    for score in found.values():
+        check(score, 32)
+    tiny = neighbours_family(x[:4], y[:5]) | moments_family(x[:4], y[:5]) | logits_family(x[:4])
+    assert all(np.isfinite(score.value) for score in tiny.values())
+
+
+def test_few_samples_are_refused_in_one_sentence():
+    with pytest.raises(InputError, match="k = 3"):
+        neighbours_family(draw(1, 3), draw(2, 30))
+    with pytest.raises(InputError, match="at least 2"):
+        moments_family(draw(1, 1), draw(2, 30))
+
+
+def test_constant_sets_have_a_value():
+    x = np.full((20, 8), 0.3, dtype=np.float32)
+    found = moments_family(x, x) | neighbours_family(x, x) | logits_family(x)
+    assert found["fid"].value == 0.0
+    assert found["precision"].value == 1.0
+    assert found["coverage"].value == 0.0
+    assert all(np.isfinite(score.value) for score in found.values())
+
+
+def test_replicates_are_common_to_models():
+    y, x = draw(6, 500), draw(7, 400, shift=0.1)
+    near = x + 0.001 * draw(8, 400)
+    a, b = moments_family(x, y)["fid"], moments_family(near, y)["fid"]
+    assert (a.replicates - b.replicates).std() < 0.05 * a.replicates.std()
+    again = moments_family(x, y)["fid"]
+    np.testing.assert_array_equal(a.replicates, again.replicates)
+    other = moments_family(draw(9, 400, shift=0.1), y)["fid"]
+    assert (a.replicates - other.replicates).std() > 0.2 * a.replicates.std()
+
+
+def test_replicates_spread_like_the_interval():
+    score = moments_family(draw(10, 600, shift=0.2), draw(11, 600))["fid"]
+    half = (score.high - score.low) / 2
+    assert score.replicates.std() * 1.96 == pytest.approx(half, rel=0.2)
+    assert score.replicates.mean() == pytest.approx(score.value, abs=half / 3)
+
+
+def test_fixed_reference():
+    x, y = draw(12, 300, shift=0.1), draw(13, 5000)
+    fixed = moments_family(x, moments(y))["fid"]
+    both = moments_family(x, y, reference_moments=moments(y))["fid"]
+    assert fixed.value == pytest.approx(both.value, rel=1e-12)
+    assert fixed.high - fixed.low < both.high - both.low
+    assert "fixed" in fixed.method
+
+
+@pytest.mark.parametrize(("n", "m", "d"), [(200, 150, 300), (200, 900, 300), (900, 200, 300)])
+def test_rank_deficient_interval(n, m, d):
+    """Influences on the singular path agree with what leaving one sample out does."""
+    x, y = draw(14, n, d, 0.1), draw(15, m, d)
+    score = moments_family(x, y)["fid"]
+    check(score, n)
+
+
+@pytest.mark.parametrize(("n", "m"), [(120, 90), (40, 500), (24, 30)])
+def test_influence_is_the_derivative(n, m):
+    from ldmbench.metrics.spread import frechet_spread
+
+    d = 32
+    x, y = draw(16, n, d, 0.3).astype(float), draw(17, m, d).astype(float)
+    spread = frechet_spread(x, y, moments(x), moments(y))
+    base = frechet_distance(x, y)
+    for side, influence in ((0, spread.generated), (1, spread.reference)):
+        for i in (0, 5):
+            both = [x, y]
+            weight = np.ones(len(both[side]))
+            weight[i] += 1e-5
+            moved = [moments(s) for s in both]
+            rows = both[side]
+            mean = weight @ rows / weight.sum()
+            centred = (rows - mean) * np.sqrt(weight)[:, None]
+            scale = (len(rows) - 1) * weight.sum() / len(rows)
+            # scaled rows of zero mean: their own moments are the weighted ones
+            cov = centred.T @ centred / scale
+            from ldmbench.metrics.frechet import root
+            from ldmbench.metrics.moments import Moments
+
+            moved[side] = Moments(len(rows), mean, cov)
+            delta = moved[0].mean - moved[1].mean
+            roots = [root(moved[s], both[s]) for s in (0, 1)]
+            if len(rows) <= d:
+                roots[side] = centred / np.sqrt(scale)
+            trace = np.linalg.svd(roots[0] @ roots[1].T, compute_uv=False).sum()
+            value = delta @ delta + sum(np.trace(s.cov) for s in moved) - 2 * trace
+            slope = (value - base) / 1e-5 * len(rows)
+            assert influence[i] == pytest.approx(slope, abs=0.1 * influence.std())  # up to 1 / n
+
+
+def test_means_of_pairs():
+    rng = np.random.default_rng(0)
+    a = rng.integers(0, 256, (20, 16, 16, 3), dtype=np.uint8)
+    b = np.clip(a.astype(int) + rng.integers(-20, 20, a.shape), 0, 255).astype(np.uint8)
+    found = pairs_family(a, b) | clip_family(draw(1, 20), draw(2, 20))
+    assert set(found) == {"psnr", "ssim", "clip_score"}
+    for score in found.values():
+        check(score, 20)
+    same = pairs_family(a, a)
+    assert same["psnr"].value == np.inf
+    assert same["psnr"].low is None
+    assert "not finite" in same["psnr"].method
+    assert same["ssim"].low == same["ssim"].high == 1.0
+
+
+def test_mean_interval_is_the_textbook_one():
+    each = np.random.default_rng(1).standard_normal(400)
+    score = replicate(float(each.mean()), each)
+    assert score.high - score.value == pytest.approx(1.96 * each.std(ddof=1) / 20, rel=1e-3)
+
+
+def test_report_runs_to_one():
+    told = []
+    neighbours_family(draw(1, 40), draw(2, 40), report=told.append)
+    assert told == sorted(told)
+    assert told[-1] == 1.0
+
+
+def test_bad_confidence():
+    with pytest.raises(InputError):
+        replicate(1.0, np.arange(4.0), confidence=1.0)
