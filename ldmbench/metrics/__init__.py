@@ -1,8 +1,11 @@
 """Arrays -> numbers: quality metrics, usable without any suite."""
 
+from ldmbench.metrics.bootstrap import bootstrap
 from ldmbench.metrics.clip_score import clip_score
+from ldmbench.metrics.diversity import spatial_features, vendi_score
 from ldmbench.metrics.frechet import frechet_distance
 from ldmbench.metrics.inception_score import InceptionScore, inception_score
+from ldmbench.metrics.infinity import FrechetInfinity, fd_infinity
 from ldmbench.metrics.kernel import KernelDistance, kernel_distance
 from ldmbench.metrics.manifold import (
     DensityCoverage,
@@ -10,22 +13,32 @@ from ldmbench.metrics.manifold import (
     density_coverage,
     precision_recall,
 )
+from ldmbench.metrics.memorize import Memorization, memorization
 from ldmbench.metrics.moments import Moments, moments
 from ldmbench.metrics.paired import psnr, ssim
+from ldmbench.metrics.resample import Replicates
 
 __all__ = [
     "DensityCoverage",
+    "FrechetInfinity",
     "InceptionScore",
     "KernelDistance",
+    "Memorization",
     "Moments",
     "PrecisionRecall",
+    "Replicates",
+    "bootstrap",
     "clip_score",
     "density_coverage",
+    "fd_infinity",
     "frechet_distance",
     "inception_score",
     "kernel_distance",
+    "memorization",
     "moments",
     "precision_recall",
     "psnr",
+    "spatial_features",
     "ssim",
+    "vendi_score",
 ]

@@ -14,7 +14,7 @@ EPS = float(np.finfo(np.float64).eps)
 
 
 def frechet_distance(generated: object, reference: object) -> float:
-    """Return the squared 2-Wasserstein distance of two Gaussians (Dowson, Landau 1982, eq. 4).
+    """Return the squared 2-Wasserstein distance of two Gaussians (Dowson, Landau 1982).
 
     |m1 - m2|^2 + tr(S1 + S2 - 2 (S1 S2)^(1/2)); the trace of the root is the sum of singular
     values of R1 R2' for any R with R'R = S, so no matrix square root is taken.

@@ -67,7 +67,7 @@ def precision_recall(
 def density_coverage(
     generated: object, reference: object, *, k: int = 5, rule: Rule = "lt"
 ) -> DensityCoverage:
-    """Return density and coverage (Naeem et al. 2020, eq. 3 and 4).
+    """Return density and coverage (Naeem et al. 2020, section 3).
 
     Args:
         generated: (N, D) features, at least one row.

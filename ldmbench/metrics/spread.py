@@ -38,7 +38,7 @@ class Spread:
         reference: (M,) the same for the reference, or None.
         excess: variance that these influences show beyond the score's own. An estimated influence
             carries noise that counts second-order variance twice where the score has it once
-            (Efron, Stein 1981, theorem 2).
+            (Efron, Stein 1981).
         least: second-order variance of the score: it has no less.
     """
 

@@ -1,0 +1,48 @@
+"""One door to the intervals: the replicates of a metric by its name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ldmbench.metrics.families import (
+    clip_family,
+    logits_family,
+    moments_family,
+    neighbours_family,
+    pairs_family,
+)
+from ldmbench.metrics.resample import Replicates
+from ldmbench.registry import pick
+
+__all__ = ["FAMILIES", "bootstrap"]
+
+# fmt: off
+FAMILIES: dict[str, Callable[..., dict[str, Replicates]]] = {
+    "fid":             moments_family,
+    "kid":             neighbours_family,
+    "precision":       neighbours_family,
+    "recall":          neighbours_family,
+    "density":         neighbours_family,
+    "coverage":        neighbours_family,
+    "inception_score": logits_family,
+    "clip_score":      clip_family,
+    "psnr":            pairs_family,
+    "ssim":            pairs_family,
+}
+# fmt: on
+
+
+def bootstrap(metric: str, *inputs: object, **options: Any) -> Replicates:
+    """Return a score with its interval and its 200 replicates, drawn from seeds common to all.
+
+    Args:
+        metric: a row of FAMILIES.
+        inputs: what the metric takes: generated and reference features, logits, image pairs, or
+            image and text features.
+        options: of the family (confidence, k, subsets, ...).
+
+    Raises:
+        InputError: an unknown metric, or inputs that the metric refuses.
+    """
+    return pick(FAMILIES, metric, "metric")(*inputs, **options)[metric]

@@ -1,0 +1,89 @@
+"""Memorization: are generated samples closer to the training set than unseen real ones are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ldmbench.metrics.arrays import Array, check_alike, check_features
+from ldmbench.metrics.blocks import Table, exact_squared, sweep, tables
+
+__all__ = ["Memorization", "memorization"]
+
+
+@dataclass(frozen=True)
+class Memorization:
+    """How generated samples sit to the training set, against held-out real samples.
+
+    Attributes:
+        share: probability that a generated sample is closer to the training set than a held-out
+            one, ties half; 0.5 when nothing is copied, 1 when everything is.
+        z: the same in standard errors (Mann-Whitney); large and positive means copying.
+        copies: generated samples that equal a training sample.
+    """
+
+    share: float
+    z: float
+    copies: int
+
+
+def memorization(generated: object, train: object, heldout: object) -> Memorization:
+    """Return the data-copying test of Meehan, Chaudhuri, Dasgupta 2020 (section 3, one cell).
+
+    Args:
+        generated: (N, D) features.
+        train: (T, D) features of what the model saw.
+        heldout: (H, D) features of real samples that it did not see, drawn like the training set.
+
+    Returns:
+        Share, z (the paper's C_T with its sign turned), and exact copies.
+
+    Raises:
+        InputError: bad features or unlike widths.
+    """
+    x = check_features(generated, "generated", least=1)
+    seen = check_features(train, "training", least=1)
+    real = check_features(heldout, "held-out", least=1)
+    check_alike(x, seen)
+    check_alike(real, seen)
+    near, far = _to_nearest(x, seen), _to_nearest(real, seen)
+    order = np.sort(near)
+    below = np.searchsorted(order, far, side="left")
+    equal = np.searchsorted(order, far, side="right") - below
+    wins = float(below.sum() + equal.sum() / 2.0)
+    n, h = len(near), len(far)
+    # Variance of the Mann-Whitney statistic with its correction for ties (Lehmann 1975, chapter 1).
+    _, counts = np.unique(np.concatenate([near, far]), return_counts=True)
+    ties = float((counts.astype(np.float64) ** 3 - counts).sum()) / ((n + h) * max(1, n + h - 1))
+    variance = n * h / 12.0 * ((n + h + 1) - ties)
+    z = (wins - n * h / 2.0) / np.sqrt(variance) if variance > 0.0 else 0.0
+    return Memorization(wins / (n * h), float(z), int((near == 0.0).sum()))
+
+
+def _to_nearest(x: Array, y: Array) -> Array:
+    """Return squared distance of each row of x to its nearest row of y, (N,) float64."""
+    first, second = tables(x, y)
+    search = _NearestOther(first, second)
+    sweep(first, second, [search])
+    return exact_squared(x, y, np.arange(len(x)), search.index)
+
+
+class _NearestOther:
+    """Visitor that keeps, for each row, the column that is nearest (up to the table's slack)."""
+
+    def __init__(self, x: Table, y: Table) -> None:
+        self._half = y.half.astype(y.dtype)
+        self._near = np.full(len(x.rows), -np.inf)
+        self.index = np.zeros(len(x.rows), dtype=np.int64)
+
+    def part(self, rows: slice, cols: slice, gram: Array) -> tuple[Array, Array]:
+        gram -= self._half[cols]
+        best = gram.argmax(axis=1)
+        return best + cols.start, gram[np.arange(len(gram)), best]
+
+    def fold(self, rows: slice, cols: slice, partial: tuple[Array, Array]) -> None:
+        index, near = partial
+        better = near > self._near[rows]
+        self.index[rows] = np.where(better, index, self.index[rows])
+        self._near[rows] = np.where(better, near, self._near[rows])
