@@ -1,0 +1,201 @@
+"""Training a denoiser: the loss of arXiv:2112.10752, equations 2 and 3, with EMA weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ldmbench.canonical import digest
+from ldmbench.data.batch import Ints
+from ldmbench.data.batches import BatchOrder
+from ldmbench.errors import InputError
+from ldmbench.models.denoiser import Denoiser, build_denoiser
+from ldmbench.models.ema import Ema
+from ldmbench.schema.models import Budget, DenoiserParams
+from ldmbench.seeds import derive_seed
+from ldmbench.train.checkpoint import (
+    module_tensors,
+    optimizer_tensors,
+    restore_module,
+    restore_optimizer,
+)
+from ldmbench.train.inputs import (
+    Images,
+    Latents,
+    generator_at,
+    images_at,
+    latents_at,
+)
+from ldmbench.train.limit import limit_of
+from ldmbench.train.loop import Cost, Report, run_job
+from ldmbench.train.optimizer import adamw, set_rate
+from ldmbench.train.schedules import linear_warmup
+
+__all__ = ["DenoiserJob", "train_denoiser"]
+
+
+class DenoiserJob:
+    """A denoiser, its average and its optimiser."""
+
+    def __init__(
+        self,
+        params: DenoiserParams,
+        model: Denoiser,
+        *,
+        read: Callable[[Ints], Tensor],
+        images: Images,
+        order: BatchOrder,
+        device: torch.device,
+    ) -> None:
+        self.params = params
+        self.model = model.to(device).train()
+        self.read = read
+        self.images = images
+        self.order = order
+        self.device = device
+        self.batch = params.batch
+        self.flops_per_image = 3.0 * (model.flops_per_image() + model.condition_flops())
+        self.parameters = model.parameter_count
+        self.ema = Ema(self.model, params.ema_decay)
+        self.optimizer = adamw(self.model.parameters(), lr=params.learning_rate)
+        self.signal, self.noise = self.model.levels(torch.arange(params.timesteps, device=device))
+
+    def step(self, n: int, fraction: float) -> Tensor:
+        """Do one optimiser step on a batch; return its loss."""
+        set_rate(
+            self.optimizer,
+            linear_warmup(self.params.learning_rate, n, warmup=self.params.warmup),
+        )
+        loss = self.loss(n)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        self.ema.update(self.model, n)
+        return loss.detach()
+
+    def loss(self, n: int) -> Tensor:
+        """Return the mean squared error of step n, of eps or of v = sqrt(abar) eps - sigma z_0."""
+        indices = self.order.at(n)
+        z0 = self.read(indices)
+        g = generator_at("train-denoiser", self.params.train_seed, n, self.device)
+        t = torch.randint(self.params.timesteps, (len(z0),), generator=g, device=self.device)
+        eps = torch.randn(z0.shape, generator=g, device=self.device)
+        dropped = torch.rand(len(z0), generator=g, device=self.device) < self.params.drop_condition
+        signal, noise = self.signal[t], self.noise[t]
+        predicted = self.model(signal * z0 + noise * eps, t, self._ids(indices, dropped))
+        target = eps if self.params.prediction == "eps" else signal * eps - noise * z0
+        return torch.nn.functional.mse_loss(predicted, target)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return weights, average and optimiser state."""
+        average = {f"ema.{name}": t for name, t in self.ema.weights.items()}
+        return (
+            module_tensors(self.model, "model")
+            | optimizer_tensors(self.optimizer, "optimizer")
+            | average
+        )
+
+    def restore(self, tensors: dict[str, Tensor]) -> None:
+        """Put them back."""
+        restore_module(self.model, tensors, "model")
+        restore_optimizer(self.optimizer, tensors, "optimizer")
+        self.ema.load({name: tensors[f"ema.{name}"] for name in self.ema.weights})
+
+    def keep(self, folder: Path) -> None:
+        """Write the averaged weights."""
+        kept = {name: p.detach().clone() for name, p in self.model.named_parameters()}
+        try:
+            self._overwrite(self.ema.weights)
+            self.model.save(folder)
+        finally:
+            self._overwrite(kept)
+
+    def _ids(self, indices: Ints, dropped: Tensor) -> Tensor | None:
+        """Return the condition ids of a batch, those of dropped ones being the null condition."""
+        if self.params.conditioning == "none":
+            return None
+        if self.params.conditioning == "caption":
+            ids = self.model.ids(captions=self.images.captions(indices))
+        else:
+            ids = self.model.ids(labels=self.images.labels(indices))
+        null = self.model.null_ids(len(indices))
+        assert ids is not None
+        assert null is not None
+        return torch.where(dropped[:, None], null.to(self.device), ids.to(self.device))
+
+    @torch.no_grad()
+    def _overwrite(self, weights: dict[str, Tensor]) -> None:
+        for name, p in self.model.named_parameters():
+            p.copy_(weights[name])
+
+
+def train_denoiser(
+    params: DenoiserParams,
+    budget: Budget,
+    *,
+    images: Images,
+    latents: Latents | None = None,
+    latent_shape: tuple[int, int, int],
+    classes: int = 0,
+    device: str | torch.device,
+    scratch: Path,
+    output: Path,
+    report: Report,
+    checkpoint_seconds: float = 20.0,
+) -> Cost:
+    """Train a denoiser and write its averaged weights, curve.jsonl and cost.json to `output`.
+
+    Args:
+        params: network, schedule and optimiser.
+        budget: steps, images, FLOPs of the denoiser or minutes.
+        images: captions and labels, and the images themselves when there are no latents.
+        latents: what the first stage made of the images; None trains on pixels.
+        latent_shape: (C, h, w) of one latent, or of one image.
+        classes: number of classes, for conditioning "class".
+        device: where to train.
+        scratch: kept between attempts: checkpoints.
+        output: where the weights go; at-0.50/ and the like for `params.checkpoints`.
+        report: called with the share that is done and a note, about twice a second.
+        checkpoint_seconds: how much work a kill may lose.
+
+    Raises:
+        InputError: if the images are fewer than a batch, or do not match the latents.
+        StageError: if the loss is no longer finite.
+    """
+    if latents is not None and len(latents) != len(images):
+        raise InputError(
+            f"there are {len(latents)} latents for {len(images)} images; encode them all"
+        )
+    place = torch.device(device)
+    model = build_denoiser(
+        params,
+        latent_channels=latent_shape[0],
+        latent_size=latent_shape[1],
+        classes=classes,
+        seed=derive_seed("denoiser-weights", params.train_seed),
+    )
+
+    def read(indices: Ints) -> Tensor:
+        if latents is None:
+            return images_at(images, indices, place)
+        return latents_at(latents, indices, place)
+
+    order = BatchOrder(
+        len(images),
+        batch_size=params.batch,
+        seed=derive_seed("denoiser-order", params.train_seed),
+    )
+    job = DenoiserJob(params, model, read=read, images=images, order=order, device=place)
+    return run_job(
+        job,
+        limit_of(budget, batch=params.batch, flops_per_image=job.flops_per_image),
+        recipe=digest([params.model_dump(mode="json"), budget.model_dump(mode="json")]),
+        scratch=scratch,
+        output=output,
+        report=report,
+        checkpoints=params.checkpoints,
+        checkpoint_seconds=checkpoint_seconds,
+    )

@@ -1,0 +1,244 @@
+"""The training loop: budget, checkpoints, curve, kept weights and cost, for any Job."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from ldmbench.canonical import canonical_json
+from ldmbench.errors import StageError
+from ldmbench.train.checkpoint import read_checkpoint, write_checkpoint
+from ldmbench.train.limit import Limit
+
+__all__ = ["Cost", "Job", "Report", "run_job"]
+
+Report = Callable[[float, str], None]
+"""Called with the share that is done and a note for people, about twice a second."""
+
+CURVE_POINTS = 200
+REPORT_SECONDS = 0.5
+
+
+class Job(Protocol):
+    """What is trained; every step's randomness depends on its number alone."""
+
+    device: torch.device
+    batch: int
+    flops_per_image: float
+    parameters: int
+
+    def step(self, n: int, fraction: float) -> Tensor:
+        """Do optimiser step `n` (from 0), `fraction` of the budget being spent; return the loss."""
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return everything that a later step depends on."""
+
+    def restore(self, tensors: dict[str, Tensor]) -> None:
+        """Put back what `tensors` returned."""
+
+    def keep(self, folder: Path) -> None:
+        """Write the weights as they are to be used."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What training took, added up over the attempts that its weights went through.
+
+    Attributes:
+        seconds: wall time of the steps that led to these weights, checkpoints included.
+        steps: optimiser steps.
+        images: images shown.
+        flops: forward and backward (3 x forward), 2 per multiply-add.
+        device: the device's name.
+        parameters: number of weights.
+        curve_seconds: wall time at each row of curve.jsonl.
+        attempts: 1, and one more for each resumption.
+    """
+
+    seconds: float
+    steps: int
+    images: int
+    flops: float
+    device: str
+    parameters: int
+    curve_seconds: tuple[float, ...]
+    attempts: int = 1
+
+
+@dataclass
+class _Progress:
+    """How far training is; goes into checkpoints."""
+
+    steps: int = 0
+    seconds: float = 0.0
+    attempts: int = 0
+    window: int = 0
+    curve: list[list[float]] = field(default_factory=list)
+    curve_seconds: list[float] = field(default_factory=list)
+
+
+def run_job(
+    job: Job,
+    limit: Limit,
+    *,
+    recipe: str,
+    scratch: Path,
+    output: Path,
+    report: Report,
+    checkpoints: tuple[float, ...] = (),
+    checkpoint_seconds: float = 20.0,
+) -> Cost:
+    """Train until the limit; resume from `scratch` if an earlier attempt stopped there.
+
+    On a CPU, and under a limit in steps, a resumed training ends in the same bytes as an
+    undisturbed one. Wall times are in cost.json alone.
+
+    Args:
+        job: what is trained, in its initial state.
+        limit: when to stop.
+        recipe: a digest of what is trained; a checkpoint of another recipe is ignored.
+        scratch: kept between attempts.
+        output: gets the final weights, at-0.50/ and the like, curve.jsonl and cost.json.
+        report: called about twice a second.
+        checkpoints: shares of the budget at which weights are kept.
+        checkpoint_seconds: how much work a kill may lose.
+
+    Raises:
+        StageError: if the loss is no longer finite.
+    """
+    # Resume or begin
+    progress, loss_sum = _resume(job, scratch, recipe)
+    started = time.perf_counter() - progress.seconds
+    saved = reported = time.perf_counter()
+    resumed_at, resumed_seconds = progress.steps, progress.seconds
+
+    while (before := limit.fraction(progress.steps, progress.seconds)) < 1:
+        # One step
+        loss_sum += job.step(progress.steps, before)
+        progress.steps += 1
+        progress.window += 1
+        now = time.perf_counter()
+        progress.seconds = now - started
+        after = limit.fraction(progress.steps, progress.seconds)
+
+        # Keep what was asked for
+        if int(after * CURVE_POINTS) > int(before * CURVE_POINTS):
+            _log(progress, loss_sum, job.batch)
+        for share in checkpoints:
+            if before < share <= after < 1:
+                _keep(job, scratch / "kept" / _name(share))
+
+        # Checkpoint
+        if now - saved >= checkpoint_seconds and after < 1:
+            facts = asdict(progress) | {"recipe": recipe}
+            write_checkpoint(scratch, job.tensors() | {"loop.loss_sum": loss_sum}, facts)
+            saved = time.perf_counter()
+
+        # Tell how it goes
+        if now - reported >= REPORT_SECONDS or after >= 1:
+            pace = (progress.steps - resumed_at) * job.batch
+            pace_s = max(1e-9, progress.seconds - resumed_seconds)
+            report(after, _note(progress, limit, pace / pace_s))
+            reported = now
+
+    _finish(job, progress, scratch, output)
+    progress.seconds = time.perf_counter() - started
+    return _write_cost(job, progress, output)
+
+
+def _resume(job: Job, scratch: Path, recipe: str) -> tuple[_Progress, Tensor]:
+    """Return progress and the running sum of losses, and put the job in their state."""
+    progress = _Progress()
+    loss_sum = torch.zeros((), device=job.device)
+    found = read_checkpoint(scratch, recipe)
+    if found is not None:
+        tensors, facts = found
+        facts.pop("recipe")
+        progress = _Progress(**facts)
+        loss_sum.copy_(tensors.pop("loop.loss_sum"))
+        job.restore(tensors)
+    else:
+        shutil.rmtree(scratch / "kept", ignore_errors=True)
+    progress.attempts += 1
+    return progress, loss_sum
+
+
+def _log(progress: _Progress, loss_sum: Tensor, batch: int) -> None:
+    """Close a window of the curve."""
+    loss = float(loss_sum) / progress.window
+    if not math.isfinite(loss):
+        raise StageError(
+            f"the training loss is no longer finite at step {progress.steps}; "
+            "lower learning_rate or lengthen warmup"
+        )
+    progress.curve.append([progress.steps, progress.steps * batch, loss])
+    progress.curve_seconds.append(progress.seconds)
+    progress.window = 0
+    loss_sum.zero_()
+
+
+def _keep(job: Job, folder: Path) -> None:
+    """Write weights into `folder`, whole or not at all."""
+    fresh = folder.with_name(folder.name + ".tmp")
+    shutil.rmtree(fresh, ignore_errors=True)
+    shutil.rmtree(folder, ignore_errors=True)
+    job.keep(fresh)
+    fresh.rename(folder)
+
+
+def _name(share: float) -> str:
+    return f"at-{share:.2f}" if round(share, 2) == share else f"at-{share:g}"
+
+
+def _note(progress: _Progress, limit: Limit, pace: float) -> str:
+    of = f"/{limit.steps}" if limit.steps else ""
+    loss = f", loss {progress.curve[-1][2]:.4f}" if progress.curve else ""
+    return f"step {progress.steps}{of}{loss}, {pace:.0f} images/s"
+
+
+def _finish(job: Job, progress: _Progress, scratch: Path, output: Path) -> None:
+    """Write the weights and the curve."""
+    if job.device.type == "cuda":
+        torch.cuda.synchronize(job.device)
+    output.mkdir(parents=True, exist_ok=True)
+    kept = scratch / "kept"
+    for folder in sorted(kept.iterdir()) if kept.is_dir() else ():
+        if not folder.name.endswith(".tmp"):
+            shutil.copytree(folder, output / folder.name, dirs_exist_ok=True)
+    job.keep(output)
+    rows = (dict(zip(("step", "images", "loss"), row)) for row in progress.curve)
+    (output / "curve.jsonl").write_text("".join(canonical_json(row) + "\n" for row in rows))
+
+
+def _write_cost(job: Job, progress: _Progress, output: Path) -> Cost:
+    images = progress.steps * job.batch
+    cost = Cost(
+        seconds=progress.seconds,
+        steps=progress.steps,
+        images=images,
+        flops=float(images * job.flops_per_image),
+        device=device_name(job.device),
+        parameters=job.parameters,
+        curve_seconds=tuple(progress.curve_seconds),
+        attempts=progress.attempts,
+    )
+    (output / "cost.json").write_text(canonical_json(asdict(cost)) + "\n")
+    return cost
+
+
+def device_name(device: torch.device) -> str:
+    """Return what people call a device: the GPU's name, or the CPU's and its threads."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.is_file() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return f"{names[0] if names else device.type} x {torch.get_num_threads()} threads"

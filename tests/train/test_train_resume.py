@@ -1,0 +1,218 @@
+"""A training that is killed and resumed ends in the bytes of an undisturbed one."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from ldmbench.data.shapes import render
+from ldmbench.errors import InputError, StageError
+from ldmbench.models.autoencoder import load_first_stage
+from ldmbench.models.denoiser import load_denoiser
+from ldmbench.schema.models import AutoencoderParams, Budget, DenoiserParams
+from ldmbench.train.autoencoder import train_autoencoder
+from ldmbench.train.denoiser import train_denoiser
+
+
+class Shapes:
+    def __init__(self, count=24, resolution=8):
+        self.batch = render(np.arange(count), resolution=resolution)
+
+    def __len__(self):
+        return len(self.batch)
+
+    def images(self, indices):
+        return self.batch.images[indices]
+
+    def labels(self, indices):
+        return self.batch.labels[indices]
+
+    def captions(self, indices):
+        return [self.batch.captions[i] for i in indices]
+
+
+class Latents:
+    def __init__(self, count=24):
+        self.z = np.random.default_rng(0).normal(size=(count, 3, 4, 4)).astype(np.float32)
+
+    def __len__(self):
+        return len(self.z)
+
+    def read(self, indices):
+        return self.z[indices]
+
+
+class KilledError(Exception):
+    pass
+
+
+def killer(after):
+    def report(fraction, note):
+        if fraction >= after:
+            raise KilledError
+
+    return report
+
+
+def quiet(fraction, note):
+    assert 0 <= fraction <= 1
+    assert "step" in note
+
+
+def weights_of(folder):
+    names = [p for p in folder.rglob("*") if p.is_file() and p.name != "cost.json"]
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in names}
+
+
+def resumed_equals_undisturbed(train, tmp_path, monkeypatch):
+    train(tmp_path / "s1", tmp_path / "whole", quiet)
+    monkeypatch.setattr("ldmbench.train.loop.REPORT_SECONDS", 0.0)
+    for after in (0.4, 0.7):
+        with pytest.raises(KilledError):
+            train(tmp_path / "s2", tmp_path / "half", killer(after))
+        torch.rand(3)  # whatever happens between attempts
+    train(tmp_path / "s2", tmp_path / "again", quiet)
+    whole, again = weights_of(tmp_path / "whole"), weights_of(tmp_path / "again")
+    assert whole.keys() == again.keys()
+    assert [name for name in whole if whole[name] != again[name]] == []
+    cost = json.loads((tmp_path / "again" / "cost.json").read_text())
+    assert cost["attempts"] == 3
+    return cost
+
+
+def denoiser(scratch, output, report, *, params=None, budget=None, latents=None, **more):
+    given = {"channels": 8, "context_channels": 8, "batch": 4, "warmup": 2, "learning_rate": 1e-3}
+    return train_denoiser(
+        DenoiserParams(**(given | (params or {}))),
+        budget or Budget(steps=10),
+        images=Shapes(),
+        latents=latents,
+        latent_shape=(3, 4, 4) if latents else (3, 8, 8),
+        classes=48,
+        device="cpu",
+        scratch=scratch,
+        output=output,
+        report=report,
+        **more,
+    )
+
+
+def autoencoder(scratch, output, report, **fields):
+    given = {"f": 2, "channels": 8, "batch": 4, "codebook": 32, "adversarial_start": 0.5}
+    params = AutoencoderParams(**(given | {"budget": Budget(steps=10)} | fields))
+    return train_autoencoder(
+        params,
+        Shapes(),
+        resolution=8,
+        device="cpu",
+        scratch=scratch,
+        output=output,
+        report=report,
+        checkpoint_seconds=0.0,
+    )
+
+
+@pytest.mark.parametrize("conditioning", ["none", "class", "caption"])
+def test_denoiser_resumes_bit_for_bit(conditioning, tmp_path, monkeypatch):
+    params = {
+        "conditioning": conditioning,
+        "prediction": "v" if conditioning == "none" else "eps",
+        "checkpoints": (0.2, 0.5),
+    }
+    latents = Latents() if conditioning != "none" else None
+
+    def train(scratch, output, report):
+        denoiser(scratch, output, report, params=params, latents=latents, checkpoint_seconds=0.0)
+
+    cost = resumed_equals_undisturbed(train, tmp_path, monkeypatch)
+    assert cost["steps"] == 10
+    assert cost["images"] == 40
+    names = {p.name for p in (tmp_path / "again").iterdir()}
+    assert {"at-0.20", "at-0.50", "curve.jsonl", "cost.json", "ldmbench.json"} <= names
+    final, half = (load_denoiser(tmp_path / "again" / n) for n in (".", "at-0.50"))
+    pairs = zip(final.parameters(), half.parameters())
+    assert any(not torch.equal(a, b) for a, b in pairs)
+    forward = final.flops_per_image() + final.condition_flops()
+    assert cost["flops"] == 3 * 40 * forward
+    assert cost["parameters"] == final.parameter_count
+
+
+@pytest.mark.parametrize("regularization", ["kl", "vq"])
+def test_autoencoder_resumes_bit_for_bit(regularization, tmp_path, monkeypatch):
+    def train(scratch, output, report):
+        autoencoder(scratch, output, report, regularization=regularization)
+
+    resumed_equals_undisturbed(train, tmp_path, monkeypatch)
+    stage = load_first_stage(tmp_path / "again")
+    x = torch.from_numpy(Shapes().batch.images).permute(0, 3, 1, 2).float() / 127.5 - 1
+    z = stage.encode(x)
+    assert torch.isfinite(z).all()
+    if regularization == "kl":
+        assert 0.7 < float(z.std()) < 1.4
+    curve = (tmp_path / "again" / "curve.jsonl").read_text().splitlines()
+    assert [json.loads(row)["step"] for row in curve] == list(range(1, 11))
+
+
+def test_a_checkpoint_of_another_recipe_is_ignored(tmp_path, monkeypatch):
+    monkeypatch.setattr("ldmbench.train.loop.REPORT_SECONDS", 0.0)
+    latents = Latents()
+    with pytest.raises(KilledError):
+        denoiser(tmp_path / "s", tmp_path / "o", killer(0.5), latents=latents, checkpoint_seconds=0)
+    cost = denoiser(
+        tmp_path / "s", tmp_path / "o", quiet, latents=latents, params={"train_seed": 1}
+    )
+    assert cost.attempts == 1
+
+
+def test_a_damaged_checkpoint_starts_afresh(tmp_path, monkeypatch):
+    monkeypatch.setattr("ldmbench.train.loop.REPORT_SECONDS", 0.0)
+    latents = Latents()
+    with pytest.raises(KilledError):
+        denoiser(tmp_path / "s", tmp_path / "o", killer(0.5), latents=latents, checkpoint_seconds=0)
+    file = tmp_path / "s" / "checkpoint.safetensors"
+    file.write_bytes(file.read_bytes()[:1000])
+    assert denoiser(tmp_path / "s", tmp_path / "o", quiet, latents=latents).attempts == 1
+
+
+def test_seeds_differ_and_global_randomness_is_left_alone(tmp_path):
+    before, latents = torch.get_rng_state(), Latents()
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        params = {"train_seed": seed}
+        denoiser(tmp_path / f"s{name}", tmp_path / name, quiet, latents=latents, params=params)
+    assert torch.equal(before, torch.get_rng_state())
+    file = "unet/diffusion_pytorch_model.safetensors"
+    a, b, c = (weights_of(tmp_path / name)[file] for name in "abc")
+    assert a == b
+    assert a != c
+
+
+def test_minutes_are_spent_and_reported(tmp_path):
+    seen = []
+    cost = denoiser(
+        tmp_path / "s",
+        tmp_path / "o",
+        lambda fraction, note: seen.append(fraction),
+        latents=Latents(),
+        budget=Budget(device_minutes=0.02),
+    )
+    assert 1.2 <= cost.seconds < 6
+    assert seen == sorted(seen)
+    assert seen[-1] == 1
+    assert len(seen) >= 2
+
+
+def test_divergence_is_said(tmp_path):
+    latents = Latents()
+    latents.z[:] = np.nan
+    with pytest.raises(StageError, match="learning_rate"):
+        denoiser(tmp_path / "s", tmp_path / "o", quiet, latents=latents)
+
+
+def test_wrong_input(tmp_path):
+    with pytest.raises(InputError, match="encode them all"):
+        denoiser(tmp_path / "s", tmp_path / "o", quiet, latents=Latents(3))
+    with pytest.raises(InputError, match="identity"):
+        autoencoder(tmp_path / "s", tmp_path / "o", quiet, f=1)
+    with pytest.raises(InputError, match="does not divide"):
+        autoencoder(tmp_path / "s", tmp_path / "o", quiet, f=16)
