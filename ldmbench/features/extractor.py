@@ -24,6 +24,7 @@ Floats: TypeAlias = npt.NDArray[np.float32]
 Features: TypeAlias = dict[str, Floats]
 Precision: TypeAlias = Literal["float32", "bfloat16"]
 
+GPU_BATCHES = 8
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 _LOADERS = {
@@ -47,6 +48,7 @@ class Extractor(ABC):
         digest: sha256 of the weights, 64 hex digits; a signature shows the first 8.
         device: where the network runs.
         precision: "float32", or "bfloat16" where it was asked for.
+        batch: images in a micro-batch.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class Extractor(ABC):
         self.digest = digest
         self.device = torch.device(device)
         self.precision = precision
+        self.batch = spec.batch * (GPU_BATCHES if self.device.type == "cuda" else 1)
 
     @property
     def name(self) -> str:
@@ -119,7 +122,7 @@ class Extractor(ABC):
     ) -> Features:
         """Run `forward` over micro-batches of the fixed size and join what it returns."""
         parts: dict[str, list[Floats]] = {}
-        size = self.spec.batch
+        size = self.batch
         with torch.inference_mode(), exact_convolutions():
             for i in range(0, max(len(source), 1), size):
                 part = source[i : i + size]
@@ -128,8 +131,8 @@ class Extractor(ABC):
                     kept = values[: len(part)].float().cpu().numpy()
                     parts.setdefault(name, []).append(kept)
         joined = {name: np.concatenate(values) for name, values in parts.items()}
-        for name, values in joined.items():
-            if not np.isfinite(values).all():
+        for name, array in joined.items():
+            if not np.isfinite(array).all():
                 raise InputError(
                     f"the extractor '{self.name}' gave {name} that are not finite; its weights "
                     f"are damaged or unfit for {self.precision}: use float32 or other weights"

@@ -49,7 +49,7 @@ class _Conv(nn.Module):
         return fn.conv2d(x, self.weight, self.bias, self.stride, self.padding)
 
     def split(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        return self.linear(x).split(self.widths, dim=1)
+        return torch.split(self.linear(x), self.widths, dim=1)
 
 
 class _Chain(nn.Sequential):
@@ -219,7 +219,7 @@ def load(
         raise InputError(
             f"{path} has no layer {error}; give the weights that torch-fidelity or clean-fid load"
         ) from error
-    network = network.to(device, DTYPES[precision], memory_format=torch.channels_last).eval()
+    network = network.to(device, DTYPES[precision]).to(memory_format=torch.channels_last).eval()
     called: Callable[..., Any] = network
     if expected >= COMPILE_FROM and device == "cpu":
         called = torch.compile(network, options={"freezing": True})

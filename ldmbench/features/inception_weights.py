@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import re
 import zipfile
 from pathlib import Path
@@ -67,7 +68,14 @@ def read_inception(path: Path) -> tuple[Kernels, torch.Tensor]:
     """
     try:
         tensors, scripted = _read(path)
-    except (RuntimeError, OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
+    except (
+        pickle.UnpicklingError,
+        RuntimeError,
+        OSError,
+        EOFError,
+        ValueError,
+        zipfile.BadZipFile,
+    ) as error:
         raise InputError(
             f"{path} is no file of Inception weights ({str(error).splitlines()[0]}); give the one "
             "that torch-fidelity or clean-fid loads"
@@ -86,7 +94,7 @@ def _read(path: Path) -> tuple[Tensors, bool]:
         with zipfile.ZipFile(path) as archive:
             scripted = any("/code/" in name for name in archive.namelist())
         if scripted:
-            module = torch.jit.load(str(path), map_location="cpu")
+            module = torch.jit.load(str(path), map_location="cpu")  # type: ignore[no-untyped-call]
             return dict(module.state_dict()), True
     loaded = torch.load(path, map_location="cpu", weights_only=True)
     if not isinstance(loaded, dict):

@@ -50,7 +50,7 @@ class ExtractorSpec(Noun):
     logits: int | None = None
     spatial: int | None = None
     text: bool = False
-    batch: int = 32
+    batch: int = Field(default=16, description="images in a micro-batch on a CPU")
     note: str = ""
 
 

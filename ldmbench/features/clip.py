@@ -1,0 +1,127 @@
+"""CLIP through open_clip: the embedded shapes-clip, and released models from local files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import open_clip
+import torch
+
+from ldmbench.errors import InputError
+from ldmbench.features.checkpoint import fill, read_tensors
+from ldmbench.features.extractor import DTYPES, Extractor, Precision
+from ldmbench.features.resize import RESIZERS
+from ldmbench.features.tokenizer import WordTokenizer
+from ldmbench.schema.weights import SHIPPED, ExtractorSpec
+
+__all__ = ["ClipExtractor", "clip_pixels", "load_clip", "load_shapes_clip", "shapes_clip"]
+
+ARCHITECTURES = {"clip-vit-b-32": "ViT-B-32-quickgelu"}
+
+# Radford et al. 2021, the released code's constants, in [0, 255]
+_MEAN = (0.48145466 * 255, 0.4578275 * 255, 0.40821073 * 255)
+_STD = (0.26862954 * 255, 0.26130258 * 255, 0.27577711 * 255)
+
+
+class ClipExtractor(Extractor):
+    """An open_clip model: "features" are embeddings before normalisation."""
+
+    def __init__(
+        self,
+        spec: ExtractorSpec,
+        network: Any,
+        digest: str,
+        *,
+        scale: Callable[[torch.Tensor], torch.Tensor],
+        tokenizer: Callable[[Sequence[str]], torch.Tensor],
+        **where: Any,
+    ) -> None:
+        super().__init__(spec, digest, **where)
+        self.network = network
+        self._scale = scale
+        self._tokenizer = tokenizer
+
+    def _forward(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
+        x = self._scale(RESIZERS[self.spec.resize](images, self.spec.side))
+        return {"features": self.network.encode_image(x.to(DTYPES[self.precision]))}
+
+    def _tokens(self, captions: Sequence[str]) -> torch.Tensor:
+        return self._tokenizer(list(captions))
+
+    def _forward_text(self, tokens: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {"features": self.network.encode_text(tokens)}
+
+
+def shapes_clip() -> Any:
+    """Return an untrained open_clip model of shapes-clip's configuration."""
+    config = json.loads((SHIPPED / "shapes-clip.json").read_text(encoding="utf-8"))
+    return open_clip.CLIP(**config)
+
+
+def clip_pixels(x: torch.Tensor) -> torch.Tensor:
+    """Scale float NCHW in [0, 255] as shapes-clip expects it: to [-2, 2]."""
+    return (x - 127.5) / 63.75
+
+
+def load_shapes_clip(
+    spec: ExtractorSpec,
+    path: Path,
+    *,
+    digest: str,
+    device: str,
+    precision: Precision,
+    expected: int,
+) -> ClipExtractor:
+    """Load shapes-clip from safetensors, with its own word tokenizer."""
+    network = shapes_clip()
+    fill(network, read_tensors(path), path)
+    return ClipExtractor(
+        spec,
+        network.to(device, DTYPES[precision]).eval(),
+        digest,
+        scale=clip_pixels,
+        tokenizer=WordTokenizer(),
+        device=device,
+        precision=precision,
+    )
+
+
+def load_clip(
+    spec: ExtractorSpec,
+    path: Path,
+    *,
+    digest: str,
+    device: str,
+    precision: Precision,
+    expected: int,
+) -> ClipExtractor:
+    """Load a released CLIP from a file that open_clip reads; its tokenizer comes with open_clip.
+
+    Raises:
+        InputError: if the file does not hold the weights of this architecture.
+    """
+    architecture = ARCHITECTURES[spec.name]
+    try:
+        network = open_clip.create_model(architecture, pretrained=str(path))
+    except (RuntimeError, OSError, ValueError, KeyError) as error:
+        raise InputError(
+            f"{path} holds no weights of open_clip's {architecture} "
+            f"({str(error).splitlines()[0]}); fetch or import it again"
+        ) from error
+    return ClipExtractor(
+        spec,
+        network.to(device, DTYPES[precision]).eval(),
+        digest,
+        scale=_normalised,
+        tokenizer=open_clip.get_tokenizer(architecture),
+        device=device,
+        precision=precision,
+    )
+
+
+def _normalised(x: torch.Tensor) -> torch.Tensor:
+    mean, std = (torch.tensor(v, device=x.device)[:, None, None] for v in (_MEAN, _STD))
+    return (x - mean) / std
