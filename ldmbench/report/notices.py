@@ -94,7 +94,7 @@ def _evaluators(records: Sequence[Record]) -> list[Notice]:
     }
     return [
         Notice("warning", f"Embedded evaluator {name}: {', '.join(sorted(labels))}", texts[name])
-        for name, labels in sorted(names.items())
+        for name, labels in sorted(names.items(), reverse=True)
     ]
 
 

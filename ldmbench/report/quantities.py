@@ -117,7 +117,7 @@ _MEANINGS = {
     "latent_scale": "factor that brings latents to unit variance",
 }
 
-QUANTITIES = {row[0]: Quantity(*row, _MEANINGS[row[0]]) for row in _TABLE}  # type: ignore[arg-type]
+QUANTITIES = {row[0]: Quantity(*row, _MEANINGS[row[0]]) for row in _TABLE}  # type: ignore[arg-type,call-arg]
 """Every quantity the program measures; the order is the order of columns."""
 
 _PREFIXES = {9: "G", 6: "M", 3: "k", 0: "", -3: "m", -6: "µ"}

@@ -1,0 +1,77 @@
+"""Figures: which there are, what each shows, and how they are saved."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import altair as alt
+
+from ldmbench.report import charts
+from ldmbench.report.charts import Figure, Subject
+from ldmbench.report.theme import config
+from ldmbench.schema.record import Extras, Record, Run
+
+__all__ = ["FIGURES", "Drawn", "draw", "save"]
+
+FIGURES = {
+    "quality_throughput": charts.quality_throughput,
+    "pareto_speed": charts.pareto_speed,
+    "pareto_cost": charts.pareto_cost,
+    "quality_steps": charts.quality_steps,
+    "quality_compute": charts.quality_compute,
+    "guidance": charts.guidance,
+    "first_stage_psnr": charts.first_stage_psnr,
+    "first_stage_rfid": charts.first_stage_rfid,
+    "coding": charts.coding,
+    "training_denoiser": charts.training_denoiser,
+    "training_autoencoder": charts.training_autoencoder,
+}
+"""Figure name (its file name too) -> Subject -> Figure, or a sentence why there is none."""
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """The figures of a run, and why the others were left out."""
+
+    charts: dict[str, Figure]
+    left_out: dict[str, str]
+
+
+def draw(run: Run, records: Sequence[Record], extras: Extras) -> Drawn:
+    """Draw every figure that has something to show."""
+    subject = Subject.of(records, extras)
+    made = {name: make(subject) for name, make in FIGURES.items()}
+    return Drawn(
+        {name: figure for name, figure in made.items() if isinstance(figure, Figure)},
+        {name: reason for name, reason in made.items() if isinstance(reason, str)},
+    )
+
+
+def save(
+    figures: Mapping[str, alt.TopLevelMixin], folder: Path, formats: Sequence[str]
+) -> list[Path]:
+    """Write FOLDER/NAME.FORMAT for every figure and format (svg, pdf, png)."""
+    import vl_convert
+
+    version = ".".join(alt.SCHEMA_VERSION.lstrip("v").split(".")[:2])
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for name, chart in figures.items():
+        spec = chart.to_dict()
+        for kind in formats:
+            path = folder / f"{name}.{kind}"
+            path.write_bytes(_convert(vl_convert, spec, kind, version))
+            written.append(path)
+    return written
+
+
+def _convert(vl_convert: Any, spec: dict[str, Any], kind: str, version: str) -> bytes:
+    options = {"vl_version": version, "config": config("light")}
+    if kind == "svg":
+        return str(vl_convert.vegalite_to_svg(spec, **options)).encode()
+    if kind == "pdf":
+        return bytes(vl_convert.vegalite_to_pdf(spec, **options))
+    return bytes(vl_convert.vegalite_to_png(spec, scale=2, **options))

@@ -1,0 +1,118 @@
+"""Findings: the few sentences that answer a suite's question, per dataset, from its records."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ldmbench.report.cells import series
+from ldmbench.report.points import headline
+from ldmbench.report.quantities import embedded_evaluators
+from ldmbench.report.tables import Column, Entry, Row, Table
+from ldmbench.schema.record import Record
+
+__all__ = ["Finding", "findings_of"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One answer: what it is about, the number, whose it is, and what to make of it."""
+
+    dataset: str
+    topic: str
+    number: str
+    unit: str
+    owner: str
+    text: str
+    cell: str
+
+
+def findings_of(table: Table) -> list[Finding]:
+    """Return, per dataset: the best cell, the fastest one as good, and latent against pixels."""
+    quality = headline([row.record for row in table.rows])
+    column = next((c for c in table.columns if quality and c.quantity.name == quality.name), None)
+    if column is None:
+        return []
+    found: list[Finding] = []
+    for dataset in dict.fromkeys(row.record.cell.dataset for row in table.rows):
+        rows = [r for r in table.rows if r.record.cell.dataset == dataset and _has(r, column.key)]
+        best = next((r for r in rows if r.entries[column.key].best), rows[0] if rows else None)
+        if best is not None:
+            found += [_best(best, column), *_fastest(table, rows, column, best=best)]
+            found += _against_pixels(rows, column)
+    return found
+
+
+def _has(row: Row, key: str) -> bool:
+    return key in row.entries and row.entries[key].value is not None
+
+
+def _owner(record: Record) -> str:
+    return f"{series(record.cell)}, {record.cell.steps} steps"
+
+
+def _written(entry: Entry) -> str:
+    return f"{entry.text} ± {entry.spread}" if entry.spread else entry.text
+
+
+def _best(row: Row, column: Column) -> Finding:
+    cell, entry = row.record.cell, row.entries[column.key]
+    score = next(s for s in row.record.scores if s.name == column.quantity.name)
+    names = embedded_evaluators(score.signature)
+    text = f"{score.n} samples"
+    if names:
+        text += f"; on {', '.join(names)}, so not a number to hold against published rows"
+    what, owner = f"Best {column.quantity.label}", _owner(row.record)
+    return Finding(cell.dataset, what, _written(entry), "", owner, f"{text}.", cell.id)
+
+
+def _fastest(table: Table, rows: Sequence[Row], column: Column, *, best: Row) -> list[Finding]:
+    speed = next((c for c in table.columns if c.key == "throughput"), None)
+    if speed is None or not _has(best, "throughput"):
+        return []
+    good = [r for r in rows if r.entries[column.key].best or r.entries[column.key].tied]
+    good = [r for r in good if _has(r, "throughput")]
+    row = max(good, key=lambda r: r.entries["throughput"].value or 0.0, default=best)
+    cell, entry = row.record.cell, row.entries["throughput"]
+    ratio = (entry.value or 0.0) / (best.entries["throughput"].value or 1.0)
+    text = (
+        "No faster cell has an interval that reaches the best one's."
+        if row is best
+        else f"{ratio:.1f} times as fast as the best; its {column.quantity.label}, "
+        f"{_written(row.entries[column.key])}, overlaps the best one's interval."
+    )
+    topic = "Fastest that is as good"
+    return [
+        Finding(
+            cell.dataset, topic, entry.text, speed.scale.unit, _owner(row.record), text, cell.id
+        )
+    ]
+
+
+def _against_pixels(rows: Sequence[Row], column: Column) -> list[Finding]:
+    sign = -1.0 if column.quantity.better == "higher" else 1.0
+
+    def top(chosen: list[Row]) -> Row | None:
+        return min(chosen, key=lambda r: sign * (r.entries[column.key].value or 0.0), default=None)
+
+    pixel = top([r for r in rows if r.record.cell.f == 1])
+    latent = top([r for r in rows if (r.record.cell.f or 1) > 1])
+    if pixel is None or latent is None:
+        return []
+    a, b = latent.entries[column.key], pixel.entries[column.key]
+    if a.value is None or b.value is None or a.among != b.among:
+        return []
+    difference = sign * (b.value - a.value)
+    who = "better" if difference > 0 else "worse"
+    sure = "the intervals are apart" if _apart(a, b) else "the intervals overlap: not settled"
+    text = f"{_written(a)} against {_written(b)} in pixel space ({_owner(pixel.record)}); {sure}."
+    cell = latent.record.cell
+    name = f"Latent against pixels, {column.quantity.label}"
+    value = f"{abs(difference):.3g}"
+    return [Finding(cell.dataset, name, value, who, _owner(latent.record), text, cell.id)]
+
+
+def _apart(a: Entry, b: Entry) -> bool:
+    if a.low is None or a.high is None or b.low is None or b.high is None:
+        return False
+    return a.low > b.high or b.low > a.high

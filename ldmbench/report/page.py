@@ -1,0 +1,169 @@
+"""The page: one HTML file that needs no network, from a template, styles, scripts and data."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from ldmbench.report.cells import IDENTITY, series, shared_fields
+from ldmbench.report.figures import Drawn, draw
+from ldmbench.report.findings import findings_of
+from ldmbench.report.flat import csv_text
+from ldmbench.report.notices import notices_of
+from ldmbench.report.quantities import GROUPS, fields_of, number, quantity_of
+from ldmbench.report.sheets import Sheets, read_sheets
+from ldmbench.report.tables import Table, build
+from ldmbench.report.texts import latex, markdown
+from ldmbench.report.theme import config
+from ldmbench.schema.record import Extras, Record, Run
+
+__all__ = ["page"]
+
+
+def page(run: Run, records: Sequence[Record], extras: Extras, *, folder: Path) -> str:
+    """Return the report as one HTML text: no request leaves it, names in it are inert."""
+    table = build(records)
+    drawn = draw(run, records, extras)
+    sheets = read_sheets(extras.pictures, records, folder=folder)
+    return str(
+        _template().render(
+            run=run,
+            table=table,
+            records=records,
+            notices=notices_of(run, table),
+            findings=findings_of(table),
+            drawn=drawn,
+            sheets=sheets,
+            headings=["Model", *(IDENTITY[name] for name in table.vary)],
+            shared=shared_fields(records),
+            groups=GROUPS,
+            series=list(dict.fromkeys(series(r.cell) for r in records)),
+            datasets=list(dict.fromkeys(r.cell.dataset for r in records)),
+            steps=sorted({r.cell.steps for r in records}),
+            signatures=_signatures(records),
+            fields=_fields(records),
+            machines=_distinct(r.machine for r in records),
+            versions=_distinct(r.versions for r in records),
+            data=_script_json(_data(run, records, table)),
+            specs=_script_json(_specs(drawn)),
+            images=_script_json(_images(sheets)),
+            bundle=_bundle(),
+            style=_file("page.css"),
+            script=_file("page.js"),
+        )
+    )
+
+
+def _template() -> Any:
+    import jinja2
+
+    environment = jinja2.Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    )
+    environment.filters["number"] = number
+    return environment.from_string(_file("page.html"))
+
+
+def _file(name: str) -> str:
+    return resources.files("ldmbench.report").joinpath("templates", name).read_text("utf-8")
+
+
+def _script_json(value: object) -> str:
+    """Return JSON that cannot end the script element it stands in."""
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    for sign in "<>&\u2028\u2029":
+        text = text.replace(sign, f"\\u{ord(sign):04x}")
+    return text
+
+
+@cache
+def _bundle() -> str:
+    """Return Vega, Vega-Lite and vega-embed as one script, which the page holds once."""
+    import altair
+    import vl_convert
+
+    version = ".".join(altair.SCHEMA_VERSION.lstrip("v").split(".")[:2])
+    script = str(vl_convert.javascript_bundle(vl_version=version))  # type: ignore[call-arg]
+    return script.replace("</script", "<\\/script").replace("<!--", "<\\!--")
+
+
+def _specs(drawn: Drawn) -> dict[str, Any]:
+    figures = {name: figure.chart.to_dict() for name, figure in drawn.charts.items()}
+    for spec in figures.values():
+        spec.pop("config", None)
+        spec.pop("$schema", None)
+    return {"figures": figures, "config": {mode: config(mode) for mode in ("light", "dark")}}
+
+
+def _images(sheets: Sheets) -> list[dict[str, Any]]:
+    return [asdict(sheet) for sheet in sheets.sheets]
+
+
+def _data(run: Run, records: Sequence[Record], table: Table) -> dict[str, Any]:
+    """Return what the dialog on a cell and the downloads show."""
+    machines = _distinct(r.machine for r in records)
+    versions = _distinct(r.versions for r in records)
+    return {
+        "suite": run.suite,
+        "labels": {c.quantity.name: c.quantity.label for c in table.columns},
+        "meanings": {c.quantity.name: c.quantity.meaning for c in table.columns},
+        "machines": machines,
+        "versions": versions,
+        "cells": [
+            {
+                "id": r.cell.id,
+                "status": r.status,
+                "reason": r.reason,
+                "cell": r.cell.model_dump(exclude={"id", "stages"}),
+                "scores": [s.model_dump(exclude_none=True) for s in r.scores],
+                "measures": [m.model_dump(exclude_none=True) for m in r.measures],
+                "keys": r.keys or r.cell.stages,
+                "stale": r.stale,
+                "machine": machines.index(r.machine),
+                "versions": versions.index(r.versions),
+            }
+            for r in records
+        ],
+        "files": {
+            "csv": csv_text(records),
+            "tex": latex(run, records),
+            "md": markdown(run, records),
+        },
+    }
+
+
+def _distinct(values: Any) -> list[Any]:
+    found: list[Any] = []
+    for value in values:
+        if value not in found:
+            found.append(value)
+    return found
+
+
+def _fields(records: Sequence[Record]) -> list[str]:
+    """Return the names of all signature fields after the metric's own name."""
+    scores = (score for record in records for score in record.scores)
+    names = dict.fromkeys(name for score in scores for name in fields_of(score.signature))
+    return [name for name in names if name != "metric"]
+
+
+def _signatures(records: Sequence[Record]) -> list[dict[str, Any]]:
+    """Return one row per signature: its score, how many cells carry it, its fields."""
+    counts: dict[str, int] = {}
+    for record in records:
+        for score in record.scores:
+            counts[score.signature] = counts.get(score.signature, 0) + 1
+    return [
+        {
+            "label": quantity_of(fields_of(text).get("metric", "")).label,
+            "cells": count,
+            "text": text,
+            "fields": fields_of(text),
+        }
+        for text, count in sorted(counts.items())
+    ]

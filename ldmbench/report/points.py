@@ -1,0 +1,168 @@
+"""Points of figures: plain rows taken from records, one list per figure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from ldmbench.report.cells import series, variant, varying
+from ldmbench.report.quantities import Quantity, quantity_of
+from ldmbench.report.tables import recipe
+from ldmbench.schema.record import Extras, Measure, Record, Score
+
+__all__ = [
+    "Point",
+    "coding_points",
+    "curve_points",
+    "first_stages",
+    "front",
+    "headline",
+    "points_of",
+    "value_of",
+]
+
+Point = dict[str, Any]
+"""One row of a figure's data; `cell`, `series`, `dataset`, `steps` are what the page filters on."""
+
+HEADLINES = ("fid", "kid", "clip_score", "precision", "inception_score", "recall")
+LONGEST_CURVE = 300
+
+
+def headline(records: Sequence[Record]) -> Quantity | None:
+    """Return the score by which figures judge quality: FID, or the next that was measured."""
+    found = {s.name for r in records for s in r.scores if s.value is not None}
+    return next((quantity_of(name) for name in HEADLINES if name in found), None)
+
+
+def value_of(record: Record, name: str, *, made: str | None = None) -> Score | Measure | None:
+    """Return a record's score or measure if it has a value; of scores that of recipe `made`."""
+    scores = (s for s in record.scores if made is None or recipe(s.signature) == made)
+    every: Iterable[Score | Measure] = (*scores, *record.measures)
+    return next((x for x in every if x.name == name and x.value is not None), None)
+
+
+def points_of(records: Sequence[Record], quality: str) -> list[Point]:
+    """Return one point per cell that has a quality score, with every measure beside it.
+
+    Where a suite has several protocols, the first one's score is taken for all cells.
+    """
+    vary = varying(records, always=())
+    scores = [s for r in records for s in r.scores if s.name == quality]
+    made = recipe(scores[0].signature) if scores else None
+    points = []
+    for record in records:
+        score = value_of(record, quality, made=made)
+        if score is not None:
+            points.append(_point(record, score, vary))
+    return points
+
+
+def _point(record: Record, score: Score | Measure, vary: Sequence[str]) -> Point:
+    cell = record.cell
+    measures = {m.name: m.value for m in record.measures if m.value is not None}
+    others = {s.name: s.value for s in record.scores if s.value is not None}
+    return {
+        **others,
+        **measures,
+        "cell": cell.id,
+        "series": series(cell),
+        "dataset": cell.dataset,
+        "steps": cell.steps,
+        "guidance": cell.guidance,
+        "progress": cell.progress,
+        "f": cell.f,
+        "line": variant(cell, vary),
+        "track": variant(cell, vary, but=("progress",)),
+        "sweep": f"{variant(cell, vary, but=('guidance',))}, {cell.steps} steps",
+        "quality": score.value,
+        "low": score.low if score.low is not None else score.value,
+        "high": score.high if score.high is not None else score.value,
+    }
+
+
+def first_stages(records: Sequence[Record]) -> list[Point]:
+    """Return one point per first stage: rate against distortion; the identity has none."""
+    found: dict[tuple[str, str], Point] = {}
+    for record in records:
+        cell = record.cell
+        rate = value_of(record, "rate")
+        if rate is None or cell.f == 1:
+            continue
+        point: Point = {
+            "cell": cell.id,
+            "series": series(cell),
+            "dataset": cell.dataset,
+            "steps": None,
+            "f": f"f={cell.f}",
+            "kind": (cell.regularization or "first stage").upper(),
+            "rate": rate.value,
+        }
+        for name in ("psnr", "rfid", "ssim", "lpips"):
+            value = value_of(record, name)
+            point[name] = value.value if value else None
+        found.setdefault((series(cell), cell.dataset), point)
+    return list(found.values())
+
+
+def coding_points(records: Sequence[Record], extras: Extras) -> list[Point]:
+    """Return progressive coding, one curve per denoiser (arXiv:2006.11239, section 4.3)."""
+    seen: set[tuple[str, str, float, int]] = set()
+    points: list[Point] = []
+    for record in records:
+        cell, curve = record.cell, extras.coding.get(record.cell.id)
+        denoiser = (series(cell), cell.dataset, cell.progress, cell.train_seed)
+        if not curve or denoiser in seen:
+            continue
+        seen.add(denoiser)
+        named = {"cell": cell.id, "series": series(cell), "dataset": cell.dataset, "steps": None}
+        line = variant(cell, varying(records, always=()), but=("sampler", "eta", "guidance"))
+        points += [{**named, "line": line, **point.model_dump()} for point in curve]
+    return points
+
+
+def curve_points(extras: Extras, stage: str, names: Sequence[str]) -> list[Point]:
+    """Return the training curves of one stage, thinned to a few hundred points each."""
+    points: list[Point] = []
+    for label, curve in extras.curves.items():
+        model, _, kind = label.rpartition(" ")
+        if kind != stage:
+            continue
+        owner = next((n for n in sorted(names, key=len, reverse=True) if n in model), None)
+        kept = [p for p in curve if p.loss is not None]
+        every = max(1, -(-len(kept) // LONGEST_CURVE))
+        points += [
+            {
+                "series": owner or model,
+                "line": model,
+                "dataset": None,
+                "steps": None,
+                "step": point.step,
+                "images": point.images,
+                "loss": point.loss,
+                "mark": place % max(1, len(kept[::every]) // 6) == 0,
+            }
+            for place, point in enumerate(kept[::every])
+        ]
+    return points
+
+
+def front(points: Sequence[Point], cost: str, quality: Quantity, *, more: bool) -> list[Point]:
+    """Mark each dataset's Pareto front: no other point is at least as good and as cheap.
+
+    Args:
+        points: points with `quality` and `cost` fields.
+        cost: the field against which quality is traded.
+        quality: says which way is better.
+        more: whether a larger `cost` field is the better one (throughput).
+    """
+    sign = 1.0 if quality.better == "lower" else -1.0
+    marked: list[Point] = []
+    for dataset in dict.fromkeys(p["dataset"] for p in points):
+        best = float("inf")
+        mine = [p for p in points if p["dataset"] == dataset and p.get(cost) is not None]
+        mine.sort(key=lambda p: (-p[cost] if more else p[cost], sign * p["quality"]))
+        for point in mine:
+            on = sign * point["quality"] < best
+            best = min(best, sign * point["quality"])
+            marked.append({**point, "front": "on the front" if on else "beaten"})
+    return marked
