@@ -31,7 +31,7 @@ class SuiteError(InputError):
     """All errors of one suite file.
 
     Args:
-        problems: one line per problem, each with file, line, path, what was found and what is allowed.
+        problems: one line each, with file, line, path, what was found and what is allowed.
     """
 
     def __init__(self, problems: Sequence[str]) -> None:

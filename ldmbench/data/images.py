@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -27,6 +28,7 @@ __all__ = [
     "SPLITS",
     "SUFFIXES",
     "ImageFile",
+    "count_split",
     "list_images",
     "read_captions",
     "read_images",
@@ -64,6 +66,15 @@ def split_images(
         )
     ends = {"reference": (0, first), "validation": (first, second), "train": (second, len(pool))}
     return tuple(sorted(pool[slice(*ends[split])], key=lambda f: f.name))
+
+
+def count_split(path: Path, split: str, *, reference: int, validation: int) -> int:
+    """Return how many images one split of a source holds.
+
+    Raises:
+        InputError: as `list_images` and `split_images`.
+    """
+    return len(split_images(list_images(path), split, reference=reference, validation=validation))
 
 
 def read_captions(files: Sequence[ImageFile]) -> tuple[str, ...] | None:

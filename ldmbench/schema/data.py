@@ -8,8 +8,19 @@ from pydantic import Field
 
 from ldmbench.schema.base import AXIS, Noun
 
-Split = Literal["train", "validation", "reference"]
+Split = Literal["train", "validation", "reference", "prompts"]
+"""`prompts` are the captions and classes of the validation images, repeated without end."""
 Resolution = Annotated[int, AXIS, Field(ge=8, le=2048, description="side of the square, pixels")]
+Resize = Literal[
+    "pil-nearest",
+    "pil-box",
+    "pil-bilinear",
+    "pil-hamming",
+    "pil-bicubic",
+    "pil-lanczos",
+    "area",
+    "linear",
+]
 Count = Annotated[int, Field(ge=1)]
 
 DATASET_SHARD = 512
@@ -35,8 +46,9 @@ class FolderData(Noun):
     kind: Literal["folder"]
     path: str = Field(description="relative to the suite file")
     resolution: Resolution = 256
-    crop: Literal["center", "none", "lsun", "adm"] = "center"
-    resize: Annotated[str, AXIS] = Field(default="pil-bicubic", description="a named resizer")
+    crop: Literal["center", "shortest", "lsun", "adm", "none"] = "center"
+    resize: Annotated[Resize, AXIS] = Field(default="pil-bicubic", description="a named resizer")
+    upscale: bool = Field(default=False, description="whether small images may be enlarged")
     train: Count | None = Field(default=None, description="training images; all when unset")
     reference: Count = Field(default=10_000, description="real images that samples are held to")
     validation: Count = Field(default=1_000, description="images whose captions prompt samples")

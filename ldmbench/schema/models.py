@@ -27,9 +27,7 @@ class Budget(Noun):
     def _one_is_set(self) -> Self:
         given = [name for name in type(self).model_fields if getattr(self, name) is not None]
         if len(given) != 1:
-            raise ValueError(
-                f"state exactly one of steps, images, flops, device_minutes; found {given or 'none'}"
-            )
+            raise ValueError(f"state exactly one of {', '.join(type(self).model_fields)}")
         return self
 
 

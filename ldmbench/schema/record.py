@@ -21,6 +21,7 @@ class Score(Noun):
     n: int
     method: str = ""
     signature: str
+    protocol: str = ""
     reason: str | None = Field(default=None, description="why the value is null")
     replicates: str | None = Field(default=None, description="key of the scores that hold them")
 
@@ -74,6 +75,7 @@ class Run(Noun):
     reused: int = 0
     cells: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    spans: dict[str, float] = Field(default={}, description="wall seconds by purpose")
 
 
 class CurvePoint(Noun):

@@ -23,7 +23,10 @@ Kind = Literal[
 
 
 class Input(Noun):
-    """What a stage reads: another stage, and how much of it when that one is sharded."""
+    """What a stage reads: another stage, and how much of it when that one is sharded.
+
+    A sharded stage reads of a sharded input what its own shard covers, so it states no count.
+    """
 
     kind: Kind
     key: str
@@ -75,12 +78,16 @@ class Plan(Noun):
 
     suite: str
     suite_digest: str
+    metrics: tuple[str, ...]
+    probes: tuple[str, ...]
+    price_per_device_hour: float | None = None
+    v100_factor: float | None = None
     cells: tuple[Cell, ...]
     stages: tuple[Stage, ...]
 
-    def stage(self, key: str) -> Stage:
-        """Return the stage with this key."""
-        return next(s for s in self.stages if s.key == key)
+    def by_key(self) -> dict[str, Stage]:
+        """Return the stages by key."""
+        return {stage.key: stage for stage in self.stages}
 
 
 class Manifest(Noun):

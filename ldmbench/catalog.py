@@ -1,0 +1,79 @@
+"""What a suite may name: every dataset, model, sampler, extractor, metric, probe, protocol."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+from ldmbench.schema.weights import EXTRACTORS as SPECS
+
+Family = Literal["moments", "neighbours", "logits", "pairs", "clip"]
+
+
+class Row(NamedTuple):
+    """A name's code or noun, as "module:attribute", and what it is."""
+
+    target: str
+    about: str
+
+
+class MetricRow(NamedTuple):
+    """The family a metric is computed with, which way is better, and what it is."""
+
+    family: Family
+    better: Literal["lower", "higher"]
+    about: str
+
+
+# fmt: off
+DATASETS = {
+    "shapes": Row("ldmbench.schema.data:ShapesData", "procedural scenes with captions, classes, boxes and masks; needs nothing"),
+    "folder": Row("ldmbench.schema.data:FolderData", "a folder, zip or ADM-style .npz of images; captions from .txt or captions.jsonl"),
+}
+FINGERPRINTS = {
+    "folder": "ldmbench.data.images:source_digest",
+}
+COUNTS = {
+    "folder": "ldmbench.data.images:count_split",
+}
+MODELS = {
+    "ldm": Row("ldmbench.schema.models:LdmModel", "trained here: autoencoder (f = 1: none) and diffusion UNet"),
+}
+SAMPLERS = {
+    "ddim":  Row("ldmbench.sample.solvers:sample", "DDIM, eta from 0 (deterministic) to 1 (arXiv:2010.02502)"),
+    "ddpm":  Row("ldmbench.sample.solvers:sample", "ancestral sampling (arXiv:2006.11239)"),
+    "dpm++": Row("ldmbench.sample.solvers:sample", "DPM-Solver++ 2M (arXiv:2211.01095)"),
+    "unipc": Row("ldmbench.sample.solvers:sample", "UniPC (arXiv:2302.04867)"),
+    "pndm":  Row("ldmbench.sample.solvers:sample", "PNDM / PLMS (arXiv:2202.09778)"),
+    "euler": Row("ldmbench.sample.solvers:sample", "Euler steps of the probability-flow ODE (arXiv:2206.00364)"),
+    "heun":  Row("ldmbench.sample.solvers:sample", "Heun's second-order steps (arXiv:2206.00364)"),
+}
+EXTRACTORS = {
+    spec.name: Row("ldmbench.features.extractor:load_extractor", f"{spec.dim} features; {spec.note}") for spec in SPECS
+}
+METRICS = {
+    "fid":             MetricRow("moments",    "lower",  "Frechet distance of features (arXiv:1706.08500)"),
+    "kid":             MetricRow("neighbours", "lower",  "kernel distance of features (arXiv:1801.01401)"),
+    "precision":       MetricRow("neighbours", "higher", "share of samples on the real manifold (arXiv:1904.06991)"),
+    "recall":          MetricRow("neighbours", "higher", "share of real images on the sample manifold (arXiv:1904.06991)"),
+    "density":         MetricRow("neighbours", "higher", "how densely samples lie among real images (arXiv:2002.09797)"),
+    "coverage":        MetricRow("neighbours", "higher", "share of real images with a sample nearby (arXiv:2002.09797)"),
+    "inception_score": MetricRow("logits",     "higher", "confidence and variety of class predictions (arXiv:1606.03498)"),
+    "clip_score":      MetricRow("clip",       "higher", "100 x cosine between image and its caption (arXiv:2104.08718)"),
+    "rfid":            MetricRow("moments",    "lower",  "FID of reconstructions against the images they came from"),
+    "psnr":            MetricRow("pairs",      "higher", "peak signal-to-noise ratio of reconstructions, dB"),
+    "ssim":            MetricRow("pairs",      "higher", "structural similarity of reconstructions (Wang et al. 2004)"),
+}
+PROBES = {
+    "throughput":     Row("ldmbench.speed", "images per second, decoding included"),
+    "latency":        Row("ldmbench.speed", "seconds for one image: median and 95th percentile"),
+    "flops":          Row("ldmbench.speed", "FLOPs per image and per training step, parameters, evaluations"),
+    "memory":         Row("ldmbench.speed", "peak memory while sampling"),
+    "energy":         Row("ldmbench.speed", "joules per image, where the device tells"),
+    "device_days":    Row("ldmbench.train", "training time x devices: alone, in all, and amortised"),
+    "reconstruction": Row("ldmbench.models", "first stage: rFID, PSNR, SSIM, rate"),
+    "coding":         Row("ldmbench.stages.coding:run", "progressive coding: bits/dim and RMSE per timestep (arXiv:2006.11239)"),
+}
+PROTOCOLS = {
+    "shapes-v1": Row("ldmbench.schema.protocol:SHAPES_V1", "embedded evaluators on `shapes`"),
+}
+# fmt: on

@@ -1,0 +1,112 @@
+"""The door: every command, and every way out."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import traceback
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ldmbench.errors import LdmbenchError
+from ldmbench.registry import resolve
+
+COMMANDS = {
+    "run": "ldmbench.cli.run:run",
+    "plan": "ldmbench.cli.plan:plan",
+    "status": "ldmbench.cli.status:status",
+    "report": "ldmbench.cli.report:report",
+    "list": "ldmbench.cli.list:list_",
+    "doctor": "ldmbench.cli.doctor:doctor",
+}
+
+
+class Door(click.Group):
+    """A group that imports a command only when it is typed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the commands in the order of a working day."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return one command."""
+        target = COMMANDS.get(cmd_name)
+        return resolve(target) if target else None  # type: ignore[return-value]
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Say which command was meant when there is none of this name."""
+        from ldmbench.registry import nearest
+
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            raise click.UsageError(
+                f"no command '{args[0]}'{nearest(args[0], COMMANDS)};"
+                f" there are: {', '.join(COMMANDS)}",
+                ctx,
+            )
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=Door, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="ldmbench")
+@click.option("--offline", is_flag=True, help="Never open a connection; say what is missing.")
+def door(offline: bool) -> None:
+    """Benchmark latent diffusion models: quality, speed and cost, with error bars.
+
+    \b
+    Examples:
+      ldmbench doctor                             what this machine can do
+      ldmbench plan suites/quickstart.yaml        what would run, and what it costs
+      ldmbench run suites/quickstart.yaml         train, sample, score, time, report
+      ldmbench report --format markdown           the last run's table
+    """
+    if offline:
+        os.environ["LDMBENCH_OFFLINE"] = "1"
+        os.environ["HF_HUB_OFFLINE"] = "1"
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run a command and leave with the exit code that the contract gives its outcome."""
+    sys.exit(outcome(arguments))
+
+
+def outcome(arguments: list[str] | None = None) -> int:
+    """Run a command and return its exit code; no traceback reaches the user."""
+    try:
+        code: Any = door.main(args=arguments, prog_name="ldmbench", standalone_mode=False)
+    except LdmbenchError as error:
+        _say(str(error))
+        return error.exit_code
+    except click.exceptions.Abort:
+        _say("interrupted; what is committed is kept, run the same command again to go on")
+        return 130
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except KeyboardInterrupt:
+        _say("interrupted; what is committed is kept, run the same command again to go on")
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        _say(_internal(error))
+        return 5
+    return int(code or 0)
+
+
+def _say(text: str) -> None:
+    for line in text.splitlines():
+        click.echo(f"{click.style('error:', fg='red')} {line}", err=True)
+
+
+def _internal(error: Exception) -> str:
+    """Keep the traceback in a file and return one line that names it."""
+    descriptor, name = tempfile.mkstemp(prefix="ldmbench-", suffix=".txt")
+    os.close(descriptor)
+    Path(name).write_text("".join(traceback.format_exception(error)))
+    return f"internal error: {type(error).__name__}: {error}; please report it with {name}"

@@ -1,0 +1,98 @@
+"""`ldmbench doctor`: what this machine can and cannot do, and the next command to type."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ldmbench.cli.options import json_option, print_json, size, store_option
+from ldmbench.errors import LdmbenchError
+from ldmbench.execute.devices import devices
+from ldmbench.schema.weights import WEIGHTS
+from ldmbench.store.disk import Store
+from ldmbench.store.machine import LIBRARIES, machine
+
+LEAST_DISK = 2e9
+
+
+@click.command()
+@store_option
+@json_option
+def doctor(store: Path, as_json: bool) -> int:
+    """Say what this machine can do, what is missing, and what to type next."""
+    checks = [_python(), *_libraries(), _devices(), _disk(store), _store(store), *_weights()]
+    wrong = [c for c in checks if c["state"] == "missing"]
+    if as_json:
+        print_json({"checks": checks, "ready": not wrong})
+        return 2 if wrong else 0
+    for check in checks:
+        mark = {"ok": "ok     ", "note": "note   ", "missing": "MISSING"}[check["state"]]
+        click.echo(f"{mark} {check['what']:<16} {check['found']}")
+    click.echo(
+        "next    ldmbench run suites/smoke.yaml"
+        if not wrong
+        else "next    mend what is MISSING, then `ldmbench doctor` again"
+    )
+    return 2 if wrong else 0
+
+
+def _check(what: str, found: str, state: str = "ok") -> dict[str, Any]:
+    return {"what": what, "found": found, "state": state}
+
+
+def _python() -> dict[str, Any]:
+    here = machine()
+    return _check("python", f"{here['python']} on {here['processor']}, {here['cores']} cores")
+
+
+def _libraries() -> list[dict[str, Any]]:
+    found = []
+    for name in LIBRARIES:
+        try:
+            found.append(_check(name, metadata.version(name)))
+        except metadata.PackageNotFoundError:
+            found.append(_check(name, "not installed: pip install ldmbench", "missing"))
+    if sys.version_info >= (3, 12):
+        found.append(_check("clean-fid", "its own FID needs scipy < 1.18; ours does not", "note"))
+    return found
+
+
+def _devices() -> dict[str, Any]:
+    found = devices()
+    if found == ["cpu"]:
+        return _check("devices", "cpu only: fine for smoke and quickstart, slow beyond", "note")
+    return _check("devices", ", ".join(found))
+
+
+def _disk(store: Path) -> dict[str, Any]:
+    place = store
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    free = shutil.disk_usage(place).free
+    return _check("disk", f"{size(free)} free at {place}", "ok" if free > LEAST_DISK else "note")
+
+
+def _store(store: Path) -> dict[str, Any]:
+    if not store.exists():
+        return _check("store", f"{store} (made by the first run)")
+    try:
+        Store(store).open()
+    except LdmbenchError as error:
+        return _check("store", str(error), "missing")
+    return _check("store", str(store))
+
+
+def _weights() -> list[dict[str, Any]]:
+    shipped = [w for w in WEIGHTS if w.shipped]
+    others = [w.name for w in WEIGHTS if not w.shipped]
+    place = os.environ.get("LDMBENCH_WEIGHTS", "~/.cache/ldmbench/weights")
+    return [
+        _check("evaluators", ", ".join(w.name for w in shipped) + " (embedded)"),
+        _check("more evaluators", f"looked for in {place}: {', '.join(others)}", "note"),
+    ]

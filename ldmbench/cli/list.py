@@ -1,0 +1,47 @@
+"""`ldmbench list`: what a suite may name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ldmbench import catalog
+from ldmbench.cli.options import json_option, print_json
+from ldmbench.suite.load import headline
+
+TABLES = {
+    "models": catalog.MODELS,
+    "datasets": catalog.DATASETS,
+    "samplers": catalog.SAMPLERS,
+    "metrics": catalog.METRICS,
+    "probes": catalog.PROBES,
+    "extractors": catalog.EXTRACTORS,
+    "protocols": catalog.PROTOCOLS,
+}
+
+
+@click.command("list")
+@click.argument("what", type=click.Choice([*TABLES, "suites"]))
+@json_option
+def list_(what: str, as_json: bool) -> None:
+    """List what a suite may name, or the suites at hand.
+
+    \b
+    Examples:
+      ldmbench list metrics
+      ldmbench list suites
+    """
+    rows = _suites() if what == "suites" else {n: row.about for n, row in TABLES[what].items()}
+    if as_json:
+        print_json(rows)
+        return
+    width = max((len(name) for name in rows), default=0)
+    for name, about in rows.items():
+        click.echo(f"{name:<{width}}  {about}")
+
+
+def _suites() -> dict[str, str]:
+    """Return the suite files below ./suites and what each asks."""
+    found = sorted(Path("suites").glob("*.yaml"))
+    return {str(path): headline(path) for path in found}

@@ -1,0 +1,129 @@
+"""Options that commands share, and the ways they print."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from click.shell_completion import CompletionItem
+
+from ldmbench.records.book import Book
+from ldmbench.store.disk import Store
+
+F = TypeVar("F", bound=Callable[..., Any])
+DEFAULT_STORE = ".ldmbench"
+
+
+def store_option(command: F) -> F:
+    """Add --store DIR."""
+    return click.option(
+        "--store",
+        type=click.Path(path_type=Path, file_okay=False),
+        default=lambda: Path(os.environ.get("LDMBENCH_STORE", DEFAULT_STORE)),
+        show_default="$LDMBENCH_STORE, else ./.ldmbench",
+        help="Where runs and their artefacts lie.",
+    )(command)
+
+
+def json_option(command: F) -> F:
+    """Add --json."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")(command)
+
+
+def _suites(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    here = Path(incomplete).parent
+    found = [*here.glob("*.yaml"), *here.glob("suites/*.yaml")]
+    return [CompletionItem(str(p)) for p in found if str(p).startswith(incomplete)]
+
+
+def suite_argument(command: F) -> F:
+    """Add the SUITE argument."""
+    return click.argument(
+        "suite", type=click.Path(path_type=Path, dir_okay=False), shell_complete=_suites
+    )(command)
+
+
+def set_option(command: F) -> F:
+    """Add --set PATH=VALUE."""
+    return click.option(
+        "--set",
+        "sets",
+        multiple=True,
+        metavar="PATH=VALUE",
+        help="Change a field, such as sample.count=64 or sample.steps=[10,20]; repeatable.",
+    )(command)
+
+
+def only_option(command: F) -> F:
+    """Add --only GLOB."""
+    return click.option(
+        "--only",
+        multiple=True,
+        metavar="GLOB",
+        help="Only cells whose id matches, such as 'ldm[f=4]/*'; repeatable.",
+    )(command)
+
+
+def fresh_option(command: F) -> F:
+    """Add --fresh STAGE."""
+    return click.option(
+        "--fresh",
+        multiple=True,
+        metavar="STAGE",
+        help="Make a stage kind (or kind/key) anew although it is in the store; repeatable.",
+    )(command)
+
+
+def _runs(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    root = ctx.params.get("store") or Path(os.environ.get("LDMBENCH_STORE", DEFAULT_STORE))
+    ids = [run.id for run in Book(root).runs()]
+    return [CompletionItem(i) for i in ids if i.startswith(incomplete)]
+
+
+def run_argument(command: F) -> F:
+    """Add the RUN argument."""
+    return click.argument("run", required=False, metavar="[RUN]", shell_complete=_runs)(command)
+
+
+def opened(root: Path) -> Store:
+    """Open the store for writing."""
+    store = Store(root)
+    store.open()
+    return store
+
+
+def print_json(value: object) -> None:
+    """Print JSON to stdout."""
+    click.echo(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False))
+
+
+def say(text: str) -> None:
+    """Print a line of progress to stderr."""
+    click.echo(text, err=True)
+
+
+def plural(count: int, noun: str) -> str:
+    """Return '1 cell', '2 cells'."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def duration(seconds: float) -> str:
+    """Return a duration for people."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    if seconds < 3600:
+        return f"{seconds / 60:.1f} min"
+    return f"{seconds / 3600:.1f} h"
+
+
+def size(count: float) -> str:
+    """Return a number of bytes for people."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000 or unit == "GB":
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return ""

@@ -1,0 +1,133 @@
+"""`ldmbench plan`: cells, stages, what is in the store, what the rest will cost."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ldmbench.cli.options import (
+    duration,
+    fresh_option,
+    json_option,
+    only_option,
+    plural,
+    print_json,
+    set_option,
+    size,
+    store_option,
+    suite_argument,
+)
+from ldmbench.cli.planning import planned
+from ldmbench.execute.devices import devices
+from ldmbench.execute.survey import Survey, survey
+from ldmbench.plan.estimate import Cost, flops_per_second, stage_cost
+from ldmbench.plan.explain import explain
+from ldmbench.schema.stage import Plan, Stage
+from ldmbench.store.disk import Store
+from ldmbench.store.units import units_of
+
+
+@click.command()
+@suite_argument
+@set_option
+@only_option
+@fresh_option
+@click.option("--explain", "why", is_flag=True, help="Say why each stage will run.")
+@store_option
+@json_option
+def plan(
+    suite: Path,
+    sets: Sequence[str],
+    only: Sequence[str],
+    fresh: Sequence[str],
+    why: bool,
+    store: Path,
+    as_json: bool,
+) -> None:
+    """Show what a SUITE would run: cells, stages in the store, device-hours, disk.
+
+    \b
+    Examples:
+      ldmbench plan suites/downsampling_sweep.yaml
+      ldmbench plan suites/quickstart.yaml --set sample.steps=[10,20,50] --explain
+    """
+    _, found = planned(suite, sets, only, store=store)
+    disk = Store(store)
+    told = survey(found, disk, fresh=lambda unit: unit.stage.kind in fresh)
+    table = _table(found, told, disk)
+    if as_json:
+        print_json(table)
+        return
+    for cell in table["cells"]:
+        click.echo(cell)
+    click.echo(f"\n{'stage':<16} {'in store':>9} {'to run':>7} {'time':>9} {'disk':>9}")
+    for row in table["stages"]:
+        click.echo(
+            f"{row['kind']:<16} {row['present']:>9} {row['missing']:>7}"
+            f" {duration(row['seconds']):>9} {size(row['bytes']):>9}"
+        )
+    click.echo(
+        f"\n{plural(len(found.cells), 'cell')}; about {table['device_hours']:.2g} device-hours on"
+        f" {table['device']} and {size(table['bytes'])} of disk to go (estimates)"
+    )
+    if why:
+        _explain(found, told, disk)
+
+
+def _table(found: Plan, told: Survey, disk: Store) -> dict[str, Any]:
+    stages = found.by_key()
+    device = devices()[0]
+    history = [m for kind in ("denoiser", "autoencoder") for m in disk.manifests(kind)]
+    rate = flops_per_second(history, stages, device.split(":", maxsplit=1)[0])
+    rows = []
+    for kind in dict.fromkeys(stage.kind for stage in found.stages):
+        same = [stage for stage in found.stages if stage.kind == kind]
+        cost = _sum(_to_run(stage, told, stages) for stage in same)
+        missing = sum(unit.stage.kind == kind for unit in told.missing)
+        rows.append(
+            {
+                "kind": kind,
+                "present": sum(len(units_of(stage)) for stage in same) - missing,
+                "missing": missing,
+                "seconds": cost.seconds + cost.flops / rate,
+                "bytes": cost.bytes,
+                "flops": cost.flops,
+            }
+        )
+    return {
+        "cells": [cell.id for cell in found.cells],
+        "stages": rows,
+        "device": device,
+        "device_hours": sum(row["seconds"] for row in rows) / 3600,
+        "bytes": sum(row["bytes"] for row in rows),
+    }
+
+
+def _to_run(stage: Stage, told: Survey, stages: dict[str, Stage]) -> Cost:
+    units = units_of(stage)
+    missing = sum(unit in told.missing for unit in units)
+    return stage_cost(stage, stages).times(missing / max(len(units), 1))
+
+
+def _sum(costs: Any) -> Cost:
+    listed = list(costs)
+    return Cost(
+        sum(c.flops for c in listed), sum(c.seconds for c in listed), sum(c.bytes for c in listed)
+    )
+
+
+def _explain(found: Plan, told: Survey, disk: Store) -> None:
+    click.echo("")
+    counts = Counter(unit.stage.key for unit in told.missing)
+    reasons = {unit.stage.key: reason for unit, reason in told.missing.items()}
+    for stage in found.stages:
+        if stage.key not in counts:
+            continue
+        reason = reasons[stage.key]
+        if reason == "not in the store":
+            reason = explain(stage, disk.manifests(stage.kind))
+        click.echo(f"{stage.label}: {plural(counts[stage.key], 'unit')} to run: {reason}")

@@ -1,0 +1,225 @@
+"""`ldmbench run`: from a suite to records, report and mirror."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ldmbench.cli.options import (
+    duration,
+    fresh_option,
+    json_option,
+    only_option,
+    opened,
+    plural,
+    print_json,
+    say,
+    set_option,
+    store_option,
+    suite_argument,
+)
+from ldmbench.cli.outlets import mirror_run, write_report
+from ldmbench.cli.planning import planned
+from ldmbench.cli.progress import Watch
+from ldmbench.cli.summary import summary_table
+from ldmbench.errors import InputError, InterruptError, LdmbenchError
+from ldmbench.execute.devices import devices
+from ldmbench.execute.local import Result, execute
+from ldmbench.execute.survey import survey
+from ldmbench.records.book import Book, write_text
+from ldmbench.records.collect import collect_extras, collect_record
+from ldmbench.records.pictures import draw_pictures
+from ldmbench.schema.record import Record, Run
+from ldmbench.schema.stage import Plan
+from ldmbench.store.disk import Store
+from ldmbench.suite.load import LoadedSuite
+
+
+@click.command()
+@suite_argument
+@set_option
+@only_option
+@fresh_option
+@click.option("--executor", type=click.Choice(["local", "ray"]), default="local", show_default=True)
+@click.option("--verify", is_flag=True, help="Check every digest in the store first.")
+@store_option
+@json_option
+def run(
+    suite: Path,
+    sets: Sequence[str],
+    only: Sequence[str],
+    fresh: Sequence[str],
+    executor: str,
+    verify: bool,
+    store: Path,
+    as_json: bool,
+) -> int:
+    """Train or load, sample, score, time and report everything a SUITE asks for.
+
+    What the store holds is not made again. Ctrl-C or a crash loses at most the stage or shard in
+    flight; the same command goes on from there.
+
+    \b
+    Examples:
+      ldmbench run suites/quickstart.yaml
+      ldmbench run suites/quickstart.yaml --set sample.count=1024 --only '*/ddim-50/*'
+      ldmbench run suites/smoke.yaml --fresh speed
+    """
+    if executor == "ray":
+        raise InputError("--executor ray is not there yet; use --executor local")
+    loaded, plan = planned(suite, sets, only, store=store)
+    disk, book = opened(store), Book(store)
+    reopened = None if fresh or verify else _reopen(plan, disk, book)
+    if reopened:
+        return _finish(reopened, book, as_json=as_json, note="nothing to do; reopened the last run")
+    session = _Session(loaded, plan, disk, book)
+    return session.go(fresh=fresh, verify=verify, as_json=as_json)
+
+
+def _reopen(plan: Plan, store: Store, book: Book) -> Run | None:
+    """Return the last run of the same suite if it is complete and nothing must run."""
+    same = [r for r in book.runs() if r.suite_digest == plan.suite_digest]
+    cells = tuple(cell.id for cell in plan.cells)
+    if not same or same[-1].state != "done" or same[-1].cells != cells:
+        return None
+    records = book.records(same[-1].id)
+    current = {cell.id: cell.stages for cell in plan.cells}
+    if {r.cell.id: r.keys for r in records} != current:
+        return None
+    return None if survey(plan, store).missing else same[-1]
+
+
+class _Session:
+    """One execution of a suite: writes its run, its records and its pages."""
+
+    def __init__(self, loaded: LoadedSuite, plan: Plan, store: Store, book: Book) -> None:
+        self.loaded, self.plan, self.store, self.book = loaded, plan, store, book
+        self.run = Run(
+            id=book.new_id(plan.suite),
+            suite=plan.suite,
+            suite_digest=plan.suite_digest,
+            question=loaded.written.question,
+            source=loaded.text,
+            state="running",
+            started=datetime.now(UTC).isoformat(),
+            pid=os.getpid(),
+            cells=tuple(cell.id for cell in plan.cells),
+        )
+
+    def go(self, *, fresh: Sequence[str], verify: bool, as_json: bool) -> int:
+        """Execute, collect, report, mirror; return the exit code."""
+        folder = self.book.path(self.run.id)
+        write_text(folder / "plan.json", self.plan.model_dump_json(indent=1))
+        self.book.write_run(self.run)
+        say(f"run {self.run.id}: {plural(len(self.plan.cells), 'cell')}")
+        try:
+            with Watch(quiet=as_json) as watch:
+                result = execute(
+                    self.plan,
+                    self.store,
+                    devices=devices(),
+                    listener=watch,
+                    log=folder / "worker.log",
+                    fresh=fresh,
+                    verify=verify,
+                )
+        except InterruptError:
+            self._close("interrupted", Result())
+            raise
+        except LdmbenchError:
+            self._close("failed", Result())
+            raise
+        records = self._close("failed" if result.failed else "done", result)
+        self._say_stale(result)
+        return _finish(self.run, self.book, as_json=as_json, records=records, fresh=True)
+
+    def _close(self, state: Any, result: Result) -> list[Record]:
+        """Write the run and everything that can be read from the store."""
+        notes = [f"{label} was made by an older code" for label in result.stale.values()]
+        self.run = self.run.model_copy(
+            update={
+                "state": state,
+                "finished": datetime.now(UTC).isoformat(),
+                "executed": result.executed,
+                "reused": result.reused,
+                "notes": tuple(notes),
+                "spans": result.spans,
+            }
+        )
+        records = [
+            collect_record(
+                cell,
+                self.plan,
+                self.store,
+                run=self.run.id,
+                failed=result.failed,
+                stale=tuple(result.stale),
+            )
+            for cell in self.plan.cells
+        ]
+        self.book.rewrite(self.run.id, records)
+        pictures = draw_pictures(self.plan, self.store, self.book.path(self.run.id))
+        extras = collect_extras(self.plan, self.store, pictures=pictures)
+        self.book.write_extras(self.run.id, extras)
+        self.book.write_run(self.run)
+        return records
+
+    def _say_stale(self, result: Result) -> None:
+        kinds = sorted({label.split()[0] for label in result.stale.values()})
+        if kinds:
+            again = " ".join(f"--fresh {kind}" for kind in kinds)
+            say(
+                f"note: {plural(len(result.stale), 'artefact')} of an older code"
+                f" ({', '.join(kinds)}) served as they are; to make them anew: {again}"
+            )
+
+
+def _finish(
+    run: Run,
+    book: Book,
+    *,
+    as_json: bool,
+    records: list[Record] | None = None,
+    note: str = "",
+    fresh: bool = False,
+) -> int:
+    """Write the pages if the run is new, and say where everything is."""
+    records = records if records is not None else book.records(run.id)
+    page = write_report(run, book, again=fresh)
+    warning = mirror_run(run, book, page) if fresh else None
+    failed = [r for r in records if r.status == "failed"]
+    if as_json:
+        print_json(
+            {
+                "run": run.id,
+                "executed": run.executed if fresh else 0,
+                "reused": run.reused,
+                "cells": [r.cell.id for r in records],
+                "failed": {r.cell.id: r.reason for r in failed},
+                "report": str(page),
+                "records": str(book.path(run.id) / "records.jsonl"),
+            }
+        )
+    else:
+        click.echo(summary_table(records))
+        _say_where(run, book, page, note=note, failed=failed)
+    if warning:
+        say(f"warning: {warning}")
+    return 4 if failed else 0
+
+
+def _say_where(run: Run, book: Book, page: Path, *, note: str, failed: list[Record]) -> None:
+    if note:
+        say(note)
+    for record in failed:
+        say(f"failed: {record.cell.id}: {record.reason}")
+    spent = run.spans.get("all")
+    say(f"run      {run.id}" + (f" ({duration(spent)})" if spent else ""))
+    say(f"report   {page}")
+    say(f"records  {book.path(run.id) / 'records.jsonl'}")
+    say("next     ldmbench report --format markdown | ldmbench status | ldmbench compare A B")

@@ -1,0 +1,53 @@
+"""The last word of a run: a table that fits a terminal."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from ldmbench.catalog import METRICS
+from ldmbench.schema.record import Record, Score
+
+MEASURES = {"throughput": "img/s", "total_device_days": "dev-days"}
+SHORT = {"inception_score": "IS", "clip_score": "CLIP", "precision": "prec", "recall": "rec"}
+
+
+def summary_table(records: Sequence[Record], *, width: int | None = None) -> str:
+    """Return a plain table: a row per cell, a column per score and for speed and cost."""
+    names = [n for n in METRICS if any(_score(r, n) for r in records)]
+    speeds = [n for n in MEASURES if any(_measure(r, n) is not None for r in records)]
+    table = Table(box=None, pad_edge=False)
+    table.add_column("cell", overflow="fold")
+    for name in names:
+        table.add_column(SHORT.get(name, name), justify="right", no_wrap=True)
+    for name in speeds:
+        table.add_column(MEASURES[name], justify="right", no_wrap=True)
+    for record in records:
+        shown = [_shown(_score(record, name)) for name in names]
+        values = [_measure(record, name) for name in speeds]
+        shown += ["" if value is None else f"{value:.3g}" for value in values]
+        table.add_row(_title(record), *shown)
+    stream = io.StringIO()
+    Console(file=stream, width=width or 100, color_system=None, markup=False).print(table)
+    return stream.getvalue().rstrip()
+
+
+def _title(record: Record) -> str:
+    return record.cell.id if record.status == "done" else f"{record.cell.id} (failed)"
+
+
+def _score(record: Record, name: str) -> Score | None:
+    return next((s for s in record.scores if s.name == name), None)
+
+
+def _measure(record: Record, name: str) -> float | None:
+    return next((m.value for m in record.measures if m.name == name), None)
+
+
+def _shown(score: Score | None) -> str:
+    if score is None or score.value is None:
+        return "-"
+    return f"{score.value:.4g}"

@@ -1,0 +1,43 @@
+"""Resources -> devices, told without importing torch."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+from ldmbench.errors import InputError
+
+
+def devices() -> list[str]:
+    """Return the devices that get a worker each: LDMBENCH_DEVICES, else every GPU, else the CPU.
+
+    Raises:
+        InputError: if LDMBENCH_DEVICES names no device.
+    """
+    named = os.environ.get("LDMBENCH_DEVICES")
+    if named is None:
+        return [f"cuda:{i}" for i in range(_gpus())] or ["cpu"]
+    chosen = [part.strip() for part in named.split(",") if part.strip()]
+    wrong = [d for d in chosen if d != "cpu" and not d.startswith(("cuda:", "mps"))]
+    if wrong or not chosen:
+        raise InputError(
+            f"LDMBENCH_DEVICES: found '{named}'; allowed: cpu, mps, or a list like cuda:0,cuda:1"
+        )
+    return chosen
+
+
+def _gpus() -> int:
+    """Return how many GPUs the driver shows to this process."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return len([part for part in visible.split(",") if part.strip() not in ("", "-1")])
+    if sys.platform != "linux":
+        return 0
+    try:
+        told = subprocess.run(
+            ["nvidia-smi", "--list-gpus"], capture_output=True, text=True, timeout=20, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return 0
+    return sum(line.startswith("GPU") for line in told.stdout.splitlines())

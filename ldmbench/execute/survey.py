@@ -1,0 +1,97 @@
+"""Which units of a plan must run, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from ldmbench.schema.stage import Manifest, Plan, Stage
+from ldmbench.store.disk import Store
+from ldmbench.store.machine import code_digest, machine
+from ldmbench.store.units import Unit, inputs_digest, inputs_of, units_of
+
+TARGETS = {"autoencoder", "denoiser", "samples", "scores", "coding", "speed"}
+"""Kinds that a run wants for themselves; the others run when something above them must."""
+
+
+@dataclass
+class Survey:
+    """What is in the store and what must run, for one look at a plan.
+
+    Attributes:
+        missing: units to run, in plan order, with the reason.
+        present: manifests found, by address name.
+        stale: labels of artefacts that an older code made and that are used nonetheless.
+    """
+
+    missing: dict[Unit, str] = field(default_factory=dict)
+    present: dict[str, Manifest] = field(default_factory=dict)
+    stale: dict[str, str] = field(default_factory=dict)
+
+
+def survey(
+    plan: Plan,
+    store: Store,
+    *,
+    fresh: Callable[[Unit], bool] = lambda _: False,
+    verify: bool = False,
+) -> Survey:
+    """Look at the store and say which units of a plan must run.
+
+    Args:
+        plan: what is asked.
+        store: where artefacts lie.
+        fresh: tells the units that must run although they are there.
+        verify: compare every digest.
+    """
+    stages = {stage.key: stage for stage in plan.stages}
+    found = Survey()
+    required: dict[str, dict[Unit, None]] = {}
+    reasons: dict[Unit, str] = {}
+    for stage in reversed(plan.stages):
+        wanted = units_of(stage) if stage.kind in TARGETS else list(required.get(stage.key, {}))
+        for unit in wanted:
+            reason = _why_missing(unit, store, stages, found, fresh=fresh, verify=verify)
+            if reason:
+                reasons[unit] = reason
+                for _, item, units in inputs_of(unit, stages):
+                    required.setdefault(item.key, {}).update(dict.fromkeys(units))
+    order = {stage.key: position for position, stage in enumerate(plan.stages)}
+    ordered = sorted(reasons, key=lambda u: (order[u.stage.key], u.shard or (0, 0)))
+    found.missing = {unit: reasons[unit] for unit in ordered}
+    return found
+
+
+def _why_missing(
+    unit: Unit,
+    store: Store,
+    stages: Mapping[str, Stage],
+    found: Survey,
+    *,
+    fresh: Callable[[Unit], bool],
+    verify: bool,
+) -> str | None:
+    if fresh(unit):
+        return "asked for with --fresh"
+    manifest = store.lookup(unit.address, verify=verify)
+    if manifest is None:
+        return "not in the store"
+    found.present[unit.address.name] = manifest
+    for role, item, units in inputs_of(unit, stages):
+        now = inputs_digest(units, store)
+        if now is not None and manifest.input_digests.get(role) not in (None, now):
+            return f"its input {role} ({item.kind} {item.key[:8]}) was made anew and differs"
+    return _outdated(unit, manifest, found)
+
+
+def _outdated(unit: Unit, manifest: Manifest, found: Survey) -> str | None:
+    """Say why a speed must be measured anew; note other artefacts that an older code made."""
+    old_code = manifest.code != code_digest(unit.stage.kind)
+    if unit.stage.kind == "speed":
+        here, there = machine(), manifest.machine
+        if any(there.get(name) != value for name, value in here.items()):
+            return "the machine is not the one it was measured on"
+        return "the code changed since it was measured" if old_code else None
+    if old_code:
+        found.stale.setdefault(unit.stage.key, unit.stage.label)
+    return None

@@ -1,0 +1,102 @@
+"""The worker process: one per device, alive for a whole run, handed tasks over a pipe.
+
+It reads one JSON task per line on stdin and writes one JSON event per line on what was stdout:
+hello {device, ...}, progress {fraction, note}, done {seconds}, failed {message, trace}. Whatever
+libraries print goes to stderr, which the parent keeps in a log. The end of stdin, which a killed
+parent leaves behind, ends the process at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import queue
+import sys
+import threading
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+from ldmbench.errors import LdmbenchError
+from ldmbench.pipeline import STAGES
+from ldmbench.registry import resolve
+from ldmbench.schema.task import Task
+from ldmbench.store.disk import describe_os_error
+
+PROGRESS_SECONDS = 0.2
+
+
+class Wire:
+    """Sends events to the parent; progress at most five times a second."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self._last = 0.0
+
+    def send(self, event: str, **fields: Any) -> None:
+        """Send one event."""
+        self._stream.write(json.dumps({"event": event, **fields}) + "\n")
+        self._stream.flush()
+
+    def progress(self, fraction: float, note: str = "") -> None:
+        """Report how far the stage is, from 0 to 1."""
+        now = time.monotonic()
+        if now - self._last >= PROGRESS_SECONDS or fraction >= 1:
+            self._last = now
+            self.send("progress", fraction=float(fraction), note=note)
+
+
+def main() -> None:
+    """Serve tasks until stdin ends."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--threads", type=int, default=0)
+    options = parser.parse_args()
+    wire = Wire(os.fdopen(os.dup(1), "w", encoding="utf-8"))
+    os.dup2(2, 1)
+    lines: queue.Queue[str] = queue.Queue()
+    threading.Thread(target=_listen, args=(lines,), daemon=True).start()
+    began = time.perf_counter()
+
+    prepare: Any = resolve("ldmbench.stages.common:prepare")
+    machine = prepare(options.device, options.threads)
+    wire.send("hello", machine=machine, seconds=time.perf_counter() - began)
+    while True:
+        serve(Task.model_validate_json(lines.get()), wire)
+
+
+def _listen(lines: queue.Queue[str]) -> None:
+    for line in sys.stdin:
+        lines.put(line)
+    os._exit(0)
+
+
+def serve(task: Task, wire: Wire) -> None:
+    """Run one task and report how it ended."""
+    began = time.perf_counter()
+    try:
+        run: Any = resolve(STAGES[task.kind].run)
+        run(task, wire.progress)
+    except Exception as error:
+        wire.send("failed", message=told(error, task), trace=traceback.format_exc())
+    else:
+        wire.send("done", seconds=time.perf_counter() - began)
+
+
+def told(error: Exception, task: Task) -> str:
+    """Return one sentence for what went wrong in a stage."""
+    if isinstance(error, LdmbenchError):
+        return str(error)
+    if isinstance(error, OSError) and error.errno is not None:
+        return describe_os_error(error, Path(task.output))
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return f"out of memory on {task.device}: lower sample.micro_batch or the model's batch"
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    text = " ".join(str(error).split()) or "no message"
+    return f"{type(error).__name__}: {text} ({Path(where.filename).name}:{where.lineno})"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,336 @@
+"""Points -> stages: equal keys merge, so shared work is planned once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ldmbench.canonical import digest
+from ldmbench.catalog import COUNTS, FINGERPRINTS, METRICS, PROTOCOLS
+from ldmbench.pipeline import STAGES
+from ldmbench.plan.expand import Point, points
+from ldmbench.registry import resolve
+from ldmbench.schema.data import DATASET_SHARD, Data, DatasetParams, FolderData, Split
+from ldmbench.schema.protocol import Protocol
+from ldmbench.schema.sample import SampleParams
+from ldmbench.schema.stage import Cell, Input, Kind, Plan, Stage
+from ldmbench.schema.weights import extractor_named, weights_named
+from ldmbench.suite.load import LoadedSuite
+
+KEY_DIGITS = 32
+SHARD = 64
+"""Items in one shard of latents, reconstructions and features."""
+FEATURE_BATCH = 64
+CODING_IMAGES = 64
+RECONSTRUCTION_BATCH = 32
+
+
+def build_plan(loaded: LoadedSuite, *, cache: Path | None = None) -> Plan:
+    """Return the cells of a checked suite and the stages under them.
+
+    Args:
+        loaded: a suite whose names and shapes are right.
+        cache: a folder for remembered digests of image folders; content is hashed once.
+    """
+    builder = _Builder(loaded.written, loaded.path.parent, cache)
+    cells = tuple(builder.cell(point) for point in points(loaded.written))
+    return Plan(
+        suite=loaded.name,
+        suite_digest=loaded.digest,
+        metrics=loaded.written.metrics,
+        probes=loaded.written.probes,
+        price_per_device_hour=loaded.written.speed.price_per_device_hour,
+        v100_factor=loaded.written.speed.v100_factor,
+        cells=cells,
+        stages=tuple(builder.stages.values()),
+    )
+
+
+@dataclass
+class _Builder:
+    suite: Any
+    folder: Path
+    cache: Path | None
+    stages: dict[str, Stage] = field(default_factory=dict)
+    sources: dict[str, tuple[dict[str, Any], dict[str, Any]]] = field(default_factory=dict)
+
+    def cell(self, point: Point) -> Cell:
+        """Plan every stage one cell needs."""
+        sample, spec = point.sample, point.spec
+        autoencoder, denoiser = self._model(point)
+        conditions = self._conditions(point)
+        samples = self._samples(autoencoder, denoiser, conditions, sample)
+        roles = {"autoencoder": autoencoder, "denoiser": denoiser, "samples": samples}
+        for protocol in self._protocols():
+            roles |= self._scores(point, samples, protocol)
+        if "reconstruction" in self.suite.probes:
+            for protocol in self._protocols():
+                roles |= self._first_stage(point, autoencoder, protocol)
+        if "coding" in self.suite.probes:
+            roles["coding"] = self._coding(point, autoencoder, denoiser)
+        if {"throughput", "latency", "flops", "memory", "energy"} & set(self.suite.probes):
+            roles["speed"] = self._speed(autoencoder, denoiser, conditions, sample)
+        return Cell(
+            id=point.id,
+            model=point.model,
+            dataset=point.dataset,
+            axes=dict(point.axes),
+            f=spec.autoencoder.f,
+            regularization=None if spec.autoencoder.f == 1 else spec.autoencoder.regularization,
+            sampler=sample.sampler,
+            steps=sample.steps,
+            eta=sample.eta,
+            guidance=sample.guidance,
+            progress=sample.progress,
+            train_seed=spec.denoiser.train_seed,
+            sample_seed=sample.seed,
+            count=sample.count,
+            stages={role: stage.key for role, stage in roles.items()},
+        )
+
+    def _add(
+        self,
+        kind: Kind,
+        params: Mapping[str, Any],
+        inputs: Mapping[str, Input],
+        *,
+        shard: int | None = None,
+        count: int | None = None,
+        local: Mapping[str, Any] | None = None,
+    ) -> Stage:
+        row = STAGES[kind]
+        recipe = {
+            "kind": kind,
+            "version": row.version,
+            "params": dict(params),
+            "inputs": {role: i.model_dump(include={"key", "count"}) for role, i in inputs.items()},
+        }
+        if row.sharded:  # what a shard holds does not depend on how many there are
+            recipe["shard"] = shard
+        key = digest(recipe)[:KEY_DIGITS]
+        before = self.stages.get(key)
+        if before and before.count and count:
+            count = max(before.count, count)
+        stage = Stage(
+            kind=kind,
+            key=key,
+            params=dict(params),
+            inputs=dict(inputs),
+            version=row.version,
+            shard=shard,
+            count=count,
+            local=dict(local or {}),
+        )
+        self.stages[key] = stage
+        return stage
+
+    def _dataset(self, name: str, data: Data, split: Split, count: int) -> Stage:
+        source, local = self._source(name, data)
+        params = DatasetParams(source=source, split=split).model_dump(mode="json")
+        return self._add("dataset", params, {}, shard=DATASET_SHARD, count=count, local=local)
+
+    def _source(self, name: str, data: Data) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return what a dataset means (keyed) and where it lies (not keyed)."""
+        if name not in self.sources:
+            self.sources[name] = self._find_source(data)
+        return self.sources[name]
+
+    def _find_source(self, data: Data) -> tuple[dict[str, Any], dict[str, Any]]:
+        if not isinstance(data, FolderData):
+            return data.model_dump(mode="json", exclude={"train", "reference"}), {}
+        path = (self.folder / data.path).resolve()
+        fingerprint: Any = resolve(FINGERPRINTS[data.kind])
+        keyed = data.model_dump(mode="json", exclude={"path", "train"})
+        keyed["digest"] = fingerprint(path, self.cache)
+        return keyed, {"path": str(path)}
+
+    def _train(self, point: Point) -> Stage:
+        most = self._held(point, "train")
+        return self._dataset(
+            point.dataset, point.data, "train", min(point.data.train or most, most)
+        )
+
+    def _reference(self, point: Point, count: int | None = None) -> Stage:
+        most = self._reference_count(point)
+        return self._dataset(point.dataset, point.data, "reference", min(count or most, most))
+
+    def _reference_count(self, point: Point) -> int:
+        return min(point.data.reference, self._held(point, "reference"))
+
+    def _held(self, point: Point, split: Split) -> int:
+        """Return the images a split holds; a procedural dataset holds what is asked."""
+        data = point.data
+        if not isinstance(data, FolderData):
+            return data.train if split == "train" else data.reference
+        count_of: Any = resolve(COUNTS[data.kind])
+        path = (self.folder / data.path).resolve()
+        return int(count_of(path, split, reference=data.reference, validation=data.validation))
+
+    def _model(self, point: Point) -> tuple[Stage, Stage]:
+        spec, train = point.spec, self._train(point)
+        images = _items(train)
+        params = {
+            **spec.autoencoder.model_dump(mode="json"),
+            "resolution": point.data.resolution,
+        }
+        identity = spec.autoencoder.f == 1
+        if identity:
+            params = {"f": 1, "resolution": point.data.resolution}
+        autoencoder = self._add("autoencoder", params, {} if identity else {"images": images})
+        inputs = {"autoencoder": _whole(autoencoder), "images": images}
+        if not identity:
+            latents = self._add(
+                "latents",
+                {"micro_batch": RECONSTRUCTION_BATCH},
+                {"autoencoder": _whole(autoencoder), "images": _aligned(train)},
+                shard=SHARD,
+                count=train.count,
+            )
+            inputs["latents"] = _items(latents)
+        params = {
+            **spec.denoiser.model_dump(mode="json"),
+            "budget": spec.budget.model_dump(mode="json"),
+        }
+        return autoencoder, self._add("denoiser", params, inputs)
+
+    def _conditions(self, point: Point) -> Stage | None:
+        """Captions and classes that prompt samples: those of images no model has trained on."""
+        if point.spec.denoiser.conditioning == "none":
+            return None
+        return self._dataset(point.dataset, point.data, "prompts", point.sample.count)
+
+    def _samples(
+        self, autoencoder: Stage, denoiser: Stage, conditions: Stage | None, sample: SampleParams
+    ) -> Stage:
+        inputs = {"autoencoder": _whole(autoencoder), "denoiser": _whole(denoiser)}
+        if conditions:
+            inputs["conditions"] = _aligned(conditions)
+        return self._add(
+            "samples",
+            sample.model_dump(mode="json", exclude={"count"}),
+            inputs,
+            shard=sample_shard(sample.micro_batch),
+            count=sample.count,
+        )
+
+    def _features(self, images: Stage, extractor: str, protocol: Protocol) -> Stage:
+        params = {
+            "extractor": extractor,
+            "weights": weights_named(extractor_named(extractor).weights).sha256,
+            "precision": protocol.precision,
+            "micro_batch": FEATURE_BATCH,
+        }
+        return self._add(
+            "features", params, {"images": _aligned(images)}, shard=SHARD, count=images.count
+        )
+
+    def _scores(self, point: Point, samples: Stage, protocol: Protocol) -> dict[str, Stage]:
+        count = point.sample.count
+        reference = self._reference(point)
+        families = {METRICS[name].family for name in self.suite.metrics}
+        roles: dict[str, Stage] = {}
+        for family in sorted(families):
+            if family == "clip" and point.spec.denoiser.conditioning != "caption":
+                continue
+            extractor = protocol.clip if family == "clip" else protocol.extractor
+            inputs = {"generated": _items(self._features(samples, extractor, protocol), count)}
+            if family in ("moments", "neighbours"):
+                inputs["reference"] = _items(self._features(reference, extractor, protocol))
+            roles[f"{protocol.name}:{family}"] = self._add(
+                "scores", score_params(family, protocol), inputs
+            )
+        return roles
+
+    def _first_stage(
+        self, point: Point, autoencoder: Stage, protocol: Protocol
+    ) -> dict[str, Stage]:
+        if point.spec.autoencoder.f == 1:
+            return {}
+        reference = self._reference(point, self.suite.reconstruct)
+        count = min(self.suite.reconstruct, reference.count or 0)
+        made = self._add(
+            "reconstructions",
+            {"micro_batch": RECONSTRUCTION_BATCH},
+            {"autoencoder": _whole(autoencoder), "images": _aligned(reference)},
+            shard=SHARD,
+            count=count,
+        )
+        features = self._features(made, protocol.extractor, protocol)
+        real = self._features(self._reference(point), protocol.extractor, protocol)
+        return {
+            f"{protocol.name}:rfid": self._add(
+                "scores",
+                score_params("moments", protocol),
+                {"generated": _items(features, count), "reference": _items(real, count)},
+            ),
+            f"{protocol.name}:pairs": self._add(
+                "scores",
+                score_params("pairs", protocol),
+                {"generated": _items(made, count), "reference": _items(reference, count)},
+            ),
+        }
+
+    def _coding(self, point: Point, autoencoder: Stage, denoiser: Stage) -> Stage:
+        reference = self._reference(point, CODING_IMAGES)
+        inputs = {
+            "autoencoder": _whole(autoencoder),
+            "denoiser": _whole(denoiser),
+            "images": _items(reference, min(CODING_IMAGES, self._reference_count(point))),
+        }
+        return self._add("coding", {"progress": point.sample.progress}, inputs)
+
+    def _speed(
+        self, autoencoder: Stage, denoiser: Stage, conditions: Stage | None, sample: SampleParams
+    ) -> Stage:
+        inputs = {"autoencoder": _whole(autoencoder), "denoiser": _whole(denoiser)}
+        if conditions:
+            inputs["conditions"] = _items(conditions, self.suite.speed.batch)
+        fields = {"sampler", "steps", "eta", "guidance", "timesteps", "precision"}
+        params = {
+            **sample.model_dump(mode="json", include=fields),
+            "batch": self.suite.speed.batch,
+            "repeats": self.suite.speed.repeats,
+        }
+        return self._add("speed", params, inputs)
+
+    def _protocols(self) -> list[Protocol]:
+        named = self.suite.protocol
+        return [protocol_named(n) for n in (named if isinstance(named, tuple) else (named,))]
+
+
+def protocol_named(name: str) -> Protocol:
+    """Return a protocol of the catalog."""
+    found = resolve(PROTOCOLS[name].target)
+    assert isinstance(found, Protocol)
+    return found
+
+
+def score_params(family: str, protocol: Protocol) -> dict[str, Any]:
+    """Return what of a protocol one metric family depends on."""
+    fields = {
+        "moments": {"confidence"},
+        "neighbours": {"confidence", "k", "k_density", "rule", "kid_subsets", "kid_subset_size"},
+        "logits": {"confidence", "splits", "shuffle_seed"},
+        "pairs": {"confidence"},
+        "clip": {"confidence"},
+    }[family]
+    return {"family": family, **protocol.model_dump(mode="json", include=fields)}
+
+
+def sample_shard(micro_batch: int) -> int:
+    """Return the samples in one shard: whole micro-batches, 64 or more."""
+    return micro_batch * max(1, -(-64 // micro_batch))
+
+
+def _whole(stage: Stage) -> Input:
+    return Input(kind=stage.kind, key=stage.key)
+
+
+def _aligned(stage: Stage) -> Input:
+    return Input(kind=stage.kind, key=stage.key)
+
+
+def _items(stage: Stage, count: int | None = None) -> Input:
+    return Input(kind=stage.kind, key=stage.key, count=count or stage.count)

@@ -1,0 +1,180 @@
+"""Axes -> points: every combination a suite asks for, in a stable order."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel
+
+from ldmbench.schema.data import Data
+from ldmbench.schema.models import AutoencoderParams, LdmModel
+from ldmbench.schema.sample import SampleParams
+from ldmbench.schema.sweep import is_axis, is_list_field
+
+
+@dataclass(frozen=True)
+class Point:
+    """One combination: a dataset, a model and a way of sampling, and the id of its cell."""
+
+    id: str
+    dataset: str
+    data: Data
+    model: str
+    spec: LdmModel
+    sample: SampleParams
+    axes: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One combination of a section's axes: its title, its parameters, its swept fields."""
+
+    title: str
+    noun: Any
+    axes: Mapping[str, Any]
+
+
+def points(written: Any) -> list[Point]:
+    """Return the points of a checked suite: include and exclude applied, duplicates merged."""
+    found: dict[str, Point] = {}
+    for model, data, sample in _combinations(written):
+        sample_part = sample_title(sample.noun, sample.axes)
+        cell = f"{model.title}/{data.title}/{sample_part}"
+        axes = {**data.axes, **model.axes, **sample.axes}
+        found.setdefault(
+            cell, Point(cell, data.title, data.noun, model.title, model.noun, sample.noun, axes)
+        )
+    return [p for p in found.values() if _wanted(p.id, written.include, written.exclude)]
+
+
+def _combinations(written: Any) -> Iterator[tuple[Variant, Variant, Variant]]:
+    datasets = {name: variants(name, noun) for name, noun in written.data.items()}
+    samples = [_settled(v) for v in variants("", written.sample)]
+    for name, noun in written.models.items():
+        chosen = [noun.data] if noun.data else list(datasets)
+        for model in variants(name, noun):
+            for dataset in chosen:
+                for data, sample in itertools.product(datasets[dataset], samples):
+                    yield model, data, sample
+
+
+def variants(name: str, noun: BaseModel) -> list[Variant]:
+    """Return every combination of the axes inside one section, titled `name[axis=value,...]`."""
+    axes = dict(_axes(noun))
+    names = _short_names(list(axes))
+    merged: dict[str, Variant] = {}
+    for values in itertools.product(*axes.values()):
+        chosen = dict(zip(axes, values, strict=True))
+        plain = _plain_noun(noun, chosen)
+        shown = {names[path]: value for path, value in _meaningful(plain, chosen).items()}
+        inside = ",".join(f"{key}={_text(value)}" for key, value in shown.items())
+        title = f"{name}[{inside}]" if inside else name
+        merged.setdefault(title, Variant(title, plain, shown))
+    return list(merged.values())
+
+
+def _axes(noun: BaseModel, above: str = "") -> Iterator[tuple[str, Sequence[Any]]]:
+    """Yield (dotted path, values) of every field that holds an axis."""
+    for name, info in _plain_class(noun).model_fields.items():
+        value, path = getattr(noun, name), f"{above}{name}"
+        if isinstance(value, BaseModel):
+            yield from _axes(value, f"{path}.")
+        elif is_axis(info) and isinstance(value, tuple):
+            nested = bool(value) and isinstance(value[0], tuple)
+            if nested or not is_list_field(info.annotation):
+                yield path, value
+
+
+_PLAIN: dict[str, type[BaseModel]] = {}
+
+
+def _plain_class(noun: BaseModel) -> type[BaseModel]:
+    """Return the noun's own class for an instance of its written form."""
+    from ldmbench.schema import data, models, sample, suite
+
+    if not _PLAIN:
+        for module in (data, models, sample, suite):
+            for value in vars(module).values():
+                if isinstance(value, type) and issubclass(value, BaseModel):
+                    _PLAIN[value.__name__] = value
+    return _PLAIN[type(noun).__name__]
+
+
+def _plain_noun(noun: BaseModel, chosen: Mapping[str, Any]) -> Any:
+    values = noun.model_dump()
+    for path, value in chosen.items():
+        *above, last = path.split(".")
+        section = values
+        for part in above:
+            section = section[part]
+        section[last] = value
+    plain = _plain_class(noun).model_validate(values)
+    if isinstance(plain, LdmModel) and plain.autoencoder.f == 1:
+        return plain.model_copy(update={"autoencoder": AutoencoderParams(f=1)})
+    return plain
+
+
+def _meaningful(noun: BaseModel, chosen: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Drop axes that mean nothing for this combination: those of the autoencoder when f = 1."""
+    if isinstance(noun, LdmModel) and noun.autoencoder.f == 1:
+        return {
+            path: value
+            for path, value in chosen.items()
+            if path == "autoencoder.f" or not path.startswith("autoencoder.")
+        }
+    return chosen
+
+
+def _short_names(paths: Sequence[str]) -> dict[str, str]:
+    """Return the shortest ends of dotted paths that tell them apart; budgets keep their word."""
+    names = {}
+    for path in paths:
+        parts = path.split(".")
+        least = 2 if len(parts) > 1 and parts[-2] == "budget" else 1
+        for length in range(least, len(parts) + 1):
+            end = ".".join(parts[-length:])
+            if sum(p == end or p.endswith(f".{end}") for p in paths) == 1 or length == len(parts):
+                names[path] = end
+                break
+    return names
+
+
+def _text(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, tuple):
+        return "x".join(_text(part) for part in value)
+    return str(value)
+
+
+def _settled(variant: Variant) -> Variant:
+    """Fix what a sampler ignores: eta is DDIM's alone."""
+    noun: SampleParams = variant.noun
+    if noun.sampler == "ddim" or noun.eta == 0:
+        return variant
+    return Variant(variant.title, noun.model_copy(update={"eta": 0.0}), variant.axes)
+
+
+def sample_title(sample: SampleParams, axes: Mapping[str, Any]) -> str:
+    """Return the sampling part of a cell id, such as ddim-50/g1/s0."""
+    eta = f"-eta{sample.eta:g}" if sample.eta else ""
+    told = {"sampler", "steps", "eta", "guidance", "seed", "count", "progress"}
+    rest = ",".join(f"{k}={_text(v)}" for k, v in axes.items() if k not in told)
+    at = f"@{sample.progress:g}" if sample.progress != 1 else ""
+    extra = f"[{rest}]" if rest else ""
+    return f"{sample.sampler}-{sample.steps}{eta}{at}{extra}/g{sample.guidance:g}/s{sample.seed}"
+
+
+def matches(cell: str, glob: str) -> bool:
+    """Tell whether a cell id matches a glob; * and ? are special, brackets are not."""
+    pattern = re.escape(glob).replace(r"\*", ".*").replace(r"\?", ".")
+    return re.fullmatch(pattern, cell) is not None
+
+
+def _wanted(cell: str, include: Sequence[str], exclude: Sequence[str]) -> bool:
+    kept = not include or any(matches(cell, glob) for glob in include)
+    return kept and not any(matches(cell, glob) for glob in exclude)

@@ -1,0 +1,190 @@
+"""Plan x store -> records: reads artefacts and runs nothing."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from ldmbench.records.signature import signature
+from ldmbench.schema.record import (
+    CodingPoint,
+    CurvePoint,
+    Extras,
+    Measure,
+    Picture,
+    Record,
+    Score,
+)
+from ldmbench.schema.stage import Cell, Manifest, Plan, Stage
+from ldmbench.store.disk import Address, Store
+
+SECONDS_PER_DAY = 86_400
+
+
+def collect_record(
+    cell: Cell,
+    plan: Plan,
+    store: Store,
+    *,
+    run: str,
+    failed: Mapping[str, str] | None = None,
+    stale: Sequence[str] = (),
+) -> Record:
+    """Return what is known of one cell.
+
+    Args:
+        cell: which cell.
+        plan: its plan.
+        store: where its artefacts are.
+        run: the id of the run that asks.
+        failed: stage key -> reason, of stages that failed in this run.
+        stale: keys of artefacts that an older code made.
+    """
+    stages = plan.by_key()
+    reasons = [failed[key] for key in cell.stages.values() if failed and key in failed]
+    found = {role: _manifest(stages[key], store) for role, key in cell.stages.items()}
+    lost = [role for role, manifest in found.items() if manifest is None]
+    if not reasons and lost:
+        reasons = [f"not measured: {', '.join(lost)}"]
+    any_manifest = next((m for m in found.values() if m), None)
+    return Record(
+        run=run,
+        cell=cell,
+        status="failed" if reasons else "done",
+        reason=reasons[0] if reasons else None,
+        scores=tuple(_scores(cell, plan, stages, store)),
+        measures=tuple(_measures(cell, plan, stages, store)),
+        keys=cell.stages,
+        stale=tuple(sorted({stages[k].kind for k in cell.stages.values() if k in stale})),
+        machine=any_manifest.machine if any_manifest else {},
+        versions=any_manifest.versions if any_manifest else {},
+    )
+
+
+def _manifest(stage: Stage, store: Store) -> Manifest | None:
+    shard = (0, stage.shard) if stage.shard else None
+    return store.lookup(Address(stage.kind, stage.key, shard))
+
+
+def read_json(stage: Stage, store: Store, name: str) -> Any:
+    """Return a JSON file of a committed, unsharded artefact, or None."""
+    address = Address(stage.kind, stage.key)
+    if store.lookup(address) is None:
+        return None
+    path = store.folder(address) / name
+    return json.loads(path.read_text()) if path.exists() else None
+
+
+def _scores(cell: Cell, plan: Plan, stages: Mapping[str, Stage], store: Store) -> Iterator[Score]:
+    for role, key in cell.stages.items():
+        stage = stages[key]
+        if stage.kind != "scores":
+            continue
+        protocol, _, family = role.rpartition(":")
+        values = read_json(stage, store, "scores.json") or {}
+        for name, entry in values.items():
+            shown = "rfid" if family == "rfid" else name
+            if shown in plan.metrics or family in ("rfid", "pairs"):
+                yield Score(
+                    name=shown,
+                    **entry,
+                    signature=signature(shown, stage, stages, store),
+                    protocol=protocol,
+                    replicates=key,
+                )
+
+
+def _measures(
+    cell: Cell, plan: Plan, stages: Mapping[str, Stage], store: Store
+) -> Iterator[Measure]:
+    speed = stages.get(cell.stages.get("speed", ""))
+    for entry in (read_json(speed, store, "measures.json") if speed else None) or ():
+        if _asked(entry["name"], plan.probes):
+            yield Measure(**entry)
+    if "device_days" in plan.probes:
+        yield from _costs(cell, plan, stages, store)
+    first_stage = read_json(stages[cell.stages["autoencoder"]], store, "measures.json")
+    if "reconstruction" in plan.probes:
+        for entry in first_stage or ():
+            yield Measure(**entry)
+
+
+PROBE_OF = {
+    "throughput": "throughput",
+    "latency": "latency",
+    "latency_p95": "latency",
+    "flops_per_image": "flops",
+    "evaluations": "flops",
+    "parameters": "flops",
+    "peak_memory": "memory",
+    "energy_per_image": "energy",
+}
+
+
+def _asked(measure: str, probes: Sequence[str]) -> bool:
+    return PROBE_OF.get(measure, measure) in probes
+
+
+def _costs(cell: Cell, plan: Plan, stages: Mapping[str, Stage], store: Store) -> Iterator[Measure]:
+    """Yield what training cost: the denoiser alone, with its autoencoder, and amortised."""
+    denoiser = read_json(stages[cell.stages["denoiser"]], store, "cost.json")
+    autoencoder = read_json(stages[cell.stages["autoencoder"]], store, "cost.json")
+    if denoiser is None or autoencoder is None:
+        return
+    share = cell.progress
+    device = str(denoiser["device"])
+    own = share * denoiser["seconds"] / SECONDS_PER_DAY
+    first = autoencoder["seconds"] / SECONDS_PER_DAY
+    sharing = _sharing(plan)[cell.stages["autoencoder"]]
+    days = {
+        "train_device_days": own,
+        "autoencoder_device_days": first,
+        "total_device_days": own + first,
+        "amortised_device_days": own + first / sharing,
+    }
+    for name, value in days.items():
+        yield Measure(name=name, value=value, unit="device-days", device=device)
+    if plan.v100_factor:
+        value = plan.v100_factor * (own + first)
+        yield Measure(name="v100_days", value=value, unit="V100-days", device=device)
+    if plan.price_per_device_hour:
+        price = plan.price_per_device_hour * 24 * (own + first)
+        yield Measure(name="cost", value=price, unit="currency", device=device)
+    for name, unit in (("flops", "FLOP"), ("steps", "steps"), ("images", "images")):
+        value = share * denoiser[name]
+        yield Measure(name=f"train_{name}", value=value, unit=unit, device=device)
+
+
+def _sharing(plan: Plan) -> Counter[str]:
+    """Return how many denoisers stand on each autoencoder."""
+    pairs = {(c.stages["autoencoder"], c.stages["denoiser"]) for c in plan.cells}
+    return Counter(autoencoder for autoencoder, _ in pairs)
+
+
+def collect_extras(plan: Plan, store: Store, *, pictures: Sequence[Picture] = ()) -> Extras:
+    """Return the training curves and the progressive coding of a plan."""
+    stages = plan.by_key()
+    curves: dict[str, tuple[CurvePoint, ...]] = {}
+    coding: dict[str, tuple[CodingPoint, ...]] = {}
+    for cell in plan.cells:
+        for kind in ("autoencoder", "denoiser"):
+            points = _curve(stages[cell.stages[kind]], store)
+            if points:
+                curves[f"{cell.model}/{cell.dataset} {kind}"] = points
+        if "coding" in cell.stages:
+            entries = read_json(stages[cell.stages["coding"]], store, "coding.json") or ()
+            coding[cell.id] = tuple(CodingPoint(**entry) for entry in entries)
+    return Extras(curves=curves, coding=coding, pictures=tuple(pictures))
+
+
+def _curve(stage: Stage, store: Store) -> tuple[CurvePoint, ...]:
+    """Return a training curve; its wall times lie apart, so that weights are keyed without them."""
+    path = store.folder(Address(stage.kind, stage.key)) / "curve.jsonl"
+    cost = read_json(stage, store, "cost.json") or {}
+    lines = path.read_text().splitlines() if path.exists() else []
+    return tuple(
+        CurvePoint(**json.loads(line), seconds=seconds)
+        for line, seconds in zip(lines, cost.get("curve_seconds", ()), strict=False)
+    )

@@ -1,0 +1,99 @@
+"""The one-line signature of a score: how the number was made, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ldmbench.canonical import digest
+from ldmbench.catalog import METRICS
+from ldmbench.schema.stage import Stage
+from ldmbench.store.disk import Store
+from ldmbench.store.units import inputs_of, units_of
+
+DIGITS = 8
+
+
+def signature(metric: str, scores: Stage, stages: Mapping[str, Stage], store: Store) -> str:
+    """Return the signature of one metric of a scores stage, such as fid|v1|feat:...|n:5000|...
+
+    Args:
+        metric: the metric's name.
+        scores: the stage that computed it.
+        stages: every stage of the plan, by key.
+        store: where the digests of the reference's images are read.
+    """
+    generated = stages[scores.inputs["generated"].key]
+    fields: dict[str, Any] = {}
+    if generated.kind == "features":
+        fields["feat"] = _extractor(generated)
+    reference = scores.inputs.get("reference")
+    if reference:
+        dataset = _dataset_under(stages[reference.key], stages)
+        fields["ref"] = f"{_title(dataset)}@{_images_digest(stages[reference.key], stages, store)}"
+    fields["n"] = scores.inputs["generated"].count
+    if reference:
+        fields["m"] = reference.count
+        fields |= _preparation(_dataset_under(stages[reference.key], stages))
+    fields["quant"] = _quantisation(generated, stages)
+    fields["dtype"] = "f32" if generated.params.get("precision", "float32") == "float32" else "bf16"
+    fields |= _own_fields(metric, scores.params)
+    shown = "|".join(f"{name}:{value}" for name, value in fields.items() if value is not None)
+    return f"{metric}|v{scores.version}|{shown}"
+
+
+def _extractor(features: Stage) -> str:
+    return f"{features.params['extractor']}@{features.params['weights'][:DIGITS]}"
+
+
+def _dataset_under(stage: Stage, stages: Mapping[str, Stage]) -> Stage:
+    while stage.kind != "dataset":
+        stage = stages[stage.inputs["images"].key]
+    return stage
+
+
+def _title(dataset: Stage) -> str:
+    source = dataset.params["source"]
+    texture = "" if source.get("texture", "plain") == "plain" else f"-{source['texture']}"
+    return f"{source['kind']}{source['resolution']}{texture}-{dataset.params['split']}"
+
+
+def _images_digest(stage: Stage, stages: Mapping[str, Stage], store: Store) -> str:
+    """Return a digest of the reference images, which outlives the images themselves."""
+    parts: list[str] = []
+    for unit in units_of(stage):
+        manifest = store.lookup(unit.address)
+        if stage.kind == "dataset":
+            parts.append(manifest.digest if manifest else "?")
+        elif manifest:
+            roles = [role for role, _, _ in inputs_of(unit, stages)]
+            parts += [manifest.input_digests.get(role, "?") for role in roles]
+    return digest(sorted(set(parts)))[:DIGITS]
+
+
+def _preparation(dataset: Stage) -> dict[str, Any]:
+    source = dataset.params["source"]
+    return {"crop": source.get("crop", "none"), "resize": source.get("resize", "none")}
+
+
+def _quantisation(generated: Stage, stages: Mapping[str, Stage]) -> str:
+    stage = generated
+    while stage.kind == "features":
+        stage = stages[stage.inputs["images"].key]
+    return str(stage.params.get("quantize", "round"))
+
+
+def _own_fields(metric: str, params: Mapping[str, Any]) -> dict[str, Any]:
+    if metric in ("precision", "recall"):
+        return {"k": params["k"], "rule": params["rule"]}
+    if metric in ("density", "coverage"):
+        return {"k": params["k_density"], "rule": "lt"}
+    if metric == "kid":
+        return {"subsets": f"{params['kid_subsets']}x{params['kid_subset_size']}"}
+    if metric == "inception_score":
+        seed = params["shuffle_seed"]
+        return {"splits": params["splits"], "order": "kept" if seed is None else f"shuffled{seed}"}
+    if metric == "ssim":
+        return {"window": "gaussian11"}
+    assert metric in METRICS, metric
+    return {}

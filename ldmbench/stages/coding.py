@@ -1,0 +1,84 @@
+"""coding: progressive coding of reference images, bits/dim against RMSE over timesteps."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import torch
+
+from ldmbench.metrics.rate import cumulative_rate
+from ldmbench.models.autoencoder import FirstStage
+from ldmbench.models.denoiser import Denoiser
+from ldmbench.sample.noise import initial_noise
+from ldmbench.schema.task import Task
+from ldmbench.stages.common import Report, images_of, models_of, to_tensor, told
+
+POINTS, BATCH, NOISE_SEED = 21, 32, 1 << 33
+
+
+@torch.no_grad()
+def run(task: Task, report: Report) -> None:
+    """Measure at `POINTS` timesteps: the error in eps, and the image that x_0 is guessed to be.
+
+    A latent model's bits are those of its latents, spread over the dimensions of the image; its
+    RMSE (levels of 255) is of decoded images, and so holds what the first stage loses.
+    """
+    autoencoder, denoiser = models_of(task, task.params["progress"])
+    images = images_of(task)
+    rows = np.arange(len(images))
+    x = to_tensor(images.images(rows), task.device)
+    condition = _condition(denoiser, images.captions(rows), images.labels(rows))
+    z0 = torch.cat([autoencoder.encode(part) for part in x.split(BATCH)])
+    abar = denoiser.schedule.alphas_cumprod()
+    steps = np.linspace(0, len(abar) - 1, POINTS).round().astype(np.int64)
+    errors, rmse = [], []
+    for number, t in enumerate(steps):
+        noise = initial_noise(rows.tolist(), seed=NOISE_SEED + int(t), shape=denoiser.shape)
+        guess = _guess(autoencoder, denoiser, z0, noise.to(task.device), int(t), condition)
+        errors.append(guess[0])
+        rmse.append(float((guess[1].clamp(-1, 1) - x).square().mean().sqrt()) * 127.5)
+        told(report, number + 1, POINTS, "timesteps")
+    prior = _prior(z0, float(abar[-1]))
+    nats = cumulative_rate(steps.astype(np.float64), np.array(errors), abar, prior=prior)
+    bits = nats / math.log(2) / x[0].numel()
+    points = [
+        {"t": int(t), "bits_per_dim": float(b), "rmse": r}
+        for t, b, r in zip(steps, bits, rmse, strict=True)
+    ]
+    (task.output / "coding.json").write_text(json.dumps(points, indent=1))
+
+
+def _condition(
+    denoiser: Denoiser, captions: tuple[str, ...], labels: object
+) -> torch.Tensor | None:
+    return denoiser.condition(captions=captions, labels=labels)
+
+
+def _guess(
+    autoencoder: FirstStage,
+    denoiser: Denoiser,
+    z0: torch.Tensor,
+    noise: torch.Tensor,
+    t: int,
+    condition: torch.Tensor | None,
+) -> tuple[float, torch.Tensor]:
+    """Return the mean squared error of eps, summed over dimensions, and the guessed images."""
+    when = torch.full((len(z0),), t, dtype=torch.int64, device=z0.device)
+    signal, sigma = denoiser.levels(when)
+    zt = signal * z0 + sigma * noise
+    parts = torch.arange(len(z0), device=z0.device).split(BATCH)
+    eps = torch.cat(
+        [denoiser.eps(zt[p], when[p], None if condition is None else condition[p]) for p in parts]
+    )
+    guess = (zt - sigma * eps) / signal
+    decoded = torch.cat([autoencoder.decode(guess[p]) for p in parts])
+    return float((eps - noise).square().flatten(1).sum(1).mean()), decoded
+
+
+def _prior(z0: torch.Tensor, abar: float) -> float:
+    """Return KL(q(z_T | z_0) || N(0, 1)) in nats, the mean over images."""
+    mean2 = abar * z0.square().flatten(1).sum(1).mean()
+    variance, count = 1 - abar, z0[0].numel()
+    return float(0.5 * (mean2 + count * (variance - 1 - math.log(variance))))

@@ -1,0 +1,121 @@
+"""What stages share: the device, loaded models, micro-batches, reading inputs."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from ldmbench.data.shards import ArrayShards, ImageShards
+from ldmbench.models.autoencoder import FirstStage, load_first_stage
+from ldmbench.models.denoiser import Denoiser, load_denoiser
+from ldmbench.schema.task import Task, TaskInput
+
+Report: TypeAlias = Callable[[float, str], None]
+Pixels: TypeAlias = npt.NDArray[np.uint8]
+
+
+def prepare(device: str, threads: int) -> dict[str, Any]:
+    """Make this process ready to compute, and say what it computes on."""
+    if threads:
+        torch.set_num_threads(threads)
+    if device.startswith("cuda"):
+        torch.backends.cuda.matmul.allow_tf32 = False  # precision is a field, not the device's
+        torch.backends.cudnn.allow_tf32 = False
+        torch.backends.cudnn.deterministic = True
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    return {
+        "device": device_name(device),
+        "threads": torch.get_num_threads(),
+        "cuda": torch.version.cuda if device.startswith("cuda") else None,
+        "system": platform.system(),
+    }
+
+
+def device_name(device: str) -> str:
+    """Return the device's own name, such as 'NVIDIA H200' or 'cpu'."""
+    return torch.cuda.get_device_name(device) if device.startswith("cuda") else device
+
+
+@lru_cache(maxsize=4)
+def autoencoder_at(folder: Path, device: str) -> FirstStage:
+    """Return the first stage of an artefact; content-addressed, so its path names it."""
+    return load_first_stage(folder, device=device)
+
+
+@lru_cache(maxsize=4)
+def denoiser_at(folder: Path, device: str) -> Denoiser:
+    """Return the denoiser of an artefact, or of one of its kept checkpoints."""
+    return load_denoiser(folder, device=device)
+
+
+def models_of(task: Task, progress: float = 1.0) -> tuple[FirstStage, Denoiser]:
+    """Return the first stage and the denoiser that a task is handed."""
+    folder = task.inputs["denoiser"].folders[0]
+    if progress != 1:
+        folder = folder / f"at-{progress:.2f}"
+    autoencoder = autoencoder_at(task.inputs["autoencoder"].folders[0], task.device)
+    return autoencoder, denoiser_at(folder, task.device)
+
+
+def images_of(task: Task, role: str = "images") -> ImageShards:
+    """Return the images of one input: those of the task's shard, or all that are named."""
+    found = task.inputs[role]
+    return ImageShards(
+        found.folders,
+        start=found.start,
+        stop=_held(found, "labels.npy"),
+        first=found.first,
+        size=found.shard,
+    )
+
+
+def rows_of(found: TaskInput, name: str) -> ArrayShards:
+    """Return the rows of one named array of an input."""
+    return ArrayShards(
+        found.folders,
+        name,
+        start=found.start,
+        stop=_held(found, name),
+        first=found.first,
+        size=found.shard,
+    )
+
+
+def _held(found: TaskInput, name: str) -> int:
+    """Return where an input ends: the last shard of a finite source may be short."""
+    last = np.load(found.folders[-1] / name, mmap_mode="r", allow_pickle=False)
+    end = found.first + found.shard * (len(found.folders) - 1) + len(last)
+    return min(found.stop, end)
+
+
+def chunks(count: int, size: int) -> Iterator[npt.NDArray[np.int64]]:
+    """Yield the indices 0..count in runs of `size`; the last is padded with its own last index."""
+    for start in range(0, count, size):
+        yield np.minimum(np.arange(start, start + size), count - 1)
+
+
+def to_tensor(images: Pixels, device: str) -> torch.Tensor:
+    """Return NCHW float32 in [-1, 1] from uint8 NHWC."""
+    pixels = torch.from_numpy(np.ascontiguousarray(images)).to(device)
+    return pixels.permute(0, 3, 1, 2).float().div_(127.5).sub_(1.0)
+
+
+def to_pixels(x: torch.Tensor, rule: str = "round") -> Pixels:
+    """Return uint8 NHWC from NCHW float in [-1, 1]: clamped, then rounded or truncated."""
+    scaled = (x.float().clamp(-1, 1) + 1) * 127.5
+    whole = scaled.round() if rule == "round" else scaled.floor()
+    out: Pixels = whole.to(torch.uint8).permute(0, 2, 3, 1).contiguous().cpu().numpy()
+    return out
+
+
+def told(report: Report, done: int, count: int, noun: str) -> None:
+    """Report progress through `count` things."""
+    report(done / max(count, 1), f"{done:,} of {count:,} {noun}")

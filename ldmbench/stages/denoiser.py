@@ -1,0 +1,34 @@
+"""denoiser: latents (pixels when f = 1) and conditions -> averaged weights."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+
+from ldmbench.schema.models import Budget, DenoiserParams
+from ldmbench.schema.task import Task
+from ldmbench.stages.common import Report, autoencoder_at, images_of, rows_of
+from ldmbench.train.denoiser import train_denoiser
+
+
+def run(task: Task, report: Report) -> None:
+    """Train a diffusion model within its budget."""
+    fields = {name: task.params[name] for name in task.params if name != "budget"}
+    first_stage = autoencoder_at(task.inputs["autoencoder"].folders[0], "cpu")
+    images = images_of(task)
+    side = images.images(np.zeros(1, np.int64)).shape[1]
+    facts = json.loads((task.inputs["images"].folders[0] / "facts.json").read_text())
+    latents = task.inputs.get("latents")
+    train_denoiser(
+        DenoiserParams.model_validate(fields),
+        Budget.model_validate(task.params["budget"]),
+        images=images,
+        latents=rows_of(latents, "latents.npy") if latents else None,
+        latent_shape=first_stage.latent_shape(side),
+        classes=facts["classes"],
+        device=task.device,
+        scratch=task.scratch,
+        output=task.output,
+        report=report,
+    )

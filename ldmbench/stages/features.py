@@ -1,0 +1,32 @@
+"""features: images -> what an evaluator sees in them."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+
+from ldmbench.data.shards import write_array
+from ldmbench.features.extractor import Extractor, load_extractor
+from ldmbench.schema.task import Task
+from ldmbench.stages.common import Report, images_of
+
+
+def run(task: Task, report: Report) -> None:
+    """Extract the features of one shard; an extractor of texts also those of its captions."""
+    extractor = _extractor(task.params["extractor"], task.device, task.params["precision"])
+    images = images_of(task)
+    everything = np.arange(len(images))
+    found = extractor.extract(images.images(everything))
+    for name, array in found.items():
+        if name != "spatial":
+            write_array(task.output / f"{name}.npy", array)
+    if extractor.spec.text:
+        captions = extractor.extract_text(images.captions(everything))
+        write_array(task.output / "text.npy", captions)
+    report(1.0, "")
+
+
+@lru_cache(maxsize=4)
+def _extractor(name: str, device: str, precision: str) -> Extractor:
+    return load_extractor(name, device=device, precision=precision)  # type: ignore[arg-type]

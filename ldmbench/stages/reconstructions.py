@@ -1,0 +1,36 @@
+"""reconstructions: reference images through the first stage and back."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import torch
+
+from ldmbench.data.shards import write_array
+from ldmbench.schema.task import Task
+from ldmbench.stages.common import Report, autoencoder_at, chunks, images_of, to_pixels, to_tensor
+
+
+@torch.no_grad()
+def run(task: Task, report: Report) -> None:
+    """Encode (posterior mode) and decode one shard; also what its latents cost in bits."""
+    first_stage = autoencoder_at(task.inputs["autoencoder"].folders[0], task.device)
+    images = images_of(task)
+    made, bits, codes = [], [], []
+    for rows in chunks(len(images), task.params["micro_batch"]):
+        x = to_tensor(images.images(rows), task.device)
+        made.append(to_pixels(first_stage.decode(first_stage.encode(x))))
+        rate = first_stage.rate(x)
+        bits.append(rate.bits_per_pixel.numpy())
+        if rate.codes is not None:
+            codes.append(rate.codes.numpy())
+    count = len(images)
+    everything = np.arange(count)
+    write_array(task.output / "images.npy", np.concatenate(made)[:count])
+    write_array(task.output / "labels.npy", images.labels(everything))
+    write_array(task.output / "bits.npy", np.concatenate(bits)[:count])
+    if codes:
+        write_array(task.output / "codes.npy", np.concatenate(codes)[:count])
+    (task.output / "captions.json").write_text(json.dumps(images.captions(everything)), "utf-8")
+    report(1.0, "")

@@ -1,0 +1,113 @@
+"""scores: features (or image pairs) -> one metric family with intervals and replicates."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from ldmbench.metrics.families import (
+    clip_family,
+    logits_family,
+    moments_family,
+    neighbours_family,
+    pairs_family,
+)
+from ldmbench.metrics.resample import Replicates
+from ldmbench.schema.task import Task
+from ldmbench.stages.common import Report, rows_of
+
+
+def run(task: Task, report: Report) -> None:
+    """Compute every score of one family; which of them are shown is the suite's affair."""
+    made = _FAMILIES[task.params["family"]](task, tell=partial(_tell, report))
+    replicates = {name: found.replicates for name, found in made.items()}
+    (task.output / "scores.json").write_text(
+        json.dumps({name: _entry(found) for name, found in made.items()}, indent=1)
+    )
+    np.savez(task.output / "replicates.npz", **replicates)
+    report(1.0, "")
+
+
+def _entry(found: Replicates) -> dict[str, Any]:
+    """Return a score as strict JSON: what is not finite is null, with the reason."""
+    finite = np.isfinite(found.value)
+    return {
+        "value": float(found.value) if finite else None,
+        "low": _finite(found.low),
+        "high": _finite(found.high),
+        "confidence": found.confidence,
+        "n": int(found.n),
+        "method": found.method,
+        "reason": None if finite else f"the value is {found.value}",
+    }
+
+
+def _finite(value: float | None) -> float | None:
+    return float(value) if value is not None and np.isfinite(value) else None
+
+
+def _tell(report: Report, fraction: float) -> None:
+    report(fraction, "")
+
+
+def _both(task: Task, name: str) -> tuple[np.ndarray, np.ndarray]:
+    return (
+        rows_of(task.inputs["generated"], name).all(),
+        rows_of(task.inputs["reference"], name).all(),
+    )
+
+
+def _moments(task: Task, *, tell: Any) -> Mapping[str, Replicates]:
+    generated, reference = _both(task, "features.npy")
+    confidence = task.params["confidence"]
+    return moments_family(generated, reference, confidence=confidence, report=tell)
+
+
+def _neighbours(task: Task, *, tell: Any) -> Mapping[str, Replicates]:
+    generated, reference = _both(task, "features.npy")
+    params = task.params
+    return neighbours_family(
+        generated,
+        reference,
+        k=params["k"],
+        rule=params["rule"],
+        density_k=params["k_density"],
+        subsets=params["kid_subsets"],
+        subset_size=params["kid_subset_size"],
+        confidence=params["confidence"],
+        report=tell,
+    )
+
+
+def _logits(task: Task, *, tell: Any) -> Mapping[str, Replicates]:
+    return logits_family(
+        rows_of(task.inputs["generated"], "logits.npy").all(),
+        splits=task.params["splits"],
+        shuffle_seed=task.params["shuffle_seed"],
+        confidence=task.params["confidence"],
+        report=tell,
+    )
+
+
+def _pairs(task: Task, *, tell: Any) -> Mapping[str, Replicates]:
+    generated, reference = _both(task, "images.npy")
+    return pairs_family(generated, reference, confidence=task.params["confidence"], report=tell)
+
+
+def _clip(task: Task, *, tell: Any) -> Mapping[str, Replicates]:
+    images = rows_of(task.inputs["generated"], "features.npy").all()
+    texts = rows_of(task.inputs["generated"], "text.npy").all()
+    return clip_family(images, texts, confidence=task.params["confidence"], report=tell)
+
+
+_FAMILIES = {
+    "moments": _moments,
+    "neighbours": _neighbours,
+    "logits": _logits,
+    "pairs": _pairs,
+    "clip": _clip,
+}

@@ -1,0 +1,229 @@
+"""The store on disk: look up, write to a temporary neighbour, move into place, lock."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from ldmbench.errors import StoreError
+from ldmbench.schema.stage import Manifest
+from ldmbench.store.artifact import (
+    MANIFEST,
+    DamageError,
+    check_digests,
+    check_sizes,
+    read_manifest,
+)
+
+Shard = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where an artefact lies: kind, key and, when it is a shard, its range."""
+
+    kind: str
+    key: str
+    shard: Shard | None = None
+
+    @property
+    def name(self) -> str:
+        """A name that is unique in the store and safe as a file name."""
+        end = f"-{self.shard[0]:08d}-{self.shard[1]:08d}" if self.shard else ""
+        return f"{self.kind}-{self.key}{end}"
+
+
+@dataclass
+class Store:
+    """A content-addressed folder of committed stage outputs.
+
+    Attributes:
+        root: the folder.
+        warnings: what was found damaged and set aside while this object lived.
+    """
+
+    root: Path
+    warnings: list[str] = field(default_factory=list)
+    _verified: dict[str, str] = field(default_factory=dict)
+
+    def open(self) -> None:
+        """Make the folders of the store.
+
+        Raises:
+            StoreError: if it cannot be written.
+        """
+        with told(self.root):
+            for name in ("tmp", "scratch", "locks", "runs"):
+                (self.root / name).mkdir(parents=True, exist_ok=True)
+            probe = self.root / "tmp" / f"probe-{uuid.uuid4().hex}"
+            probe.write_bytes(b"")
+            probe.unlink()
+
+    def folder(self, address: Address) -> Path:
+        """Return where an artefact lies or would lie."""
+        folder = self.root / address.kind / address.key
+        return (
+            folder / f"{address.shard[0]:08d}-{address.shard[1]:08d}" if address.shard else folder
+        )
+
+    def lookup(self, address: Address, *, verify: bool = False) -> Manifest | None:
+        """Return the manifest of a committed artefact, or None.
+
+        A damaged one is set aside, named in `warnings`, and counts as not there.
+
+        Args:
+            address: which artefact.
+            verify: compare every digest, not only sizes (once per artefact and process).
+        """
+        folder = self.folder(address)
+        try:
+            manifest = read_manifest(folder)
+            if (manifest.kind, manifest.key) != (address.kind, address.key):
+                raise DamageError("it belongs to another key")
+            if verify and self._verified.get(address.name) != manifest.digest:
+                check_digests(folder, manifest)
+                self._verified[address.name] = manifest.digest
+            else:
+                check_sizes(folder, manifest)
+        except (FileNotFoundError, NotADirectoryError):
+            if folder.is_dir() and (address.shard or not _has_shards(folder)) and _files(folder):
+                self.set_aside(address, "it has no manifest")
+            return None
+        except DamageError as damage:
+            self.set_aside(address, str(damage))
+            return None
+        except OSError as error:
+            raise StoreError(f"{folder}: cannot be read: {error.strerror}") from None
+        return manifest
+
+    def set_aside(self, address: Address, why: str) -> None:
+        """Move a damaged artefact out of the way, keeping it for inspection."""
+        folder, aside = self.folder(address), self.root / "damaged"
+        with told(self.root):
+            aside.mkdir(exist_ok=True)
+            target = aside / f"{address.name}-{uuid.uuid4().hex[:6]}"
+            with contextlib.suppress(FileNotFoundError):
+                folder.rename(target)
+        self._verified.pop(address.name, None)
+        self.warnings.append(f"{address.name}: {why}; set aside in {target} and made anew")
+
+    def temporary(self, address: Address) -> Path:
+        """Return a fresh folder on the same file system, to be committed or dropped."""
+        folder = self.root / "tmp" / f"{address.name}-{uuid.uuid4().hex[:8]}"
+        with told(self.root):
+            folder.mkdir(parents=True)
+        return folder
+
+    def commit(self, temporary: Path, manifest: Manifest) -> None:
+        """Move a finished folder into place, all or nothing; an older one makes room."""
+        address = Address(manifest.kind, manifest.key, manifest.shard)
+        target = self.folder(address)
+        with told(self.root):
+            path = temporary / MANIFEST
+            with path.open("w", encoding="utf-8") as file:
+                file.write(manifest.model_dump_json(indent=1))
+                file.flush()
+                os.fsync(file.fileno())
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if target.exists():
+                old = self.root / "tmp" / f"old-{uuid.uuid4().hex[:8]}"
+                target.rename(old)
+                shutil.rmtree(old, ignore_errors=True)
+            temporary.rename(target)
+        self._verified[address.name] = manifest.digest
+
+    def scratch(self, address: Address) -> Path:
+        """Return the folder in which a stage keeps checkpoints between attempts."""
+        folder = self.root / "scratch" / address.name
+        with told(self.root):
+            folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def drop_scratch(self, address: Address) -> None:
+        """Forget the checkpoints of a stage that is committed."""
+        shutil.rmtree(self.root / "scratch" / address.name, ignore_errors=True)
+
+    @contextlib.contextmanager
+    def lock(self, address: Address, *, timeout: float = -1) -> Iterator[bool]:
+        """Hold the right to make an artefact; yields False if another holds it past `timeout`."""
+        lock = FileLock(self.root / "locks" / f"{address.name}.lock")
+        try:
+            with told(self.root):
+                lock.acquire(timeout=timeout)
+        except Timeout:
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            lock.release()
+
+    def sweep(self) -> None:
+        """Remove temporary folders that no living process is writing (older than a day)."""
+        for path in (self.root / "tmp").iterdir():
+            with contextlib.suppress(OSError):
+                if _age_hours(path) > 24:
+                    shutil.rmtree(path, ignore_errors=True)
+
+    def manifests(self, kind: str) -> Iterator[Manifest]:
+        """Yield the manifests of one kind, one per key."""
+        for folder in sorted((self.root / kind).glob("*")):
+            for path in (folder / MANIFEST, *sorted(folder.glob(f"*/{MANIFEST}"))[:1]):
+                with contextlib.suppress(OSError, DamageError):
+                    yield read_manifest(path.parent)
+                    break
+
+
+def _has_shards(folder: Path) -> bool:
+    return any(p.is_dir() for p in folder.iterdir())
+
+
+def _files(folder: Path) -> bool:
+    return any(p.is_file() for p in folder.iterdir())
+
+
+def _age_hours(path: Path) -> float:
+    import time
+
+    return (time.time() - path.stat().st_mtime) / 3600
+
+
+@contextlib.contextmanager
+def told(root: Path) -> Iterator[None]:
+    """Turn errors of the file system into one sentence that says what to do.
+
+    Raises:
+        StoreError: for a full disk, a missing permission, a read-only or failing file system.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(describe_os_error(error, root)) from None
+
+
+def describe_os_error(error: OSError, root: Path) -> str:
+    """Return one sentence for an error of the file system."""
+    place = error.filename or root
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        free = shutil.disk_usage(_existing(root)).free
+        return (
+            f"{place}: the disk is full ({free / 1e6:,.0f} MB free); free some space or move the"
+            " store with --store DIR, then run the same command again: finished stages are kept"
+        )
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return f"{place}: no permission to write; choose another store with --store DIR"
+    return f"{place}: {error.strerror or error}"
+
+
+def _existing(path: Path) -> Path:
+    while not path.exists() and path != path.parent:
+        path = path.parent
+    return path

@@ -1,0 +1,119 @@
+"""Rules across fields: names exist, shapes agree, what is asked can be measured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ldmbench.catalog import PROTOCOLS
+from ldmbench.errors import SuiteError
+from ldmbench.registry import nearest
+from ldmbench.suite.load import LoadedSuite, Loc
+
+
+def check_suite(loaded: LoadedSuite) -> None:
+    """Check what no single field can know.
+
+    Raises:
+        SuiteError: with all problems in one pass.
+    """
+    suite = loaded.written
+    found = [
+        *_protocols(suite),
+        *_names(suite),
+        *_shapes(suite),
+        *_training(suite),
+        *_metrics(suite),
+        *_folders(suite, loaded.path),
+    ]
+    if found:
+        raise SuiteError([loaded.places.problem(loc, text) for loc, text in found])
+
+
+def _protocols(suite: Any) -> Iterator[tuple[Loc, str]]:
+    names = suite.protocol if isinstance(suite.protocol, tuple) else (suite.protocol,)
+    for name in names:
+        if name not in PROTOCOLS:
+            yield (
+                ("protocol",),
+                f"unknown protocol '{name}'{nearest(name, PROTOCOLS)};"
+                f" allowed: {', '.join(PROTOCOLS)}",
+            )
+
+
+def _names(suite: Any) -> Iterator[tuple[Loc, str]]:
+    for name, model in suite.models.items():
+        if model.data is not None and model.data not in suite.data:
+            yield (
+                ("models", name, "data"),
+                f"unknown dataset '{model.data}'{nearest(model.data, suite.data)};"
+                f" allowed: {', '.join(suite.data)}",
+            )
+
+
+def _shapes(suite: Any) -> Iterator[tuple[Loc, str]]:
+    for name, model in suite.models.items():
+        datasets = [model.data] if model.data in suite.data else list(suite.data)
+        for f in many(model.autoencoder.f):
+            for dataset in datasets:
+                for side in many(suite.data[dataset].resolution):
+                    if side % f or side // f < 2:
+                        yield (
+                            ("models", name, "autoencoder", "f"),
+                            f"f = {f} is impossible at resolution {side} (data.{dataset}): the"
+                            f" side must divide by f and leave a latent of 2 x 2 or more;"
+                            f" allowed: {', '.join(map(str, _possible(side)))}",
+                        )
+
+
+def _possible(side: int) -> list[int]:
+    return [f for f in (1, 2, 4, 8, 16, 32) if side % f == 0 and side // f >= 2]
+
+
+def _training(suite: Any) -> Iterator[tuple[Loc, str]]:
+    for name, model in suite.models.items():
+        kept = {1.0, *model.denoiser.checkpoints}
+        for progress in many(suite.sample.progress):
+            if progress not in kept:
+                yield (
+                    ("sample", "progress"),
+                    f"found {progress:g}, but models.{name}.denoiser.checkpoints keeps"
+                    f" {', '.join(f'{p:g}' for p in sorted(kept))}",
+                )
+        if "none" in many(model.denoiser.conditioning):
+            for guidance in many(suite.sample.guidance):
+                if guidance != 1:
+                    yield (
+                        ("sample", "guidance"),
+                        f"found {guidance:g}, but models.{name} has conditioning none,"
+                        " which cannot be guided; allowed: 1",
+                    )
+
+
+def _metrics(suite: Any) -> Iterator[tuple[Loc, str]]:
+    if "clip_score" not in suite.metrics:
+        return
+    position = suite.metrics.index("clip_score")
+    conditionings = {c for m in suite.models.values() for c in many(m.denoiser.conditioning)}
+    if "caption" not in conditionings:
+        yield (
+            ("metrics", position),
+            "clip_score needs a model with conditioning caption; found "
+            + ", ".join(sorted(conditionings)),
+        )
+
+
+def _folders(suite: Any, path: Path) -> Iterator[tuple[Loc, str]]:
+    for name, data in suite.data.items():
+        if data.kind == "folder" and not (path.parent / data.path).exists():
+            yield (
+                ("data", name, "path"),
+                f"found '{data.path}', which is not there (looked for {path.parent / data.path});"
+                " allowed: a folder, a .zip or an .npz of images",
+            )
+
+
+def many(value: Any) -> tuple[Any, ...]:
+    """Return an axis as it is, and one value as an axis of one."""
+    return value if isinstance(value, tuple) else (value,)
