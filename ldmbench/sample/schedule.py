@@ -92,7 +92,7 @@ class Schedule:
 
     def alphas_cumprod(self) -> NDArray[np.float64]:
         """Return abar_t = prod (1 - beta_s), (T,), float64."""
-        bars: NDArray[np.float64] = np.cumprod(1.0 - self.beta_array())
+        bars: NDArray[np.float64] = np.multiply.accumulate(1.0 - self.beta_array())
         return bars
 
     def config(self) -> dict[str, Any]:

@@ -1,0 +1,191 @@
+"""CompVis/latent-diffusion checkpoints: first stages and LDMs of the whole zoo."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ldmbench.canonical import digest, digest_file
+from ldmbench.errors import InputError
+from ldmbench.models.compvis_adm import is_adm, load_adm
+from ldmbench.models.compvis_autoencoder import first_stage
+from ldmbench.models.compvis_condition import build_condition
+from ldmbench.models.compvis_config import class_of, config_digest, params_of, read_config
+from ldmbench.models.compvis_parts import averaged, check_parts, latent_scale, read_schedule
+from ldmbench.models.compvis_unet import UNetPlan, build_unet, plan_unet
+from ldmbench.models.load_model import KL, VQ, FirstStage, Identity, Info, Model
+from ldmbench.models.weights import Tensors, read_weights, select
+from ldmbench.registry import nearest
+
+__all__ = ["load_checkpoint"]
+
+_FIRST_STAGES = {
+    "VQModel": "vq",
+    "VQModelInterface": "vq",
+    "AutoencoderKL": "kl",
+    "IdentityFirstStage": "pixel",
+}
+_DIFFUSIONS = (
+    "DDPM",
+    "LatentDiffusion",
+    "LatentInpaintDiffusion",
+    "Layout2ImgDiffusion",
+    "MinimalRETRODiffusion",
+)
+
+
+@dataclass(frozen=True)
+class _Checkpoint:
+    """One file, read: its tensors, the params of its config, and what was asked."""
+
+    path: Path
+    name: str
+    params: dict[str, Any]
+    tensors: Tensors
+    identity: str
+    ema: bool
+    tokenizer: Any
+
+    @property
+    def where(self) -> str:
+        return str(self.path)
+
+
+def load_checkpoint(
+    path: Path,
+    *,
+    config: Path | str | Mapping[str, Any] | None = None,
+    ema: bool = True,
+    tokenizer: Any = None,
+) -> Model:
+    """Load a checkpoint file and the config beside it.
+
+    Args:
+        path: .ckpt, .pt, .pth, .bin or .safetensors.
+        config: its YAML file or content; None looks beside it.
+        ema: take the averaged weights where the checkpoint has them.
+        tokenizer: of text models, see `load`.
+
+    Raises:
+        InputError: the config is unknown, does not fit the weights, or the file is unsafe.
+    """
+    content = read_config(config, path)
+    tensors = read_weights(path)
+    identity = digest({"weights": digest_file(path), "config": config_digest(config, path)})
+    if is_adm(content):
+        return load_adm(content, tensors, path=path, identity=identity)
+    if "model" not in content:
+        raise InputError(
+            f"the config of {path} has no section 'model'; expected a CompVis config.yaml, "
+            "or the flags of guided-diffusion (image_size, num_channels, ...)"
+        )
+    name = class_of(content["model"], where=f"section 'model' of the config of {path}")
+    found = _Checkpoint(path, name, params_of(content["model"]), tensors, identity, ema, tokenizer)
+    if name in _FIRST_STAGES:
+        return _load_first_stage(found)
+    if name in _DIFFUSIONS:
+        return _load_diffusion(found)
+    allowed = (*_FIRST_STAGES, *_DIFFUSIONS)
+    raise InputError(
+        f"{path}: model target '{name}'{nearest(name, allowed)} is not supported; "
+        f"there are: {', '.join(allowed)}"
+    )
+
+
+def _load_first_stage(found: _Checkpoint) -> Model:
+    means = averaged(found.tensors, "", where=found.where) if found.ema else None
+    kind = _FIRST_STAGES[found.name]
+    stage = _stage(kind, found.params, means or found.tensors, where=found.where)
+    f, channels, side = _geometry(found.params)
+    info = _info(found, f, (channels, side, side), averaged=means is not None)
+    return Model(info, stage)
+
+
+def _load_diffusion(found: _Checkpoint) -> Model:
+    params, tensors, where = found.params, found.tensors, found.where
+    check_parts(tensors, where=where)
+    schedule = read_schedule(params, tensors, where=where)
+    scale = latent_scale(params, tensors, where=where)
+    means = averaged(tensors, "model.", where=where) if found.ema else None
+    raw = select(tensors, "model.") if means is None else means
+    plan = _plan(params, where)
+    channels = int(params.get("channels", plan.out_channels))
+    stage = _inner_stage(params, select(tensors, "first_stage_model."), scale, where)
+    condition = build_condition(
+        params,
+        select(tensors, "cond_stage_model."),
+        plan=plan,
+        channels=channels,
+        stage=stage,
+        tokenizer=found.tokenizer,
+        path=found.path,
+    )
+    network = build_unet(plan, select(raw, "diffusion_model."), where=where)
+    f, _, _ = _geometry(params_of(params.get("first_stage_config")))
+    shape = (channels, *_size(params.get("image_size", plan.size)))
+    info = _info(found, f, shape, averaged=means is not None, scale=scale, schedule=schedule)
+    return Model(info, stage, network=network, condition=condition)
+
+
+def _info(
+    found: _Checkpoint, f: int, shape: tuple[int, int, int], *, averaged: bool, **extra: Any
+) -> Info:
+    return Info(
+        f=f,
+        latent_shape=shape,
+        digest=found.identity,
+        source=f"compvis:{found.name}",
+        path=found.path,
+        quantize="truncate",
+        timesteps="compvis" if "schedule" in extra else None,
+        weights="ema" if averaged else "raw",
+        **extra,
+    )
+
+
+def _plan(params: Mapping[str, Any], where: str) -> UNetPlan:
+    section = params.get("unet_config")
+    kind = class_of(section, where=f"{where}: unet_config")
+    if kind != "UNetModel":
+        raise InputError(f"{where}: unet_config names '{kind}'; only UNetModel is supported")
+    return plan_unet(params_of(section), where=where)
+
+
+def _inner_stage(
+    params: Mapping[str, Any], tensors: Tensors, scale: float, where: str
+) -> FirstStage:
+    section = params.get("first_stage_config")
+    if section is None:
+        return Identity()
+    name = class_of(section, where=f"{where}: first_stage_config")
+    if name not in _FIRST_STAGES:
+        raise InputError(
+            f"{where}: first stage '{name}'{nearest(name, _FIRST_STAGES)} is not supported; "
+            f"there are: {', '.join(_FIRST_STAGES)}"
+        )
+    return _stage(_FIRST_STAGES[name], params_of(section), tensors, where=where, scale=scale)
+
+
+def _stage(
+    kind: str, params: Mapping[str, Any], tensors: Tensors, *, where: str, scale: float = 1.0
+) -> FirstStage:
+    if kind == "pixel":
+        return Identity()
+    network = first_stage(kind, params, tensors, where=where, scale=scale)
+    return VQ(network) if kind == "vq" else KL(network)
+
+
+def _geometry(params: Mapping[str, Any]) -> tuple[int, int, int]:
+    """Return f, the latent's channels and its side at the resolution of training."""
+    dd = params.get("ddconfig") or {}
+    f = 2 ** (len(dd.get("ch_mult", (1,))) - 1)
+    channels = int(params.get("embed_dim", dd.get("z_channels", 3)))
+    return f, channels, int(dd.get("resolution", 256)) // f
+
+
+def _size(value: Any) -> tuple[int, int]:
+    if isinstance(value, list | tuple):
+        return int(value[0]), int(value[1])
+    return int(value), int(value)

@@ -1,0 +1,314 @@
+"""Diffusers folders: pipelines and bare first stages, read by name from a table."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ldmbench.canonical import digest_files
+from ldmbench.errors import InputError
+from ldmbench.models.diffusers_parts import load_network, load_text, load_tokenizer
+from ldmbench.models.load_conditions import (
+    AlignedImage,
+    ClassLabels,
+    ClassTokens,
+    Condition,
+    ContextTensor,
+    MaskedImage,
+    MaskedPrompt,
+    NoCondition,
+    Prompts,
+    SemanticMap,
+    TokenBoxes,
+    UpscaledPrompt,
+)
+from ldmbench.models.load_model import KL, VQ, FirstStage, Identity, Info, Model, Tiny
+from ldmbench.registry import nearest
+from ldmbench.sample import Schedule
+
+__all__ = ["CARD", "PIPELINES", "fetch", "is_folder", "is_hub_id", "load_folder"]
+
+CARD = "ldmbench.json"
+PIPELINES = (
+    "DDIMPipeline",
+    "DDPMPipeline",
+    "DiTPipeline",
+    "DiffusionPipeline",
+    "LDMPipeline",
+    "LDMSuperResolutionPipeline",
+    "LDMTextToImagePipeline",
+    "PNDMPipeline",
+    "StableDiffusionImg2ImgPipeline",
+    "StableDiffusionInpaintPipeline",
+    "StableDiffusionInpaintPipelineLegacy",
+    "StableDiffusionPipeline",
+    "StableDiffusionPipelineSafe",
+    "StableDiffusionUpscalePipeline",
+)
+_STAGES: dict[str, Callable[[Any], FirstStage]] = {
+    "AutoencoderKL": KL,
+    "AutoencoderTiny": Tiny,
+    "ProjectedAutoencoderKL": KL,
+    "VQModel": VQ,
+}
+_SCHEDULERS = (
+    "DDIMParallelScheduler",
+    "DDIMScheduler",
+    "DDPMParallelScheduler",
+    "DDPMScheduler",
+    "DEISMultistepScheduler",
+    "DPMSolverMultistepScheduler",
+    "DPMSolverSinglestepScheduler",
+    "EulerAncestralDiscreteScheduler",
+    "EulerDiscreteScheduler",
+    "HeunDiscreteScheduler",
+    "KDPM2AncestralDiscreteScheduler",
+    "KDPM2DiscreteScheduler",
+    "LMSDiscreteScheduler",
+    "PNDMScheduler",
+    "UniPCMultistepScheduler",
+)
+_CLIPS = ("DDIMParallelScheduler", "DDIMScheduler", "DDPMParallelScheduler", "DDPMScheduler")
+_KEPT = ("*.json", "*.safetensors", "*.bin", "*.txt", "*.model")
+
+
+def is_folder(path: Path) -> bool:
+    """Say whether a folder is diffusers': a pipeline, or a network with its config.json."""
+    return path.is_dir() and any((path / n).is_file() for n in ("model_index.json", "config.json"))
+
+
+def is_hub_id(name: str) -> bool:
+    """Say whether a name looks like owner/name on the hub."""
+    return re.fullmatch(r"[A-Za-z0-9][\w.-]*/[\w.-]+", name) is not None
+
+
+def fetch(name: str) -> Path:
+    """Return the folder of a hub id: from the cache, else downloaded unless offline.
+
+    Raises:
+        InputError: it is not in the cache and cannot be downloaded.
+    """
+    from huggingface_hub import snapshot_download
+
+    keep = ["*.json", "*.txt", "*.model", "*.safetensors", "*.bin"]
+    offline = os.environ.get("LDMBENCH_OFFLINE") == "1" or bool(os.environ.get("HF_HUB_OFFLINE"))
+    try:
+        return Path(snapshot_download(name, allow_patterns=keep, local_files_only=True))
+    except (OSError, ValueError) as missing:
+        if offline:
+            raise InputError(
+                f"'{name}' is no path here and is not in the hub's cache, and this is offline; "
+                "download its folder and give the path"
+            ) from missing
+    try:
+        return Path(snapshot_download(name, allow_patterns=keep))
+    except Exception as error:  # the client raises many kinds, none of them ours
+        said = str(error).splitlines()[0][:200]
+        raise InputError(f"'{name}' is no path here and the hub did not give it: {said}") from error
+
+
+def load_folder(folder: Path, *, tokenizer: Any = None) -> Model:
+    """Load a diffusers folder.
+
+    Args:
+        folder: with model_index.json, or with the config.json of an autoencoder.
+        tokenizer: takes the place of the folder's own.
+
+    Raises:
+        InputError: a pipeline, network or scheduler that is not supported; keys that do not fit.
+    """
+    if not (folder / "model_index.json").is_file():
+        return _load_bare(folder)
+    index = _read_json(folder / "model_index.json")
+    name = str(index.get("_class_name"))
+    if name not in PIPELINES:
+        raise InputError(
+            f"{folder} is a '{name}'{nearest(name, PIPELINES)}, which is not supported; "
+            f"there are: {', '.join(PIPELINES)}"
+        )
+    card = _read_json(folder / CARD) if (folder / CARD).is_file() else {}
+    stage = _stage(folder, index)
+    part = _component(index, ("unet", "transformer"))
+    if part is None:
+        raise InputError(f"{folder} names neither a unet nor a transformer; nothing can sample")
+    network: Any = load_network(folder / part)
+    width = network.config.in_channels if part == "transformer" else network.config.out_channels
+    channels = int(card.get("channels", _channels(stage, width)))
+    condition = _condition(folder, index, card, network, channels, stage, tokenizer)
+    schedule = _schedule(folder, index, card)
+    info = Info(
+        f=_factor(stage),
+        latent_shape=(channels, *_size(network.config.sample_size)),
+        digest=_digest(folder),
+        source=f"diffusers:{name}",
+        path=folder,
+        quantize=str(card.get("quantize", "round")),
+        scale=_scale(name, stage, card),
+        schedule=schedule,
+        timesteps=schedule.spacing,
+        weights=str(card.get("weights", "raw")),
+    )
+    return Model(info, stage, network=network, condition=condition)
+
+
+def _load_bare(folder: Path) -> Model:
+    name = _read_json(folder / "config.json").get("_class_name")
+    if name not in _STAGES:
+        raise InputError(
+            f"{folder} holds a '{name}' alone; alone only first stages load: {', '.join(_STAGES)}"
+        )
+    network: Any = load_network(folder)
+    stage = _STAGES[str(name)](network)
+    factor = _factor(stage)
+    side = _size(getattr(network.config, "sample_size", None) or 256)[0] // factor
+    card = _read_json(folder / CARD) if (folder / CARD).is_file() else {}
+    width = getattr(network.config, "embed_dim", None) or getattr(
+        network.config, "vq_embed_dim", None
+    )
+    channels = int(width or network.config.latent_channels)
+    info = Info(
+        f=factor,
+        latent_shape=(channels, side, side),
+        digest=_digest(folder),
+        source=f"diffusers:{name}",
+        path=folder,
+        quantize=str(card.get("quantize", "round")),
+        weights=str(card.get("weights", "raw")),
+    )
+    return Model(info, stage)
+
+
+def _stage(folder: Path, index: Mapping[str, Any]) -> FirstStage:
+    part = _component(index, ("vqvae", "vae"))
+    if part is None:
+        return Identity()
+    network: Any = load_network(folder / part)
+    name = type(network).__name__
+    if name not in _STAGES:
+        raise InputError(f"{folder / part} is a '{name}'; first stages are {', '.join(_STAGES)}")
+    return _STAGES[name](network)
+
+
+def _condition(
+    folder: Path,
+    index: Mapping[str, Any],
+    card: Mapping[str, Any],
+    network: Any,
+    channels: int,
+    stage: FirstStage,
+    tokenizer: Any,
+) -> Condition:
+    """Tell the task from the components: a text encoder, a label table, joined channels."""
+    config, joined = network.config, network.config.in_channels - channels
+    text = _component(index, ("bert", "text_encoder"))
+    if type(network).__name__ == "DiTTransformer2DModel":
+        count = int(config.num_embeds_ada_norm)
+        return ClassLabels(count, null_class=count)
+    if _component(index, ("class_embedder",)):
+        return ClassTokens(load_network(folder / "class_embedder"))
+    if _component(index, ("rescaler",)):
+        return SemanticMap(load_network(folder / "rescaler"))
+    if text is not None:
+        encoder: Any = load_text(folder / text)
+        if card.get("conditioning") == "layout":
+            return TokenBoxes(encoder)
+        return _prompted(folder, text, encoder, joined, stage, tokenizer)
+    if card.get("conditioning") == "inpainting":
+        return MaskedImage(encode=stage.encode, channels=joined)
+    if card.get("conditioning") == "embedding":
+        return ContextTensor()
+    if joined:
+        return AlignedImage(joined)
+    classes = config.get("num_class_embeds")
+    return NoCondition() if classes is None else ClassLabels(int(classes))
+
+
+def _prompted(
+    folder: Path, part: str, encoder: Any, joined: int, stage: FirstStage, tokenizer: Any
+) -> Condition:
+    finder, length = load_tokenizer(folder, given=tokenizer, text=part, encoder=encoder)
+    prompts = Prompts(encoder, finder, length=length, name=part)
+    if joined == 0:
+        return prompts
+    if joined == 3:
+        return UpscaledPrompt(prompts)
+    scale = float(stage.network.config.scaling_factor)
+    return MaskedPrompt(prompts, encode=lambda x: stage.encode(x) * scale)
+
+
+def _schedule(folder: Path, index: Mapping[str, Any], card: Mapping[str, Any]) -> Schedule:
+    part = _component(index, ("scheduler",))
+    place = folder / (part or "scheduler") / "scheduler_config.json"
+    config = _read_json(place)
+    name = config.get("_class_name") or (index.get("scheduler") or ["", ""])[1]
+    if name not in _SCHEDULERS:
+        raise InputError(
+            f"{place} names '{name}'{nearest(str(name), _SCHEDULERS)}, which is no scheduler of a "
+            f"diffusion in betas; supported are: {', '.join(_SCHEDULERS)}"
+        )
+    if name not in _CLIPS:  # the source does not clip; DDIM's own default would
+        config.setdefault("clip_sample", False)
+    if "timesteps" in card:
+        config["timestep_spacing"] = card["timesteps"]
+    return Schedule.from_config(config)
+
+
+def _scale(pipeline: str, stage: FirstStage, card: Mapping[str, Any]) -> float:
+    """Return what latents are multiplied by; the super-resolution pipeline alone does not."""
+    if "scale" in card:
+        return float(card["scale"])
+    if stage.network is None or pipeline == "LDMSuperResolutionPipeline":
+        return 1.0
+    return float(stage.network.config.scaling_factor)
+
+
+def _channels(stage: FirstStage, width: int) -> int:
+    """Return the latent's channels: the first stage's where there is one (sigma may be learned)."""
+    if stage.network is None:
+        return 3 if width == 6 else int(width)
+    config = stage.network.config
+    own = config.get("embed_dim") or config.get("vq_embed_dim") or config.get("latent_channels")
+    return int(own)
+
+
+def _factor(stage: FirstStage) -> int:
+    if stage.network is None:
+        return 1
+    config = stage.network.config
+    widths = config.get("block_out_channels") or config.get("encoder_block_out_channels")
+    return int(2 ** (len(widths) - 1))
+
+
+def _component(index: Mapping[str, Any], names: tuple[str, ...]) -> str | None:
+    for name in names:
+        entry = index.get(name)
+        if isinstance(entry, list | tuple) and len(entry) == 2 and entry[1] is not None:
+            return name
+    return None
+
+
+def _size(value: Any) -> tuple[int, int]:
+    if isinstance(value, list | tuple):
+        return int(value[0]), int(value[1])
+    return int(value), int(value)
+
+
+def _digest(folder: Path) -> str:
+    files = {p for pattern in _KEPT for p in folder.rglob(pattern) if p.is_file()}
+    return digest_files(files, root=folder)
+
+
+def _read_json(place: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(place.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(f"{place} is missing; the folder is not complete") from error
+    except (ValueError, OSError) as error:
+        raise InputError(f"{place} is not readable as JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{place} is not a JSON object")
+    return content

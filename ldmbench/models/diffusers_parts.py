@@ -1,0 +1,138 @@
+"""The components of a diffusers folder: networks, text encoders and tokenizers, strictly filled."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from ldmbench.errors import InputError
+from ldmbench.models.load_conditions import bert_tokenizer, clip_tokenizer
+from ldmbench.models.weights import Source, Tensors, fill, read_weights
+from ldmbench.registry import pick, resolve
+
+__all__ = ["NETWORKS", "load_network", "load_text", "load_tokenizer"]
+
+_OWN = "ldmbench.models.compvis_networks"
+NETWORKS = {
+    "AutoencoderKL": "diffusers:AutoencoderKL",
+    "AutoencoderTiny": "diffusers:AutoencoderTiny",
+    "ClassEmbedder": f"{_OWN}:ClassEmbedder",
+    "DiTTransformer2DModel": "diffusers:DiTTransformer2DModel",
+    "HeadsUNet2DModel": f"{_OWN}:HeadsUNet2DModel",
+    "ProjectedAutoencoderKL": f"{_OWN}:ProjectedAutoencoderKL",
+    "SpatialRescaler": f"{_OWN}:SpatialRescaler",
+    "Transformer2DModel": "diffusers:DiTTransformer2DModel",
+    "UNet2DConditionModel": "diffusers:UNet2DConditionModel",
+    "UNet2DModel": "diffusers:UNet2DModel",
+    "VQModel": "diffusers:VQModel",
+}
+_BERT = "diffusers.pipelines.latent_diffusion.pipeline_latent_diffusion"
+_OLD_ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
+_STEMS = ("diffusion_pytorch_model", "model", "pytorch_model")
+
+
+def load_network(folder: Path) -> nn.Module:
+    """Load a diffusers network: config.json and safetensors (or a safe .bin) beside it.
+
+    Raises:
+        InputError: an unknown class, files missing, or keys that do not fit the config.
+    """
+    from accelerate import init_empty_weights
+
+    config = _config(folder)
+    cls: Any = resolve(pick(NETWORKS, str(config.get("_class_name")), f"network in {folder}:"))
+    try:
+        with init_empty_weights(include_buffers=False):
+            network: nn.Module = cls.from_config(config)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise InputError(
+            f"{folder}/config.json does not describe a {cls.__name__}: {error}"
+        ) from error
+    tensors = {_modern(k): v for k, v in _weights(folder).items()}
+    fill(network, tensors, {}, where=str(folder))
+    return network.eval().requires_grad_(False)
+
+
+def load_text(folder: Path) -> nn.Module:
+    """Load a text encoder: LDM's BERT, or CLIP's text tower."""
+    config = _config(folder)
+    kind = (config.get("architectures") or [config.get("model_type")])[0]
+    if kind in ("LDMBertModel", "ldmbert"):
+        made = resolve(f"{_BERT}:LDMBertConfig"), resolve(f"{_BERT}:LDMBertModel")
+        root: tuple[str, ...] = ()
+    elif kind in ("CLIPTextModel", "clip_text_model"):
+        made = resolve("transformers:CLIPTextConfig"), resolve("transformers:CLIPTextModel")
+        root = ("embeddings", "encoder", "final_layer_norm")
+    else:
+        raise InputError(
+            f"{folder} holds a '{kind}'; text encoders are LDMBertModel, CLIPTextModel"
+        )
+    return _fill_text(folder, config, made, root)
+
+
+def _fill_text(
+    folder: Path, config: dict[str, Any], made: tuple[Any, Any], root: tuple[str, ...]
+) -> nn.Module:
+    from accelerate import init_empty_weights
+
+    with init_empty_weights(include_buffers=False):
+        network: nn.Module = made[1](made[0](**config))
+    tensors = _weights(folder)
+    sources = {}
+    if root and any(k.startswith("text_model.") for k in tensors):
+        sources = {part: Source(f"text_model.{part}") for part in root}
+        sources["text_model"] = Source("text_model")
+    fill(network, tensors, sources, where=str(folder), ignore=_no_weight)
+    return network.eval().requires_grad_(False)
+
+
+def load_tokenizer(
+    folder: Path, *, given: Any, text: str, encoder: Any
+) -> tuple[Callable[[], Any], int]:
+    """Return a finder of the tokenizer, and the length that prompts are padded to."""
+    places = int(encoder.config.max_position_embeddings)
+    if text == "bert":
+        return bert_tokenizer(given, beside=folder), places
+    finder = clip_tokenizer(given, beside=folder)
+    settings = folder / "tokenizer" / "tokenizer_config.json"
+    stated = json.loads(settings.read_text()).get("model_max_length") if settings.exists() else None
+    return finder, min(int(stated or places), places)
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    place = folder / "config.json"
+    try:
+        content: dict[str, Any] = json.loads(place.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{place} is missing or is not JSON: {error}") from error
+    return content
+
+
+def _weights(folder: Path) -> Tensors:
+    """Read all tensors of a component, sharded or not, safetensors first, float32 files first."""
+    for suffix in ("safetensors", "bin"):
+        for stem in _STEMS:
+            for variant in ("", ".fp32", ".fp16", ".bf16"):
+                index = folder / f"{stem}.{suffix}.index{variant}.json"
+                if index.is_file():
+                    shards = sorted(set(json.loads(index.read_text())["weight_map"].values()))
+                    return {k: v for s in shards for k, v in read_weights(folder / s).items()}
+                whole = folder / f"{stem}{variant}.{suffix}"
+                if whole.is_file():
+                    return read_weights(whole)
+    raise InputError(f"{folder} holds no weights: looked for {_STEMS[0]}.safetensors, .bin and kin")
+
+
+def _modern(name: str) -> str:
+    """Rename the attention of folders that old versions wrote (query, key, value, proj_attn)."""
+    found = re.fullmatch(r"(.*attentions\.\d+)\.(query|key|value|proj_attn)\.(weight|bias)", name)
+    return f"{found[1]}.{_OLD_ATTENTION[found[2]]}.{found[3]}" if found else name
+
+
+def _no_weight(name: str) -> bool:
+    return name.endswith("position_ids")

@@ -1,0 +1,386 @@
+"""One interface to every model, whatever it was loaded from: encode, decode, eps, sample, info."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from ldmbench import sample as sampling
+from ldmbench.errors import InputError
+from ldmbench.models.load_conditions import Condition, Inputs, NoCondition, null_class_of
+from ldmbench.registry import nearest
+from ldmbench.sample import Schedule
+
+__all__ = ["KL", "VQ", "FirstStage", "Identity", "Info", "Model", "Tiny", "to_uint8"]
+
+QUANTIZE = ("round", "truncate")
+
+
+class FirstStage(Protocol):
+    """Images to latents and back, not scaled; the network is diffusers'."""
+
+    @property
+    def kind(self) -> str:
+        """Return vq, kl, tiny or pixel."""
+        ...
+
+    @property
+    def network(self) -> Any:
+        """Return the diffusers network, or None in pixel space."""
+        ...
+
+    def encode(self, x: torch.Tensor) -> torch.Tensor:
+        """Return latents of x, NCHW in [-1, 1]."""
+        ...
+
+    def decode(self, z: torch.Tensor) -> torch.Tensor:
+        """Return images of z, NCHW."""
+        ...
+
+
+@dataclass(frozen=True)
+class VQ:
+    """A vector-quantised first stage: encode stops before the codebook, decode goes through it."""
+
+    network: Any
+    kind: str = "vq"
+
+    def encode(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the latents before quantisation."""
+        latents: torch.Tensor = self.network.encode(x).latents
+        return latents
+
+    def decode(self, z: torch.Tensor) -> torch.Tensor:
+        """Quantise and decode."""
+        image: torch.Tensor = self.network.decode(z).sample
+        return image
+
+
+@dataclass(frozen=True)
+class KL:
+    """A first stage with a Gaussian posterior; encode returns its mode."""
+
+    network: Any
+    kind: str = "kl"
+
+    def encode(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the mode of the posterior."""
+        mode: torch.Tensor = self.network.encode(x).latent_dist.mode()
+        return mode
+
+    def decode(self, z: torch.Tensor) -> torch.Tensor:
+        """Decode."""
+        image: torch.Tensor = self.network.decode(z).sample
+        return image
+
+
+@dataclass(frozen=True)
+class Tiny:
+    """AutoencoderTiny, which has no posterior and speaks the latents of a larger one."""
+
+    network: Any
+    kind: str = "tiny"
+
+    def encode(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the latents."""
+        latents: torch.Tensor = self.network.encode(x).latents
+        return latents
+
+    def decode(self, z: torch.Tensor) -> torch.Tensor:
+        """Decode."""
+        image: torch.Tensor = self.network.decode(z).sample
+        return image
+
+
+@dataclass(frozen=True)
+class Identity:
+    """f = 1: the pixel space."""
+
+    network: Any = None
+    kind: str = "pixel"
+
+    def encode(self, x: torch.Tensor) -> torch.Tensor:
+        """Return x."""
+        return x
+
+    def decode(self, z: torch.Tensor) -> torch.Tensor:
+        """Return z."""
+        return z
+
+
+@dataclass(frozen=True)
+class Info:
+    """What a loaded model is.
+
+    Attributes:
+        f: downsampling factor.
+        latent_shape: (C, h, w) of one latent at the resolution of training.
+        parameters: of all its networks together.
+        conditioning: none, class, text, layout, image, semantic, inpainting, upscaling, embedding.
+        scale: what encode multiplies by; 1 for a bare first stage.
+        schedule: the forward process; None for a bare first stage.
+        digest: sha256 of its weights and config files.
+        source: "compvis", "guided-diffusion" or "diffusers", with the class that was found.
+        weights: "ema" or "raw".
+        regularization: vq, kl, tiny or pixel.
+        quantize: the source's rule from [-1, 1] to uint8: round or truncate.
+        timesteps: the source's timestep rule, or None for the solver's own.
+        null_class: label that stands for no class, or None.
+        parts: parameters by network.
+        path: where it came from.
+    """
+
+    f: int
+    latent_shape: tuple[int, int, int]
+    digest: str
+    source: str
+    path: Path
+    quantize: str
+    scale: float = 1.0
+    schedule: Schedule | None = None
+    timesteps: str | None = None
+    weights: str = "raw"
+    parameters: int = 0
+    parts: tuple[tuple[str, int], ...] = ()
+    conditioning: str = "none"
+    null_class: int | None = None
+    regularization: str = "pixel"
+
+
+class Model:
+    """A model behind the one interface of DESIGN.md.
+
+    Attributes:
+        info: what it is; what follows from the networks (parameters, conditioning, null class,
+            regularization) is filled in here.
+        first_stage: images to latents, not scaled.
+        condition: the task.
+        network: the denoiser, a diffusers network, or None for a bare first stage.
+    """
+
+    def __init__(
+        self,
+        info: Info,
+        first_stage: FirstStage,
+        *,
+        network: nn.Module | None = None,
+        condition: Condition | None = None,
+    ) -> None:
+        self.first_stage = first_stage
+        self.network = network
+        self.condition: Condition = condition or NoCondition()
+        counts = {n: sum(p.numel() for p in m.parameters()) for n, m in self.networks().items()}
+        self.info = replace(
+            info,
+            parameters=sum(counts.values()),
+            parts=tuple(counts.items()),
+            conditioning=self.condition.kind,
+            null_class=null_class_of(self.condition),
+            regularization=first_stage.kind,
+        )
+
+    @torch.no_grad()
+    def encode(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the latents of images as the denoiser sees them.
+
+        Args:
+            x: NCHW, float, in [-1, 1].
+
+        Returns:
+            (N, C, H / f, W / f): scaled; of a VQ model before quantisation, of a KL model the
+            posterior's mode.
+        """
+        self._check_images(x)
+        return self.first_stage.encode(x) * self.info.scale
+
+    @torch.no_grad()
+    def decode(self, z: torch.Tensor) -> torch.Tensor:
+        """Return the images of latents, NCHW, float, about [-1, 1]; a VQ model quantises."""
+        self._check_latents(z)
+        return self.first_stage.decode(z / self.info.scale)
+
+    @torch.no_grad()
+    def eps(self, z: torch.Tensor, t: torch.Tensor, cond: Any = None) -> torch.Tensor:
+        """Predict the noise in latents.
+
+        Args:
+            z: (B, C, h, w), as the denoiser sees them.
+            t: (B,) integers in [0, T).
+            cond: see `sample`.
+
+        Returns:
+            (B, C, h, w); networks that predict v or the clean latent are converted.
+        """
+        schedule = self._schedule()
+        self._check_latents(z)
+        t = torch.as_tensor(t, device=z.device).expand(z.shape[0]).long()
+        if t.numel() and not 0 <= int(t.min()) <= int(t.max()) < schedule.T:
+            raise InputError(f"timesteps must lie in [0, {schedule.T})")
+        out = self.predict(z, t, self.condition.inputs(cond, z))[:, : z.shape[1]]
+        return _to_eps(out, z, t, schedule)
+
+    def predict(self, z: torch.Tensor, t: torch.Tensor, inputs: Inputs) -> torch.Tensor:
+        """Return what the network predicts: (B, C or 2C, h, w)."""
+        joined = torch.cat([z, inputs["concat"]], dim=1) if "concat" in inputs else z
+        extra: dict[str, Any] = {}
+        if "context" in inputs:
+            extra["encoder_hidden_states"] = inputs["context"]
+        if "labels" in inputs:
+            extra["class_labels"] = inputs["labels"]
+        assert self.network is not None
+        out: torch.Tensor = self.network(joined, t, **extra).sample
+        return out
+
+    @torch.no_grad()
+    def sample(
+        self,
+        noise: torch.Tensor,
+        *,
+        steps: int,
+        eta: float = 0.0,
+        cond: Any = None,
+        uncond: Any = None,
+        guidance: float = 1.0,
+        sampler: str = "ddim",
+        timesteps: str | None = None,
+        seeds: Sequence[int] | None = None,
+        step_noise: torch.Tensor | None = None,
+        quantize: str | None = None,
+        decode: bool = True,
+    ) -> NDArray[np.uint8] | torch.Tensor:
+        """Turn noise into images.
+
+        Args:
+            noise: (B, C, h, w), N(0, 1); scaled by the scheduler's initial sigma inside.
+            steps: how many are asked for; the compvis rule may take more.
+            eta: of ddim; 0 is deterministic.
+            cond: class labels (B,), a list of prompts, or the task's tensor in [-1, 1].
+            uncond: the null condition; None is the source's null class, "" or zeros.
+            guidance: classifier-free guidance; 1 means one evaluation a step.
+            sampler: ddim, ddpm, dpm++, unipc, pndm, euler or heun.
+            timesteps: compvis, leading, trailing or linspace; None is the source's rule.
+            seeds: one per sample, for samplers that draw noise on their way.
+            step_noise: (draws, B, C, h, w) in place of seeds.
+            quantize: round or truncate; None is the source's rule.
+            decode: False returns the latents, (B, C, h, w).
+
+        Returns:
+            uint8, NHWC, in 0..255; or latents.
+
+        Raises:
+            InputError: names, shapes or step counts that cannot be.
+        """
+        schedule = self._schedule()
+        self._check_latents(noise)
+        rule = _rule(quantize or self.info.quantize)
+        denoise = self._denoise(noise, cond, uncond, guidance)
+        z = sampling.sample(
+            denoise,
+            noise,
+            schedule=schedule,
+            steps=steps,
+            sampler=sampler,
+            eta=eta,
+            timesteps=timesteps or self.info.timesteps,
+            seeds=seeds,
+            step_noise=step_noise,
+        )
+        return to_uint8(self.decode(z), rule) if decode else z
+
+    def to(self, device: str | torch.device) -> Model:
+        """Move all networks to a device; returns the model itself."""
+        for network in self.networks().values():
+            network.to(device)
+        return self
+
+    def networks(self) -> dict[str, nn.Module]:
+        """Return the networks by name: first_stage, denoiser and those of the condition."""
+        found: dict[str, nn.Module] = {}
+        if self.first_stage.network is not None:
+            found["first_stage"] = self.first_stage.network
+        if self.network is not None:
+            found["denoiser"] = self.network
+        return found | self.condition.parts()
+
+    def _denoise(
+        self, noise: torch.Tensor, cond: Any, uncond: Any, guidance: float
+    ) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
+        with_cond = self.condition.inputs(cond, noise)
+
+        def conditional(z: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+            return self.predict(z, t, with_cond)
+
+        if guidance == 1.0:
+            return conditional
+        null = self.condition.null(cond, noise) if uncond is None else uncond
+        without = self.condition.inputs(null, noise)
+
+        def unconditional(z: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+            return self.predict(z, t, without)
+
+        return sampling.guided(conditional, unconditional, guidance=guidance)
+
+    def _schedule(self) -> Schedule:
+        if self.network is None or self.info.schedule is None:
+            raise InputError(
+                f"{self.info.path} is a first stage alone: it encodes and decodes, but has no "
+                "denoiser to sample with; load a diffusion model instead"
+            )
+        return self.info.schedule
+
+    def _check_images(self, x: torch.Tensor) -> None:
+        f = self.info.f
+        if x.ndim != 4 or x.shape[2] % f or x.shape[3] % f or not x.is_floating_point():
+            raise InputError(
+                f"images must be float NCHW in [-1, 1] with sides divisible by f = {f}, "
+                f"found {tuple(x.shape)} {x.dtype}"
+            )
+
+    def _check_latents(self, z: torch.Tensor) -> None:
+        channels = self.info.latent_shape[0]
+        if z.ndim != 4 or z.shape[1] != channels or not z.is_floating_point():
+            raise InputError(
+                f"latents must be float (B, {channels}, h, w), found {tuple(z.shape)} {z.dtype}; "
+                f"at the resolution of training they are {self.info.latent_shape}"
+            )
+
+
+def to_uint8(x: torch.Tensor, rule: str = "round") -> NDArray[np.uint8]:
+    """Return images as uint8 NHWC.
+
+    Args:
+        x: NCHW, float, [-1, 1]; clipped.
+        rule: "round" (diffusers) or "truncate" (CompVis).
+    """
+    level = (x.float() / 2 + 0.5).clamp(0, 1) * 255
+    level = level.round() if _rule(rule) == "round" else level.floor()
+    image: NDArray[np.uint8] = level.to(torch.uint8).permute(0, 2, 3, 1).contiguous().cpu().numpy()
+    return image
+
+
+def _rule(name: str) -> str:
+    if name not in QUANTIZE:
+        raise InputError(
+            f"unknown quantize rule '{name}'{nearest(name, QUANTIZE)}; round or truncate"
+        )
+    return name
+
+
+def _to_eps(
+    out: torch.Tensor, z: torch.Tensor, t: torch.Tensor, schedule: Schedule
+) -> torch.Tensor:
+    """Convert v (arXiv:2202.00512, appendix D) or the clean latent to noise."""
+    if schedule.prediction == "epsilon":
+        return out
+    bars = torch.as_tensor(schedule.alphas_cumprod(), device=z.device)[t][:, None, None, None]
+    signal, spread = bars.sqrt().to(z.dtype), (1 - bars).sqrt().to(z.dtype)
+    if schedule.prediction == "v_prediction":
+        return signal * out + spread * z
+    return (z - signal * out) / spread

@@ -1,0 +1,71 @@
+"""`load`: a model from a diffusers folder, a CompVis checkpoint or a hub id."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ldmbench.errors import InputError
+from ldmbench.models.compvis import load_checkpoint
+from ldmbench.models.diffusers_folder import fetch, is_folder, is_hub_id, load_folder
+from ldmbench.models.load_model import Model
+
+__all__ = ["load"]
+
+_SUFFIXES = (".ckpt", ".safetensors", ".pt", ".pth", ".bin")
+
+
+def load(
+    path: Path | str,
+    *,
+    config: Path | str | Mapping[str, Any] | None = None,
+    ema: bool = True,
+    tokenizer: Any = None,
+) -> Model:
+    """Load a model, whatever it was trained with; no code of it is run.
+
+    Args:
+        path: a diffusers folder (with model_index.json, or a bare autoencoder's config.json), a
+            CompVis or guided-diffusion checkpoint, a folder that holds one, or a hub id
+            (owner/name) when online.
+        config: the checkpoint's config (YAML file or its content); None looks beside it.
+        ema: take the averaged weights where a checkpoint has them.
+        tokenizer: of prompt-conditioned checkpoints, which do not hold one: a transformers
+            tokenizer, its folder, or its vocab.txt; None looks beside the checkpoint.
+
+    Returns:
+        The model behind the one interface: encode, decode, eps, sample, info.
+
+    Raises:
+        InputError: nothing loadable is there, config and weights do not fit, or a pickle would
+            have to execute code.
+    """
+    place = Path(path)
+    if is_folder(place):
+        return load_folder(place, tokenizer=tokenizer)
+    if place.is_dir():
+        place = _checkpoint_in(place)
+    if place.is_file():
+        if place.suffix not in _SUFFIXES:
+            raise InputError(
+                f"{place} is no checkpoint by its name; allowed are {', '.join(_SUFFIXES)}"
+            )
+        return load_checkpoint(place, config=config, ema=ema, tokenizer=tokenizer)
+    if is_hub_id(str(path)):
+        return load_folder(fetch(str(path)), tokenizer=tokenizer)
+    raise InputError(
+        f"{path} is not there; give a diffusers folder, a checkpoint file or a hub id (owner/name)"
+    )
+
+
+def _checkpoint_in(folder: Path) -> Path:
+    named = [folder / f"{n}{s}" for n in ("model", "last") for s in _SUFFIXES]
+    found = [p for p in named if p.is_file()]
+    found += [p for p in sorted(folder.iterdir()) if p.suffix in _SUFFIXES]
+    if not found:
+        raise InputError(
+            f"{folder} holds no model_index.json, no config.json of an autoencoder and no "
+            f"checkpoint ({', '.join(_SUFFIXES)})"
+        )
+    return found[0]
