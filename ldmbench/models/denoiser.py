@@ -54,6 +54,7 @@ class Denoiser(nn.Module):
         self.shape = (latent_channels, latent_size, latent_size)
         self.classes = classes
         self.schedule = _schedule(params)
+        self._levels: dict[torch.device, Tensor] = {}
         self.unet: Any = _unet(params, latent_channels, latent_size)
         self.conditioner: CaptionEncoder | ClassEncoder | None = build_conditioner(
             params.conditioning, channels=params.context_channels, classes=classes
@@ -91,8 +92,12 @@ class Denoiser(nn.Module):
 
     def levels(self, t: Tensor) -> tuple[Tensor, Tensor]:
         """Return sqrt(abar_t) and sqrt(1 - abar_t), float32 (N, 1, 1, 1), on t's device."""
-        abar = torch.from_numpy(self.schedule.alphas_cumprod())[t.cpu()].view(-1, 1, 1, 1)
-        return abar.sqrt().float().to(t.device), (1 - abar).sqrt().float().to(t.device)
+        if t.device not in self._levels:
+            abar = torch.from_numpy(self.schedule.alphas_cumprod()).view(-1, 1, 1, 1)
+            table = torch.stack([abar.sqrt(), (1 - abar).sqrt()]).float()
+            self._levels[t.device] = table.to(t.device)
+        signal, noise = self._levels[t.device][:, t]
+        return signal, noise
 
     def condition(
         self, *, captions: Sequence[str] | None = None, labels: Any | None = None
