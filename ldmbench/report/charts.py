@@ -272,8 +272,8 @@ def _first_stage(subject: Subject, field: str, label: str, better: str) -> Figur
     y = alt.Y(f"{field}:Q", title=label, scale=_scale(points, field))
     x = _x("rate", "Rate, bits per pixel", points)
     base = alt.Chart().transform_filter(KEPT).encode(x=x, y=y)
-    line = base.mark_line(strokeWidth=1.5).encode(order="rate:Q", **marks)
-    marks.pop("strokeDash")
+    dash = {"strokeDash": marks.pop("strokeDash"), "color": marks["color"]}
+    line = base.mark_line(strokeWidth=1.5).encode(order="rate:Q", **dash)
     dots = base.mark_point(filled=True, size=80).encode(
         **marks, opacity=_spot(0.35, "series"), tooltip=["series:N", "rate:Q", f"{field}:Q"]
     )
@@ -321,10 +321,10 @@ def _lines_and_points(
     base = alt.Chart().transform_filter(KEPT).encode(x=x)
     y = _y(subject, points)
     marks = _marks(subject.names, points)
+    dash = {"strokeDash": marks.pop("strokeDash"), "color": marks["color"]}
     line = base.mark_line(strokeWidth=2).encode(
-        y=y, detail="line:N", order=f"{order}:Q", opacity=_spot(0.15, "series"), **marks
+        y=y, detail="line:N", order=f"{order}:Q", opacity=_spot(0.15, "series"), **dash
     )
-    marks.pop("strokeDash")
     bars = base.mark_rule(strokeWidth=1.3).encode(
         y=alt.Y("low:Q"), y2="high:Q", color=marks["color"], opacity=_spot(0.15, "series")
     )

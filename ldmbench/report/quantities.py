@@ -181,7 +181,7 @@ def with_interval(value: float, low: float | None, high: float | None) -> tuple[
     """
     if low is None or high is None:
         return number(value), ""
-    half = (high - low) / 2
+    half = float(f"{(high - low) / 2:.1e}")  # two digits, so that 0.09999 counts as 0.10
     if not math.isfinite(half) or half < 0:
         return number(value), ""
     if half == 0:

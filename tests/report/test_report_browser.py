@@ -49,9 +49,9 @@ class Visit:
         for y in range(0, height + 900, 600):
             self.page.evaluate(f"window.scrollTo({{top: {y}, behavior: 'instant'}})")
             self.page.wait_for_timeout(120)
-        self.page.wait_for_function(
-            "[...document.querySelectorAll('[data-chart]')].every(c => c.querySelector('svg'))"
-        )
+        for chart in self.page.locator("[data-chart]").all():
+            chart.scroll_into_view_if_needed()
+            chart.locator("svg").first.wait_for(state="attached")
 
     def clean(self) -> None:
         outside = [u for u in self.requests if not u.startswith(("file:", "data:", "blob:"))]

@@ -158,6 +158,7 @@ def test_pictures_outside_the_folder_are_refused(small, tmp_path):
     assert "not in the run's folder" in sheets.remarks[0]
 
 
+@pytest.mark.slow
 def test_two_hundred_cells_stay_small(tmp_path):
     made = fake(tmp_path, steps=tuple(range(5, 90, 5)), side=48)
     assert len(made[1]) > 200

@@ -35,7 +35,7 @@
   }
   const embed = (target, name, theme) =>
     window.vegaEmbed(target, specs.figures[name], {
-      mode: "vega-lite", renderer: "svg", actions: false, config: specs.config[theme],
+      mode: "vega-lite", renderer: "svg", actions: false, logLevel: 1, config: specs.config[theme],
       tooltip: { theme: theme === "dark" ? "dark" : "light" },
     });
   async function drawChart(place) {
@@ -315,7 +315,7 @@
     }
     function options(select, values, value) {
       select.replaceChildren(...values.map((v) => make("option", { value: v }, v)));
-      select.value = values.includes(value) ? value : values[values.length - 1];
+      select.value = values.includes(value) ? value : values[state.mode === "series" ? values.length - 1 : 0];
       return select.value;
     }
     function setUp() {
