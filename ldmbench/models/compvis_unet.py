@@ -159,6 +159,7 @@ def _plain(plan: UNetPlan) -> nn.Module:
         "upsample_type": plan.resample,
         "num_class_embeds": plan.classes,
         "attention_head_dim": min(dims),
+        "attn_norm_num_groups": 32,  # else scale_shift leaves the middle attention without a norm
     }
     if len(dims) == 1:
         network: nn.Module = UNet2DModel(**config)

@@ -1,0 +1,323 @@
+"""CompVis checkpoints: golden numbers, and every family of the zoo against its own definition."""
+
+from pathlib import Path
+
+import compvis_reference as ref
+import compvis_zoo as zoo
+import numpy as np
+import pytest
+import torch
+
+from ldmbench import errors
+from ldmbench.models import load
+from ldmbench.models.convert import convert
+from ldmbench.models.load_model import to_uint8
+from ldmbench.sample import initial_noise, step_noise
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "compvis"
+TOLERANCE = 2e-4
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def apart(ours, theirs):
+    theirs = torch.as_tensor(theirs)
+    assert tuple(ours.shape) == tuple(theirs.shape)
+    return float((torch.as_tensor(ours) - theirs).abs().max() / theirs.abs().max())
+
+
+def golden(case):
+    arrays = np.load(GOLDEN / case / "golden.npz")
+    return lambda key: torch.as_tensor(arrays[key])
+
+
+@pytest.mark.golden
+@pytest.mark.parametrize(("case", "key"), [("vq-f4", "encode"), ("kl-f8", "encode_mode")])
+def test_first_stages_are_the_original(case, key):
+    model, want = load(GOLDEN / case / "model.ckpt"), golden(case)
+    assert apart(model.encode(want("x")), want(key)) < TOLERANCE
+    assert apart(model.decode(want("z")), want("decode")) < TOLERANCE
+    assert model.info.scale == 1.0
+    assert model.info.f == int(case[-1])
+    assert model.info.conditioning == "none"
+    assert model.info.quantize == "truncate"
+    assert model.info.schedule is None
+
+
+@pytest.mark.golden
+def test_first_stages_take_any_shape():
+    model, want = load(GOLDEN / "vq-f4"), golden("vq-f4")
+    assert apart(model.encode(want("nonsquare_x")), want("nonsquare_encode")) < TOLERANCE
+
+
+@pytest.mark.golden
+@pytest.mark.parametrize(("ema", "suffix"), [(True, ""), (False, "_raw")])
+def test_ldm_is_the_original(ema, suffix):
+    model, want = (
+        load(GOLDEN / "ldm-uncond-vqf4" / "model.ckpt", ema=ema),
+        golden("ldm-uncond-vqf4"),
+    )
+    x_T = want("x_T")
+    assert model.info.weights == ("ema" if ema else "raw")
+    assert apart(model.eps(want("eps_x"), want("eps_t")), want("eps" + suffix)) < TOLERANCE
+    assert apart(model.encode(want("fs_x")), want("latent_of_x")) < TOLERANCE
+    assert apart(model.decode(want("fs_z")), want("fs_decode")) < TOLERANCE
+    latents = model.sample(x_T, steps=5, decode=False)
+    assert apart(latents, want("ddim5" + suffix)) < TOLERANCE
+    assert apart(model.sample(x_T, steps=7, decode=False), want("ddim7" + suffix)) < TOLERANCE
+    noises = want("eta1_noises")
+    stochastic = model.sample(x_T, steps=5, eta=1.0, step_noise=noises, decode=False)
+    assert apart(stochastic, want("ddim5_eta1" + suffix)) < TOLERANCE
+
+
+@pytest.mark.golden
+def test_averages_differ_from_raw_weights():
+    want = golden("ldm-uncond-vqf4")
+    assert apart(want("eps"), want("eps_raw")) > 10 * TOLERANCE
+
+
+@pytest.mark.golden
+@pytest.mark.parametrize("suffix", ["", "_raw"])
+def test_images_are_the_originals_bytes(suffix):
+    model = load(GOLDEN / "ldm-uncond-vqf4", ema=not suffix)
+    want = golden("ldm-uncond-vqf4")
+    theirs = want("ddim5_image_u8" + suffix).numpy().astype(int)
+    ours = to_uint8(model.decode(want("ddim5" + suffix)), "truncate")
+    assert ours.dtype == np.uint8
+    assert np.abs(ours - theirs).max() <= 1
+    assert (ours == theirs).mean() >= 0.9
+    end_to_end = model.sample(want("x_T"), steps=5)
+    assert (np.abs(end_to_end.astype(int) - theirs) <= 1).mean() > 0.99
+    rounded = model.sample(want("x_T"), steps=5, quantize="round")
+    assert (rounded.astype(int) >= end_to_end).all()
+    assert (rounded != end_to_end).any()
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Return (folder, weights) of a family, written once."""
+    kept = {}
+
+    def get(name):
+        if name not in kept:
+            folder = tmp_path_factory.mktemp(name)
+            kept[name] = folder, zoo.make(name, folder)
+        return kept[name]
+
+    return get
+
+
+@pytest.mark.parametrize("name", zoo.FAMILIES)
+@pytest.mark.parametrize("ema", [True, False])
+def test_every_family_means_what_its_config_says(made, name, ema):
+    folder, weights = made(name)
+    family = zoo.FAMILIES[name]
+    w = zoo.averaged(weights) if ema else weights
+    model = load(folder / "model.ckpt", ema=ema)
+    channels = family.stage["params"]["embed_dim"]
+    z = initial_noise([0, 1], seed=0, shape=(channels, 8, 8))
+    t = torch.tensor([3, 700])
+    cond, inputs = zoo.condition(w, name, family, z)
+    with torch.no_grad():
+        theirs = zoo.eps_of(w, family, z, t, inputs)
+    if family.params.get("parameterization") == "x0":
+        bar = torch.cumprod(1 - w["betas"].double(), 0)[t][:, None, None, None]
+        theirs = ((z - bar.sqrt() * theirs) / (1 - bar).sqrt()).float()
+    assert apart(model.eps(z, t, cond), theirs) < TOLERANCE
+    x = initial_noise([0, 1], seed=1, shape=(3, 32, 32)).tanh()
+    params = family.stage["params"]
+    with torch.no_grad():
+        encoded = ref.stage_encode(w, "first_stage_model.", x, params) * family.scale
+        decoded = ref.stage_decode(w, "first_stage_model.", z / family.scale, params)
+    assert apart(model.encode(x), encoded) < TOLERANCE
+    assert apart(model.decode(z), decoded) < TOLERANCE
+    assert model.info.scale == pytest.approx(family.scale)
+    assert model.info.latent_shape == (channels, 8, 8)
+    assert model.info.f == 4
+    assert model.info.weights == ("ema" if ema and family.ema else "raw")
+
+
+@pytest.mark.parametrize("name", ["churches", "classes", "text", "super-resolution", "inpainting"])
+def test_families_sample_as_the_original(made, name):
+    folder, weights = made(name)
+    family, w = zoo.FAMILIES[name], zoo.averaged(weights)
+    model = load(folder)
+    channels = family.stage["params"]["embed_dim"]
+    z = initial_noise([0, 1], seed=0, shape=(channels, 8, 8))
+    cond, inputs = zoo.condition(w, name, family, z)
+
+    @torch.no_grad()
+    def eps(z, t):
+        return zoo.eps_of(w, family, z, t, inputs)
+
+    theirs = ref.ddim(eps, z, steps=7, start=zoo.START, end=zoo.END)
+    assert apart(model.sample(z, steps=7, cond=cond, decode=False), theirs) < TOLERANCE
+    image = model.sample(z, steps=2, cond=cond)
+    assert image.shape == (2, 32, 32, 3)
+
+
+def test_class_guidance_uses_the_null_class(made):
+    folder, w = made("classes")
+    family, model = zoo.FAMILIES["classes"], load(folder)
+    assert model.info.null_class == 10
+    assert model.info.conditioning == "class"
+    z = initial_noise([0, 1], seed=0, shape=(3, 8, 8))
+    labels, inputs = zoo.condition(w, "classes", family, z)
+    table = w["cond_stage_model.embedding.weight"]
+    empty = {"context": table[[10, 10]][:, None]}
+
+    @torch.no_grad()
+    def eps(z, t):
+        with_class = zoo.eps_of(w, family, z, t, inputs)
+        without = zoo.eps_of(w, family, z, t, empty)
+        return without + 3.0 * (with_class - without)
+
+    theirs = ref.ddim(eps, z, steps=4, start=zoo.START, end=zoo.END)
+    run = {"steps": 4, "guidance": 3.0, "decode": False}
+    assert apart(model.sample(z, cond=labels, **run), theirs) < TOLERANCE
+    told = model.sample(z, cond=labels.tolist(), uncond=[10, 10], **run)
+    assert apart(told, theirs) < TOLERANCE
+
+
+def test_a_table_of_1000_has_no_null_class(made):
+    model = load(made("classes-f8")[0])
+    z = initial_noise([0], seed=0, shape=(4, 8, 8))
+    assert model.info.null_class is None
+    with pytest.raises(errors.InputError, match="without a null class"):
+        model.sample(z, steps=2, cond=[1], guidance=2.0)
+    out = model.sample(z, steps=2, cond=[1], uncond=[7], guidance=2.0, decode=False)
+    assert out.shape == z.shape
+
+
+def test_text_goes_through_the_tokenizer(made):
+    folder, weights = made("text")
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "red", "cat", "##s", "dog"]
+    vocabulary = folder / "vocab.txt"
+    vocabulary.write_text("\n".join(words))
+    family, w = zoo.FAMILIES["text"], zoo.averaged(weights)
+    ids = torch.tensor([[2, 5, 6, 7, 8, 3] + [0] * 6, [2, 3] + [0] * 10])
+    z, t = initial_noise([0, 1], seed=0, shape=(4, 8, 8)), torch.tensor([5, 500])
+    with torch.no_grad():
+        context = ref.bert(w, "cond_stage_model.", ids, family.cond["params"])
+        theirs = zoo.eps_of(w, family, z, t, {"context": context})
+    for model in (load(folder), load(folder, tokenizer=vocabulary)):
+        assert apart(model.eps(z, t, ["A red cats", ""]), theirs) < TOLERANCE
+        assert apart(model.eps(z, t, ids), theirs) < TOLERANCE
+        assert model.info.conditioning == "text"
+    vocabulary.unlink()
+    with pytest.raises(errors.InputError, match="bert-base-uncased"):
+        load(folder).eps(z, t, ["a cat", "a dog"])
+    guided = load(folder, tokenizer=lambda texts, **_: {"input_ids": ids[[1] * len(texts)]})
+    out = guided.sample(z, steps=2, cond=["x", "y"], guidance=2.0, decode=False)
+    same = guided.sample(z, steps=2, cond=["x", "y"], decode=False)
+    assert apart(out, same) < TOLERANCE
+
+
+@pytest.mark.parametrize("name", zoo.FAMILIES)
+def test_conversion_round_trips(made, name, tmp_path):
+    folder, weights = made(name)
+    family, w = zoo.FAMILIES[name], zoo.averaged(weights)
+    model = load(folder)
+    written = load(convert(model, tmp_path / "out"))
+    z = initial_noise([0, 1], seed=0, shape=(family.stage["params"]["embed_dim"], 8, 8))
+    cond, _ = zoo.condition(w, name, family, z)
+    x = initial_noise([0, 1], seed=1, shape=(3, 32, 32)).tanh()
+    assert apart(written.encode(x), model.encode(x)) < 1e-5
+    assert apart(written.decode(z), model.decode(z)) < 1e-5
+    noise = step_noise([1, 2], draws=8, shape=z.shape[1:])
+    for run in ({"steps": 7}, {"steps": 7, "eta": 1.0, "step_noise": noise}):
+        ours = model.sample(z, cond=cond, decode=False, **run)
+        assert apart(written.sample(z, cond=cond, decode=False, **run), ours) < 1e-5
+    info, back = model.info, written.info
+    for name in ("f", "latent_shape", "conditioning", "scale", "quantize", "timesteps", "weights"):
+        assert getattr(info, name) == getattr(back, name), name
+    assert info.null_class == back.null_class
+    assert info.regularization == back.regularization
+    with pytest.raises(errors.InputError, match="not empty"):
+        convert(model, tmp_path / "out")
+
+
+def test_converted_folders_are_diffusers_own(made, tmp_path):
+    """Where diffusers has a pipeline for a model, it loads what we write."""
+    from diffusers import LDMSuperResolutionPipeline
+    from diffusers.pipelines.deprecated import LDMPipeline
+
+    folder = convert(made("mixed")[0], tmp_path / "mixed")
+    pipeline = LDMPipeline.from_pretrained(folder)
+    model = load(folder)
+    z = initial_noise([0], seed=0, shape=(3, 8, 8))
+    with torch.no_grad():
+        theirs = pipeline.unet(z, torch.tensor([5])).sample
+    assert apart(model.eps(z, torch.tensor([5])), theirs) < 1e-5
+    folder = convert(made("super-resolution")[0], tmp_path / "sr")
+    assert LDMSuperResolutionPipeline.from_pretrained(folder).unet.config.in_channels == 6
+
+
+def adm(tmp_path, **changes):
+    flags = {
+        "image_size": 16,
+        "num_channels": 32,
+        "num_res_blocks": 1,
+        "channel_mult": "1,2",
+        "attention_resolutions": "16,8",
+        "num_head_channels": 16,
+        "num_heads": 4,
+        "class_cond": True,
+        "num_classes": 5,
+        "learn_sigma": True,
+        "use_scale_shift_norm": True,
+        "resblock_updown": True,
+        "noise_schedule": "linear",
+    } | changes
+    p = zoo.unet(
+        in_channels=3,
+        out_channels=6 if flags["learn_sigma"] else 3,
+        attention_resolutions=[1, 2],
+        num_heads=flags["num_heads"],
+        num_head_channels=flags["num_head_channels"],
+        num_classes=5 if flags["class_cond"] else None,
+        use_scale_shift_norm=flags["use_scale_shift_norm"],
+        resblock_updown=flags["resblock_updown"],
+        use_new_attention_order=flags.get("use_new_attention_order", False),
+    )
+    w = ref.Weights()
+    z = torch.zeros(1, 3, 16, 16)
+    with torch.no_grad():
+        ref.unet(w, "", z, torch.ones(1).long(), p, labels=torch.tensor([0]))
+    torch.save(dict(w), tmp_path / "adm.pt")
+    return load(tmp_path / "adm.pt", config=flags), w, p
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"class_cond": False, "learn_sigma": False, "resblock_updown": False},
+        {"use_new_attention_order": True, "noise_schedule": "cosine"},
+        {"num_head_channels": -1, "num_heads": 4},
+    ],
+)
+def test_guided_diffusion_is_a_pixel_baseline(tmp_path, changes):
+    model, w, p = adm(tmp_path, **changes)
+    z, t = initial_noise([0, 1], seed=0, shape=(3, 16, 16)), torch.tensor([4, 900])
+    labels = torch.tensor([1, 4])
+    cond = labels if p["num_classes"] else None
+    with torch.no_grad():
+        theirs = ref.unet(w, "", z, t, p, labels=labels)[:, :3]
+    assert apart(model.eps(z, t, cond), theirs) < TOLERANCE
+    assert model.info.f == 1
+    assert torch.equal(model.decode(z), z)
+    image = model.sample(z, steps=4, cond=cond)
+    assert image.shape == (2, 16, 16, 3)
+    chain = model.sample(z, steps=4, cond=cond, sampler="ddpm", seeds=[1, 2], decode=False)
+    assert torch.isfinite(chain).all()
+    written = load(convert(model, tmp_path / "out"))
+    assert apart(written.eps(z, t, cond), theirs) < TOLERANCE
+    again = written.sample(z, steps=4, cond=cond, decode=False)
+    assert apart(again, model.sample(z, steps=4, cond=cond, decode=False)) < 1e-5
