@@ -1,0 +1,103 @@
+"""CLIP by open_clip from local files, and the word tokenizer."""
+
+import numpy as np
+import open_clip
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+from spoiled import validation
+
+from ldmbench.data.shapes import VOCABULARY
+from ldmbench.errors import InputError
+from ldmbench.features import clip, load_extractor
+from ldmbench.features.tokenizer import CONTEXT, WORDS, WordTokenizer
+from ldmbench.schema.weights import SHIPPED, extractor_named
+
+TINY = {
+    "embed_dim": 16,
+    "quick_gelu": True,
+    "vision_cfg": {"image_size": 224, "layers": 1, "width": 64, "patch_size": 32},
+    "text_cfg": {
+        "context_length": 77,
+        "vocab_size": 49408,
+        "width": 32,
+        "heads": 2,
+        "layers": 1,
+    },
+}
+
+
+@pytest.fixture
+def tiny(tmp_path, monkeypatch):
+    """A released-like CLIP of random weights, in a file that open_clip loads."""
+    import json
+
+    config = tmp_path / "tiny-clip.json"
+    config.write_text(json.dumps(TINY))
+    open_clip.add_model_config(config)
+    monkeypatch.setitem(clip.ARCHITECTURES, "clip-vit-b-32", "tiny-clip")
+    torch.manual_seed(0)
+    model = open_clip.create_model("tiny-clip").eval()
+    path = tmp_path / "open_clip_model.safetensors"
+    save_file({k: v.contiguous() for k, v in model.state_dict().items()}, path)
+    return model, path
+
+
+@pytest.mark.golden
+def test_equals_open_clip_itself(tiny):
+    model, path = tiny
+    batch = validation(0, 3, resolution=64)
+    transform = open_clip.image_transform(
+        224,
+        is_train=False,
+        mean=(0.48145466, 0.4578275, 0.40821073),
+        std=(0.26862954, 0.26130258, 0.27577711),
+    )
+    pixels = torch.stack([transform(Image.fromarray(image)) for image in batch.images])
+    with torch.no_grad():
+        seen = model.encode_image(pixels).numpy()
+        said = model.encode_text(open_clip.get_tokenizer("ViT-B-32")(list(batch.captions))).numpy()
+    ours = load_extractor("clip-vit-b-32", path=path)
+    np.testing.assert_allclose(ours.extract(batch.images)["features"], seen, atol=1e-4)
+    np.testing.assert_allclose(ours.extract_text(batch.captions), said, atol=1e-4)
+
+
+def test_other_weights_are_refused(tiny, tmp_path):
+    stranger = tmp_path / "stranger.safetensors"
+    save_file({"a": torch.zeros(1)}, stranger)
+    with pytest.raises(InputError, match=r"stranger\.safetensors"):
+        load_extractor("clip-vit-b-32", path=stranger)
+
+
+def test_shapes_clip_is_an_open_clip_config():
+    config = SHIPPED / "shapes-clip.json"
+    open_clip.add_model_config(config)
+    model = open_clip.create_model("shapes-clip")
+    assert model.visual.output_dim == extractor_named("shapes-clip").dim
+    assert model.context_length == CONTEXT
+    assert model.vocab_size == len(WORDS)
+
+
+def test_every_word_of_the_captions_has_a_token():
+    assert set(VOCABULARY) <= set(WORDS)
+    tokens = WordTokenizer()(validation(0, 500).captions)
+    assert (tokens != WORDS.index("<unknown>")).all()
+    assert (tokens.max(dim=1).values == len(WORDS) - 1).all()
+
+
+def test_tokens_end_and_pad():
+    row = WordTokenizer()(["a red Circle, zebra"])[0]
+    words = [WORDS[i] for i in row]
+    assert words[:7] == ["<start>", "a", "red", "circle", ",", "<unknown>", "<end>"]
+    assert set(words[7:]) == {"<pad>"}
+    long = WordTokenizer()(["red " * 100])[0]
+    assert WORDS[long[-1]] == "<end>"
+
+
+def test_equal_captions_give_equal_rows_in_order():
+    extractor = load_extractor("shapes-clip")
+    captions = validation(0, 5).captions
+    twice = extractor.extract_text([*captions, *captions[::-1]])
+    np.testing.assert_array_equal(twice[:5], twice[:4:-1])
+    assert extractor.extract_text([]).shape == (0, 192)

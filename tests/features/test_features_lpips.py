@@ -1,0 +1,82 @@
+"""LPIPS against the lpips and torchmetrics packages with the same random backbones."""
+
+import lpips as peer
+import numpy as np
+import pytest
+import torch
+from torchmetrics.functional.image.lpips import _LPIPS
+
+from ldmbench.errors import InputError
+from ldmbench.features.lpips import load_lpips
+
+
+def pairs(n=3, side=40):
+    rng = np.random.default_rng(1)
+    a = rng.integers(0, 256, (n, side, side, 3), dtype=np.uint8)
+    b = np.clip(a + rng.normal(0, 30, a.shape), 0, 255).astype(np.uint8)
+    return a, b
+
+
+def as_input(x):
+    return torch.from_numpy(x).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+@pytest.fixture(scope="module", params=["alex", "vgg"])
+def files(request, tmp_path_factory):
+    """The peer's network, its random backbone as torchvision saves one, and its heads."""
+    folder = tmp_path_factory.mktemp(request.param)
+    torch.manual_seed(0)
+    network = peer.LPIPS(net=request.param, pnet_rand=True, verbose=False)
+    backbone = {
+        f"features.{name.split('.', 1)[1]}": value
+        for name, value in network.net.state_dict().items()
+    }
+    heads = {f"lin{i}.model.1.weight": lin.model[1].weight for i, lin in enumerate(network.lins)}
+    torch.save(backbone, folder / "backbone.pth")
+    torch.save(heads, folder / "heads.pth")
+    return request.param, network, folder / "backbone.pth", folder / "heads.pth"
+
+
+@pytest.mark.golden
+def test_equals_the_lpips_package(files):
+    net, network, backbone, heads = files
+    a, b = pairs()
+    with torch.no_grad():
+        theirs = network(as_input(a), as_input(b)).flatten().numpy()
+    ours = load_lpips(net, backbone=backbone, heads=heads)
+    np.testing.assert_allclose(ours(a, b), theirs, rtol=1e-4)
+    assert ours(a, a).max() == 0
+
+
+@pytest.mark.golden
+def test_equals_torchmetrics(files):
+    net, network, backbone, heads = files
+    twin = _LPIPS(pretrained=True, net=net, pnet_rand=True)
+    twin.load_state_dict(network.state_dict(), strict=False)
+    a, b = pairs()
+    with torch.no_grad():
+        theirs = twin(as_input(a), as_input(b)).flatten().numpy()
+    ours = load_lpips(net, backbone=backbone, heads=heads, convention="torchmetrics")
+    np.testing.assert_allclose(ours(a, b), theirs, rtol=1e-4)
+
+
+def test_wrong_input_is_refused(files, tmp_path):
+    net, _, backbone, heads = files
+    ours = load_lpips(net, backbone=backbone, heads=heads)
+    a, b = pairs()
+    for wrong in (b[:2], b.astype(np.float32)):
+        with pytest.raises(InputError, match="pairs"):
+            ours(wrong, a)
+    with pytest.raises(InputError, match="32 pixels"):
+        ours(a[:, :16], b[:, :16])
+    with pytest.raises(InputError, match=r"features\.0\.weight"):
+        load_lpips(net, backbone=heads, heads=heads)
+    with pytest.raises(InputError, match="is no file"):
+        load_lpips(net, backbone=tmp_path / "absent", heads=heads)
+    with pytest.raises(InputError, match="LPIPS network"):
+        load_lpips("resnet")
+
+
+def test_missing_weights_fail_closed(weights_home):
+    with pytest.raises(InputError, match=r"alexnet-owt-7be5be79\.pth"):
+        load_lpips("alex")
