@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -27,7 +27,11 @@ class Visitor(Protocol):
         ...
 
     def fold(self, rows: slice, cols: slice, partial: Any) -> None:
-        """Take in what `part` returned, in order, in the caller's thread."""
+        """Take in what `part` returned, in order; never two at once."""
+        ...
+
+    def close(self, rows: slice, cols: slice) -> None:
+        """Be told that a whole block is through."""
         ...
 
 
@@ -54,11 +58,12 @@ class Table:
 
 def tables(first: Array, second: Array) -> tuple[Table, Table]:
     """Return both sets ready for products, in float32 where that is safe, else in float64."""
-    dtype = _precision(first, second)
-    width = first.shape[1]
+    width, halves = first.shape[1], (_half(first), _half(second))
+    largest = 2.0 * max(float(half.max()) for half in halves)
+    dtype = _precision(first, second, largest)
     # Higham 2002, section 3.1: a dot product of D terms is off by at most D u |x||y|.
     slack = (width + 16) * float(np.finfo(dtype).eps) / 2
-    return Table(first, _half(first), dtype, slack), Table(second, _half(second), dtype, slack)
+    return Table(first, halves[0], dtype, slack), Table(second, halves[1], dtype, slack)
 
 
 def sweep(
@@ -78,33 +83,49 @@ def sweep(
             diagonal blocks come first.
         visitors: in order; only the last may overwrite the block.
         block: rows and columns of a block (default 1,024).
-        workers: threads that work on a block after its product (default: cores, at most 8).
+        workers: threads that work on a block while the next product is formed (default: half the
+            cores, at most 8). The result does not depend on it.
         report: told the fraction done.
     """
     size = block or BLOCK
     other = x if y is None else y
-    width = x.rows.shape[1]
+    scale = x.dtype.type(1.0 / x.rows.shape[1])
     pairs = list(_order(len(x.rows), None if y is None else len(y.rows), size))
+    threads = workers or max(1, min(8, _cores() // 2))
     held: tuple[int, Array] | None = None
-    with ThreadPoolExecutor(workers or min(8, _cores())) as pool:
+    behind: Future[None] | None = None
+    # One thread looks at a block, in order, while the next product is formed.
+    with ThreadPoolExecutor(threads) as pool, ThreadPoolExecutor(1) as looker:
         for done, (rows, cols) in enumerate(pairs):
             if held is None or held[0] != rows.start:
-                held = (rows.start, x.block(rows) * x.dtype.type(1.0 / width))
+                held = (rows.start, x.block(rows) * scale)
             gram = held[1] @ other.block(cols).T
-            chunks = [slice(a, min(a + CHUNK, len(gram))) for a in range(0, len(gram), CHUNK)]
-
-            def work(
-                chunk: slice, rows: slice = rows, cols: slice = cols, gram: Array = gram
-            ) -> list[Any]:
-                here = slice(rows.start + chunk.start, rows.start + chunk.stop)
-                return [visitor.part(here, cols, gram[chunk]) for visitor in visitors]
-
-            for chunk, partials in zip(chunks, pool.map(work, chunks), strict=True):
-                here = slice(rows.start + chunk.start, rows.start + chunk.stop)
-                for visitor, partial in zip(visitors, partials, strict=True):
-                    visitor.fold(here, cols, partial)
+            if behind is not None:
+                behind.result()
+            behind = looker.submit(_look, visitors, rows, cols, gram, pool if threads > 1 else None)
             if report is not None:
-                report((done + 1) / len(pairs))
+                report(done / len(pairs))
+        if behind is not None:
+            behind.result()
+    if report is not None:
+        report(1.0)
+
+
+def _look(
+    visitors: Sequence[Visitor], rows: slice, cols: slice, gram: Array, pool: Executor | None
+) -> None:
+    """Show a block to the visitors in pieces that stay in cache, then let them take it in."""
+    chunks = [slice(a, min(a + CHUNK, len(gram))) for a in range(0, len(gram), CHUNK)]
+    places = [slice(rows.start + chunk.start, rows.start + chunk.stop) for chunk in chunks]
+
+    def work(chunk: slice, place: slice) -> list[Any]:
+        return [visitor.part(place, cols, gram[chunk]) for visitor in visitors]
+
+    for place, partials in zip(places, (pool.map if pool else map)(work, chunks, places)):
+        for visitor, partial in zip(visitors, partials, strict=True):
+            visitor.fold(place, cols, partial)
+    for visitor in visitors:
+        visitor.close(rows, cols)
 
 
 def exact_squared(x: Array, y: Array, i: Array, j: Array) -> Array:
@@ -141,19 +162,19 @@ def _order(n: int, m: int | None, size: int) -> Iterator[tuple[slice, slice]]:
     yield from ((r, c) for a, r in enumerate(rows) for c in rows[a + 1 :])
 
 
-def _precision(first: Array, second: Array) -> np.dtype[Any]:
-    """Float64 unless products are long (so speed counts) and float32 cannot cancel much."""
+def _precision(first: Array, second: Array, largest: float) -> np.dtype[Any]:
+    """Float64 unless products are long (so speed counts) and float32 cannot cancel much.
+
+    `largest` is the largest |x|^2 / D.
+    """
     wide = np.dtype(np.float64)
-    width = first.shape[1]
-    if width < 256:
+    if first.shape[1] < 256 or largest > 1e3:
         return wide
     for rows in (first, second):
         some = rows[:: max(1, len(rows) // 512)].astype(np.float64)
         centre = some.mean(axis=0)
         spread = float(np.square(some - centre).sum(axis=1).mean())
         if float(centre @ centre) > 16.0 * spread:
-            return wide
-        if float(np.square(rows, dtype=np.float64).sum(axis=1).max()) > 1e3 * width:
             return wide
     return np.dtype(np.float32)
 

@@ -14,7 +14,7 @@ from ldmbench.metrics.manifold import BallCount, Rule, check_k
 from ldmbench.metrics.moments import Moments, moments
 from ldmbench.metrics.neighbours import NearestSearch, Neighbourhood
 from ldmbench.metrics.paired import psnr, ssim
-from ldmbench.metrics.resample import Replicates, replicate
+from ldmbench.metrics.resample import Draws, Replicates, replicate
 from ldmbench.metrics.spread import (
     Spread,
     coverage_spread,
@@ -127,6 +127,7 @@ def neighbours_family(
     sweep(first, second, [sums[2], near, back, dense], report=_share(report, 0.5, 1.0))
     kid = drawn.combine(*sums) if shared else drawn.apart(first, second)
     spread = kernel_spread(x, y, drawn, sums)
+    draws = Draws()
     made = {
         "kid": replicate(
             kid.mean,
@@ -135,6 +136,7 @@ def neighbours_family(
             excess=spread.excess,
             floor=spread.least,
             confidence=confidence,
+            draws=draws,
             note=f"{subsets} subsets of {size}",
         )
     }
@@ -152,6 +154,7 @@ def neighbours_family(
             excess=each.excess,
             least=0.0,
             share=name != "density",
+            draws=draws,
             confidence=confidence,
             note=f"k = {k if name in ('precision', 'recall') else wide}",
         )

@@ -87,3 +87,6 @@ class _NearestOther:
         better = near > self._near[rows]
         self.index[rows] = np.where(better, index, self.index[rows])
         self._near[rows] = np.where(better, near, self._near[rows])
+
+    def close(self, rows: slice, cols: slice) -> None:
+        pass

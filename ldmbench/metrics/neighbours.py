@@ -11,7 +11,7 @@ from ldmbench.metrics.blocks import Table, exact_squared, identities
 
 __all__ = ["NearestSearch", "Neighbourhood"]
 
-SPARE = 8  # candidates kept beyond the last neighbour asked for, so that near-ties can be decided
+SPARE = 4  # candidates kept beyond the last neighbour asked for, so that near-ties can be decided
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +45,7 @@ class NearestSearch:
         self._near = np.full((n, self._keep), -np.inf)
         self._index = np.full((n, self._keep), -1, dtype=np.int64)
         self._worst = np.full(n, -np.inf)
+        self._came: list[tuple[Array, ...]] = []
         self._half = table.half.astype(table.dtype)
 
     def part(self, rows: slice, cols: slice, gram: Array) -> tuple[Array, ...]:
@@ -70,9 +71,15 @@ class NearestSearch:
         return (*by_row, *by_col)
 
     def fold(self, rows: slice, cols: slice, partial: tuple[Array, ...]) -> None:
+        """Gather the candidates of a block."""
+        self._came.append(partial)
+
+    def close(self, rows: slice, cols: slice) -> None:
         """Keep the best of what was kept and what came."""
-        self._merge(*partial[:3])
-        self._merge(*partial[3:])
+        columns = [np.concatenate(parts) for parts in zip(*self._came, strict=True)]
+        self._merge(*columns[:3])
+        self._merge(*columns[3:])
+        self._came.clear()
 
     def finish(self) -> Neighbourhood:
         """Return the radii; each is decided on float64 differences among its near-ties."""

@@ -11,7 +11,7 @@ from ldmbench.errors import InputError
 from ldmbench.metrics.arrays import Array
 from ldmbench.seeds import derive_seed
 
-__all__ = ["CONFIDENCE", "TRIALS", "Replicates", "replicate"]
+__all__ = ["CONFIDENCE", "TRIALS", "Draws", "Replicates", "replicate"]
 
 TRIALS = 200
 CONFIDENCE = 0.95
@@ -54,6 +54,7 @@ def replicate(
     confidence: float = CONFIDENCE,
     trials: int = TRIALS,
     note: str = "",
+    draws: Draws | None = None,
 ) -> Replicates:
     """Return the linearised bootstrap of a score (Efron, Tibshirani 1993, chapter 22).
 
@@ -76,6 +77,7 @@ def replicate(
         confidence: of the interval.
         trials: replicates.
         note: said in `method`.
+        draws: resampled positions shared with other scores.
 
     Raises:
         InputError: a confidence outside (0, 1), or no trials.
@@ -96,7 +98,7 @@ def replicate(
         centred = part - part.mean()
         # N - 1 once more: the influences were centred on their own mean.
         variance += float(centred @ centred) / (len(part) * (len(part) - 1))
-        total += resampled_means(side, centred, trials)
+        total += (draws or Draws()).means(side, centred, trials)
     true = max(variance - excess, floor, variance / 4.0)
     z, error = NormalDist().inv_cdf(0.5 + confidence / 2.0), float(np.sqrt(true))
     low, high = max(least, value - z * error), value + z * error
@@ -123,11 +125,23 @@ def nothing(value: float, n: int, why: str, confidence: float = CONFIDENCE) -> R
     return Replicates(value, None, None, confidence, n, why, np.zeros(0))
 
 
-def resampled_means(side: str, values: Array, trials: int) -> Array:
-    """Return means of `values` (N,) over resampled positions, (trials,); they depend on N alone."""
-    n = len(values)
-    out = np.empty(trials)
-    for trial in range(trials):
-        rng = np.random.default_rng(derive_seed("bootstrap", side, n, trial))
-        out[trial] = values[rng.integers(0, n, n)].mean()
-    return out
+class Draws:
+    """Resampled positions of both sides, made once for all scores of a family.
+
+    They depend on side, size and trial alone, so models scored on equally many samples share them.
+    """
+
+    def __init__(self) -> None:
+        self._made: dict[tuple[str, int, int], Array] = {}
+
+    def means(self, side: str, values: Array, trials: int) -> Array:
+        """Return means of `values` (N,) over resampled positions, (trials,) float64."""
+        key = (side, len(values), trials)
+        if key not in self._made:
+            self._made[key] = _positions(*key)
+        return np.array([values[at].mean() for at in self._made[key]])
+
+
+def _positions(side: str, n: int, trials: int) -> Array:
+    rng = np.random.default_rng(derive_seed("bootstrap", side, n))
+    return np.stack([rng.integers(0, n, n, dtype=np.int32) for _ in range(trials)])
