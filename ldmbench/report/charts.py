@@ -79,9 +79,7 @@ class Subject:
     @property
     def trained(self) -> list[Point]:
         """Points of each model's longest training: without the checkpoints on the way."""
-        top = {p["series"]: max(q["progress"] for q in self.points if q["series"] == p["series"])
-               for p in self.points}  # fmt: skip
-        return [p for p in self.points if p["progress"] == top[p["series"]]]
+        return _longest(self.points, "progress")
 
     @classmethod
     def of(cls, records: Sequence[Record], extras: Extras) -> Subject:
@@ -106,6 +104,7 @@ def quality_throughput(subject: Subject) -> Figure | str:
     caption = (
         "One line per model, one point per step count, as in Figure 7 of arXiv:2112.10752. "
         f"{_corner(quality, more=True)} is better. Bars are confidence intervals."
+        + _siblings(points)
     )
     return _figure(chart, points, title, caption, _alt(title, quality, points))
 
@@ -131,20 +130,15 @@ def quality_steps(subject: Subject) -> Figure | str:
     chart = _finish(_lines_and_points(subject, points, x, order="steps"), points)
     title = f"{quality.label} against sampler steps"
     caption = "Bars are confidence intervals; where they overlap, more steps bought nothing sure."
+    caption += _siblings(points)
     return _figure(chart, points, title, caption, _alt(title, quality, points))
 
 
 def quality_compute(subject: Subject) -> Figure | str:
     """Draw quality against training compute, at the largest step count (Figure 6)."""
     quality = subject.quality
-    top = {p["series"]: max(q["steps"] for q in subject.points if q["series"] == p["series"])
-           for p in subject.points}  # fmt: skip
     field = next((n for n in _COMPUTE if any(n in p for p in subject.points)), "train_flops")
-    points = [
-        {**p, "line": p["track"]}
-        for p in subject.points
-        if p.get(field) and p["steps"] == top[p["series"]]
-    ]
+    points = [{**p, "line": p["track"]} for p in _longest(subject.points, "steps") if p.get(field)]
     if quality is None or not points:
         return "No cell has both a quality score and a training budget that was measured."
     if len({round(p[field], 12) for p in points}) < 2:
@@ -158,6 +152,7 @@ def quality_compute(subject: Subject) -> Figure | str:
     caption = (
         "Each model at its largest step count; a line joins the checkpoints of one training, as "
         "in Figure 6 of arXiv:2112.10752. The first stage's training is not counted here."
+        + _siblings(points)
     )
     return _figure(chart, points, title, caption, _alt(title, quality, points))
 
@@ -165,14 +160,14 @@ def quality_compute(subject: Subject) -> Figure | str:
 def guidance(subject: Subject) -> Figure | str:
     """Draw quality along the guidance scale, against CLIP score where there is one."""
     quality = subject.quality
-    points = [{**p, "line": p["sweep"]} for p in subject.points]
+    points = [{**p, "line": p["sweep"]} for p in _longest(subject.trained, "steps")]
     if quality is None or len({p["guidance"] for p in points}) < 2:
         return "All cells sample with the same guidance scale."
     clip = all("clip_score" in p for p in points) and quality.name != "clip_score"
     x = _x(*(("clip_score", "CLIP score") if clip else ("guidance", "Guidance scale")), points)
     layers = _lines_and_points(subject, points, x, order="guidance", text="guidance")
     title = f"{quality.label} along the guidance scale"
-    caption = "A line per model and step count, labelled with the guidance scale."
+    caption = "A line per model at its largest step count, labelled with the guidance scale."
     chart = _finish(layers, points)
     return _figure(chart, points, title, caption, _alt(title, quality, points))
 
@@ -223,6 +218,21 @@ def training_autoencoder(subject: Subject) -> Figure | str:
 _COMPUTE = {"train_flops": "FLOP", "total_device_days": "device-days", "train_steps": "steps"}
 
 
+def _longest(points: Sequence[Point], field: str) -> list[Point]:
+    """Return the points at their series' largest value of a field."""
+    top: dict[str, float] = {}
+    for p in points:
+        top[p["series"]] = max(p[field], top.get(p["series"], p[field]))
+    return [p for p in points if p[field] == top[p["series"]]]
+
+
+def _siblings(points: Sequence[Point]) -> str:
+    """Say what several lines of one model differ in."""
+    named = {p["line"] for p in points} - {p["series"] for p in points}
+    parts = {part.rpartition(" ")[0] for line in named for part in line.split(", ")[1:]}
+    return f" Lines of one model differ in: {', '.join(sorted(parts)).lower()}." if parts else ""
+
+
 def _pareto(subject: Subject, field: str, label: str, what: str, *, more: bool) -> Figure | str:
     quality = subject.quality
     if quality is None or len({p.get(field) for p in subject.points} - {None}) < 2:
@@ -269,7 +279,7 @@ def _first_stage(subject: Subject, field: str, label: str, better: str) -> Figur
         return f"Fewer than two first stages have both a rate and a {label.partition(',')[0]}."
     kinds = tuple(dict.fromkeys(p["kind"] for p in points))
     marks = _marks(kinds, points, field="kind", title="Regularization")
-    y = alt.Y(f"{field}:Q", title=label, scale=_scale(points, field))
+    y = alt.Y(f"{field}:Q", title=label, scale=_padded(_scale(points, field)))
     x = _x("rate", "Rate, bits per pixel", points)
     base = alt.Chart().transform_filter(KEPT).encode(x=x, y=y)
     dash = {"strokeDash": marks.pop("strokeDash"), "color": marks["color"]}
@@ -420,7 +430,9 @@ def _y(subject: Subject, points: Sequence[Point]) -> alt.Y:
     arrow = {"lower": "lower is better", "higher": "higher is better", None: ""}
     better = arrow[subject.quality.better] if subject.quality else ""
     title = f"{subject.label}, {better}"
-    return alt.Y("quality:Q", title=title, scale=_scale(points, "low"), axis=alt.Axis(tickCount=6))
+    return alt.Y(
+        "quality:Q", title=title, scale=_padded(_scale(points, "low")), axis=alt.Axis(tickCount=6)
+    )
 
 
 def _tips(subject: Subject) -> list[Any]:
