@@ -97,3 +97,16 @@ def test_a_denoiser_learns_a_point():
     )
     losses = [float(job.step(n, 0.0)) for n in range(60)]
     assert np.mean(losses[-10:]) < 0.5 < 0.8 < losses[0]
+
+
+def test_perceptual_network_shares_no_weights_with_the_evaluators():
+    from safetensors.torch import load_file
+
+    from ldmbench.features.perceptual import WEIGHTS
+
+    own = [t for t in load_file(WEIGHTS).values() if t.ndim > 1]
+    evaluators = [p for p in WEIGHTS.parent.glob("*.safetensors") if p != WEIGHTS]
+    assert {p.stem for p in evaluators} >= {"shapes-net", "shapes-clip"}
+    for path in evaluators:
+        for name, theirs in load_file(path).items():
+            assert not any(t.shape == theirs.shape and torch.equal(t, theirs) for t in own), name
