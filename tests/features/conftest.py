@@ -88,8 +88,7 @@ BLOCKS = {
 LAYERS = STEM | {f"Mixed_{b}.{n}": shape for b, rows in BLOCKS.items() for n, shape in rows.items()}
 
 
-@pytest.fixture(scope="session")
-def inception_state():
+def random_state():
     """A state dict as torch-fidelity publishes it, with activations of ordinary size."""
     g = torch.Generator().manual_seed(7)
     state = {}
@@ -107,6 +106,11 @@ def inception_state():
     state["fc.weight"] = torch.randn((1008, 2048), generator=g) * 0.02
     state["fc.bias"] = torch.randn(1008, generator=g)
     return state
+
+
+@pytest.fixture(scope="session")
+def inception_state():
+    return random_state()
 
 
 @pytest.fixture(scope="session")
