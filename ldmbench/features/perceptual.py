@@ -46,12 +46,13 @@ class PerceptualNet(nn.Module):
         """Return the distance of each pair of images, float32 (N,), 0 for equal ones.
 
         The mean over positions of the squared distance between unit-length activations, averaged
-        over layers; every channel weighs the same.
+        over layers; every channel weighs the same. It is halved, which puts unrelated images of
+        `shapes` at 0.7, as LPIPS does with photographs, so that the paper's weight of 1 fits.
         """
         terms = []
         for a, b in zip(self.features(x), self.features(y)):
             terms.append((_unit(a) - _unit(b)).square().sum(1).mean((1, 2)))
-        return torch.stack(terms).mean(0)
+        return 0.5 * torch.stack(terms).mean(0)
 
 
 def load_perceptual(path: Path = WEIGHTS, *, device: str | torch.device = "cpu") -> PerceptualNet:
