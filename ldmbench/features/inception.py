@@ -7,6 +7,7 @@ convolution it commutes with. Features differ from the unfolded network's by rou
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ from ldmbench.features.resize import RESIZERS
 from ldmbench.schema.weights import ExtractorSpec
 
 __all__ = ["COMPILE_FROM", "Inception", "InceptionExtractor", "load"]
+
+log = logging.getLogger(__name__)
 
 SPATIAL_CHANNELS = 7
 COMPILE_FROM = 4_000
@@ -220,7 +223,18 @@ def load(
             f"{path} has no layer {error}; give the weights that torch-fidelity or clean-fid load"
         ) from error
     network = network.to(device, DTYPES[precision]).to(memory_format=torch.channels_last).eval()
-    called: Callable[..., Any] = network
-    if expected >= COMPILE_FROM and device == "cpu":
-        called = torch.compile(network, options={"freezing": True})
+    called = network if expected < COMPILE_FROM or device != "cpu" else _compiled(network, spec)
     return InceptionExtractor(spec, called, digest, device=device, precision=precision)
+
+
+def _compiled(network: Inception, spec: ExtractorSpec) -> Callable[..., Any]:
+    """Compile with constants frozen, or keep the network where there is no working compiler."""
+    compiled: Callable[..., Any] = torch.compile(network, options={"freezing": True})
+    blank = torch.zeros(spec.batch, 3, spec.side, spec.side, dtype=network.logit_weight.dtype)
+    try:
+        with torch.inference_mode():
+            compiled(blank.contiguous(memory_format=torch.channels_last))
+    except (RuntimeError, OSError) as error:
+        log.warning("Inception runs uncompiled: %s", str(error).splitlines()[0])
+        return network
+    return compiled
