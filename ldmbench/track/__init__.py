@@ -1,1 +1,1 @@
-"""Mirrors of the records elsewhere; write-only."""
+"""Mirrors of the records elsewhere; write-only. `ldmbench.track.mlflow` is the only one."""

@@ -289,7 +289,7 @@ def _sheet(folder: Path, title: str, dataset: str, blur: float, side: int) -> Pi
             pixels = np.asarray(tile, dtype=float) + rng.normal(0, blur, (side, side, 3))
             tile = Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
         sheet.paste(tile, (i % columns * side, i // columns * side))
-    name = "".join(c if c.isalnum() else "-" for c in title).strip("-") + ".png"
+    name = "".join(c if c.isalnum() else "-" for c in title).strip("-")[-120:] + ".png"
     (folder / "pictures").mkdir(parents=True, exist_ok=True)
     sheet.save(folder / "pictures" / name)
     return Picture(

@@ -1,0 +1,232 @@
+"""One run in one MLflow experiment: what is written there, and how a replay finds it again."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+from mlflow import MlflowClient
+from mlflow.entities import Dataset, DatasetInput, Metric, Param, RunTag
+from mlflow.exceptions import MlflowException
+
+from ldmbench.canonical import digest
+from ldmbench.schema.record import Extras, Picture, Record, Run
+from ldmbench.track import rows
+
+__all__ = ["Book"]
+
+T = TypeVar("T")
+TABLE = "comparison.json"
+AT_ONCE = {"metrics": 1000, "params": 100, "tags": 100}
+"""What MLflow takes in one request."""
+
+
+@dataclass
+class Book:
+    """The experiment, and the times that make a replay write the very same metrics."""
+
+    client: Any
+    experiment: str
+    run: Run
+    folder: Path
+    deadline: float | None
+    start: int = field(init=False)
+    end: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.start = rows.milliseconds(self.run.started)
+        self.end = rows.milliseconds(self.run.finished, fallback=self.start)
+
+    @classmethod
+    def open(
+        cls, run: Run, *, uri: str, experiment: str, folder: Path, limit: float | None
+    ) -> Book:
+        """Open or make the experiment; artefacts of an SQLite file lie beside it."""
+        client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+        deadline = None if limit is None else time.monotonic() + limit
+        place = _artifacts_beside(uri)
+        found = client.get_experiment_by_name(experiment)
+        if found is not None and found.lifecycle_stage == "deleted":
+            raise MlflowException(f"its experiment '{experiment}' is deleted: restore or rename it")
+        number = found.experiment_id if found else _create(client, experiment, place)
+        return cls(client, number, run, folder, deadline)
+
+    def write(
+        self, records: Sequence[Record], extras: Extras, *, files: Mapping[str, Path]
+    ) -> None:
+        """Write the parent, then its cells, then what all cells share; the parent ends last."""
+        parent = self._parent()
+        self._log(parent, rows.curve_values(extras, start=self.start), rows.run_params(self.run))
+        children = self._children(parent.info.run_id)
+        pictures = {picture.title: picture for picture in extras.pictures}
+        for record in records:
+            self._in_time(len(records))
+            self._cell(record, parent.info.run_id, children, pictures.get(record.cell.id))
+        self._shared(parent.info.run_id, records, extras, files)
+        status = {"done": "FINISHED", "failed": "FAILED"}.get(self.run.state, "KILLED")
+        self.client.set_terminated(parent.info.run_id, status, end_time=self.end)
+
+    def _in_time(self, cells: int) -> None:
+        if self.deadline is not None and time.monotonic() > self.deadline:
+            raise MlflowException(f"too slow for {cells} cells; those it took stay")
+
+    def _parent(self) -> Any:
+        query = f"tags.`ldmbench.run` = '{self.run.id}' and tags.`ldmbench.role` = 'suite'"
+        found = self.client.search_runs([self.experiment], query, order_by=["start_time ASC"])
+        if found:
+            return self.client.get_run(found[0].info.run_id)
+        tags = {"ldmbench.run": self.run.id, "ldmbench.role": "suite", **_SOURCE}
+        tags["mlflow.note.content"] = self.run.question or self.run.suite
+        return self.client.create_run(
+            self.experiment, start_time=self.start, tags=tags, run_name=self.run.id
+        )
+
+    def _children(self, parent: str) -> dict[str, Any]:
+        """Return cell id -> the run that stands for it, whole or begun."""
+        children: dict[str, Any] = {}
+        token = None
+        while True:
+            found = self.client.search_runs(
+                [self.experiment],
+                f"tags.`mlflow.parentRunId` = '{parent}'",
+                max_results=1000,
+                order_by=["start_time ASC"],
+                page_token=token,
+            )
+            for child in found:
+                children.setdefault(child.data.tags.get("ldmbench.cell", ""), child)
+            token = found.token
+            if not token:
+                return children
+
+    def _cell(
+        self, record: Record, parent: str, children: Mapping[str, Any], picture: Picture | None
+    ) -> None:
+        """Write one cell, unless it is there; one that was made of other numbers goes first."""
+        cell, mark = record.cell, digest(record.model_dump(mode="json"))
+        child = children.get(cell.id)
+        if child is not None and child.data.tags.get("ldmbench.digest") == mark:
+            return
+        if child is not None and child.data.tags.get("ldmbench.begun") != mark:
+            self.client.delete_run(child.info.run_id)
+            child = None
+        if child is None:
+            tags = {"mlflow.parentRunId": parent, "ldmbench.run": self.run.id, **_SOURCE}
+            tags |= {"ldmbench.role": "cell", "ldmbench.cell": cell.id, "ldmbench.begun": mark}
+            child = self.client.create_run(
+                self.experiment, start_time=self.start, tags=tags, run_name=cell.id[:250]
+            )
+        number = child.info.run_id
+        values = rows.values_of(record, time=self.end)
+        self._log(child, values, rows.params_of(record), rows.tags_of(record))
+        self._dataset(number, record)
+        if picture is not None:
+            self._artifact(number, self.folder / picture.file, "samples")
+        status = "FINISHED" if record.status == "done" else "FAILED"
+        self.client.set_terminated(number, status, end_time=self.end)
+        self.client.set_tag(number, "ldmbench.digest", mark)
+
+    def _log(
+        self,
+        there: Any,
+        values: Sequence[rows.Value],
+        params: Mapping[str, str],
+        tags: Mapping[str, str] | None = None,
+    ) -> None:
+        """Log what a run does not hold yet; a metric is known by key, time and step."""
+        number = there.info.run_id
+        held = {
+            (name, m.timestamp, m.step)
+            for name in there.data.metrics
+            for m in self.client.get_metric_history(number, name)
+        }
+        metrics = [Metric(n, v, at, s) for n, v, at, s in values if (n, at, s) not in held]
+        new = [Param(n, v) for n, v in params.items() if n not in there.data.params]
+        marks = [RunTag(n, v) for n, v in (tags or {}).items()]
+        for part in _parts(metrics, AT_ONCE["metrics"]):
+            self.client.log_batch(number, metrics=part)
+        for some in _parts(new, AT_ONCE["params"]):
+            self.client.log_batch(number, params=some)
+        for few in _parts(marks, AT_ONCE["tags"]):
+            self.client.log_batch(number, tags=few)
+
+    def _dataset(self, number: str, record: Record) -> None:
+        """Link the dataset that the cell's samples are held to."""
+        key = {**record.cell.stages, **record.keys}.get("dataset", "")
+        linked = Dataset(
+            name=rows.key(record.cell.dataset),
+            digest=key[:36] or digest(record.cell.dataset)[:36],
+            source_type="ldmbench",
+            source=f'{{"dataset": "{rows.key(record.cell.dataset)}", "key": "{key}"}}',
+        )
+        self.client.log_inputs(number, datasets=[DatasetInput(linked, tags=[])])
+
+    def _shared(
+        self,
+        parent: str,
+        records: Sequence[Record],
+        extras: Extras,
+        files: Mapping[str, Path],
+    ) -> None:
+        self._table(parent, records)
+        if self.run.source:
+            self.client.log_text(parent, self.run.source, "suite.yaml")
+        for name in ("run.json", "records.jsonl", "extras.json"):
+            self._artifact(parent, self.folder / name, "records")
+        for picture in extras.pictures:
+            if picture.title.startswith("real/"):
+                self._artifact(parent, self.folder / picture.file, "samples")
+        for name, path in files.items():
+            parts = [part for part in PurePosixPath(name).parent.parts if part not in ("..", "/")]
+            self._artifact(parent, path, "/".join(parts))
+        states = [record.status for record in records]
+        tags = {f"ldmbench.cells_{state}": str(states.count(state)) for state in ("done", "failed")}
+        self.client.log_batch(parent, tags=[RunTag(n, v) for n, v in tags.items()])
+
+    def _table(self, parent: str, records: Sequence[Record]) -> None:
+        """Write the comparative table with log_table; over an older one, as log_table appends."""
+        import pandas as pd
+
+        table = pd.DataFrame(rows.table_rows(records))
+        if TABLE not in [artifact.path for artifact in self.client.list_artifacts(parent)]:
+            self.client.log_table(parent, table, TABLE)
+            return
+        self.client.log_text(parent, table.to_json(orient="split", index=False), TABLE)
+        tag = f'[{{"path": "{TABLE}", "type": "table"}}]'
+        self.client.set_tag(parent, "mlflow.loggedArtifacts", tag)
+
+    def _artifact(self, number: str, path: Path, place: str) -> None:
+        if path.is_file():
+            self.client.log_artifact(number, str(path), place or None)
+
+
+_SOURCE = {"mlflow.source.name": "ldmbench", "mlflow.source.type": "LOCAL"}
+
+
+def _artifacts_beside(uri: str) -> str | None:
+    """Make the folder of an SQLite file; return where its artefacts go, or None for a server."""
+    parts = urlsplit(uri)
+    if not parts.scheme.startswith("sqlite"):
+        return None
+    database = Path(os.path.abspath(parts.path[1:]))  # noqa: PTH100
+    database.parent.mkdir(parents=True, exist_ok=True)
+    return (database.parent / "mlartifacts").as_uri()
+
+
+def _create(client: Any, experiment: str, place: str | None) -> str:
+    try:
+        return str(client.create_experiment(experiment, artifact_location=place))
+    except MlflowException:
+        found = client.get_experiment_by_name(experiment)  # another mirror was first
+        if found is None:
+            raise
+        return str(found.experiment_id)
+
+
+def _parts(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    return (items[i : i + size] for i in range(0, len(items), size))

@@ -1,0 +1,124 @@
+"""Rows: a record as the parameters, metrics and tags that MLflow holds."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from ldmbench.schema.record import Extras, Measure, Record, Run, Score
+
+__all__ = [
+    "Value",
+    "curve_values",
+    "key",
+    "milliseconds",
+    "params_of",
+    "run_params",
+    "table_rows",
+    "tags_of",
+    "values_of",
+]
+
+LONGEST_KEY, LONGEST_PARAM, LONGEST_TAG = 250, 6000, 5000
+
+Value = tuple[str, float, int, int]
+"""Metric key, value, timestamp in ms, step."""
+
+
+def key(text: str) -> str:
+    """Return the text with only what MLflow allows in a key."""
+    return re.sub(r"[^\w.\- /]+", "_", text, flags=re.ASCII).strip("_/. ")[:LONGEST_KEY] or "_"
+
+
+def milliseconds(moment: str | None, *, fallback: int = 0) -> int:
+    """Return an ISO 8601 moment in milliseconds since 1970; UTC when it names no zone."""
+    if moment is None:
+        return fallback
+    parsed = datetime.fromisoformat(moment)
+    return round((parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp() * 1000)
+
+
+def run_params(run: Run) -> dict[str, str]:
+    """Return the parameters of the parent run."""
+    return {"suite": run.suite, "suite_digest": run.suite_digest, "question": run.question[:500]}
+
+
+def params_of(record: Record) -> dict[str, str]:
+    """Return a cell's fields, and its axes as nested keys: axes.autoencoder.f."""
+    cell = record.cell
+    fields: dict[str, Any] = cell.model_dump(exclude={"id", "axes", "stages"}, exclude_none=True)
+    fields |= {f"axes.{name}": value for name, value in cell.axes.items()}
+    return {key(name): str(value)[:LONGEST_PARAM] for name, value in fields.items()}
+
+
+def values_of(record: Record, *, time: int) -> list[Value]:
+    """Return every score and measure with its interval as metrics; nulls are tags, not metrics."""
+    found: dict[str, float | None] = {}
+    for name, score in _named(record.scores):
+        found |= {name: score.value, f"{name}.low": score.low, f"{name}.high": score.high}
+    for measure in record.measures:
+        name = key(measure.name)
+        found |= {name: measure.value, f"{name}.low": measure.low, f"{name}.high": measure.high}
+    kept = [(n, v) for n, v in found.items() if v is not None and math.isfinite(v)]
+    return [(name, float(value), time, 0) for name, value in kept]
+
+
+def curve_values(extras: Extras, *, start: int) -> list[Value]:
+    """Return the training curves as metrics with steps; time is the start plus the seconds."""
+    return [
+        (f"loss/{key(label)}", point.loss, start + round(point.seconds * 1000), point.step)
+        for label, curve in extras.curves.items()
+        for point in curve
+        if point.loss is not None and math.isfinite(point.loss)
+    ]
+
+
+def tags_of(record: Record) -> dict[str, str]:
+    """Return status, reasons, signatures, stage keys, machine and versions as tags."""
+    tags: dict[str, str] = {"ldmbench.status": record.status}
+    if record.reason:
+        tags["ldmbench.reason"] = record.reason
+    if record.stale:
+        tags["ldmbench.stale"] = ", ".join(record.stale)
+    for name, score in _named(record.scores):
+        tags[f"signature.{name}"] = score.signature
+    every: tuple[Score | Measure, ...] = (*record.scores, *record.measures)
+    for made in every:
+        if made.value is None:
+            tags[f"null.{made.name}"] = made.reason or "no reason was recorded"
+    tags |= {f"key.{role}": value for role, value in (record.keys or record.cell.stages).items()}
+    tags |= {f"machine.{name}": str(value) for name, value in record.machine.items()}
+    tags |= {f"version.{name}": value for name, value in record.versions.items()}
+    return {key(name): text[:LONGEST_TAG] for name, text in tags.items()}
+
+
+def table_rows(records: Sequence[Record]) -> list[dict[str, Any]]:
+    """Return the comparative table: one row per cell, identity first, then every number."""
+    rows = []
+    for record in records:
+        cell = record.cell
+        row: dict[str, Any] = {"cell": cell.id, "status": record.status}
+        row |= cell.model_dump(exclude={"id", "axes", "stages"})
+        row |= {name: value for name, value, _, _ in values_of(record, time=0)}
+        rows.append(row)
+    columns = dict.fromkeys(name for row in rows for name in row)
+    return [{name: row.get(name) for name in columns} for row in rows]
+
+
+def _named(scores: Sequence[Score]) -> list[tuple[str, Score]]:
+    """Name scores; those of several protocols are told apart by what extracted their features."""
+    times = Counter(score.name for score in scores)
+    seen: Counter[str] = Counter()
+    named = []
+    for score in scores:
+        name = score.name
+        if times[name] > 1:
+            found = re.search(r"\|(?:feat|clip):([^@|]+)", score.signature)
+            name = f"{name}.{found.group(1) if found else 'other'}"
+        seen[name] += 1
+        named.append((key(name if seen[name] == 1 else f"{name}.{seen[name]}"), score))
+    return named
