@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -83,49 +85,70 @@ def sweep(
             diagonal blocks come first.
         visitors: in order; only the last may overwrite the block.
         block: rows and columns of a block (default 1,024).
-        workers: threads that work on a block while the next product is formed (default: half the
-            cores, at most 8). The result does not depend on it.
+        workers: blocks worked on at once (default: cores, at most 16).
         report: told the fraction done.
     """
     size = block or BLOCK
     other = x if y is None else y
     scale = x.dtype.type(1.0 / x.rows.shape[1])
     pairs = list(_order(len(x.rows), None if y is None else len(y.rows), size))
-    threads = workers or max(1, min(8, _cores() // 2))
-    held: tuple[int, Array] | None = None
-    behind: Future[None] | None = None
-    # One thread looks at a block, in order, while the next product is formed.
-    with ThreadPoolExecutor(threads) as pool, ThreadPoolExecutor(1) as looker:
+    held = _one_core_products()
+    threads = workers or (min(16, _cores()) if held is not None else 1)
+
+    def work(rows: slice, cols: slice) -> list[tuple[slice, list[Any]]]:
+        gram = (x.block(rows) * scale) @ other.block(cols).T
+        return [_look(visitors, rows, cols, gram, at) for at in range(0, len(gram), CHUNK)]
+
+    with held or nullcontext(), ThreadPoolExecutor(threads) as pool:
+        waiting: deque[tuple[slice, slice, Future[list[tuple[slice, list[Any]]]]]] = deque()
         for done, (rows, cols) in enumerate(pairs):
-            if held is None or held[0] != rows.start:
-                held = (rows.start, x.block(rows) * scale)
-            gram = held[1] @ other.block(cols).T
-            if behind is not None:
-                behind.result()
-            behind = looker.submit(_look, visitors, rows, cols, gram, pool if threads > 1 else None)
+            # Diagonal blocks bound what later blocks need to list, so they are through first.
+            first_beside = y is None and done > 0 and rows != cols and len(waiting) > 0
+            most = 0 if first_beside and pairs[done - 1][0] == pairs[done - 1][1] else threads
+            while len(waiting) > most:
+                _take(visitors, *waiting.popleft())
+            waiting.append((rows, cols, pool.submit(work, rows, cols)))
             if report is not None:
                 report(done / len(pairs))
-        if behind is not None:
-            behind.result()
+        while waiting:
+            _take(visitors, *waiting.popleft())
     if report is not None:
         report(1.0)
 
 
 def _look(
-    visitors: Sequence[Visitor], rows: slice, cols: slice, gram: Array, pool: Executor | None
+    visitors: Sequence[Visitor], rows: slice, cols: slice, gram: Array, at: int
+) -> tuple[slice, list[Any]]:
+    """Show some rows of a block, few enough to stay in cache, to all visitors."""
+    piece = gram[at : at + CHUNK]
+    place = slice(rows.start + at, rows.start + at + len(piece))
+    return place, [visitor.part(place, cols, piece) for visitor in visitors]
+
+
+def _take(
+    visitors: Sequence[Visitor],
+    rows: slice,
+    cols: slice,
+    made: Future[list[tuple[slice, list[Any]]]],
 ) -> None:
-    """Show a block to the visitors in pieces that stay in cache, then let them take it in."""
-    chunks = [slice(a, min(a + CHUNK, len(gram))) for a in range(0, len(gram), CHUNK)]
-    places = [slice(rows.start + chunk.start, rows.start + chunk.stop) for chunk in chunks]
-
-    def work(chunk: slice, place: slice) -> list[Any]:
-        return [visitor.part(place, cols, gram[chunk]) for visitor in visitors]
-
-    for place, partials in zip(places, (pool.map if pool else map)(work, chunks, places)):
+    for place, partials in made.result():
         for visitor, partial in zip(visitors, partials, strict=True):
             visitor.fold(place, cols, partial)
     for visitor in visitors:
         visitor.close(rows, cols)
+
+
+def _one_core_products() -> AbstractContextManager[Any] | None:
+    """Return a context in which each product runs on one core, so that blocks run side by side.
+
+    None where threadpoolctl (it comes with scikit-learn) is absent; products then use all cores.
+    """
+    try:
+        from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+    except ImportError:
+        return None
+    context: AbstractContextManager[Any] = threadpool_limits(1, user_api="blas")
+    return context
 
 
 def exact_squared(x: Array, y: Array, i: Array, j: Array) -> Array:

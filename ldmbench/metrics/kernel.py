@@ -145,7 +145,7 @@ class KernelSums:
         self.total = np.zeros(rows.shape[1])
 
     def part(self, rows: slice, cols: slice, gram: Array) -> tuple[Array, Array, Array]:
-        """Return row sums, column sums and the kernel entries of some rows of a block."""
+        """Return row sums, column sums and subset sums of some rows of a block."""
         kernel = gram + gram.dtype.type(1.0)
         square = kernel * kernel
         kernel *= square
@@ -153,20 +153,18 @@ class KernelSums:
         if self._same and 0 <= here < gram.shape[1]:
             at = np.arange(len(kernel))
             kernel[at, at + here] = 0.0
-        return kernel.sum(axis=1), kernel.sum(axis=0), kernel
+        inside = kernel @ self._cols[cols]
+        inside *= self._rows[rows]
+        return kernel.sum(axis=1), kernel.sum(axis=0), inside.sum(axis=0, dtype=np.float64)
 
     def fold(self, rows: slice, cols: slice, partial: tuple[Array, Array, Array]) -> None:
         """Add the sums of some rows; blocks off the diagonal of one set count for both sides."""
-        by_row, by_col, kernel = partial
+        by_row, by_col, inside = partial
         beside = self._same and not (cols.start <= rows.start < cols.stop)
         self.by_row[rows] += by_row
         if beside or not self._same:
             self.by_col[cols] += by_col
-        if self.total.size:
-            # Here and not in `part`: products from several threads at once get in each other's way.
-            inside = kernel @ self._cols[cols]
-            inside *= self._rows[rows]
-            self.total += (2.0 if beside else 1.0) * inside.sum(axis=0, dtype=np.float64)
+        self.total += 2.0 * inside if beside else inside
 
     def close(self, rows: slice, cols: slice) -> None:
         """Nothing is left to do."""
