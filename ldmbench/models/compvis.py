@@ -83,15 +83,19 @@ def load_checkpoint(
         )
     name = class_of(content["model"], where=f"section 'model' of the config of {path}")
     found = _Checkpoint(path, name, params_of(content["model"]), tensors, identity, ema, tokenizer)
-    if name in _FIRST_STAGES:
-        return _load_first_stage(found)
-    if name in _DIFFUSIONS:
-        return _load_diffusion(found)
     allowed = (*_FIRST_STAGES, *_DIFFUSIONS)
-    raise InputError(
-        f"{path}: model target '{name}'{nearest(name, allowed)} is not supported; "
-        f"there are: {', '.join(allowed)}"
-    )
+    if name not in allowed:
+        raise InputError(
+            f"{path}: model target '{name}'{nearest(name, allowed)} is not supported; "
+            f"there are: {', '.join(allowed)}"
+        )
+    try:
+        return _load_first_stage(found) if name in _FIRST_STAGES else _load_diffusion(found)
+    except (TypeError, KeyError, AttributeError) as error:
+        raise InputError(
+            f"{path}: its config holds a value of the wrong kind, or lacks one: {error}; "
+            "give the config.yaml that the checkpoint was trained with"
+        ) from error
 
 
 def _load_first_stage(found: _Checkpoint) -> Model:

@@ -252,9 +252,19 @@ def _schedule(folder: Path, index: Mapping[str, Any], card: Mapping[str, Any]) -
         )
     if name not in _CLIPS:  # the source does not clip; DDIM's own default would
         config.setdefault("clip_sample", False)
+    config |= _patched(str(index.get("_class_name")), config)
     if "timesteps" in card:
         config["timestep_spacing"] = card["timesteps"]
     return Schedule.from_config(config)
+
+
+def _patched(pipeline: str, config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what Stable Diffusion's pipelines change in an outdated scheduler config."""
+    wanted: dict[str, Any] = {}
+    if pipeline.startswith("StableDiffusion") and "Upscale" not in pipeline:
+        other = "skip_prk_steps" if "Inpaint" in pipeline else "clip_sample"
+        wanted = {"steps_offset": 1, other: other == "skip_prk_steps"}
+    return {name: value for name, value in wanted.items() if name in config}
 
 
 def _scale(pipeline: str, stage: FirstStage, card: Mapping[str, Any]) -> float:

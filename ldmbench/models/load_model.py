@@ -321,11 +321,14 @@ class Model:
             return conditional
         null = self.condition.null(cond, noise) if uncond is None else uncond
         without = self.condition.inputs(null, noise)
+        pairs = {k: torch.cat([without[k].to(v), v]) for k, v in with_cond.items()}
 
-        def unconditional(z: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
-            return self.predict(z, t, without)
+        def joint(z: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+            # One batch of both, null first, as CompVis and diffusers do: the same rounding.
+            base, told = self.predict(torch.cat([z, z]), torch.cat([t, t]), pairs).chunk(2)
+            return sampling.mix(told, base, guidance=guidance, channels=z.shape[1])
 
-        return sampling.guided(conditional, unconditional, guidance=guidance)
+        return joint
 
     def _schedule(self) -> Schedule:
         if self.network is None or self.info.schedule is None:

@@ -1,7 +1,7 @@
 """From noise to latents: schedules, timestep grids, solvers, guidance and per-sample noise."""
 
 from ldmbench.sample.grids import SPACINGS, compvis_grid, spaced_grid
-from ldmbench.sample.guidance import guided
+from ldmbench.sample.guidance import guided, mix
 from ldmbench.sample.noise import initial_noise, step_noise, step_seeds
 from ldmbench.sample.schedule import Schedule
 from ldmbench.sample.solvers import SAMPLERS, Denoise, evaluations, sample, timesteps_of
@@ -15,6 +15,7 @@ __all__ = [
     "evaluations",
     "guided",
     "initial_noise",
+    "mix",
     "sample",
     "spaced_grid",
     "step_noise",

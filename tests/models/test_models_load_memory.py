@@ -1,0 +1,62 @@
+"""Loading takes no second copy of the weights."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import compvis_zoo as zoo
+import pytest
+import torch
+from safetensors.torch import save_file
+
+HERE = Path(__file__).parent
+GOLDEN = HERE.parent / "golden" / "compvis" / "ldm-uncond-vqf4" / "model.ckpt"
+pytestmark = pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="needs /proc")
+
+
+def make(folder, width, suffix):
+    """Write an unconditional LDM of a width; returns its path. Weights are zeros."""
+    family = zoo.FAMILIES["mixed"]
+    weights = zoo.make("mixed", folder)
+    scaled = {}
+    for key, value in weights.items():
+        if key.startswith("model_ema."):
+            continue
+        grown = key.startswith("model.")
+        scaled[key] = grow(key, value, width) if grown else value
+    config = zoo.config_of(family)
+    config["model"]["params"]["unet_config"]["params"]["model_channels"] = width
+    config["model"]["params"]["use_ema"] = False
+    if suffix == ".safetensors":
+        zoo.save(folder, {"x": torch.zeros(1)}, config)
+        save_file(scaled, folder / "big.safetensors")
+        return folder / "big.safetensors"
+    zoo.save(folder, scaled, config)
+    return folder / "model.ckpt"
+
+
+def grow(key, value, width):
+    """Return zeros of the shape that a wider network has; latents keep their three channels."""
+    shape = [n if n in (1, 3) else n // 32 * width for n in value.shape]
+    if value.shape[2:] == (3, 3):
+        shape[2:] = [3, 3]
+    return torch.zeros(shape)
+
+
+def peaks(checkpoint):
+    run = [sys.executable, str(HERE / "load_memory.py"), str(checkpoint), str(GOLDEN)]
+    done = subprocess.run(run, capture_output=True, text=True, check=True)
+    return [int(n) for n in done.stdout.split()]
+
+
+@pytest.mark.parametrize("suffix", [".ckpt", ".safetensors"])
+@pytest.mark.parametrize("width", [160, pytest.param(544, marks=pytest.mark.slow)])
+def test_loading_peaks_below_a_third_more(tmp_path, width, suffix):
+    checkpoint = make(tmp_path, width, suffix)
+    size = checkpoint.stat().st_size
+    loaded, used = peaks(checkpoint)
+    assert loaded < 1.3 * size + 30e6, (loaded / size, size)
+    assert used < 1.3 * size + 60e6, (used / size, size)
+    if width > 500:
+        assert size > 0.9e9
+        assert loaded < 1.3 * size
