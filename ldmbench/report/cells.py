@@ -24,12 +24,8 @@ IDENTITY = {
 
 
 def series(cell: Cell) -> str:
-    """Return the model with its swept fields, as the cell's id spells it: 'ldm[f=4]'."""
-    head, slash, _ = cell.id.partition(f"/{cell.dataset}/")
-    if slash:
-        return head
-    axes = ",".join(f"{k.rpartition('.')[2]}={v}" for k, v in cell.axes.items())
-    return f"{cell.model}[{axes}]" if axes else cell.model
+    """Return what a line of a figure and a row's name are: the model with its swept fields."""
+    return cell.model
 
 
 def varying(records: Sequence[Record], *, always: Sequence[str] = ("steps",)) -> list[str]:

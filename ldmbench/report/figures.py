@@ -10,7 +10,7 @@ from typing import Any
 import altair as alt
 
 from ldmbench.report import charts
-from ldmbench.report.charts import Figure, Subject
+from ldmbench.report.subject import Figure, Subject
 from ldmbench.report.theme import config
 from ldmbench.schema.record import Extras, Record, Run
 

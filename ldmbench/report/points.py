@@ -127,14 +127,15 @@ def curve_points(extras: Extras, stage: str, names: Sequence[str]) -> list[Point
         model, _, kind = label.rpartition(" ")
         if kind != stage:
             continue
-        owner = next((n for n in sorted(names, key=len, reverse=True) if n in model), None)
+        owner = _owner(model, names)
+        dataset = model[len(owner) + 1 :] or None if owner else None
         kept = [p for p in curve if p.loss is not None]
         every = max(1, -(-len(kept) // LONGEST_CURVE))
         points += [
             {
                 "series": owner or model,
                 "line": model,
-                "dataset": None,
+                "dataset": dataset,
                 "steps": None,
                 "step": point.step,
                 "images": point.images,
@@ -144,6 +145,12 @@ def curve_points(extras: Extras, stage: str, names: Sequence[str]) -> list[Point
             for place, point in enumerate(kept[::every])
         ]
     return points
+
+
+def _owner(label: str, names: Sequence[str]) -> str | None:
+    """Return the series whose name begins a curve's label 'model/dataset'."""
+    fits = [n for n in names if label == n or label.startswith(f"{n}/")]
+    return max(fits, key=len, default=None)
 
 
 def front(points: Sequence[Point], cost: str, quality: Quantity, *, more: bool) -> list[Point]:

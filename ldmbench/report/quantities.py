@@ -59,9 +59,11 @@ _TABLE = (
     ("evaluations",             "Evaluations",          None,       "speed"),
     ("flops_per_image",         "FLOP/image",           "lower",   "speed"),
     ("parameters",              "Parameters",           "lower",   "speed"),
+    ("autoencoder_parameters",  "Autoencoder params",   "lower",   "speed"),
     ("peak_memory",             "Peak memory",          "lower",   "speed"),
     ("energy_per_image",        "Energy/image",         "lower",   "speed"),
     ("train_flops",             "Training FLOP",        "lower",   "training"),
+    ("flops_per_training_step", "FLOP/training step",   "lower",   "training"),
     ("train_steps",             "Training steps",       None,      "training"),
     ("train_images",            "Training images",      None,      "training"),
     ("train_device_days",       "Denoiser days",        "lower",   "training"),
@@ -78,6 +80,7 @@ _TABLE = (
     ("rate",                    "Rate",                 "lower",   "first stage"),
     ("code_entropy",            "Code entropy",         "lower",   "first stage"),
     ("latent_scale",            "Latent scale",         None,      "first stage"),
+    ("yardstick",               "Yardstick",            None,      "other"),
 )
 # fmt: on
 
@@ -96,9 +99,11 @@ _MEANINGS = {
     "evaluations": "network evaluations per image",
     "flops_per_image": "floating-point operations per image, 2 per multiply-add",
     "parameters": "weights that sampling needs",
+    "autoencoder_parameters": "weights of the first stage",
     "peak_memory": "most memory in use while sampling",
     "energy_per_image": "energy per image",
     "train_flops": "denoiser, forward and backward",
+    "flops_per_training_step": "denoiser, forward and backward, one batch",
     "train_steps": "optimizer steps of the denoiser",
     "train_images": "images the denoiser saw",
     "train_device_days": "device-days of the denoiser alone",
@@ -115,6 +120,7 @@ _MEANINGS = {
     "rate": "bits of the latent per pixel of the image",
     "code_entropy": "empirical entropy of the VQ codes",
     "latent_scale": "factor that brings latents to unit variance",
+    "yardstick": "a fixed workload timed beside the measurements: how fast the machine was",
 }
 
 QUANTITIES = {row[0]: Quantity(*row, _MEANINGS[row[0]]) for row in _TABLE}  # type: ignore[arg-type,call-arg]

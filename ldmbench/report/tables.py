@@ -142,10 +142,15 @@ def group_table(table: Table, group: str) -> Table:
 def variants(records: Sequence[Record]) -> Protocols:
     """Return (score name, its protocol fields) -> short name of the protocol; '' if only one."""
     found: dict[str, dict[str, dict[str, str]]] = defaultdict(dict)
+    protocols: dict[str, dict[str, str]] = defaultdict(dict)
     for score in _scores(records):
         found[score.name].setdefault(recipe(score.signature), fields_of(score.signature))
+        protocols[score.name].setdefault(recipe(score.signature), score.protocol)
     names: Protocols = {}
     for name, recipes in found.items():
+        if len({p for p in protocols[name].values() if p}) == len(recipes) > 1:
+            names |= {(name, text): p for text, p in protocols[name].items()}
+            continue
         everything = [set(fields.items()) for fields in recipes.values()]
         common = set.intersection(*everything)
         for text, fields in recipes.items():

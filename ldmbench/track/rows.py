@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from ldmbench.canonical import digest
 from ldmbench.schema.record import Extras, Measure, Record, Run, Score
 
 __all__ = [
@@ -30,8 +31,11 @@ Value = tuple[str, float, int, int]
 
 
 def key(text: str) -> str:
-    """Return the text with only what MLflow allows in a key."""
-    return re.sub(r"[^\w.\- /]+", "_", text, flags=re.ASCII).strip("_/. ")[:LONGEST_KEY] or "_"
+    """Return the text with only what MLflow allows in a key; a digest ends a text cut short."""
+    clean = re.sub(r"[^\w.\- /]+", "_", text, flags=re.ASCII)
+    parts = [part.strip("_. ") for part in clean.split("/")]  # a key is a path: no '..' in it
+    name = "/".join(part for part in parts if part) or "_"
+    return name if len(name) <= LONGEST_KEY else f"{name[:240]}-{digest(text)[:8]}"
 
 
 def milliseconds(moment: str | None, *, fallback: int = 0) -> int:
@@ -48,7 +52,7 @@ def run_params(run: Run) -> dict[str, str]:
 
 
 def params_of(record: Record) -> dict[str, str]:
-    """Return a cell's fields, and its axes as nested keys: axes.autoencoder.f."""
+    """Return a cell's fields, and its axes as nested keys: axes.f."""
     cell = record.cell
     fields: dict[str, Any] = cell.model_dump(exclude={"id", "axes", "stages"}, exclude_none=True)
     fields |= {f"axes.{name}": value for name, value in cell.axes.items()}
@@ -69,8 +73,12 @@ def values_of(record: Record, *, time: int) -> list[Value]:
 
 def curve_values(extras: Extras, *, start: int) -> list[Value]:
     """Return the training curves as metrics with steps; time is the start plus the seconds."""
+    names: dict[str, str] = {}
+    for label in extras.curves:
+        name = key(f"loss/{label}")
+        names[label] = name if name not in names.values() else f"{name[:240]}-{digest(label)[:8]}"
     return [
-        (f"loss/{key(label)}", point.loss, start + round(point.seconds * 1000), point.step)
+        (names[label], point.loss, start + round(point.seconds * 1000), point.step)
         for label, curve in extras.curves.items()
         for point in curve
         if point.loss is not None and math.isfinite(point.loss)
@@ -116,7 +124,9 @@ def _named(scores: Sequence[Score]) -> list[tuple[str, Score]]:
     named = []
     for score in scores:
         name = score.name
-        if times[name] > 1:
+        if times[name] > 1 and score.protocol:
+            name = f"{name}.{score.protocol}"
+        elif times[name] > 1:
             found = re.search(r"\|(?:feat|clip):([^@|]+)", score.signature)
             name = f"{name}.{found.group(1) if found else 'other'}"
         seen[name] += 1

@@ -88,9 +88,9 @@ def _cell(model: str, f: int, dataset: str, steps: int, guidance: float, progres
     end = f"/p{progress:g}" if progress != 1 else ""
     return Cell(
         id=f"{model}[f={f}]/{dataset}/ddim-{steps}/g{guidance:g}/s0{end}",
-        model=model,
+        model=f"{model}[f={f}]",
         dataset=dataset,
-        axes={"autoencoder.f": f},
+        axes={"f": f, "steps": steps},
         f=f,
         regularization="none" if f == 1 else "kl",
         sampler="ddim",
@@ -104,7 +104,7 @@ def _cell(model: str, f: int, dataset: str, steps: int, guidance: float, progres
 
 
 def _noise(cell: Cell) -> float:
-    return math.sin(hash((cell.f, cell.steps, len(cell.dataset), len(cell.model))) % 1000)
+    return math.sin(hash((cell.f, cell.steps, len(cell.dataset), len(cell.dataset))) % 1000)
 
 
 def _fid(cell: Cell) -> float:
@@ -118,7 +118,11 @@ def _record(run: Run, cell: Cell, *, fails: bool, protocols: Sequence[str]) -> R
     if fails:
         reason = "denoiser 3fa9c1e2 ran out of memory: 9.1 GiB asked for, 7.4 GiB free"
         return Record(**common, status="failed", reason=reason)
-    scores = [s for p in protocols for s in _quality(cell, p)] + _first_stage_scores(cell)
+    scores = [
+        s.model_copy(update={"protocol": p.partition("@")[0]})
+        for p in protocols
+        for s in _quality(cell, p)
+    ] + _first_stage_scores(cell)
     measures = [*_speed(cell), *_training(cell), *_first_stage(cell)]
     keys = {"samples": cell.stages["samples"], "denoiser": cell.stages["denoiser"]}
     return Record(
@@ -229,7 +233,7 @@ def _extras(folder: Path, records: Sequence[Record], *, pictures: bool, side: in
         if record.status == "failed":
             continue
         cell = record.cell
-        label = cell.id.partition("/" + cell.dataset)[0]
+        label = f"{cell.model}/{cell.dataset}"
         curves.setdefault(f"{label} denoiser", _curve(cell, 4000))
         if cell.f != 1:
             curves.setdefault(f"{label} autoencoder", _curve(cell, 2000))

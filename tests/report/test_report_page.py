@@ -146,7 +146,7 @@ def test_names_are_inert(tmp_path):
     assert text[:bundle].count("</script>") == text[:bundle].count("<script") - 1
     data = re.search(r'id="data">(.*?)</script>', text, re.S)
     cells = json.loads(data.group(1))["cells"]
-    assert cells[0]["cell"]["model"] == EVIL[0]
+    assert cells[0]["cell"]["model"] == f"{EVIL[0]}[f=4]"
 
 
 def test_pictures_outside_the_folder_are_refused(small, tmp_path):

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
+import subprocess
 
 import pandas as pd
 import pytest
@@ -180,3 +182,24 @@ def test_a_signature_splits_into_its_fields():
     assert fields == {
         "metric": "fid", "version": "v1", "feat": "shapes-net@ab", "ref": "x@1:2", "n": "5",
     }  # fmt: skip
+
+
+@pytest.mark.slow
+def test_latex_compiles(tmp_path):
+    compiler = shutil.which("pdflatex")
+    if compiler is None:
+        pytest.skip("pdflatex is not installed (Debian: texlive-latex-recommended)")
+    made = fake(tmp_path, models=("ldm", "a_b%c&d$e#f{g}~^\\é漢"), failed=(8,), pictures=False)
+    few = fake(tmp_path, downsampling=(1, 4), steps=(10,), pictures=False)
+    body = "".join(render(*m, folder=tmp_path, format="latex") for m in (made, few))
+    assert r"\begin{longtable}" in body
+    packages = "booktabs,graphicx,longtable"
+    (tmp_path / "t.tex").write_text(
+        rf"\documentclass{{article}}\usepackage{{{packages}}}\usepackage[landscape]{{geometry}}"
+        rf"\begin{{document}}{body}\end{{document}}"
+    )
+    for _ in range(2):
+        command = [compiler, "-interaction=nonstopmode", "-halt-on-error", "t.tex"]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, check=False)
+        assert done.returncode == 0, done.stdout[-1500:].decode(errors="replace")
+    assert (tmp_path / "t.pdf").stat().st_size > 10_000

@@ -1,0 +1,191 @@
+"""Encodings: the axes, marks and layers that all charts share, and what the page steers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import altair as alt
+
+from ldmbench.report.points import Point
+from ldmbench.report.subject import Subject, datasets_of
+from ldmbench.report.theme import DASHES, SHAPES
+
+__all__ = [
+    "KEPT",
+    "colour",
+    "finish",
+    "lines_and_points",
+    "marks_of",
+    "padded",
+    "scale_for",
+    "spot",
+    "tips",
+    "x_axis",
+    "y_axis",
+]
+
+WIDTH, FACET_WIDTH, HEIGHT = 480, 530, 300
+LOG_FROM = 8
+"""An axis is logarithmic when its largest value is this many times its smallest."""
+
+# fmt: off
+SHOWN = frozenset({
+    "cell", "series", "dataset", "steps", "guidance", "f", "line", "quality", "low", "high",
+    "front", "throughput", "total_device_days", "cost", "train_flops", "train_steps",
+    "clip_score", "rate", "psnr", "rfid", "kind", "t", "bits_per_dim", "rmse", "step", "loss",
+    "mark",
+})
+# fmt: on
+"""Fields that some chart reads; the others stay out of the specification."""
+
+KEPT = (
+    "keep == null || ("
+    "(keep.series == null || datum.series == null || indexof(keep.series, datum.series) >= 0) && "
+    "(keep.dataset == null || datum.dataset == null || indexof(keep.dataset, datum.dataset) >= 0)"
+    " && (keep.steps == null || datum.steps == null || indexof(keep.steps, datum.steps) >= 0))"
+)
+"""What the page's filters leave; in a saved figure `keep` is null and everything stays."""
+
+
+def lines_and_points(
+    subject: Subject, points: Sequence[Point], x: alt.X, *, order: str, text: str = ""
+) -> list[Any]:
+    """Return the layers of a line figure: lines, intervals, points and, if few, their labels."""
+    base = alt.Chart().transform_filter(KEPT).encode(x=x)
+    y = y_axis(subject, points)
+    marks = marks_of(subject.names, points)
+    dash = {"strokeDash": marks.pop("strokeDash"), "color": marks["color"]}
+    line = base.mark_line(strokeWidth=2).encode(
+        y=y, detail="line:N", order=f"{order}:Q", opacity=spot(0.15, "series"), **dash
+    )
+    bars = base.mark_rule(strokeWidth=1.3).encode(
+        y=alt.Y("low:Q"), y2="high:Q", color=marks["color"], opacity=spot(0.15, "series")
+    )
+    dots = base.mark_point(filled=True, size=75).encode(
+        y=y, tooltip=tips(subject), opacity=spot(0.25, "series"), size=_grown(), **marks
+    )
+    layers = [line, bars, dots]
+    if text and len(points) <= 80:
+        layers.append(base.mark_text(dy=-11, dx=6).encode(y=y, text=f"{text}:Q"))
+    return layers
+
+
+def marks_of(
+    names: Sequence[str],
+    points: Sequence[Point],
+    *,
+    field: str = "series",
+    title: str = "Model",
+    dash: bool = True,
+) -> dict[str, Any]:
+    """Colour, shape and dash of one field together, so that none of them stands alone."""
+    shared: dict[str, Any] = {"legend": _legend(names, points, field, title)}
+    shapes = alt.Scale(domain=list(names), range=_cycle(SHAPES, len(names)))
+    marks = {
+        "color": colour(names, points, field=field, title=title),
+        "shape": alt.Shape(f"{field}:N", scale=shapes, **shared),
+    }
+    if dash:
+        dashes = alt.Scale(domain=list(names), range=_cycle(DASHES, len(names)))
+        marks["strokeDash"] = alt.StrokeDash(f"{field}:N", scale=dashes, **shared)
+    return marks
+
+
+def colour(
+    names: Sequence[str],
+    points: Sequence[Point],
+    *,
+    field: str = "series",
+    title: str = "Model",
+    channel: Any = alt.Color,
+) -> Any:
+    """Return the colour (or fill) of a field, the same for a name in every figure of a run."""
+    scale = alt.Scale(domain=list(names))
+    return channel(f"{field}:N", scale=scale, legend=_legend(names, points, field, title))
+
+
+def _legend(names: Sequence[str], points: Sequence[Point], field: str, title: str) -> alt.Legend:
+    there = {p[field] for p in points}
+    values = [n for n in names if n in there]
+    longest = max((len(n) for n in values), default=1)
+    return alt.Legend(title=title, values=values, columns=max(1, min(6, 84 // (longest + 4))))
+
+
+def _cycle(marks: Sequence[Any], count: int) -> list[Any]:
+    return [marks[i % len(marks)] for i in range(count)]
+
+
+def spot(dim: float, field: str = "cell") -> Any:
+    """Dim what is not under the pointer, here or in the table."""
+    test = f"hovered == null || hovered.{field} == datum.{field}"
+    return alt.condition(test, alt.value(1), alt.value(dim))
+
+
+def _grown() -> Any:
+    return alt.condition(
+        "hovered != null && hovered.cell == datum.cell", alt.value(240), alt.value(75)
+    )
+
+
+def scale_for(points: Sequence[Point], field: str) -> alt.Scale:
+    """Return a logarithmic scale for values that span much, else a linear one."""
+    values = [p[field] for p in points if p.get(field) is not None]
+    wide = bool(values) and min(values) > 0 and max(values) > LOG_FROM * min(values)
+    return alt.Scale(type="log", nice=False) if wide else alt.Scale(zero=False)
+
+
+def padded(scale: alt.Scale) -> alt.Scale:
+    """Give a scale room at both ends, so that no point sits on an axis."""
+    scale.padding = 14
+    return scale
+
+
+def x_axis(
+    field: str, title: str, points: Sequence[Point], *, values: Sequence[float] | None = None
+) -> alt.X:
+    """Return the horizontal axis; `values` are the only ticks where given."""
+    axis = alt.Axis(values=list(values), format="d") if values else alt.Axis(format="~s")
+    if field in ("total_device_days", "cost", "rate", "clip_score", "guidance"):
+        axis = alt.Axis(tickCount=5, labelFlush=True)
+    scale = scale_for(points, field)
+    if values and max(values) > 4 * min(values):
+        scale = alt.Scale(type="log", nice=False, padding=12)
+    return alt.X(f"{field}:Q", title=title, scale=padded(scale), axis=axis)
+
+
+def y_axis(subject: Subject, points: Sequence[Point]) -> alt.Y:
+    """Return the vertical axis of a figure of quality, which says which way is better."""
+    arrow = {"lower": "lower is better", "higher": "higher is better", None: ""}
+    better = arrow[subject.quality.better] if subject.quality else ""
+    title = f"{subject.label}, {better}"
+    return alt.Y(
+        "quality:Q", title=title, scale=padded(scale_for(points, "low")), axis=alt.Axis(tickCount=6)
+    )
+
+
+def tips(subject: Subject) -> list[Any]:
+    """Return what a point says under the pointer."""
+    fields = [
+        alt.Tooltip("cell:N", title="Cell"),
+        alt.Tooltip("quality:Q", title=subject.label, format=".4~g"),
+        alt.Tooltip("low:Q", title="low", format=".4~g"),
+        alt.Tooltip("high:Q", title="high", format=".4~g"),
+    ]
+    if any("throughput" in p for p in subject.points):
+        fields.append(alt.Tooltip("throughput:Q", title="images/s", format=".4~g"))
+    return fields
+
+
+def finish(layers: Sequence[Any], points: Sequence[Point]) -> Any:
+    """Layer, facet by dataset where there are several, and add what the page steers."""
+    params = [alt.param(name="keep", value=None), alt.param(name="hovered", value=None)]
+    used = [{k: v for k, v in p.items() if k in SHOWN} for p in points]
+    chart = alt.layer(*layers, data=alt.Data(values=used))
+    if len(datasets_of(points)) > 1:
+        facet = alt.Facet("dataset:N", title=None, sort=datasets_of(points))
+        chart = chart.properties(width=FACET_WIDTH, height=HEIGHT)
+        chart = chart.facet(facet=facet, columns=2, spacing=36)
+    else:
+        chart = chart.properties(width=WIDTH, height=HEIGHT)
+    return chart.add_params(*params)
