@@ -38,7 +38,7 @@ STAGES: dict[Kind, StageRow] = {
     "latents":         StageRow("ldmbench.stages.latents:run",         1, True,  ("autoencoder", "images"),                     ("data", "models")),
     "denoiser":        StageRow("ldmbench.stages.denoiser:run",        1, False, ("autoencoder", "images", "[latents]"),        ("data", "models", "train")),
     "samples":         StageRow("ldmbench.stages.samples:run",         1, True,  ("autoencoder", "denoiser", "[conditions]"),   ("models", "sample")),
-    "reconstructions": StageRow("ldmbench.stages.reconstructions:run", 1, True,  ("autoencoder", "images"),                     ("data", "models")),
+    "reconstructions": StageRow("ldmbench.stages.reconstructions:run", 1, True,  ("autoencoder", "images"),                     ("data", "models", "features/perceptual.py")),
     "features":        StageRow("ldmbench.stages.features:run",        1, True,  ("images",),                                   ("features",)),
     "scores":          StageRow("ldmbench.stages.scores:run",          1, False, ("generated", "[reference]"),                  ("metrics",)),
     "coding":          StageRow("ldmbench.stages.coding:run",          1, False, ("autoencoder", "denoiser", "images"),         ("data", "models", "sample")),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -10,7 +12,7 @@ from ldmbench import catalog
 from ldmbench.cli.options import json_option, print_json
 from ldmbench.suite.load import headline
 
-TABLES = {
+TABLES: dict[str, Mapping[str, Any]] = {
     "models": catalog.MODELS,
     "datasets": catalog.DATASETS,
     "samplers": catalog.SAMPLERS,

@@ -83,7 +83,7 @@ def _table(found: Plan, told: Survey, disk: Store) -> dict[str, Any]:
     device = devices()[0]
     history = [m for kind in ("denoiser", "autoencoder") for m in disk.manifests(kind)]
     rate = flops_per_second(history, stages, device.split(":", maxsplit=1)[0])
-    rows = []
+    rows: list[dict[str, Any]] = []
     for kind in dict.fromkeys(stage.kind for stage in found.stages):
         same = [stage for stage in found.stages if stage.kind == kind]
         cost = _sum(_to_run(stage, told, stages) for stage in same)

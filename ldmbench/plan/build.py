@@ -101,7 +101,7 @@ class _Builder:
         local: Mapping[str, Any] | None = None,
     ) -> Stage:
         row = STAGES[kind]
-        recipe = {
+        recipe: dict[str, Any] = {
             "kind": kind,
             "version": row.version,
             "params": dict(params),
@@ -260,6 +260,7 @@ class _Builder:
         features = self._features(made, protocol.extractor, protocol)
         real = self._features(self._reference(point), protocol.extractor, protocol)
         return {
+            "reconstructions": made,
             f"{protocol.name}:rfid": self._add(
                 "scores",
                 score_params("moments", protocol),

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from ldmbench.records.first_stage import first_stage_measures
 from ldmbench.records.signature import signature
 from ldmbench.schema.record import (
     CodingPoint,
@@ -105,10 +106,9 @@ def _measures(
             yield Measure(**entry)
     if "device_days" in plan.probes:
         yield from _costs(cell, plan, stages, store)
-    first_stage = read_json(stages[cell.stages["autoencoder"]], store, "measures.json")
-    if "reconstruction" in plan.probes:
-        for entry in first_stage or ():
-            yield Measure(**entry)
+    made = stages.get(cell.stages.get("reconstructions", ""))
+    if made:
+        yield from first_stage_measures(made, stages, store)
 
 
 PROBE_OF = {
@@ -116,6 +116,9 @@ PROBE_OF = {
     "latency": "latency",
     "latency_p95": "latency",
     "flops_per_image": "flops",
+    "flops_per_training_step": "flops",
+    "autoencoder_parameters": "flops",
+    "yardstick": "throughput",
     "evaluations": "flops",
     "parameters": "flops",
     "peak_memory": "memory",

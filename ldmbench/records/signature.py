@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from ldmbench.canonical import digest
-from ldmbench.catalog import METRICS
 from ldmbench.schema.stage import Stage
 from ldmbench.store.disk import Store
 from ldmbench.store.units import inputs_of, units_of
@@ -95,5 +94,4 @@ def _own_fields(metric: str, params: Mapping[str, Any]) -> dict[str, Any]:
         return {"splits": params["splits"], "order": "kept" if seed is None else f"shuffled{seed}"}
     if metric == "ssim":
         return {"window": "gaussian11"}
-    assert metric in METRICS, metric
     return {}

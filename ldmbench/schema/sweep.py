@@ -86,7 +86,7 @@ def written_form(noun: type[BaseModel]) -> type[BaseModel]:
             fields[name] = (_swept(info.annotation, info), plain)
         else:
             fields[name] = (_written(info.annotation), info)
-    rules = {
+    rules: dict[str, Any] = {
         name: model_validator(mode="after")(rule.func)
         for name, rule in noun.__pydantic_decorators__.model_validators.items()
     }

@@ -30,7 +30,7 @@ def run(task: Task, report: Report) -> None:
     rows = np.arange(len(images))
     x = to_tensor(images.images(rows), task.device)
     condition = _condition(denoiser, images.captions(rows), images.labels(rows))
-    z0 = torch.cat([autoencoder.encode(part) for part in x.split(BATCH)])
+    z0 = torch.cat([autoencoder.encode(part) for part in torch.split(x, BATCH)])
     abar = denoiser.schedule.alphas_cumprod()
     steps = np.linspace(0, len(abar) - 1, POINTS).round().astype(np.int64)
     errors, rmse = [], []
@@ -68,7 +68,7 @@ def _guess(
     when = torch.full((len(z0),), t, dtype=torch.int64, device=z0.device)
     signal, sigma = denoiser.levels(when)
     zt = signal * z0 + sigma * noise
-    parts = torch.arange(len(z0), device=z0.device).split(BATCH)
+    parts = torch.split(torch.arange(len(z0), device=z0.device), BATCH)
     eps = torch.cat(
         [denoiser.eps(zt[p], when[p], None if condition is None else condition[p]) for p in parts]
     )

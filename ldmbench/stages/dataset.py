@@ -12,7 +12,7 @@ from ldmbench.data.batch import Batch
 from ldmbench.data.captions import captions
 from ldmbench.data.images import list_images, read_captions, read_images, split_images
 from ldmbench.data.scenes import scene
-from ldmbench.data.shapes import CLASSES, render, split_indices
+from ldmbench.data.shapes import CLASSES, Texture, render, split_indices
 from ldmbench.data.shards import write_array, write_batch
 from ldmbench.schema.data import DatasetParams
 from ldmbench.schema.task import Task
@@ -39,7 +39,7 @@ def _shapes(task: Task, params: DatasetParams, shard: tuple[int, int]) -> None:
         _write_conditions(task.output, captions(scenes), scenes.label)
         return
     indices = split_indices(params.split, *shard)
-    texture = "fine" if source["texture"] == "fine" else "plain"
+    texture: Texture = "fine" if source["texture"] == "fine" else "plain"
     resolution = int(source["resolution"] or 0)
     write_batch(task.output, render(indices, resolution=resolution, seed=seed, texture=texture))
 

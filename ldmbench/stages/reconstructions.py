@@ -8,19 +8,23 @@ import numpy as np
 import torch
 
 from ldmbench.data.shards import write_array
+from ldmbench.features.perceptual import load_perceptual
 from ldmbench.schema.task import Task
 from ldmbench.stages.common import Report, autoencoder_at, chunks, images_of, to_pixels, to_tensor
 
 
 @torch.no_grad()
 def run(task: Task, report: Report) -> None:
-    """Encode (posterior mode) and decode one shard; also what its latents cost in bits."""
+    """Encode (posterior mode) and decode one shard; also the perceptual distance and the bits."""
     first_stage = autoencoder_at(task.inputs["autoencoder"].folders[0], task.device)
     images = images_of(task)
-    made, bits, codes = [], [], []
+    perceptual = load_perceptual(device=task.device)
+    made, bits, codes, distances = [], [], [], []
     for rows in chunks(len(images), task.params["micro_batch"]):
         x = to_tensor(images.images(rows), task.device)
-        made.append(to_pixels(first_stage.decode(first_stage.encode(x))))
+        decoded = first_stage.decode(first_stage.encode(x))
+        made.append(to_pixels(decoded))
+        distances.append(perceptual(decoded.clamp(-1, 1), x).cpu().numpy())
         rate = first_stage.rate(x)
         bits.append(rate.bits_per_pixel.numpy())
         if rate.codes is not None:
@@ -30,6 +34,7 @@ def run(task: Task, report: Report) -> None:
     write_array(task.output / "images.npy", np.concatenate(made)[:count])
     write_array(task.output / "labels.npy", images.labels(everything))
     write_array(task.output / "bits.npy", np.concatenate(bits)[:count])
+    write_array(task.output / "perceptual.npy", np.concatenate(distances)[:count])
     if codes:
         write_array(task.output / "codes.npy", np.concatenate(codes)[:count])
     (task.output / "captions.json").write_text(json.dumps(images.captions(everything)), "utf-8")

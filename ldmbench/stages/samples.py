@@ -85,7 +85,9 @@ class Conditions:
             self._captions = self._captions[first : first + len(self._labels)]
 
     def of(self, rows: np.ndarray) -> torch.Tensor | None:
-        """Return what the denoiser attends to for some rows of the shard."""
+        """Return what the denoiser attends to for some rows; None when it attends to nothing."""
+        if not len(self._labels):
+            return None
         texts = [self._captions[i] for i in rows] if self._captions else None
         return self.denoiser.condition(captions=texts, labels=self._labels[rows])
 

@@ -24,7 +24,7 @@ from ldmbench.stages.common import Report, rows_of
 def run(task: Task, report: Report) -> None:
     """Compute every score of one family; which of them are shown is the suite's affair."""
     made = _FAMILIES[task.params["family"]](task, tell=partial(_tell, report))
-    replicates = {name: found.replicates for name, found in made.items()}
+    replicates: dict[str, Any] = {name: found.replicates for name, found in made.items()}
     (task.output / "scores.json").write_text(
         json.dumps({name: _entry(found) for name, found in made.items()}, indent=1)
     )

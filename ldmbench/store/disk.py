@@ -155,10 +155,14 @@ class Store:
     def lock(self, address: Address, *, timeout: float = -1) -> Iterator[bool]:
         """Hold the right to make an artefact; yields False if another holds it past `timeout`."""
         lock = FileLock(self.root / "locks" / f"{address.name}.lock")
-        try:
-            with told(self.root):
+        with told(self.root):
+            try:
                 lock.acquire(timeout=timeout)
-        except Timeout:
+            except Timeout:
+                held = False
+            else:
+                held = True
+        if not held:
             yield False
             return
         try:

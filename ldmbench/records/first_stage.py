@@ -1,0 +1,72 @@
+"""What the reconstructions of a first stage say of it: its rate and its perceptual distance."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from ldmbench.schema.record import Measure
+from ldmbench.schema.stage import Stage
+from ldmbench.store.disk import Store
+from ldmbench.store.units import units_of
+
+
+def first_stage_measures(
+    made: Stage, stages: Mapping[str, Stage], store: Store
+) -> Iterator[Measure]:
+    """Yield the rate in bits per pixel, the entropy of a VQ's codes, the perceptual distance.
+
+    Args:
+        made: a reconstructions stage.
+        stages: every stage of the plan, by key.
+        store: where its shards are; nothing is yielded when one is missing.
+    """
+    bits, distances = _all(made, store, "bits.npy"), _all(made, store, "perceptual.npy")
+    if bits is None or distances is None:
+        return
+    autoencoder = stages[made.inputs["autoencoder"].key].params
+    reference = stages[made.inputs["images"].key].params["source"]
+    yield _mean("rate", bits, "bits/pixel")
+    yield _mean("perceptual_distance", distances, "1")
+    codes = _all(made, store, "codes.npy")
+    if codes is not None:
+        pixels = int(reference["resolution"]) ** 2
+        entropy = code_entropy(codes, int(autoencoder["codebook"])) * codes[0].size / pixels
+        yield Measure(
+            name="code_entropy", value=entropy, n=len(codes), unit="bits/pixel", device=""
+        )
+
+
+def code_entropy(codes: np.ndarray[Any, Any], codebook: int) -> float:
+    """Return the empirical entropy of codes, bits per code: what an ideal order-0 coder spends."""
+    counts = np.bincount(codes.ravel(), minlength=codebook)
+    shares = counts[counts > 0] / counts.sum()
+    return float(-(shares * np.log2(shares)).sum())
+
+
+def _mean(name: str, values: np.ndarray[Any, Any], unit: str) -> Measure:
+    """Return a mean over images with its normal 95 % interval."""
+    mean = float(values.mean())
+    half = 1.96 * float(values.std(ddof=1)) / np.sqrt(len(values)) if len(values) > 1 else 0.0
+    return Measure(
+        name=name,
+        value=mean,
+        low=mean - half,
+        high=mean + half,
+        n=len(values),
+        unit=unit,
+        device="",
+    )
+
+
+def _all(stage: Stage, store: Store, name: str) -> np.ndarray[Any, Any] | None:
+    """Return the rows of one array over all shards, at most as many as were asked for."""
+    parts = []
+    for unit in units_of(stage):
+        path = store.folder(unit.address) / name
+        if store.lookup(unit.address) is None or not path.exists():
+            return None
+        parts.append(np.load(path, allow_pickle=False))
+    return np.concatenate(parts)[: stage.count]

@@ -1,0 +1,106 @@
+"""speed: a model and a way of sampling -> throughput, latency, FLOPs, memory and energy here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+
+from ldmbench.models.autoencoder import FirstStage
+from ldmbench.models.denoiser import Denoiser
+from ldmbench.sample.solvers import evaluations
+from ldmbench.schema.task import Task
+from ldmbench.speed.energy import measure_energy
+from ldmbench.speed.flops import sampling_flops
+from ldmbench.speed.memory import peak_memory
+from ldmbench.speed.throughput import latency, throughput
+from ldmbench.speed.yardstick import yardstick
+from ldmbench.stages.common import Report, device_name, models_of, to_pixels
+from ldmbench.stages.samples import Conditions, draw, precision
+
+
+@torch.no_grad()
+def run(task: Task, report: Report) -> None:
+    """Measure on this device, decoding and quantisation included."""
+    autoencoder, denoiser = models_of(task)
+    measure = _Measurement(task, autoencoder, denoiser, report)
+    (task.output / "measures.json").write_text(json.dumps(list(measure.all()), indent=1))
+    report(1.0, "")
+
+
+class _Measurement:
+    def __init__(
+        self, task: Task, autoencoder: FirstStage, denoiser: Denoiser, report: Report
+    ) -> None:
+        self.task, self.params, self.report = task, {"seed": 0, **task.params}, report
+        self.autoencoder, self.denoiser = autoencoder, denoiser
+        self.conditions = Conditions(task, denoiser)
+        self.device = device_name(task.device)
+
+    def all(self) -> Iterator[dict[str, Any]]:
+        """Yield every measure as its record has it."""
+        batch, repeats = self.params["batch"], self.params["repeats"]
+        yield from self._counted()
+        self.report(0.1, "yardstick")
+        stick = yardstick(device=self.task.device)
+        yield self._one("yardstick", stick.seconds, "s", n=5)
+        self.report(0.2, "throughput")
+        made = throughput(self.make, batch=batch, repeats=repeats, device=self.task.device)
+        span = {"low": made.low, "high": made.high, "n": repeats, "batch": batch}
+        yield self._one("throughput", made.images_per_second, "images/s", **span)
+        self.report(0.6, "latency")
+        one = latency(self.make, repeats=repeats, device=self.task.device)
+        yield self._one("latency", one.median, "s", low=one.low, high=one.high, n=repeats, batch=1)
+        yield self._one("latency_p95", one.p95, "s", n=repeats, batch=1)
+        self.report(0.8, "memory")
+        peak = peak_memory(lambda: self.make(batch), device=self.task.device)
+        yield self._one("peak_memory", peak.bytes, "bytes", batch=batch)
+        energy = measure_energy(lambda: self.make(batch), device=self.task.device)
+        joules = None if energy.joules is None else energy.joules / batch
+        yield self._one("energy_per_image", joules, "J", reason=energy.reason, batch=batch)
+
+    def _counted(self) -> Iterator[dict[str, Any]]:
+        """Yield what is counted rather than timed."""
+        guided = self.params["guidance"] != 1
+        asked = evaluations(
+            self.params["sampler"],
+            self.params["steps"],
+            schedule=self.denoiser.schedule,
+            timesteps=self.params["timesteps"],
+        )
+        once = self.denoiser.flops_per_image()
+        flops = sampling_flops(
+            evaluations=asked,
+            denoiser=once,
+            condition=self.denoiser.condition_flops(),
+            decoder=self.autoencoder.flops(self._side())[1],
+            guided=guided,
+        )
+        yield self._one("evaluations", asked * (2 if guided else 1), "evaluations")
+        yield self._one("flops_per_image", flops, "FLOP")
+        step = 3 * (once + self.denoiser.condition_flops()) * self.denoiser.params.batch
+        yield self._one("flops_per_training_step", step, "FLOP", batch=self.denoiser.params.batch)
+        yield self._one("parameters", self.denoiser.parameter_count, "parameters")
+        yield self._one("autoencoder_parameters", self.autoencoder.parameters, "parameters")
+
+    def _side(self) -> int:
+        return self.denoiser.shape[1] * self.autoencoder.f
+
+    def make(self, count: int) -> None:
+        """Sample, decode and quantise `count` images."""
+        rows = np.arange(count) % max(len(self.conditions.labels()), 1)
+        with precision(self.params["precision"], self.task.device):
+            latents = draw(
+                self.denoiser,
+                list(range(count)),
+                self.params,
+                condition=self.conditions.of(rows),
+                device=self.task.device,
+            )
+            to_pixels(self.autoencoder.decode(latents))
+
+    def _one(self, name: str, value: float | None, unit: str, **more: Any) -> dict[str, Any]:
+        return {"name": name, "value": value, "unit": unit, "device": self.device, **more}

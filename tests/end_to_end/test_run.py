@@ -1,0 +1,217 @@
+"""A tiny suite through the door: run, rerun, grow, fail, recover."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tiny
+
+from ldmbench.cli import outcome
+from ldmbench.records.book import Book
+
+
+def run(path, store, *more):
+    """Run the suite in this process and return (exit code, run)."""
+    code = outcome(["run", str(path), "--store", str(store), "--json", *more])
+    return code, Book(store).find()
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A finished run of the tiny suite: (suite file, store, run)."""
+    folder = tmp_path_factory.mktemp("tiny")
+    path, store = tiny.write_suite(folder), folder / "store"
+    code, done = run(path, store)
+    assert code == 0
+    return path, store, done
+
+
+@pytest.fixture
+def copied(finished, tmp_path):
+    """A copy of the finished run that a test may change."""
+    path, store, done = finished
+    shutil.copytree(store, tmp_path / "store", dirs_exist_ok=True)
+    return path, tmp_path / "store", done
+
+
+def numbers(store, run):
+    """What was scored, field by field."""
+    return {
+        record.cell.id: [score.model_dump() for score in record.scores]
+        for record in Book(store).records(run.id)
+    }
+
+
+def test_records_are_complete_and_strict_json(finished):
+    _, store, done = finished
+    lines = (Book(store).path(done.id) / "records.jsonl").read_text().splitlines()
+    assert len(lines) == 2
+
+    def refuse(name):
+        raise AssertionError(f"{name} is no strict JSON")
+
+    for line in lines:
+        record = json.loads(line, parse_constant=refuse)
+        assert record["status"] == "done"
+        assert {s["name"] for s in record["scores"]} == {"fid", "precision"}
+        for score in record["scores"]:
+            assert score["value"] is not None
+            assert score["n"] == 16
+            assert "|n:16|m:32|" in score["signature"]
+            assert "feat:shapes-net@" in score["signature"]
+        measures = {m["name"]: m["value"] for m in record["measures"]}
+        assert measures["train_steps"] == 3
+        assert measures["total_device_days"] > 0
+        assert record["machine"]["device"] == "cpu"
+        assert "torch" in record["versions"]
+
+
+def test_the_same_run_again_executes_nothing_and_reopens(finished, capsys):
+    path, store, done = finished
+    code, again = run(path, store)
+    assert code == 0
+    assert again.id == done.id
+    assert json.loads(capsys.readouterr().out)["executed"] == 0
+    assert len(Book(store).runs()) == 1
+
+
+def test_more_samples_draw_only_new_ones(copied):
+    path, store, _ = copied
+    kept = sorted((store / "samples").rglob("images.npy"))
+    times = [p.stat().st_mtime_ns for p in kept]
+    code, grown = run(path, store, "--set", "sample.count=100", "--only", "*/ddim-2/*")
+    assert code == 0
+    assert [p.stat().st_mtime_ns for p in kept] == times
+    assert len(sorted((store / "samples").rglob("images.npy"))) == len(kept) + 1
+    assert all(s.n == 100 for s in Book(store).records(grown.id)[0].scores)
+
+
+def test_one_more_step_count_samples_only_that(copied):
+    path, store, _ = copied
+    before = {p.parent.parent for p in (store / "samples").rglob("images.npy")}
+    denoisers = list((store / "denoiser").iterdir())
+    run(path, store, "--set", "sample.steps=[2,3,4]")
+    after = {p.parent.parent for p in (store / "samples").rglob("images.npy")}
+    assert len(after - before) == 1
+    assert list((store / "denoiser").iterdir()) == denoisers
+
+
+def test_one_more_metric_family_computes_only_that(copied):
+    path, store, _ = copied
+    before = set((store / "scores").iterdir())
+    features = sorted((store / "features").rglob("features.npy"))
+    _, more = run(path, store, "--set", "metrics=[fid,precision,inception_score]")
+    new = set((store / "scores").iterdir()) - before
+    assert {json.loads((f / "manifest.json").read_text())["params"]["family"] for f in new} == {
+        "logits"
+    }
+    assert sorted((store / "features").rglob("features.npy")) == features
+    names = {s.name for s in Book(store).records(more.id)[0].scores}
+    assert names == {"fid", "precision", "inception_score"}
+
+
+def test_damage_is_recomputed_to_the_same_bytes(copied, capsys):
+    path, store, done = copied
+    before = numbers(store, done)
+    victim = next((store / "samples").rglob("images.npy"))
+    original = victim.read_bytes()
+    victim.write_bytes(original[:-1] + bytes([original[-1] ^ 1]))
+    code, again = run(path, store, "--verify")
+    assert code == 0
+    assert "set aside" in capsys.readouterr().err
+    assert victim.read_bytes() == original
+    assert numbers(store, again) == before
+
+
+def test_a_fresh_denoiser_comes_out_the_same_and_nothing_below_it_runs(copied):
+    path, store, done = copied
+    before = numbers(store, done)
+    samples = [p.stat().st_mtime_ns for p in sorted((store / "samples").rglob("images.npy"))]
+    code, again = run(path, store, "--fresh", "denoiser")
+    assert code == 0
+    assert again.executed == 1
+    after = [p.stat().st_mtime_ns for p in sorted((store / "samples").rglob("images.npy"))]
+    assert after == samples
+    assert numbers(store, again) == before
+
+
+def test_artefacts_of_an_older_code_are_named(copied, capsys):
+    path, store, _ = copied
+    for manifest in (store / "denoiser").rglob("manifest.json"):
+        data = json.loads(manifest.read_text())
+        manifest.write_text(json.dumps({**data, "code": "older"}))
+    code = outcome(["run", str(path), "--store", str(store), "--set", "sample.count=17"])
+    assert code == 0
+    assert "--fresh denoiser" in capsys.readouterr().err
+    assert Book(store).records(Book(store).find().id)[0].stale == ("denoiser",)
+
+
+def test_a_failing_cell_stops_no_other_and_ends_with_4(finished, tmp_path, capsys):
+    path, _, _ = finished
+    store = tmp_path / "failing"
+    text = tiny.SUITE.replace("models:", "models:\n  bad:\n    autoencoder: {f: 1}\n    denoiser: "
+                              "{channels: 8, multipliers: [1, 1, 1, 1, 1, 1]}\n    budget: "
+                              "{steps: 2}")  # fmt: skip
+    suite = tiny.write_suite(tmp_path, text)
+    code, done = run(suite, store)
+    assert code == 4
+    assert done.state == "failed"
+    records = {r.cell.id: r for r in Book(store).records(done.id)}
+    assert records["bad/shapes/ddim-2/g1/s0"].status == "failed"
+    assert "6 levels" in records["bad/shapes/ddim-2/g1/s0"].reason
+    assert records["pixel/shapes/ddim-2/g1/s0"].status == "done"
+    assert outcome(["status", "--store", str(store)]) == 0
+    assert outcome(["report", "--store", str(store), "--format", "markdown"]) == 0
+    assert "6 levels" in capsys.readouterr().out
+
+
+def test_an_unreadable_image_fails_its_cells_with_its_name(tmp_path):
+    from PIL import Image
+
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for i in range(60):
+        Image.new("RGB", (16, 16), (4 * i, 255 - 4 * i, i)).save(folder / f"{i:02d}.png")
+    (folder / "17.png").write_bytes(b"\x89PNG\r\n\x1a\nnot an image")
+    text = tiny.SUITE.replace(
+        "{kind: shapes, resolution: 16, train: 32, reference: 32}",
+        "{kind: folder, path: images, resolution: 16, reference: 16, validation: 8}",
+    ).replace("denoiser: {", "denoiser: {conditioning: none, ")
+    code, done = run(tiny.write_suite(tmp_path, text), tmp_path / "store")
+    assert code == 4
+    assert "17.png" in Book(tmp_path / "store").records(done.id)[0].reason
+
+
+@pytest.mark.slow
+def test_a_worker_that_dies_fails_its_cell_and_not_the_run(tmp_path):
+    suite = tiny.write_suite(tmp_path)
+    hook = tmp_path / "sitecustomize.py"
+    hook.write_text(
+        "import sys\n"
+        "if any('ldmbench.execute.worker' in a for a in sys.orig_argv):\n"
+        "    import os, signal, threading, time\n"
+        "    def die():\n"
+        "        time.sleep(0.5)\n"
+        "        os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    threading.Thread(target=die, daemon=True).start()\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-m", "ldmbench", "run", str(suite), "--store", str(tmp_path / "s")],
+        env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 4
+    assert "worker" in done.stderr
+    assert "Traceback" not in done.stderr
+    again, _ = run(suite, tmp_path / "s")
+    assert again == 0
+
+
+def test_samples_do_not_depend_on_how_many_there_are(finished):
+    _, store, _ = finished
+    shards = sorted((store / "samples").rglob("images.npy"))
+    assert all(np.load(s).shape == (64, 16, 16, 3) for s in shards)

@@ -1,0 +1,133 @@
+"""The store: all or nothing, damage detected, told in one sentence."""
+
+import errno
+import json
+import threading
+
+import pytest
+
+from ldmbench.errors import StoreError
+from ldmbench.schema.stage import Manifest
+from ldmbench.store.artifact import MANIFEST, outputs_digest, outputs_of
+from ldmbench.store.disk import Address, Store, told
+
+KEY = "0" * 32
+ADDRESS = Address("features", KEY, (0, 64))
+
+
+@pytest.fixture
+def store(tmp_path):
+    store = Store(tmp_path / "store")
+    store.open()
+    return store
+
+
+def commit(store, address=ADDRESS, content=b"abc"):
+    folder = store.temporary(address)
+    (folder / "a.npy").write_bytes(content)
+    (folder / "deep").mkdir()
+    (folder / "deep" / "cost.json").write_text("{}")
+    outputs = outputs_of(folder)
+    manifest = Manifest(
+        kind=address.kind, key=address.key, shard=address.shard, version=1, params={}, inputs={},
+        input_digests={}, outputs=outputs, digest=outputs_digest(outputs), code="c",
+        machine={}, versions={}, started="2026-01-01", seconds=0.1,
+    )  # fmt: skip
+    store.commit(folder, manifest)
+    return manifest
+
+
+def test_commit_then_lookup(store):
+    manifest = commit(store)
+    assert store.lookup(ADDRESS) == manifest
+    assert store.lookup(ADDRESS, verify=True) == manifest
+    assert not list((store.root / "tmp").iterdir())
+
+
+def test_nothing_there(store):
+    assert store.lookup(ADDRESS) is None
+    assert store.warnings == []
+
+
+def test_accounts_are_no_part_of_what_was_made(store):
+    first = commit(store)
+    folder = store.folder(ADDRESS)
+    (folder / "deep" / "cost.json").write_text('{"seconds": 5}')
+    assert outputs_digest(outputs_of(folder)) == first.digest
+
+
+@pytest.mark.parametrize(
+    ("harm", "why"),
+    [
+        (lambda f: (f / "a.npy").write_bytes(b"ab"), "a.npy has 2 bytes, expected 3"),
+        (lambda f: (f / "a.npy").unlink(), "a.npy is missing"),
+        (lambda f: (f / MANIFEST).write_text("{"), "the manifest is damaged"),
+        (lambda f: (f / MANIFEST).unlink(), "it has no manifest"),
+        (lambda f: _foreign(f / MANIFEST), "it belongs to another key"),
+    ],
+)
+def test_damage_is_set_aside_named_and_counts_as_not_there(store, harm, why):
+    commit(store)
+    harm(store.folder(ADDRESS))
+    assert store.lookup(ADDRESS) is None
+    assert why in store.warnings[0]
+    assert len(list((store.root / "damaged").iterdir())) == 1
+    commit(store)
+    assert store.lookup(ADDRESS, verify=True)
+
+
+def _foreign(path):
+    data = json.loads(path.read_text())
+    path.write_text(json.dumps({**data, "key": "1" * 32}))
+
+
+def test_a_changed_byte_is_found_by_digest(store, tmp_path):
+    commit(store)
+    (store.folder(ADDRESS) / "a.npy").write_bytes(b"abd")
+    assert store.lookup(ADDRESS) is not None  # sizes agree
+    again = Store(store.root)
+    assert again.lookup(ADDRESS, verify=True) is None
+    assert "does not have the digest it was committed with" in again.warnings[0]
+
+
+def test_a_commit_replaces_an_older_one(store):
+    commit(store, content=b"old")
+    new = commit(store, content=b"new")
+    assert store.lookup(ADDRESS, verify=True) == new
+
+
+def test_one_holder_of_a_lock(store):
+    seen = []
+    with store.lock(ADDRESS) as mine:
+
+        def other():
+            with Store(store.root).lock(ADDRESS, timeout=0.05) as theirs:
+                seen.append(theirs)
+
+        thread = threading.Thread(target=other)
+        thread.start()
+        thread.join()
+        assert mine
+    assert seen == [False]
+
+
+def test_full_disk_and_permission_are_one_sentence(tmp_path):
+    def fail(code):
+        with told(tmp_path):
+            raise OSError(code, "x", str(tmp_path / "file"))
+
+    with pytest.raises(StoreError, match=r"the disk is full \(.* MB free\); free some space"):
+        fail(errno.ENOSPC)
+    with pytest.raises(StoreError, match="no permission to write; choose another store"):
+        fail(errno.EACCES)
+
+
+def test_a_store_where_a_file_stands(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError):
+        Store(tmp_path / "file").open()
+
+
+def test_names_cannot_leave_the_store(store):
+    assert store.folder(ADDRESS).is_relative_to(store.root)
+    assert "/" not in ADDRESS.name

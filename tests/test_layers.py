@@ -1,0 +1,87 @@
+"""Who may import whom: the table of ARCHITECTURE.md, walked over the source."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent / "ldmbench"
+GROUND = {"errors", "canonical", "seeds", "registry"}
+NOUNS = GROUND | {"schema"}
+TABLES = NOUNS | {"pipeline", "catalog"}
+ROOMS = {"data", "metrics", "features", "sample", "models", "train", "speed"}
+OUTLETS = {"track", "report", "gate"}
+
+# package -> what it may import of ldmbench, beside itself
+ALLOWED = {
+    **{name: GROUND for name in GROUND},
+    "schema": NOUNS,
+    "pipeline": TABLES,
+    "catalog": TABLES,
+    "suite": NOUNS | {"catalog"},
+    "plan": TABLES | {"suite"},
+    "store": NOUNS | {"pipeline"},
+    "records": NOUNS | {"store"},
+    "data": NOUNS,
+    "metrics": NOUNS,
+    "features": NOUNS,
+    "sample": NOUNS,
+    "models": NOUNS | {"sample", "data"},
+    "train": NOUNS | {"data", "models", "features", "sample"},
+    "speed": NOUNS | {"models", "sample"},
+    "stages": NOUNS | ROOMS | {"catalog"},
+    "execute": NOUNS | {"plan", "store", "pipeline"},
+    **{name: NOUNS | {"records"} for name in OUTLETS},
+    "cli": TABLES | {"suite", "plan", "store", "records", "execute"} | OUTLETS,
+    "__main__": {"cli"},
+    "__init__": GROUND,
+}
+ONLY_IMPORTERS = {
+    "ruamel": {"suite/load.py", "models/compvis_config.py"},
+    "ray": {"execute/cluster.py"},
+    "mlflow": {"track/mlflow.py"},
+}
+NO_TORCH = {"suite", "plan", "store", "records", "execute", "cli", "schema", "metrics"} | OUTLETS
+
+
+def package(path: Path) -> str:
+    return path.relative_to(ROOT).parts[0].removesuffix(".py")
+
+
+def imports(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+FILES = sorted(ROOT.rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.relative_to(ROOT).as_posix())
+def test_imports_only_what_its_layer_may(path):
+    here = package(path)
+    for name in imports(path):
+        parts = name.split(".")
+        if parts[0] != "ldmbench" or len(parts) == 1:
+            continue
+        assert parts[1] == here or parts[1] in ALLOWED[here] or path.name == "__init__.py", (
+            f"{path.relative_to(ROOT)} imports {name}, which {here} may not"
+        )
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.relative_to(ROOT).as_posix())
+def test_heavy_libraries_have_one_importer(path):
+    place = path.relative_to(ROOT).as_posix()
+    for name in imports(path):
+        allowed = ONLY_IMPORTERS.get(name.split(".")[0])
+        assert allowed is None or place in allowed, f"{place} imports {name}"
+        if package(path) in NO_TORCH:
+            assert name.split(".")[0] not in ("torch", "diffusers"), f"{place} imports {name}"
+
+
+def test_every_package_has_a_row():
+    assert {package(path) for path in FILES} <= set(ALLOWED)
