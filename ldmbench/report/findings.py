@@ -103,8 +103,9 @@ def _against_pixels(rows: Sequence[Row], column: Column) -> list[Finding]:
     if a.value is None or b.value is None or a.among != b.among:
         return []
     difference = sign * (b.value - a.value)
-    who = "better" if difference > 0 else "worse"
-    sure = "the intervals are apart" if _apart(a, b) else "the intervals overlap: not settled"
+    apart = _apart(a, b)
+    who = ("better" if difference > 0 else "worse") + ("" if apart else ", not settled")
+    sure = "the intervals are apart" if apart else "the intervals overlap"
     text = f"{_written(a)} against {_written(b)} in pixel space ({_owner(pixel.record)}); {sure}."
     cell = latent.record.cell
     name = f"Latent against pixels, {column.quantity.label}"

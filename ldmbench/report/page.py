@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
+from datetime import datetime
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -15,7 +16,8 @@ from ldmbench.report.figures import Drawn, draw
 from ldmbench.report.findings import findings_of
 from ldmbench.report.flat import csv_text
 from ldmbench.report.notices import notices_of
-from ldmbench.report.quantities import GROUPS, fields_of, number, quantity_of
+from ldmbench.report.points import headline
+from ldmbench.report.quantities import GROUPS, fields_of, quantity_of
 from ldmbench.report.sheets import Sheets, read_sheets
 from ldmbench.report.tables import Table, build
 from ldmbench.report.texts import latex, markdown
@@ -50,6 +52,7 @@ def page(run: Run, records: Sequence[Record], extras: Extras, *, folder: Path) -
             machines=_distinct(r.machine for r in records),
             versions=_distinct(r.versions for r in records),
             data=_script_json(_data(run, records, table)),
+            files=_script_json(_files(run, records)),
             specs=_script_json(_specs(drawn)),
             images=_script_json(_images(sheets)),
             bundle=_bundle(),
@@ -65,8 +68,17 @@ def _template() -> Any:
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
-    environment.filters["number"] = number
+    environment.filters["moment"] = _moment
     return environment.from_string(_file("page.html"))
+
+
+def _moment(text: str | None) -> str:
+    """Write an ISO 8601 moment to the second, for people."""
+    if text is None:
+        return "–"
+    moment = datetime.fromisoformat(text)
+    zone = moment.tzname() or ""
+    return f"{moment:%Y-%m-%d %H:%M:%S} {zone}".strip()
 
 
 def _file(name: str) -> str:
@@ -105,11 +117,12 @@ def _images(sheets: Sheets) -> list[dict[str, Any]]:
 
 
 def _data(run: Run, records: Sequence[Record], table: Table) -> dict[str, Any]:
-    """Return what the dialog on a cell and the downloads show."""
+    """Return what the dialog on a cell shows."""
     machines = _distinct(r.machine for r in records)
     versions = _distinct(r.versions for r in records)
     return {
         "suite": run.suite,
+        "headline": quality.name if (quality := headline(records)) else None,
         "labels": {c.quantity.name: c.quantity.label for c in table.columns},
         "meanings": {c.quantity.name: c.quantity.meaning for c in table.columns},
         "machines": machines,
@@ -129,11 +142,15 @@ def _data(run: Run, records: Sequence[Record], table: Table) -> dict[str, Any]:
             }
             for r in records
         ],
-        "files": {
-            "csv": csv_text(records),
-            "tex": latex(run, records),
-            "md": markdown(run, records),
-        },
+    }
+
+
+def _files(run: Run, records: Sequence[Record]) -> dict[str, str]:
+    """Return the texts that the page hands out."""
+    return {
+        "csv": csv_text(records),
+        "tex": latex(run, records),
+        "md": markdown(run, records),
     }
 
 

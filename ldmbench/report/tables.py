@@ -205,7 +205,7 @@ def _row(
     entries: dict[str, Entry] = {}
     for score in record.scores:
         key = score_key(score, names)
-        among = (*_trivial(record, by_key[key]), score.signature)
+        among = (*_trivial(record, by_key[key]), record.cell.dataset, score.signature)
         entries[key] = _entry(score, by_key[key], among)
     for measure in record.measures:
         column = by_key[measure.name]

@@ -26,6 +26,7 @@
   // Figures: drawn when they come near, and again when the theme changes.
   const views = new Map();
   let specs = null;
+  let whole = false; // figures and pictures stand behind this script in the file
   function loadVega() {
     if (window.vegaEmbed) return;
     const script = document.createElement("script");
@@ -67,7 +68,7 @@
   function redraw() {
     for (const view of views.values()) view.finalize();
     views.clear();
-    all("[data-chart]").forEach((place) => { near.unobserve(place); near.observe(place); });
+    if (whole) all("[data-chart]").forEach((place) => { near.unobserve(place); near.observe(place); });
   }
   function steer(view) {
     view.signal("keep", keep()).signal("hovered", hovered).runAsync();
@@ -188,7 +189,7 @@
   }
   all("[data-save]").forEach((chip) => chip.addEventListener("click", () => {
     const kind = chip.dataset.save;
-    save(`${data.suite}.${kind}`, data.files[kind], "text/plain");
+    save(`${data.suite}.${kind}`, read("files")[kind], "text/plain");
   }));
   all("[data-figure]").forEach((button) => button.addEventListener("click", async () => {
     loadVega();
@@ -330,7 +331,7 @@
     function label(sheet) {
       const box = make("div", { class: "who" });
       const scores = cells.get(sheet.cell)?.scores || [];
-      const score = scores.find((s) => s.value !== undefined);
+      const score = scores.find((s) => s.name === data.headline && s.value !== undefined);
       box.append(make("b", {}, state.mode === "steps" && sheet.cell ? `${sheet.steps} steps` : sheet.line));
       box.append(make("span", {}, sheet.cell
         ? (score ? `${data.labels[score.name] || score.name} ${plain(Number(score.value.toPrecision(4)))}` : "")
@@ -386,12 +387,13 @@
       $("s-next").addEventListener("click", () => { state.first += state.size; draw(); });
       setUp();
     }
-    new IntersectionObserver((entries, observer) => {
+    const seen = new IntersectionObserver((entries, observer) => {
       if (!entries.some((e) => e.isIntersecting)) return;
       observer.disconnect();
       start();
       api.filtered();
-    }, { rootMargin: "400px" }).observe($("browser"));
+    }, { rootMargin: "400px" });
+    addEventListener("DOMContentLoaded", () => seen.observe($("browser")));
     const api = {
       filtered() {
         if (!images) return;
@@ -410,4 +412,5 @@
   dark.addEventListener("change", () => setTheme(dark.matches ? "dark" : "light"));
   setTheme(dark.matches ? "dark" : "light");
   applyFilters();
+  addEventListener("DOMContentLoaded", () => { whole = true; redraw(); });
 })();
