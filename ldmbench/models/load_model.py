@@ -197,12 +197,14 @@ class Model:
             (N, C, H / f, W / f): scaled; of a VQ model before quantisation, of a KL model the
             posterior's mode.
         """
+        x = torch.as_tensor(x)
         self._check_images(x)
         return self.first_stage.encode(x) * self.info.scale
 
     @torch.no_grad()
     def decode(self, z: torch.Tensor) -> torch.Tensor:
         """Return the images of latents, NCHW, float, about [-1, 1]; a VQ model quantises."""
+        z = torch.as_tensor(z)
         self._check_latents(z)
         return self.first_stage.decode(z / self.info.scale)
 
@@ -218,7 +220,7 @@ class Model:
         Returns:
             (B, C, h, w); networks that predict v or the clean latent are converted.
         """
-        schedule = self._schedule()
+        schedule, z = self._schedule(), torch.as_tensor(z)
         self._check_latents(z)
         t = torch.as_tensor(t, device=z.device).expand(z.shape[0]).long()
         if t.numel() and not 0 <= int(t.min()) <= int(t.max()) < schedule.T:
@@ -277,7 +279,7 @@ class Model:
         Raises:
             InputError: names, shapes or step counts that cannot be.
         """
-        schedule = self._schedule()
+        schedule, noise = self._schedule(), torch.as_tensor(noise)
         self._check_latents(noise)
         rule = _rule(quantize or self.info.quantize)
         denoise = self._denoise(noise, cond, uncond, guidance)
@@ -290,7 +292,7 @@ class Model:
             eta=eta,
             timesteps=timesteps or self.info.timesteps,
             seeds=seeds,
-            step_noise=step_noise,
+            step_noise=None if step_noise is None else torch.as_tensor(step_noise),
         )
         return to_uint8(self.decode(z), rule) if decode else z
 

@@ -209,10 +209,11 @@ def _draws(
     if count == 0:
         return iter(())
     if step_noise is not None:
-        expected = (count, *noise.shape)
-        if tuple(step_noise.shape) != expected:
+        # The original draws at t = 0 too and multiplies by zero: one draw a step is right as well.
+        allowed = {count, len(scheduler.timesteps)}
+        if step_noise.shape[0] not in allowed or step_noise.shape[1:] != noise.shape:
             raise InputError(
-                f"step_noise must be (draws, B, C, h, w) = {expected}, "
+                f"step_noise must be (draws, B, C, h, w) = {(count, *noise.shape)}, "
                 f"found {tuple(step_noise.shape)}"
             )
         return iter(step_noise)

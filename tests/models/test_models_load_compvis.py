@@ -20,10 +20,11 @@ TOLERANCE = 2e-4
 
 @pytest.fixture(autouse=True)
 def _one_thread():
-    threads = torch.get_num_threads()
+    threads, state = torch.get_num_threads(), torch.random.get_rng_state()
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+    torch.random.set_rng_state(state)
 
 
 def apart(ours, theirs):
@@ -113,8 +114,10 @@ def made(tmp_path_factory):
     return get
 
 
-@pytest.mark.parametrize("name", zoo.FAMILIES)
-@pytest.mark.parametrize("ema", [True, False])
+CASES = [(name, True) for name in zoo.FAMILIES] + [("churches", False), ("text", False)]
+
+
+@pytest.mark.parametrize(("name", "ema"), CASES)
 def test_every_family_means_what_its_config_says(made, name, ema):
     folder, weights = made(name)
     family = zoo.FAMILIES[name]
@@ -231,7 +234,10 @@ def test_conversion_round_trips(made, name, tmp_path):
     assert apart(written.encode(x), model.encode(x)) < 1e-5
     assert apart(written.decode(z), model.decode(z)) < 1e-5
     noise = step_noise([1, 2], draws=8, shape=z.shape[1:])
-    for run in ({"steps": 7}, {"steps": 7, "eta": 1.0, "step_noise": noise}):
+    for run in (
+        {"steps": 3, "timesteps": "linspace"},
+        {"eta": 1.0, "steps": 7, "step_noise": noise},
+    ):
         ours = model.sample(z, cond=cond, decode=False, **run)
         assert apart(written.sample(z, cond=cond, decode=False, **run), ours) < 1e-5
     info, back = model.info, written.info
@@ -321,3 +327,68 @@ def test_guided_diffusion_is_a_pixel_baseline(tmp_path, changes):
     assert apart(written.eps(z, t, cond), theirs) < TOLERANCE
     again = written.sample(z, steps=4, cond=cond, decode=False)
     assert apart(again, model.sample(z, steps=4, cond=cond, decode=False)) < 1e-5
+
+
+def test_stable_diffusion_checkpoints_hold_clip(tmp_path):
+    from transformers import CLIPTextConfig, CLIPTextModel
+
+    family = zoo.FAMILIES["text"]
+    p = family.unet | {"context_dim": 128}
+    config = zoo.config_of(family)
+    params = config["model"]["params"]
+    params["unet_config"]["params"] = p
+    params["cond_stage_config"] = {"target": "ldm.modules.encoders.modules.FrozenCLIPEmbedder"}
+    torch.manual_seed(0)
+    clip = CLIPTextModel(
+        CLIPTextConfig(
+            vocab_size=40,
+            hidden_size=128,
+            intermediate_size=96,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            max_position_embeddings=12,
+            bos_token_id=38,
+            eos_token_id=39,
+            pad_token_id=39,
+        )
+    ).eval()
+    weights = zoo.make("text", tmp_path / "text")
+    w = ref.Weights()
+    w.update({k: v for k, v in weights.items() if k.startswith("first_stage_model.")})
+    z, t = initial_noise([0, 1], seed=0, shape=(4, 8, 8)), torch.tensor([5, 500])
+    ids = torch.tensor([[38, 5, 6, 39] + [39] * 8, [38, 7, 39] + [39] * 9])
+    with torch.no_grad():
+        context = clip(ids)[0]
+        theirs = ref.unet(w, "model.diffusion_model.", z, t, p, context=context)
+    for key, value in clip.state_dict().items():
+        short = key.removeprefix("text_model.")
+        w[f"cond_stage_model.transformer.text_model.{short}"] = value
+    position = "cond_stage_model.transformer.text_model.embeddings.position_ids"
+    w[position] = torch.arange(12)[None]
+    zoo.save(tmp_path / "sd", w, config)
+    model = load(tmp_path / "sd")
+    assert apart(model.eps(z, t, ids), theirs) < TOLERANCE
+    assert model.info.weights == "raw"
+    written = load(convert(model, tmp_path / "out"))
+    assert apart(written.eps(z, t, ids), theirs) < TOLERANCE
+    with pytest.raises(errors.InputError, match="clip-vit-large-patch14"):
+        model.eps(z, t, ["a", "b"])
+
+
+def test_first_stages_may_have_averages(tmp_path):
+    w = ref.Weights()
+    params = zoo.stage("VQModel", attn_resolutions=[16])["params"] | {"use_ema": True}
+    x = initial_noise([0], seed=1, shape=(3, 32, 32)).tanh()
+    with torch.no_grad():
+        ref.stage_decode(w, "", ref.stage_encode(w, "", x, params), params)
+        raw = ref.stage_encode(w, "", x, params)
+    means = ref.Weights()
+    means.update({k: 0.9 * v for k, v in w.items()})
+    with torch.no_grad():
+        averaged = ref.stage_encode(means, "", x, params)
+    both = dict(w) | {"model_ema." + k.replace(".", ""): v for k, v in means.items()}
+    both |= {"loss.logvar": torch.zeros(1), "model_ema.losslogvar": torch.zeros(1)}
+    both |= {"model_ema.decay": torch.tensor(0.9), "model_ema.num_updates": torch.tensor(1)}
+    zoo.save(tmp_path, both, {"model": {"target": "ldm.VQModel", "params": params}})
+    assert apart(load(tmp_path).encode(x), averaged) < TOLERANCE
+    assert apart(load(tmp_path, ema=False).encode(x), raw) < TOLERANCE

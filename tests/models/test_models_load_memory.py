@@ -11,7 +11,10 @@ from safetensors.torch import save_file
 
 HERE = Path(__file__).parent
 GOLDEN = HERE.parent / "golden" / "compvis" / "ldm-uncond-vqf4" / "model.ckpt"
-pytestmark = pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="needs /proc")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="needs /proc"),
+]
 
 
 def make(folder, width, suffix):
@@ -50,7 +53,7 @@ def peaks(checkpoint):
 
 
 @pytest.mark.parametrize("suffix", [".ckpt", ".safetensors"])
-@pytest.mark.parametrize("width", [160, pytest.param(544, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("width", [160, 544])
 def test_loading_peaks_below_a_third_more(tmp_path, width, suffix):
     checkpoint = make(tmp_path, width, suffix)
     size = checkpoint.stat().st_size

@@ -105,7 +105,7 @@ def test_given_noise_replaces_seeds(sampler, eta):
     given = step_noise(seeds, draws=5, shape=SHAPE)
     assert torch.equal(seeded, sample(eps, noise, **run, step_noise=given))
     with pytest.raises(errors.InputError, match="step_noise must be"):
-        sample(eps, noise, **run, step_noise=given[:4])
+        sample(eps, noise, **run, step_noise=given[:3])
     with pytest.raises(errors.InputError, match="give seeds"):
         sample(eps, noise, **run)
     with pytest.raises(errors.InputError, match="as many seeds"):
@@ -173,6 +173,15 @@ def test_evaluations_count_the_network_calls():
             assert all(t.shape == (1,) for t in calls)
     assert evaluations("heun", 10, schedule=Schedule()) == 19
     assert evaluations("ddim", 7, schedule=Schedule(spacing="compvis")) == 8
+
+
+def test_a_draw_for_the_last_step_is_not_used():
+    schedule = Schedule(options=())
+    noise = initial_noise([0, 1], seed=0, shape=SHAPE)
+    given = step_noise([1, 2], draws=5, shape=SHAPE)
+    run = {"schedule": schedule, "steps": 5, "sampler": "ddpm"}
+    four = sample(eps, noise, **run, step_noise=given[:4])
+    assert torch.equal(sample(eps, noise, **run, step_noise=given), four)
 
 
 def test_guidance_mixes_and_one_means_one_evaluation():
