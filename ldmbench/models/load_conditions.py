@@ -152,15 +152,12 @@ class Prompts:
         """Return ids (B, length) int64."""
         if isinstance(prompts, str) or not all(isinstance(p, str) for p in prompts):
             raise InputError("prompts must be a list of texts, one per sample")
-        found = self.tokenizer()(
-            list(prompts),
-            padding="max_length",
-            max_length=self.length,
-            truncation=True,
-            return_tensors="pt",
-        )
-        ids: torch.Tensor = found["input_ids"]
-        return ids
+        tokenizer = self.tokenizer()
+        told: dict[str, Any] = {}
+        if hasattr(tokenizer, "save_pretrained"):  # transformers' own; others pad by themselves
+            told = {"padding": "max_length", "max_length": self.length, "truncation": True}
+        found = tokenizer(list(prompts), **told)
+        return torch.as_tensor(found["input_ids"] if hasattr(found, "keys") else found)
 
     def null(self, cond: Any, z: torch.Tensor) -> Any:
         """Return the empty prompt B times."""
@@ -418,13 +415,10 @@ def _find_tokenizer(given: Any, beside: Path | None, name: str, read: Callable[[
 def _read_bert(place: Path) -> Any:
     from transformers import BertTokenizerFast
 
-    vocabulary = place / "vocab.txt" if place.is_dir() else place
-    if place.is_dir() and (place / "tokenizer.json").is_file():
-        return BertTokenizerFast.from_pretrained(place, local_files_only=True)
-    if not vocabulary.is_file():
-        raise InputError(f"{place} holds neither tokenizer.json nor vocab.txt")
-    words = vocabulary.read_text(encoding="utf-8").splitlines()
-    return BertTokenizerFast(vocab={word: i for i, word in enumerate(words)}, do_lower_case=True)
+    folder = place if place.is_dir() else place.parent
+    if not any((folder / name).is_file() for name in ("tokenizer.json", "vocab.txt")):
+        raise InputError(f"{folder} holds neither tokenizer.json nor vocab.txt")
+    return BertTokenizerFast.from_pretrained(folder, local_files_only=True)
 
 
 def _read_clip(place: Path) -> Any:
