@@ -14,7 +14,7 @@ OUTLETS = {"track", "report", "gate"}
 
 # package -> what it may import of ldmbench, beside itself
 ALLOWED = {
-    **{name: GROUND for name in GROUND},
+    **dict.fromkeys(GROUND, GROUND),
     "schema": NOUNS,
     "pipeline": TABLES,
     "catalog": TABLES,
@@ -31,7 +31,7 @@ ALLOWED = {
     "speed": NOUNS | {"models", "sample"},
     "stages": NOUNS | ROOMS | {"catalog"},
     "execute": NOUNS | {"plan", "store", "pipeline"},
-    **{name: NOUNS | {"records"} for name in OUTLETS},
+    **dict.fromkeys(OUTLETS, NOUNS | {"records"}),
     "cli": TABLES | {"suite", "plan", "store", "records", "execute"} | OUTLETS,
     "__main__": {"cli"},
     "__init__": GROUND,

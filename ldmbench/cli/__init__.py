@@ -93,6 +93,11 @@ def outcome(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        from ldmbench.store.disk import describe_os_error
+
+        _say(describe_os_error(error, Path.cwd()))
+        return 4
     except Exception as error:
         _say(_internal(error))
         return 5

@@ -8,21 +8,27 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
-from ldmbench.catalog import METRICS
 from ldmbench.schema.record import Record, Score
 
+SCORES = {
+    "fid": "FID",
+    "inception_score": "IS",
+    "precision": "prec",
+    "recall": "rec",
+    "clip_score": "CLIP",
+}
+"""What fits 80 columns; the report has the rest."""
 MEASURES = {"throughput": "img/s", "total_device_days": "dev-days"}
-SHORT = {"inception_score": "IS", "clip_score": "CLIP", "precision": "prec", "recall": "rec"}
 
 
 def summary_table(records: Sequence[Record], *, width: int | None = None) -> str:
-    """Return a plain table: a row per cell, a column per score and for speed and cost."""
-    names = [n for n in METRICS if any(_score(r, n) for r in records)]
+    """Return a plain table: a row per cell, the main scores, speed and cost."""
+    names = [n for n in SCORES if any(_score(r, n) for r in records)]
     speeds = [n for n in MEASURES if any(_measure(r, n) is not None for r in records)]
     table = Table(box=None, pad_edge=False)
-    table.add_column("cell", overflow="fold")
+    table.add_column("cell", overflow="fold", min_width=26)
     for name in names:
-        table.add_column(SHORT.get(name, name), justify="right", no_wrap=True)
+        table.add_column(SCORES[name], justify="right", no_wrap=True)
     for name in speeds:
         table.add_column(MEASURES[name], justify="right", no_wrap=True)
     for record in records:
@@ -31,7 +37,7 @@ def summary_table(records: Sequence[Record], *, width: int | None = None) -> str
         shown += ["" if value is None else f"{value:.3g}" for value in values]
         table.add_row(_title(record), *shown)
     stream = io.StringIO()
-    Console(file=stream, width=width or 100, color_system=None, markup=False).print(table)
+    Console(file=stream, width=width or 80, color_system=None, markup=False).print(table)
     return stream.getvalue().rstrip()
 
 
@@ -50,4 +56,4 @@ def _measure(record: Record, name: str) -> float | None:
 def _shown(score: Score | None) -> str:
     if score is None or score.value is None:
         return "-"
-    return f"{score.value:.4g}"
+    return f"{score.value:.3g}"

@@ -20,7 +20,7 @@ from ldmbench.execute.step import Clock, Done, InputLostError, Outcome, run_unit
 from ldmbench.execute.survey import Survey, survey
 from ldmbench.schema.stage import Plan
 from ldmbench.schema.task import Task
-from ldmbench.store.disk import Store
+from ldmbench.store.disk import Store, describe_os_error
 from ldmbench.store.units import Unit, inputs_of
 
 PASSES = 12
@@ -191,6 +191,9 @@ class _Execution:
                 ready.give(unit, ok=False)
             except (StageError, StoreError) as error:
                 self._fail(unit, str(error))
+                ready.give(unit, ok=False)
+            except OSError as error:
+                self._fail(unit, describe_os_error(error, self.store.root))
                 ready.give(unit, ok=False)
             except Exception as error:
                 ready.broken = error
@@ -374,7 +377,7 @@ class Worker:
             elif event["event"] == "done":
                 return Outcome(event["seconds"], self.machine)
             elif event["event"] == "failed":
-                with self.log.open("a") as log:
+                with contextlib.suppress(OSError), self.log.open("a") as log:  # a full disk, say
                     log.write(f"{task.kind} {task.key}\n{event['trace']}\n")
                 raise StageError(event["message"])
 

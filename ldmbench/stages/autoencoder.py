@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 
+import torch
+
 from ldmbench.models.autoencoder import build_first_stage
 from ldmbench.schema.models import AutoencoderParams
 from ldmbench.schema.task import Task
-from ldmbench.stages.common import Report, device_name, images_of
+from ldmbench.stages.common import Report, images_of
 from ldmbench.train.autoencoder import train_autoencoder
+from ldmbench.train.loop import device_name
 
 
 def run(task: Task, report: Report) -> None:
@@ -19,7 +22,7 @@ def run(task: Task, report: Report) -> None:
         build_first_stage(params, seed=0).save(task.output)
         cost = {"seconds": 0.0, "steps": 0, "images": 0, "flops": 0.0, "parameters": 0}
         (task.output / "cost.json").write_text(
-            json.dumps({**cost, "device": device_name(task.device)})
+            json.dumps({**cost, "device": device_name(torch.device(task.device))})
         )
         return
     train_autoencoder(

@@ -17,6 +17,7 @@ from ldmbench.data.shards import ArrayShards, ImageShards
 from ldmbench.models.autoencoder import FirstStage, load_first_stage
 from ldmbench.models.denoiser import Denoiser, load_denoiser
 from ldmbench.schema.task import Task, TaskInput
+from ldmbench.train.loop import device_name
 
 Report: TypeAlias = Callable[[float, str], None]
 Pixels: TypeAlias = npt.NDArray[np.uint8]
@@ -32,16 +33,11 @@ def prepare(device: str, threads: int) -> dict[str, Any]:
         torch.backends.cudnn.deterministic = True
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     return {
-        "device": device_name(device),
+        "device": device_name(torch.device(device)),
         "threads": torch.get_num_threads(),
         "cuda": torch.version.cuda if device.startswith("cuda") else None,
         "system": platform.system(),
     }
-
-
-def device_name(device: str) -> str:
-    """Return the device's own name, such as 'NVIDIA H200' or 'cpu'."""
-    return torch.cuda.get_device_name(device) if device.startswith("cuda") else device
 
 
 @lru_cache(maxsize=4)

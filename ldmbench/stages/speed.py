@@ -18,8 +18,9 @@ from ldmbench.speed.flops import sampling_flops
 from ldmbench.speed.memory import peak_memory
 from ldmbench.speed.throughput import latency, throughput
 from ldmbench.speed.yardstick import yardstick
-from ldmbench.stages.common import Report, device_name, models_of, to_pixels
+from ldmbench.stages.common import Report, models_of, to_pixels
 from ldmbench.stages.samples import Conditions, draw, precision
+from ldmbench.train.loop import device_name
 
 
 @torch.no_grad()
@@ -38,7 +39,7 @@ class _Measurement:
         self.task, self.params, self.report = task, {"seed": 0, **task.params}, report
         self.autoencoder, self.denoiser = autoencoder, denoiser
         self.conditions = Conditions(task, denoiser)
-        self.device = device_name(task.device)
+        self.device = device_name(torch.device(task.device))
 
     def all(self) -> Iterator[dict[str, Any]]:
         """Yield every measure as its record has it."""

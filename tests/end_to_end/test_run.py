@@ -150,8 +150,7 @@ def test_artefacts_of_an_older_code_are_named(copied, capsys):
     assert Book(store).records(Book(store).find().id)[0].stale == ("denoiser",)
 
 
-def test_a_failing_cell_stops_no_other_and_ends_with_4(finished, tmp_path, capsys):
-    path, _, _ = finished
+def test_a_failing_cell_stops_no_other_and_ends_with_4(tmp_path, capsys):
     store = tmp_path / "failing"
     text = tiny.SUITE.replace("models:", "models:\n  bad:\n    autoencoder: {f: 1}\n    denoiser: "
                               "{channels: 8, multipliers: [1, 1, 1, 1, 1, 1]}\n    budget: "

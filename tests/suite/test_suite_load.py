@@ -27,9 +27,9 @@ def write(path, text):
 
 
 def problems(path, text, sets=()):
+    file = write(path, text)
     with pytest.raises(SuiteError) as caught:
-        loaded = load_suite(write(path, text), sets)
-        check_suite(loaded)
+        check_suite(load_suite(file, sets))
     return caught.value.problems
 
 

@@ -1,0 +1,158 @@
+"""The door: help with examples, exit codes, one sentence for every mistake, no traceback."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import tiny
+
+from ldmbench.cli import COMMANDS, outcome
+
+
+def typed(*arguments, **environment):
+    """Type a command in a fresh process."""
+    return subprocess.run(
+        [sys.executable, "-m", "ldmbench", *arguments],
+        capture_output=True, text=True, check=False, env={**os.environ, **environment},
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help(command, capsys):
+    assert outcome([command, "--help"]) == 0
+    text = capsys.readouterr().out
+    assert "Usage: ldmbench" in text
+    assert "--json" in text
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_is_documented(command):
+    pages = [Path("README.md"), *Path("docs").glob("*.md")]
+    assert any(f"ldmbench {command}" in page.read_text() for page in pages)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["rnu"], "no command 'rnu' (did you mean 'run'?)"),
+        (["run"], "Missing argument 'SUITE'"),
+        (["run", "nothing.yaml"], "no such suite file"),
+        (["run", "suites/smoke.yaml", "--only", "nothing"], "matches no cell; there are:"),
+        (["run", "suites/smoke.yaml", "--set", "sample.stps=4"], "did you mean 'steps'?"),
+        (["plan", "suites/smoke.yaml", "--set", "x"], "write PATH=VALUE"),
+        (["report", "nothing"], "no run in"),
+        (["status"], "begin with `ldmbench run"),
+        (["list", "nonsense"], "is not one of"),
+        (["report", "--format", "pdf"], "is not one of"),
+    ],
+)
+def test_mistakes_are_one_sentence_and_exit_2(arguments, message, capsys):
+    assert outcome(arguments) == 2
+    shown = capsys.readouterr().err
+    assert message in shown
+    assert "Traceback" not in shown
+
+
+def test_an_unknown_run_names_the_nearest(tmp_path, capsys):
+    from ldmbench.records.book import Book
+    from ldmbench.schema.record import Run
+
+    book = Book(tmp_path)
+    for name in ("smoke-20260101T000000Z-aaaa", "smoke-20260102T000000Z-bbbb"):
+        book.write_run(Run(id=name, suite="smoke", suite_digest="", state="done", started=name))
+    assert outcome(["report", "smoke-20260102T000000Z-bbbc", "--store", str(tmp_path)]) == 2
+    assert "(did you mean 'smoke-20260102T000000Z-bbbb'?)" in capsys.readouterr().err
+    assert outcome(["report", "smoke", "--store", str(tmp_path)]) == 2
+    assert "begins 2 runs" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("what", ["models", "datasets", "samplers", "metrics", "protocols"])
+def test_list(what, capsys):
+    assert outcome(["list", what, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)
+
+
+def test_list_suites_shows_their_questions(capsys):
+    assert outcome(["list", "suites"]) == 0
+    assert "Does every stage work, from data to report?" in capsys.readouterr().out
+
+
+def test_doctor_says_what_to_type_next(capsys):
+    assert outcome(["doctor"]) == 0
+    shown = capsys.readouterr().out
+    assert "next    ldmbench run suites/smoke.yaml" in shown
+    assert re.search(r"ok\s+torch\s+\d", shown)
+
+
+def test_plan_as_json(tmp_path, capsys):
+    assert outcome(["plan", str(tiny.write_suite(tmp_path)), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["cells"] == ["pixel/shapes/ddim-2/g1/s0", "pixel/shapes/ddim-3/g1/s0"]
+    assert all(row["present"] == 0 for row in told["stages"])
+    assert told["device_hours"] > 0
+
+
+def test_plan_explains_why(tmp_path, capsys):
+    assert outcome(["plan", str(tiny.write_suite(tmp_path)), "--explain"]) == 0
+    assert "1 unit to run: no denoiser in the store" in capsys.readouterr().out
+
+
+def test_results_go_to_stdout_and_plain_text_has_no_colour(tmp_path):
+    done = typed("plan", str(tiny.write_suite(tmp_path)))
+    assert done.returncode == 0
+    assert "\x1b" not in done.stdout + done.stderr
+    assert done.stderr == ""
+
+
+def test_a_store_that_cannot_be_made(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    code = outcome(["run", str(tiny.write_suite(tmp_path)), "--store", str(tmp_path / "file/s")])
+    assert code == 4
+    assert "Traceback" not in capsys.readouterr().err
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="needs root to mount a small file system")
+@pytest.mark.slow
+def test_a_full_disk_is_one_sentence_and_loses_nothing(tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", str(disk)], check=False
+    )
+    if mounted.returncode:
+        pytest.skip("this machine does not let us mount a tmpfs")
+    try:
+        suite = str(tiny.write_suite(tmp_path))
+        done = typed("run", suite, "--store", str(disk / "store"))
+        assert done.returncode == 4, done.stderr
+        assert "the disk is full" in done.stderr
+        assert "--store DIR" in done.stderr
+        assert "Traceback" not in done.stderr
+        subprocess.run(["mount", "-o", "remount,size=100m", str(disk)], check=True)
+        assert typed("run", suite, "--store", str(disk / "store")).returncode == 0
+    finally:
+        subprocess.run(["umount", str(disk)], check=False)
+
+
+@pytest.mark.slow
+def test_no_permission_is_one_sentence(tmp_path):
+    store = tmp_path / "store"
+    store.mkdir(mode=0o555)
+    suite = str(tiny.write_suite(tmp_path))
+    code = (
+        "import os, sys\n"
+        "os.setuid(65534) if os.getuid() == 0 else None\n"
+        "from ldmbench.cli import outcome\n"
+        f"sys.exit(outcome(['run', {suite!r}, '--store', {str(store)!r}]))\n"
+    )
+    tmp_path.chmod(0o755)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    if "ModuleNotFoundError" in done.stderr or "Permission denied: '/root" in done.stderr:
+        pytest.skip("the interpreter is not readable without privileges")
+    assert done.returncode in (2, 4)
+    assert "no permission" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,100 @@
+"""Kill a suite at random moments with SIGKILL, run it again, compare with an undisturbed run.
+
+    python tests/end_to_end/kill_campaign.py suites/smoke.yaml --kills 20 --longest 25
+
+Prints one line per kill and, at the end, whether all scores and all artefacts agree field by field.
+"""
+
+import argparse
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from ldmbench.records.book import Book
+
+
+def command(suite, store):
+    """What a user types."""
+    return [sys.executable, "-m", "ldmbench", "run", str(suite), "--store", str(store)]
+
+
+def finish(suite, store):
+    """Run to the end; return the scores of every cell."""
+    subprocess.run(command(suite, store), check=True, capture_output=True)
+    book = Book(Path(store))
+    return {
+        record.cell.id: [score.model_dump() for score in record.scores]
+        for record in book.records(book.find().id)
+    }
+
+
+def kill_once(suite, store, *, after):
+    """Start a run and kill it; return whether it was still running, and its process id."""
+    process = subprocess.Popen(
+        command(suite, store), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    time.sleep(after)
+    running = process.poll() is None
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    return running
+
+
+def digests(store):
+    """What every artefact holds, speed and its times left out."""
+    found = {}
+    for path in sorted(Path(store).glob("*/**/manifest.json")):
+        manifest = json.loads(path.read_text())
+        if manifest["kind"] != "speed" and "damaged" not in path.parts:
+            found[path.relative_to(store).as_posix()] = manifest["digest"]
+    return found
+
+
+def campaign(suite, folder, *, kills, shortest, longest, seed, tell=print):
+    """Return (kills that hit a running process, problems found)."""
+    undisturbed = finish(suite, folder / "undisturbed")
+    moments = random.Random(seed)
+    hits = 0
+    for number in range(kills):
+        after = moments.uniform(shortest, longest)
+        hit = kill_once(suite, folder / "disturbed", after=after)
+        hits += hit
+        done = len(digests(folder / "disturbed"))
+        tell(
+            f"kill {number + 1:2}: after {after:5.2f} s, {done} artefacts, {'hit' if hit else '-'}"
+        )
+    disturbed = finish(suite, folder / "disturbed")
+    problems = [cell for cell in undisturbed if undisturbed[cell] != disturbed.get(cell)]
+    first, second = digests(folder / "undisturbed"), digests(folder / "disturbed")
+    problems += [name for name in first if first[name] != second.get(name)]
+    tell(f"{hits} of {kills} kills hit; {len(first)} artefacts, {len(undisturbed)} cells compared")
+    tell("all agree" if not problems else f"DIFFERENT: {problems}")
+    return hits, problems
+
+
+def main():
+    """Read the options and run a campaign in a temporary folder."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("suite", type=Path)
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--shortest", type=float, default=1.0)
+    parser.add_argument("--longest", type=float, default=25.0)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    os.environ["LDMBENCH_MLFLOW"] = "0"
+    with tempfile.TemporaryDirectory() as folder:
+        _, problems = campaign(
+            options.suite, Path(folder), kills=options.kills, shortest=options.shortest,
+            longest=options.longest, seed=options.seed,
+        )  # fmt: skip
+    sys.exit(1 if problems else 0)
+
+
+if __name__ == "__main__":
+    main()
