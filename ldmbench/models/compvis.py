@@ -15,7 +15,8 @@ from ldmbench.models.compvis_condition import build_condition
 from ldmbench.models.compvis_config import class_of, config_digest, params_of, read_config
 from ldmbench.models.compvis_parts import averaged, check_parts, latent_scale, read_schedule
 from ldmbench.models.compvis_unet import UNetPlan, build_unet, plan_unet
-from ldmbench.models.load_model import KL, VQ, FirstStage, Identity, Info, Model
+from ldmbench.models.load_model import Info, Model
+from ldmbench.models.load_stages import KL, VQ, FirstStage, Identity
 from ldmbench.models.weights import Tensors, read_weights, select
 from ldmbench.registry import nearest
 

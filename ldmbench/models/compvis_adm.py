@@ -9,7 +9,8 @@ from typing import Any
 from ldmbench.errors import InputError
 from ldmbench.models.compvis_unet import build_unet, plan_unet
 from ldmbench.models.load_conditions import ClassLabels, NoCondition
-from ldmbench.models.load_model import Identity, Info, Model
+from ldmbench.models.load_model import Info, Model
+from ldmbench.models.load_stages import Identity
 from ldmbench.models.weights import Tensors
 from ldmbench.sample import Schedule
 

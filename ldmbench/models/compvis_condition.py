@@ -24,10 +24,9 @@ from ldmbench.models.load_conditions import (
     Prompts,
     SemanticMap,
     TokenBoxes,
-    bert_tokenizer,
-    clip_tokenizer,
 )
-from ldmbench.models.load_model import FirstStage
+from ldmbench.models.load_stages import FirstStage
+from ldmbench.models.load_tokenizers import bert_tokenizer, clip_tokenizer
 from ldmbench.models.weights import Tensors, fill
 from ldmbench.registry import nearest
 

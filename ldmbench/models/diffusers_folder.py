@@ -26,7 +26,8 @@ from ldmbench.models.load_conditions import (
     TokenBoxes,
     UpscaledPrompt,
 )
-from ldmbench.models.load_model import KL, VQ, FirstStage, Identity, Info, Model, Tiny
+from ldmbench.models.load_model import Info, Model
+from ldmbench.models.load_stages import KL, VQ, FirstStage, Identity, Tiny
 from ldmbench.registry import nearest
 from ldmbench.sample import Schedule
 
