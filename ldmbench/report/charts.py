@@ -236,7 +236,7 @@ def _training(subject: Subject, stage: str, title: str) -> Figure | str:
     kind = "log" if min(p["loss"] for p in points) > 0 else "linear"
     scale = alt.Scale(type=kind, nice=False)
     base = alt.Chart().transform_filter(KEPT).encode(
-        x=alt.X("step:Q", title="Training step", axis=alt.Axis(format="~s")),
+        x=alt.X("step:Q", title="Training step", axis=alt.Axis(format="~s", tickCount=6)),
         y=alt.Y("loss:Q", title="Loss", scale=scale),
         detail="line:N",
         opacity=spot(0.2, "series"),

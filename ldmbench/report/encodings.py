@@ -145,7 +145,9 @@ def x_axis(
     field: str, title: str, points: Sequence[Point], *, values: Sequence[float] | None = None
 ) -> alt.X:
     """Return the horizontal axis; `values` are the only ticks where given."""
-    axis = alt.Axis(values=list(values), format="d") if values else alt.Axis(format="~s")
+    axis = (
+        alt.Axis(values=list(values), format="d") if values else alt.Axis(format="~s", tickCount=6)
+    )
     if field in ("total_device_days", "cost", "rate", "clip_score", "guidance"):
         axis = alt.Axis(tickCount=5, labelFlush=True)
     scale = scale_for(points, field)
