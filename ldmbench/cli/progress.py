@@ -37,10 +37,9 @@ class Watch:
         self.quiet = quiet
         self._lock = threading.Lock()
         self._bars: dict[Unit, TaskID] = {}
-        self._left: list[Unit] = []
+        self._left: Counter[str] = Counter()
         self._seconds: dict[str, list[float]] = {}
         self._fractions: dict[Unit, float] = {}
-        self._counts: Counter[str] = Counter()
         self._began = time.monotonic()
         self._progress = Progress(
             SpinnerColumn(),
@@ -71,7 +70,7 @@ class Watch:
     def planned(self, units: Sequence[Unit]) -> None:
         """Show how much there is to do."""
         with self._lock:
-            self._left = list(units)
+            self._left = Counter(unit.stage.kind for unit in units)
             if self._all is None:
                 self._all = self._progress.add_task("all", total=1.0, note="")
         kinds = Counter(unit.stage.kind for unit in units)
@@ -117,24 +116,23 @@ class Watch:
         bar = self._bars.pop(unit, None)
         if bar is not None:
             self._progress.remove_task(bar)
-        if unit in self._left:
-            self._left.remove(unit)
+            self._left[unit.stage.kind] -= 1
         self._fractions.pop(unit, None)
 
     def _update_all(self) -> None:
         if self._all is None:
             return
-        left = sum(self._weight(u) * (1 - self._fractions.get(u, 0.0)) for u in self._left)
+        running = sum(self._weight(u.stage.kind) * f for u, f in self._fractions.items())
+        left = sum(self._weight(kind) * n for kind, n in self._left.items()) - running
         spent = time.monotonic() - self._began
-        known = sum(sum(s) for s in self._seconds.values())
-        known += sum(self._weight(u) * f for u, f in self._fractions.items())
+        known = running + sum(sum(s) for s in self._seconds.values())
         remaining = left * (spent / known) if known > 1 else left
         share = spent / (spent + remaining) if spent + remaining else 1.0
         self._progress.update(self._all, completed=share, note=f"about {duration(remaining)} left")
 
-    def _weight(self, unit: Unit) -> float:
-        known = self._seconds.get(unit.stage.kind)
-        return sum(known) / len(known) if known else WEIGHTS.get(unit.stage.kind, 0.5)
+    def _weight(self, kind: str) -> float:
+        known = self._seconds.get(kind)
+        return sum(known) / len(known) if known else WEIGHTS.get(kind, 0.5)
 
     def _line(self, text: str, *, always: bool = False) -> None:
         if self.quiet and not always:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import heapq
 import json
 import queue
 import signal
@@ -125,7 +126,7 @@ class _Execution:
                 found = self._look(verify=verify and number == 0)
                 todo = [u for u in found.missing if u.stage.key not in self.result.failed]
                 if number == 0:
-                    self.result.reused = len(found.present)
+                    self.result.reused = found.used
                 if not todo:
                     break
                 self.listener.planned(todo)
@@ -245,34 +246,30 @@ class _Ready:
     """Hands out units whose inputs are there, in plan order."""
 
     def __init__(self, todo: Sequence[Unit], execution: _Execution) -> None:
-        self._execution = execution
+        self._stop = execution.stop
         self._changed = threading.Condition()
-        pending = set(todo)
-        self._waits = {
-            unit: {
-                part
-                for _, _, parts in inputs_of(unit, execution.stages)
-                for part in parts
-                if part in pending
-            }
-            for unit in todo
-        }
+        self._place = {unit: number for number, unit in enumerate(todo)}
+        self._units = list(todo)
+        self._waits: dict[Unit, set[Unit]] = {}
         self._dependents: dict[Unit, list[Unit]] = {}
-        for unit, parts in self._waits.items():
-            for part in parts:
+        for unit in todo:
+            inputs = inputs_of(unit, execution.stages)
+            waits = {part for _, _, parts in inputs for part in parts if part in self._place}
+            self._waits[unit] = waits
+            for part in waits:
                 self._dependents.setdefault(part, []).append(unit)
+        self._ready = [self._place[unit] for unit, waits in self._waits.items() if not waits]
+        heapq.heapify(self._ready)
         self._running = 0
         self.broken: Exception | None = None
 
     def take(self) -> Unit | None:
         """Return the next unit that can run; None when no more will."""
         with self._changed:
-            while not self._execution.stop.is_set():
-                for unit, waits in self._waits.items():
-                    if not waits:
-                        del self._waits[unit]
-                        self._running += 1
-                        return unit
+            while not self._stop.is_set():
+                if self._ready:
+                    self._running += 1
+                    return self._units[heapq.heappop(self._ready)]
                 if not self._running:
                     return None
                 self._changed.wait(timeout=0.2)
@@ -283,17 +280,12 @@ class _Ready:
         with self._changed:
             self._running -= 1
             for dependent in self._dependents.get(unit, ()):
-                if dependent in self._waits:
-                    if ok:
-                        self._waits[dependent].discard(unit)
-                    else:
-                        self._drop(dependent)
+                waits = self._waits[dependent]
+                if ok:  # one that waits for a failed unit keeps waiting, and so never runs
+                    waits.discard(unit)
+                    if not waits:
+                        heapq.heappush(self._ready, self._place[dependent])
             self._changed.notify_all()
-
-    def _drop(self, unit: Unit) -> None:
-        if self._waits.pop(unit, None) is not None:
-            for dependent in self._dependents.get(unit, ()):
-                self._drop(dependent)
 
 
 class Worker:

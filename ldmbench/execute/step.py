@@ -79,10 +79,17 @@ def _is_current(
         return False
     if unit.stage.kind == "speed" and found.code != code_digest("speed"):
         return False
-    now = {role: inputs_digest(units, store) for role, _, units in inputs_of(unit, stages)}
+    now = _input_digests(unit, store, stages)
     return all(
         found.input_digests.get(role) in (None, value) for role, value in now.items() if value
     )
+
+
+def _input_digests(unit: Unit, store: Store, stages: Mapping[str, Stage]) -> dict[str, str | None]:
+    return {
+        role: inputs_digest(units, lambda part: store.lookup(part.address))
+        for role, _, units in inputs_of(unit, stages)
+    }
 
 
 def _make(
@@ -94,9 +101,7 @@ def _make(
 ) -> float:
     stage, started = unit.stage, datetime.now(UTC).isoformat()
     inputs = {role: _task_input(unit, units, store) for role, _, units in inputs_of(unit, stages)}
-    digests = {
-        role: inputs_digest(units, store) or "" for role, _, units in inputs_of(unit, stages)
-    }
+    digests = {role: found or "" for role, found in _input_digests(unit, store, stages).items()}
     output = store.temporary(unit.address)
     try:
         outcome = execute(

@@ -20,13 +20,20 @@ class Survey:
 
     Attributes:
         missing: units to run, in plan order, with the reason.
-        present: manifests found, by address name.
+        used: units that are there and serve.
         stale: labels of artefacts that an older code made and that are used nonetheless.
     """
 
     missing: dict[Unit, str] = field(default_factory=dict)
-    present: dict[str, Manifest] = field(default_factory=dict)
+    used: int = 0
     stale: dict[str, str] = field(default_factory=dict)
+    _seen: dict[Unit, Manifest | None] = field(default_factory=dict)
+
+    def look(self, unit: Unit, store: Store, *, verify: bool) -> Manifest | None:
+        """Return a unit's manifest, read once in a survey."""
+        if unit not in self._seen:
+            self._seen[unit] = store.lookup(unit.address, verify=verify)
+        return self._seen[unit]
 
 
 def survey(
@@ -73,12 +80,12 @@ def _why_missing(
 ) -> str | None:
     if fresh(unit):
         return "asked for with --fresh"
-    manifest = store.lookup(unit.address, verify=verify)
+    manifest = found.look(unit, store, verify=verify)
     if manifest is None:
         return "not in the store"
-    found.present[unit.address.name] = manifest
+    found.used += 1
     for role, item, units in inputs_of(unit, stages):
-        now = inputs_digest(units, store)
+        now = inputs_digest(units, lambda part: found.look(part, store, verify=False))
         if now is not None and manifest.input_digests.get(role) not in (None, now):
             return f"its input {role} ({item.kind} {item.key[:8]}) was made anew and differs"
     return _outdated(unit, manifest, found)

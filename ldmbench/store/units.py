@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ldmbench.canonical import digest
-from ldmbench.schema.stage import Input, Stage
-from ldmbench.store.disk import Address, Shard, Store
+from ldmbench.schema.stage import Input, Manifest, Stage
+from ldmbench.store.disk import Address, Shard
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,11 +54,11 @@ def inputs_of(unit: Unit, stages: Mapping[str, Stage]) -> Iterator[tuple[str, In
             yield role, item, units_of(stage, start=unit.shard[0], stop=unit.shard[1])
 
 
-def inputs_digest(units: list[Unit], store: Store) -> str | None:
-    """Return the digest of one input, or None when a part of it is not in the store."""
+def inputs_digest(units: Sequence[Unit], look: Callable[[Unit], Manifest | None]) -> str | None:
+    """Return the digest of one input, or None when `look` does not find a part of it."""
     parts = []
     for unit in units:
-        manifest = store.lookup(unit.address)
+        manifest = look(unit)
         if manifest is None:
             return None
         parts.append(manifest.digest)
