@@ -16,7 +16,7 @@ from ldmbench.schema.data import DATASET_SHARD, Data, DatasetParams, FolderData,
 from ldmbench.schema.protocol import Protocol
 from ldmbench.schema.sample import SampleParams
 from ldmbench.schema.stage import Cell, Input, Kind, Plan, Stage
-from ldmbench.schema.weights import extractor_named, weights_named
+from ldmbench.schema.weights import extractor_named, shipped_first_stage, weights_named
 from ldmbench.suite.load import LoadedSuite
 
 KEY_DIGITS = 32
@@ -171,16 +171,9 @@ class _Builder:
     def _model(self, point: Point) -> tuple[Stage, Stage]:
         spec, train = point.spec, self._train(point)
         images = _items(train)
-        params = {
-            **spec.autoencoder.model_dump(mode="json"),
-            "resolution": point.data.resolution,
-        }
-        identity = spec.autoencoder.f == 1
-        if identity:
-            params = {"f": 1, "resolution": point.data.resolution}
-        autoencoder = self._add("autoencoder", params, {} if identity else {"images": images})
+        autoencoder = self._autoencoder(point, images)
         inputs = {"autoencoder": _whole(autoencoder), "images": images}
-        if not identity:
+        if spec.autoencoder.f != 1:
             latents = self._add(
                 "latents",
                 {"micro_batch": RECONSTRUCTION_BATCH},
@@ -194,6 +187,19 @@ class _Builder:
             "budget": spec.budget.model_dump(mode="json"),
         }
         return autoencoder, self._add("denoiser", params, inputs)
+
+    def _autoencoder(self, point: Point, images: Input) -> Stage:
+        """Plan a first stage: the identity, one that ships, or one to be trained."""
+        params, side = point.spec.autoencoder, {"resolution": point.data.resolution}
+        if params.f == 1:
+            return self._add("autoencoder", {"f": 1, **side}, {})
+        if params.weights:
+            row = shipped_first_stage(params.f, params.regularization)
+            named = {"weights": row.name, "digest": row.digest}
+            kept = {"f": row.f, "regularization": row.regularization, **named, **side}
+            return self._add("autoencoder", kept, {})
+        trained = params.model_dump(mode="json", exclude={"weights"})
+        return self._add("autoencoder", {**trained, **side}, {"images": images})
 
     def _conditions(self, point: Point) -> Stage | None:
         """Captions and classes that prompt samples: those of images no model has trained on."""

@@ -36,8 +36,8 @@ class AutoencoderParams(Noun):
 
     f: Annotated[Downsampling, AXIS] = Field(default=4, description="downsampling factor")
     regularization: Annotated[Literal["kl", "vq"], AXIS] = "kl"
-    weights: str | None = Field(
-        default=None, description="name of shipped weights ('shipped' picks by dataset and f)"
+    weights: Literal["shipped"] | None = Field(
+        default=None, description="shipped: one that comes with ldmbench, in place of training"
     )
     channels: Annotated[int, AXIS, Field(ge=8, multiple_of=8)] = 32
     multipliers: tuple[Annotated[int, Positive], ...] | None = Field(
@@ -58,6 +58,9 @@ class AutoencoderParams(Noun):
     budget: Budget = Budget(steps=2000)
     batch: Annotated[int, Positive] = 16
     learning_rate: Annotated[float, AXIS, Positive] = 4e-4
+    decay: Annotated[float, Field(ge=0, le=1)] = Field(
+        default=0.0, description="share of the budget, at its end, over which the rate falls to 0"
+    )
     train_seed: Annotated[int, AXIS, Field(ge=0)] = 0
 
 

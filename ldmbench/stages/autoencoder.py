@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import torch
 
 from ldmbench.models.autoencoder import build_first_stage
+from ldmbench.models.shipped import load_shipped
 from ldmbench.schema.models import AutoencoderParams
 from ldmbench.schema.task import Task
+from ldmbench.schema.weights import FIRST_STAGES_FOLDER
 from ldmbench.stages.common import Report, images_of
 from ldmbench.train.autoencoder import train_autoencoder
 from ldmbench.train.loop import device_name
 
 
 def run(task: Task, report: Report) -> None:
-    """Train a first stage, or write the identity, which costs nothing."""
+    """Train a first stage, take one that ships, or write the identity, which costs nothing."""
+    if "weights" in task.params:
+        _shipped(task)
+        return
     fields = {name: task.params[name] for name in task.params if name != "resolution"}
     params = AutoencoderParams.model_validate(fields)
     if params.f == 1:
@@ -34,3 +40,10 @@ def run(task: Task, report: Report) -> None:
         output=task.output,
         report=report,
     )
+
+
+def _shipped(task: Task) -> None:
+    """Take a first stage that comes with ldmbench, and what its training took."""
+    name = task.params["weights"]
+    load_shipped(name).save(task.output)
+    shutil.copy(FIRST_STAGES_FOLDER / name / "cost.json", task.output / "cost.json")

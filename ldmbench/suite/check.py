@@ -9,6 +9,7 @@ from typing import Any
 from ldmbench.catalog import PROTOCOLS
 from ldmbench.errors import SuiteError
 from ldmbench.registry import nearest
+from ldmbench.schema.weights import first_stages_in
 from ldmbench.suite.load import LoadedSuite, Loc
 
 
@@ -23,6 +24,7 @@ def check_suite(loaded: LoadedSuite) -> None:
         *_protocols(suite),
         *_names(suite),
         *_shapes(suite),
+        *_shipped(suite),
         *_training(suite),
         *_metrics(suite),
         *_folders(suite, loaded.path),
@@ -65,6 +67,22 @@ def _shapes(suite: Any) -> Iterator[tuple[Loc, str]]:
                             f" side must divide by f and leave a latent of 2 x 2 or more;"
                             f" allowed: {', '.join(map(str, _possible(side)))}",
                         )
+
+
+def _shipped(suite: Any) -> Iterator[tuple[Loc, str]]:
+    at_hand = {(row.f, row.regularization) for row in first_stages_in()}
+    for name, model in suite.models.items():
+        if model.autoencoder.weights is None:
+            continue
+        for f in many(model.autoencoder.f):
+            for regularization in many(model.autoencoder.regularization):
+                if f != 1 and (f, regularization) not in at_hand:
+                    there = ", ".join(f"{r} f = {n}" for n, r in sorted(at_hand)) or "none"
+                    yield (
+                        ("models", name, "autoencoder", "weights"),
+                        f"no first stage ships for {regularization} f = {f};"
+                        f" allowed: {there}; leave `weights` out to train one",
+                    )
 
 
 def _possible(side: int) -> list[int]:
