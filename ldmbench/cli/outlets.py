@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from ldmbench.records.book import Book, write_text
 from ldmbench.schema.record import Run
 from ldmbench.schema.suite import MlflowSettings
+from ldmbench.suite.load import settings_of
+from ldmbench.track.spool import pending
 
 
 def rendered(run: Run, book: Book, form: str) -> str:
@@ -27,13 +30,19 @@ def write_report(run: Run, book: Book, *, again: bool) -> Path:
     return path
 
 
-def mirror_run(run: Run, book: Book, page: Path) -> str | None:
-    """Mirror a run to MLflow; return a warning if it could not be reached."""
-    from ldmbench.suite.load import settings_of
+def replay(book: Book) -> Iterator[str]:
+    """Mirror every ended run that MLflow has not taken yet; yield a warning for each that fails."""
+    for folder in pending(book.folder):
+        run = book.find(folder.name)
+        settings = settings_of(run.source)
+        if not settings.enabled or os.environ.get("LDMBENCH_MLFLOW", "1") == "0":
+            continue
+        warning = _mirror(run, book, settings)
+        if warning:
+            yield warning
 
-    settings: MlflowSettings = settings_of(run.source)
-    if not settings.enabled or os.environ.get("LDMBENCH_MLFLOW", "1") == "0":
-        return None
+
+def _mirror(run: Run, book: Book, settings: MlflowSettings) -> str | None:
     from ldmbench.track.mlflow import mirror
 
     return mirror(
@@ -43,5 +52,5 @@ def mirror_run(run: Run, book: Book, page: Path) -> str | None:
         folder=book.path(run.id),
         settings=settings,
         default_uri=f"sqlite:///{(book.root / 'mlflow.db').resolve()}",
-        files={"report.html": page},
+        files={"report/report.html": write_report(run, book, again=False)},
     )

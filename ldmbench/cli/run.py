@@ -23,7 +23,7 @@ from ldmbench.cli.options import (
     store_option,
     suite_argument,
 )
-from ldmbench.cli.outlets import mirror_run, write_report
+from ldmbench.cli.outlets import replay, write_report
 from ldmbench.cli.planning import planned
 from ldmbench.cli.progress import Watch
 from ldmbench.cli.summary import summary_table
@@ -191,7 +191,6 @@ def _finish(
     """Write the pages if the run is new, and say where everything is."""
     records = records if records is not None else book.records(run.id)
     page = write_report(run, book, again=fresh)
-    warning = mirror_run(run, book, page) if fresh else None
     failed = [r for r in records if r.status == "failed"]
     if as_json:
         print_json(
@@ -208,7 +207,7 @@ def _finish(
     else:
         click.echo(summary_table(records))
         _say_where(run, book, page, note=note, failed=failed)
-    if warning:
+    for warning in replay(book):
         say(f"warning: {warning}")
     return 4 if failed else 0
 

@@ -9,8 +9,15 @@ from typing import Any
 
 import click
 
-from ldmbench.cli.options import json_option, plural, print_json, run_argument, store_option
-from ldmbench.execute.survey import survey
+from ldmbench.cli.options import (
+    json_option,
+    plural,
+    print_json,
+    run_argument,
+    say,
+    store_option,
+)
+from ldmbench.cli.outlets import replay
 from ldmbench.records.book import Book
 from ldmbench.schema.record import Run
 from ldmbench.schema.stage import Plan
@@ -23,8 +30,16 @@ from ldmbench.store.units import units_of
 @store_option
 @json_option
 def status(run: str | None, store: Path, as_json: bool) -> None:
-    """Show how far a RUN (the last one when unset) is."""
+    """Show how far a RUN (the last one when unset) is; hand MLflow what it has not taken yet.
+
+    \b
+    Examples:
+      ldmbench status
+      ldmbench status smoke --json
+    """
     book = Book(store)
+    for warning in replay(book):
+        say(f"warning: {warning}")
     found = book.find(run)
     told = _progress(found, book)
     if as_json:
@@ -40,21 +55,18 @@ def status(run: str | None, store: Path, as_json: bool) -> None:
 
 def _progress(run: Run, book: Book) -> dict[str, Any]:
     plan = Plan.model_validate_json((book.path(run.id) / "plan.json").read_text())
-    missing = Counter(unit.stage.kind for unit in survey(plan, Store(book.root)).missing)
-    everything = Counter(
-        {
-            kind: sum(len(units_of(s)) for s in plan.stages if s.kind == kind)
-            for kind in dict.fromkeys(stage.kind for stage in plan.stages)
-        }
-    )
+    store = Store(book.root)
+    done: Counter[str] = Counter()
+    everything: Counter[str] = Counter()
+    for stage in plan.stages:
+        for unit in units_of(stage):
+            everything[stage.kind] += 1
+            done[stage.kind] += store.lookup(unit.address) is not None
     records = book.records(run.id)
     return {
         "run": run.id,
         "state": _state(run),
-        "stages": {
-            kind: {"done": count - missing[kind], "all": count}
-            for kind, count in everything.items()
-        },
+        "stages": {kind: {"done": done[kind], "all": count} for kind, count in everything.items()},
         "cells": len(plan.cells),
         "cells_done": sum(record.status == "done" for record in records),
         "failed": {r.cell.id: r.reason for r in records if r.status == "failed"},
