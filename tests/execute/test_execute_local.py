@@ -1,0 +1,129 @@
+"""Execution: order, devices, what a worker says of a failure, two runs on one store."""
+
+import errno
+import json
+import subprocess
+import sys
+import threading
+from types import SimpleNamespace
+
+import pytest
+import tiny
+
+from ldmbench.errors import InputError
+from ldmbench.execute.devices import devices
+from ldmbench.execute.local import _Ready
+from ldmbench.execute.worker import told
+from ldmbench.records.book import Book
+from ldmbench.schema.stage import Input, Stage
+from ldmbench.schema.task import Task
+from ldmbench.store import machine
+from ldmbench.store.units import Unit, inputs_of, units_of
+
+
+def stage(key, *, kind="samples", shard=None, count=None, inputs=None):
+    return Stage(kind=kind, key=key, params={}, shard=shard, count=count, inputs=inputs or {})
+
+
+def test_units_of_a_sharded_stage():
+    sharded = stage("a", shard=64, count=100)
+    assert [u.shard for u in units_of(sharded)] == [(0, 64), (64, 128)]
+    assert [u.shard for u in units_of(sharded, start=70, stop=90)] == [(64, 128)]
+    assert [u.shard for u in units_of(stage("b"))] == [None]
+
+
+def test_a_shard_reads_the_shards_it_covers_and_a_count_reads_from_the_start():
+    images = stage("i", kind="dataset", shard=512, count=1100)
+    aligned = stage("f", shard=64, count=1100, inputs={"images": Input(kind="dataset", key="i")})
+    counted = stage("s", inputs={"images": Input(kind="dataset", key="i", count=600)})
+    stages = {s.key: s for s in (images, aligned, counted)}
+    unit = Unit(aligned, (512, 576))
+    [(_, _, units)] = inputs_of(unit, stages)
+    assert [u.shard for u in units] == [(512, 1024)]
+    [(_, _, units)] = inputs_of(Unit(counted), stages)
+    assert [u.shard for u in units] == [(0, 512), (512, 1024)]
+
+
+def ready(*units):
+    stages = {u.stage.key: u.stage for u in units}
+    return _Ready(units, SimpleNamespace(stop=threading.Event(), stages=stages))
+
+
+def test_units_wait_for_their_inputs_and_come_in_plan_order():
+    first = stage("a", kind="autoencoder")
+    second = stage("b", inputs={"autoencoder": Input(kind="autoencoder", key="a")})
+    third = stage("c", kind="denoiser")
+    hand = ready(Unit(first), Unit(second), Unit(third))
+    assert hand.take().stage.key == "a"
+    assert hand.take().stage.key == "c"
+    hand.give(Unit(first), ok=True)
+    assert hand.take().stage.key == "b"
+    hand.give(Unit(second), ok=True)
+    hand.give(Unit(third), ok=True)
+    assert hand.take() is None
+
+
+def test_what_needs_a_failed_unit_does_not_run():
+    first = stage("a", kind="autoencoder")
+    second = stage("b", inputs={"autoencoder": Input(kind="autoencoder", key="a")})
+    hand = ready(Unit(first), Unit(second))
+    hand.give(hand.take(), ok=False)
+    assert hand.take() is None
+
+
+def test_devices(monkeypatch):
+    monkeypatch.setenv("LDMBENCH_DEVICES", "cuda:0, cuda:1")
+    assert devices() == ["cuda:0", "cuda:1"]
+    monkeypatch.setenv("LDMBENCH_DEVICES", "gpu")
+    with pytest.raises(InputError, match="found 'gpu'; allowed: cpu, mps, or a list"):
+        devices()
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (InputError("just this"), "just this"),
+        (OSError(errno.ENOSPC, "x"), "the disk is full"),
+        (MemoryError(), "out of memory on cpu: lower sample.micro_batch"),
+        (RuntimeError("odd\n  thing"), "RuntimeError: odd thing (test_execute_local.py:"),
+    ],
+)
+def test_a_failure_is_one_sentence(tmp_path, error, message):
+    task = Task(kind="scores", key="k", params={}, inputs={}, output=tmp_path, scratch=tmp_path)
+    with pytest.raises(type(error)) as caught:
+        raise error
+    assert message in told(caught.value, task)
+    assert "\n" not in told(caught.value, task)
+
+
+def test_the_code_digest_sees_the_rooms_of_its_stage_and_no_others(tmp_path, monkeypatch):
+    for name in ("stages/scores.py", "metrics/frechet.py", "models/unet.py", "seeds.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(name)
+    monkeypatch.setattr(machine, "PACKAGE", tmp_path)
+    digest = machine.code_digest.__wrapped__
+    before = digest("scores")
+    (tmp_path / "models/unet.py").write_text("changed")
+    assert digest("scores") == before
+    (tmp_path / "metrics/frechet.py").write_text("changed")
+    assert digest("scores") != before
+
+
+@pytest.mark.slow
+def test_two_runs_on_one_store_make_nothing_twice(tmp_path):
+    suite, store = tiny.write_suite(tmp_path), tmp_path / "store"
+    command = [sys.executable, "-m", "ldmbench", "run", str(suite), "--store", str(store), "--json"]
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    told_ = [json.loads(process.communicate()[0]) for process in both]
+    assert [process.returncode for process in both] == [0, 0]
+    alone = tmp_path / "alone"
+    done = subprocess.run(
+        [*command[:5], "--store", str(alone), "--json"], capture_output=True, text=True, check=True
+    )
+    assert sum(t["executed"] for t in told_) == json.loads(done.stdout)["executed"]
+
+    def scores(root, run):
+        return [[s.model_dump() for s in r.scores] for r in Book(root).records(run)]
+
+    expected = scores(alone, json.loads(done.stdout)["run"])
+    assert scores(store, told_[0]["run"]) == scores(store, told_[1]["run"]) == expected
