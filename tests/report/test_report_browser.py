@@ -50,7 +50,7 @@ class Visit:
             self.page.evaluate(f"window.scrollTo({{top: {y}, behavior: 'instant'}})")
             self.page.wait_for_timeout(120)
         for chart in self.page.locator("[data-chart]").all():
-            chart.scroll_into_view_if_needed()
+            chart.evaluate("e => e.scrollIntoView({behavior: 'instant', block: 'center'})")
             chart.locator("svg").first.wait_for(state="attached")
 
     def clean(self) -> None:
