@@ -42,6 +42,22 @@ def replay(book: Book) -> Iterator[str]:
             yield warning
 
 
+def _files(run: Run, book: Book) -> dict[str, Path]:
+    """Return what MLflow keeps beside the numbers: the page, the tables, every figure."""
+    from ldmbench.report import figures_of, save_figures
+
+    folder = book.path(run.id) / "figures"
+    charts = figures_of(run, book.records(run.id), book.extras(run.id))
+    figures = save_figures(charts, folder, formats=("svg",))
+    table = book.path(run.id) / "table.md"
+    write_text(table, rendered(run, book, "markdown"))
+    return {
+        "report/report.html": write_report(run, book, again=False),
+        "report/table.md": table,
+        **{f"figures/{path.name}": path for path in figures},
+    }
+
+
 def _mirror(run: Run, book: Book, settings: MlflowSettings) -> str | None:
     from ldmbench.track.mlflow import mirror
 
@@ -52,5 +68,5 @@ def _mirror(run: Run, book: Book, settings: MlflowSettings) -> str | None:
         folder=book.path(run.id),
         settings=settings,
         default_uri=f"sqlite:///{(book.root / 'mlflow.db').resolve()}",
-        files={"report/report.html": write_report(run, book, again=False)},
+        files=_files(run, book),
     )

@@ -99,7 +99,9 @@ def _evaluators(records: Sequence[Record]) -> list[Notice]:
 
 
 def _machines(records: Sequence[Record]) -> list[Notice]:
-    devices = sorted({m.device for r in records for m in r.measures if m.value is not None})
+    devices = sorted(
+        {m.device for r in records for m in r.measures if m.device and m.value is not None}
+    )
     if len(devices) < 2:
         return []
     text = f"Speed and cost come from {', '.join(devices)}; the best is marked per device."

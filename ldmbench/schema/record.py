@@ -112,7 +112,7 @@ class Extras(Noun):
 
     api_version: int = api_version(1)
     curves: dict[str, tuple[CurvePoint, ...]] = Field(
-        default={}, description="'<model> denoiser' or '<model> autoencoder' -> points"
+        default={}, description="'<model>/<dataset> denoiser' (or autoencoder) -> points"
     )
     coding: dict[str, tuple[CodingPoint, ...]] = Field(default={}, description="cell id -> points")
     pictures: tuple[Picture, ...] = ()
