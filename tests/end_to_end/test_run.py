@@ -66,7 +66,7 @@ def test_records_are_complete_and_strict_json(finished):
         measures = {m["name"]: m["value"] for m in record["measures"]}
         assert measures["train_steps"] == 3
         assert measures["total_device_days"] > 0
-        assert record["machine"]["device"] == "cpu"
+        assert record["machine"]["device"].endswith("threads")
         assert "torch" in record["versions"]
 
 
