@@ -19,7 +19,6 @@ def test_ruff(command):
 
 @pytest.mark.slow
 def test_types():
-    done = subprocess.run(
-        [sys.executable, "-m", "mypy", "-p", "ldmbench"], capture_output=True, text=True, check=False
-    )
+    command = [sys.executable, "-m", "mypy", "-p", "ldmbench"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-3000:]

@@ -10,6 +10,7 @@ import click
 
 from ldmbench import catalog
 from ldmbench.cli.options import json_option, print_json
+from ldmbench.errors import InputError
 from ldmbench.suite.load import headline
 
 TABLES: dict[str, Mapping[str, Any]] = {
@@ -38,6 +39,8 @@ def list_(what: str, as_json: bool) -> None:
     if as_json:
         print_json(rows)
         return
+    if not rows:
+        raise InputError("no suites/*.yaml below this folder; a clone of ldmbench has three")
     width = max((len(name) for name in rows), default=0)
     for name, about in rows.items():
         click.echo(f"{name:<{width}}  {about}")
