@@ -216,3 +216,41 @@ EXTRACTORS: tuple[ExtractorSpec, ...] = (
         note="open_clip ViT-B-32-quickgelu, OpenAI's weights",
     ),
 )
+
+
+# ---------------------------------------------------------------- first stages
+
+FIRST_STAGES_FOLDER = Path(__file__).parents[1] / "models" / "weights"
+"""Where the first stages lie that come with the package, and their index.json."""
+
+
+class FirstStageWeights(Noun):
+    """One shipped first stage: a folder of files, written by scripts/make_first_stages.py."""
+
+    name: str
+    f: int
+    regularization: Literal["kl", "vq"]
+    files: dict[str, str] = Field(description="sha256 of each file")
+    digest: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] = Field(
+        description="of all files' names and contents"
+    )
+    bytes: int
+
+
+def first_stages_in(root: Path = FIRST_STAGES_FOLDER) -> tuple[FirstStageWeights, ...]:
+    """Return the rows of a folder's index.json; none where there is no such file."""
+    index = root / "index.json"
+    if not index.is_file():
+        return ()
+    rows = json.loads(index.read_text(encoding="utf-8"))["first_stages"]
+    return tuple(FirstStageWeights(**row) for row in rows)
+
+
+def shipped_first_stage(f: int, regularization: str) -> FirstStageWeights:
+    """Return the shipped first stage of `shapes` with this factor and regularization.
+
+    Raises:
+        InputError: if none is shipped; the message says which there are.
+    """
+    rows = {f"{row.regularization}-f{row.f}": row for row in first_stages_in()}
+    return pick(rows, f"{regularization}-f{f}", "shipped first stage")

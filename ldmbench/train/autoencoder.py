@@ -35,7 +35,8 @@ from ldmbench.train.discriminator import PatchDiscriminator, adaptive_weight, hi
 from ldmbench.train.inputs import Images, generator_at, images_at
 from ldmbench.train.limit import limit_of
 from ldmbench.train.loop import Cost, Report, run_job
-from ldmbench.train.optimizer import adamw
+from ldmbench.train.optimizer import adamw, set_rate
+from ldmbench.train.schedules import linear_decay
 
 __all__ = ["AutoencoderJob", "train_autoencoder"]
 
@@ -84,6 +85,9 @@ class AutoencoderJob:
         x = images_at(self.images, self.order.at(n), self.device)
         g = generator_at("train-autoencoder", self.params.train_seed, n, self.device)
         joined = self.params.adversarial_weight > 0 and fraction >= self.params.adversarial_start
+        rate = linear_decay(self.params.learning_rate, fraction, decay=self.params.decay)
+        set_rate(self.optimizer, rate)
+        set_rate(self.judging, rate)
 
         y, regularization = self._reconstruct(x, g, n, fraction)
         error = (x - y).abs().mean()

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-__all__ = ["linear_warmup"]
+__all__ = ["linear_decay", "linear_warmup"]
+
+
+def linear_decay(rate: float, fraction: float, *, decay: float) -> float:
+    """Return the learning rate once `fraction` of the budget is spent: `rate`, then a fall to 0.
+
+    Args:
+        rate: the rate before the fall.
+        fraction: share of the budget that is spent, 0 to 1.
+        decay: share of the budget that the fall takes, at its end; 0 for none.
+    """
+    return rate * min(1.0, (1 - fraction) / decay) if decay else rate
 
 
 def linear_warmup(rate: float, step: int, *, warmup: int) -> float:
