@@ -19,6 +19,7 @@ COMMANDS = {
     "plan": "ldmbench.cli.plan:plan",
     "status": "ldmbench.cli.status:status",
     "report": "ldmbench.cli.report:report",
+    "compare": "ldmbench.cli.compare:compare",
     "list": "ldmbench.cli.list:list_",
     "doctor": "ldmbench.cli.doctor:doctor",
 }

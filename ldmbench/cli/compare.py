@@ -1,0 +1,143 @@
+"""`ldmbench compare`: paired differences of two runs, record files or cells of one run."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from ldmbench.catalog import METRICS
+from ldmbench.cli.options import json_option, print_json, say, store_option
+from ldmbench.errors import InputError
+from ldmbench.plan.expand import matches
+from ldmbench.records.book import Book, read_records
+from ldmbench.records.compare import Comparison, Difference, Side, stored_replicates
+from ldmbench.records.compare import compare as compare_sides
+from ldmbench.registry import pick
+
+EXIT_CODES = {"same": 0, "differs": 1, "undecided": 3}
+
+
+@click.command()
+@click.argument("a")
+@click.argument("b")
+@click.option("--metrics", default="", metavar="M,...", help="Only these; all when unset.")
+@click.option("--confidence", type=float, default=0.95, show_default=True, help="Of intervals.")
+@click.option(
+    "--margin",
+    type=float,
+    default=0.1,
+    show_default=True,
+    help="'same' needs an interval within this share of the larger value.",
+)
+@store_option
+@json_option
+def compare(
+    a: str, b: str, metrics: str, confidence: float, margin: float, store: Path, as_json: bool
+) -> int:
+    """Show what changed from A to B, with intervals and corrected p-values.
+
+    A and B are run ids, unique beginnings of them, or record files; RUN:GLOB takes only the cells
+    that match. Ends with 0 if all is the same, 1 if something differs, 2 if the numbers are unlike
+    or have nothing in common, 3 if there are too few samples to tell.
+
+    \b
+    Examples:
+      ldmbench compare quickstart-20260101 quickstart-20260102
+      ldmbench compare last.jsonl new.jsonl --metrics fid,precision
+      ldmbench compare 'quick:*/ddim-10/*' 'quick:*/ddim-50/*'
+    """
+    names = [name.strip() for name in metrics.split(",") if name.strip()]
+    for name in names:
+        pick(METRICS, name, "metric")
+    found = compare_sides(
+        _side(a, store), _side(b, store), metrics=names, confidence=confidence, margin=margin
+    )
+    if as_json:
+        print_json(_as_json(found, confidence, margin))
+    else:
+        _show(found)
+    return EXIT_CODES[found.verdict]
+
+
+def _side(spec: str, store: Path) -> Side:
+    """Return the cells that RUN, FILE, RUN:GLOB or FILE:GLOB names."""
+    name, glob = _split(spec)
+    path = Path(name)
+    places: tuple[Path, ...] = (store,)
+    if path.is_file():
+        records = read_records(path)
+        places = (*path.resolve().parents[2:3], store)  # STORE/runs/RUN/records.jsonl
+    elif path.is_dir() or path.suffix in (".json", ".jsonl"):
+        raise InputError(f"{name}: no such record file; give a run id or a records.jsonl")
+    else:
+        book = Book(store)
+        records = book.records(book.find(name).id)
+    kept = tuple(r for r in records if glob is None or matches(r.cell.id, glob))
+    if not kept:
+        ids = ", ".join(r.cell.id for r in records[:8]) or "no record"
+        raise InputError(f"{spec}: no cell; there are: {ids}")
+    return Side(spec, kept, stored_replicates(*places))
+
+
+def _split(spec: str) -> tuple[str, str | None]:
+    """Split RUN:GLOB; a file may have a colon in its name."""
+    if Path(spec).is_file() or ":" not in spec:
+        return spec, None
+    for place in (i for i, letter in enumerate(spec) if letter == ":"):
+        if Path(spec[:place]).is_file():
+            return spec[:place], spec[place + 1 :]
+    name, _, glob = spec.partition(":")
+    return name, glob
+
+
+def _as_json(found: Comparison, confidence: float, margin: float) -> dict[str, object]:
+    return {
+        "verdict": found.verdict,
+        "confidence": confidence,
+        "margin": margin,
+        "correction": "holm",
+        "comparisons": [{**asdict(row), "change": _change(row)} for row in found.rows],
+        "notes": list(found.notes),
+    }
+
+
+def _change(row: Difference) -> str:
+    """Say whether B is better or worse, when it differs."""
+    if row.verdict != "differs" or row.difference is None:
+        return row.verdict
+    wanted = METRICS[row.name].better if row.name in METRICS else None
+    up = row.difference > 0
+    return {"higher": "better" if up else "worse", "lower": "worse" if up else "better"}.get(
+        wanted or "", "differs"
+    )
+
+
+def _show(found: Comparison) -> None:
+    shown = None
+    for row in found.rows:
+        pair = row.cell_a if row.cell_a == row.cell_b else f"{row.cell_a} -> {row.cell_b}"
+        if pair != shown:
+            click.echo(pair)
+            shown = pair
+        click.echo(_line(row))
+    for note in found.notes:
+        say(f"note: {note}")
+    words = {
+        "same": "all the same within the margin",
+        "differs": "they differ",
+        "undecided": "too few samples to tell; draw more, or widen --margin",
+    }
+    click.echo(words[found.verdict])
+
+
+def _line(row: Difference) -> str:
+    name = f"{row.name} ({row.protocol})" if row.protocol else row.name
+    if row.difference is None or row.a is None or row.b is None:
+        return f"  {name:<28} {row.verdict}: {row.method}"
+    values = f"{row.a:.4g} -> {row.b:.4g}  {row.difference:+.4g}"
+    if row.low is None or row.high is None or row.p_holm is None:
+        return f"  {name:<28} {values}  {row.verdict}: {row.method}"
+    interval = f"[{row.low:+.4g}, {row.high:+.4g}]"
+    return f"  {name:<28} {values} {interval}  p {row.p_holm:.2g}  n {row.n}  {_change(row)}"

@@ -1,0 +1,382 @@
+"""Comparison of two sets of records: paired differences from stored replicates, with Holm."""
+
+from __future__ import annotations
+
+import math
+import zipfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import NormalDist
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from ldmbench.errors import InputError, UnlikeError
+from ldmbench.schema.record import Record, Score
+
+__all__ = [
+    "Comparison",
+    "Difference",
+    "Side",
+    "compare",
+    "holm",
+    "signature_fields",
+    "stored_replicates",
+    "unlike_fields",
+]
+
+Array = npt.NDArray[np.float64]
+Verdict = Literal["same", "differs", "undecided"]
+Replicas = Callable[[Score], Array | None]
+"""Score -> its replicates, or None where there are none."""
+
+
+@dataclass(frozen=True)
+class Side:
+    """One side of a comparison.
+
+    Attributes:
+        title: what the user called it.
+        records: its cells.
+        replicates: where the replicates of a score are found.
+    """
+
+    title: str
+    records: tuple[Record, ...]
+    replicates: Replicas
+
+
+@dataclass(frozen=True)
+class Difference:
+    """B minus A for one score of one pair of cells.
+
+    Attributes:
+        difference: B - A; None where a value is missing.
+        low: lower end of its interval; None where there is none.
+        high: upper end of its interval.
+        p: two-sided p-value of "no difference".
+        p_holm: p corrected for all scores compared together (Holm 1979).
+        verdict: "differs" when p_holm is small; "same" when the interval lies within the margin;
+            else "undecided": too few samples, or too noisy.
+        method: how the interval was made, or why there is none.
+    """
+
+    cell_a: str
+    cell_b: str
+    name: str
+    protocol: str
+    n: int
+    a: float | None
+    b: float | None
+    difference: float | None
+    low: float | None
+    high: float | None
+    p: float | None
+    p_holm: float | None
+    verdict: Verdict
+    method: str
+    signature: str
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All differences of two sides, and what was left out."""
+
+    rows: tuple[Difference, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def verdict(self) -> Verdict:
+        """Return "differs" if any row does, else "undecided" if any row is, else "same"."""
+        found = {row.verdict for row in self.rows}
+        if "differs" in found:
+            return "differs"
+        return "undecided" if "undecided" in found or not found else "same"
+
+
+def compare(
+    a: Side,
+    b: Side,
+    *,
+    metrics: Sequence[str] = (),
+    confidence: float = 0.95,
+    margin: float = 0.1,
+) -> Comparison:
+    """Compare every score that two sides have in common.
+
+    Cells are matched by model, dataset and sampling; a part of which each side has a single value
+    need not be equal, so that two models, or 10 steps against 50, can be compared.
+
+    Args:
+        a: the older side.
+        b: the newer side; differences are B - A.
+        metrics: only these; all when empty.
+        confidence: of the intervals; 1 - confidence bounds the chance of any false "differs".
+        margin: "same" needs an interval within this share of the larger value.
+
+    Raises:
+        InputError: if nothing is in common.
+        UnlikeError: naming the cell, the metric and every field in which signatures differ.
+    """
+    if not 0 < confidence < 1 or margin <= 0:
+        raise InputError(
+            f"confidence {confidence} and margin {margin} were given; confidence lies between"
+            " 0 and 1, and the margin above 0"
+        )
+    pairs = _cell_pairs(a, b)
+    scores = [(x, y, s, t) for x, y in pairs for s, t in _score_pairs(x, y, metrics)]
+    _refuse_unlike(scores)
+    rows = [
+        _difference(x, y, s, t, replicates=(a.replicates(s), b.replicates(t)), level=confidence)
+        for x, y, s, t in scores
+    ]
+    notes = (*_left_out(a, b, pairs), *_failures(pairs))
+    if not rows and not any("failed" in note for note in notes):
+        raise InputError(_nothing(a, b, metrics))
+    return Comparison(tuple(_judged(rows, confidence=confidence, margin=margin)), notes)
+
+
+def signature_fields(signature: str) -> dict[str, str]:
+    """Return a signature's fields: metric, version, feat, ref, n, ..."""
+    parts = signature.split("|")
+    fields = dict(zip(("metric", "version"), parts, strict=False))
+    for part in parts[2:]:
+        name, _, fields[name] = part.partition(":")
+    return fields
+
+
+def unlike_fields(a: str, b: str) -> dict[str, tuple[str, str]]:
+    """Return field -> (in a, in b) for every field in which two signatures differ."""
+    first, second = signature_fields(a), signature_fields(b)
+    return {
+        name: (first.get(name, "none"), second.get(name, "none"))
+        for name in dict.fromkeys([*first, *second])
+        if first.get(name) != second.get(name)
+    }
+
+
+def stored_replicates(*stores: Path) -> Replicas:
+    """Return a reader of replicates from the first of these stores that holds them."""
+
+    def read(score: Score) -> Array | None:
+        for store in stores:
+            path = store / "scores" / (score.replicates or "none") / "replicates.npz"
+            if score.replicates and path.is_file():
+                return _read(path, score.name)
+        return None
+
+    return read
+
+
+def _read(path: Path, name: str) -> Array | None:
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            values = np.asarray(arrays["fid" if name == "rfid" else name], dtype=np.float64)
+    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile):
+        return None
+    return values if values.ndim == 1 and len(values) and np.isfinite(values).all() else None
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return p-values corrected for being several (Holm 1979, a step-down Bonferroni)."""
+    order = sorted(range(len(p_values)), key=lambda i: p_values[i])
+    found, highest = [0.0] * len(p_values), 0.0
+    for rank, i in enumerate(order):
+        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[i]))
+        found[i] = highest
+    return found
+
+
+# ---------------------------------------------------------------- matching
+
+
+def _parts(record: Record) -> tuple[str, str, str]:
+    cell = record.cell
+    return cell.model, cell.dataset, cell.id.removeprefix(f"{cell.model}/{cell.dataset}/")
+
+
+def _cell_pairs(a: Side, b: Side) -> list[tuple[Record, Record]]:
+    """Match by id, or else by the parts that are no side's only value."""
+    mine, theirs = ({r.cell.id: r for r in side.records} for side in (a, b))
+    same = [(mine[i], theirs[i]) for i in mine if i in theirs]
+    if same:
+        return same
+    kept = [
+        part
+        for part in range(3)
+        if any(len({_parts(r)[part] for r in side.records}) != 1 for side in (a, b))
+    ]
+    by_key = {tuple(_parts(r)[part] for part in kept): r for r in b.records}
+    keys = [(tuple(_parts(r)[part] for part in kept), r) for r in a.records]
+    return [(r, by_key[key]) for key, r in keys if key in by_key]
+
+
+def _score_pairs(a: Record, b: Record, metrics: Sequence[str]) -> Iterator[tuple[Score, Score]]:
+    """Match by protocol and name; a metric under one protocol on each side by name alone."""
+    names = dict.fromkeys(s.name for s in a.scores if not metrics or s.name in metrics)
+    for name in names:
+        mine = {s.protocol: s for s in a.scores if s.name == name}
+        theirs = {s.protocol: s for s in b.scores if s.name == name}
+        shared = [p for p in mine if p in theirs]
+        if shared:
+            yield from ((mine[p], theirs[p]) for p in shared)
+        elif len(mine) == len(theirs) == 1:
+            yield next(iter(mine.values())), next(iter(theirs.values()))
+
+
+def _refuse_unlike(scores: Sequence[tuple[Record, Record, Score, Score]]) -> None:
+    """Name each way in which signatures differ once, with the first cell where it shows."""
+    told: dict[str, str] = {}
+    for x, y, s, t in scores:
+        fields = unlike_fields(s.signature, t.signature)
+        if fields:
+            how = ", ".join(f"{name} is {p} in A and {q} in B" for name, (p, q) in fields.items())
+            cells = x.cell.id if x.cell.id == y.cell.id else f"{x.cell.id} and {y.cell.id}"
+            told.setdefault(f"{s.name}: {how}", cells)
+    if told:
+        lines = "\n".join(f"  {how} ({cells})" for how, cells in told.items())
+        raise UnlikeError(
+            "numbers that were made differently are not compared; score both sides alike,"
+            f" or name only like ones with --metrics:\n{lines}"
+        )
+
+
+def _left_out(a: Side, b: Side, pairs: Sequence[tuple[Record, Record]]) -> Iterator[str]:
+    for side, place in ((a, 0), (b, 1)):
+        matched = {pair[place].cell.id for pair in pairs}
+        alone = [r.cell.id for r in side.records if r.cell.id not in matched]
+        if alone:
+            more = f" and {len(alone) - 3} more" if len(alone) > 3 else ""
+            yield f"only in {side.title}: {', '.join(alone[:3])}{more}"
+
+
+def _failures(pairs: Sequence[tuple[Record, Record]]) -> Iterator[str]:
+    for pair in pairs:
+        for side, record in zip("AB", pair, strict=True):
+            if record.status == "failed":
+                yield f"failed in {side}: {record.cell.id}: {record.reason}"
+
+
+def _nothing(a: Side, b: Side, metrics: Sequence[str]) -> str:
+    wanted = f" of {', '.join(metrics)}" if metrics else ""
+    lists = [", ".join(sorted(r.cell.id for r in s.records)[:4]) or "no cell" for s in (a, b)]
+    return (
+        f"{a.title} and {b.title} have no score{wanted} in common: A has {lists[0]}; B has"
+        f" {lists[1]}; choose cells with RUN:GLOB"
+    )
+
+
+# ---------------------------------------------------------------- arithmetic
+
+
+def _difference(
+    x: Record,
+    y: Record,
+    s: Score,
+    t: Score,
+    *,
+    replicates: tuple[Array | None, Array | None],
+    level: float,
+) -> Difference:
+    row = Difference(
+        cell_a=x.cell.id,
+        cell_b=y.cell.id,
+        name=s.name,
+        protocol=s.protocol,
+        n=s.n,
+        a=s.value,
+        b=t.value,
+        difference=None,
+        low=None,
+        high=None,
+        p=None,
+        p_holm=None,
+        verdict="undecided",
+        method="",
+        signature=s.signature,
+    )
+    if s.value is None or t.value is None:
+        return replace(row, method=s.reason or t.reason or "no value")
+    gap = t.value - s.value
+    first, second = _errors(s, replicates[0]), _errors(t, replicates[1])
+    if first is None or second is None:
+        return replace(row, difference=gap, method=f"no interval: {s.method or t.method}")
+    rho, method = _correlation(*replicates)
+    z = NormalDist().inv_cdf(0.5 + level / 2)
+    down = _joint(second[0], first[1], rho)
+    up = _joint(second[1], first[0], rho)
+    towards = down if gap > 0 else up
+    return replace(
+        row,
+        difference=gap,
+        low=gap - z * down,
+        high=gap + z * up,
+        p=_p_value(gap, towards),
+        method=method,
+    )
+
+
+def _errors(score: Score, replicates: Array | None) -> tuple[float, float] | None:
+    """Return the standard error below and above a score.
+
+    The ends of the interval may have been cut where the score cannot go; the spread of the
+    replicates is then the larger and counts.
+    """
+    if score.value is None or score.low is None or score.high is None:
+        return None
+    z = NormalDist().inv_cdf(0.5 + (score.confidence or 0.95) / 2)
+    spread = 0.0 if replicates is None else float(replicates.std())
+    low, high = (score.value - score.low) / z, (score.high - score.value) / z
+    return max(low, spread), max(high, spread)
+
+
+def _joint(one: float, other: float, rho: float) -> float:
+    """Return the standard error of a difference (MOVER: Zou, Donner 2008, equation 7)."""
+    return math.sqrt(max(0.0, one * one + other * other - 2 * rho * one * other))
+
+
+def _correlation(a: Array | None, b: Array | None) -> tuple[float, str]:
+    """Return how two scores move together under common resampling, and how that was found."""
+    if a is None or b is None:
+        return 0.0, "unpaired: intervals alone, replicates are not in the store"
+    if len(a) != len(b):
+        return 0.0, "unpaired: unlike numbers of replicates"
+    first, second = a - a.mean(), b - b.mean()
+    scale = math.sqrt(float(first @ first) * float(second @ second))
+    rho = float(first @ second) / scale if scale > 0 else 0.0
+    return min(1.0, max(-1.0, rho)), f"paired, {len(a)} replicates, correlation {rho:.2f}"
+
+
+def _p_value(gap: float, error: float) -> float:
+    if gap == 0:
+        return 1.0
+    return 0.0 if error == 0 else math.erfc(abs(gap) / error / math.sqrt(2))
+
+
+def _judged(
+    rows: Sequence[Difference], *, confidence: float, margin: float
+) -> Iterator[Difference]:
+    tested: Mapping[int, float] = {i: r.p for i, r in enumerate(rows) if r.p is not None}
+    corrected = dict(zip(tested, holm(list(tested.values())), strict=True))
+    for i, row in enumerate(rows):
+        if i not in corrected:
+            yield row
+            continue
+        yield replace(
+            row,
+            p_holm=corrected[i],
+            verdict=_verdict(row, corrected[i], confidence=confidence, margin=margin),
+        )
+
+
+def _verdict(row: Difference, p: float, *, confidence: float, margin: float) -> Verdict:
+    assert row.a is not None
+    assert row.b is not None
+    assert row.low is not None
+    assert row.high is not None
+    if p <= 1 - confidence:
+        return "differs"
+    within = margin * max(abs(row.a), abs(row.b))
+    return "same" if -within <= row.low and row.high <= within else "undecided"

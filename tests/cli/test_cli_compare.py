@@ -1,0 +1,115 @@
+"""`ldmbench compare`: run ids, record files, cells of one run, exit codes."""
+
+import json
+
+import numpy as np
+import pytest
+
+from ldmbench.cli import outcome
+from ldmbench.records.book import Book
+from ldmbench.schema.record import Record, Run, Score
+from ldmbench.schema.stage import Cell
+
+CELLS = ("ldm/shapes/ddim-10/g1/s0", "ldm/shapes/ddim-50/g1/s0")
+Z = 1.959963984540054
+
+
+def write_run(store, run, values, *, n=64):
+    """Write a run whose cells have these FIDs, with standard error 0.1 and 200 replicates."""
+    book = Book(store)
+    for index, (name, value) in enumerate(zip(CELLS, values, strict=False)):
+        key = f"{run}-{index}"
+        folder = store / "scores" / key
+        folder.mkdir(parents=True)
+        common = np.random.default_rng(0).normal(size=200) * 0.1
+        own = np.random.default_rng(len(run)).normal(size=200) * 0.02
+        np.savez(folder / "replicates.npz", fid=value + common + own)
+        cell = Cell(
+            id=name, model="ldm", dataset="shapes", sampler="ddim", steps=10, eta=0, guidance=1,
+            count=n,
+        )  # fmt: skip
+        score = Score(
+            name="fid", value=value, low=value - Z * 0.1, high=value + Z * 0.1, confidence=0.95,
+            n=n, signature=f"fid|v1|n:{n}", protocol="shapes-v1", replicates=key,
+        )  # fmt: skip
+        book.append(Record(run=run, cell=cell, status="done", scores=(score,)))
+    book.write_run(Run(id=run, suite="s", suite_digest="", state="done", started=run))
+
+
+@pytest.fixture
+def store(tmp_path):
+    """A store with three runs: old, the same again, and a worse one."""
+    root = tmp_path / "store"
+    write_run(root, "old-1", [10.0, 5.0])
+    write_run(root, "same-2", [10.001, 5.0])
+    write_run(root, "worse-3", [11.0, 5.0])
+    write_run(root, "fewer-4", [10.0, 5.0], n=32)
+    return root
+
+
+def compared(capsys, store, *arguments):
+    code = outcome(["compare", *arguments, "--store", str(store), "--json"])
+    return code, json.loads(capsys.readouterr().out)
+
+
+def test_the_same(store, capsys):
+    code, found = compared(capsys, store, "old", "same")
+    assert code == 0
+    assert found["verdict"] == "same"
+    assert all("paired, 200 replicates" in row["method"] for row in found["comparisons"])
+
+
+def test_what_differs_says_which_way(store, capsys):
+    code, found = compared(capsys, store, "old", "worse")
+    assert code == 1
+    assert [row["change"] for row in found["comparisons"]] == ["worse", "same"]
+    assert outcome(["compare", "old", "worse", "--store", str(store)]) == 1
+    assert "10 -> 11  +1" in capsys.readouterr().out
+
+
+def test_unlike_numbers_are_refused(store, capsys):
+    assert outcome(["compare", "old", "fewer", "--store", str(store)]) == 2
+    assert "n is 64 in A and 32 in B" in capsys.readouterr().err
+
+
+def test_too_few_to_tell(store, capsys):
+    code, found = compared(capsys, store, "old", "same", "--margin", "1e-9")
+    assert code == 3
+    assert found["verdict"] == "undecided"
+
+
+def test_a_record_file_brings_its_replicates(store, tmp_path, capsys):
+    file = store / "runs/old-1/records.jsonl"
+    code, found = compared(capsys, tmp_path / "elsewhere", str(file), str(file))
+    assert code == 0
+    assert "paired" in found["comparisons"][0]["method"]
+
+
+def test_two_cells_of_one_run(store, capsys):
+    code, found = compared(capsys, store, "old:*/ddim-10/*", "old:*/ddim-50/*")
+    assert code == 1
+    assert found["comparisons"][0]["difference"] == pytest.approx(-5)
+    assert found["comparisons"][0]["change"] == "better"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["old", "nothing"], "no run 'nothing'"),
+        (["old", "nothing.jsonl"], "no such record file"),
+        (["old:nothing/*", "old"], "no cell; there are: ldm/shapes"),
+        (["old", "same", "--metrics", "fidd"], "did you mean 'fid'?"),
+        (["old", "same", "--metrics", "kid"], "no score of kid in common"),
+        (["old", "same", "--confidence", "2"], "confidence lies between"),
+    ],
+)
+def test_mistakes_are_one_sentence(store, capsys, arguments, message):
+    assert outcome(["compare", *arguments, "--store", str(store)]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_damaged_record_file_is_named(tmp_path, capsys):
+    file = tmp_path / "records.jsonl"
+    file.write_text("{}\n")
+    assert outcome(["compare", str(file), str(file)]) == 2
+    assert "records.jsonl:1: is damaged" in capsys.readouterr().err
