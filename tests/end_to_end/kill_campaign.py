@@ -2,7 +2,7 @@
 
     python tests/end_to_end/kill_campaign.py suites/smoke.yaml --kills 20 --longest 25
 
-Prints one line per kill and, at the end, whether all scores and all artefacts agree field by field.
+Kills are counted only when they hit a running process. Prints a line per try and, at the end, whether all scores and all artefacts agree field by field.
 """
 
 import argparse
@@ -57,25 +57,37 @@ def digests(store):
 
 
 def campaign(suite, folder, *, kills, shortest, longest, seed, tell=print):
-    """Return (kills that hit a running process, problems found)."""
-    undisturbed = finish(suite, folder / "undisturbed")
+    """Kill running processes `kills` times; return the problems found.
+
+    A store in which a run came to its end is compared, and the next kill begins a new one.
+    """
+    undisturbed = finish(suite, folder / "lap-0")
+    expected = digests(folder / "lap-0")
     moments = random.Random(seed)
-    hits = 0
-    for number in range(kills):
+    problems, hits, lap = [], 0, 1
+    while hits < kills:
         after = moments.uniform(shortest, longest)
-        hit = kill_once(suite, folder / "disturbed", after=after)
+        store = folder / f"lap-{lap}"
+        hit = kill_once(suite, store, after=after)
         hits += hit
-        done = len(digests(folder / "disturbed"))
+        done = f"{len(digests(store))} of {len(expected)} artefacts"
         tell(
-            f"kill {number + 1:2}: after {after:5.2f} s, {done} artefacts, {'hit' if hit else '-'}"
+            f"lap {lap}: after {after:5.2f} s, {done}, {f'kill {hits}' if hit else 'ended before'}"
         )
-    disturbed = finish(suite, folder / "disturbed")
-    problems = [cell for cell in undisturbed if undisturbed[cell] != disturbed.get(cell)]
-    first, second = digests(folder / "undisturbed"), digests(folder / "disturbed")
-    problems += [name for name in first if first[name] != second.get(name)]
-    tell(f"{hits} of {kills} kills hit; {len(first)} artefacts, {len(undisturbed)} cells compared")
+        if not hit or hits == kills:
+            problems += differences(undisturbed, finish(suite, store))
+            problems += differences(expected, digests(store))
+            lap += 1
+    tell(
+        f"{hits} kills in {lap - 1} laps; {len(undisturbed)} cells, {len(expected)} artefacts each"
+    )
     tell("all agree" if not problems else f"DIFFERENT: {problems}")
-    return hits, problems
+    return problems
+
+
+def differences(expected, found):
+    """The names whose values differ."""
+    return [name for name in expected if expected[name] != found.get(name)]
 
 
 def main():
@@ -89,7 +101,7 @@ def main():
     options = parser.parse_args()
     os.environ["LDMBENCH_MLFLOW"] = "0"
     with tempfile.TemporaryDirectory() as folder:
-        _, problems = campaign(
+        problems = campaign(
             options.suite, Path(folder), kills=options.kills, shortest=options.shortest,
             longest=options.longest, seed=options.seed,
         )  # fmt: skip
