@@ -36,7 +36,7 @@ from ldmbench.data.shapes import (
 )
 from ldmbench.features.clip import clip_pixels, shapes_clip
 from ldmbench.features.resize import bilinear_aa
-from ldmbench.features.shapes_net import SIDE, Readout, ShapesNet
+from ldmbench.features.shapes_net import CONTENT, GAIN, SIDE, Readout, ShapesNet
 from ldmbench.features.tokenizer import WordTokenizer
 from ldmbench.schema.weights import SHIPPED
 from ldmbench.seeds import derive_seed
@@ -47,13 +47,15 @@ log = logging.getLogger("make_evaluators")
 
 FIRST = 1 << 42
 CORRUPTIONS = ("blur", "noise", "hue", "fade", "blend", "warp")
+GRAIN = 3.3  # standard deviation of the plain texture's noise, grey levels
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """A training batch: images float NCHW in [0, 255], side 64, and the attributes' targets."""
+    """A training batch: images float NCHW in [0, 255], and the attributes' targets."""
 
     images: torch.Tensor
+    texture: str
     captions: tuple[str, ...]
     wrong: tuple[str, ...]
     label: torch.Tensor
@@ -79,7 +81,8 @@ def draw(start: int, stop: int, *, resolution: int, texture: str) -> Drawn:
     places["shape"][at] = scenes.shape[rows, slots]
     places["colour"][at] = scenes.colour[rows, slots]
     return Drawn(
-        images=bilinear_aa(torch.from_numpy(batch.images), SIDE),
+        images=torch.from_numpy(batch.images).permute(0, 3, 1, 2).float(),
+        texture=texture,
         captions=batch.captions,
         wrong=wrong_captions(scenes, 1, np.random.default_rng(derive_seed("wrong", start))),
         label=torch.from_numpy(scenes.label),
@@ -99,6 +102,8 @@ def wrong_captions(scenes: Scene, count: int, rng: np.random.Generator) -> tuple
         for _ in range(count):
             objects, back = [list(row) for row in true], int(scenes.background[i])
             what = int(rng.integers(4 * n + 1))
+            if rng.random() < 0.5:
+                what = 4 * int(rng.integers(n))  # shapes are what is hardest to see
             if what == 4 * n:
                 back = _other(back, len(BACKGROUNDS), rng)
             else:
@@ -127,41 +132,75 @@ def batches(steps: int, size: int) -> Iterator[Drawn]:
 # ---------------------------------------------------------------- corruptions
 
 
-def corrupt(x: torch.Tensor, rng: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-    """Spoil the second half of a batch, each image in one way at its own strength in [0, 1].
+@dataclass(frozen=True)
+class Spoiled:
+    """Images with the quality that shapes-net is to say of them.
 
-    Returns:
-        images like `x`, and strengths (N, 6), 0 for clean images.
+    Attributes:
+        images: like those that were spoiled, whole numbers in [0, 255].
+        quality: (N, 6): log2 of the blur (1 / 64 of the side, with the pixel's own width), log2 of
+            the noise against the plain texture's, and four strengths in [0, 1].
+        known: (N, 6): where `quality` is a target.
+        seen: (N,): whether shapes, sizes and places can still be read.
+        coloured: (N,): whether colours can.
     """
-    n = len(x)
-    strength = torch.rand(n, generator=rng) ** 1.5
+
+    images: torch.Tensor
+    quality: torch.Tensor
+    known: torch.Tensor
+    seen: torch.Tensor
+    coloured: torch.Tensor
+
+
+def corrupt(x: torch.Tensor, texture: str, rng: torch.Generator) -> Spoiled:
+    """Spoil the second half of a batch, each image in one way at its own strength."""
+    n, side = len(x), x.shape[3]
+    u = torch.rand(n, generator=rng)
     kind = torch.randint(len(CORRUPTIONS), (n,), generator=rng)
     kind[: n // 2] = -1
-    out, target = x.clone(), torch.zeros(n, len(CORRUPTIONS))
+    pixel, grain = SIDE / side, {"plain": 1.0, "fine": 2.0}[texture]
+    sigma = torch.where(kind == 0, 0.2 * 20**u * side / SIDE, 0.0)
+    sound = torch.where(kind == 1, 2 * 60**u, 0.0)
+    strength = torch.where(kind[:, None] == torch.arange(6), u[:, None] ** 1.5, 0.0)
+    out = x.clone()
     for k, name in enumerate(CORRUPTIONS):
         rows = (kind == k).nonzero()[:, 0]
         if len(rows):
-            out[rows] = SPOIL[name](x[rows], strength[rows], rng)
-            target[rows, k] = strength[rows]
-    return out.clamp(0, 255).round(), target
+            amount = (sigma, sound)[k] if k < 2 else strength[:, k]
+            out[rows] = SPOIL[name](x[rows], amount[rows], rng)
+    width = pixel * (1 + (2 * sigma) ** 2).sqrt()
+    quality = strength.clone()
+    quality[:, 0] = width.log2()
+    quality[:, 1] = 0.5 * (grain**2 + (sound / GRAIN) ** 2).log2()
+    known = torch.ones_like(quality, dtype=torch.bool)
+    known[:, 0] = (kind <= 0) | (kind == 2)
+    known[:, 1] = (kind == -1) | (kind == 1) | (kind == 2)
+    seen = (width < 5) & (sound < 60) & (strength[:, 3:] < 0.6).all(dim=1)
+    return Spoiled(
+        images=out.clamp(0, 255).round(),
+        quality=quality,
+        known=known,
+        seen=seen,
+        coloured=seen & (strength[:, 2] < 0.06),
+    )
 
 
-def _blur(x: torch.Tensor, strength: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
-    sigma = 0.2 + 3.3 * strength[:, None]
+def _blur(x: torch.Tensor, sigma: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
     at = torch.arange(-8, 9)
-    kernel = torch.exp(-(at**2) / (2 * sigma**2))
+    kernel = torch.exp(-(at**2) / (2 * sigma[:, None] ** 2))
     kernel = (kernel / kernel.sum(1, keepdim=True)).repeat_interleave(3, 0)
-    flat = fn.pad(x.reshape(1, -1, SIDE, SIDE), (8, 8, 8, 8), mode="reflect")
+    flat = fn.pad(x.reshape(1, -1, *x.shape[2:]), (8, 8, 8, 8), mode="reflect")
     flat = fn.conv2d(flat, kernel[:, None, :, None], groups=len(kernel))
     return fn.conv2d(flat, kernel[:, None, None, :], groups=len(kernel)).view_as(x)
 
 
-def _noise(x: torch.Tensor, strength: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
-    coarse = torch.rand(len(x), generator=rng) < 0.3
+def _noise(x: torch.Tensor, sigma: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
+    coarse = torch.rand(len(x), generator=rng) < 0.2
     grain = torch.randn(x.shape, generator=rng)
-    half = fn.interpolate(torch.randn((len(x), 3, 32, 32), generator=rng), SIDE)
+    half = torch.randn((*x.shape[:2], x.shape[2] // 2, x.shape[3] // 2), generator=rng)
+    half = fn.interpolate(half, list(x.shape[2:]))
     grain = torch.where(coarse[:, None, None, None], half, grain)
-    return x + grain * (120 * strength)[:, None, None, None]
+    return x + grain * sigma[:, None, None, None]
 
 
 def _hue(x: torch.Tensor, strength: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
@@ -175,19 +214,16 @@ def _hue(x: torch.Tensor, strength: torch.Tensor, rng: torch.Generator) -> torch
 
 def _fade(x: torch.Tensor, strength: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
     grey = torch.rand((len(x), 1, 1, 1), generator=rng) * 255
-    part = 0.8 * strength[:, None, None, None]
-    return x + (grey - x) * part
+    return x + (grey - x) * 0.8 * strength[:, None, None, None]
 
 
 def _blend(x: torch.Tensor, strength: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
-    part = 0.5 * strength[:, None, None, None]
-    return x + (x.flip(0).roll(1, 0) - x) * part
+    return x + (x.roll(1, 0) - x) * 0.5 * strength[:, None, None, None]
 
 
 def _warp(x: torch.Tensor, strength: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
-    shift = fn.interpolate(
-        torch.randn((len(x), 2, 9, 9), generator=rng), SIDE, mode="bicubic", align_corners=True
-    )
+    shift = torch.randn((len(x), 2, 9, 9), generator=rng)
+    shift = fn.interpolate(shift, list(x.shape[2:]), mode="bicubic", align_corners=True)
     base = fn.affine_grid(torch.eye(2, 3).expand(len(x), 2, 3), list(x.shape), align_corners=False)
     grid = base + (shift * (0.16 * strength)[:, None, None, None]).permute(0, 2, 3, 1)
     return fn.grid_sample(x, grid, padding_mode="border", align_corners=False)
@@ -207,42 +243,41 @@ SPOIL: dict[str, Spoil] = {
 # ---------------------------------------------------------------- shapes-net
 
 
-def net_loss(read: Readout, drawn: Drawn, strength: torch.Tensor) -> torch.Tensor:
+def net_loss(read: Readout, quality: torch.Tensor, drawn: Drawn, spoiled: Spoiled) -> torch.Tensor:
     """Return the sum of the heads' losses; what corruption made unreadable is left out."""
-    hue, blend = strength[:, 2], strength[:, 4]
-    seen = (strength.amax(1) < 0.7) & (blend < 0.5)
-    true_colour = seen & (hue < 0.06)
-    colour = torch.where(true_colour[:, None], drawn.colour, -1)
+    seen, coloured = spoiled.seen, spoiled.coloured
+    colour = torch.where(coloured[:, None], drawn.colour, -1)
     shape = torch.where(seen[:, None], drawn.shape, -1)
     size = torch.where(seen[:, None], drawn.size, -1)
-    label = torch.where(true_colour, drawn.label, -1)
-    background = torch.where(true_colour, drawn.background, -1)
+    label = torch.where(coloured, drawn.label, -1)
+    background = torch.where(coloured, drawn.background, -1)
     loss = fn.cross_entropy(read.label, label, ignore_index=-1)
     loss = loss + 0.5 * fn.cross_entropy(read.background, background, ignore_index=-1)
     loss = loss + 0.5 * fn.cross_entropy(read.count[seen], drawn.count[seen])
     loss = loss + 2 * fn.cross_entropy(read.size.flatten(0, 1), size.flatten(), ignore_index=-1)
-    for logits, target in ((read.shape, shape), (read.colour, colour)):
-        loss = loss + fn.cross_entropy(logits.flatten(0, 1), target.flatten(), ignore_index=-1)
-    return loss + 4 * fn.smooth_l1_loss(read.corruption, strength, beta=0.1)
+    loss = loss + 2 * fn.cross_entropy(read.shape.flatten(0, 1), shape.flatten(), ignore_index=-1)
+    loss = loss + fn.cross_entropy(read.colour.flatten(0, 1), colour.flatten(), ignore_index=-1)
+    error = fn.smooth_l1_loss(quality, spoiled.quality, beta=0.1, reduction="none")
+    return loss + 2 * error[spoiled.known].mean()
 
 
 def train_net(steps: int, size: int) -> ShapesNet:
     """Train shapes-net; prints the loss now and then."""
     rng = seeded("shapes-net")
     net = ShapesNet().to(memory_format=torch.channels_last)
-    return fit(
-        net,
-        batches(steps, size),
-        steps,
-        lambda drawn: _net_step(net, drawn, rng),
-        rate=4e-3,
-    )
+    data = batches(steps, size)
+    return fit(net, data, steps, lambda drawn: _net_step(net, drawn, rng), rate=4e-3)
 
 
 def _net_step(net: ShapesNet, drawn: Drawn, rng: torch.Generator) -> torch.Tensor:
-    images, strength = corrupt(drawn.images, rng)
-    features, _ = net(images.contiguous(memory_format=torch.channels_last))
-    return net_loss(net.read(features), drawn, strength)
+    spoiled = corrupt(drawn.images, drawn.texture, rng)
+    features, _ = net(resized(spoiled.images, SIDE).contiguous(memory_format=torch.channels_last))
+    return net_loss(net.read(features), features[:, CONTENT:] / GAIN, drawn, spoiled)
+
+
+def resized(images: torch.Tensor, side: int) -> torch.Tensor:
+    """Return images as an extractor resizes them: float NCHW."""
+    return bilinear_aa(images.permute(0, 2, 3, 1), side)
 
 
 # ---------------------------------------------------------------- shapes-clip
@@ -262,8 +297,9 @@ class Tutor(nn.Module):
         size, shape, colour = self.places(x).unflatten(1, (9, 17)).split([3, 6, 8], dim=2)
         loss = fn.cross_entropy(self.background(x), drawn.background)
         loss = loss + 2 * fn.cross_entropy(size.flatten(0, 1), drawn.size.flatten())
-        for logits, target in ((shape, drawn.shape), (colour, drawn.colour)):
-            loss = loss + fn.cross_entropy(logits.flatten(0, 1), target.flatten(), ignore_index=-1)
+        for weight, logits, target in ((3, shape, drawn.shape), (1, colour, drawn.colour)):
+            found = fn.cross_entropy(logits.flatten(0, 1), target.flatten(), ignore_index=-1)
+            loss = loss + weight * found
         return loss
 
 
@@ -271,6 +307,7 @@ def train_clip(steps: int, size: int) -> Any:
     """Train shapes-clip on captions and on captions that are wrong in one attribute."""
     rng = seeded("shapes-clip")
     model = shapes_clip()
+    model.visual.to(memory_format=torch.channels_last)
     tutor = Tutor(model.text_projection.shape[1])
     both = nn.ModuleList([model, tutor])
     tokens = WordTokenizer()
@@ -287,7 +324,7 @@ def train_clip(steps: int, size: int) -> Any:
 def _clip_step(
     model: Any, tutor: Tutor, tokens: WordTokenizer, drawn: Drawn, rng: torch.Generator
 ) -> torch.Tensor:
-    images = clip_pixels(_jitter(drawn.images, rng))
+    images = clip_pixels(resized(_jitter(drawn.images, rng), model.visual.image_size))
     seen = fn.normalize(model.encode_image(images), dim=-1)
     text = tokens(drawn.captions + drawn.wrong)
     said = fn.normalize(model.encode_text(text), dim=-1)
@@ -305,9 +342,9 @@ def _jitter(x: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
     """Blur or add noise to some images a little, so that samples need not be flawless."""
     out = x.clone()
     quarter = len(x) // 4
-    mild = 0.3 * torch.rand(quarter, generator=rng)
-    out[:quarter] = _blur(x[:quarter], mild, rng)
-    out[quarter : 2 * quarter] = _noise(x[quarter : 2 * quarter], mild, rng)
+    mild = torch.rand(quarter, generator=rng)
+    out[:quarter] = _blur(x[:quarter], 0.2 + mild, rng)
+    out[quarter : 2 * quarter] = _noise(x[quarter : 2 * quarter], 36 * mild, rng)
     return out.clamp(0, 255)
 
 
@@ -379,8 +416,8 @@ def write(net: nn.Module, name: str, kind: str) -> None:
 
 @click.command()
 @click.argument("names", nargs=-1, type=click.Choice(["net", "clip"]))
-@click.option("--net-steps", default=2400, show_default=True)
-@click.option("--clip-steps", default=1200, show_default=True)
+@click.option("--net-steps", default=1600, show_default=True)
+@click.option("--clip-steps", default=1400, show_default=True)
 @click.option("--size", default=128, show_default=True, help="images a step")
 @click.option("--threads", default=2, show_default=True)
 def main(names: tuple[str, ...], net_steps: int, clip_steps: int, size: int, threads: int) -> None:

@@ -78,6 +78,7 @@ def load_shapes_clip(
     """Load shapes-clip from safetensors, with its own word tokenizer."""
     network = shapes_clip()
     fill(network, read_tensors(path), path)
+    network.visual.to(memory_format=torch.channels_last)
     return ClipExtractor(
         spec,
         network.to(device, DTYPES[precision]).eval(),

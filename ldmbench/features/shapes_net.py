@@ -1,7 +1,7 @@
 """shapes-net: the embedded network whose features judge images of `shapes`.
 
-A small convolutional network that was trained to read every attribute of a scene, and how badly
-an image was corrupted, from one vector of 64 numbers; that vector is the feature.
+A small convolutional network that was trained to read every attribute of a scene from 64 numbers,
+and to say in 6 more how sharp, how noisy and how distorted the image is. The 70 are the feature.
 """
 
 from __future__ import annotations
@@ -21,10 +21,12 @@ from ldmbench.schema.weights import ExtractorSpec
 __all__ = ["FEATURES", "SIDE", "Readout", "ShapesNet", "ShapesNetExtractor", "load"]
 
 SIDE = 64
-FEATURES = 64
+CONTENT, QUALITY = 64, 6
+FEATURES = CONTENT + QUALITY
+GAIN = 4.0
+"""What one unit of quality (an octave of blur or noise) weighs beside the 64 of unit variance."""
 CLASSES, COUNTS, BACKGROUNDS, PLACES = 48, 3, 6, 9
 SHAPES, COLOURS, SIZES = 6, 8, 2
-CORRUPTIONS = 6
 SPATIAL = 8
 
 
@@ -39,7 +41,6 @@ class Readout:
         size: logits (N, 9, 3) for each place: nothing, small, large.
         shape: logits (N, 9, 6) for each place.
         colour: logits (N, 9, 8) for each place.
-        corruption: strengths (N, 6), 0 is clean.
     """
 
     label: torch.Tensor
@@ -48,7 +49,6 @@ class Readout:
     size: torch.Tensor
     shape: torch.Tensor
     colour: torch.Tensor
-    corruption: torch.Tensor
 
 
 class ShapesNet(nn.Module):
@@ -57,8 +57,8 @@ class ShapesNet(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.stem = _conv(3, 24, stride=2)
+        self.grain = _conv(24, 48, stride=2)
         self.body = nn.Sequential(
-            _conv(24, 48, stride=2),
             _Residual(48),
             _conv(48, 96, stride=2),
             _Residual(96),
@@ -66,14 +66,16 @@ class ShapesNet(nn.Module):
             _Residual(160),
         )
         self.squeeze = nn.Conv2d(160, 64, 1)
-        self.project = nn.Linear(64 * 16 + 2 * 24, FEATURES)
-        self.norm = nn.LayerNorm(FEATURES, elementwise_affine=False)
-        self.label = nn.Linear(FEATURES, CLASSES)
-        self.count = nn.Linear(FEATURES, COUNTS)
-        self.background = nn.Linear(FEATURES, BACKGROUNDS)
-        self.corruption = nn.Linear(FEATURES, CORRUPTIONS)
+        self.project = nn.Linear(64 * 16 + 2 * 24, CONTENT)
+        self.norm = nn.LayerNorm(CONTENT, elementwise_affine=False)
+        self.quality = nn.Sequential(
+            nn.Linear(2 * 24 + 2 * 48 + 160, 128), nn.GELU(), nn.Linear(128, QUALITY)
+        )
+        self.label = nn.Linear(CONTENT, CLASSES)
+        self.count = nn.Linear(CONTENT, COUNTS)
+        self.background = nn.Linear(CONTENT, BACKGROUNDS)
         self.places = nn.Sequential(
-            nn.Linear(FEATURES, 384),
+            nn.Linear(CONTENT, 384),
             nn.GELU(),
             nn.Linear(384, PLACES * (1 + SIZES + SHAPES + COLOURS)),
         )
@@ -85,17 +87,23 @@ class ShapesNet(nn.Module):
             x: float NCHW in [0, 255], side 64.
 
         Returns:
-            features (N, 64), each row of mean 0 and variance 1; spatial (N, 128): 8 channels of the
-            4 x 4 map, channels last.
+            features (N, 70): 64 of content, each row of mean 0 and variance 1, and 6 of quality:
+            octaves of blur and of noise, then strengths of hue shift, fading, blending and
+            warping, times GAIN; spatial (N, 128): 8 channels of the 4 x 4 map, channels last.
         """
-        grain = self.stem((x - 127.5) / 63.75)
-        spatial = self.squeeze(self.body(grain))
-        texture = torch.cat([grain.mean((2, 3)), grain.std((2, 3), correction=0)], dim=1)
-        features = self.norm(self.project(torch.cat([spatial.flatten(1), texture], dim=1)))
+        stem = self.stem((x - 127.5) / 63.75)
+        grain = self.grain(stem)
+        top = self.body(grain)
+        spatial = self.squeeze(top)
+        texture = [stem.mean((2, 3)), stem.std((2, 3), correction=0)]
+        content = self.norm(self.project(torch.cat([spatial.flatten(1), *texture], dim=1)))
+        texture += [grain.mean((2, 3)), grain.std((2, 3), correction=0), top.mean((2, 3))]
+        features = torch.cat([content, GAIN * self.quality(torch.cat(texture, dim=1))], dim=1)
         return features, spatial[:, :SPATIAL].permute(0, 2, 3, 1).flatten(1)
 
     def read(self, features: torch.Tensor) -> Readout:
-        """Return what the heads read from features (N, 64)."""
+        """Return what the heads read from features (N, 70)."""
+        features = features[:, :CONTENT]
         places = self.places(features).unflatten(1, (PLACES, -1))
         size, shape, colour = places.split([1 + SIZES, SHAPES, COLOURS], dim=2)
         return Readout(
@@ -105,7 +113,6 @@ class ShapesNet(nn.Module):
             size=size,
             shape=shape,
             colour=colour,
-            corruption=self.corruption(features),
         )
 
 
@@ -136,7 +143,7 @@ class ShapesNetExtractor(Extractor):
     def _forward(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
         x = RESIZERS[self.spec.resize](images, self.spec.side).to(DTYPES[self.precision])
         features, spatial = self.network(x.contiguous(memory_format=torch.channels_last))
-        logits = self.network.label(features)
+        logits = self.network.read(features).label
         return {"features": features, "logits": logits, "spatial": spatial}
 
 

@@ -23,7 +23,7 @@ def net():
 def test_layers_have_the_declared_shapes(net, images):
     found = net.extract(images[:3])
     assert tuple(found) == net.layers == ("features", "logits", "spatial")
-    assert [v.shape for v in found.values()] == [(3, 64), (3, 48), (3, 128)]
+    assert [v.shape for v in found.values()] == [(3, 70), (3, 48), (3, 128)]
     assert all(v.dtype == np.float32 for v in found.values())
 
 
@@ -40,7 +40,7 @@ def test_order_does_not_matter(net, images):
 
 
 def test_no_images_give_empty_arrays(net, images):
-    assert net.extract(images[:0])["features"].shape == (0, 64)
+    assert net.extract(images[:0])["features"].shape == (0, 70)
 
 
 def test_digest_is_that_of_the_file(net):
