@@ -1,1 +1,19 @@
 """Records x baseline -> verdict."""
+
+from ldmbench.gate.baseline import accepted_run, merged, read_baseline, write_baseline
+from ldmbench.gate.history import history
+from ldmbench.gate.judge import judge
+from ldmbench.gate.junit import junit_xml
+from ldmbench.gate.summary import markdown, terminal
+
+__all__ = [
+    "accepted_run",
+    "history",
+    "judge",
+    "junit_xml",
+    "markdown",
+    "merged",
+    "read_baseline",
+    "terminal",
+    "write_baseline",
+]

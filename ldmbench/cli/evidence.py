@@ -1,0 +1,81 @@
+"""What `gate` and `accept` judge: the records of a RUN, their replicates, and what is stale."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from ldmbench.errors import InputError
+from ldmbench.records.book import Book, read_records
+from ldmbench.records.compare import Replicas, stored_replicates
+from ldmbench.schema.record import Record
+from ldmbench.schema.stage import Plan
+from ldmbench.store.disk import Store
+from ldmbench.store.machine import code_digest
+from ldmbench.store.units import units_of
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Records of one run and where their replicates are found."""
+
+    records: tuple[Record, ...]
+    replicates: Replicas
+
+
+def evidence(run: str | None, store: Path) -> Evidence:
+    """Return the records of a run id, a unique beginning of one, or a record file.
+
+    Artefacts of a run in the store are held against the code as it is now, so that a change after
+    the run makes it stale as well.
+
+    Raises:
+        InputError: if there is no such run or file, or the run has no records.
+    """
+    path = Path(run) if run else None
+    if path is not None and path.is_file():
+        records, places = read_records(path), [*path.resolve().parents[2:3], store]
+        return Evidence(tuple(records), stored_replicates(*places))
+    if path is not None and path.suffix in (".json", ".jsonl"):
+        raise InputError(f"{run}: no such record file; give a run id or a records.jsonl")
+    book = Book(store)
+    found = book.find(run)
+    records = book.records(found.id)
+    if found.state in ("running", "interrupted"):
+        raise InputError(
+            f"run {found.id} is {found.state}; run its suite again, it goes on from there"
+        )
+    plan = _plan(book.path(found.id) / "plan.json")
+    if plan is not None:
+        records = _with_stale(records, plan, Store(store))
+    return Evidence(tuple(records), stored_replicates(store))
+
+
+def _plan(path: Path) -> Plan | None:
+    try:
+        return Plan.model_validate_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValidationError):
+        return None
+
+
+def _with_stale(records: Sequence[Record], plan: Plan, store: Store) -> list[Record]:
+    """Return records that name the kinds whose artefacts another code than today's made."""
+    stages = plan.by_key()
+    old: dict[str, bool] = {}
+
+    def outdated(key: str) -> bool:
+        if key not in old:
+            stage = stages[key]
+            manifests = (store.lookup(unit.address) for unit in units_of(stage))
+            old[key] = any(m is not None and m.code != code_digest(stage.kind) for m in manifests)
+        return old[key]
+
+    told = []
+    for record in records:
+        keys = [key for key in record.keys.values() if key in stages]
+        kinds = {stages[key].kind for key in keys if outdated(key)}
+        told.append(record.model_copy(update={"stale": tuple(sorted({*record.stale, *kinds}))}))
+    return told

@@ -1,0 +1,75 @@
+"""`ldmbench history`: series per measure over the runs of a store, and where they step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from ldmbench.cli.options import json_option, plural, print_json, store_option
+from ldmbench.errors import InconclusiveError, InputError
+from ldmbench.gate import history as series_of
+from ldmbench.gate.baseline import suite_of
+from ldmbench.gate.history import Series
+from ldmbench.plan.expand import matches
+from ldmbench.records.book import Book
+
+
+@click.command()
+@click.option("--suite", default=None, help="Of this suite; the last run's when unset.")
+@click.option(
+    "--only", multiple=True, metavar="GLOB", help="Only cells whose id matches; repeatable."
+)
+@click.option("--measure", multiple=True, help="Only this score or measure; repeatable.")
+@click.option("--all", "everything", is_flag=True, help="Also series without a step.")
+@store_option
+@json_option
+def history(
+    suite: str | None,
+    only: Sequence[str],
+    measure: Sequence[str],
+    everything: bool,
+    store: Path,
+    as_json: bool,
+) -> int:
+    """Show how every measure went over the runs of a store, and name the run where it stepped.
+
+    Speeds are in yardsticks, so that a slower runner is no step. A level needs two runs.
+
+    \b
+    Examples:
+      ldmbench history
+      ldmbench history --measure fid --only 'ldm/*' --all
+      ldmbench history --suite smoke --json
+    """
+    book = Book(store)
+    name = suite or suite_of(book.find().id)
+    runs = [run for run in book.runs() if run.suite == name and run.state in ("done", "failed")]
+    if not runs:
+        raise InputError(f"no finished run of suite '{name}' in {store}")
+    found = series_of([(run, book.records(run.id)) for run in runs], names=measure)
+    found = [s for s in found if not only or any(matches(s.cell, glob) for glob in only)]
+    if as_json:
+        print_json({"suite": name, "runs": len(runs), "series": [s.to_json() for s in found]})
+        return 0 if found else 3
+    if not found:
+        raise InconclusiveError("no numbers to show; see --measure and --only")
+    shown = [s for s in found if everything or s.steps or measure]
+    _show(shown)
+    stepped = sum(bool(s.steps) for s in found)
+    click.echo(f"{plural(len(runs), 'run')} of {name}, {len(found)} series, {stepped} with a step")
+    return 0
+
+
+def _show(shown: Sequence[Series]) -> None:
+    cell = None
+    for series in shown:
+        if series.cell != cell:
+            click.echo(series.cell)
+            cell = series.cell
+        values = [point.value for point in series.points]
+        click.echo(f"  {series.name:<22} {series.sparkline:<40} {values[-1]:.4g}")
+        for step in series.steps:
+            change = f"{step.before:.4g} -> {step.after:.4g}"
+            click.echo(f"    {step.direction} at {step.run}: {change}")

@@ -1,0 +1,181 @@
+"""Baseline files: read, migrate, make from records, write so that a diff can be read."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from ldmbench.errors import InconclusiveError, InputError, UnlikeError
+from ldmbench.gate.provenance import Commit
+from ldmbench.gate.rules import rules_with
+from ldmbench.records.book import write_text
+from ldmbench.records.compare import Replicas
+from ldmbench.schema.baseline import AcceptedCell, AcceptedRun, AcceptedScore, Baseline
+from ldmbench.schema.record import Record, Score
+
+__all__ = [
+    "accepted_run",
+    "merged",
+    "read_baseline",
+    "refuse_stale",
+    "rounded",
+    "suite_of",
+    "write_baseline",
+]
+
+API_VERSION = 1
+MIGRATIONS: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+"""From version N to N + 1; there is only one version so far."""
+DIGITS = 8
+"""Significant digits of a stored replicate: far below any noise, a quarter of the bytes."""
+
+
+def suite_of(run: str) -> str:
+    """Return the suite in a run id, <suite>-<UTC>-<4 hex>."""
+    return run.rsplit("-", 2)[0]
+
+
+def read_baseline(path: Path) -> Baseline:
+    """Read a baseline file of this or an older version.
+
+    Raises:
+        InputError: if it is missing, damaged, newer than this program, or has an unknown rule.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: no such baseline; write one with `ldmbench accept -o {path}`")
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        found = Baseline.model_validate(_migrated(data, path))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"]) or "the whole file"
+        raise InputError(f"{path}: {place}: {first['msg']}") from None
+    except (json.JSONDecodeError, UnicodeDecodeError, OSError) as error:
+        raise InputError(f"{path}: is damaged or no baseline: {error}") from None
+    try:
+        rules_with(found.rules)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    return found
+
+
+def _migrated(data: Any, path: Path) -> Any:
+    version = data.get("api_version") if isinstance(data, dict) else None
+    if not isinstance(version, int) or isinstance(version, bool):
+        raise InputError(f"{path}: is no baseline: it has no api_version")
+    if version > API_VERSION:
+        raise InputError(
+            f"{path}: api_version {version} is newer than this ldmbench understands"
+            f" ({API_VERSION}); upgrade ldmbench"
+        )
+    while version < API_VERSION:
+        if version not in MIGRATIONS:
+            raise InputError(f"{path}: api_version {version} is unknown; accept a run anew")
+        data, version = MIGRATIONS[version](data), version + 1
+    return data
+
+
+def rounded(values: Sequence[float]) -> tuple[float, ...]:
+    """Return values to the digits that a baseline keeps."""
+    return tuple(float(f"{value:.{DIGITS}g}") for value in values)
+
+
+def refuse_stale(records: Sequence[Record]) -> None:
+    """Refuse records whose artefacts an older code made.
+
+    Raises:
+        InputError: naming the stage kinds and the command that makes them anew.
+    """
+    kinds = sorted({kind for record in records for kind in record.stale})
+    if kinds:
+        again = " ".join(f"--fresh {kind}" for kind in kinds)
+        raise InputError(
+            f"stale: an older code made the {', '.join(kinds)} of this run; make them anew with"
+            f" `ldmbench run SUITE {again}`"
+        )
+
+
+def accepted_run(records: Sequence[Record], replicates: Replicas, *, commit: Commit) -> AcceptedRun:
+    """Return what a baseline keeps of a run.
+
+    Args:
+        records: of one run.
+        replicates: where the replicates of a score are found.
+        commit: of the working folder.
+
+    Raises:
+        InputError: for a stale run.
+        InconclusiveError: if a cell failed, or nothing was measured.
+    """
+    refuse_stale(records)
+    failed = [record.cell.id for record in records if record.status == "failed"]
+    if failed:
+        raise InconclusiveError(
+            f"{len(failed)} of {len(records)} cells failed ({failed[0]}); accept a run in which all"
+            " are done"
+        )
+    values = [s.value for r in records for s in r.scores]
+    values += [m.value for r in records for m in r.measures]
+    if all(value is None for value in values):
+        raise InconclusiveError("nothing was measured, so there is nothing to accept")
+    return AcceptedRun(
+        run=records[0].run,
+        accepted=datetime.now(UTC).isoformat(timespec="seconds"),
+        commit=commit.digest,
+        dirty=commit.dirty,
+        machine=records[0].machine,
+        versions=records[0].versions,
+        cells=tuple(_cell(record, replicates) for record in records),
+    )
+
+
+def _cell(record: Record, replicates: Replicas) -> AcceptedCell:
+    return AcceptedCell(
+        id=record.cell.id,
+        model=record.cell.model,
+        dataset=record.cell.dataset,
+        scores=tuple(_score(score, replicates) for score in record.scores),
+        measures=record.measures,
+        keys=record.keys,
+    )
+
+
+def _score(score: Score, replicates: Replicas) -> AcceptedScore:
+    values = replicates(score)
+    kept = () if values is None else rounded(values.tolist())
+    return AcceptedScore(score=score, replicates=kept)
+
+
+def merged(run: AcceptedRun, old: Baseline | None, *, add: bool) -> Baseline:
+    """Return a baseline with this run alone, or added to those accepted before; rules stay.
+
+    Raises:
+        UnlikeError: if the baseline is of another suite.
+    """
+    suite = suite_of(run.run)
+    if old is None:
+        return Baseline(suite=suite, runs=(run,))
+    if old.suite != suite:
+        raise UnlikeError(
+            f"the baseline is of suite '{old.suite}' and the run of '{suite}'; write another file"
+        )
+    kept = tuple(item for item in old.runs if add and item.run != run.run)
+    return old.model_copy(update={"runs": (*kept, run)})
+
+
+def write_baseline(path: Path, baseline: Baseline) -> None:
+    """Write a baseline: a line per field, and one line per list of numbers."""
+    data = baseline.model_dump(mode="json")
+    data["rules"] = {
+        name: change.model_dump(exclude_none=True) for name, change in baseline.rules.items()
+    }
+    text = json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False)
+    # A JSON string holds no line break, so only lists of plain numbers match.
+    flat = re.sub(r"\[\n[-+0-9.eE,\n ]+\]", lambda found: re.sub(r"\n *", "", found[0]), text)
+    write_text(path, flat + "\n")

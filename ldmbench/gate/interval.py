@@ -1,0 +1,208 @@
+"""The arithmetic of a gate: a change against accepted runs, with its interval."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["Change", "Number", "Spread", "change", "number", "pooled", "quantile"]
+
+Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Number:
+    """A value on the scale of its rule, and its standard errors below and above.
+
+    Attributes:
+        value: the value; for ratios the logarithm of it.
+        down: standard error towards smaller values.
+        up: standard error towards larger values.
+        replicates: (R,) values under resampling common to all runs; None where there are none.
+    """
+
+    value: float
+    down: float
+    up: float
+    replicates: Array | None = None
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How much runs vary beyond their intervals: a variance, and what it was measured on.
+
+    Attributes:
+        variance: between runs; 0 where nothing was measured.
+        raw: the observed variance, sampling noise included.
+        freedom: degrees of freedom behind it.
+    """
+
+    variance: float = 0.0
+    raw: float = 0.0
+    freedom: float = 0.0
+
+
+@dataclass(frozen=True)
+class Change:
+    """New minus accepted, on the scale of the rule, with an interval."""
+
+    value: float
+    low: float
+    high: float
+    method: str
+
+
+def number(
+    value: float,
+    low: float | None,
+    high: float | None,
+    *,
+    confidence: float | None = None,
+    replicates: Array | None = None,
+) -> Number:
+    """Return a number from its interval; where the replicates spread wider, they count."""
+    z = NormalDist().inv_cdf(0.5 + (confidence or 0.95) / 2)
+    spread = 0.0 if replicates is None or len(replicates) < 2 else float(replicates.std(ddof=1))
+    down = 0.0 if low is None else max(0.0, value - low) / z
+    up = 0.0 if high is None else max(0.0, high - value) / z
+    return Number(value, max(down, spread), max(up, spread), replicates)
+
+
+def change(
+    new: Number,
+    accepted: Sequence[Number],
+    *,
+    spread: Spread,
+    noise: float = 0.0,
+    bias: float = 0.0,
+    alpha: float,
+) -> Change:
+    """Return how far a new value is from the mean of accepted ones.
+
+    Errors are joined without assuming symmetry (MOVER: Zou, Donner 2008, equation 7), with the
+    correlation that common resampling shows. The variance between runs is the declared or the
+    measured one, whichever is larger, for the new run and for the mean of the accepted ones; what
+    was measured on few runs widens the interval by Student's t (Satterthwaite 1946).
+
+    Args:
+        new: the run that is judged.
+        accepted: one or more accepted runs.
+        spread: between accepted runs.
+        noise: declared standard deviation between runs.
+        bias: half-width of what no amount of repeating would show.
+        alpha: chance that the change lies below `low`, and likewise above `high`.
+    """
+    runs = len(accepted)
+    mean = sum(item.value for item in accepted) / runs
+    base = _mean(accepted)
+    rho, method = _correlation(new.replicates, base.replicates)
+    measured = spread.variance > noise * noise
+    between = max(noise * noise, spread.variance) * (1 + 1 / runs)
+    sides = []
+    for one, other in ((new.down, base.up), (new.up, base.down)):
+        variance = max(0.0, one * one + other * other - 2 * rho * one * other) + between
+        freedom = math.inf
+        if measured and variance > 0:
+            share = spread.raw * (1 + 1 / runs) / variance
+            freedom = max(spread.freedom, spread.freedom / share**2) if share > 0 else math.inf
+        sides.append(math.sqrt(variance) * quantile(1 - alpha, freedom) + bias)
+    value = new.value - mean
+    told = f"{method}; {runs} accepted runs" if runs > 1 else method
+    return Change(value, value - sides[0], value + sides[1], told)
+
+
+def pooled(groups: Sequence[tuple[str, Sequence[Number]]]) -> Spread:
+    """Return the variance between accepted runs of one measure, pooled over its cells.
+
+    What resampling alone explains is taken off. Cells of one group (a model on a dataset) stand on
+    the same trainings, so they add no degrees of freedom.
+
+    Args:
+        groups: (group, its accepted numbers) per cell, on one scale.
+    """
+    squares, within, count = 0.0, 0.0, 0
+    freedom: dict[str, int] = {}
+    for group, numbers in groups:
+        if len(numbers) < 2:
+            continue
+        values = np.array([item.value for item in numbers])
+        squares += float(((values - values.mean()) ** 2).sum())
+        within += _own_variance(numbers) * (len(numbers) - 1)
+        count += len(numbers) - 1
+        freedom[group] = max(freedom.get(group, 0), len(numbers) - 1)
+    if not count:
+        return Spread()
+    raw = squares / count
+    return Spread(max(0.0, raw - within / count), raw, float(sum(freedom.values())))
+
+
+def _own_variance(numbers: Sequence[Number]) -> float:
+    """Return the variance that each run has for itself, beside what resampling shares."""
+    stacks = [item.replicates for item in numbers if item.replicates is not None]
+    if len(stacks) == len(numbers) and len({len(stack) for stack in stacks}) == 1:
+        centred = np.stack([stack - stack.mean() for stack in stacks])
+        return float(centred.var(axis=0, ddof=1).mean())
+    return sum(((item.down + item.up) / 2) ** 2 for item in numbers) / len(numbers)
+
+
+def _mean(numbers: Sequence[Number]) -> Number:
+    """Return the mean of accepted runs; their errors are taken as wholly shared."""
+    runs = len(numbers)
+    stacks = [item.replicates for item in numbers if item.replicates is not None]
+    alike = len(stacks) == runs and len({len(stack) for stack in stacks}) == 1
+    replicates = np.mean(stacks, axis=0) if alike else None
+    return Number(
+        sum(item.value for item in numbers) / runs,
+        sum(item.down for item in numbers) / runs,
+        sum(item.up for item in numbers) / runs,
+        replicates,
+    )
+
+
+def _correlation(a: Array | None, b: Array | None) -> tuple[float, str]:
+    if a is None or b is None or len(a) != len(b):
+        return 0.0, "unpaired intervals"
+    first, second = a - a.mean(), b - b.mean()
+    scale = math.sqrt(float(first @ first) * float(second @ second))
+    if scale == 0:
+        return 0.0, "unpaired intervals: the replicates of one side do not move"
+    rho = min(1.0, max(-1.0, float(first @ second) / scale))
+    return rho, f"paired, {len(a)} replicates, correlation {rho:.2f}"
+
+
+def quantile(p: float, freedom: float = math.inf) -> float:
+    """Return a quantile above the median of Student's t (Hill 1970, Algorithm 396).
+
+    Args:
+        p: probability, 0.5 <= p < 1.
+        freedom: degrees of freedom, above 0; infinite for the normal distribution.
+    """
+    if math.isinf(freedom) or freedom > 1e6:
+        return NormalDist().inv_cdf(p)
+    tails, n = 2 * (1 - p), max(1.0, freedom)
+    if n < 1.5:
+        return 1 / math.tan(tails * math.pi / 2)
+    if n < 2.5:
+        return math.sqrt(max(0.0, 2 / (tails * (2 - tails)) - 2))
+    a = 1 / (n - 0.5)
+    b = 48 / (a * a)
+    c = ((20700 * a / b - 98) * a - 16) * a + 96.36
+    d = ((94.5 / (b + c) - 3) / b + 1) * math.sqrt(a * math.pi / 2) * n
+    y = (d * tails) ** (2 / n)
+    if y > 0.05 + a:
+        x = NormalDist().inv_cdf(1 - tails / 2)
+        y = x * x
+        c += 0.3 * (n - 4.5) * (x + 0.6) if n < 5 else 0.0
+        c += (((0.05 * d * x - 5) * x - 7) * x - 2) * x + b
+        y = (((((0.4 * y + 6.3) * y + 36) * y + 94.5) / c - y - 3) / b + 1) * x
+        y = math.expm1(a * y * y)
+    else:
+        y = (
+            (1 / (((n + 6) / (n * y) - 0.089 * d - 0.822) * (n + 2) * 3) + 0.5 / (n + 4)) * y - 1
+        ) * (n + 1) / (n + 2) + 1 / y
+    return math.sqrt(n * y)

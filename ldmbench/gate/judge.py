@@ -1,0 +1,254 @@
+"""The gate itself: the records of a run against a baseline."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+
+from ldmbench.errors import UnlikeError
+from ldmbench.gate.baseline import rounded, suite_of
+from ldmbench.gate.cases import Case, counted, ratio, scaled
+from ldmbench.gate.interval import Change, Number, Spread, change, pooled
+from ldmbench.gate.match import (
+    cells_of,
+    group_of,
+    like_measures,
+    like_scores,
+    same_images,
+)
+from ldmbench.gate.rules import ON_DEVICES_ONLY, rules_with
+from ldmbench.gate.verdict import Item, Outcome, judge_change
+from ldmbench.records.compare import Replicas
+from ldmbench.schema.baseline import AcceptedCell, Baseline, Rule
+from ldmbench.schema.record import Measure, Record, Score
+
+__all__ = ["judge"]
+
+
+def judge(
+    records: Sequence[Record], baseline: Baseline, replicates: Replicas, *, title: str = ""
+) -> Outcome:
+    """Return the verdict on every judged measure of every accepted cell.
+
+    Args:
+        records: of one run.
+        baseline: what was accepted.
+        replicates: where the replicates of the run's scores are found.
+        title: what the baseline is called in the outcome.
+
+    Raises:
+        UnlikeError: if the baseline is of another suite.
+    """
+    for record in records[:1]:
+        if suite_of(record.run) != baseline.suite:
+            raise UnlikeError(
+                f"the baseline is of suite '{baseline.suite}' and the run of"
+                f" '{suite_of(record.run)}'; give a baseline of the same suite"
+            )
+    return _Gate(records, baseline, replicates).outcome(title)
+
+
+class _Gate:
+    def __init__(self, records: Sequence[Record], baseline: Baseline, replicates: Replicas) -> None:
+        self.records, self.baseline, self.replicates = records, baseline, replicates
+        self.rules = rules_with(baseline.rules)
+
+    @cached_property
+    def accepted(self) -> dict[str, list[AcceptedCell]]:
+        """Cell id -> what was accepted for it."""
+        ids = dict.fromkeys(cell.id for run in self.baseline.runs for cell in run.cells)
+        return {id: cells_of(self.baseline, id) for id in ids}
+
+    def outcome(self, title: str) -> Outcome:
+        found: list[Item | Case] = []
+        by_id = {record.cell.id: record for record in self.records}
+        for id, cells in self.accepted.items():
+            found += self._cell(id, by_id.get(id), cells)
+        cases = [part for part in found if isinstance(part, Case)]
+        spreads = _spreads(cases)
+        items = [
+            _judged(part, spreads[part.key], len(cases)) if isinstance(part, Case) else part
+            for part in found
+        ]
+        return Outcome(
+            run=self.records[0].run if self.records else "",
+            baseline=title,
+            items=tuple(items),
+            failed={
+                r.cell.id: r.reason or "no reason given"
+                for r in self.records
+                if r.status == "failed"
+            },
+            notes=tuple(self._notes(by_id)),
+        )
+
+    def _notes(self, by_id: Mapping[str, Record]) -> Iterator[str]:
+        new = [id for id in by_id if id not in self.accepted]
+        if new:
+            more = f" and {len(new) - 3} more" if len(new) > 3 else ""
+            yield f"not in the baseline, so not judged: {', '.join(new[:3])}{more}"
+        if not self.records:
+            yield "the run has no records: nothing was measured"
+        elif not any(id in self.accepted for id in by_id):
+            yield "the run and the baseline have no cell in common: nothing was judged"
+        elif not any(rule.by != "watched" for rule in self.rules.values()):
+            yield "every rule is 'watched': nothing was judged"
+
+    def _cell(
+        self, id: str, record: Record | None, cells: Sequence[AcceptedCell]
+    ) -> Iterator[Item | Case]:
+        if record is None:
+            yield Item(id, "cell", "", "inconclusive", "accepted, but not in this run")
+            return
+        if record.status == "failed":
+            return
+        if record.stale:
+            again = " ".join(f"--fresh {kind}" for kind in record.stale)
+            why = f"stale: an older code made it; `ldmbench run SUITE {again}`"
+            yield Item(id, "cell", "", "incomparable", why)
+            return
+        same = any(same_images(record, cell, self.replicates) for cell in cells)
+        for name, protocol in _score_names(cells):
+            rule = self.rules.get(name, Rule())
+            if rule.by != "watched":
+                yield self._score(record, cells, name, protocol, rule, same=same)
+        for name in _measure_names(cells):
+            rule = self.rules.get(name, Rule())
+            if rule.by == "watched" or (name in ON_DEVICES_ONLY and _on_cpu(record)):
+                continue
+            yield self._measure(record, cells, name, rule)
+
+    def _score(
+        self,
+        record: Record,
+        cells: Sequence[AcceptedCell],
+        name: str,
+        protocol: str,
+        rule: Rule,
+        *,
+        same: bool,
+    ) -> Item | Case:
+        blank = Item(record.cell.id, name, protocol, "inconclusive", "", relative=rule.relative)
+        new = next((s for s in record.scores if (s.name, s.protocol) == (name, protocol)), None)
+        if new is None or new.value is None:
+            return replace(blank, reason=_missing(new))
+        pairs, unlike = like_scores(new, cells)
+        if unlike:
+            return replace(blank, verdict="incomparable", reason=unlike, now=new.value)
+        if same:
+            return replace(
+                blank, verdict="pass", reason="the very same images", before=new.value,
+                now=new.value, change=0.0, low=0.0, high=0.0, method="equal to an accepted run",
+            )  # fmt: skip
+        values = [p.score.score.value for p in pairs if p.score and p.score.score.value is not None]
+        mean = sum(values) / len(values)
+        if rule.by == "exact":
+            return counted(replace(blank, before=values[-1], now=new.value), rule)
+        scale = abs(mean) if rule.relative else 1.0
+        if scale == 0:
+            why = "the accepted value is 0: give it an absolute tolerance in the baseline's rules"
+            return replace(blank, reason=why, before=mean, now=new.value)
+        return Case(
+            item=replace(blank, before=mean, now=new.value),
+            rule=rule,
+            new=scaled(new, self._replicates(new), scale),
+            accepted=tuple(
+                scaled(p.score.score, p.score.replicates, scale) for p in pairs if p.score
+            ),
+            group=group_of(pairs[0].cell),
+            key=(name, protocol),
+        )
+
+    def _replicates(self, score: Score) -> tuple[float, ...]:
+        found = self.replicates(score)
+        return () if found is None else rounded(found.tolist())
+
+    def _measure(
+        self, record: Record, cells: Sequence[AcceptedCell], name: str, rule: Rule
+    ) -> Item | Case:
+        blank = Item(record.cell.id, name, "", "inconclusive", "", relative=rule.relative)
+        new = next((m for m in record.measures if m.name == name), None)
+        if new is None or new.value is None:
+            return replace(blank, reason=_missing(new))
+        on_device = rule.by == "ratio" or name in ON_DEVICES_ONLY
+        pairs, unlike = like_measures(new, cells, on_device=on_device)
+        if unlike:
+            return replace(blank, verdict="incomparable", reason=unlike, now=new.value)
+        values = [p.measure.value for p in pairs if p.measure and p.measure.value is not None]
+        item = replace(blank, before=sum(values) / len(values), now=new.value)
+        if rule.by == "exact":
+            return counted(replace(item, before=values[-1]), rule)
+        if rule.by == "ratio":
+            return ratio(record, pairs, new, item, rule)
+        scale = abs(item.before or 0.0) if rule.relative else 1.0
+        if scale == 0:
+            return replace(item, reason="the accepted value is 0: nothing to be relative to")
+        return Case(
+            item=item,
+            rule=rule,
+            new=scaled(new, (), scale),
+            accepted=tuple(scaled(p.measure, (), scale) for p in pairs if p.measure),
+            group=group_of(pairs[0].cell),
+            key=(name, ""),
+        )
+
+
+def _score_names(cells: Sequence[AcceptedCell]) -> list[tuple[str, str]]:
+    """Return name and protocol of every score accepted with a value, in order."""
+    scores = [item.score for cell in cells for item in cell.scores]
+    return list(dict.fromkeys((s.name, s.protocol) for s in scores if s.value is not None))
+
+
+def _measure_names(cells: Sequence[AcceptedCell]) -> list[str]:
+    """Return the name of every measure accepted with a value, in order."""
+    measures = [item for cell in cells for item in cell.measures]
+    return list(dict.fromkeys(m.name for m in measures if m.value is not None))
+
+
+def _missing(found: Score | Measure | None) -> str:
+    return f"not measured: {(found.reason if found else None) or 'it is not in this run'}"
+
+
+def _on_cpu(record: Record) -> bool:
+    return str(record.machine.get("device", "")).startswith("cpu")
+
+
+def _spreads(cases: Sequence[Case]) -> dict[tuple[str, str], Spread]:
+    """Return the spread between accepted runs of each measure, over all its cells."""
+    groups: dict[tuple[str, str], list[tuple[str, Sequence[Number]]]] = {}
+    for case in cases:
+        groups.setdefault(case.key, []).append((case.group, case.accepted))
+    return {key: pooled(parts) for key, parts in groups.items()}
+
+
+def _judged(case: Case, spread: Spread, tests: int) -> Item:
+    """Judge one case; all intervals hold together with the rule's confidence (Bonferroni)."""
+    rule = case.rule
+    alpha = (1 - rule.confidence) / tests
+    found = change(
+        case.new, case.accepted, spread=spread, noise=rule.noise, bias=case.bias, alpha=alpha
+    )
+    tolerance, limit = (
+        (math.log1p(rule.tolerance), math.log1p(rule.limit))
+        if case.logs
+        else (rule.tolerance, rule.limit)
+    )
+    verdict, reason = judge_change(found, rule, tolerance=tolerance, limit=limit)
+    shown = (
+        Change(math.expm1(found.value), math.expm1(found.low), math.expm1(found.high), found.method)
+        if case.logs
+        else found
+    )
+    return replace(
+        case.item,
+        verdict=verdict,
+        reason=reason,
+        change=shown.value,
+        low=shown.low,
+        high=shown.high,
+        tolerance=rule.tolerance,
+        limit=rule.limit,
+        method=shown.method + (", in yardsticks" if case.logs else ""),
+    )

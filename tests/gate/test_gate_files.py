@@ -1,0 +1,171 @@
+"""Files: baselines that survive a round trip, JUnit that readers take, Markdown that is inert."""
+
+import json
+import re
+from xml.etree import ElementTree as ET
+
+import pytest
+from made_records import Made, baseline_of
+
+from ldmbench.errors import InconclusiveError, InputError, UnlikeError
+from ldmbench.gate import baseline as baselines
+from ldmbench.gate import (
+    judge,
+    junit_xml,
+    markdown,
+    merged,
+    read_baseline,
+    terminal,
+    write_baseline,
+)
+from ldmbench.gate.baseline import accepted_run
+from ldmbench.gate.provenance import Commit, commit_of
+from ldmbench.gate.verdict import Outcome
+from ldmbench.records.compare import stored_replicates
+from ldmbench.schema.baseline import RuleChange
+
+
+def outcome_of(store, base, new):
+    return judge(new.records(store), baseline_of(store, base), stored_replicates(store))
+
+
+def test_a_baseline_survives_the_round_trip_without_the_store(tmp_path):
+    made = baseline_of(tmp_path / "s", Made(), rules={"fid": RuleChange(tolerance=0.1)})
+    path = tmp_path / "b" / "smoke.json"
+    write_baseline(path, made)
+    assert read_baseline(path) == made
+    new = Made(number=2, fid=20.2, own=2)
+    items = judge(new.records(tmp_path / "n"), made, stored_replicates(tmp_path / "n")).items
+    assert "paired, 200 replicates" in items[0].method
+    data = json.loads(path.read_text())
+    assert data["api_version"] == 1
+    assert data["rules"] == {"fid": {"tolerance": 0.1}}
+    assert len(data["runs"][0]["cells"][0]["scores"][0]["replicates"]) == 200
+    assert max(len(line) for line in path.read_text().splitlines()) < 3000
+    assert len(path.read_text().splitlines()) < 400
+
+
+def test_provenance_is_kept(tmp_path):
+    run = baseline_of(tmp_path, Made()).runs[0]
+    assert run.commit == "ab" * 20
+    assert run.machine["platform"] == "Linux"
+    assert run.versions == {"ldmbench": "0.1.0"}
+    assert re.match(r"\d{4}-\d\d-\d\dT", run.accepted)
+    score = run.cells[0].scores[0].score
+    assert score.signature.startswith("fid|v1|")
+    assert score.low < score.value < score.high
+    assert commit_of(tmp_path) == Commit()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "is damaged or no baseline"),
+        ("[]", "it has no api_version"),
+        ('{"api_version": 2}', "newer than this ldmbench understands"),
+        ('{"api_version": 0}', "accept a run anew"),
+        ('{"api_version": 1}', "suite: Field required"),
+        ('{"api_version": 1, "suite": "s", "rulez": {}}', "rulez: Extra inputs"),
+        ('{"api_version": 1, "suite": "s", "rules": {"fidd": {}}}', "did you mean 'fid'"),
+        ('{"api_version": 1, "suite": "s", "rules": {"fid": {"limit": -1}}}', "rules.fid.limit"),
+    ],
+)
+def test_damaged_foreign_and_future_files_are_refused(tmp_path, text, message):
+    path = tmp_path / "b.json"
+    path.write_text(text)
+    with pytest.raises(InputError, match=message):
+        read_baseline(path)
+
+
+def test_an_older_file_is_migrated_step_by_step(tmp_path, monkeypatch):
+    monkeypatch.setattr(baselines, "API_VERSION", 3)
+    monkeypatch.setattr(
+        baselines,
+        "MIGRATIONS",
+        {
+            1: lambda d: {**d, "suite": d["name"], "api_version": 2},
+            2: lambda d: {k: v for k, v in d.items() if k != "name"},
+        },
+    )
+    path = tmp_path / "b.json"
+    path.write_text('{"api_version": 1, "name": "smoke"}')
+    assert read_baseline(path).suite == "smoke"
+
+
+def test_accept_replaces_or_adds_and_keeps_the_rules(tmp_path):
+    old = baseline_of(tmp_path, Made(), rules={"fid": RuleChange(limit=0.5)})
+    new = baseline_of(tmp_path, Made(number=2)).runs[0]
+    assert [r.run for r in merged(new, old, add=False).runs] == [Made(number=2).id]
+    both = merged(new, old, add=True)
+    assert [r.run for r in both.runs] == [Made().id, Made(number=2).id]
+    assert merged(new, both, add=True) == both
+    assert both.rules == old.rules
+    with pytest.raises(UnlikeError, match="write another file"):
+        merged(baseline_of(tmp_path, Made(suite="other")).runs[0], old, add=True)
+
+
+@pytest.mark.parametrize(
+    ("made", "error", "message"),
+    [
+        (Made(stale=("denoiser",)), InputError, "run SUITE --fresh denoiser"),
+        (Made(failed=Made().cells[:1]), InconclusiveError, "1 of 2 cells failed"),
+        (Made(cells=()), InconclusiveError, "nothing was measured"),
+    ],
+)
+def test_accept_refuses_stale_failed_and_empty_runs(tmp_path, made, error, message):
+    with pytest.raises(error, match=message):
+        accepted_run(made.records(tmp_path), lambda _: None, commit=Commit())
+
+
+EVIL = "<script>alert(1)</script>|\x1b[31m`/shapes/ddim-4/g1/s0"
+
+
+def test_junit_counts_and_escapes(tmp_path):
+    cells = (EVIL, "pixel/shapes/ddim-4/g1/s0", "third/shapes/ddim-4/g1/s0")
+    new = Made(number=2, cells=cells, flops=9e9, latency=0.02, throughput=None, failed=cells[2:])
+    text = junit_xml(outcome_of(tmp_path, Made(cells=cells), new))
+    assert "\x1b" not in text
+    assert "<script>" not in text
+    root = ET.fromstring(text)
+    assert root.tag == "testsuites"
+    suites = root.findall("testsuite")
+    assert len(suites) == 3
+    for tag, attribute in (("testcase", "tests"), ("failure", "failures"), ("error", "errors"),
+                           ("skipped", "skipped")):  # fmt: skip
+        assert int(root.get(attribute)) == sum(int(s.get(attribute)) for s in suites)
+        assert int(root.get(attribute)) == len(list(root.iter(tag)))
+    assert {f.get("type") for f in root.iter("failure")} == {"regressed"}
+    assert [c.get("name") for c in root.iter("testcase") if c.find("failure") is not None] == [
+        "flops_per_image", "flops_per_image",
+    ]  # fmt: skip
+    assert all(case.get("classname") and case.get("time") for case in root.iter("testcase"))
+    assert root.find(".//error").get("message") == "it broke"
+
+
+def test_junit_of_nothing_is_an_error(tmp_path):
+    missing = ET.fromstring(junit_xml(outcome_of(tmp_path, Made(), Made(cells=()))))
+    assert int(missing.get("skipped")) == 2
+    empty = ET.fromstring(junit_xml(Outcome("r", "b", (), {})))
+    assert empty.get("errors") == "1"
+
+
+def test_markdown_is_inert_and_tells_the_worst_first(tmp_path):
+    cells = (EVIL, "pixel/shapes/ddim-4/g1/s0")
+    new = Made(number=2, cells=cells, flops=9e9, own=2, fid=15.0)
+    page = markdown(outcome_of(tmp_path, Made(cells=cells), new))
+    assert page.startswith("## ldmbench gate: regressed: 2 regressed, ")
+    assert "<script>" not in page
+    rows = [line for line in page.splitlines() if line.startswith("| ") and "verdict" not in line]
+    assert "regressed" in rows[0]
+    assert all(len(re.findall(r"(?<!\\)\|", row)) == 8 for row in rows)
+    assert "<details>" in page
+
+
+def test_the_terminal_shows_what_did_not_pass_in_80_columns(tmp_path):
+    outcome = outcome_of(tmp_path, Made(), Made(number=2, throughput=80.0, own=2, fid=20.2))
+    text = terminal(outcome)
+    assert "regressed    throughput" in text
+    assert "fid" not in text
+    assert text.splitlines()[-1].startswith("regressed: 2 regressed")
+    assert all(len(line) <= 80 for line in text.splitlines())
+    assert "fid" in terminal(outcome, everything=True)

@@ -1,0 +1,88 @@
+"""History: where a series steps, and which run is named for it."""
+
+import numpy as np
+import pytest
+from made_records import Made
+
+from ldmbench.gate.history import history
+from ldmbench.gate.steps import noise_of, spark, steps
+from ldmbench.schema.record import Run
+
+
+def runs_of(store, *made):
+    return [
+        (
+            Run(id=m.id, suite=m.suite, suite_digest="", state="done", started=m.id),
+            m.records(store),
+        )
+        for m in made
+    ]
+
+
+def test_a_step_is_found_where_it_is():
+    rng = np.random.default_rng(0)
+    for trial in range(50):
+        values = np.r_[rng.normal(10, 1, 12), rng.normal(16, 1, 5)].tolist()
+        found = steps(values, noise=noise_of(values))
+        assert any(abs(step.at - 12) <= 1 for step in found), (trial, found)
+
+
+def test_pure_noise_seldom_steps():
+    rng = np.random.default_rng(1)
+    alarms = 0
+    for _ in range(300):
+        values = rng.normal(size=30).tolist()
+        alarms += bool(steps(values, noise=noise_of(values)))
+    assert alarms <= 6
+
+
+def test_one_odd_run_is_no_step_and_two_are():
+    flat = [1.0] * 10
+    assert steps([*flat, 5.0, *flat], noise=0.5) == []
+    assert steps([*flat, 5.0], noise=0.5) == []
+    assert [s.at for s in steps([*flat, 5.0, 5.1], noise=0.5)] == [10]
+
+
+def test_two_steps_and_exact_numbers():
+    found = steps([1, 1, 1, 2, 2, 2, 1, 1], noise=0.0)
+    assert [(s.at, s.before, s.after) for s in found] == [(3, 1.0, 2.0), (6, 2.0, 1.0)]
+    assert steps([0.0] * 5, noise=0.0) == []
+    assert steps([], noise=1.0) == []
+
+
+@pytest.mark.parametrize(
+    ("values", "shown"),
+    [([0, 7], "▁█"), ([3, 3], "▄▄"), ([], ""), ([None, 1, 2], " ▁█"), ([None], "")],
+)
+def test_sparklines(values, shown):
+    assert spark(values) == shown
+
+
+def test_the_first_run_of_a_regression_is_named(tmp_path):
+    slow = {"throughput": 80.0, "flops": 2.2e9}
+    made = [Made(number=i, **(slow if i >= 6 else {})) for i in range(1, 10)]
+    found = {(s.cell, s.name): s for s in history(runs_of(tmp_path, *made))}
+    for name in ("throughput", "flops_per_image"):
+        (step,) = found[("ldm/shapes/ddim-4/g1/s0", name)].steps
+        assert step.run == made[5].id
+        assert step.direction == "regressed"
+    assert found[("ldm/shapes/ddim-4/g1/s0", "fid")].steps == ()
+    assert ("ldm/shapes/ddim-4/g1/s0", "train_device_days") not in found
+
+
+def test_a_slower_runner_is_no_step_and_another_signature_another_series(tmp_path):
+    slow = {"throughput": 50.0, "latency": 0.04, "yardstick": 0.1}
+    made = [Made(number=i, **(slow if i >= 6 else {})) for i in range(1, 10)]
+    assert not any(s.steps for s in history(runs_of(tmp_path, *made)))
+    other = Made(number=10, signature="fid|v2|n:64", fid=300.0)
+    found = history(runs_of(tmp_path, *made, other), names=("fid",))
+    assert [len(s.points) for s in found] == [9, 9, 1, 1]
+    assert not any(s.steps for s in found)
+
+
+def test_series_are_strict_json(tmp_path):
+    import json
+
+    made = [Made(number=i) for i in range(1, 4)]
+    told = [s.to_json() for s in history(runs_of(tmp_path, *made), names=("throughput",))]
+    assert json.loads(json.dumps(told, allow_nan=False))[0]["sparkline"] == "▄▄▄"

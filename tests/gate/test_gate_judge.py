@@ -1,0 +1,222 @@
+"""Verdicts: what regresses, passes, cannot be told, cannot be compared; never a pass of nothing."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from made_records import CPU, Made, baseline_of
+
+from ldmbench.errors import InputError, UnlikeError
+from ldmbench.gate.judge import judge
+from ldmbench.records.compare import stored_replicates
+from ldmbench.schema.baseline import RuleChange
+
+ONE = ("ldm/shapes/ddim-4/g1/s0",)
+
+
+def verdicts(store, base, new, *, rules=None):
+    """Return name -> verdict of the first cell, and the outcome."""
+    accepted = baseline_of(store, *(base if isinstance(base, tuple) else (base,)), rules=rules)
+    outcome = judge(new.records(store), accepted, stored_replicates(store), title="b.json")
+    first = outcome.items[0].cell if outcome.items else None
+    return {i.name: i for i in outcome.items if i.cell == first}, outcome
+
+
+def test_the_same_images_pass_whatever_the_noise(tmp_path):
+    found, outcome = verdicts(tmp_path, Made(fid_error=9.0), Made(number=2, fid_error=9.0))
+    assert outcome.exit_code == 0
+    assert found["fid"].reason == "the very same images"
+    assert {i.verdict for i in outcome.items} == {"pass"}
+    assert "train_device_days" not in found
+    assert "yardstick" not in found
+
+
+@pytest.mark.parametrize(
+    ("change", "name", "verdict", "code"),
+    [
+        ({"fid": 26.0, "own": 2}, "fid", "regressed", 1),
+        ({"fid": 15.0, "own": 2}, "fid", "improved", 0),
+        ({"fid": 20.2, "own": 2}, "fid", "pass", 0),
+        ({"fid": 20.2, "own": 2, "fid_error": 3.0}, "fid", "inconclusive", 3),
+        ({"throughput": 90.0}, "throughput", "regressed", 1),
+        ({"throughput": 115.0}, "throughput", "improved", 0),
+        ({"latency": 0.023}, "latency", "regressed", 1),
+        ({"latency": 0.017}, "latency", "improved", 0),
+        ({"wobble": 0.2}, "throughput", "inconclusive", 3),
+        ({"throughput": None}, "throughput", "inconclusive", 3),
+        ({"yardstick": None}, "throughput", "inconclusive", 3),
+        ({"flops": 2e9 + 1000}, "flops_per_image", "regressed", 1),
+        ({"flops": 2e9 - 1000}, "flops_per_image", "improved", 0),
+        ({"precision": None}, "precision", "inconclusive", 3),
+    ],
+)
+def test_verdicts(tmp_path, change, name, verdict, code):
+    found, outcome = verdicts(tmp_path, Made(), Made(number=2, **change))
+    assert found[name].verdict == verdict, found[name]
+    assert outcome.exit_code == code
+
+
+def test_a_slower_runner_cancels_out(tmp_path):
+    slow = Made(number=2, throughput=50.0, latency=0.04, yardstick=0.1, cells=ONE)
+    found, _ = verdicts(tmp_path, Made(cells=ONE), slow)
+    assert found["throughput"].change == pytest.approx(0.0, abs=1e-9)
+    assert found["throughput"].verdict != "regressed"
+    slower = replace(slow, throughput=35.0)
+    assert verdicts(tmp_path, Made(cells=ONE), slower)[0]["throughput"].verdict == "regressed"
+
+
+def test_a_big_correction_is_doubted(tmp_path):
+    near, _ = verdicts(tmp_path, Made(), Made(number=2))
+    far, _ = verdicts(tmp_path, Made(), Made(number=3, throughput=25.0, yardstick=0.2))
+    width = {n: i["throughput"].high - i["throughput"].low for n, i in (("n", near), ("f", far))}
+    assert width["f"] > width["n"] + 0.2
+
+
+@pytest.mark.parametrize(
+    ("change", "name", "why"),
+    [
+        ({"device": "Other CPU"}, "throughput", f"device was {CPU} and is Other CPU"),
+        ({"batch": 4}, "throughput", "batch was 8 and is 4"),
+        (
+            {"signature": "fid|v1|feat:shapes-net@99999999|n:32|m:128|quant:round|dtype:f32"},
+            "fid",
+            "signature: feat was shapes-net@6726825d and is shapes-net@99999999,"
+            " n was 64 and is 32",
+        ),
+    ],
+)
+def test_unlike_numbers_name_the_field_and_never_pass(tmp_path, change, name, why):
+    found, outcome = verdicts(tmp_path, Made(), Made(number=2, **change))
+    assert found[name].verdict == "incomparable"
+    assert found[name].reason == why
+    assert outcome.exit_code == 2
+
+
+def test_counts_do_not_care_about_the_device(tmp_path):
+    found, _ = verdicts(tmp_path, Made(), Made(number=2, device="Other CPU"))
+    assert found["flops_per_image"].verdict == "pass"
+
+
+def test_peak_memory_counts_on_devices_only(tmp_path):
+    on_cpu, _ = verdicts(tmp_path, Made(peak=1e8), Made(number=2, peak=3e8))
+    assert "peak_memory" not in on_cpu
+    base, new = Made(peak=1e8, machine="cuda"), Made(number=2, peak=3e8, machine="cuda")
+    assert verdicts(tmp_path, base, new)[0]["peak_memory"].verdict == "regressed"
+
+
+def test_stale_is_no_pass_and_says_what_to_type(tmp_path):
+    _, outcome = verdicts(tmp_path, Made(), Made(number=2, stale=("denoiser", "samples")))
+    assert outcome.exit_code == 2
+    assert "ldmbench run SUITE --fresh denoiser --fresh samples" in outcome.items[0].reason
+
+
+def test_failed_cells_end_with_4_and_regressions_before_them_with_1(tmp_path):
+    broken = Made(number=2, failed=ONE)
+    _, outcome = verdicts(tmp_path, Made(), broken)
+    assert outcome.exit_code == 4
+    assert outcome.failed == {ONE[0]: "it broke"}
+    _, outcome = verdicts(tmp_path, Made(), replace(broken, throughput=70.0))
+    assert outcome.exit_code == 1
+
+
+@pytest.mark.parametrize("cells", [(), ("other/shapes/ddim-4/g1/s0",), ONE])
+def test_measuring_nothing_or_too_little_is_never_a_pass(tmp_path, cells):
+    _, outcome = verdicts(tmp_path, Made(), Made(number=2, cells=cells))
+    assert outcome.exit_code == 3
+    missing = [i for i in outcome.items if i.reason == "accepted, but not in this run"]
+    assert len(missing) == 2 - (cells == ONE)
+
+
+def test_rules_that_watch_everything_judge_nothing(tmp_path):
+    names = ("fid", "precision", "throughput", "latency", "flops_per_image")
+    rules = dict.fromkeys(names, RuleChange(by="watched"))
+    _, outcome = verdicts(tmp_path, Made(), Made(number=2, fid=99.0), rules=rules)
+    assert outcome.items == ()
+    assert outcome.exit_code == 3
+
+
+def test_new_cells_are_noted_not_judged(tmp_path):
+    _, outcome = verdicts(tmp_path, Made(cells=ONE), Made(number=2))
+    assert outcome.exit_code == 0
+    assert "pixel/shapes/ddim-4/g1/s0" in outcome.notes[0]
+
+
+def test_another_suite_is_unlike(tmp_path):
+    with pytest.raises(UnlikeError, match="'smoke' and the run of 'other'"):
+        verdicts(tmp_path, Made(), Made(suite="other"))
+
+
+def test_rules_in_the_baseline_hold(tmp_path):
+    new = Made(number=2, fid=26.0, own=2)
+    rules = {"fid": RuleChange(tolerance=0.5, limit=0.6)}
+    assert verdicts(tmp_path, Made(), new, rules=rules)[0]["fid"].verdict == "pass"
+    rules = {"fid": RuleChange(better="higher")}
+    assert verdicts(tmp_path, Made(), new, rules=rules)[0]["fid"].verdict == "improved"
+    with pytest.raises(InputError, match="did you mean 'fid'"):
+        verdicts(tmp_path, Made(), new, rules={"fids": RuleChange(tolerance=1.0)})
+
+
+def test_pairing_narrows_the_interval(tmp_path):
+    paired, _ = verdicts(tmp_path, Made(), Made(number=2, fid=20.2, own=2))
+    assert "correlation 0.5" in paired["fid"].method
+    for file in (tmp_path / "scores").rglob("*.npz"):
+        file.unlink()
+    base, new = Made(), Made(number=2, fid=20.2, own=2)
+    accepted = baseline_of(tmp_path, base)
+    alone = judge(new.records(tmp_path / "b"), accepted, lambda _: None).items[0]
+    assert alone.high - alone.low > 1.3 * (paired["fid"].high - paired["fid"].low)
+
+
+def test_shares_of_one_use_the_interval(tmp_path):
+    base = Made(precision=1.0, half=0.08, cells=ONE)
+    found, _ = verdicts(tmp_path, base, replace(base, number=2, precision=0.99, own=2))
+    assert found["precision"].low < -0.05
+    assert found["precision"].verdict == "inconclusive"
+    low = Made(number=3, precision=0.5, fid=20.1, own=2, cells=ONE)
+    assert verdicts(tmp_path, base, low)[0]["precision"].verdict == "regressed"
+
+
+def test_the_spread_of_train_seeds_is_believed(tmp_path):
+    new = Made(number=9, fid=22.5, own=2)
+    alone, _ = verdicts(tmp_path, Made(), new)
+    assert alone["fid"].verdict == "regressed"
+    seeds = tuple(Made(number=i, fid=f, own=1 + i % 2) for i, f in enumerate((18, 22, 19, 21, 20)))
+    several, _ = verdicts(tmp_path, seeds, new)
+    assert several["fid"].verdict != "regressed"
+    assert several["fid"].before == pytest.approx(20.0)
+    assert "5 accepted runs" in several["fid"].method
+
+
+def test_a_baseline_of_two_machines_takes_the_like_one(tmp_path):
+    runs = (Made(), Made(number=2, device="Other CPU", throughput=300.0))
+    found, outcome = verdicts(tmp_path, runs, Made(number=3))
+    assert found["throughput"].before == 100.0
+    assert outcome.exit_code == 0
+
+
+def test_outcome_is_strict_json(tmp_path):
+    _, outcome = verdicts(tmp_path, Made(), Made(number=2, fid=26.0, own=2, throughput=None))
+    told = json.loads(json.dumps(outcome.to_json(), allow_nan=False))
+    assert told["verdict"] == "regressed"
+    assert told["exit_code"] == 1
+    assert sum(told["counts"].values()) == len(told["items"])
+
+
+def test_false_alarms_stay_below_what_is_promised(tmp_path):
+    """200 gates of runs whose noise is what their intervals say: at most 1 % regress, most pass."""
+    rng = np.random.default_rng(1)
+    base = Made(throughput=100.0, yardstick=0.05, cells=ONE, precision=None)
+    bad = passed = 0
+    rules = {"fid": RuleChange(by="watched")}
+    for number in range(200):
+        near = np.exp(rng.normal(scale=0.007, size=4))
+        old = replace(base, throughput=100 * near[0], latency=0.02 * near[1], wobble=0.01)
+        new = replace(
+            base, number=number % 90, throughput=100 * near[2], latency=0.02 * near[3], wobble=0.01
+        )
+        _, outcome = verdicts(tmp_path, old, new, rules=rules)
+        bad += outcome.exit_code == 1
+        passed += outcome.exit_code == 0
+    assert bad <= 2
+    assert passed >= 180
