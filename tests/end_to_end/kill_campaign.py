@@ -2,7 +2,8 @@
 
     python tests/end_to_end/kill_campaign.py suites/smoke.yaml --kills 20 --longest 25
 
-Kills are counted only when they hit a running process. Prints a line per try and, at the end, whether all scores and all artefacts agree field by field.
+Kills are counted only when they hit a running process. Prints a line per try and, at the end,
+whether all scores and all artefacts agree field by field.
 """
 
 import argparse
