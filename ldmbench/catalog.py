@@ -35,6 +35,11 @@ FINGERPRINTS = {
 COUNTS = {
     "folder": "ldmbench.data.images:count_split",
 }
+WEIGHTS = {
+    "list": "ldmbench.features.weights:list_weights",
+    "verify": "ldmbench.features.weights:verify_weights",
+    "import": "ldmbench.features.weights:import_weights",
+}
 MODELS = {
     "ldm": Row("ldmbench.schema.models:LdmModel", "trained here: autoencoder (f = 1: none) and diffusion UNet"),
 }

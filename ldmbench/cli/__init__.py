@@ -20,6 +20,7 @@ COMMANDS = {
     "status": "ldmbench.cli.status:status",
     "report": "ldmbench.cli.report:report",
     "compare": "ldmbench.cli.compare:compare",
+    "weights": "ldmbench.cli.weights:weights",
     "list": "ldmbench.cli.list:list_",
     "doctor": "ldmbench.cli.doctor:doctor",
 }

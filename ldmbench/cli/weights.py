@@ -1,0 +1,107 @@
+"""`ldmbench weights`: evaluator weights: where they lie, their digest and licence, here or not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ldmbench.catalog import WEIGHTS
+from ldmbench.cli.options import json_option, plural, print_json, size
+from ldmbench.registry import resolve
+
+
+@click.group()
+@json_option
+@click.pass_context
+def weights(ctx: click.Context, as_json: bool) -> None:
+    """Show, check or bring in the weights of evaluators.
+
+    \b
+    Examples:
+      ldmbench weights list
+      ldmbench weights verify inception-v3-compat
+      ldmbench weights import ~/Downloads/weights-inception-2015-12-05-6726825d.pth
+    """
+    ctx.obj = as_json
+
+
+@weights.command("list")
+@json_option
+@click.pass_obj
+def list_(before: bool, as_json: bool) -> None:
+    """List all weights: name, here or not, size, licence, digest and place; no file is read."""
+    _show([_row(state) for state in _call("list")], as_json=before or as_json)
+
+
+@weights.command()
+@click.argument("names", nargs=-1)
+@json_option
+@click.pass_obj
+def verify(before: bool, names: tuple[str, ...], as_json: bool) -> int:
+    """Check the digest of the named weights (all that are here when none is named).
+
+    Ends with 2 if a file is damaged, or named and missing.
+    """
+    rows = [_row(state) for state in _call("verify", *names)]
+    _show(rows, as_json=before or as_json)
+    wrong = [r for r in rows if r["state"] == "damaged" or (names and r["state"] == "missing")]
+    for row in wrong:
+        click.echo(_advice(row), err=True)
+    return 2 if wrong else 0
+
+
+@weights.command("import")
+@click.argument("file", type=click.Path(path_type=Path))
+@json_option
+@click.pass_obj
+def import_(before: bool, file: Path, as_json: bool) -> None:
+    """Copy a FILE that was fetched elsewhere to its place; its digest says which one it is."""
+    target = _call("import", file)
+    if before or as_json:
+        print_json({"path": str(target)})
+    else:
+        click.echo(str(target))
+
+
+def _call(verb: str, *arguments: Any) -> Any:
+    found: Any = resolve(WEIGHTS[verb])
+    return found(*arguments)
+
+
+def _row(state: Any) -> dict[str, Any]:
+    return {
+        **state.weights.model_dump(mode="json", exclude={"kind"}),
+        "state": state.state,
+        "path": str(state.path),
+    }
+
+
+def _show(rows: list[dict[str, Any]], *, as_json: bool) -> None:
+    if as_json:
+        print_json(rows)
+        return
+    width = max(len(row["name"]) for row in rows)
+    for row in rows:
+        big = size(row["bytes"]) if row["bytes"] else ""
+        click.echo(
+            f"{row['name']:<{width}}  {row['state']:<8}  {big:>9}  {row['licence']:<12}"
+            f"  {row['sha256'][:12]}  {row['path']}"
+        )
+    missing = sum(row["state"] == "missing" for row in rows)
+    if missing:
+        click.echo(
+            f"{plural(missing, 'file')} missing: fetched when first needed, or bring them with"
+            " `ldmbench weights import FILE`",
+            err=True,
+        )
+
+
+def _advice(row: dict[str, Any]) -> str:
+    if row["state"] == "damaged":
+        return f"error: {row['path']}: not the sha256 {row['sha256']}; remove it, fetch it again"
+    return (
+        f"error: {row['name']}: {row['file']} (sha256 {row['sha256']}) is not at {row['path']};"
+        " `ldmbench weights import FILE` puts it there"
+    )
