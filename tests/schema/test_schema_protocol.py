@@ -1,0 +1,51 @@
+"""Protocols as data: every pinned field says where it was read, and names what exists."""
+
+from pathlib import Path
+
+import pytest
+
+from ldmbench import catalog
+from ldmbench.registry import resolve
+from ldmbench.schema.protocol import PINNED, Protocol
+from ldmbench.schema.weights import extractor_named
+
+NAMES = {
+    "ldm-2112.10752", "ldm-compression-study", "adm-2105.05233", "torch-fidelity", "clean-fid",
+    "coco-30k", "edm2",
+}  # fmt: skip
+PUBLISHED = [name for name in catalog.PROTOCOLS if name != "shapes-v1"]
+
+
+def test_the_published_protocols_are_there():
+    assert set(PUBLISHED) >= NAMES
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_every_pinned_field_is_cited(name):
+    protocol = resolve(catalog.PROTOCOLS[name].target)
+    assert isinstance(protocol, Protocol)
+    assert not [field for field in PINNED if not protocol.cited.get(field)]
+    assert not set(protocol.cited) - set(Protocol.model_fields)
+    assert protocol.source
+    assert all(rule.source for rule in protocol.sampling)
+    assert extractor_named(protocol.extractor).logits
+    assert extractor_named(protocol.clip).text
+
+
+def test_rules_that_change_numbers():
+    ldm, adm, clean, coco = (
+        resolve(catalog.PROTOCOLS[name].target)
+        for name in ("ldm-2112.10752", "adm-2105.05233", "clean-fid", "coco-30k")
+    )
+    rules = {rule.dataset: rule for rule in ldm.sampling}
+    assert (ldm.count, ldm.quantize, ldm.timesteps) == (50_000, "truncate", "compvis")
+    assert rules["celebahq-256"].steps == (500,)
+    assert rules["lsun-churches-256"].crop == "lsun"
+    assert (adm.shuffle_seed, adm.neighbour_count) == (None, 10_000)
+    assert clean.extractor == "inception-v3-clean"
+    assert (coco.reference_count, coco.resolution) == (30_000, 256)
+
+
+@pytest.mark.parametrize("name", catalog.PROTOCOLS)
+def test_every_protocol_is_documented(name):
+    assert f"`{name}`" in Path("docs/protocols.md").read_text()
