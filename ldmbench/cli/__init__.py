@@ -20,7 +20,12 @@ COMMANDS = {
     "status": "ldmbench.cli.status:status",
     "report": "ldmbench.cli.report:report",
     "compare": "ldmbench.cli.compare:compare",
+    "gate": "ldmbench.cli.gate:gate",
+    "accept": "ldmbench.cli.accept:accept",
+    "history": "ldmbench.cli.history:history",
     "weights": "ldmbench.cli.weights:weights",
+    "score": "ldmbench.cli.score:score",
+    "reference": "ldmbench.cli.reference:reference",
     "list": "ldmbench.cli.list:list_",
     "doctor": "ldmbench.cli.doctor:doctor",
 }

@@ -1,0 +1,160 @@
+"""`gate`, `accept` and `history` through the door: exit codes, files, no traceback."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+import tiny
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "gate"))
+from made_records import Made, write
+
+from ldmbench.cli import outcome
+from ldmbench.records.book import Book
+
+
+@pytest.fixture
+def store(tmp_path):
+    """A store with one made run, accepted in base.json beside it."""
+    folder = tmp_path / "s"
+    write(Book(folder), Made(), folder)
+    assert typed("accept", folder, "-o", tmp_path / "base.json") == 0
+    return folder
+
+
+def typed(command, store, *more):
+    return outcome([command, "--store", str(store), *(str(part) for part in more)])
+
+
+def test_accept_says_what_and_whence(store, tmp_path, capsys):
+    data = json.loads((tmp_path / "base.json").read_text())
+    assert data["suite"] == "smoke"
+    assert data["runs"][0]["run"] == Made().id
+    new = Made(number=2, flops=3e9)
+    write(Book(store), new, store)
+    capsys.readouterr()
+    assert typed("accept", store, "-o", tmp_path / "base.json") == 0
+    shown = capsys.readouterr().out
+    assert "regressed    flops_per_image      2e+09 -> 3e+09  +50 %" in shown
+    assert f"accepted {new.id}" in shown
+    assert typed("accept", store, Made().id, "-o", tmp_path / "base.json", "--add", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["runs"] == [new.id, Made().id]
+    assert told["diff"]["verdict"] == "regressed" or told["diff"]["counts"]["improved"] == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "said"),
+    [
+        ({}, 0, "pass: 10 pass"),
+        ({"throughput": 80.0}, 1, "regressed    throughput"),
+        ({"wobble": 0.3}, 3, "too noisy"),
+        ({"device": "Other CPU"}, 2, "device was"),
+        ({"failed": Made().cells[:1]}, 4, "failed ldm/shapes/ddim-4/g1/s0: it broke"),
+        ({"stale": ("denoiser",)}, 2, "ldmbench run SUITE --fresh denoiser"),
+    ],
+)
+def test_exit_codes(store, tmp_path, change, code, said, capsys):
+    write(Book(store), Made(number=2, **change), store)
+    capsys.readouterr()
+    junit, summary = tmp_path / "out" / "gate.xml", tmp_path / "summary.md"
+    summary.write_text("before\n")
+    arguments = ("--baseline", tmp_path / "base.json", "--junit", junit, "--summary", summary)
+    assert typed("gate", store, *arguments) == code
+    assert said in capsys.readouterr().out
+    assert int(ET.parse(junit).getroot().get("tests")) >= 2
+    assert summary.read_text().startswith("before\n## ldmbench gate: ")
+    assert typed("gate", store, *arguments, "--json") == code
+    assert json.loads(capsys.readouterr().out)["exit_code"] == code
+
+
+def test_a_record_file_is_a_run(store, tmp_path, capsys):
+    file = Book(store).path(Made().id) / "records.jsonl"
+    assert typed("gate", tmp_path / "no", file, "--baseline", tmp_path / "base.json") == 0
+    alone = shutil.copy(file, tmp_path / "alone.jsonl")
+    code = typed("gate", tmp_path / "no", alone, "--baseline", tmp_path / "base.json")
+    assert code in (0, 3)
+    assert "Traceback" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["gate"], "Missing option '--baseline'"),
+        (["gate", "--baseline", "none.json"], "ldmbench accept -o none.json"),
+        (["gate", "x.jsonl", "--baseline", "BASE"], "no such record file"),
+        (["gate", "x", "--baseline", "BASE"], "no run 'x'"),
+        (["accept"], "Missing option '-o'"),
+        (["history", "--suite", "other"], "no finished run of suite 'other'"),
+    ],
+)
+def test_mistakes_are_one_sentence_and_exit_2(store, tmp_path, arguments, message, capsys):
+    given = [str(tmp_path / "base.json") if a == "BASE" else a for a in arguments]
+    assert typed(given[0], store, *given[1:]) == 2
+    shown = capsys.readouterr().err
+    assert message in shown
+    assert "Traceback" not in shown
+
+
+def test_an_unfinished_run_is_not_judged(store, tmp_path, capsys):
+    run = Book(store).find()
+    Book(store).write_run(run.model_copy(update={"state": "interrupted"}))
+    assert typed("gate", store, "--baseline", tmp_path / "base.json") == 2
+    assert "is interrupted; run its suite again" in capsys.readouterr().err
+
+
+def test_history_names_the_run(store, capsys):
+    for number in range(2, 9):
+        made = Made(number=number, **({"flops": 3e9} if number > 5 else {}))
+        write(Book(store), made, store)
+    capsys.readouterr()
+    assert typed("history", store) == 0
+    shown = capsys.readouterr().out
+    assert f"regressed at {Made(number=6).id}: 2e+09 -> 3e+09" in shown
+    assert "8 runs of smoke, 10 series, 2 with a step" in shown
+    assert typed("history", store, "--measure", "fid", "--only", "ldm/*", "--json") == 0
+    (series,) = json.loads(capsys.readouterr().out)["series"]
+    assert len(series["points"]) == 8
+    assert typed("history", store, "--measure", "nothing") == 3
+
+
+def test_the_commands_need_no_torch(store, tmp_path):
+    code = (
+        "import sys\n"
+        "class Blocked:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.split('.')[0] in ('torch', 'mlflow', 'pandas', 'altair', 'scipy'):\n"
+        "            raise ImportError(name)\n"
+        "sys.meta_path.insert(0, Blocked())\n"
+        "from ldmbench.cli import outcome\n"
+        f"sys.exit(outcome(['gate', '--store', {str(store)!r}, '--baseline',"
+        f" {str(tmp_path / 'base.json')!r}]))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_real_run_gates_itself_and_a_changed_code_is_stale(tmp_path, capsys):
+    """The tiny suite with its speed: accepted, run again, gated; then its denoiser grows old."""
+    text = tiny.SUITE.replace("[device_days]", "[device_days, throughput, flops]")
+    suite = tiny.write_suite(tmp_path, text + "speed: {batch: 2, repeats: 2}\n")
+    first, again, base = tmp_path / "a", tmp_path / "b", tmp_path / "base.json"
+    assert typed("run", first, suite, "--json") == 0
+    assert typed("accept", first, "-o", base) == 0
+    assert typed("run", again, suite, "--json") == 0
+    capsys.readouterr()
+    assert typed("gate", again, "--baseline", base, "--json") in (0, 1, 3)
+    items = json.loads(capsys.readouterr().out)["items"]
+    judged = {item["name"]: item["verdict"] for item in items}
+    assert judged["fid"] == judged["precision"] == judged["flops_per_image"] == "pass"
+    assert "throughput" in judged
+    for manifest in (again / "denoiser").rglob("manifest.json"):
+        data = json.loads(manifest.read_text())
+        manifest.write_text(json.dumps({**data, "code": "older"}))
+    assert typed("gate", again, "--baseline", base) == 2
+    assert "--fresh denoiser" in capsys.readouterr().out
+    assert typed("accept", again, "-o", base) == 2
