@@ -40,6 +40,13 @@ WEIGHTS = {
     "verify": "ldmbench.features.weights:verify_weights",
     "import": "ldmbench.features.weights:import_weights",
 }
+INSPECTIONS = {
+    "folder": "ldmbench.data.inspection:inspect_images",
+}
+STATISTICS = {
+    "moments": "ldmbench.metrics.moments:Moments",
+    "fid": "ldmbench.metrics.families:moments_family",
+}
 MODELS = {
     "ldm": Row("ldmbench.schema.models:LdmModel", "trained here: autoencoder (f = 1: none) and diffusion UNet"),
 }

@@ -1,0 +1,205 @@
+"""`ldmbench reference`: real images as features and moments, with their provenance."""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from ldmbench.canonical import digest_bytes
+from ldmbench.catalog import PROTOCOLS
+from ldmbench.cli.given import Given, given, provenance_file, read_provenance
+from ldmbench.cli.options import json_option, opened, plural, print_json, store_option
+from ldmbench.cli.progress import Watch
+from ldmbench.errors import InputError, StageError
+from ldmbench.execute.devices import devices
+from ldmbench.execute.local import execute
+from ldmbench.plan.build import protocol_named
+from ldmbench.plan.score import ImageSource, build_score_plan
+from ldmbench.records.book import write_text
+from ldmbench.registry import pick
+from ldmbench.schema.protocol import Protocol
+from ldmbench.schema.reference import Reference
+from ldmbench.schema.stage import Stage
+from ldmbench.store.disk import Store, told
+from ldmbench.store.machine import versions
+from ldmbench.store.units import units_of
+
+TOLERANCE = 1e-8
+
+
+@click.group()
+@json_option
+@click.pass_context
+def reference(ctx: click.Context, as_json: bool) -> None:
+    """Build, list and check references: features of real images that know how they were made.
+
+    \b
+    Examples:
+      ldmbench reference build ffhq/ --protocol clean-fid -o ffhq.npz
+      ldmbench reference list .
+      ldmbench reference verify ffhq.npz --images ffhq/
+    """
+    ctx.obj = as_json
+
+
+@reference.command()
+@click.argument("path")
+@click.option("--protocol", "named", default="shapes-v1", show_default=True, metavar="P")
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="FILE.npz",
+)
+@store_option
+@json_option
+@click.pass_obj
+def build(before: bool, path: str, named: str, output: Path, store: Path, as_json: bool) -> None:
+    """Write features and moments of the images of PATH, and FILE.json that says how."""
+    if output.suffix != ".npz":
+        raise InputError(f"-o {output}: give the file a name that ends in .npz")
+    protocol = protocol_named(pick({n: n for n in PROTOCOLS}, named, "protocol"))
+    found = given(path, protocol, store=store)
+    if not isinstance(found.source, ImageSource):
+        raise InputError(f"{path}: holds no images; a reference is built from images")
+    if found.source.count < 2:
+        raise InputError(f"{path}: 1 image found, at least 2 are needed for moments")
+    arrays, stage = _extracted(found, protocol, opened(store), quiet=before or as_json)
+    about = _write(output, arrays, found, protocol, stage)
+    if before or as_json:
+        print_json({"reference": str(output), **about.model_dump(mode="json", exclude={"images"})})
+    else:
+        click.echo(f"{output}  {plural(about.count, 'image')}, {about.width} features")
+        click.echo(f"{provenance_file(output)}")
+
+
+@reference.command("list")
+@click.argument("folder", type=click.Path(path_type=Path), default=Path())
+@json_option
+@click.pass_obj
+def list_(before: bool, folder: Path, as_json: bool) -> None:
+    """List the references of a FOLDER and what each was built from."""
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder")
+    rows = []
+    for path in sorted(folder.glob("*.npz")):
+        about = read_provenance(path)
+        if about:
+            shown = about.model_dump(mode="json", exclude={"images"})
+            rows.append({"reference": str(path), **shown})
+    if before or as_json:
+        print_json(rows)
+        return
+    for row in rows:
+        click.echo(
+            f"{row['reference']}  {row['title']}  {row['protocol']}  {row['extractor']}"
+            f"  m {row['count']}  {row['resolution']} px  {row['crop']}, {row['resize']}"
+        )
+
+
+@reference.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--images", metavar="PATH", help="Check these images' digests too.")
+@store_option
+@json_option
+@click.pass_obj
+def verify(before: bool, file: Path, images: str | None, store: Path, as_json: bool) -> None:
+    """Check a reference: its digest, its moments against its features, its images."""
+    if not file.is_file():
+        raise InputError(f"{file}: no such file")
+    about = read_provenance(file)
+    if about is None:
+        raise InputError(
+            f"{file}: has no {provenance_file(file).name}; nothing says how it was made"
+        )
+    _check_moments(file)
+    if images:
+        _check_images(given(images, protocol_named(about.protocol), store=store), about, file)
+    if before or as_json:
+        print_json({"reference": str(file), "verified": True, "images": bool(images)})
+    else:
+        click.echo(f"{file}: as it was built")
+
+
+def _extracted(
+    found: Given, protocol: Protocol, disk: Store, *, quiet: bool
+) -> tuple[dict[str, Any], Stage]:
+    """Return features, logits and moments, made by the same stages as a run's."""
+    assert found.source is not None
+    plan = build_score_plan(found.source, None, protocol, metrics=["inception_score"])
+    with Watch(quiet=quiet) as watch:
+        result = execute(
+            plan, disk, devices=devices(), listener=watch, log=disk.root / "reference.log"
+        )
+    if result.failed:
+        raise StageError(f"{found.name}: {next(iter(result.failed.values()))}")
+    stage = next(s for s in plan.stages if s.kind == "features")
+    folders = [disk.folder(unit.address) for unit in units_of(stage)]
+    arrays = {
+        name: np.concatenate([np.load(f / f"{name}.npy", allow_pickle=False) for f in folders])[
+            : found.source.count
+        ]
+        for name in ("features", "logits")
+    }
+    rows = arrays["features"].astype(np.float64)
+    return {**arrays, "mu": rows.mean(axis=0), "sigma": np.cov(rows, rowvar=False)}, stage
+
+
+def _write(
+    output: Path, arrays: dict[str, Any], found: Given, protocol: Protocol, stage: Stage
+) -> Reference:
+    assert isinstance(found.source, ImageSource)
+    source = found.source.source
+    memory = io.BytesIO()
+    np.savez(memory, **arrays)
+    with told(output.parent):
+        output.parent.mkdir(parents=True, exist_ok=True)
+        neighbour = output.with_name(f".{output.name}.{os.getpid()}")
+        neighbour.write_bytes(memory.getvalue())
+        neighbour.replace(output)
+    about = Reference(
+        title=found.source.title,
+        protocol=protocol.name,
+        extractor=protocol.extractor,
+        weights=str(stage.params["weights"]),
+        precision=protocol.precision,
+        resolution=int(source["resolution"]),
+        crop=str(source.get("crop", "none")),
+        resize=str(source.get("resize", "none")),
+        count=found.source.count,
+        width=int(arrays["features"].shape[1]),
+        lossy=found.lossy,
+        source_digest=str(source.get("digest", "")),
+        images=dict(found.images),
+        sha256=digest_bytes(memory.getvalue()),
+        versions=versions(),
+    )
+    write_text(provenance_file(output), about.model_dump_json(indent=1))
+    return about
+
+
+def _check_moments(file: Path) -> None:
+    with np.load(file, allow_pickle=False) as arrays:
+        rows = arrays["features"].astype(np.float64)
+        apart = np.abs(arrays["mu"] - rows.mean(axis=0)).max()
+        spread = np.abs(arrays["sigma"] - np.cov(rows, rowvar=False)).max()
+        scale = max(1.0, float(np.abs(arrays["sigma"]).max()))
+    if apart > TOLERANCE * scale or spread > TOLERANCE * scale:
+        raise InputError(f"{file}: mu and sigma are not those of its features; build it again")
+
+
+def _check_images(found: Given, about: Reference, file: Path) -> None:
+    lost = sorted(set(about.images) - set(found.images))
+    new = sorted(set(found.images) - set(about.images))
+    other = [n for n in about.images if found.images.get(n, "") not in ("", about.images[n])]
+    for what, names in (("missing", lost), ("not in the reference", new), ("changed", other)):
+        if names:
+            raise InputError(
+                f"{file}: of the images in {found.name}, {len(names)} {what}, such as {names[0]}"
+            )

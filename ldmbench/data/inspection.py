@@ -1,0 +1,69 @@
+"""What a source of images holds, every picture decoded: sizes, lossy files, and what is damaged."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from ldmbench.canonical import digest_bytes
+from ldmbench.data.decode import decode, npz_rows
+from ldmbench.data.listing import SPLITS, contents, list_images, top_folder
+from ldmbench.errors import InputError
+
+__all__ = ["Inspection", "inspect_images"]
+
+_LOSSY = (".jpg", ".jpeg", ".webp")
+
+
+@dataclass
+class Inspection:
+    """What was found in a source.
+
+    Attributes:
+        names: of all images, in the order in which they are used.
+        digests: name -> sha256 of the file (of the pixels for an npz).
+        sizes: (width, height) -> how many.
+        lossy: how many are jpg, jpeg or webp files.
+        captions: how many have one.
+        problems: one sentence for every image that cannot be used.
+    """
+
+    names: tuple[str, ...] = ()
+    digests: dict[str, str] = field(default_factory=dict)
+    sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
+    lossy: int = 0
+    captions: int = 0
+    problems: list[str] = field(default_factory=list)
+
+
+def inspect_images(path: Path) -> Inspection:
+    """Decode every image of a folder, zip or npz and say what is there.
+
+    Raises:
+        InputError: if the source cannot be listed, or holds splits of a dataset.
+    """
+    files = list_images(path)
+    splits = sorted({top_folder(f.name) for f in files} & set(SPLITS))
+    if splits:
+        raise InputError(
+            f"{path}: holds the splits {', '.join(splits)}; name the folder of one of them"
+        )
+    found = Inspection(names=tuple(f.name for f in files))
+    found.captions = sum(f.text is not None or f.caption is not None for f in files)
+    found.lossy = sum(PurePosixPath(name).suffix.lower() in _LOSSY for name in found.names)
+    if path.is_file() and path.suffix.lower() == ".npz":
+        for name, pixels in zip(found.names, npz_rows(path, range(len(files))), strict=True):
+            found.digests[name] = digest_bytes(pixels.tobytes())
+            found.sizes[pixels.shape[1], pixels.shape[0]] += 1
+        return found
+    for file in files:
+        try:
+            ((_, data),) = contents([(path, file.name)])
+            pixels = decode(data, f"{path}/{file.name}")
+        except InputError as error:
+            found.problems.append(str(error))
+            continue
+        found.digests[file.name] = digest_bytes(data)
+        found.sizes[pixels.shape[1], pixels.shape[0]] += 1
+    return found

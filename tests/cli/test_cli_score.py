@@ -1,0 +1,240 @@
+"""`ldmbench score`: images and features from anywhere; every bad input is one sentence, exit 2."""
+
+import io
+import json
+import zipfile
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ldmbench.cli import outcome
+from ldmbench.metrics import Moments, frechet_distance
+
+COUNT = 24
+
+
+def pixels(seed, count=COUNT, side=16):
+    return np.random.default_rng(seed).integers(0, 256, (count, side, side, 3), dtype=np.uint8)
+
+
+def write_images(folder, seed=0, count=COUNT, side=16, suffix="png"):
+    """Write a folder of images and return it."""
+    folder.mkdir(parents=True)
+    for i, array in enumerate(pixels(seed, count, side)):
+        Image.fromarray(array).save(folder / f"{i:03d}.{suffix}")
+    return folder
+
+
+def write_features(path, seed=0, count=40, width=6, **more):
+    rows = np.random.default_rng(seed).normal(size=(count, width)).astype(np.float32)
+    np.savez(path, features=rows, **more)
+    return path
+
+
+def scored(capsys, *arguments):
+    code = outcome(["score", *map(str, arguments), "--json"])
+    shown = capsys.readouterr()
+    assert code == 0, shown.err
+    found = json.loads(shown.out)
+    return {s["name"]: s for s in found["scores"]}, found["warnings"]
+
+
+def refused(capsys, *arguments):
+    code = outcome(["score", *map(str, arguments)])
+    shown = capsys.readouterr().err
+    assert code == 2, shown
+    assert "Traceback" not in shown
+    return shown
+
+
+def test_features_against_statistics_of_another_library(tmp_path, capsys):
+    a = write_features(tmp_path / "a.npz")
+    rows = np.random.default_rng(5).normal(size=(300, 6)) + 0.3
+    mu, sigma = rows.mean(0), np.cov(rows, rowvar=False)
+    np.savez(tmp_path / "stats.npz", mu=mu, sigma=sigma)
+    scores, warnings = scored(capsys, a, "--reference", tmp_path / "stats.npz")
+    expected = frechet_distance(np.load(a)["features"], Moments(300, mu, sigma))
+    assert scores["fid"]["value"] == pytest.approx(expected, rel=1e-9)
+    assert scores["fid"]["low"] < expected < scores["fid"]["high"]
+    assert "ref:stats@" in scores["fid"]["signature"]
+    assert "|m:statistics|" in scores["fid"]["signature"]
+    assert any("without a count" in text for text in warnings)
+
+
+def test_features_against_features(tmp_path, capsys):
+    logits = np.random.default_rng(2).normal(size=(40, 5)).astype(np.float32)
+    a = write_features(tmp_path / "a.npz", logits=logits)
+    b = write_features(tmp_path / "b.npz", 1, count=50)
+    record = tmp_path / "record.jsonl"
+    scores, _ = scored(
+        capsys, a, "--reference", b, "--metrics", "fid,kid,precision,inception_score",
+        "-o", record,
+    )  # fmt: skip
+    expected = frechet_distance(np.load(a)["features"], np.load(b)["features"])
+    assert scores["fid"]["value"] == pytest.approx(expected, rel=1e-9)
+    assert "|n:40|m:50|" in scores["fid"]["signature"]
+    assert set(scores) == {"fid", "kid", "precision", "inception_score"}
+    assert outcome(["compare", str(record), str(record)]) == 0
+
+
+@pytest.mark.slow
+def test_images_zip_and_npz_give_the_same_numbers(tmp_path, capsys):
+    folder = write_images(tmp_path / "samples")
+    archive = tmp_path / "samples.zip"
+    with zipfile.ZipFile(archive, "w") as out:
+        for file in folder.iterdir():
+            out.write(file, file.name)
+    np.savez(tmp_path / "samples.npz", pixels(0), np.zeros(COUNT, np.int64))
+    found = [
+        scored(capsys, path, "--reference", "shapes:16:32", "--metrics", "fid")
+        for path in (folder, archive, tmp_path / "samples.npz")
+    ]
+    values = [scores["fid"]["value"] for scores, _ in found]
+    assert values[0] == values[1] == values[2]
+    scores, warnings = found[0]
+    assert "ref:shapes16-reference@" in scores["fid"]["signature"]
+    assert "feat:shapes-net@" in scores["fid"]["signature"]
+    assert "quant:given" in scores["fid"]["signature"]
+    assert any("rank-deficient" in text for text in warnings)
+
+
+@pytest.mark.slow
+def test_pairs_give_psnr_and_ssim(tmp_path, capsys):
+    folder = write_images(tmp_path / "samples")
+    scores, _ = scored(
+        capsys, folder, "--reference", "shapes:16:32", "--pairs",
+        write_images(tmp_path / "pairs", 1), "--metrics", "psnr,ssim",
+    )  # fmt: skip
+    assert 5 < scores["psnr"]["value"] < 12
+    assert scores["ssim"]["n"] == COUNT
+
+
+@pytest.mark.slow
+def test_prompts_give_a_clip_score(tmp_path, capsys):
+    folder = write_images(tmp_path / "samples", count=8)
+    lines = [json.dumps({"file": f"{i:03d}.png", "text": "a red circle"}) for i in range(8)]
+    prompts = tmp_path / "prompts.jsonl"
+    prompts.write_text("\n".join(lines))
+    with_file, _ = scored(
+        capsys, folder, "--reference", "shapes:16:32", "--metrics", "clip_score",
+        "--prompts", prompts,
+    )  # fmt: skip
+    for i in range(8):
+        (folder / f"{i:03d}.txt").write_text("a red circle")
+    beside, _ = scored(capsys, folder, "--reference", "shapes:16:32", "--metrics", "clip_score")
+    assert with_file["clip_score"]["value"] == beside["clip_score"]["value"]
+
+
+# ---------------------------------------------------------------- bad input
+
+
+def picture_bytes(form, mode="RGB", **more):
+    stream = io.BytesIO()
+    Image.new(mode, (16, 16)).save(stream, form, **more)
+    return stream.getvalue()
+
+
+def test_every_corrupt_image_is_named_and_counted(tmp_path, capsys):
+    folder = write_images(tmp_path / "samples")
+    (folder / "003.png").write_bytes(b"")
+    (folder / "005.png").write_bytes((folder / "006.png").read_bytes()[:60])
+    (folder / "007.png").write_bytes(picture_bytes("PNG", "I;16"))
+    (folder / "008.jpg").write_bytes(picture_bytes("JPEG", "CMYK"))
+    frames = [Image.new("RGB", (16, 16), color) for color in ("red", "blue")]
+    frames[0].save(folder / "009.webp", save_all=True, append_images=frames[1:])
+    said = refused(capsys, folder, "--reference", "shapes:16:32")
+    assert "5 of 26 images cannot be scored" in said
+    for name, why in (
+        ("003.png", "empty"), ("005.png", "not a readable"), ("007.png", "16 bits"),
+        ("008.jpg", "CMYK"), ("009.webp", "animated"),
+    ):  # fmt: skip
+        assert any(name in line and why in line for line in said.splitlines()), (name, said)
+
+
+def test_features_that_are_not_finite(tmp_path, capsys):
+    b = write_features(tmp_path / "b.npz")
+    for bad in (np.nan, np.inf):
+        rows = np.zeros((9, 6), np.float32)
+        rows[2, 3] = bad
+        np.savez(tmp_path / "a.npz", features=rows)
+        assert "1 values that are NaN or infinite" in refused(
+            capsys, tmp_path / "a.npz", "--reference", b
+        )
+
+
+def test_too_few_samples(tmp_path, capsys):
+    b = write_features(tmp_path / "b.npz")
+    one = write_features(tmp_path / "one.npz", count=1)
+    three = write_features(tmp_path / "three.npz", count=3)
+    assert "1 found, at least 2" in refused(capsys, one, "--reference", b, "--metrics", "fid")
+    said = refused(capsys, three, "--reference", b, "--metrics", "precision")
+    assert "3 found, at least 4 are needed (k = 3)" in said
+
+
+def test_unlike_widths(tmp_path, capsys):
+    a, b = write_features(tmp_path / "a.npz"), write_features(tmp_path / "b.npz", width=7)
+    assert "6 features a sample" in refused(capsys, a, "--reference", b)
+
+
+def test_unlike_resolutions(tmp_path, capsys):
+    folder = write_images(tmp_path / "samples")
+    said = refused(capsys, folder, "--reference", "shapes:32:32")
+    assert "samples are 16 x 16 pixels" in said
+    other = write_images(tmp_path / "other", side=24)
+    said = refused(capsys, folder, "--reference", other)
+    assert "24 x 24, expected 16 x 16" in said
+
+
+def test_sizes_that_differ_within_a_folder(tmp_path, capsys):
+    folder = write_images(tmp_path / "samples")
+    Image.new("RGB", (20, 18)).save(folder / "odd.png")
+    said = refused(capsys, folder, "--reference", "shapes:16:32")
+    assert "24 of 16 x 16, 1 of 20 x 18" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nothing", "--reference", "shapes:16"], "nothing: no such folder or file"),
+        (["empty", "--reference", "shapes:16"], "no image in it"),
+        (["zero.npz", "--reference", "shapes:16"], "the file is empty"),
+        (["broken.npz", "--reference", "shapes:16"], "not a readable npz"),
+        (["other.npz", "--reference", "shapes:16"], "expected arr_0 (images), features"),
+        (["a.npz", "--reference", "shapes:x"], "write shapes:RESOLUTION"),
+        (["a.npz", "--reference", "a.npz", "--protocol", "cleanfid"], "did you mean 'clean-fid'?"),
+        (["a.npz", "--reference", "a.npz", "--metrics", "fidd"], "did you mean 'fid'?"),
+        (["a.npz", "--reference", "a.npz", "--metrics", "clip_score"], "need images"),
+        (["a.npz", "--reference", "a.npz", "--metrics", "inception_score"], "has no logits"),
+        (["stats.npz", "--reference", "a.npz"], "holds statistics"),
+        (["a.npz", "--reference", "stats.npz", "--metrics", "kid"], "only fid can be had"),
+        (["a.npz"], "Missing option '--reference'"),
+    ],
+)
+def test_mistakes_are_one_sentence(tmp_path, monkeypatch, capsys, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "zero.npz").write_bytes(b"")
+    (tmp_path / "broken.npz").write_bytes(b"PK not a zip")
+    np.savez(tmp_path / "other.npz", something=np.zeros(3))
+    np.savez(tmp_path / "stats.npz", mu=np.zeros(6), sigma=np.eye(6))
+    write_features(tmp_path / "a.npz")
+    assert message in refused(capsys, *arguments)
+
+
+def test_images_without_captions_or_pairs(tmp_path, capsys):
+    folder = write_images(tmp_path / "samples")
+    real = ("--reference", "shapes:16:32")
+    assert "0 of 24 images have a caption" in refused(
+        capsys, folder, *real, "--metrics", "clip_score"
+    )
+    assert "need --pairs FOLDER" in refused(capsys, folder, *real, "--metrics", "psnr")
+    pairs = write_images(tmp_path / "pairs", count=20)
+    said = refused(capsys, folder, *real, "--metrics", "psnr", "--pairs", pairs)
+    assert "4 images are on one side only, such as 020.png" in said
+    prompts = tmp_path / "prompts.jsonl"
+    prompts.write_text('{"file": "000.png"}\n')
+    more = (*real, "--metrics", "clip_score", "--prompts", prompts)
+    assert "prompts.jsonl:1: not a prompt" in refused(capsys, folder, *more)
+    prompts.write_text('{"file": "000.png", "text": "x"}\n')
+    assert "no caption for 001.png" in refused(capsys, folder, *more)
