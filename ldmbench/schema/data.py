@@ -35,6 +35,9 @@ class ShapesData(Noun):
     texture: Annotated[Literal["plain", "fine"], AXIS] = Field(
         default="plain", description="how much fine detail lies over the scene"
     )
+    objects: Annotated[int, AXIS, Field(ge=1, le=3)] = Field(
+        default=3, description="most objects in a scene; there is always one"
+    )
     seed: Annotated[int, AXIS, Field(ge=0)] = 0
     train: Count = Field(default=50_000, description="training images")
     reference: Count = Field(default=10_000, description="real images that samples are held to")

@@ -84,6 +84,11 @@ def written_form(noun: type[BaseModel]) -> type[BaseModel]:
         if is_axis(info):
             plain = FieldInfo(default=info.default, description=info.description)
             fields[name] = (_swept(info.annotation, info), plain)
+        elif isinstance(info.default, BaseModel):
+            form = written_form(type(info.default))
+            default = form.model_validate(info.default.model_dump())
+            plain = FieldInfo(default=default, description=info.description)
+            fields[name] = (_written(info.annotation), plain)
         else:
             fields[name] = (_written(info.annotation), info)
     rules: dict[str, Any] = {

@@ -34,14 +34,16 @@ def _shapes(task: Task, params: DatasetParams, shard: tuple[int, int]) -> None:
     source = params.source
     _write_facts(task.output, classes=len(CLASSES))
     seed = int(source["seed"] or 0)
+    objects = (1, int(source["objects"] or 1))
     if params.split == "prompts":
-        scenes = scene(split_indices("validation", *shard), seed=seed)
+        scenes = scene(split_indices("validation", *shard), seed=seed, objects=objects)
         _write_conditions(task.output, captions(scenes), scenes.label)
         return
     indices = split_indices(params.split, *shard)
     texture: Texture = "fine" if source["texture"] == "fine" else "plain"
     resolution = int(source["resolution"] or 0)
-    write_batch(task.output, render(indices, resolution=resolution, seed=seed, texture=texture))
+    batch = render(indices, resolution=resolution, seed=seed, texture=texture, objects=objects)
+    write_batch(task.output, batch)
 
 
 def _folder(task: Task, params: DatasetParams, shard: tuple[int, int]) -> None:
