@@ -86,8 +86,7 @@ class Extractor(ABC):
         """
         _check_images(images)
         source = torch.from_numpy(np.ascontiguousarray(images))
-        blank = torch.zeros((1, *source.shape[1:]), dtype=torch.uint8)
-        return self._batched(source, blank, self._forward)
+        return self._batched(source, self._forward)
 
     def extract_text(self, captions: Sequence[str]) -> Floats:
         """Return the embeddings of captions, float32 (N, D); equal captions are computed once.
@@ -101,7 +100,7 @@ class Extractor(ABC):
         unique = sorted(set(captions))
         row = {caption: i for i, caption in enumerate(unique)}
         tokens = self._tokens(unique)
-        found = self._batched(tokens, torch.zeros_like(tokens[:1]), self._forward_text)["features"]
+        found = self._batched(tokens, self._forward_text)["features"]
         return found[[row[caption] for caption in captions]]
 
     @abstractmethod
@@ -117,7 +116,6 @@ class Extractor(ABC):
     def _batched(
         self,
         source: torch.Tensor,
-        blank: torch.Tensor,
         forward: Callable[[torch.Tensor], dict[str, torch.Tensor]],
     ) -> Features:
         """Run `forward` over micro-batches of the fixed size and join what it returns."""
@@ -126,7 +124,7 @@ class Extractor(ABC):
         with torch.inference_mode(), exact_convolutions():
             for i in range(0, max(len(source), 1), size):
                 part = source[i : i + size]
-                padded = torch.cat([part, blank.expand(size - len(part), *blank.shape[1:])])
+                padded = torch.cat([part, part.new_zeros(size - len(part), *part.shape[1:])])
                 for name, values in forward(padded.to(self.device)).items():
                     kept = values[: len(part)].float().cpu().numpy()
                     parts.setdefault(name, []).append(kept)

@@ -50,11 +50,11 @@ def test_positions_are_interpolated_from_the_trained_grid():
     network = DinoV2(64, 0, 1 + 37 * 37)
     ramp = torch.linspace(0, 1, 37)
     network.pos_embed.data[:, 1:] = ramp.repeat(37)[None, :, None]
-    grid = network._positions(16, 16)[0, 1:, 0].reshape(16, 16)
+    grid = network._positions(16, 16).detach()[0, 1:, 0].reshape(16, 16)
     assert torch.allclose(grid, grid[:1].expand(16, 16), atol=1e-6)
     steps = grid[0].diff()
     assert torch.allclose(steps[2:-2], steps[2:-2].mean().expand(11), rtol=5e-2)
-    assert steps[7] == pytest.approx(37 / 16.1 / 36, rel=1e-3)
+    assert steps[2:-2].mean().item() == pytest.approx(37 / 16.1 / 36, rel=1e-2)
 
 
 def test_other_weights_are_refused(tmp_path):

