@@ -26,6 +26,7 @@ COMMANDS = {
     "weights": "ldmbench.cli.weights:weights",
     "score": "ldmbench.cli.score:score",
     "reference": "ldmbench.cli.reference:reference",
+    "convert": "ldmbench.cli.convert:convert",
     "list": "ldmbench.cli.list:list_",
     "doctor": "ldmbench.cli.doctor:doctor",
 }
