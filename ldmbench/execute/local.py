@@ -331,10 +331,9 @@ class Worker:
         if self._process is not None:
             self._process.kill()
             self._process.wait()
-            for stream in (self._process.stdin, self._process.stdout):
-                if stream is not None:
-                    with contextlib.suppress(OSError):
-                        stream.close()
+            if self._process.stdin is not None:
+                with contextlib.suppress(OSError):
+                    self._process.stdin.close()
 
     def _ensure(self) -> None:
         if self._process is not None and self._process.poll() is None:
@@ -387,6 +386,7 @@ def _read_events(
     process: subprocess.Popen[str], events: queue.Queue[dict[str, Any] | None]
 ) -> None:
     assert process.stdout is not None
-    for line in process.stdout:
-        events.put(json.loads(line))
+    with process.stdout as lines:  # closed by its reader: to close a pipe that is read can hang
+        for line in lines:
+            events.put(json.loads(line))
     events.put(None)
