@@ -138,6 +138,7 @@ def test_the_commands_need_no_torch(store, tmp_path):
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_a_real_run_gates_itself_and_a_changed_code_is_stale(tmp_path, capsys):
     """The tiny suite with its speed: accepted, run again, gated; then its denoiser grows old."""
     text = tiny.SUITE.replace("[device_days]", "[device_days, throughput, flops]")
