@@ -30,10 +30,17 @@ DATASETS = {
     "folder": Row("ldmbench.schema.data:FolderData", "a folder, zip or ADM-style .npz of images; captions from .txt or captions.jsonl"),
 }
 FINGERPRINTS = {
-    "folder": "ldmbench.data.images:source_digest",
+    "folder":    "ldmbench.data.images:source_digest",
+    "load":      "ldmbench.models.peek:model_digest",
+    "tokenizer": "ldmbench.models.peek:tokenizer_digest",
+    "call":      "ldmbench.models.call:call_digest",
 }
 COUNTS = {
     "folder": "ldmbench.data.images:count_split",
+}
+FACTS = {
+    "load": "ldmbench.models.peek:peek",
+    "call": "ldmbench.models.call:locate",
 }
 WEIGHTS = {
     "list": "ldmbench.features.weights:list_weights",
@@ -48,7 +55,9 @@ STATISTICS = {
     "fid": "ldmbench.metrics.families:moments_family",
 }
 MODELS = {
-    "ldm": Row("ldmbench.schema.models:LdmModel", "trained here: autoencoder (f = 1: none) and diffusion UNet"),
+    "ldm":  Row("ldmbench.schema.models:LdmModel",  "trained here: autoencoder (f = 1: none) and diffusion UNet"),
+    "load": Row("ldmbench.schema.models:LoadModel", "from disk: a diffusers folder, a CompVis or guided-diffusion checkpoint"),
+    "call": Row("ldmbench.schema.models:CallModel", "your own code, module:name or an entry point (docs/extending.md)"),
 }
 SAMPLERS = {
     "ddim":  Row("ldmbench.sample.solvers:sample", "DDIM, eta from 0 (deterministic) to 1 (arXiv:2010.02502)"),

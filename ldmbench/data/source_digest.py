@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ldmbench.canonical import digest, digest_bytes, digest_file
 from ldmbench.data.listing import contents, list_images
 from ldmbench.errors import InputError
 
-__all__ = ["source_digest"]
+__all__ = ["file_digests", "source_digest"]
 
 _SETTLED_NS = 2_000_000_000
 
@@ -40,6 +40,14 @@ def source_digest(path: Path, cache: Path | None = None) -> str:
         found = _digests(path, known, names)
     _write(cache, known)
     return digest(found)
+
+
+def file_digests(files: Iterable[Path], cache: Path | None = None) -> dict[Path, str]:
+    """Return the sha256 of each file's content; `cache` and errors as in `source_digest`."""
+    known = _read(cache)
+    found = {file: _digests(file, known)[""] for file in files}
+    _write(cache, known)
+    return found
 
 
 _Known = dict[str, tuple[int, int, dict[str, str]]]  # path: size, mtime_ns, name inside: sha256

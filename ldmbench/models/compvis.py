@@ -9,10 +9,18 @@ from typing import Any
 
 from ldmbench.canonical import digest, digest_file
 from ldmbench.errors import InputError
-from ldmbench.models.compvis_adm import is_adm, load_adm
+from ldmbench.models.compvis_adm import load_adm
 from ldmbench.models.compvis_autoencoder import first_stage
 from ldmbench.models.compvis_condition import build_condition
-from ldmbench.models.compvis_config import class_of, config_digest, params_of, read_config
+from ldmbench.models.compvis_config import (
+    class_of,
+    config_digest,
+    geometry,
+    is_adm,
+    params_of,
+    read_config,
+    sides_of,
+)
 from ldmbench.models.compvis_parts import averaged, check_parts, latent_scale, read_schedule
 from ldmbench.models.compvis_unet import UNetPlan, build_unet, plan_unet
 from ldmbench.models.load_model import Info, Model
@@ -103,7 +111,7 @@ def _load_first_stage(found: _Checkpoint) -> Model:
     means = averaged(found.tensors, "", where=found.where) if found.ema else None
     kind = _FIRST_STAGES[found.name]
     stage = _stage(kind, found.params, means or found.tensors, where=found.where)
-    f, channels, side = _geometry(found.params)
+    f, channels, side = geometry(found.params)
     info = _info(found, f, (channels, side, side), averaged=means is not None)
     return Model(info, stage)
 
@@ -128,8 +136,8 @@ def _load_diffusion(found: _Checkpoint) -> Model:
         path=found.path,
     )
     network = build_unet(plan, select(raw, "diffusion_model."), where=where)
-    f, _, _ = _geometry(params_of(params.get("first_stage_config")))
-    shape = (channels, *_size(params.get("image_size", plan.size)))
+    f, _, _ = geometry(params_of(params.get("first_stage_config")))
+    shape = (channels, *sides_of(params.get("image_size", plan.size)))
     info = _info(found, f, shape, averaged=means is not None, scale=scale, schedule=schedule)
     return Model(info, stage, network=network, condition=condition)
 
@@ -180,17 +188,3 @@ def _stage(
         return Identity()
     network = first_stage(kind, params, tensors, where=where, scale=scale)
     return VQ(network) if kind == "vq" else KL(network)
-
-
-def _geometry(params: Mapping[str, Any]) -> tuple[int, int, int]:
-    """Return f, the latent's channels and its side at the resolution of training."""
-    dd = params.get("ddconfig") or {}
-    f = 2 ** (len(dd.get("ch_mult", (1,))) - 1)
-    channels = int(params.get("embed_dim", dd.get("z_channels", 3)))
-    return f, channels, int(dd.get("resolution", 256)) // f
-
-
-def _size(value: Any) -> tuple[int, int]:
-    if isinstance(value, list | tuple):
-        return int(value[0]), int(value[1])
-    return int(value), int(value)

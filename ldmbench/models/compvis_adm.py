@@ -14,7 +14,7 @@ from ldmbench.models.load_stages import Identity
 from ldmbench.models.weights import Tensors
 from ldmbench.sample import Schedule
 
-__all__ = ["is_adm", "load_adm"]
+__all__ = ["load_adm"]
 
 _MULT = {
     512: (0.5, 1, 1, 2, 2, 4, 4),
@@ -23,11 +23,6 @@ _MULT = {
     64: (1, 2, 3, 4),
 }
 _CLASSES = 1000
-
-
-def is_adm(config: Mapping[str, Any]) -> bool:
-    """Say whether a config holds guided-diffusion's flags."""
-    return "model" not in config and {"image_size", "num_channels"} <= set(config)
 
 
 def load_adm(flags: Mapping[str, Any], tensors: Tensors, *, path: Path, identity: str) -> Model:

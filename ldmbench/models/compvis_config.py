@@ -9,7 +9,16 @@ from typing import Any
 from ldmbench.canonical import digest, digest_file
 from ldmbench.errors import InputError
 
-__all__ = ["class_of", "config_digest", "find_config", "params_of", "read_config"]
+__all__ = [
+    "class_of",
+    "config_digest",
+    "find_config",
+    "geometry",
+    "is_adm",
+    "params_of",
+    "read_config",
+    "sides_of",
+]
 
 
 def find_config(checkpoint: Path) -> Path | None:
@@ -69,6 +78,26 @@ def params_of(section: Any) -> dict[str, Any]:
     """Return a section's `params`, empty where there are none."""
     found = section.get("params") if isinstance(section, Mapping) else None
     return dict(found) if isinstance(found, Mapping) else {}
+
+
+def is_adm(config: Mapping[str, Any]) -> bool:
+    """Say whether a config holds guided-diffusion's flags."""
+    return "model" not in config and {"image_size", "num_channels"} <= set(config)
+
+
+def geometry(params: Mapping[str, Any]) -> tuple[int, int, int]:
+    """Return a first stage's f, its latent's channels and side at the resolution of training."""
+    dd = params.get("ddconfig") or {}
+    f = 2 ** (len(dd.get("ch_mult", (1,))) - 1)
+    channels = int(params.get("embed_dim", dd.get("z_channels", 3)))
+    return f, channels, int(dd.get("resolution", 256)) // f
+
+
+def sides_of(value: Any) -> tuple[int, int]:
+    """Return height and width of a config's size, which may be one number for both."""
+    if isinstance(value, list | tuple):
+        return int(value[0]), int(value[1])
+    return int(value), int(value)
 
 
 def _parse(place: Path) -> Any:

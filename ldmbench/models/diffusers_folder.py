@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -28,10 +27,11 @@ from ldmbench.models.load_conditions import (
 )
 from ldmbench.models.load_model import Info, Model
 from ldmbench.models.load_stages import KL, VQ, FirstStage, Identity, Tiny
+from ldmbench.models.places import component, model_files
 from ldmbench.registry import nearest
 from ldmbench.sample import Schedule
 
-__all__ = ["CARD", "PIPELINES", "fetch", "is_folder", "is_hub_id", "load_folder"]
+__all__ = ["CARD", "PIPELINES", "fetch", "load_folder"]
 
 CARD = "ldmbench.json"
 PIPELINES = (
@@ -74,17 +74,6 @@ _SCHEDULERS = (
     "UniPCMultistepScheduler",
 )
 _CLIPS = ("DDIMParallelScheduler", "DDIMScheduler", "DDPMParallelScheduler", "DDPMScheduler")
-_KEPT = ("*.json", "*.safetensors", "*.bin", "*.txt", "*.model")
-
-
-def is_folder(path: Path) -> bool:
-    """Say whether a folder is diffusers': a pipeline, or a network with its config.json."""
-    return path.is_dir() and any((path / n).is_file() for n in ("model_index.json", "config.json"))
-
-
-def is_hub_id(name: str) -> bool:
-    """Say whether a name looks like owner/name on the hub."""
-    return re.fullmatch(r"[A-Za-z0-9][\w.-]*/[\w.-]+", name) is not None
 
 
 def fetch(name: str) -> Path:
@@ -133,7 +122,7 @@ def load_folder(folder: Path, *, tokenizer: Any = None) -> Model:
         )
     card = _read_json(folder / CARD) if (folder / CARD).is_file() else {}
     stage = _stage(folder, index)
-    part = _component(index, ("unet", "transformer"))
+    part = component(index, ("unet", "transformer"))
     if part is None:
         raise InputError(f"{folder} names neither a unet nor a transformer; nothing can sample")
     network: Any = load_network(folder / part)
@@ -184,7 +173,7 @@ def _load_bare(folder: Path) -> Model:
 
 
 def _stage(folder: Path, index: Mapping[str, Any]) -> FirstStage:
-    part = _component(index, ("vqvae", "vae"))
+    part = component(index, ("vqvae", "vae"))
     if part is None:
         return Identity()
     network: Any = load_network(folder / part)
@@ -205,13 +194,13 @@ def _condition(
 ) -> Condition:
     """Tell the task from the components: a text encoder, a label table, joined channels."""
     config, joined = network.config, network.config.in_channels - channels
-    text = _component(index, ("bert", "text_encoder"))
+    text = component(index, ("bert", "text_encoder"))
     if type(network).__name__ == "DiTTransformer2DModel":
         count = int(config.num_embeds_ada_norm)
         return ClassLabels(count, null_class=count)
-    if _component(index, ("class_embedder",)):
+    if component(index, ("class_embedder",)):
         return ClassTokens(load_network(folder / "class_embedder"))
-    if _component(index, ("rescaler",)):
+    if component(index, ("rescaler",)):
         return SemanticMap(load_network(folder / "rescaler"))
     if text is not None:
         encoder: Any = load_text(folder / text)
@@ -242,7 +231,7 @@ def _prompted(
 
 
 def _schedule(folder: Path, index: Mapping[str, Any], card: Mapping[str, Any]) -> Schedule:
-    part = _component(index, ("scheduler",))
+    part = component(index, ("scheduler",))
     place = folder / (part or "scheduler") / "scheduler_config.json"
     config = _read_json(place)
     name = config.get("_class_name") or (index.get("scheduler") or ["", ""])[1]
@@ -294,14 +283,6 @@ def _factor(stage: FirstStage) -> int:
     return int(2 ** (len(widths) - 1))
 
 
-def _component(index: Mapping[str, Any], names: tuple[str, ...]) -> str | None:
-    for name in names:
-        entry = index.get(name)
-        if isinstance(entry, list | tuple) and len(entry) == 2 and entry[1] is not None:
-            return name
-    return None
-
-
 def _size(value: Any) -> tuple[int, int]:
     if isinstance(value, list | tuple):
         return int(value[0]), int(value[1])
@@ -309,8 +290,7 @@ def _size(value: Any) -> tuple[int, int]:
 
 
 def _digest(folder: Path) -> str:
-    files = {p for pattern in _KEPT for p in folder.rglob(pattern) if p.is_file()}
-    return digest_files(files, root=folder)
+    return digest_files(model_files(folder), root=folder)
 
 
 def _read_json(place: Path) -> dict[str, Any]:

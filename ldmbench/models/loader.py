@@ -8,12 +8,11 @@ from typing import Any
 
 from ldmbench.errors import InputError
 from ldmbench.models.compvis import load_checkpoint
-from ldmbench.models.diffusers_folder import fetch, is_folder, is_hub_id, load_folder
+from ldmbench.models.diffusers_folder import fetch, load_folder
 from ldmbench.models.load_model import Model
+from ldmbench.models.places import SUFFIXES, checkpoint_in, is_folder, is_hub_id
 
 __all__ = ["load"]
-
-_SUFFIXES = (".ckpt", ".safetensors", ".pt", ".pth", ".bin")
 
 
 def load(
@@ -45,11 +44,11 @@ def load(
     if is_folder(place):
         return load_folder(place, tokenizer=tokenizer)
     if place.is_dir():
-        place = _checkpoint_in(place)
+        place = checkpoint_in(place)
     if place.is_file():
-        if place.suffix not in _SUFFIXES:
+        if place.suffix not in SUFFIXES:
             raise InputError(
-                f"{place} is no checkpoint by its name; allowed are {', '.join(_SUFFIXES)}"
+                f"{place} is no checkpoint by its name; allowed are {', '.join(SUFFIXES)}"
             )
         return load_checkpoint(place, config=config, ema=ema, tokenizer=tokenizer)
     if is_hub_id(str(path)):
@@ -57,15 +56,3 @@ def load(
     raise InputError(
         f"{path} is not there; give a diffusers folder, a checkpoint file or a hub id (owner/name)"
     )
-
-
-def _checkpoint_in(folder: Path) -> Path:
-    named = [folder / f"{n}{s}" for n in ("model", "last") for s in _SUFFIXES]
-    found = [p for p in named if p.is_file()]
-    found += [p for p in sorted(folder.iterdir()) if p.suffix in _SUFFIXES]
-    if not found:
-        raise InputError(
-            f"{folder} holds no model_index.json, no config.json of an autoencoder and no "
-            f"checkpoint ({', '.join(_SUFFIXES)})"
-        )
-    return found[0]

@@ -11,8 +11,10 @@ from ldmbench.canonical import digest
 from ldmbench.catalog import COUNTS, FINGERPRINTS, METRICS, PROTOCOLS
 from ldmbench.pipeline import STAGES
 from ldmbench.plan.expand import Point, points
+from ldmbench.plan.traits import Traits, traits_of
 from ldmbench.registry import resolve
 from ldmbench.schema.data import DATASET_SHARD, Data, DatasetParams, FolderData, Split
+from ldmbench.schema.models import AutoencoderParams, LdmModel
 from ldmbench.schema.protocol import Protocol
 from ldmbench.schema.sample import SampleParams
 from ldmbench.schema.stage import Cell, Input, Kind, Plan, Stage
@@ -48,6 +50,20 @@ def build_plan(loaded: LoadedSuite, *, cache: Path | None = None) -> Plan:
     )
 
 
+@dataclass(frozen=True)
+class _Below:
+    """What stands below samples, speed and coding: a model, and what it is told."""
+
+    autoencoder: Stage
+    denoiser: Stage
+    conditions: Stage | None
+    local: Mapping[str, Any]
+
+    def inputs(self) -> dict[str, Input]:
+        """Return the model as inputs of a stage."""
+        return {"autoencoder": _whole(self.autoencoder), "denoiser": _whole(self.denoiser)}
+
+
 @dataclass
 class _Builder:
     suite: Any
@@ -55,40 +71,54 @@ class _Builder:
     cache: Path | None
     stages: dict[str, Stage] = field(default_factory=dict)
     sources: dict[str, tuple[dict[str, Any], dict[str, Any]]] = field(default_factory=dict)
+    traits: dict[tuple[str, str], Traits] = field(default_factory=dict)
 
     def cell(self, point: Point) -> Cell:
         """Plan every stage one cell needs."""
-        sample, spec = point.sample, point.spec
+        traits = self._traits(point)
+        sample = traits.settled(point.sample)
         autoencoder, denoiser = self._model(point)
-        conditions = self._conditions(point)
-        samples = self._samples(autoencoder, denoiser, conditions, sample)
+        below = _Below(autoencoder, denoiser, self._conditions(point), traits.local)
+        samples = self._samples(below, sample)
         roles = {"autoencoder": autoencoder, "denoiser": denoiser, "samples": samples}
         for protocol in self._protocols():
             roles |= self._scores(point, samples, protocol)
         if "reconstruction" in self.suite.probes:
             for protocol in self._protocols():
                 roles |= self._first_stage(point, autoencoder, protocol)
-        if "coding" in self.suite.probes:
-            roles["coding"] = self._coding(point, autoencoder, denoiser)
+        if "coding" in self.suite.probes and not traits.is_called:
+            roles["coding"] = self._coding(point, below)
         if {"throughput", "latency", "flops", "memory", "energy"} & set(self.suite.probes):
-            roles["speed"] = self._speed(autoencoder, denoiser, conditions, sample)
+            roles["speed"] = self._speed(below, sample)
         return Cell(
             id=point.id,
             model=point.model,
             dataset=point.dataset,
             axes=dict(point.axes),
-            f=spec.autoencoder.f,
-            regularization=None if spec.autoencoder.f == 1 else spec.autoencoder.regularization,
+            f=traits.f,
+            regularization=traits.regularization,
             sampler=sample.sampler,
             steps=sample.steps,
             eta=sample.eta,
             guidance=sample.guidance,
             progress=sample.progress,
-            train_seed=spec.denoiser.train_seed,
+            train_seed=traits.train_seed,
             sample_seed=sample.seed,
             count=sample.count,
+            timesteps=sample.timesteps,
+            quantize=sample.quantize,
+            weights=traits.weights,
+            null_class=traits.null_class,
             stages={role: stage.key for role, stage in roles.items()},
         )
+
+    def _traits(self, point: Point) -> Traits:
+        """Return what is known of a point's model; each is looked at once."""
+        key = (point.model, point.dataset)
+        if key not in self.traits:
+            side = point.data.resolution
+            self.traits[key] = traits_of(point.spec, self.folder, cache=self.cache, resolution=side)
+        return self.traits[key]
 
     def _add(
         self,
@@ -169,9 +199,12 @@ class _Builder:
         return int(count_of(path, split, reference=data.reference, validation=data.validation))
 
     def _model(self, point: Point) -> tuple[Stage, Stage]:
-        spec, train = point.spec, self._train(point)
+        spec = point.spec
+        if not isinstance(spec, LdmModel):
+            return self._foreign(point)
+        train = self._train(point)
         images = _items(train)
-        autoencoder = self._autoencoder(point, images)
+        autoencoder = self._autoencoder(spec.autoencoder, point, images)
         inputs = {"autoencoder": _whole(autoencoder), "images": images}
         if spec.autoencoder.f != 1:
             latents = self._add(
@@ -188,9 +221,20 @@ class _Builder:
         }
         return autoencoder, self._add("denoiser", params, inputs)
 
-    def _autoencoder(self, point: Point, images: Input) -> Stage:
+    def _foreign(self, point: Point) -> tuple[Stage, Stage]:
+        """Plan a model that is not trained here: two artefacts that only say what it is."""
+        traits, side = self._traits(point), {"resolution": point.data.resolution}
+        if traits.is_called:
+            autoencoder = self._add("autoencoder", {"f": 1, **side}, {})
+        else:
+            loaded = {**traits.autoencoder, **side}
+            autoencoder = self._add("autoencoder", loaded, {}, local=traits.local)
+        inputs = {"autoencoder": _whole(autoencoder)}
+        return autoencoder, self._add("denoiser", traits.denoiser, inputs, local=traits.local)
+
+    def _autoencoder(self, params: AutoencoderParams, point: Point, images: Input) -> Stage:
         """Plan a first stage: the identity, one that ships, or one to be trained."""
-        params, side = point.spec.autoencoder, {"resolution": point.data.resolution}
+        side = {"resolution": point.data.resolution}
         if params.f == 1:
             return self._add("autoencoder", {"f": 1, **side}, {})
         if params.weights:
@@ -203,22 +247,21 @@ class _Builder:
 
     def _conditions(self, point: Point) -> Stage | None:
         """Captions and classes that prompt samples: those of images no model has trained on."""
-        if point.spec.denoiser.conditioning == "none":
+        if self._traits(point).conditioning == "none":
             return None
         return self._dataset(point.dataset, point.data, "prompts", point.sample.count)
 
-    def _samples(
-        self, autoencoder: Stage, denoiser: Stage, conditions: Stage | None, sample: SampleParams
-    ) -> Stage:
-        inputs = {"autoencoder": _whole(autoencoder), "denoiser": _whole(denoiser)}
-        if conditions:
-            inputs["conditions"] = _aligned(conditions)
+    def _samples(self, below: _Below, sample: SampleParams) -> Stage:
+        inputs = below.inputs()
+        if below.conditions:
+            inputs["conditions"] = _aligned(below.conditions)
         return self._add(
             "samples",
             sample.model_dump(mode="json", exclude={"count"}),
             inputs,
             shard=sample_shard(sample.micro_batch),
             count=sample.count,
+            local=below.local,
         )
 
     def _features(self, images: Stage, extractor: str, protocol: Protocol) -> Stage:
@@ -238,7 +281,7 @@ class _Builder:
         families = {METRICS[name].family for name in self.suite.metrics}
         roles: dict[str, Stage] = {}
         for family in sorted(families):
-            if family == "clip" and point.spec.denoiser.conditioning != "caption":
+            if family == "clip" and self._traits(point).conditioning != "caption":
                 continue
             extractor = protocol.clip if family == "clip" else protocol.extractor
             inputs = {"generated": _items(self._features(samples, extractor, protocol), count)}
@@ -252,16 +295,19 @@ class _Builder:
     def _first_stage(
         self, point: Point, autoencoder: Stage, protocol: Protocol
     ) -> dict[str, Stage]:
-        if point.spec.autoencoder.f == 1:
+        traits = self._traits(point)
+        if traits.regularization is None:
             return {}
+        rule = {} if traits.quantize == "round" else {"quantize": traits.quantize}
         reference = self._reference(point, self.suite.reconstruct)
         count = min(self.suite.reconstruct, reference.count or 0)
         made = self._add(
             "reconstructions",
-            {"micro_batch": RECONSTRUCTION_BATCH},
+            {"micro_batch": RECONSTRUCTION_BATCH, **rule},
             {"autoencoder": _whole(autoencoder), "images": _aligned(reference)},
             shard=SHARD,
             count=count,
+            local=traits.local,
         )
         features = self._features(made, protocol.extractor, protocol)
         real = self._features(self._reference(point), protocol.extractor, protocol)
@@ -279,28 +325,24 @@ class _Builder:
             ),
         }
 
-    def _coding(self, point: Point, autoencoder: Stage, denoiser: Stage) -> Stage:
+    def _coding(self, point: Point, below: _Below) -> Stage:
         reference = self._reference(point, CODING_IMAGES)
-        inputs = {
-            "autoencoder": _whole(autoencoder),
-            "denoiser": _whole(denoiser),
-            "images": _items(reference, min(CODING_IMAGES, self._reference_count(point))),
-        }
-        return self._add("coding", {"progress": point.sample.progress}, inputs)
+        count = min(CODING_IMAGES, self._reference_count(point))
+        inputs = {**below.inputs(), "images": _items(reference, count)}
+        params = {"progress": point.sample.progress}
+        return self._add("coding", params, inputs, local=below.local)
 
-    def _speed(
-        self, autoencoder: Stage, denoiser: Stage, conditions: Stage | None, sample: SampleParams
-    ) -> Stage:
-        inputs = {"autoencoder": _whole(autoencoder), "denoiser": _whole(denoiser)}
-        if conditions:
-            inputs["conditions"] = _items(conditions, self.suite.speed.batch)
+    def _speed(self, below: _Below, sample: SampleParams) -> Stage:
+        inputs = below.inputs()
+        if below.conditions:
+            inputs["conditions"] = _items(below.conditions, self.suite.speed.batch)
         fields = {"sampler", "steps", "eta", "guidance", "timesteps", "precision"}
         params = {
             **sample.model_dump(mode="json", include=fields),
             "batch": self.suite.speed.batch,
             "repeats": self.suite.speed.repeats,
         }
-        return self._add("speed", params, inputs)
+        return self._add("speed", params, inputs, local=below.local)
 
     def _protocols(self) -> list[Protocol]:
         named = self.suite.protocol

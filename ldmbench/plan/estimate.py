@@ -11,13 +11,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ldmbench.schema.models import AutoencoderParams
 from ldmbench.schema.stage import Manifest, Stage
 
 RATES = {"cpu": 40e9, "cuda": 12e12}
 """FLOP/s in these small networks where the store has no history yet."""
 EXTRACTOR_FLOPS = {"shapes-net": 6e7, "shapes-clip": 6e7, "inception-v3-compat": 1.15e10}
 EVALUATIONS = {"heun": 2.0}
-SECONDS = {"scores": 1.0, "speed": 8.0, "dataset": 0.3, "coding": 0.0}
+SECONDS = {"scores": 1.0, "speed": 8.0, "dataset": 0.3, "coding": 0.0, "loading": 2.0}
 """Of stages that are not made of a network's FLOPs: per stage or shard."""
 MULTIPLIERS = {
     2: (1, 2),
@@ -51,8 +52,12 @@ def stage_cost(stage: Stage, stages: Mapping[str, Stage]) -> Cost:
             shards = math.ceil(count / (stage.shard or count))
             size = 0.0 if stage.params["split"] == "prompts" else 4 * pixels
             return Cost(seconds=SECONDS["dataset"] * shards, bytes=count * size)
+        case "autoencoder" if "budget" not in stage.params:
+            return Cost(seconds=SECONDS["loading"] if "loaded" in stage.params else 0.0)
         case "autoencoder":
             return _training(stage.params, 2.5 * sum(_autoencoder(stage.params, side)))
+        case "denoiser" if "channels" not in stage.params:
+            return Cost(seconds=SECONDS["loading"])
         case "denoiser":
             return _training(stage.params, _denoiser(stage.params, side // f))
         case "latents":
@@ -69,7 +74,7 @@ def stage_cost(stage: Stage, stages: Mapping[str, Stage]) -> Cost:
             images = stage.params["batch"] * (stage.params["repeats"] + 2)
             return Cost(flops=images * _sample(stage, stages, side, f), seconds=2.0)
         case "coding":
-            return Cost(flops=64 * 21 * _denoiser(_params(stage, "denoiser", stages), side // f))
+            return Cost(flops=64 * 21 * _denoiser_of(stage, stages, side // f))
     return Cost(seconds=SECONDS.get(stage.kind, 1.0))
 
 
@@ -184,7 +189,30 @@ def _levels(side: int) -> tuple[int, ...]:
 
 
 def _encoder_of(stage: Stage, stages: Mapping[str, Stage], side: int) -> tuple[float, float]:
-    return _autoencoder(_params(stage, "autoencoder", stages), side)
+    params = _params(stage, "autoencoder", stages)
+    if "loaded" in params:
+        flops = 0.0 if params["f"] == 1 else _of_size(stage, share=0.2, positions=side * side)
+        return flops, flops
+    if "weights" in params:  # shipped: of the default widths
+        params = AutoencoderParams(f=params["f"]).model_dump()
+    return _autoencoder(params, side)
+
+
+def _denoiser_of(stage: Stage, stages: Mapping[str, Stage], side: int) -> float:
+    params = _params(stage, "denoiser", stages)
+    if "channels" in params:
+        return _denoiser(params, side)
+    return _of_size(stage, share=0.8, positions=side * side)
+
+
+def _of_size(stage: Stage, *, share: float, positions: int) -> float:
+    """Guess FLOPs from the bytes of a loaded model, of which a network has a share.
+
+    Convolutional networks that halve their maps and double their widths use a weight at about a
+    tenth of the positions (Stable Diffusion 1 and its first stage: 0.11 and 0.10).
+    """
+    weights = stage.local.get("bytes", 0) * share / 4
+    return 0.1 * 2 * float(weights) * positions
 
 
 def _sample(stage: Stage, stages: Mapping[str, Stage], side: int, f: int) -> float:
@@ -192,5 +220,5 @@ def _sample(stage: Stage, stages: Mapping[str, Stage], side: int, f: int) -> flo
     params = stage.params
     evaluations = params["steps"] * (1 if params["guidance"] == 1 else 2)
     evaluations *= EVALUATIONS.get(params["sampler"], 1.0)
-    once = _denoiser(_params(stage, "denoiser", stages), side // f)
+    once = _denoiser_of(stage, stages, side // f)
     return float(evaluations * once + _encoder_of(stage, stages, side)[1])

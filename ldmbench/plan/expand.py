@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from ldmbench.schema.data import Data
-from ldmbench.schema.models import AutoencoderParams, LdmModel
+from ldmbench.schema.models import AutoencoderParams, LdmModel, Model
 from ldmbench.schema.sample import SampleParams
 from ldmbench.schema.sweep import is_axis, is_list_field
 
@@ -24,7 +24,7 @@ class Point:
     dataset: str
     data: Data
     model: str
-    spec: LdmModel
+    spec: Model
     sample: SampleParams
     axes: Mapping[str, Any]
 
@@ -59,7 +59,7 @@ def _combinations(written: Any) -> Iterator[tuple[Variant, Variant, Variant]]:
         for model in variants(name, noun):
             for dataset in chosen:
                 for data, sample in itertools.product(datasets[dataset], samples):
-                    yield model, data, sample
+                    yield model, data, _own(sample) if noun.kind == "call" else sample
 
 
 def variants(name: str, noun: BaseModel) -> list[Variant]:
@@ -105,7 +105,7 @@ def _plain_class(noun: BaseModel) -> type[BaseModel]:
 
 
 def _plain_noun(noun: BaseModel, chosen: Mapping[str, Any]) -> Any:
-    values = noun.model_dump()
+    values = noun.model_dump(warnings=False)
     for path, value in chosen.items():
         *above, last = path.split(".")
         section = values
@@ -157,6 +157,19 @@ def _settled(variant: Variant) -> Variant:
     if noun.sampler == "ddim" or noun.eta == 0:
         return variant
     return Variant(variant.title, noun.model_copy(update={"eta": 0.0}), variant.axes)
+
+
+def _own(variant: Variant) -> Variant:
+    """Leave to the user's code what is its own affair: sampler, eta, step rule, quantisation."""
+    own = {
+        "sampler": "own",
+        "eta": 0.0,
+        "timesteps": None,
+        "quantize": None,
+        "precision": "float32",
+    }
+    axes = {name: value for name, value in variant.axes.items() if name not in own}
+    return Variant(variant.title, variant.noun.model_copy(update=own), axes)
 
 
 def sample_title(sample: SampleParams, axes: Mapping[str, Any]) -> str:

@@ -33,7 +33,7 @@ def first_stage_measures(
     codes = _all(made, store, "codes.npy")
     if codes is not None:
         pixels = int(reference["resolution"]) ** 2
-        entropy = code_entropy(codes, int(autoencoder["codebook"])) * codes[0].size / pixels
+        entropy = code_entropy(codes, int(autoencoder.get("codebook", 0))) * codes[0].size / pixels
         yield Measure(
             name="code_entropy", value=entropy, n=len(codes), unit="bits/pixel", device=""
         )

@@ -35,6 +35,7 @@ def signature(metric: str, scores: Stage, stages: Mapping[str, Stage], store: St
         fields["m"] = reference.count
         fields |= _preparation(_dataset_under(stages[reference.key], stages))
     fields["quant"] = _quantisation(generated, stages)
+    fields["model"] = _loaded(generated, stages)
     fields["dtype"] = "f32" if generated.params.get("precision", "float32") == "float32" else "bf16"
     fields |= _own_fields(metric, scores.params)
     shown = "|".join(f"{name}:{value}" for name, value in fields.items() if value is not None)
@@ -80,6 +81,20 @@ def _quantisation(generated: Stage, stages: Mapping[str, Stage]) -> str:
     while stage.kind == "features":
         stage = stages[stage.inputs["images"].key]
     return str(stage.params.get("quantize", "round"))
+
+
+def _loaded(generated: Stage, stages: Mapping[str, Stage]) -> str | None:
+    """Return the rules a loaded model was sampled by: step rule, weights, null class."""
+    stage = generated
+    while stage.kind == "features":
+        stage = stages[stage.inputs["images"].key]
+    below = stage.inputs.get("denoiser")
+    model = stages[below.key].params if below else {}
+    if "loaded" not in model:
+        return None
+    rule = f"{stage.params['timesteps'] or 'own'}-steps"
+    null = "" if model["null_class"] is None else f",null{model['null_class']}"
+    return f"{rule},{model['weights']}{null}"
 
 
 def _own_fields(metric: str, params: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -109,4 +109,56 @@ class LdmModel(Noun):
     data: str | None = Field(default=None, description="its dataset; crossed with all when unset")
 
 
-Model = LdmModel
+class LoadModel(Noun):
+    """A trained model from disk: a diffusers folder, a CompVis or guided-diffusion checkpoint."""
+
+    kind: Literal["load"]
+    path: str = Field(description="folder or checkpoint file, relative to the suite file")
+    config: str | None = Field(
+        default=None, description="the checkpoint's config; looked for beside it when unset"
+    )
+    ema: Annotated[bool, AXIS] = Field(
+        default=True, description="averaged weights where the checkpoint has them"
+    )
+    tokenizer: str | None = Field(
+        default=None, description="of a prompted checkpoint that does not hold its own"
+    )
+    data: str | None = Field(default=None, description="its dataset; crossed with all when unset")
+
+
+class CallModel(Noun):
+    """Your own sampler: a Python function or class; see docs/extending.md."""
+
+    kind: Literal["call"]
+    target: str = Field(
+        description="module:name, the module beside the suite file or installed; or the name of an"
+        " entry point of group ldmbench.models"
+    )
+    options: dict[str, Any] = Field(default={}, description="arguments of a class")
+    conditioning: Conditioning = "none"
+    files: tuple[str, ...] = Field(
+        default=(), description="weights and helpers whose contents belong to the key"
+    )
+    data: str | None = Field(default=None, description="its dataset; crossed with all when unset")
+
+
+Model = LdmModel | LoadModel | CallModel
+
+
+class ModelFacts(Noun):
+    """What the config files of a model on disk say, before anything is loaded."""
+
+    source: str
+    f: int
+    sides: tuple[int, int] = Field(description="height and width of its images")
+    conditioning: str
+    regularization: Literal["kl", "vq", "tiny", "pixel"]
+    quantize: Literal["round", "truncate"]
+    timesteps: str | None = None
+    weights: Literal["ema", "raw"] = "raw"
+    null_class: int | None = None
+    codebook: int | None = None
+    samples: bool = Field(description="false for a first stage alone")
+    bytes: int = Field(default=0, description="of its weights")
+    tokenizer: str | None = Field(default=None, description="where its prompts' tokenizer lies")
+    missing: str | None = Field(default=None, description="what it lacks to be run")

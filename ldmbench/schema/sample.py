@@ -19,14 +19,17 @@ class SampleParams(Noun):
     steps: Annotated[int, AXIS, Field(ge=1, le=4000)] = 50
     eta: Annotated[float, AXIS, Field(ge=0, le=1)] = 0.0
     guidance: Annotated[float, AXIS, Field(ge=0)] = 1.0
-    timesteps: Annotated[TimestepRule, AXIS] = Field(
-        default="leading", description="which of the training timesteps are visited"
+    timesteps: Annotated[TimestepRule | None, AXIS] = Field(
+        default=None,
+        description="which of the training timesteps are visited; unset: the model's own rule"
+        " (trained here: leading)",
     )
     progress: Annotated[float, AXIS, Fraction] = Field(
         default=1.0, description="share of the training budget whose weights are sampled"
     )
-    quantize: Annotated[Literal["round", "truncate"], AXIS] = Field(
-        default="round", description="[-1, 1] -> 0..255"
+    quantize: Annotated[Literal["round", "truncate"] | None, AXIS] = Field(
+        default=None,
+        description="[-1, 1] -> 0..255; unset: the model's own rule (trained here: round)",
     )
     precision: Annotated[Literal["float32", "bfloat16"], AXIS] = "float32"
     count: Annotated[int, Positive] = Field(default=5000, description="samples per cell (n)")

@@ -70,6 +70,10 @@ class Cell(Noun):
     train_seed: int = 0
     sample_seed: int = 0
     count: int
+    timesteps: str | None = Field(default=None, description="step rule; null: the sampler's own")
+    quantize: str | None = None
+    weights: str | None = Field(default=None, description="of a loaded model: ema or raw")
+    null_class: int | None = Field(default=None, description="of a loaded model that has one")
     stages: dict[str, str] = Field(default={}, description="role -> key of the stages it needs")
 
 

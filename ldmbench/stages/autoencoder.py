@@ -13,12 +13,16 @@ from ldmbench.schema.models import AutoencoderParams
 from ldmbench.schema.task import Task
 from ldmbench.schema.weights import FIRST_STAGES_FOLDER
 from ldmbench.stages.common import Report, images_of
+from ldmbench.stages.subject import refer_to_loaded
 from ldmbench.train.autoencoder import train_autoencoder
 from ldmbench.train.loop import device_name
 
 
 def run(task: Task, report: Report) -> None:
-    """Train a first stage, take one that ships, or write the identity, which costs nothing."""
+    """Train a first stage, take one that ships or is loaded, or write the identity."""
+    if "loaded" in task.params:
+        refer_to_loaded(task)
+        return
     if "weights" in task.params:
         _shipped(task)
         return

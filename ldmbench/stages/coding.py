@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import math
+from typing import Any
 
 import numpy as np
 import torch
 
 from ldmbench.metrics.rate import cumulative_rate
-from ldmbench.models.autoencoder import FirstStage
-from ldmbench.models.denoiser import Denoiser
+from ldmbench.models.subject import Loaded, Trained
 from ldmbench.sample.noise import initial_noise
 from ldmbench.schema.task import Task
-from ldmbench.stages.common import Report, images_of, models_of, to_tensor, told
+from ldmbench.stages.common import Report, images_of, to_tensor, told
+from ldmbench.stages.subject import model_of
 
 POINTS, BATCH, NOISE_SEED = 21, 32, 1 << 33
 
@@ -25,18 +26,21 @@ def run(task: Task, report: Report) -> None:
     A latent model's bits are those of its latents, spread over the dimensions of the image; its
     RMSE (levels of 255) is of decoded images, and so holds what the first stage loses.
     """
-    autoencoder, denoiser = models_of(task, task.params["progress"])
+    model = model_of(task, task.params["progress"])
     images = images_of(task)
     rows = np.arange(len(images))
     x = to_tensor(images.images(rows), task.device)
-    condition = _condition(denoiser, images.captions(rows), images.labels(rows))
-    z0 = torch.cat([autoencoder.encode(part) for part in torch.split(x, BATCH)])
-    abar = denoiser.schedule.alphas_cumprod()
+    conditions = [
+        model.condition(captions=images.captions(part), labels=images.labels(part))
+        for part in np.split(rows, range(BATCH, len(rows), BATCH))
+    ]
+    z0 = torch.cat([model.encode(part) for part in torch.split(x, BATCH)])
+    abar = model.schedule.alphas_cumprod()
     steps = np.linspace(0, len(abar) - 1, POINTS).round().astype(np.int64)
     errors, rmse = [], []
     for number, t in enumerate(steps):
-        noise = initial_noise(rows.tolist(), seed=NOISE_SEED + int(t), shape=denoiser.shape)
-        guess = _guess(autoencoder, denoiser, z0, noise.to(task.device), int(t), condition)
+        noise = initial_noise(rows.tolist(), seed=NOISE_SEED + int(t), shape=model.shape)
+        guess = _guess(model, z0, noise.to(task.device), int(t), conditions)
         errors.append(guess[0])
         rmse.append(float((guess[1].clamp(-1, 1) - x).square().mean().sqrt()) * 127.5)
         told(report, number + 1, POINTS, "timesteps")
@@ -50,30 +54,22 @@ def run(task: Task, report: Report) -> None:
     (task.output / "coding.json").write_text(json.dumps(points, indent=1))
 
 
-def _condition(
-    denoiser: Denoiser, captions: tuple[str, ...], labels: object
-) -> torch.Tensor | None:
-    return denoiser.condition(captions=captions, labels=labels)
-
-
 def _guess(
-    autoencoder: FirstStage,
-    denoiser: Denoiser,
+    model: Trained | Loaded,
     z0: torch.Tensor,
     noise: torch.Tensor,
     t: int,
-    condition: torch.Tensor | None,
+    conditions: list[Any],
 ) -> tuple[float, torch.Tensor]:
     """Return the mean squared error of eps, summed over dimensions, and the guessed images."""
     when = torch.full((len(z0),), t, dtype=torch.int64, device=z0.device)
-    signal, sigma = denoiser.levels(when)
+    abar = torch.from_numpy(model.schedule.alphas_cumprod())[t]
+    signal, sigma = float(abar.sqrt().float()), float((1 - abar).sqrt().float())
     zt = signal * z0 + sigma * noise
-    parts = torch.split(torch.arange(len(z0), device=z0.device), BATCH)
-    eps = torch.cat(
-        [denoiser.eps(zt[p], when[p], None if condition is None else condition[p]) for p in parts]
-    )
+    parts = zip(torch.split(zt, BATCH), torch.split(when, BATCH), conditions, strict=True)
+    eps = torch.cat([model.eps(z, at, condition) for z, at, condition in parts])
     guess = (zt - sigma * eps) / signal
-    decoded = torch.cat([autoencoder.decode(guess[p]) for p in parts])
+    decoded = torch.cat([model.decode(part) for part in torch.split(guess, BATCH)])
     return float((eps - noise).square().flatten(1).sum(1).mean()), decoded
 
 

@@ -15,7 +15,6 @@ import torch
 
 from ldmbench.data.shards import ArrayShards, ImageShards
 from ldmbench.models.autoencoder import FirstStage, load_first_stage
-from ldmbench.models.denoiser import Denoiser, load_denoiser
 from ldmbench.schema.task import Task, TaskInput
 from ldmbench.train.loop import device_name
 
@@ -44,21 +43,6 @@ def prepare(device: str, threads: int) -> dict[str, Any]:
 def autoencoder_at(folder: Path, device: str) -> FirstStage:
     """Return the first stage of an artefact; content-addressed, so its path names it."""
     return load_first_stage(folder, device=device)
-
-
-@lru_cache(maxsize=4)
-def denoiser_at(folder: Path, device: str) -> Denoiser:
-    """Return the denoiser of an artefact, or of one of its kept checkpoints."""
-    return load_denoiser(folder, device=device)
-
-
-def models_of(task: Task, progress: float = 1.0) -> tuple[FirstStage, Denoiser]:
-    """Return the first stage and the denoiser that a task is handed."""
-    folder = task.inputs["denoiser"].folders[0]
-    if progress != 1:
-        folder = folder / f"at-{progress:.2f}"
-    autoencoder = autoencoder_at(task.inputs["autoencoder"].folders[0], task.device)
-    return autoencoder, denoiser_at(folder, task.device)
 
 
 def images_of(task: Task, role: str = "images") -> ImageShards:

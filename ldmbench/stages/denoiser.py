@@ -9,11 +9,18 @@ import numpy as np
 from ldmbench.schema.models import Budget, DenoiserParams
 from ldmbench.schema.task import Task
 from ldmbench.stages.common import Report, autoencoder_at, images_of, rows_of
+from ldmbench.stages.subject import refer_to_called, refer_to_loaded
 from ldmbench.train.denoiser import train_denoiser
 
 
 def run(task: Task, report: Report) -> None:
-    """Train a diffusion model within its budget."""
+    """Train a diffusion model within its budget, or refer to one that is loaded or called."""
+    if "loaded" in task.params:
+        refer_to_loaded(task)
+        return
+    if "called" in task.params:
+        refer_to_called(task)
+        return
     fields = {name: task.params[name] for name in task.params if name != "budget"}
     first_stage = autoencoder_at(task.inputs["autoencoder"].folders[0], "cpu")
     images = images_of(task)

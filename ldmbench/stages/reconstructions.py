@@ -10,20 +10,21 @@ import torch
 from ldmbench.data.shards import write_array
 from ldmbench.features.perceptual import load_perceptual
 from ldmbench.schema.task import Task
-from ldmbench.stages.common import Report, autoencoder_at, chunks, images_of, to_pixels, to_tensor
+from ldmbench.stages.common import Report, chunks, images_of, to_pixels, to_tensor
+from ldmbench.stages.subject import first_stage_of
 
 
 @torch.no_grad()
 def run(task: Task, report: Report) -> None:
     """Encode (posterior mode) and decode one shard; also the perceptual distance and the bits."""
-    first_stage = autoencoder_at(task.inputs["autoencoder"].folders[0], task.device)
-    images = images_of(task)
+    first_stage = first_stage_of(task)
+    images, rule = images_of(task), task.params.get("quantize", "round")
     perceptual = load_perceptual(device=task.device)
     made, bits, codes, distances = [], [], [], []
     for rows in chunks(len(images), task.params["micro_batch"]):
         x = to_tensor(images.images(rows), task.device)
         decoded = first_stage.decode(first_stage.encode(x))
-        made.append(to_pixels(decoded))
+        made.append(to_pixels(decoded, rule))
         distances.append(perceptual(decoded.clamp(-1, 1), x).cpu().numpy())
         rate = first_stage.rate(x)
         bits.append(rate.bits_per_pixel.numpy())

@@ -9,34 +9,25 @@ import numpy as np
 import torch
 
 from ldmbench.data.shards import write_array
-from ldmbench.models.denoiser import Denoiser
-from ldmbench.sample.guidance import guided
+from ldmbench.models.subject import Subject
 from ldmbench.sample.noise import initial_noise, step_seeds
-from ldmbench.sample.solvers import sample
 from ldmbench.schema.task import Task
-from ldmbench.stages.common import Report, chunks, models_of, rows_of, to_pixels, told
+from ldmbench.stages.common import Pixels, Report, chunks, rows_of, told
+from ldmbench.stages.subject import subject_of
 
 
 @torch.no_grad()
 def run(task: Task, report: Report) -> None:
     """Draw one shard; sample i depends on (seed, i) and its condition alone."""
     params = task.params
-    autoencoder, denoiser = models_of(task, params["progress"])
+    subject = subject_of(task, params["progress"])
     assert task.shard is not None
     start, stop = task.shard
-    conditions = Conditions(task, denoiser)
+    conditions = Conditions(task, subject)
     pixels = []
     for rows in chunks(stop - start, params["micro_batch"]):
-        with precision(params["precision"], task.device):
-            latents = draw(
-                denoiser,
-                (rows + start).tolist(),
-                params,
-                condition=conditions.of(rows),
-                device=task.device,
-            )
-            images = autoencoder.decode(latents)
-        pixels.append(to_pixels(images, params["quantize"]))
+        made = draw(subject, (rows + start).tolist(), params, conditions.of(rows), task.device)
+        pixels.append(made)
         told(report, min(int(rows[-1]) + 1, stop - start), stop - start, "samples")
     write_array(task.output / "images.npy", np.concatenate(pixels)[: stop - start])
     write_array(task.output / "labels.npy", conditions.labels())
@@ -44,36 +35,20 @@ def run(task: Task, report: Report) -> None:
 
 
 def draw(
-    denoiser: Denoiser,
-    indices: list[int],
-    params: dict[str, Any],
-    *,
-    condition: torch.Tensor | None,
-    device: str,
-) -> torch.Tensor:
-    """Return the latents of some samples, NCHW on the device."""
-    nothing = denoiser.null_condition(len(indices))
-    return sample(
-        guided(
-            lambda z, t: denoiser.predict(z, t, condition),
-            lambda z, t: denoiser.predict(z, t, nothing),
-            guidance=params["guidance"],
-        ),
-        initial_noise(indices, seed=params["seed"], shape=denoiser.shape).to(device),
-        schedule=denoiser.schedule,
-        sampler=params["sampler"],
-        steps=params["steps"],
-        eta=params["eta"],
-        timesteps=params["timesteps"],
-        seeds=step_seeds(indices, seed=params["seed"]),
-    )
+    subject: Subject, indices: list[int], params: dict[str, Any], condition: Any, device: str
+) -> Pixels:
+    """Return some samples, uint8 NHWC."""
+    noise = initial_noise(indices, seed=params["seed"], shape=subject.shape).to(device)
+    seeds = step_seeds(indices, seed=params["seed"])
+    with precision(params["precision"], device):
+        return subject.draw(noise, condition=condition, params=params, seeds=seeds)
 
 
 class Conditions:
     """The prompts of one shard of samples; none for an unconditional model."""
 
-    def __init__(self, task: Task, denoiser: Denoiser) -> None:
-        self.denoiser = denoiser
+    def __init__(self, task: Task, subject: Subject) -> None:
+        self.subject = subject
         self.count = task.shard[1] - task.shard[0] if task.shard else 0
         found = task.inputs.get("conditions")
         self._labels = rows_of(found, "labels.npy").all() if found else np.zeros(self.count, "<i8")
@@ -84,12 +59,12 @@ class Conditions:
             first = found.start - found.first
             self._captions = self._captions[first : first + len(self._labels)]
 
-    def of(self, rows: np.ndarray) -> torch.Tensor | None:
-        """Return what the denoiser attends to for some rows; None when it attends to nothing."""
+    def of(self, rows: np.ndarray) -> Any:
+        """Return what the model is told for some rows; None when it is told nothing."""
         if not len(self._labels):
             return None
         texts = [self._captions[i] for i in rows] if self._captions else None
-        return self.denoiser.condition(captions=texts, labels=self._labels[rows])
+        return self.subject.condition(captions=texts, labels=self._labels[rows])
 
     def labels(self) -> np.ndarray:
         """Return the class of each sample of the shard."""

@@ -9,36 +9,34 @@ from typing import Any
 import numpy as np
 import torch
 
-from ldmbench.models.autoencoder import FirstStage
-from ldmbench.models.denoiser import Denoiser
-from ldmbench.sample.solvers import evaluations
+from ldmbench.models.subject import Subject
 from ldmbench.schema.task import Task
 from ldmbench.speed.energy import measure_energy
 from ldmbench.speed.flops import sampling_flops
 from ldmbench.speed.memory import peak_memory
 from ldmbench.speed.throughput import latency, throughput
 from ldmbench.speed.yardstick import yardstick
-from ldmbench.stages.common import Report, models_of, to_pixels
-from ldmbench.stages.samples import Conditions, draw, precision
+from ldmbench.stages.common import Report
+from ldmbench.stages.samples import Conditions, draw
+from ldmbench.stages.subject import subject_of
 from ldmbench.train.loop import device_name
+
+UNSEEN = "your own code is called, not seen into"
 
 
 @torch.no_grad()
 def run(task: Task, report: Report) -> None:
     """Measure on this device, decoding and quantisation included."""
-    autoencoder, denoiser = models_of(task)
-    measure = _Measurement(task, autoencoder, denoiser, report)
+    measure = _Measurement(task, subject_of(task), report)
     (task.output / "measures.json").write_text(json.dumps(list(measure.all()), indent=1))
     report(1.0, "")
 
 
 class _Measurement:
-    def __init__(
-        self, task: Task, autoencoder: FirstStage, denoiser: Denoiser, report: Report
-    ) -> None:
+    def __init__(self, task: Task, subject: Subject, report: Report) -> None:
         self.task, self.params, self.report = task, {"seed": 0, **task.params}, report
-        self.autoencoder, self.denoiser = autoencoder, denoiser
-        self.conditions = Conditions(task, denoiser)
+        self.subject = subject
+        self.conditions = Conditions(task, subject)
         self.device = device_name(torch.device(task.device))
 
     def all(self) -> Iterator[dict[str, Any]]:
@@ -65,43 +63,38 @@ class _Measurement:
 
     def _counted(self) -> Iterator[dict[str, Any]]:
         """Yield what is counted rather than timed."""
-        guided = self.params["guidance"] != 1
-        asked = evaluations(
-            self.params["sampler"],
-            self.params["steps"],
-            schedule=self.denoiser.schedule,
-            timesteps=self.params["timesteps"],
-        )
-        once = self.denoiser.flops_per_image()
+        guided, work = self.params["guidance"] != 1, self.subject.work(self.params)
+        asked = work.evaluations
+        if asked is None:
+            yield self._one("evaluations", None, "evaluations", reason=UNSEEN)
+            yield self._one("flops_per_image", work.whole, "FLOP")
+            yield self._one("parameters", None, "parameters", reason=UNSEEN)
+            return
         flops = sampling_flops(
             evaluations=asked,
-            denoiser=once,
-            condition=self.denoiser.condition_flops(),
-            decoder=self.autoencoder.flops(self._side())[1],
+            denoiser=work.denoiser,
+            condition=work.condition,
+            decoder=work.decoder,
             guided=guided,
         )
         yield self._one("evaluations", asked * (2 if guided else 1), "evaluations")
         yield self._one("flops_per_image", flops, "FLOP")
-        step = 3 * (once + self.denoiser.condition_flops()) * self.denoiser.params.batch
-        yield self._one("flops_per_training_step", step, "FLOP", batch=self.denoiser.params.batch)
-        yield self._one("parameters", self.denoiser.parameter_count, "parameters")
-        yield self._one("autoencoder_parameters", self.autoencoder.parameters, "parameters")
-
-    def _side(self) -> int:
-        return self.denoiser.shape[1] * self.autoencoder.f
+        if work.batch is not None:
+            step = 3 * (work.denoiser + work.condition) * work.batch
+            yield self._one("flops_per_training_step", step, "FLOP", batch=work.batch)
+        yield self._one("parameters", work.parameters, "parameters")
+        yield self._one("autoencoder_parameters", work.autoencoder_parameters, "parameters")
 
     def make(self, count: int) -> None:
         """Sample, decode and quantise `count` images."""
         rows = np.arange(count) % max(len(self.conditions.labels()), 1)
-        with precision(self.params["precision"], self.task.device):
-            latents = draw(
-                self.denoiser,
-                list(range(count)),
-                self.params,
-                condition=self.conditions.of(rows),
-                device=self.task.device,
-            )
-            to_pixels(self.autoencoder.decode(latents))
+        draw(
+            self.subject,
+            list(range(count)),
+            self.params,
+            self.conditions.of(rows),
+            self.task.device,
+        )
 
     def _one(self, name: str, value: float | None, unit: str, **more: Any) -> dict[str, Any]:
         return {"name": name, "value": value, "unit": unit, "device": self.device, **more}

@@ -11,6 +11,7 @@ from ldmbench.errors import SuiteError
 from ldmbench.registry import nearest
 from ldmbench.schema.weights import first_stages_in
 from ldmbench.suite.load import LoadedSuite, Loc
+from ldmbench.suite.models import CONDITIONINGS, check_called, check_loaded, facts_or_none
 
 
 def check_suite(loaded: LoadedSuite) -> None:
@@ -19,14 +20,17 @@ def check_suite(loaded: LoadedSuite) -> None:
     Raises:
         SuiteError: with all problems in one pass.
     """
-    suite = loaded.written
+    suite, folder = loaded.written, loaded.path.parent
+    told = {name: _told(model, folder) for name, model in suite.models.items()}
     found = [
         *_protocols(suite),
         *_names(suite),
         *_shapes(suite),
         *_shipped(suite),
+        *_foreign(suite, folder),
         *_training(suite),
-        *_metrics(suite),
+        *_guidance(suite, told, folder),
+        *_metrics(suite, told),
         *_folders(suite, loaded.path),
     ]
     if found:
@@ -55,10 +59,9 @@ def _names(suite: Any) -> Iterator[tuple[Loc, str]]:
 
 
 def _shapes(suite: Any) -> Iterator[tuple[Loc, str]]:
-    for name, model in suite.models.items():
-        datasets = [model.data] if model.data in suite.data else list(suite.data)
+    for name, model in trained(suite):
         for f in many(model.autoencoder.f):
-            for dataset in datasets:
+            for dataset in _datasets(suite, model):
                 for side in many(suite.data[dataset].resolution):
                     if side % f or side // f < 2:
                         yield (
@@ -71,7 +74,7 @@ def _shapes(suite: Any) -> Iterator[tuple[Loc, str]]:
 
 def _shipped(suite: Any) -> Iterator[tuple[Loc, str]]:
     at_hand = {(row.f, row.regularization) for row in first_stages_in()}
-    for name, model in suite.models.items():
+    for name, model in trained(suite):
         if model.autoencoder.weights is None:
             continue
         for f in many(model.autoencoder.f):
@@ -89,37 +92,83 @@ def _possible(side: int) -> list[int]:
     return [f for f in (1, 2, 4, 8, 16, 32) if side % f == 0 and side // f >= 2]
 
 
+def _foreign(suite: Any, folder: Path) -> Iterator[tuple[Loc, str]]:
+    """Say what is missing or does not fit of models that are not trained here, all at once."""
+    for name, model in suite.models.items():
+        if model.kind == "load":
+            sides = [
+                (dataset, side)
+                for dataset in _datasets(suite, model)
+                for side in many(suite.data[dataset].resolution)
+            ]
+            for field, text in check_loaded(model, folder, sides=sides):
+                yield ("models", name, field), text
+        elif model.kind == "call":
+            for field, text in check_called(model, folder):
+                yield ("models", name, field), text
+
+
 def _training(suite: Any) -> Iterator[tuple[Loc, str]]:
     for name, model in suite.models.items():
-        kept = {1.0, *model.denoiser.checkpoints}
+        kept = {1.0, *(model.denoiser.checkpoints if model.kind == "ldm" else ())}
         for progress in many(suite.sample.progress):
             if progress not in kept:
+                what = ".denoiser.checkpoints keeps" if model.kind == "ldm" else ", as it is, has"
                 yield (
                     ("sample", "progress"),
-                    f"found {progress:g}, but models.{name}.denoiser.checkpoints keeps"
+                    f"found {progress:g}, but models.{name}{what}"
                     f" {', '.join(f'{p:g}' for p in sorted(kept))}",
                 )
-        if "none" in many(model.denoiser.conditioning):
-            for guidance in many(suite.sample.guidance):
-                if guidance != 1:
-                    yield (
-                        ("sample", "guidance"),
-                        f"found {guidance:g}, but models.{name} has conditioning none,"
-                        " which cannot be guided; allowed: 1",
-                    )
 
 
-def _metrics(suite: Any) -> Iterator[tuple[Loc, str]]:
+def _guidance(
+    suite: Any, told: dict[str, tuple[str, ...]], folder: Path
+) -> Iterator[tuple[Loc, str]]:
+    for name, model in suite.models.items():
+        reason = "has conditioning none" if "none" in told[name] else None
+        facts = facts_or_none(model, folder) if model.kind == "load" else None
+        if facts and facts.conditioning == "class" and facts.null_class is None:
+            reason = "was trained without a null class"
+        for guidance in many(suite.sample.guidance):
+            if reason and guidance != 1:
+                yield (
+                    ("sample", "guidance"),
+                    f"found {guidance:g}, but models.{name} {reason},"
+                    " which cannot be guided; allowed: 1",
+                )
+
+
+def _metrics(suite: Any, told: dict[str, tuple[str, ...]]) -> Iterator[tuple[Loc, str]]:
     if "clip_score" not in suite.metrics:
         return
     position = suite.metrics.index("clip_score")
-    conditionings = {c for m in suite.models.values() for c in many(m.denoiser.conditioning)}
+    conditionings = {c for found in told.values() for c in found}
     if "caption" not in conditionings:
         yield (
             ("metrics", position),
             "clip_score needs a model with conditioning caption; found "
             + ", ".join(sorted(conditionings)),
         )
+
+
+def _told(model: Any, folder: Path) -> tuple[str, ...]:
+    """Return what a model is told of an image: none, class, caption, or nothing known."""
+    if model.kind == "ldm":
+        return many(model.denoiser.conditioning)
+    if model.kind == "call":
+        return (model.conditioning,)
+    facts = facts_or_none(model, folder)
+    return (CONDITIONINGS.get(facts.conditioning, facts.conditioning),) if facts else ()
+
+
+def trained(suite: Any) -> list[tuple[str, Any]]:
+    """Return the models that are trained here, with their names."""
+    return [(name, model) for name, model in suite.models.items() if model.kind == "ldm"]
+
+
+def _datasets(suite: Any, model: Any) -> list[str]:
+    """Return the datasets a model is crossed with."""
+    return [model.data] if model.data in suite.data else list(suite.data)
 
 
 def _folders(suite: Any, path: Path) -> Iterator[tuple[Loc, str]]:

@@ -1,0 +1,347 @@
+"""A model on disk, without loading it: its facts from its config files, and its digest; no torch.
+
+A plan is made from these; the worker that loads the model holds them to what it found.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ldmbench.canonical import digest
+from ldmbench.data.source_digest import file_digests
+from ldmbench.errors import InputError
+from ldmbench.models.compvis_config import (
+    class_of,
+    find_config,
+    geometry,
+    is_adm,
+    params_of,
+    read_config,
+    sides_of,
+)
+from ldmbench.models.places import SUFFIXES, checkpoint_in, component, is_folder, model_files
+from ldmbench.schema.models import ModelFacts
+
+__all__ = ["model_digest", "peek", "tokenizer_digest"]
+
+_CLIP, _BERT = "clip-vit-large-patch14", "bert-base-uncased"
+_COMPVIS_STAGES: dict[str, Any] = {"VQModel": "vq", "VQModelInterface": "vq", "AutoencoderKL": "kl"}
+_STAGES: dict[str, Any] = {
+    "AutoencoderKL": "kl",
+    "AutoencoderTiny": "tiny",
+    "ProjectedAutoencoderKL": "kl",
+    "VQModel": "vq",
+}
+_UNCOUNTED_CLASSES = 1000
+
+
+def peek(
+    path: Path, *, config: Path | None = None, ema: bool = True, tokenizer: Path | None = None
+) -> ModelFacts:
+    """Return what the config files of a model say.
+
+    Args:
+        path: a diffusers folder, a checkpoint, or a folder that holds one.
+        config: the checkpoint's config; None looks beside it.
+        ema: whether averaged weights are wanted.
+        tokenizer: of a prompted checkpoint; None looks beside it.
+
+    Raises:
+        InputError: there is no model, or its configs do not say what is needed.
+    """
+    if is_folder(path):
+        found = _peek_folder(path, tokenizer)
+    else:
+        found = _peek_checkpoint(_checkpoint(path), config, ema, tokenizer)
+    return found
+
+
+def model_digest(path: Path, cache: Path | None = None, *, config: Path | None = None) -> str:
+    """Return the digest that the loaded model's `info.digest` will have.
+
+    Args:
+        path: as `peek`.
+        cache: a JSON file that remembers contents' digests by size and modification time.
+        config: as `peek`.
+    """
+    if is_folder(path):
+        files = model_files(path)
+        known = file_digests(files, cache)
+        return digest({p.relative_to(path).as_posix(): known[p] for p in files})
+    file = _checkpoint(path)
+    beside = config or find_config(file)
+    known = file_digests([file, *([beside] if beside else [])], cache)
+    return digest({"weights": known[file], "config": known[beside] if beside else digest(None)})
+
+
+def tokenizer_digest(place: Path) -> str:
+    """Return the digest of a tokenizer: a file, or the files of a folder."""
+    files = sorted(p for p in place.iterdir() if p.is_file()) if place.is_dir() else [place]
+    known = file_digests(files, None)
+    return digest({p.name: known[p] for p in files})
+
+
+def _checkpoint(path: Path) -> Path:
+    if not path.exists():
+        raise InputError(f"{path} is not there")
+    file = checkpoint_in(path) if path.is_dir() else path
+    if file.suffix not in SUFFIXES:
+        raise InputError(
+            f"{file} is no checkpoint by its name; allowed are {', '.join(SUFFIXES)}, or the"
+            " folder of a diffusers model"
+        )
+    return file
+
+
+# ---------------------------------------------------------------- CompVis, guided-diffusion
+
+
+def _peek_checkpoint(
+    file: Path, config: Path | None, ema: bool, tokenizer: Path | None
+) -> ModelFacts:
+    content = read_config(config, file)
+    size = file.stat().st_size
+    try:
+        if is_adm(content):
+            return _peek_adm(content, size)
+        return _peek_compvis(content, file, ema, tokenizer, size)
+    except (TypeError, KeyError, AttributeError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(
+            f"the config of {file} lacks a value or holds one of the wrong kind: {error}; give"
+            " the config.yaml it was trained with"
+        ) from error
+
+
+def _peek_adm(flags: Mapping[str, Any], size: int) -> ModelFacts:
+    side = int(flags["image_size"])
+    return ModelFacts(
+        source="guided-diffusion:UNetModel",
+        f=1,
+        sides=(side, side),
+        conditioning="class" if flags.get("class_cond") else "none",
+        regularization="pixel",
+        quantize="truncate",
+        timesteps="leading",
+        samples=True,
+        bytes=size,
+    )
+
+
+def _peek_compvis(
+    content: Mapping[str, Any], file: Path, ema: bool, tokenizer: Path | None, size: int
+) -> ModelFacts:
+    if "model" not in content:
+        raise InputError(f"the config of {file} has no section 'model'")
+    name = class_of(content["model"], where=f"section 'model' of the config of {file}")
+    params = params_of(content["model"])
+    averaged = ema and _mentions(file, b"model_ema.")
+    shared: dict[str, Any] = {
+        "source": f"compvis:{name}",
+        "quantize": "truncate",
+        "weights": "ema" if averaged else "raw",
+        "bytes": size,
+    }
+    if name in _COMPVIS_STAGES:
+        f, _, side = geometry(params)
+        return ModelFacts(
+            f=f,
+            sides=(side * f, side * f),
+            conditioning="none",
+            regularization=_COMPVIS_STAGES[name],
+            codebook=params.get("n_embed"),
+            samples=False,
+            **shared,
+        )
+    inner = params_of(params.get("first_stage_config"))
+    f, _, _ = geometry(inner)
+    unet = params_of(params.get("unet_config"))
+    height, width = sides_of(params.get("image_size", unet.get("image_size")))
+    conditioning, null = _compvis_condition(params, unet)
+    kind = class_of(params.get("first_stage_config") or "", where="first_stage_config")
+    return ModelFacts(
+        f=f,
+        sides=(height * f, width * f),
+        conditioning=conditioning,
+        null_class=null,
+        regularization=_COMPVIS_STAGES.get(kind, "pixel"),
+        codebook=inner.get("n_embed"),
+        timesteps="compvis",
+        samples=True,
+        **_prompted(conditioning, params, file.parent, tokenizer),
+        **shared,
+    )
+
+
+def _compvis_condition(
+    params: Mapping[str, Any], unet: Mapping[str, Any]
+) -> tuple[str, int | None]:
+    """Return what the model is conditioned on, and its null class; as the loader tells them."""
+    section = params.get("cond_stage_config", "__is_unconditional__")
+    name, own = class_of(section, where="cond_stage_config"), params_of(section)
+    joined = int(unet["in_channels"]) - int(params.get("channels", unet["out_channels"]))
+    classes = int(own.get("n_classes", _UNCOUNTED_CLASSES))
+    layout = name == "TransformerEmbedder" or not own.get("use_tokenizer", True)
+    return {
+        "__is_unconditional__": ("none" if unet.get("num_classes") is None else "class", None),
+        "__is_first_stage__": ("inpainting", None),
+        "Identity": ("image" if joined else "embedding", None),
+        "ClassEmbedder": ("class", None if classes == _UNCOUNTED_CLASSES else classes - 1),
+        "SpatialRescaler": ("semantic", None),
+        "FrozenCLIPEmbedder": ("text", None),
+    }.get(name, ("layout" if layout else "text", None))
+
+
+def _prompted(
+    conditioning: str, params: Mapping[str, Any], beside: Path, given: Path | None
+) -> dict[str, Any]:
+    if conditioning != "text":
+        return {}
+    kind = class_of(params.get("cond_stage_config", ""), where="cond_stage_config")
+    return _tokenizer(given, beside, _CLIP if kind == "FrozenCLIPEmbedder" else _BERT)
+
+
+def _tokenizer(given: Path | None, beside: Path, name: str) -> dict[str, Any]:
+    """Say where the tokenizer lies, or what to do."""
+    places = [given] if given else [beside / "tokenizer", beside / "vocab.txt"]
+    place = next((p for p in places if p.exists()), None)
+    if place:
+        return {"tokenizer": str(place)}
+    looked = ", ".join(map(str, places))
+    return {"missing": f"needs the tokenizer of {name}, which is not there (looked for {looked})"}
+
+
+def _mentions(file: Path, name: bytes) -> bool:
+    """Say whether a checkpoint has a tensor whose name begins so; nothing of it is run."""
+    if file.suffix == ".safetensors":
+        with file.open("rb") as stream:
+            return name in stream.read(int.from_bytes(stream.read(8), "little"))
+    if not zipfile.is_zipfile(file):  # torch before 1.6: names stand anywhere in the file
+        with file.open("rb") as stream:
+            return any(name in block for block in iter(lambda: stream.read(1 << 20), b""))
+    with zipfile.ZipFile(file) as archive:
+        tables = [n for n in archive.namelist() if n.endswith("data.pkl")]
+        return any(name in archive.read(n) for n in tables)
+
+
+# ---------------------------------------------------------------- diffusers
+
+
+def _peek_folder(folder: Path, tokenizer: Path | None) -> ModelFacts:
+    card = _read(folder / "ldmbench.json", optional=True)
+    weights = (p for p in model_files(folder) if p.suffix in (".safetensors", ".bin"))
+    shared: dict[str, Any] = {
+        "quantize": card.get("quantize", "round"),
+        "weights": card.get("weights", "raw"),
+        "bytes": sum(p.stat().st_size for p in weights),
+    }
+    if not (folder / "model_index.json").is_file():
+        return _peek_bare(folder, shared)
+    index = _read(folder / "model_index.json")
+    part = component(index, ("unet", "transformer"))
+    if part is None:
+        raise InputError(f"{folder} names neither a unet nor a transformer; nothing can sample")
+    network, stage = _read(folder / part / "config.json"), component(index, ("vqvae", "vae"))
+    first = _read(folder / stage / "config.json") if stage else {}
+    f = _factor(first)
+    height, width = sides_of(network.get("sample_size"))
+    conditioning, null = _folder_condition(folder, index, card, network, _latent(first, card))
+    scheduler = _read(folder / (component(index, ("scheduler",)) or "scheduler")
+                      / "scheduler_config.json")  # fmt: skip
+    prompts = _CLIP if component(index, ("bert",)) is None else _BERT
+    found = _tokenizer(tokenizer, folder, prompts) if conditioning == "text" else {}
+    return ModelFacts(
+        source=f"diffusers:{index.get('_class_name')}",
+        f=f,
+        sides=(height * f, width * f),
+        conditioning=conditioning,
+        null_class=null,
+        regularization=_STAGES.get(str(first.get("_class_name")), "pixel"),
+        codebook=_codebook(first),
+        timesteps=card.get("timesteps", scheduler.get("timestep_spacing")),
+        samples=True,
+        **found,
+        **shared,
+    )
+
+
+def _peek_bare(folder: Path, shared: Mapping[str, Any]) -> ModelFacts:
+    config = _read(folder / "config.json")
+    name = str(config.get("_class_name"))
+    if name not in _STAGES:
+        raise InputError(f"{folder} holds a '{name}' alone, which is no first stage")
+    return ModelFacts(
+        source=f"diffusers:{name}",
+        f=_factor(config),
+        sides=sides_of(config.get("sample_size") or 256),
+        conditioning="none",
+        regularization=_STAGES[name],
+        codebook=_codebook(config),
+        samples=False,
+        **shared,
+    )
+
+
+def _folder_condition(
+    folder: Path,
+    index: Mapping[str, Any],
+    card: Mapping[str, Any],
+    network: Mapping[str, Any],
+    channels: int | None,
+) -> tuple[str, int | None]:
+    """Return what the model is conditioned on, and its null class; as the loader tells them."""
+    inputs = int(network.get("in_channels") or 0)
+    joined = inputs - channels if channels is not None else 0
+    if network.get("_class_name") in ("DiTTransformer2DModel", "Transformer2DModel"):
+        return "class", int(network.get("num_embeds_ada_norm", _UNCOUNTED_CLASSES))
+    if component(index, ("class_embedder",)):
+        return "class", _read(folder / "class_embedder" / "config.json").get("null_class")
+    if component(index, ("rescaler",)):
+        return "semantic", None
+    if component(index, ("bert", "text_encoder")):
+        kinds = {0: "text", 3: "upscaling"}
+        return str(card.get("conditioning") or kinds.get(joined, "inpainting")), None
+    if card.get("conditioning") in ("inpainting", "embedding"):
+        return str(card["conditioning"]), None
+    if joined:
+        return "image", None
+    return "none" if network.get("num_class_embeds") is None else "class", None
+
+
+def _latent(first: Mapping[str, Any], card: Mapping[str, Any]) -> int | None:
+    """Return the channels of a latent; in pixel space they are the network's own."""
+    named = ("embed_dim", "vq_embed_dim", "latent_channels")
+    own = next((first[n] for n in named if first.get(n)), None)
+    found = card.get("channels", own)
+    return None if found is None else int(found)
+
+
+def _factor(first: Mapping[str, Any]) -> int:
+    widths = first.get("block_out_channels") or first.get("encoder_block_out_channels")
+    tiny = 4 if first.get("_class_name") == "AutoencoderTiny" else 1
+    return int(2 ** ((len(widths) if widths else tiny) - 1))
+
+
+def _codebook(first: Mapping[str, Any]) -> int | None:
+    return (
+        int(first.get("num_vq_embeddings", 256)) if first.get("_class_name") == "VQModel" else None
+    )
+
+
+def _read(place: Path, *, optional: bool = False) -> dict[str, Any]:
+    if optional and not place.is_file():
+        return {}
+    try:
+        content = json.loads(place.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(f"{place} is missing; the folder is not complete") from error
+    except (ValueError, OSError) as error:
+        raise InputError(f"{place} is not readable as JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{place} is not a JSON object")
+    return content

@@ -1,0 +1,57 @@
+"""What lies where a path points: diffusers folders, checkpoints, their digests; no torch."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ldmbench.errors import InputError
+
+__all__ = ["SUFFIXES", "checkpoint_in", "component", "is_folder", "is_hub_id", "model_files"]
+
+SUFFIXES = (".ckpt", ".safetensors", ".pt", ".pth", ".bin")
+"""By which checkpoint files are known."""
+_KEPT = ("*.json", "*.safetensors", "*.bin", "*.txt", "*.model")
+
+
+def is_folder(path: Path) -> bool:
+    """Say whether a folder is diffusers': a pipeline, or a network with its config.json."""
+    return path.is_dir() and any((path / n).is_file() for n in ("model_index.json", "config.json"))
+
+
+def is_hub_id(name: str) -> bool:
+    """Say whether a name looks like owner/name on the hub."""
+    return re.fullmatch(r"[A-Za-z0-9][\w.-]*/[\w.-]+", name) is not None
+
+
+def checkpoint_in(folder: Path) -> Path:
+    """Return the checkpoint of a folder: model.* or last.*, else the first by name.
+
+    Raises:
+        InputError: there is none.
+    """
+    named = [folder / f"{n}{s}" for n in ("model", "last") for s in SUFFIXES]
+    found = [p for p in named if p.is_file()]
+    found += [p for p in sorted(folder.iterdir()) if p.suffix in SUFFIXES]
+    if not found:
+        raise InputError(
+            f"{folder} holds no model_index.json, no config.json of an autoencoder and no "
+            f"checkpoint ({', '.join(SUFFIXES)})"
+        )
+    return found[0]
+
+
+def model_files(folder: Path) -> list[Path]:
+    """Return the files that make a diffusers folder what it is: configs, weights, tokenizers."""
+    return sorted({p for pattern in _KEPT for p in folder.rglob(pattern) if p.is_file()})
+
+
+def component(index: Mapping[str, Any], names: tuple[str, ...]) -> str | None:
+    """Return the first of some components that a model_index.json has."""
+    for name in names:
+        entry = index.get(name)
+        if isinstance(entry, list | tuple) and len(entry) == 2 and entry[1] is not None:
+            return name
+    return None

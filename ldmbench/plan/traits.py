@@ -1,0 +1,156 @@
+"""What a plan must know of a model, whatever its kind: trained here, loaded, or called."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ldmbench.catalog import FINGERPRINTS
+from ldmbench.registry import resolve
+from ldmbench.schema.models import CallModel, LdmModel, LoadModel, Model
+from ldmbench.schema.sample import SampleParams
+from ldmbench.suite.models import CONDITIONINGS, facts_of, place_of
+
+_HELD = ("source", "f", "conditioning", "regularization", "quantize", "timesteps", "weights")
+
+
+@dataclass(frozen=True)
+class Traits:
+    """What cells and keys say of a model.
+
+    Attributes:
+        f: downsampling factor; None of code that is called.
+        regularization: of its first stage; None where there is none.
+        conditioning: none, class or caption.
+        timesteps: its own step rule; None is the sampler's own.
+        quantize: its own rule from [-1, 1] to 0..255.
+        weights: ema or raw, of a loaded model.
+        null_class: the label for "no class", of a loaded model that has one.
+        autoencoder: keyed parameters of its autoencoder stage, where it is not trained here.
+        denoiser: those of its denoiser stage.
+        local: what its stages need to run, no part of any key.
+    """
+
+    f: int | None
+    regularization: str | None
+    conditioning: str
+    timesteps: str | None = "leading"
+    quantize: str = "round"
+    train_seed: int = 0
+    weights: str | None = None
+    null_class: int | None = None
+    autoencoder: Mapping[str, Any] = field(default_factory=dict)
+    denoiser: Mapping[str, Any] = field(default_factory=dict)
+    local: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_called(self) -> bool:
+        """Tell whether it is the user's own code, which is sampled and no more."""
+        return "call" in self.local
+
+    @property
+    def is_foreign(self) -> bool:
+        """Tell whether it is not trained here."""
+        return bool(self.local)
+
+    def settled(self, sample: SampleParams) -> SampleParams:
+        """Fill in the model's own rules where the suite leaves them open."""
+        if self.is_called:
+            return sample
+        rules = {"timesteps": self.timesteps, "quantize": self.quantize}
+        open_ = {name: rule for name, rule in rules.items() if getattr(sample, name) is None}
+        return sample.model_copy(update=open_)
+
+
+def traits_of(
+    spec: Model, folder: Path, *, cache: Path | None = None, resolution: int = 0
+) -> Traits:
+    """Return the traits of a model.
+
+    Args:
+        spec: one point of a model of the suite.
+        folder: of the suite file.
+        cache: remembers digests by size and modification time.
+        resolution: of the dataset it is crossed with.
+
+    Raises:
+        InputError: if it is not on disk, or cannot be read.
+    """
+    if isinstance(spec, LoadModel):
+        return _loaded(spec, folder, cache)
+    if isinstance(spec, CallModel):
+        return _called(spec, folder, cache, resolution)
+    return _trained(spec)
+
+
+def _trained(spec: LdmModel) -> Traits:
+    f = spec.autoencoder.f
+    return Traits(
+        f=f,
+        regularization=None if f == 1 else spec.autoencoder.regularization,
+        conditioning=spec.denoiser.conditioning,
+        train_seed=spec.denoiser.train_seed,
+    )
+
+
+def _loaded(spec: LoadModel, folder: Path, cache: Path | None) -> Traits:
+    facts, path = facts_of(spec, folder), (folder / spec.path).resolve()
+    config, tokenizer = place_of(spec.config, folder), place_of(spec.tokenizer, folder)
+    fingerprint: Any = resolve(FINGERPRINTS["load"])
+    digest = fingerprint(path, cache, config=config)
+    kind = None if facts.regularization == "pixel" else facts.regularization
+    stage: dict[str, Any] = {"f": facts.f, "loaded": digest, "regularization": kind}
+    if facts.codebook is not None and kind == "vq":
+        stage["codebook"] = facts.codebook
+    network: dict[str, Any] = {
+        "loaded": digest,
+        "weights": facts.weights,
+        "conditioning": facts.conditioning,
+        "null_class": facts.null_class,
+    }
+    if facts.tokenizer:
+        token: Any = resolve(FINGERPRINTS["tokenizer"])
+        network["tokenizer"] = token(Path(facts.tokenizer))
+    names = {"config": config, "tokenizer": tokenizer}
+    load = {name: None if place is None else str(place) for name, place in names.items()}
+    load |= {"path": str(path), "digest": digest}
+    held = {name: getattr(facts, name) for name in (*_HELD, "null_class")}
+    return Traits(
+        f=facts.f,
+        regularization=kind,
+        conditioning=CONDITIONINGS.get(facts.conditioning, facts.conditioning),
+        timesteps=facts.timesteps,
+        quantize=facts.quantize,
+        weights=facts.weights,
+        null_class=facts.null_class,
+        autoencoder=stage,
+        denoiser=network,
+        local={
+            "load": {**load, "ema": spec.ema},
+            "facts": {**held, "sides": list(facts.sides)},
+            "bytes": facts.bytes,
+        },
+    )
+
+
+def _called(spec: CallModel, folder: Path, cache: Path | None, resolution: int) -> Traits:
+    fingerprint: Any = resolve(FINGERPRINTS["call"])
+    digest = fingerprint(spec.target, folder.resolve(), cache, files=spec.files)
+    keyed = {
+        "called": spec.target,
+        "digest": digest,
+        "options": spec.options,
+        "conditioning": spec.conditioning,
+        "resolution": resolution,
+    }
+    call = {**keyed, "target": spec.target, "folder": str(folder.resolve())}
+    return Traits(
+        f=None,
+        regularization=None,
+        conditioning=spec.conditioning,
+        timesteps=None,
+        denoiser=keyed,
+        local={"call": {**call, "files": list(spec.files)}},
+    )

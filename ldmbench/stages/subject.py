@@ -1,0 +1,111 @@
+"""What a task is about: a model trained here, one that is loaded, or the user's own code."""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from ldmbench.errors import InputError
+from ldmbench.models.autoencoder import FirstStage
+from ldmbench.models.call import call_digest, make_sampler
+from ldmbench.models.denoiser import load_denoiser
+from ldmbench.models.load_model import Model
+from ldmbench.models.loader import load
+from ldmbench.models.subject import Called, Loaded, LoadedStage, Trained
+from ldmbench.schema.task import Task
+from ldmbench.stages.common import autoencoder_at
+
+
+@lru_cache(maxsize=2)
+def loaded_at(
+    path: str, config: str | None, ema: bool, tokenizer: str | None, digest: str, device: str
+) -> Model:
+    """Return a model from disk, if it is still the one that was planned."""
+    model = load(path, config=config, ema=ema, tokenizer=tokenizer)
+    if model.info.digest != digest:
+        raise InputError(f"{path} has changed since the run was planned; run again")
+    return model.to(device)
+
+
+def loaded_of(task: Task) -> Model:
+    """Return the loaded model a task is about."""
+    return loaded_at(**task.local["load"], device=task.device)
+
+
+def called_of(task: Task) -> Called:
+    """Return the user's own sampler a task is about."""
+    told = task.local["call"]
+    folder, name = Path(told["folder"]), told["target"]
+    if call_digest(name, folder, files=tuple(told["files"])) != told["digest"]:
+        raise InputError(f"{name} has changed since the run was planned; run again")
+    sampler = make_sampler(name, folder, told["options"])
+    if hasattr(sampler, "to"):
+        sampler.to(task.device)
+    return Called(sampler, side=told["resolution"], conditioning=told["conditioning"], title=name)
+
+
+def first_stage_of(task: Task) -> FirstStage | LoadedStage:
+    """Return the first stage a task is handed, trained here or loaded."""
+    if "load" in task.local:
+        return LoadedStage(loaded_of(task))
+    return autoencoder_at(task.inputs["autoencoder"].folders[0], task.device)
+
+
+@lru_cache(maxsize=4)
+def trained_at(autoencoder: Path, denoiser: Path, device: str) -> Trained:
+    """Return the model of two artefacts; content-addressed, so their paths name it."""
+    return Trained(autoencoder_at(autoencoder, device), load_denoiser(denoiser, device=device))
+
+
+def model_of(task: Task, progress: float = 1.0) -> Trained | Loaded:
+    """Return the model a task is handed, trained here or loaded."""
+    if "load" in task.local:
+        return Loaded(loaded_of(task))
+    folder = task.inputs["denoiser"].folders[0]
+    if progress != 1:
+        folder = folder / f"at-{progress:.2f}"
+    return trained_at(task.inputs["autoencoder"].folders[0], folder, task.device)
+
+
+def subject_of(task: Task, progress: float = 1.0) -> Trained | Loaded | Called:
+    """Return what a task samples: a model, or the user's own code."""
+    return called_of(task) if "call" in task.local else model_of(task, progress)
+
+
+def refer_to_loaded(task: Task) -> None:
+    """Write what a loaded model is, and hold it to what its plan was made from."""
+    info = loaded_of(task).info
+    found = {
+        "digest": info.digest,
+        "source": info.source,
+        "f": info.f,
+        "sides": [info.f * side for side in info.latent_shape[1:]],
+        "conditioning": info.conditioning,
+        "regularization": info.regularization,
+        "quantize": info.quantize,
+        "timesteps": info.timesteps,
+        "weights": info.weights,
+        "null_class": info.null_class,
+        "scale": info.scale,
+        "parameters": dict(info.parts),
+    }
+    for name, planned in task.local["facts"].items():
+        if found[name] != planned:
+            raise InputError(
+                f"{info.path}: its configs say {name} {planned}, its weights say {found[name]};"
+                " they do not belong together"
+            )
+    _write_reference(task, "loaded", found)
+
+
+def refer_to_called(task: Task) -> None:
+    """Make the user's sampler once, so that a fault in it fails here, and write what it is."""
+    _write_reference(task, "called", {**task.params, "shape": list(called_of(task).shape)})
+
+
+def _write_reference(task: Task, kind: str, facts: dict[str, Any]) -> None:
+    """Write an artefact that copies no weights; its digest stands for theirs."""
+    text = json.dumps({"kind": kind, **facts}, indent=1, sort_keys=True)
+    (task.output / "reference.json").write_text(text)

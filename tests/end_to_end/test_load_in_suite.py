@@ -1,0 +1,192 @@
+"""Released models in a suite: checked, sampled, judged, timed and reported beside trained ones."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiny
+
+from ldmbench.cli import outcome
+from ldmbench.errors import SuiteError
+from ldmbench.models import load
+from ldmbench.models.peek import model_digest, peek
+from ldmbench.plan.build import build_plan
+from ldmbench.records.book import Book
+from ldmbench.sample import initial_noise
+from ldmbench.suite.check import check_suite
+from ldmbench.suite.load import load_suite
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+COMPVIS, DIFFUSERS = GOLDEN / "compvis" / "ldm-uncond-vqf4", GOLDEN / "diffusers" / "ldm"
+SUITE = f"""
+suite: released
+data:
+  small: {{kind: shapes, resolution: 32, train: 32, reference: 32}}
+  large: {{kind: shapes, resolution: 64, train: 32, reference: 32}}
+models:
+  folder: {{kind: load, path: {DIFFUSERS}, data: small}}
+  zoo: {{kind: load, path: {COMPVIS}, data: large}}
+  trained:
+    autoencoder: {{f: 1}}
+    denoiser: {{channels: 8, batch: 4, multipliers: [1, 1], warmup: 1, conditioning: none}}
+    budget: {{steps: 2}}
+    data: small
+sample: {{steps: 2, count: 16, micro_batch: 8}}
+metrics: [fid, precision]
+probes: [throughput, flops, coding, reconstruction, device_days]
+speed: {{batch: 2, repeats: 2}}
+reconstruct: 32
+mlflow: {{enabled: false}}
+"""
+
+
+def plan_of(folder, *sets, text=SUITE):
+    return build_plan(load_suite(tiny.write_suite(folder, text), sets))
+
+
+def stage(plan, cell, role):
+    return plan.by_key()[cell.stages[role]]
+
+
+def cell_of(plan, name):
+    return next(c for c in plan.cells if c.model.startswith(name))
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("released")
+    suite, store = tiny.write_suite(folder, SUITE), folder / "store"
+    assert outcome(["run", str(suite), "--store", str(store)]) == 0
+    book = Book(store)
+    return suite, store, {r.cell.model: r for r in book.records(book.find().id)}
+
+
+def test_loaded_models_are_scored_judged_and_timed_beside_trained_ones(finished):
+    _, _, records = finished
+    assert set(records) == {"folder", "zoo", "trained"}
+    for name, record in records.items():
+        scores = {s.name: s.value for s in record.scores}
+        assert scores["fid"] is not None
+        assert scores["precision"] is not None
+        measures = {m.name: m.value for m in record.measures}
+        assert measures["throughput"] > 0
+        assert measures["flops_per_image"] > 0
+        assert measures["parameters"] > 0
+        if name != "trained":
+            assert {"rfid", "psnr", "ssim"} <= set(scores)
+            assert measures["rate"] > 0
+            assert measures["code_entropy"] >= 0
+            assert "train_device_days" not in measures
+
+
+def test_rules_of_the_source_show_in_cell_and_signature(finished):
+    _, _, records = finished
+    zoo, folder = records["zoo"], records["folder"]
+    assert (zoo.cell.timesteps, zoo.cell.quantize, zoo.cell.weights) == (
+        "compvis", "truncate", "ema",
+    )  # fmt: skip
+    assert zoo.cell.f == 4
+    assert zoo.cell.regularization == "vq"
+    for score in zoo.scores:
+        assert "|quant:truncate|" in score.signature
+    assert "|model:compvis-steps,ema" in zoo.scores[0].signature
+    assert folder.cell.quantize == "round"
+    assert "|model:" not in records["trained"].scores[0].signature
+    assert records["trained"].cell.timesteps == "leading"
+
+
+def test_samples_are_those_of_the_loaded_model(finished):
+    _suite, store, records = finished
+    key = records["zoo"].keys["samples"]
+    found = np.load(next((store / "samples").rglob(f"{key}*/**/images.npy")))
+    model = load(COMPVIS)
+    noise = initial_noise(range(8), seed=0, shape=model.info.latent_shape)
+    wanted = model.sample(noise, steps=2)
+    near = np.abs(found[:8].astype(int) - wanted.astype(int))
+    assert near.max() <= 1
+    assert (near > 0).mean() < 0.001
+
+
+def test_again_runs_nothing_and_a_moved_checkpoint_is_the_same(finished, tmp_path, capsys):
+    suite, store, _ = finished
+    moved = shutil.copytree(COMPVIS, tmp_path / "moved")
+    capsys.readouterr()
+    change = ["--set", f"models.zoo.path={moved}"]
+    assert outcome(["run", str(suite), "--store", str(store), "--json", *change]) == 0
+    assert json.loads(capsys.readouterr().out)["executed"] == 0
+
+
+def test_the_digest_is_the_loaded_models(tmp_path):
+    for path in (COMPVIS, DIFFUSERS, GOLDEN / "compvis" / "kl-f8"):
+        facts, info = peek(path), load(path).info
+        assert model_digest(path, tmp_path / "cache.json") == info.digest
+        assert model_digest(path, tmp_path / "cache.json") == info.digest
+        same = ("f", "conditioning", "regularization", "quantize", "timesteps", "weights",
+                "null_class", "source")  # fmt: skip
+        assert [getattr(facts, n) for n in same] == [getattr(info, n) for n in same]
+        assert facts.sides == tuple(info.f * side for side in info.latent_shape[1:])
+
+
+def test_what_changes_the_key(tmp_path):
+    before = plan_of(tmp_path)
+    zoo = cell_of(before, "zoo")
+    for change, role in [
+        ("models.zoo.ema=false", "denoiser"),
+        ("sample.timesteps=leading", "samples"),
+        ("sample.quantize=round", "samples"),
+    ]:
+        after = plan_of(tmp_path, change)
+        assert cell_of(after, "zoo").stages[role] != zoo.stages[role], change
+        assert cell_of(after, "zoo").stages["autoencoder"] == zoo.stages["autoencoder"]
+    copied = Path(shutil.copytree(COMPVIS, tmp_path / "copied"))
+    config = copied / "config.yaml"
+    config.write_text(config.read_text() + "\n# another content\n")
+    after = plan_of(tmp_path, f"models.zoo.path={copied}")
+    assert cell_of(after, "zoo").stages["samples"] != zoo.stages["samples"]
+
+
+def test_trained_models_keep_their_rules(tmp_path):
+    plan = plan_of(tmp_path)
+    params = stage(plan, cell_of(plan, "trained"), "samples").params
+    assert (params["timesteps"], params["quantize"]) == ("leading", "round")
+    explicit = plan_of(tmp_path, "sample.timesteps=leading", "sample.quantize=round")
+    assert cell_of(plan, "trained").stages == cell_of(explicit, "trained").stages
+
+
+def test_everything_missing_is_said_at_once(tmp_path):
+    text = SUITE.replace(str(DIFFUSERS), "./ldm-celebahq-256").replace(
+        str(COMPVIS), "zoo/model.ckpt"
+    )
+    with pytest.raises(SuiteError) as caught:
+        check_suite(load_suite(tiny.write_suite(tmp_path, text)))
+    problems = caught.value.problems
+    assert len(problems) == 2
+    assert f"{tmp_path}/tiny.yaml:7: models.folder.path: found './ldm-celebahq-256'" in problems[0]
+    assert "tiny.yaml:8: models.zoo.path: found 'zoo/model.ckpt', which is not there" in problems[1]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("models.zoo.data=small", "makes images of 64 x 64 (f = 4), but data.small has"),
+        ("sample.guidance=2", "models.zoo has conditioning none"),
+        ("sample.progress=0.5", "found 0.5, but models.zoo"),
+        ("models.zoo.config=nowhere.yaml", "found 'nowhere.yaml', which is not there"),
+        (f"models.zoo.path={GOLDEN / 'compvis' / 'kl-f8'}", "a first stage alone"),
+        ("models.zoo.paht=x", "unknown key (did you mean 'path'?)"),
+        ("models.zoo.kind=loda", "did you mean 'load'?"),
+    ],
+)
+def test_what_does_not_fit(tmp_path, change, message):
+    with pytest.raises(SuiteError) as caught:
+        check_suite(load_suite(tiny.write_suite(tmp_path, SUITE), [change]))
+    assert message in str(caught.value)
+
+
+def test_estimates_know_loaded_models(tmp_path, capsys):
+    suite = tiny.write_suite(tmp_path, SUITE)
+    assert outcome(["plan", str(suite), "--store", str(tmp_path / "s"), "--json"]) == 0
+    rows = {row["kind"]: row for row in json.loads(capsys.readouterr().out)["stages"]}
+    assert rows["samples"]["flops"] > 0
