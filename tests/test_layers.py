@@ -39,7 +39,7 @@ ALLOWED = {
 ONLY_IMPORTERS = {
     "ruamel": {"suite/load.py", "models/compvis_config.py"},
     "ray": {"execute/cluster.py"},
-    "mlflow": {"track/mlflow.py"},
+    "mlflow": {"track/book.py"},
 }
 NO_TORCH = {"suite", "plan", "store", "records", "execute", "cli", "schema", "metrics"} | OUTLETS
 
