@@ -1,5 +1,6 @@
 """Loading takes no second copy of the weights."""
 
+import copy
 import subprocess
 import sys
 from pathlib import Path
@@ -27,7 +28,7 @@ def make(folder, width, suffix):
             continue
         grown = key.startswith("model.")
         scaled[key] = grow(key, value, width) if grown else value
-    config = zoo.config_of(family)
+    config = copy.deepcopy(zoo.config_of(family))  # others read the same one
     config["model"]["params"]["unet_config"]["params"]["model_channels"] = width
     config["model"]["params"]["use_ema"] = False
     if suffix == ".safetensors":
