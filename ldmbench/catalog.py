@@ -95,13 +95,13 @@ PROBES = {
     "coding":         Row("ldmbench.stages.coding:run", "progressive coding: bits/dim and RMSE per timestep (arXiv:2006.11239)"),
 }
 PROTOCOLS = {
-    "shapes-v1": Row("ldmbench.schema.protocol:SHAPES_V1", "embedded evaluators on `shapes`"),
-    "ldm-2112.10752":        Row("ldmbench.schema.protocol:LDM", "LDM, Tables 1, 10: 50k against the whole training set; torch-fidelity's Inception"),
-    "ldm-compression-study": Row("ldmbench.schema.protocol:COMPRESSION_STUDY", "LDM, Figures 6, 7, 17: 5k samples, DDIM 10 to 200 steps"),
-    "adm-2105.05233":        Row("ldmbench.schema.protocol:ADM", "guided-diffusion's evaluator: IS in file order, 10k images for precision and recall"),
-    "torch-fidelity":        Row("ldmbench.schema.protocol:TORCH_FIDELITY", "torch-fidelity's defaults on whatever is given"),
-    "clean-fid":             Row("ldmbench.schema.protocol:CLEAN_FID", "clean-fid's mode clean: antialiased resizing in float (arXiv:2104.11222)"),
-    "coco-30k":              Row("ldmbench.schema.protocol:COCO_30K", "text to image: 30k captions of MS-COCO's validation set at 256"),
-    "edm2":                  Row("ldmbench.schema.protocol:EDM2", "EDM2: 50k against ImageNet's whole training set (arXiv:2312.02696)"),
+    "shapes-v1": Row("ldmbench.schema.protocols:SHAPES_V1", "embedded evaluators on `shapes`"),
+    "ldm-2112.10752":        Row("ldmbench.schema.protocols_ldm:LDM", "LDM, Tables 1, 10: 50k against the whole training set; torch-fidelity's Inception"),
+    "ldm-compression-study": Row("ldmbench.schema.protocols_ldm:COMPRESSION_STUDY", "LDM, Figures 6, 7, 17: 5k samples, DDIM 10 to 200 steps"),
+    "adm-2105.05233":        Row("ldmbench.schema.protocols:ADM", "guided-diffusion's evaluator: IS in file order, 10k images for precision and recall"),
+    "torch-fidelity":        Row("ldmbench.schema.protocols:TORCH_FIDELITY", "torch-fidelity's defaults on whatever is given"),
+    "clean-fid":             Row("ldmbench.schema.protocols:CLEAN_FID", "clean-fid's mode clean: antialiased resizing in float (arXiv:2104.11222)"),
+    "coco-30k":              Row("ldmbench.schema.protocols_ldm:COCO_30K", "text to image: 30k captions of MS-COCO's validation set at 256"),
+    "edm2":                  Row("ldmbench.schema.protocols:EDM2", "EDM2: 50k against ImageNet's whole training set (arXiv:2312.02696)"),
 }
 # fmt: on
