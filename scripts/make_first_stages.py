@@ -4,7 +4,7 @@
 
 Images come from indices at 1 << 43 and above, which no split of the dataset and no evaluator uses:
 whole scenes at 32 pixels and crops of 32 pixels from scenes at 64, plain and fine. A training that
-was stopped goes on from its last checkpoint. Weights go to ldmbench/models/weights as float16
+was stopped goes on from its last checkpoint. Weights go to ldmbench/models/first_stages as float16
 safetensors, their digests to index.json beside them, measured rows to docs/first_stages.md.
 """
 

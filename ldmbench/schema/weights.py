@@ -220,7 +220,7 @@ EXTRACTORS: tuple[ExtractorSpec, ...] = (
 
 # ---------------------------------------------------------------- first stages
 
-FIRST_STAGES_FOLDER = Path(__file__).parents[1] / "models" / "weights"
+FIRST_STAGES_FOLDER = Path(__file__).parents[1] / "models" / "first_stages"
 """Where the first stages lie that come with the package, and their index.json."""
 
 
