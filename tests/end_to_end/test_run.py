@@ -127,6 +127,22 @@ def test_damage_is_recomputed_to_the_same_bytes(copied, capsys):
     assert numbers(store, again) == before
 
 
+def test_device_days_become_v100_days_and_money(copied):
+    path, store, done = copied
+    more = ("--set", "speed.v100_factor=2.2", "--set", "speed.price_per_device_hour=3")
+    code, priced = run(path, store, *more)
+    assert code == 0
+    for record in Book(store).records(priced.id):
+        measures = {m.name: m for m in record.measures}
+        days = measures["total_device_days"]
+        assert measures["v100_days"].value == pytest.approx(2.2 * days.value)
+        assert measures["v100_days"].unit == "V100-days"
+        assert measures["cost"].value == pytest.approx(3 * 24 * days.value)
+        parts = measures["train_device_days"].value + measures["autoencoder_device_days"].value
+        assert days.value == pytest.approx(parts)
+        assert measures["cost"].device == days.device
+
+
 def test_a_fresh_denoiser_comes_out_the_same_and_nothing_below_it_runs(copied):
     path, store, done = copied
     before = numbers(store, done)
