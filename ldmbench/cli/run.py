@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +28,11 @@ from ldmbench.cli.outlets import replay, write_report
 from ldmbench.cli.planning import planned
 from ldmbench.cli.progress import Watch
 from ldmbench.cli.summary import summary_table
-from ldmbench.errors import InputError, InterruptError, LdmbenchError
+from ldmbench.errors import InterruptError, LdmbenchError
+from ldmbench.execute import cluster
 from ldmbench.execute.devices import devices
-from ldmbench.execute.local import Result, execute
+from ldmbench.execute.execution import Result
+from ldmbench.execute.local import execute
 from ldmbench.execute.survey import survey
 from ldmbench.records.book import Book, write_text
 from ldmbench.records.collect import collect_extras, collect_record
@@ -71,18 +74,21 @@ def run(
       ldmbench run suites/smoke.yaml --fresh speed
     """
     if executor == "ray":
-        raise InputError("--executor ray is not there yet; use --executor local")
+        cluster.require()
     loaded, plan = planned(suite, sets, only, store=store)
     disk, book = opened(store), Book(store)
-    reopened = None if fresh or verify else _reopen(plan, disk, book)
+    reopened = None if fresh or verify else _reopen(plan, disk, book, executor)
     if reopened:
         return _finish(reopened, book, as_json=as_json, note="nothing to do; reopened the last run")
     session = _Session(loaded, plan, disk, book)
-    return session.go(fresh=fresh, verify=verify, as_json=as_json)
+    return session.go(executor, fresh=fresh, verify=verify, as_json=as_json)
 
 
-def _reopen(plan: Plan, store: Store, book: Book) -> Run | None:
-    """Return the last run of the same suite if it is complete and nothing must run."""
+def _reopen(plan: Plan, store: Store, book: Book, executor: str) -> Run | None:
+    """Return the last run of the same suite if it is complete and nothing must run.
+
+    Under Ray a speed counts here whichever node measured it: no cluster is asked.
+    """
     same = [r for r in book.runs() if r.suite_digest == plan.suite_digest]
     cells = tuple(cell.id for cell in plan.cells)
     if not same or same[-1].state != "done" or same[-1].cells != cells:
@@ -91,7 +97,8 @@ def _reopen(plan: Plan, store: Store, book: Book) -> Run | None:
     current = {cell.id: cell.stages for cell in plan.cells}
     if {r.cell.id: r.keys for r in records} != current:
         return None
-    return None if survey(plan, store).missing else same[-1]
+    machines = () if executor == "ray" else None
+    return None if survey(plan, store, machines=machines).missing else same[-1]
 
 
 class _Session:
@@ -111,18 +118,18 @@ class _Session:
             cells=tuple(cell.id for cell in plan.cells),
         )
 
-    def go(self, *, fresh: Sequence[str], verify: bool, as_json: bool) -> int:
+    def go(self, executor: str, *, fresh: Sequence[str], verify: bool, as_json: bool) -> int:
         """Execute, collect, report, mirror; return the exit code."""
+        engine = cluster.execute if executor == "ray" else partial(execute, devices=devices())
         folder = self.book.path(self.run.id)
         write_text(folder / "plan.json", self.plan.model_dump_json(indent=1))
         self.book.write_run(self.run)
         say(f"run {self.run.id}: {plural(len(self.plan.cells), 'cell')}")
         try:
             with Watch(quiet=as_json) as watch:
-                result = execute(
+                result = engine(
                     self.plan,
                     self.store,
-                    devices=devices(),
                     listener=watch,
                     log=folder / "worker.log",
                     fresh=fresh,

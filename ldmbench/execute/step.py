@@ -20,10 +20,11 @@ from ldmbench.store.units import Unit, inputs_digest, inputs_of
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a worker says of a finished task: seconds of the stage body, and its device."""
+    """What is said of a finished task: seconds of the stage body, the device, the libraries."""
 
     seconds: float
     machine: Mapping[str, Any] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,7 @@ def _make(
             digest=outputs_digest(outputs),
             code=code_digest(stage.kind),
             machine={**machine(), **outcome.machine},
-            versions=versions(),
+            versions={**versions(), **outcome.versions},
             started=started,
             seconds=outcome.seconds,
         )

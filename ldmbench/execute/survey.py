@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from ldmbench.schema.stage import Manifest, Plan, Stage
 from ldmbench.store.disk import Store
@@ -22,11 +23,13 @@ class Survey:
         missing: units to run, in plan order, with the reason.
         used: units that are there and serve.
         stale: labels of artefacts that an older code made and that are used nonetheless.
+        machines: whose speed counts; any when empty.
     """
 
     missing: dict[Unit, str] = field(default_factory=dict)
     used: int = 0
     stale: dict[str, str] = field(default_factory=dict)
+    machines: tuple[Mapping[str, Any], ...] = ()
     _seen: dict[Unit, Manifest | None] = field(default_factory=dict)
 
     def look(self, unit: Unit, store: Store, *, verify: bool) -> Manifest | None:
@@ -42,6 +45,7 @@ def survey(
     *,
     fresh: Callable[[Unit], bool] = lambda _: False,
     verify: bool = False,
+    machines: Sequence[Mapping[str, Any]] | None = None,
 ) -> Survey:
     """Look at the store and say which units of a plan must run.
 
@@ -50,9 +54,10 @@ def survey(
         store: where artefacts lie.
         fresh: tells the units that must run although they are there.
         verify: compare every digest.
+        machines: whose speed counts: this one when unset, any when empty.
     """
     stages = {stage.key: stage for stage in plan.stages}
-    found = Survey()
+    found = Survey(machines=(machine(),) if machines is None else tuple(machines))
     required: dict[str, dict[Unit, None]] = {}
     reasons: dict[Unit, str] = {}
     for stage in reversed(plan.stages):
@@ -95,10 +100,13 @@ def _outdated(unit: Unit, manifest: Manifest, found: Survey) -> str | None:
     """Say why a speed must be measured anew; note other artefacts that an older code made."""
     old_code = manifest.code != code_digest(unit.stage.kind)
     if unit.stage.kind == "speed":
-        here, there = machine(), manifest.machine
-        if any(there.get(name) != value for name, value in here.items()):
+        if found.machines and not any(_agrees(here, manifest) for here in found.machines):
             return "the machine is not the one it was measured on"
         return "the code changed since it was measured" if old_code else None
     if old_code:
         found.stale.setdefault(unit.stage.key, unit.stage.label)
     return None
+
+
+def _agrees(here: Mapping[str, Any], manifest: Manifest) -> bool:
+    return all(manifest.machine.get(name) == value for name, value in here.items())

@@ -1,9 +1,9 @@
 """The worker process: one per device, alive for a whole run, handed tasks over a pipe.
 
 It reads one JSON task per line on stdin and writes one JSON event per line on what was stdout:
-hello {device, ...}, progress {fraction, note}, done {seconds}, failed {message, trace}. Whatever
-libraries print goes to stderr, which the parent keeps in a log. The end of stdin, which a killed
-parent leaves behind, ends the process at once.
+hello {machine}, progress {fraction, note}, done {seconds}, failed {message, trace}, and alive every
+ten seconds. Whatever libraries print goes to stderr, which the parent keeps in a log. The end of
+stdin, which a killed parent leaves behind, ends the process at once.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from ldmbench.schema.task import Task
 from ldmbench.store.disk import describe_os_error
 
 PROGRESS_SECONDS = 0.2
+ALIVE_SECONDS = 10.0
 
 
 class Wire:
@@ -34,11 +35,14 @@ class Wire:
     def __init__(self, stream: Any) -> None:
         self._stream = stream
         self._last = 0.0
+        self._lock = threading.Lock()
 
     def send(self, event: str, **fields: Any) -> None:
         """Send one event."""
-        self._stream.write(json.dumps({"event": event, **fields}) + "\n")
-        self._stream.flush()
+        line = json.dumps({"event": event, **fields}) + "\n"
+        with self._lock:
+            self._stream.write(line)
+            self._stream.flush()
 
     def progress(self, fraction: float, note: str = "") -> None:
         """Report how far the stage is, from 0 to 1."""
@@ -46,6 +50,12 @@ class Wire:
         if now - self._last >= PROGRESS_SECONDS or fraction >= 1:
             self._last = now
             self.send("progress", fraction=float(fraction), note=note)
+
+    def beat(self) -> None:
+        """Say for ever that this process lives."""
+        while True:
+            time.sleep(ALIVE_SECONDS)
+            self.send("alive")
 
 
 def main() -> None:
@@ -58,11 +68,11 @@ def main() -> None:
     os.dup2(2, 1)
     lines: queue.Queue[str] = queue.Queue()
     threading.Thread(target=_listen, args=(lines,), daemon=True).start()
-    began = time.perf_counter()
+    threading.Thread(target=wire.beat, daemon=True).start()
 
     prepare: Any = resolve("ldmbench.stages.common:prepare")
     machine = prepare(options.device, options.threads)
-    wire.send("hello", machine=machine, seconds=time.perf_counter() - began)
+    wire.send("hello", machine=machine)
     while True:
         serve(Task.model_validate_json(lines.get()), wire)
 

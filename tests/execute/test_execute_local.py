@@ -5,14 +5,13 @@ import json
 import subprocess
 import sys
 import threading
-from types import SimpleNamespace
 
 import pytest
 import tiny
 
 from ldmbench.errors import InputError
 from ldmbench.execute.devices import devices
-from ldmbench.execute.local import _Ready
+from ldmbench.execute.ready import Ready
 from ldmbench.execute.worker import told
 from ldmbench.records.book import Book
 from ldmbench.schema.stage import Input, Stage
@@ -46,7 +45,7 @@ def test_a_shard_reads_the_shards_it_covers_and_a_count_reads_from_the_start():
 
 def ready(*units):
     stages = {u.stage.key: u.stage for u in units}
-    return _Ready(units, SimpleNamespace(stop=threading.Event(), stages=stages))
+    return Ready(units, stages, threading.Event())
 
 
 def test_units_wait_for_their_inputs_and_come_in_plan_order():

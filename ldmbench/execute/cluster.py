@@ -1,0 +1,334 @@
+"""Runs a plan over a Ray cluster: one long-lived actor per device, fed in plan order."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import shutil
+import signal
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ldmbench.errors import InputError
+from ldmbench.execute.execution import Listener, Result, run_plan
+from ldmbench.execute.host import Host, code_here, look, read_soon, settle
+from ldmbench.execute.places import LOCAL, Node, Place, address, local_size, places
+from ldmbench.execute.runner import Event, Runner
+from ldmbench.schema.stage import Plan
+from ldmbench.schema.task import Task
+from ldmbench.store.disk import Store
+
+__all__ = ["execute", "require"]
+
+OBJECT_STORE = 100 * 2**20
+"""Bytes of Ray's shared memory on a cluster of our own: only events pass through it."""
+NODE_SECONDS = 120.0
+"""How long a node may take to say what it is; its first worker process must start."""
+ROOM_SECONDS = 60.0
+"""How long a worker may wait for room in the cluster before a person is told."""
+HANDED_DOWN = ("LDMBENCH_", "HF_", "OMP_", "MKL_", "TORCH_", "CUBLAS_")
+"""Beginnings of the variables that rule over a node's own; none that may hold a secret."""
+ATTEMPTS = 2
+
+
+def execute(
+    plan: Plan,
+    store: Store,
+    *,
+    listener: Listener,
+    log: Path,
+    fresh: Iterable[str] = (),
+    verify: bool = False,
+) -> Result:
+    """Make everything a plan asks for that is not in the store, over Ray.
+
+    RAY_ADDRESS names the cluster; without it one is started on this machine for this run.
+
+    Args:
+        plan: what is asked.
+        store: an open store, on a file system that every node shares.
+        listener: told of progress.
+        log: beside it lies one file per worker for what workers and libraries print.
+        fresh: stage kinds, or kind/key beginnings, to make anew.
+        verify: compare every digest in the store first.
+
+    Raises:
+        InputError: if Ray or its cluster is not there, or a node does not share store or code.
+        InterruptError: after Ctrl-C; everything committed is kept.
+        StoreError: if the store cannot be written.
+    """
+    store = Store(store.root.resolve())
+    with _connected() as ray:
+        ours = address() == LOCAL
+        nodes = _nodes(ray)
+        facts = [] if ours else _checked(ray, nodes, store)
+        runners = [
+            _RayRunner(ray, place, log.resolve().with_name(f"{log.stem}-{n}.log"), listener.warned)
+            for n, place in enumerate(places(nodes, ours=ours))
+        ]
+        return run_plan(
+            plan,
+            store,
+            runners=runners,
+            listener=listener,
+            fresh=fresh,
+            verify=verify,
+            machines=[fact["machine"] for fact in facts] or None,
+        )
+
+
+def require() -> str:
+    """Return the cluster's address if there is any hope of reaching one.
+
+    Raises:
+        InputError: if Ray is not installed, or RAY_ADDRESS cannot be used.
+    """
+    if importlib.util.find_spec("ray") is None:
+        raise InputError(
+            "--executor ray needs Ray, which is not installed: pip install 'ldmbench[ray]', or"
+            " use --executor local"
+        )
+    return address()
+
+
+@contextlib.contextmanager
+def _connected() -> Iterator[Any]:
+    """Join the cluster, or start one on this machine; leave it at the end."""
+    where = require()
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    import ray
+
+    own: dict[str, Any] = {}
+    if where == LOCAL:
+        size = local_size()
+        own = {"include_dashboard": False, "object_store_memory": OBJECT_STORE, **size}
+    with _signals_kept():
+        try:
+            ray.init(address=where, log_to_driver=False, logging_level="ERROR", **own)
+        except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+            raise InputError(_unreachable(where, error)) from None
+    try:
+        yield ray
+    finally:
+        ray.shutdown()
+
+
+def _unreachable(where: str, error: Exception) -> str:
+    why = " ".join(str(error).split())[:300]
+    if where == LOCAL:
+        return f"Ray did not start on this machine ({why}); use --executor local"
+    return (
+        f"RAY_ADDRESS: no Ray cluster answers at '{where}' ({why}); start one with `ray start"
+        " --head`, or unset RAY_ADDRESS for one on this machine"
+    )
+
+
+@contextlib.contextmanager
+def _signals_kept() -> Iterator[None]:
+    """Put back the handler of SIGTERM, which Ray replaces by its own."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _nodes(ray: Any) -> list[Node]:
+    """Return the nodes that can work: those that live and have a processor."""
+    return [
+        Node(found["NodeID"], found["NodeManagerHostname"], dict(found["Resources"]))
+        for found in ray.nodes()
+        if found["Alive"] and found["Resources"].get("CPU", 0) >= 1
+    ]
+
+
+def _checked(ray: Any, nodes: Sequence[Node], store: Store) -> list[dict[str, Any]]:
+    """Return what every node says of itself.
+
+    Raises:
+        InputError: naming the first that does not answer, or has another store or code.
+    """
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    asked = store.root / "tmp" / f"probe-{uuid.uuid4().hex}"
+    asked.write_text(asked.name)
+    answers = [asked.with_name(f"{asked.name}-{n}") for n in range(len(nodes))]
+    try:
+        facts = []
+        calls = [
+            ray.remote(look)
+            .options(
+                num_cpus=0,
+                max_retries=0,
+                scheduling_strategy=NodeAffinitySchedulingStrategy(node.id, soft=False),
+            )
+            .remote(str(asked), str(answer))
+            for node, answer in zip(nodes, answers)
+        ]
+        for node, answer, call in zip(nodes, answers, calls):
+            facts.append(_fact(ray, node, call))
+            _refuse_stranger(facts[-1], asked, answer, store)
+        return facts
+    finally:
+        for path in (asked, *answers):
+            path.unlink(missing_ok=True)
+
+
+def _fact(ray: Any, node: Node, call: Any) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = ray.get(call, timeout=NODE_SECONDS)
+    except ray.exceptions.GetTimeoutError:
+        raise InputError(
+            f"node {node.name} gave no answer within {NODE_SECONDS:.0f} s; see `ray status`"
+        ) from None
+    except ray.exceptions.RayError as error:
+        raise InputError(
+            f"node {node.name} cannot run ldmbench ({_first_line(error)}); install the same"
+            " version there as here"
+        ) from None
+    return found
+
+
+def _refuse_stranger(fact: Mapping[str, Any], asked: Path, answer: Path, store: Store) -> None:
+    node = fact["node"]
+    same = fact["text"] == asked.name and not fact["trouble"]
+    if not same or read_soon(answer) != asked.name:
+        why = f" ({fact['trouble']})" if fact["trouble"] else ""
+        raise InputError(
+            f"node {node} does not share the store {store.root}{why}; put it with --store DIR on"
+            " a file system that every node mounts at the same path"
+        )
+    if fact["code"] != code_here():
+        raise InputError(
+            f"node {node} has another ldmbench ({fact['versions']['ldmbench']}, code"
+            f" {fact['code']}) than {socket.gethostname()} (code {code_here()}); install the same"
+            " one on every node"
+        )
+
+
+class _RayRunner(Runner):
+    """An actor on one device of some node; a lost one is replaced, and its task tried once more."""
+
+    def __init__(self, ray: Any, place: Place, log: Path, warn: Callable[[str], None]) -> None:
+        super().__init__(place.device)
+        self._ray, self._place, self._log, self._warn = ray, place, log, warn
+        self._closed, self._node, self._patience = False, "", 0.0
+        self._actor: Any = None
+        self._called: Any = None
+        self._begin()
+
+    def is_ready(self) -> bool:
+        """Tell whether the actor has found room and lives."""
+        if self._node:
+            return True
+        done, _ = self._ray.wait([self._called], timeout=0)
+        if done:
+            self._node = self._ray.get(self._called)
+        elif time.monotonic() > self._patience:
+            self._patience = float("inf")
+            self._warn(
+                f"no room for a worker ({self._place.wish}) in the Ray cluster yet; waiting"
+                " (`ray status` shows who holds it)"
+            )
+        return bool(self._node)
+
+    def events(self, task: Task) -> Iterator[Event]:
+        """Run a task and yield what is said of it; a lost actor's task begins again elsewhere."""
+        for attempt in range(1, ATTEMPTS + 1):
+            again = task.output.with_name(f"{task.output.name}-{attempt}")
+            given = task if attempt == 1 else task.model_copy(update={"output": again})
+            try:
+                yield from self._attempt(given, task.output)
+                return
+            except self._ray.exceptions.RayTaskError as error:
+                yield {"event": "failed", "message": f"on {self._node}: {_first_line(error)}"}
+                return
+            except self._ray.exceptions.RayError as error:
+                if self._closed:
+                    yield {"event": "failed", "message": "stopped"}
+                    return
+                lost = f"the worker on {self._node} was lost ({_first_line(error)})"
+            if attempt < ATTEMPTS:
+                yield {"event": "warning", "message": f"{lost}; once more"}
+                self._begin()
+        self._begin()
+        yield {"event": "failed", "message": f"{lost}, {ATTEMPTS} times"}
+
+    def close(self) -> None:
+        """End the actor; its worker process notices at once."""
+        self._closed = True
+        if self._actor is not None:
+            with contextlib.suppress(Exception):  # the cluster itself may be gone
+                self._ray.kill(self._actor, no_restart=True)
+
+    def _begin(self) -> None:
+        """Ask for an actor; `is_ready` tells when there is one."""
+        if self._closed:
+            return
+        self._node, self._patience = "", time.monotonic() + ROOM_SECONDS
+        self._actor = (
+            self._ray.remote(Host)
+            .options(max_restarts=0, scheduling_strategy="SPREAD", **self._place.options)
+            .remote(
+                self.device,
+                str(self._log),
+                environment=_handed_down(),
+                folder=str(Path.cwd()),
+                threads=self._place.threads,
+            )
+        )
+        self._called = self._actor.node.remote()
+
+    def _attempt(self, task: Task, target: Path) -> Iterator[Event]:
+        task.output.mkdir(exist_ok=True)
+        try:
+            while not self.is_ready():
+                if self._closed:
+                    yield {"event": "failed", "message": "stopped"}
+                    return
+                time.sleep(0.2)
+            said = self._actor.run.options(num_returns="streaming").remote(task.model_dump_json())
+            for call in said:
+                event = self._ray.get(call)
+                yield self._landed(event, task, target) if event["event"] == "done" else event
+        finally:
+            if task.output != target:
+                shutil.rmtree(task.output, ignore_errors=True)
+
+    def _landed(self, event: Event, task: Task, target: Path) -> Event:
+        """Return a done event once what the node wrote is to be seen here, at its place."""
+        if not settle(task.output, event["files"]):
+            return {
+                "event": "failed",
+                "message": f"what {self._node} wrote to {task.output} does not appear here; is the"
+                " store on a file system that every node shares?",
+            }
+        if task.output != target:
+            shutil.rmtree(target)
+            task.output.rename(target)
+        return event
+
+
+def _handed_down() -> dict[str, str]:
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name.startswith(HANDED_DOWN) and "TOKEN" not in name
+    }
+
+
+def _first_line(error: Exception) -> str:
+    """Return what a person needs of one of Ray's errors, which can run over a page."""
+    cause = getattr(error, "cause", None) or error
+    lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
+    return f"{type(cause).__name__}: {lines[0][:200] if lines else 'no message'}"

@@ -1,0 +1,259 @@
+"""Execution: makes what a plan asks for and the store lacks, on whatever runners there are."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from ldmbench.errors import InterruptError, StageError, StoreError
+from ldmbench.execute.ready import Ready
+from ldmbench.execute.runner import Runner
+from ldmbench.execute.step import Clock, Done, InputLostError, Outcome, run_unit
+from ldmbench.execute.survey import Survey, survey
+from ldmbench.schema.stage import Plan
+from ldmbench.schema.task import Task
+from ldmbench.store.disk import Store, describe_os_error
+from ldmbench.store.units import Unit
+
+__all__ = ["Listener", "Result", "run_plan"]
+
+PASSES = 12
+"""Looks at the plan: one per stage kind is enough for any change to travel to the scores."""
+
+
+class Listener(Protocol):
+    """What is told of a run while it goes on; every method may do nothing."""
+
+    def planned(self, units: Sequence[Unit]) -> None:
+        """These units are about to run."""
+
+    def started(self, unit: Unit) -> None:
+        """A unit began."""
+
+    def progressed(self, unit: Unit, fraction: float, note: str) -> None:
+        """A unit is at `fraction` of its work."""
+
+    def finished(self, unit: Unit, seconds: float | None) -> None:
+        """A unit is in the store."""
+
+    def failed(self, unit: Unit, reason: str) -> None:
+        """A unit failed."""
+
+    def warned(self, text: str) -> None:
+        """Something the user should know."""
+
+
+@dataclass
+class Result:
+    """How an execution ended.
+
+    Attributes:
+        executed: units that ran here.
+        reused: units that were in the store already.
+        failed: stage key -> reason, dependents included.
+        stale: stage key -> label of artefacts that an older code made.
+        machine: what the workers said of their devices.
+        spans: wall seconds by purpose (body, start, commit, lookup).
+    """
+
+    executed: int = 0
+    reused: int = 0
+    failed: dict[str, str] = field(default_factory=dict)
+    stale: dict[str, str] = field(default_factory=dict)
+    machine: dict[str, Any] = field(default_factory=dict)
+    spans: dict[str, float] = field(default_factory=dict)
+
+
+def run_plan(
+    plan: Plan,
+    store: Store,
+    *,
+    runners: Sequence[Runner],
+    listener: Listener,
+    fresh: Iterable[str] = (),
+    verify: bool = False,
+    machines: Sequence[Mapping[str, Any]] | None = None,
+) -> Result:
+    """Make everything a plan asks for that is not in the store; close the runners.
+
+    Args:
+        plan: what is asked.
+        store: an open store.
+        runners: at least one; each is fed by a thread of its own.
+        listener: told of progress.
+        fresh: stage kinds, or kind/key beginnings, to make anew.
+        verify: compare every digest in the store first.
+        machines: whose speed counts, when the runners are not on this machine.
+
+    Raises:
+        InterruptError: after Ctrl-C; everything committed is kept.
+        StoreError: if the store cannot be written.
+    """
+    execution = _Execution(plan, store, runners, listener, fresh=tuple(fresh), machines=machines)
+    return execution.run(verify=verify)
+
+
+class _Execution:
+    def __init__(
+        self,
+        plan: Plan,
+        store: Store,
+        runners: Sequence[Runner],
+        listener: Listener,
+        *,
+        fresh: tuple[str, ...],
+        machines: Sequence[Mapping[str, Any]] | None,
+    ) -> None:
+        self.plan, self.store, self.runners, self.listener = plan, store, runners, listener
+        self.stages = {stage.key: stage for stage in plan.stages}
+        self.fresh, self.refreshed, self.machines = fresh, set[str](), machines
+        self.result, self.clock = Result(), Clock()
+        self.stop, self.counting = threading.Event(), threading.Lock()
+        self.broken: Exception | None = None
+
+    def run(self, *, verify: bool) -> Result:
+        began = time.perf_counter()
+        try:
+            for number in range(PASSES):
+                found = self._look(verify=verify and number == 0)
+                todo = [u for u in found.missing if u.stage.key not in self.result.failed]
+                if number == 0:
+                    self.result.reused = found.used
+                if not todo:
+                    break
+                self.listener.planned(todo)
+                self._run_all(todo)
+        except KeyboardInterrupt:
+            raise InterruptError(
+                "interrupted; finished stages and checkpoints are kept,"
+                " run the same command again to go on"
+            ) from None
+        finally:
+            self._close()
+            self.result.machine = self.runners[0].machine
+            self.result.spans = {**self.clock.spans, "all": time.perf_counter() - began}
+        return self.result
+
+    def _close(self) -> None:
+        self.stop.set()
+        for runner in self.runners:
+            runner.close()
+
+    def _look(self, *, verify: bool) -> Survey:
+        since = time.perf_counter()
+        found = survey(
+            self.plan, self.store, fresh=self._is_fresh, verify=verify, machines=self.machines
+        )
+        self.result.stale = dict(found.stale)
+        self.clock.add("lookup", since)
+        self._pass_on_warnings()
+        return found
+
+    def _pass_on_warnings(self) -> None:
+        while self.store.warnings:
+            self.listener.warned(self.store.warnings.pop(0))
+
+    def _is_fresh(self, unit: Unit) -> bool:
+        named = (unit.stage.kind, f"{unit.stage.kind}/{unit.stage.key}")
+        asked = any(named[0] == f or named[1].startswith(f) for f in self.fresh)
+        return asked and unit.address.name not in self.refreshed
+
+    def _run_all(self, todo: Sequence[Unit]) -> None:
+        ready = Ready(todo, self.stages, self.stop)
+        at_hand = sorted(self.runners, key=lambda runner: not runner.is_ready())
+        threads = [
+            threading.Thread(target=self._serve, args=(runner, ready), daemon=True)
+            for runner in at_hand[: len(todo)]
+        ]
+        for thread in threads:
+            thread.start()
+        try:
+            while any(thread.is_alive() for thread in threads):
+                for thread in threads:
+                    thread.join(timeout=0.1)
+        except KeyboardInterrupt:
+            self._close()
+            for thread in threads:
+                thread.join(timeout=5)
+            raise
+        if self.broken:
+            raise self.broken
+
+    def _serve(self, runner: Runner, ready: Ready) -> None:
+        """Feed one runner until nothing is left; an error that is no stage's own ends the run."""
+        try:
+            while not self.stop.is_set():
+                if not runner.is_ready():
+                    if ready.is_over():
+                        return
+                    self.stop.wait(0.2)
+                    continue
+                unit = ready.take()
+                if unit is None:
+                    return
+                ready.give(unit, ok=self._make(unit, runner))
+        except Exception as error:
+            self.broken = self.broken or error
+            self._close()
+
+    def _make(self, unit: Unit, runner: Runner) -> bool:
+        """Run one unit; return whether it is in the store now."""
+        try:
+            done = self._run_one(unit, runner)
+        except InputLostError:
+            return False
+        except (StageError, StoreError) as error:
+            self._fail(unit, str(error))
+            return False
+        except OSError as error:
+            self._fail(unit, describe_os_error(error, self.store.root))
+            return False
+        with self.counting:
+            self.result.executed += done.seconds is not None
+        self.listener.finished(unit, done.seconds)
+        return True
+
+    def _run_one(self, unit: Unit, runner: Runner) -> Done:
+        self.listener.started(unit)
+        fresh = self._is_fresh(unit)
+        since = time.perf_counter()
+        outside = runner.waited
+
+        def body(task: Task) -> Outcome:
+            return runner.run(
+                task,
+                lambda fraction, note: self.listener.progressed(unit, fraction, note),
+                lambda text: self.listener.warned(f"{unit.label}: {text}"),
+            )
+
+        done = run_unit(
+            unit,
+            self.store,
+            self.stages,
+            execute=body,
+            device=runner.device,
+            fresh=fresh,
+            stopped=self.stop.is_set,
+        )
+        self.refreshed.add(unit.address.name)
+        total, waited = time.perf_counter() - since, runner.waited - outside
+        with self.counting:
+            spans = self.clock.spans
+            spans["body"] = spans.get("body", 0.0) + (done.seconds or 0.0)
+            spans["start"] = spans.get("start", 0.0) + runner.take_start()
+            spans["commit"] = spans.get("commit", 0.0) + total - waited
+        return done
+
+    def _fail(self, unit: Unit, reason: str) -> None:
+        if self.stop.is_set():
+            return
+        self.result.failed.setdefault(unit.stage.key, reason)
+        self.listener.failed(unit, reason)
+        lost = {unit.stage.key}
+        for stage in self.plan.stages:  # in plan order, so one pass reaches all dependents
+            if stage.key not in lost and any(i.key in lost for i in stage.inputs.values()):
+                lost.add(stage.key)
+                self.result.failed.setdefault(stage.key, f"{unit.stage.label} failed: {reason}")

@@ -1,0 +1,133 @@
+"""Host: lives on a node of a cluster, keeps a worker process there and passes on its events."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from ldmbench.canonical import digest
+from ldmbench.execute.process import WorkerProcess
+from ldmbench.execute.runner import Event
+from ldmbench.pipeline import STAGES
+from ldmbench.schema.task import Task
+from ldmbench.store.artifact import MANIFEST
+from ldmbench.store.machine import code_digest, machine, versions
+
+__all__ = ["Host", "code_here", "files_of", "look", "read_soon", "settle"]
+
+SETTLE_SECONDS = 60.0
+"""A network file system may show another node's files late, by the age of its cached listing."""
+
+
+class Host:
+    """One device of one node; made by the cluster, and spoken to from afar.
+
+    Args:
+        device: what its worker process computes on.
+        log: a file in the shared store for what the worker prints.
+        environment: variables of the process that began the run; they rule over the node's.
+        folder: where the run was begun; used when the node has it too.
+        threads: processors it was given; unless the environment says otherwise, torch uses them.
+    """
+
+    def __init__(
+        self, device: str, log: str, *, environment: Mapping[str, str], folder: str, threads: int
+    ) -> None:
+        if Path(folder).is_dir():
+            os.chdir(folder)
+        given = {"OMP_NUM_THREADS": str(threads) if threads else "", **environment}
+        self._process = WorkerProcess(device, Path(log), environment=given)
+
+    def node(self) -> str:
+        """Return the name of the node it lives on."""
+        return socket.gethostname()
+
+    def run(self, task: str) -> Iterator[Event]:
+        """Run a task (JSON) and yield its events; the last one lists what it wrote."""
+        asked = Task.model_validate_json(task)
+        missing = _missing(asked)
+        if missing:
+            yield {"event": "failed", "message": f"{socket.gethostname()} cannot see {missing}"}
+            return
+        for event in self._process.run(asked):
+            if event["event"] == "hello":
+                yield {**event, "machine": {**machine(), **event["machine"]}}
+            elif event["event"] == "done":
+                yield {**event, "files": files_of(asked.output)}
+            else:
+                yield event
+
+
+def look(question: str, answer: str) -> dict[str, Any]:
+    """Say what this node is, and whether it reads and writes the same store.
+
+    Args:
+        question: a file whose content is to be found.
+        answer: a file that is to be written with the same content.
+    """
+    text, trouble = read_soon(Path(question)), ""
+    try:
+        Path(answer).write_text(text)
+    except OSError as error:
+        trouble = error.strerror or str(error)
+    return {
+        "node": socket.gethostname(),
+        "text": text,
+        "trouble": trouble,
+        "machine": machine(),
+        "versions": versions(),
+        "code": code_here(),
+    }
+
+
+def code_here() -> str:
+    """Return one digest of all the code that makes outputs."""
+    return digest({kind: code_digest(kind) for kind in STAGES})[:16]
+
+
+def files_of(folder: Path) -> dict[str, int]:
+    """Return file -> bytes, for all files under a folder."""
+    return {
+        p.relative_to(folder).as_posix(): p.stat().st_size
+        for p in sorted(folder.rglob("*"))
+        if p.is_file()
+    }
+
+
+def settle(folder: Path, files: Mapping[str, int], *, patience: float = SETTLE_SECONDS) -> bool:
+    """Wait until a folder shows the files that another node wrote; return whether it does."""
+    end = time.monotonic() + patience
+    while files_of(folder) != dict(files):
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.2)
+    return True
+
+
+def _missing(task: Task) -> Path | None:
+    """Wait for what a task reads and writes; return what does not appear."""
+    folders = [folder for found in task.inputs.values() for folder in found.folders]
+    for path in (*(folder / MANIFEST for folder in folders), task.output, task.scratch):
+        end = time.monotonic() + SETTLE_SECONDS
+        while not path.exists():
+            if time.monotonic() > end:
+                return path
+            time.sleep(0.2)
+    return None
+
+
+def read_soon(path: Path, *, patience: float = 10.0) -> str:
+    """Return a small file's text, or nothing if it does not appear."""
+    end = time.monotonic() + patience
+    while True:
+        try:
+            text = path.read_text()
+        except OSError:
+            text = ""
+        if text or time.monotonic() > end:
+            return text
+        time.sleep(0.2)

@@ -1,0 +1,156 @@
+"""Places: which workers a Ray cluster is asked for, and with what resources each."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ldmbench.errors import InputError
+from ldmbench.execute.devices import devices
+
+__all__ = ["LOCAL", "Node", "Place", "address", "local_size", "places"]
+
+LOCAL = "local"
+"""Ray's own word for a cluster on this machine that lives as long as its driver."""
+
+
+@dataclass(frozen=True)
+class Node:
+    """A machine of a cluster: its id, its name, and all of each resource it has."""
+
+    id: str
+    name: str
+    resources: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Place:
+    """What one worker asks for.
+
+    Attributes:
+        device: what it computes on; on a cluster each GPU worker sees one GPU alone.
+        resources: name -> amount, CPU and GPU among them.
+        threads: for torch; 0 leaves it to torch.
+    """
+
+    device: str
+    resources: Mapping[str, float]
+    threads: int = 0
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What Ray is told."""
+        more = {name: n for name, n in self.resources.items() if name not in ("CPU", "GPU")}
+        return {
+            "num_cpus": self.resources.get("CPU", 0),
+            "num_gpus": self.resources.get("GPU", 0),
+            "resources": more,
+        }
+
+    @property
+    def wish(self) -> str:
+        """Short text for people, such as 'CPU 2, GPU 1'."""
+        return ", ".join(f"{name} {n:g}" for name, n in self.resources.items() if n)
+
+
+def address() -> str:
+    """Return where the cluster is: RAY_ADDRESS, or LOCAL.
+
+    Raises:
+        InputError: for the address of a Ray client, which cannot stream what workers say.
+    """
+    found = os.environ.get("RAY_ADDRESS", "").strip() or LOCAL
+    if found.startswith("ray://"):
+        raise InputError(
+            f"RAY_ADDRESS: found '{found}'; allowed: HOST:PORT of the head node, auto, or unset;"
+            " begin the run on a node of the cluster"
+        )
+    return found
+
+
+def local_size() -> dict[str, int]:
+    """Return how many CPUs and GPUs a cluster on this machine is told to have."""
+    wanted = devices()
+    cores = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
+    return {
+        "num_cpus": max(cores, len(wanted)),
+        "num_gpus": sum(device.startswith("cuda") for device in wanted),
+    }
+
+
+def places(nodes: Sequence[Node], *, ours: bool) -> list[Place]:
+    """Return one place per device that a run gets.
+
+    LDMBENCH_DEVICES names them by kind (cuda:0,cuda:1 is two GPUs, wherever they are); else every
+    GPU of the cluster, or one worker per node where there is none. LDMBENCH_RAY_RESOURCES, a JSON
+    object, replaces or adds what each worker asks for.
+
+    Args:
+        nodes: of the cluster.
+        ours: the cluster was started for this run: threads are left to torch, as without Ray.
+
+    Raises:
+        InputError: if no node has what one worker asks for.
+    """
+    kinds = _kinds(nodes, ours=ours)
+    asked = _asked()
+    found = []
+    for kind in kinds:
+        gpu = kind.startswith("cuda")
+        share = _share(nodes, gpu=gpu, workers=len(kinds))
+        resources = {"CPU": float(share), **({"GPU": 1.0} if gpu else {}), **asked}
+        threads = 0 if ours else max(1, int(resources["CPU"]))
+        found.append(Place("cuda:0" if gpu else kind, resources, threads))
+    for place in found:
+        if not any(_fits(place, node) for node in nodes):
+            has = "; ".join(f"{n.name}: {_shown(n.resources)}" for n in nodes) or "none"
+            raise InputError(
+                f"a worker asks for {place.wish}, and no node of the Ray cluster has it (nodes:"
+                f" {has}); set LDMBENCH_DEVICES or LDMBENCH_RAY_RESOURCES, or add nodes"
+            )
+    return found
+
+
+def _kinds(nodes: Sequence[Node], *, ours: bool) -> list[str]:
+    if ours or "LDMBENCH_DEVICES" in os.environ:
+        return devices()
+    gpus = int(sum(node.resources.get("GPU", 0) for node in nodes))
+    return ["cuda"] * gpus or ["cpu"] * max(1, len(nodes))
+
+
+def _share(nodes: Sequence[Node], *, gpu: bool, workers: int) -> int:
+    """Return how many processors each worker can have when all are at work."""
+    shares = []
+    for node in nodes:
+        gpus = node.resources.get("GPU", 0)
+        if gpu and not gpus:
+            continue
+        beside = gpus if gpu else -(-workers // len(nodes))
+        shares.append(int(node.resources.get("CPU", 0) // beside))
+    return max(1, min(shares, default=1))
+
+
+def _asked() -> dict[str, float]:
+    text = os.environ.get("LDMBENCH_RAY_RESOURCES", "")
+    try:
+        found = json.loads(text or "{}")
+        return {str(name): float(amount) for name, amount in found.items()}
+    except (AttributeError, TypeError, ValueError):
+        raise InputError(
+            f"LDMBENCH_RAY_RESOURCES: found '{text}'; allowed: a JSON object of amounts per"
+            ' worker, such as {"CPU": 4, "GPU": 1}'
+        ) from None
+
+
+def _fits(place: Place, node: Node) -> bool:
+    return all(node.resources.get(name, 0) >= n for name, n in place.resources.items())
+
+
+def _shown(resources: Mapping[str, float]) -> str:
+    hidden = ("node:", "memory", "object_store_memory")
+    return ", ".join(f"{k} {v:g}" for k, v in resources.items() if not k.startswith(hidden))

@@ -1,0 +1,167 @@
+"""A worker process on this machine, and the events it sends."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from ldmbench.execute.runner import Event
+from ldmbench.schema.task import Task
+
+__all__ = ["WorkerProcess"]
+
+SILENCE_SECONDS = 60.0
+"""Six heartbeats missed: time to say so."""
+
+
+class WorkerProcess:
+    """A process that runs tasks, started when the first comes and again after a crash.
+
+    Args:
+        device: what it computes on.
+        log: a file that takes what it and its libraries print.
+        environment: variables that it has and this process has not; empty text removes one.
+        silence: seconds without a sign of life until a person is told.
+    """
+
+    def __init__(
+        self,
+        device: str,
+        log: Path,
+        *,
+        environment: Mapping[str, str] | None = None,
+        silence: float = SILENCE_SECONDS,
+    ) -> None:
+        self.device, self.log, self.silence = device, log, silence
+        self._environment = {**os.environ, **(environment or {})}
+        self._process: subprocess.Popen[str] | None = None
+        self._events: queue.Queue[Event | None] = queue.Queue()
+        self._closed = False
+
+    def run(self, task: Task) -> Iterator[Event]:
+        """Run a task and yield its events; a process that dies is a failed task."""
+        try:
+            yield from self._ensure()
+            assert self._process is not None
+            assert self._process.stdin is not None
+            with contextlib.suppress(BrokenPipeError):  # it is dead: the end of its events says so
+                self._process.stdin.write(task.model_dump_json() + "\n")
+                self._process.stdin.flush()
+            yield from self._listen(task)
+        except _DiedError as died:
+            yield {"event": "failed", "message": str(died)}
+
+    def close(self) -> None:
+        """End the process."""
+        self._closed = True
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            if self._process.stdin is not None:
+                with contextlib.suppress(OSError):
+                    self._process.stdin.close()
+
+    def _ensure(self) -> Iterator[Event]:
+        if self._process is not None and self._process.poll() is None:
+            return
+        since = time.perf_counter()
+        if self._process is not None and self._process.stdin is not None:
+            with contextlib.suppress(OSError):
+                self._process.stdin.close()
+        self._events = queue.Queue()
+        self._process = self._start()
+        for event in self._heard():
+            if event["event"] == "hello":
+                yield {**event, "seconds": time.perf_counter() - since}
+                return
+            yield event
+
+    def _start(self) -> subprocess.Popen[str]:
+        with self.log.open("a") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "ldmbench.execute.worker", "--device", self.device],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                encoding="utf-8",
+                start_new_session=True,
+                env={name: value for name, value in self._environment.items() if value},
+            )
+        threading.Thread(target=_read, args=(process, self._events), daemon=True).start()
+        return process
+
+    def _listen(self, task: Task) -> Iterator[Event]:
+        for event in self._heard():
+            if event["event"] == "failed":
+                with contextlib.suppress(OSError), self.log.open("a") as log:  # a full disk, say
+                    log.write(f"{task.kind} {task.key}\n{event['trace']}\n")
+            yield event
+            if event["event"] in ("done", "failed"):
+                return
+
+    def _heard(self) -> Iterator[Event]:
+        """Yield what the process says, and once in every long silence that it says nothing."""
+        assert self._process is not None
+        patience: float | None = self.silence
+        while True:
+            try:
+                event = self._events.get(timeout=patience)
+            except queue.Empty:
+                patience = None
+                yield {"event": "warning", "message": self._concern()}
+                continue
+            if event is None:
+                raise _DiedError("stopped" if self._closed else self._obituary())
+            patience = self.silence
+            if event["event"] != "alive":
+                yield event
+
+    def _concern(self) -> str:
+        assert self._process is not None
+        pid = self._process.pid
+        return (
+            f"the worker process {pid} on {self.device} has given no sign of life for"
+            f" {self.silence:.0f} s (stopped, or swapping); still waiting:"
+            f" `kill -CONT {pid}` wakes it, `kill -KILL {pid}` fails its stage alone"
+        )
+
+    def _obituary(self) -> str:
+        assert self._process is not None
+        code = self._process.wait()
+        if code == -signal.SIGKILL:
+            return "the worker process was killed (signal 9), perhaps for want of memory"
+        if code < 0:
+            return f"the worker process died of {_signal_name(-code)}; see {self.log}"
+        return f"the worker process ended with code {code}; see {self.log}"
+
+
+class _DiedError(Exception):
+    """The process is no more; the message is what a person reads."""
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def _read(process: subprocess.Popen[str], events: queue.Queue[Event | None]) -> None:
+    assert process.stdout is not None
+    try:
+        with process.stdout as lines:  # closed by its reader: to close one that is read can hang
+            for line in lines:
+                with contextlib.suppress(json.JSONDecodeError):  # cut short by the process's death
+                    events.put(json.loads(line))
+    finally:
+        events.put(None)

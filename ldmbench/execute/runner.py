@@ -1,0 +1,78 @@
+"""Runner: something that runs tasks one by one and reports; local and cluster have one each."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from typing import Any, TypeAlias
+
+from ldmbench.errors import StageError
+from ldmbench.execute.step import Outcome
+from ldmbench.schema.task import Task
+
+__all__ = ["Event", "Runner"]
+
+Event: TypeAlias = dict[str, Any]
+"""What a worker process says: hello, progress, warning, done or failed (see worker.py)."""
+
+
+class Runner(ABC):
+    """Runs tasks on one device.
+
+    Attributes:
+        device: what tasks are told to compute on.
+        machine: what the worker said of its device and, if it is another one, its machine.
+        versions: of the libraries there, where they may differ from those here.
+        waited: wall seconds in `run`, so far.
+    """
+
+    def __init__(self, device: str) -> None:
+        self.device = device
+        self.machine: dict[str, Any] = {}
+        self.versions: dict[str, str] = {}
+        self.waited = 0.0
+        self._start_seconds = 0.0
+
+    @abstractmethod
+    def events(self, task: Task) -> Iterator[Event]:
+        """Run a task and yield what is said of it; the last event is done or failed."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """End it, whatever it is doing."""
+
+    def is_ready(self) -> bool:
+        """Tell whether it can be given a task; a cluster may be slow to find room."""
+        return True
+
+    def run(
+        self, task: Task, progress: Callable[[float, str], None], warn: Callable[[str], None]
+    ) -> Outcome:
+        """Run one task to its end.
+
+        Raises:
+            StageError: if it failed, or if the process died.
+        """
+        since = time.perf_counter()
+        try:
+            for event in self.events(task):
+                if event["event"] == "progress":
+                    progress(event["fraction"], event["note"])
+                elif event["event"] == "hello":
+                    self.machine = event["machine"]
+                    self._start_seconds += event["seconds"]
+                elif event["event"] == "warning":
+                    warn(event["message"])
+                elif event["event"] == "failed":
+                    raise StageError(event["message"])
+                elif event["event"] == "done":
+                    return Outcome(event["seconds"], self.machine, self.versions)
+            raise StageError("the worker ended without a word")
+        finally:
+            self.waited += time.perf_counter() - since
+
+    def take_start(self) -> float:
+        """Return and forget the seconds spent on starting processes."""
+        seconds, self._start_seconds = self._start_seconds, 0.0
+        return seconds
