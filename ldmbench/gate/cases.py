@@ -9,16 +9,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ldmbench.gate.interval import Number, number
-from ldmbench.gate.match import Pair, group_of, measure_of
+from ldmbench.gate.match import Pair, group_of
 from ldmbench.gate.verdict import Item
-from ldmbench.schema.baseline import AcceptedCell, Rule
-from ldmbench.schema.record import Measure, Record, Score
+from ldmbench.schema.baseline import Rule
+from ldmbench.schema.record import Measure, Score
 
-__all__ = ["Case", "counted", "ratio", "scaled"]
+__all__ = ["Case", "counted", "ratio", "scaled", "timed"]
 
 EXACT = 1e-9
 """Relative difference below which counted numbers are equal."""
-YARDSTICK = "yardstick"
 
 
 @dataclass(frozen=True)
@@ -76,49 +75,42 @@ def counted(item: Item, rule: Rule) -> Item:
     return replace(item, verdict="pass", reason="counted, and equal")
 
 
-def ratio(
-    record: Record, pairs: Sequence[Pair], new: Measure, item: Item, rule: Rule
-) -> Item | Case:
+def ratio(pairs: Sequence[Pair], new: Measure, item: Item, rule: Rule) -> Item | Case:
     """Prepare a speed in yardsticks: how much of the fixed workload's time it takes."""
-    stick = _stick(record, new)
-    sticks = [_stick(pair.cell, new) for pair in pairs]
-    there = [(p.measure, s) for p, s in zip(pairs, sticks, strict=True) if p.measure and s]
-    if stick is None or not there:
-        where = "this run" if stick is None else "the baseline"
-        return replace(item, reason=f"no yardstick in {where}: add the probe throughput")
-    if not _positive(new, stick, *(part for pair in there for part in pair)):
+    there = [p.measure for p in pairs if p.measure is not None and p.measure.ratios]
+    if not new.ratios or not there:
+        where = "the baseline" if new.ratios else "this run"
+        return replace(item, reason=f"not timed beside a yardstick in {where}; measure it anew")
+    if any(least <= 0 for m in (new, *there) for least in (m.value or 0, min(m.ratios))):
         return replace(item, reason="a time of 0 cannot be compared")
-    mean = sum(math.log(s.value or 1.0) for _, s in there) / len(there)
+    mean = sum(_log_stick(m, rule) for m in there) / len(there)
     return Case(
         item=replace(item, relative=True),
         rule=rule,
-        new=_log_quotient(new, stick, rule),
-        accepted=tuple(_log_quotient(m, s, rule) for m, s in there),
+        new=timed(new, rule),
+        accepted=tuple(timed(m, rule) for m in there),
         group=group_of(pairs[0].cell),
         key=(item.name, ""),
-        bias=rule.doubt * abs(math.log(stick.value or 1.0) - mean),
+        bias=rule.doubt * abs(_log_stick(new, rule) - mean),
         logs=True,
     )
 
 
-def _stick(cell: AcceptedCell | Record, beside: Measure) -> Measure | None:
-    found = measure_of(cell, YARDSTICK)
-    return found if found and found.device == beside.device else None
+def timed(found: Measure, rule: Rule) -> Number:
+    """Return the logarithm of a speed in yardsticks, with the error of its median ratio.
+
+    The error is 1.2533 standard deviations over sqrt(n), as of a normal median, with the median
+    absolute deviation for the standard deviation: a repeat that was disturbed moves neither.
+    """
+    logs = np.log(np.asarray(found.ratios, dtype=np.float64))
+    middle = float(np.median(logs))
+    spread = 1.4826 * float(np.median(np.abs(logs - middle)))
+    error = 1.2533 * spread / math.sqrt(len(logs))
+    return Number(-middle if rule.better == "higher" else middle, error, error)
 
 
-def _positive(*measures: Measure) -> bool:
-    return all((m.value or 0) > 0 for m in measures)
-
-
-def _log_quotient(found: Measure, stick: Measure, rule: Rule) -> Number:
-    """Return the logarithm of a speed times the yardstick, or of a time over it, with errors."""
-    own, other = _log(found), _log(stick)
-    value = own.value + other.value if rule.better == "higher" else own.value - other.value
-    near, far = (other.down, other.up) if rule.better == "higher" else (other.up, other.down)
-    return Number(value, math.hypot(own.down, near), math.hypot(own.up, far))
-
-
-def _log(found: Measure) -> Number:
-    assert found.value is not None
-    low, high = (math.log(end) if end and end > 0 else None for end in (found.low, found.high))
-    return number(math.log(found.value), low, high)
+def _log_stick(found: Measure, rule: Rule) -> float:
+    """Return the logarithm of the yardstick's own time, but for a constant."""
+    value = math.log(found.value or 1.0)
+    middle = float(np.median(np.log(found.ratios)))
+    return (-value if rule.better == "higher" else value) - middle

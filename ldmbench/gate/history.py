@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from ldmbench.gate.cases import timed
 from ldmbench.gate.rules import ON_DEVICES_ONLY, RULES
 from ldmbench.gate.steps import Step, noise_of, spark, steps
+from ldmbench.schema.baseline import Rule
 from ldmbench.schema.record import Measure, Record, Run
 
 __all__ = ["Point", "Series", "StepTold", "history"]
@@ -96,27 +99,30 @@ def _numbers(record: Record) -> Iterable[tuple[str, str, float, float]]:
     for score in record.scores:
         if score.value is not None:
             yield score.name, score.signature, score.value, _error(score.low, score.high)
-    sticks = {m.device: m.value for m in record.measures if m.name == "yardstick"}
     for measure in record.measures:
         if measure.value is None:
             continue
-        factor = _factor(measure, sticks.get(measure.device))
-        counted = measure.name in RULES and RULES[measure.name].by == "exact"
-        anywhere = (counted and measure.name not in ON_DEVICES_ONLY) or not measure.device
-        where = "" if anywhere else f"{measure.device}, "
-        batch = f", batch {measure.batch}" if measure.batch else ""
-        unit = measure.unit if factor == 1 else f"{measure.unit} x yardstick"
-        made = f"{where}{unit}{batch}"
-        error = _error(measure.low, measure.high)
-        yield measure.name, made, measure.value * factor, error * factor
+        rule = RULES.get(measure.name)
+        timed_beside = rule is not None and rule.by == "ratio" and bool(measure.ratios)
+        anywhere = _counted_anywhere(measure.name) or not measure.device
+        unit = f"in {measure.yardstick}" if timed_beside else measure.unit
+        batch = f"batch {measure.batch}" if measure.batch else ""
+        made = ", ".join(filter(None, ("" if anywhere else measure.device, unit, batch)))
+        if timed_beside and rule is not None:
+            yield measure.name, made, *_in_yardsticks(measure, rule)
+        else:
+            yield measure.name, made, measure.value, _error(measure.low, measure.high)
 
 
-def _factor(measure: Measure, stick: float | None) -> float:
-    """Return what takes the machine's own speed out of a timed measure."""
-    rule = RULES.get(measure.name)
-    if rule is None or rule.by != "ratio" or not stick:
-        return 1.0
-    return stick if rule.better == "higher" else 1 / stick
+def _counted_anywhere(name: str) -> bool:
+    return name in RULES and RULES[name].by == "exact" and name not in ON_DEVICES_ONLY
+
+
+def _in_yardsticks(found: Measure, rule: Rule) -> tuple[float, float]:
+    """Return images per yardstick, or yardsticks per call, and the standard error."""
+    number = timed(found, rule)
+    value = math.exp(number.value) * (found.batch or 1 if rule.better == "higher" else 1)
+    return value, value * number.up
 
 
 def _error(low: float | None, high: float | None) -> float:

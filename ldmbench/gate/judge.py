@@ -181,7 +181,7 @@ class _Gate:
         if rule.by == "exact":
             return counted(replace(item, before=values[-1]), rule)
         if rule.by == "ratio":
-            return ratio(record, pairs, new, item, rule)
+            return ratio(pairs, new, item, rule)
         scale = abs(item.before or 0.0) if rule.relative else 1.0
         if scale == 0:
             return replace(item, reason="the accepted value is 0: nothing to be relative to")

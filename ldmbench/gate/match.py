@@ -88,14 +88,14 @@ def like_measures(
         cells: what was accepted for its cell.
         on_device: the number depends on the device (times do, counts do not).
     """
-    fields = ("unit", "batch", "device") if on_device else ("unit", "batch")
+    fields = ("unit", "batch", *(("device", "yardstick") if on_device else ()))
     there = [Pair(cell, measure=m) for cell in cells if (m := measure_of(cell, new.name))]
     alike = [p for p in there if all(getattr(p.measure, f) == getattr(new, f) for f in fields)]
     if alike or not there:
         return alike, ""
     last = there[-1].measure
     told = [
-        f"{field} was {getattr(last, field)!s} and is {getattr(new, field)!s}"
+        f"{field} was {getattr(last, field) or 'none'!s} and is {getattr(new, field) or 'none'!s}"
         for field in fields
         if getattr(last, field) != getattr(new, field)
     ]

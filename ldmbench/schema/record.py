@@ -38,6 +38,10 @@ class Measure(Noun):
     device: str
     reason: str | None = Field(default=None, description="why the value is null")
     batch: int | None = None
+    ratios: tuple[float, ...] = Field(
+        default=(), description="of a speed: each repeat's time in yardsticks of the same moment"
+    )
+    yardstick: str = Field(default="", description="the yardstick's version")
 
 
 class Record(Noun):

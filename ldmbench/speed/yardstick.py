@@ -1,66 +1,48 @@
 """The yardstick: a fixed workload that says how fast this machine is just now.
 
-A speed divided by the yardstick's, measured in the same minutes, tells a slower program from a
-busier or another machine. The workload never changes under its version; a new one takes another.
+A time divided by the yardstick's, measured in the same moment, tells a slower program from a
+busier machine. The workload never changes under its version; a new one takes another.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import torch
 from torch import nn
 
-from ldmbench.speed.timer import Timing, time_calls
+__all__ = ["VERSION", "yardstick"]
 
-__all__ = ["VERSION", "Yardstick", "yardstick"]
-
-VERSION = "yardstick-v1"
+VERSION = "yardstick-v2"
 
 
-@dataclass(frozen=True)
-class Yardstick:
-    """Median seconds of each part, and of all three together; `spread` is of the latter."""
+def yardstick(*, device: str | torch.device = "cpu") -> Callable[[], None]:
+    """Return a fixed workload in float32, mixed as a small UNet mixes it.
 
-    seconds: float
-    convolution: float
-    attention: float
-    copy: float
-    spread: float
-    version: str = VERSION
-
-
-def yardstick(*, repeats: int = 5, device: str | torch.device = "cpu") -> Yardstick:
-    """Time a convolution, an attention and a copy, float32, sized like a small UNet's.
-
-    On a CPU it takes about 0.05 s a repeat.
+    Convolutions of a batch and of a single small image (where calling costs more than computing),
+    an attention, and copies that do not fit a cache. A call takes about 10 ms on one core; on an
+    accelerator the tensors are larger.
     """
     g = torch.Generator(device="cpu").manual_seed(0)
+    wide = 1 if torch.device(device).type == "cpu" else 4
 
     def normal(*shape: int) -> torch.Tensor:
         return torch.randn(*shape, generator=g).to(device)
 
-    x, kernel = normal(16, 64, 32, 32), normal(64, 64, 3, 3)
-    q, k, v = (normal(16, 4, 256, 32) for _ in range(3))
-    block = normal(4 * 2**20)
+    channels, side = 32 * wide, 16 * wide
+    x, kernel = normal(8, channels, side, side), normal(channels, channels, 3, 3)
+    one, small = normal(1, 16, 8, 8), normal(16, 16, 3, 3)
+    q, k, v = (normal(8, wide, 256, 32) for _ in range(3))
+    block = normal(2 * wide * 2**20)
 
-    def convolve() -> None:
+    @torch.inference_mode()
+    def work() -> None:
+        for _ in range(3):
+            nn.functional.silu(nn.functional.conv2d(x, kernel, padding=1))
+        for _ in range(40):
+            nn.functional.silu(nn.functional.conv2d(one, small, padding=1))
         for _ in range(2):
-            nn.functional.conv2d(x, kernel, padding=1)
-
-    def attend() -> None:
-        for _ in range(4):
             nn.functional.scaled_dot_product_attention(q, k, v)
+        block.clone()
 
-    def copy() -> None:
-        for _ in range(4):
-            block.clone()
-
-    with torch.inference_mode():
-        parts = [
-            time_calls(part, repeats=repeats, warmup=2, device=device)
-            for part in (convolve, attend, copy)
-        ]
-    whole = Timing(tuple(sum(times) for times in zip(*(p.seconds for p in parts))))
-    convolution, attention, copied = (p.median for p in parts)
-    return Yardstick(whole.median, convolution, attention, copied, whole.spread)
+    return work

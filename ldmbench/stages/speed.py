@@ -14,8 +14,8 @@ from ldmbench.schema.task import Task
 from ldmbench.speed.energy import measure_energy
 from ldmbench.speed.flops import sampling_flops
 from ldmbench.speed.memory import peak_memory
-from ldmbench.speed.throughput import latency, throughput
-from ldmbench.speed.yardstick import yardstick
+from ldmbench.speed.paired import Paired, interleave
+from ldmbench.speed.yardstick import VERSION, yardstick
 from ldmbench.stages.common import Report
 from ldmbench.stages.samples import Conditions, draw
 from ldmbench.stages.subject import subject_of
@@ -41,25 +41,38 @@ class _Measurement:
 
     def all(self) -> Iterator[dict[str, Any]]:
         """Yield every measure as its record has it."""
-        batch, repeats = self.params["batch"], self.params["repeats"]
         yield from self._counted()
-        self.report(0.1, "yardstick")
-        stick = yardstick(device=self.task.device)
-        yield self._one("yardstick", stick.seconds, "s", n=5)
-        self.report(0.2, "throughput")
-        made = throughput(self.make, batch=batch, repeats=repeats, device=self.task.device)
-        span = {"low": made.low, "high": made.high, "n": repeats, "batch": batch}
-        yield self._one("throughput", made.images_per_second, "images/s", **span)
-        self.report(0.6, "latency")
-        one = latency(self.make, repeats=repeats, device=self.task.device)
-        yield self._one("latency", one.median, "s", low=one.low, high=one.high, n=repeats, batch=1)
-        yield self._one("latency_p95", one.p95, "s", n=repeats, batch=1)
+        yield from self._timed()
         self.report(0.8, "memory")
+        batch = self.params["batch"]
         peak = peak_memory(lambda: self.make(batch), device=self.task.device)
         yield self._one("peak_memory", peak.bytes, "bytes", batch=batch)
         energy = measure_energy(lambda: self.make(batch), device=self.task.device)
         joules = None if energy.joules is None else energy.joules / batch
         yield self._one("energy_per_image", joules, "J", reason=energy.reason, batch=batch)
+
+    def _timed(self) -> Iterator[dict[str, Any]]:
+        """Yield speeds, each between yardsticks; intervals are of the ratios to them."""
+        batch, repeats = self.params["batch"], self.params["repeats"]
+        times = interleave(
+            {"throughput": lambda: self.make(batch), "latency": lambda: self.make(1)},
+            yardstick(device=self.task.device),
+            repeats=repeats,
+            device=self.task.device,
+            report=lambda share: self.report(0.1 + 0.7 * share, "throughput and latency"),
+        )
+        many, one = times["throughput"], times["latency"]
+        sticks = [stick for part in times.values() for stick in part.sticks.seconds]
+        yield self._one("yardstick", float(np.median(sticks)), "s", n=len(sticks))
+        least, most = many.span()
+        made = batch / many.timing.median
+        span = {"low": made / most, "high": made / least, "batch": batch}
+        yield self._one("throughput", made, "images/s", **span, **_told(many))
+        least, most = one.span()
+        seconds = one.timing.median
+        span = {"low": seconds * least, "high": seconds * most, "batch": 1}
+        yield self._one("latency", seconds, "s", **span, **_told(one))
+        yield self._one("latency_p95", one.timing.p95, "s", n=repeats, batch=1)
 
     def _counted(self) -> Iterator[dict[str, Any]]:
         """Yield what is counted rather than timed."""
@@ -98,3 +111,9 @@ class _Measurement:
 
     def _one(self, name: str, value: float | None, unit: str, **more: Any) -> dict[str, Any]:
         return {"name": name, "value": value, "unit": unit, "device": self.device, **more}
+
+
+def _told(times: Paired) -> dict[str, Any]:
+    """Return the ratios as a record has them; six digits are far below any noise."""
+    ratios = [float(f"{ratio:.6g}") for ratio in times.ratios]
+    return {"n": len(ratios), "ratios": ratios, "yardstick": VERSION}

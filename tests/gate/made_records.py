@@ -31,6 +31,7 @@ class Made:
     latency: float = 0.02
     wobble: float = 0.005
     yardstick: float | None = 0.05
+    stick_version: str = "yardstick-v2"
     flops: float = 2e9
     peak: float | None = None
     device: str = CPU
@@ -81,18 +82,24 @@ class Made:
             yield Score(name="precision", value=self.precision, low=low, high=high, **common)
 
     def _measures(self):
-        def near(value):
-            return {"low": value * (1 - self.wobble), "high": value * (1 + self.wobble)}
+        def near(value, time):
+            found = {"low": value * (1 - self.wobble), "high": value * (1 + self.wobble)}
+            if not self.yardstick:
+                return found
+            middle = time / self.yardstick
+            ratios = tuple(middle * float(np.exp(0.41 * self.wobble * i)) for i in range(-4, 5))
+            return {**found, "n": 9, "ratios": ratios, "yardstick": self.stick_version}
 
         at = {"device": self.device}
         if self.throughput:
             yield Measure(
                 name="throughput", value=self.throughput, unit="images/s", batch=self.batch,
-                **near(self.throughput), **at,
+                **near(self.throughput, self.batch / self.throughput), **at,
             )  # fmt: skip
         yield Measure(
-            name="latency", value=self.latency, unit="s", batch=1, **near(self.latency), **at
-        )
+            name="latency", value=self.latency, unit="s", batch=1,
+            **near(self.latency, self.latency), **at,
+        )  # fmt: skip
         if self.yardstick:
             yield Measure(name="yardstick", value=self.yardstick, unit="s", **at)
         yield Measure(name="flops_per_image", value=self.flops, unit="FLOP", **at)

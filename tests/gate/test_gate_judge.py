@@ -45,7 +45,7 @@ def test_the_same_images_pass_whatever_the_noise(tmp_path):
         ({"latency": 0.017}, "latency", "improved", 0),
         ({"wobble": 0.2}, "throughput", "inconclusive", 3),
         ({"throughput": None}, "throughput", "inconclusive", 3),
-        ({"yardstick": None}, "throughput", "inconclusive", 3),
+        ({"yardstick": None}, "throughput", "incomparable", 2),
         ({"flops": 2e9 + 1000}, "flops_per_image", "regressed", 1),
         ({"flops": 2e9 - 1000}, "flops_per_image", "improved", 0),
         ({"precision": None}, "precision", "inconclusive", 3),
@@ -78,6 +78,12 @@ def test_a_big_correction_is_doubted(tmp_path):
     [
         ({"device": "Other CPU"}, "throughput", f"device was {CPU} and is Other CPU"),
         ({"batch": 4}, "throughput", "batch was 8 and is 4"),
+        ({"yardstick": None}, "latency", "yardstick was yardstick-v2 and is none"),
+        (
+            {"stick_version": "yardstick-v3"},
+            "latency",
+            "yardstick was yardstick-v2 and is yardstick-v3",
+        ),
         (
             {"signature": "fid|v1|feat:shapes-net@99999999|n:32|m:128|quant:round|dtype:f32"},
             "fid",

@@ -3,11 +3,12 @@ import time
 import numpy as np
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from ldmbench.speed.energy import measure_energy
 from ldmbench.speed.flops import count_flops, sampling_flops
 from ldmbench.speed.memory import peak_memory
-from ldmbench.speed.throughput import latency, throughput
+from ldmbench.speed.paired import Paired, interleave
 from ldmbench.speed.timer import Timing, time_calls
 from ldmbench.speed.yardstick import VERSION, yardstick
 
@@ -34,15 +35,46 @@ def test_timing_statistics():
     assert timing.p95 == pytest.approx(np.percentile([1, 2, 3, 4, 100], 95))
 
 
-def test_throughput_is_images_over_median_time():
-    def make(n):
-        time.sleep(0.005 * n)
+def test_every_call_stands_between_two_yardsticks():
+    order = []
+    found = interleave(
+        {"many": lambda: order.append("m"), "one": lambda: order.append("o")},
+        lambda: order.append("y"),
+        repeats=3,
+        warmup=2,
+    )
+    assert "".join(order) == "ymo" * 2 + "y" + "myoy" * 3
+    assert all(len(part.ratios) == 3 for part in found.values())
+    assert found["one"].ratios[0] == pytest.approx(
+        found["one"].timing.seconds[0] / found["one"].sticks.seconds[0]
+    )
 
-    fast = throughput(make, batch=4, repeats=3)
-    assert fast.batch == 4
-    assert fast.images_per_second == pytest.approx(4 / fast.timing.median)
-    assert fast.low <= fast.images_per_second <= fast.high <= 201
-    assert 0.005 <= latency(make, repeats=3).median < 0.1
+
+def test_a_machine_that_slows_for_a_while_cancels_out():
+    """Busy from the fourth repeat on: times triple, ratios to the yardstick stay."""
+    clock = {"calls": 0}
+
+    def sleeper(seconds):
+        def call():
+            clock["calls"] += 1
+            time.sleep(seconds * (3 if clock["calls"] > 3 + 4 * 3 else 1))
+
+        return call
+
+    calls = {"many": sleeper(0.02), "one": sleeper(0.01)}
+    found = interleave(calls, sleeper(0.01), repeats=7)
+    assert max(found["many"].timing.seconds) > 2 * min(found["many"].timing.seconds)
+    assert np.median(found["many"].ratios) == pytest.approx(2.0, rel=0.1)
+    low, high = found["many"].span()
+    assert 0.6 < low <= 1 <= high < 1.6
+
+
+def test_intervals_are_of_the_ratios():
+    noisy, calm = Timing((1.0, 2.0, 4.0, 1.0, 3.0)), Timing((1.0,) * 5)
+    assert Paired(noisy, noisy).span() == (1.0, 1.0)
+    low, high = Paired(noisy, calm).span()
+    assert low < 0.6
+    assert high > 1.4
 
 
 def test_memory_sees_what_a_call_holds():
@@ -86,10 +118,15 @@ def test_energy_on_a_gpu():
     assert peak_memory(lambda: x @ x, device="cuda").bytes >= 2 * x.numel() * 4
 
 
-def test_yardstick_adds_up_and_leaves_randomness_alone():
+def test_yardstick_leaves_randomness_alone_and_takes_milliseconds():
     before = torch.get_rng_state()
-    found = yardstick(repeats=3)
+    work = yardstick()
     assert torch.equal(before, torch.get_rng_state())
-    assert found.version == VERSION
-    assert min(found.convolution, found.attention, found.copy) > 0
-    assert found.seconds <= 3 * (found.convolution + found.attention + found.copy)
+    assert VERSION.startswith("yardstick-v")
+    times = time_calls(work, repeats=3)
+    assert 0.0005 < times.median < 0.5
+    with FlopCounterMode(display=False) as counted:
+        work()
+    flops = counted.get_flop_counts()["Global"]
+    assert flops[torch.ops.aten.convolution] > 1e8
+    assert sum(flops.values()) > flops[torch.ops.aten.convolution]  # and an attention
