@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 
 from ldmbench.schema.weights import EXTRACTORS as SPECS
 
-Family = Literal["moments", "neighbours", "logits", "pairs", "clip"]
+Family = Literal["moments", "spatial", "neighbours", "logits", "pairs", "lpips", "clip"]
 
 
 class Row(NamedTuple):
@@ -73,6 +73,7 @@ EXTRACTORS = {
 }
 METRICS = {
     "fid":             MetricRow("moments",    "lower",  "Frechet distance of features (arXiv:1706.08500)"),
+    "sfid":            MetricRow("spatial",    "lower",  "Frechet distance of spatial features (arXiv:2103.03841)"),
     "kid":             MetricRow("neighbours", "lower",  "kernel distance of features (arXiv:1801.01401)"),
     "precision":       MetricRow("neighbours", "higher", "share of samples on the real manifold (arXiv:1904.06991)"),
     "recall":          MetricRow("neighbours", "higher", "share of real images on the sample manifold (arXiv:1904.06991)"),
@@ -83,6 +84,7 @@ METRICS = {
     "rfid":            MetricRow("moments",    "lower",  "FID of reconstructions against the images they came from"),
     "psnr":            MetricRow("pairs",      "higher", "peak signal-to-noise ratio of reconstructions, dB"),
     "ssim":            MetricRow("pairs",      "higher", "structural similarity of reconstructions (Wang et al. 2004)"),
+    "lpips":           MetricRow("lpips",      "lower",  "perceptual distance of reconstructions (arXiv:1801.03924)"),
 }
 PROBES = {
     "throughput":     Row("ldmbench.speed", "images per second, decoding included"),

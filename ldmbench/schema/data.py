@@ -40,7 +40,10 @@ class ShapesData(Noun):
     )
     seed: Annotated[int, AXIS, Field(ge=0)] = 0
     train: Count = Field(default=50_000, description="training images")
-    reference: Count = Field(default=10_000, description="real images that samples are held to")
+    reference: Count | None = Field(
+        default=None,
+        description="real images that samples are held to; unset: the protocol's, else 10,000",
+    )
 
 
 class FolderData(Noun):
@@ -49,12 +52,21 @@ class FolderData(Noun):
     kind: Literal["folder"]
     path: str = Field(description="relative to the suite file")
     resolution: Resolution = 256
-    crop: Literal["center", "shortest", "lsun", "adm", "none"] = "center"
-    resize: Annotated[Resize, AXIS] = Field(default="pil-bicubic", description="a named resizer")
+    crop: Literal["center", "shortest", "lsun", "adm", "none"] | None = Field(
+        default=None, description="unset: the protocol's, else center"
+    )
+    resize: Annotated[Resize | None, AXIS] = Field(
+        default=None, description="a named resizer; unset: the protocol's, else pil-bicubic"
+    )
     upscale: bool = Field(default=False, description="whether small images may be enlarged")
     train: Count | None = Field(default=None, description="training images; all when unset")
-    reference: Count = Field(default=10_000, description="real images that samples are held to")
-    validation: Count = Field(default=1_000, description="images whose captions prompt samples")
+    reference: Count | None = Field(
+        default=None,
+        description="real images that samples are held to; unset: the protocol's, else 10,000",
+    )
+    validation: Annotated[int, Field(ge=0)] = Field(
+        default=1_000, description="images whose captions prompt samples"
+    )
 
 
 Data = ShapesData | FolderData
@@ -68,3 +80,6 @@ class DatasetParams(Noun):
 
     source: dict[str, str | int | None]
     split: Split
+    classes: Literal["balanced", "random"] | None = Field(
+        default=None, description="of prompts: not those of images, but even or drawn"
+    )

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ldmbench.catalog import PROTOCOLS
 from ldmbench.errors import SuiteError
 from ldmbench.registry import nearest
 from ldmbench.schema.weights import first_stages_in
 from ldmbench.suite.load import LoadedSuite, Loc
+from ldmbench.suite.check_protocols import check_protocols
 from ldmbench.suite.models import CONDITIONINGS, check_called, check_loaded, facts_or_none
 
 
@@ -23,7 +23,7 @@ def check_suite(loaded: LoadedSuite) -> None:
     suite, folder = loaded.written, loaded.path.parent
     told = {name: _told(model, folder) for name, model in suite.models.items()}
     found = [
-        *_protocols(suite),
+        *check_protocols(suite, told),
         *_names(suite),
         *_shapes(suite),
         *_shipped(suite),
@@ -35,17 +35,6 @@ def check_suite(loaded: LoadedSuite) -> None:
     ]
     if found:
         raise SuiteError([loaded.places.problem(loc, text) for loc, text in found])
-
-
-def _protocols(suite: Any) -> Iterator[tuple[Loc, str]]:
-    names = suite.protocol if isinstance(suite.protocol, tuple) else (suite.protocol,)
-    for name in names:
-        if name not in PROTOCOLS:
-            yield (
-                ("protocol",),
-                f"unknown protocol '{name}'{nearest(name, PROTOCOLS)};"
-                f" allowed: {', '.join(PROTOCOLS)}",
-            )
 
 
 def _names(suite: Any) -> Iterator[tuple[Loc, str]]:
