@@ -7,24 +7,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ldmbench.canonical import digest
-from ldmbench.catalog import COUNTS, FINGERPRINTS, METRICS, PROTOCOLS
-from ldmbench.pipeline import STAGES
+from ldmbench.catalog import METRICS
 from ldmbench.plan.expand import Point, points
+from ldmbench.plan.images import Images
+from ldmbench.plan.ledger import SHARD, Ledger, aligned, items, score_params, whole
 from ldmbench.plan.traits import Traits, traits_of
-from ldmbench.registry import resolve
-from ldmbench.schema.data import DATASET_SHARD, Data, DatasetParams, FolderData, Split
 from ldmbench.schema.models import AutoencoderParams, LdmModel
 from ldmbench.schema.protocol import Protocol
 from ldmbench.schema.sample import SampleParams
-from ldmbench.schema.stage import Cell, Input, Kind, Plan, Stage
-from ldmbench.schema.weights import extractor_named, shipped_first_stage, weights_named
+from ldmbench.schema.stage import Cell, Input, Plan, Stage
+from ldmbench.schema.weights import shipped_first_stage
 from ldmbench.suite.load import LoadedSuite
+from ldmbench.suite.protocols import count_for, first_pinned, protocols_of
 
-KEY_DIGITS = 32
-SHARD = 64
-"""Items in one shard of latents, reconstructions and features."""
-FEATURE_BATCH = 64
 CODING_IMAGES = 64
 RECONSTRUCTION_BATCH = 32
 
@@ -36,7 +31,9 @@ def build_plan(loaded: LoadedSuite, *, cache: Path | None = None) -> Plan:
         loaded: a suite whose names and shapes are right.
         cache: a folder for remembered digests of image folders; content is hashed once.
     """
-    builder = _Builder(loaded.written, loaded.path.parent, cache)
+    protocols = protocols_of(loaded.written)
+    images = Images(loaded.written, loaded.path.parent, cache, protocols)
+    builder = _Builder(loaded.written, loaded.path.parent, cache, protocols, images)
     cells = tuple(builder.cell(point) for point in points(loaded.written))
     return Plan(
         suite=loaded.name,
@@ -45,8 +42,9 @@ def build_plan(loaded: LoadedSuite, *, cache: Path | None = None) -> Plan:
         probes=loaded.written.probes,
         price_per_device_hour=loaded.written.speed.price_per_device_hour,
         v100_factor=loaded.written.speed.v100_factor,
+        protocols=protocols,
         cells=cells,
-        stages=tuple(builder.stages.values()),
+        stages=builder.ledger.finished(),
     )
 
 
@@ -61,7 +59,7 @@ class _Below:
 
     def inputs(self) -> dict[str, Input]:
         """Return the model as inputs of a stage."""
-        return {"autoencoder": _whole(self.autoencoder), "denoiser": _whole(self.denoiser)}
+        return {"autoencoder": whole(self.autoencoder), "denoiser": whole(self.denoiser)}
 
 
 @dataclass
@@ -69,22 +67,28 @@ class _Builder:
     suite: Any
     folder: Path
     cache: Path | None
-    stages: dict[str, Stage] = field(default_factory=dict)
-    sources: dict[str, tuple[dict[str, Any], dict[str, Any]]] = field(default_factory=dict)
+    protocols: tuple[Protocol, ...]
+    images: Images
     traits: dict[tuple[str, str], Traits] = field(default_factory=dict)
+
+    @property
+    def ledger(self) -> Ledger:
+        """Where the stages are."""
+        return self.images.ledger
 
     def cell(self, point: Point) -> Cell:
         """Plan every stage one cell needs."""
         traits = self._traits(point)
-        sample = traits.settled(point.sample)
+        sample = self._sample(point)
         autoencoder, denoiser = self._model(point)
-        below = _Below(autoencoder, denoiser, self._conditions(point), traits.local)
+        conditions = self._conditions(point, sample)
+        below = _Below(autoencoder, denoiser, conditions, traits.local)
         samples = self._samples(below, sample)
         roles = {"autoencoder": autoencoder, "denoiser": denoiser, "samples": samples}
-        for protocol in self._protocols():
+        for protocol in self.protocols:
             roles |= self._scores(point, samples, protocol)
         if "reconstruction" in self.suite.probes:
-            for protocol in self._protocols():
+            for protocol in self.protocols:
                 roles |= self._first_stage(point, autoencoder, protocol)
         if "coding" in self.suite.probes and not traits.is_called:
             roles["coding"] = self._coding(point, below)
@@ -104,11 +108,13 @@ class _Builder:
             progress=sample.progress,
             train_seed=traits.train_seed,
             sample_seed=sample.seed,
-            count=sample.count,
+            count=sample.count or 0,
             timesteps=sample.timesteps,
             quantize=sample.quantize,
             weights=traits.weights,
             null_class=traits.null_class,
+            given=dict(traits.given),
+            digest=traits.digest,
             stages={role: stage.key for role, stage in roles.items()},
         )
 
@@ -120,142 +126,79 @@ class _Builder:
             self.traits[key] = traits_of(point.spec, self.folder, cache=self.cache, resolution=side)
         return self.traits[key]
 
-    def _add(
-        self,
-        kind: Kind,
-        params: Mapping[str, Any],
-        inputs: Mapping[str, Input],
-        *,
-        shard: int | None = None,
-        count: int | None = None,
-        local: Mapping[str, Any] | None = None,
-    ) -> Stage:
-        row = STAGES[kind]
-        recipe: dict[str, Any] = {
-            "kind": kind,
-            "version": row.version,
-            "params": dict(params),
-            "inputs": {role: i.model_dump(include={"key", "count"}) for role, i in inputs.items()},
+    def _sample(self, point: Point) -> SampleParams:
+        """Return how a point is sampled: as the suite says, else its protocols, else the model."""
+        sample, traits = point.sample, self._traits(point)
+        open_: dict[str, Any] = {
+            "count": max(count_for(protocol, sample.count) for protocol in self.protocols)
         }
-        if row.sharded:  # what a shard holds does not depend on how many there are
-            recipe["shard"] = shard
-        key = digest(recipe)[:KEY_DIGITS]
-        before = self.stages.get(key)
-        if before and before.count and count:
-            count = max(before.count, count)
-        stage = Stage(
-            kind=kind,
-            key=key,
-            params=dict(params),
-            inputs=dict(inputs),
-            version=row.version,
-            shard=shard,
-            count=count,
-            local=dict(local or {}),
-        )
-        self.stages[key] = stage
-        return stage
-
-    def _dataset(self, name: str, data: Data, split: Split, count: int) -> Stage:
-        source, local = self._source(name, data)
-        params = DatasetParams(source=source, split=split).model_dump(mode="json")
-        return self._add("dataset", params, {}, shard=DATASET_SHARD, count=count, local=local)
-
-    def _source(self, name: str, data: Data) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return what a dataset means (keyed) and where it lies (not keyed)."""
-        if name not in self.sources:
-            self.sources[name] = self._find_source(data)
-        return self.sources[name]
-
-    def _find_source(self, data: Data) -> tuple[dict[str, Any], dict[str, Any]]:
-        if not isinstance(data, FolderData):
-            return data.model_dump(mode="json", exclude={"train", "reference"}), {}
-        path = (self.folder / data.path).resolve()
-        fingerprint: Any = resolve(FINGERPRINTS[data.kind])
-        keyed = data.model_dump(mode="json", exclude={"path", "train"})
-        keyed["digest"] = fingerprint(path, self.cache)
-        return keyed, {"path": str(path)}
-
-    def _train(self, point: Point) -> Stage:
-        most = self._held(point, "train")
-        return self._dataset(
-            point.dataset, point.data, "train", min(point.data.train or most, most)
-        )
-
-    def _reference(self, point: Point, count: int | None = None) -> Stage:
-        most = self._reference_count(point)
-        return self._dataset(point.dataset, point.data, "reference", min(count or most, most))
-
-    def _reference_count(self, point: Point) -> int:
-        return min(point.data.reference, self._held(point, "reference"))
-
-    def _held(self, point: Point, split: Split) -> int:
-        """Return the images a split holds; a procedural dataset holds what is asked."""
-        data = point.data
-        if not isinstance(data, FolderData):
-            return data.train if split == "train" else data.reference
-        count_of: Any = resolve(COUNTS[data.kind])
-        path = (self.folder / data.path).resolve()
-        return int(count_of(path, split, reference=data.reference, validation=data.validation))
+        for name in ("timesteps", "quantize"):
+            if getattr(sample, name) is None and not traits.is_called:
+                open_[name] = first_pinned(self.protocols, name)
+        return traits.settled(sample.model_copy(update=open_))
 
     def _model(self, point: Point) -> tuple[Stage, Stage]:
         spec = point.spec
         if not isinstance(spec, LdmModel):
             return self._foreign(point)
-        train = self._train(point)
-        images = _items(train)
+        train = self.images.train(point)
+        images = items(train)
         autoencoder = self._autoencoder(spec.autoencoder, point, images)
-        inputs = {"autoencoder": _whole(autoencoder), "images": images}
+        inputs = {"autoencoder": whole(autoencoder), "images": images}
         if spec.autoencoder.f != 1:
-            latents = self._add(
+            latents = self.ledger.add(
                 "latents",
                 {"micro_batch": RECONSTRUCTION_BATCH},
-                {"autoencoder": _whole(autoencoder), "images": _aligned(train)},
+                {"autoencoder": whole(autoencoder), "images": aligned(train)},
                 shard=SHARD,
                 count=train.count,
             )
-            inputs["latents"] = _items(latents)
+            inputs["latents"] = items(latents)
         params = {
             **spec.denoiser.model_dump(mode="json"),
             "budget": spec.budget.model_dump(mode="json"),
         }
-        return autoencoder, self._add("denoiser", params, inputs)
+        return autoencoder, self.ledger.add("denoiser", params, inputs)
 
     def _foreign(self, point: Point) -> tuple[Stage, Stage]:
         """Plan a model that is not trained here: two artefacts that only say what it is."""
         traits, side = self._traits(point), {"resolution": point.data.resolution}
         if traits.is_called:
-            autoencoder = self._add("autoencoder", {"f": 1, **side}, {})
+            autoencoder = self.ledger.add("autoencoder", {"f": 1, **side}, {})
         else:
             loaded = {**traits.autoencoder, **side}
-            autoencoder = self._add("autoencoder", loaded, {}, local=traits.local)
-        inputs = {"autoencoder": _whole(autoencoder)}
-        return autoencoder, self._add("denoiser", traits.denoiser, inputs, local=traits.local)
+            autoencoder = self.ledger.add("autoencoder", loaded, {}, local=traits.local)
+        inputs = {"autoencoder": whole(autoencoder)}
+        return autoencoder, self.ledger.add("denoiser", traits.denoiser, inputs, local=traits.local)
 
     def _autoencoder(self, params: AutoencoderParams, point: Point, images: Input) -> Stage:
         """Plan a first stage: the identity, one that ships, or one to be trained."""
         side = {"resolution": point.data.resolution}
         if params.f == 1:
-            return self._add("autoencoder", {"f": 1, **side}, {})
+            return self.ledger.add("autoencoder", {"f": 1, **side}, {})
         if params.weights:
             row = shipped_first_stage(params.f, params.regularization)
             named = {"weights": row.name, "digest": row.digest}
             kept = {"f": row.f, "regularization": row.regularization, **named, **side}
-            return self._add("autoencoder", kept, {})
+            return self.ledger.add("autoencoder", kept, {})
         trained = params.model_dump(mode="json", exclude={"weights"})
-        return self._add("autoencoder", {**trained, **side}, {"images": images})
+        return self.ledger.add("autoencoder", {**trained, **side}, {"images": images})
 
-    def _conditions(self, point: Point) -> Stage | None:
+    def _conditions(self, point: Point, sample: SampleParams) -> Stage | None:
         """Captions and classes that prompt samples: those of images no model has trained on."""
-        if self._traits(point).conditioning == "none":
+        conditioning = self._traits(point).conditioning
+        if conditioning == "none":
             return None
-        return self._dataset(point.dataset, point.data, "prompts", point.sample.count)
+        if conditioning == "truth":
+            return self.images.truth(point, sample.count or 0)
+        classes = first_pinned(self.protocols, "classes") if conditioning == "class" else None
+        return self.images.prompts(point, sample.count or 0, classes=classes)
 
     def _samples(self, below: _Below, sample: SampleParams) -> Stage:
         inputs = below.inputs()
         if below.conditions:
-            inputs["conditions"] = _aligned(below.conditions)
-        return self._add(
+            inputs["conditions"] = aligned(below.conditions)
+        return self.ledger.add(
             "samples",
             sample.model_dump(mode="json", exclude={"count"}),
             inputs,
@@ -265,29 +208,23 @@ class _Builder:
         )
 
     def _features(self, images: Stage, extractor: str, protocol: Protocol) -> Stage:
-        params = {
-            "extractor": extractor,
-            "weights": weights_named(extractor_named(extractor).weights).sha256,
-            "precision": protocol.precision,
-            "micro_batch": FEATURE_BATCH,
-        }
-        return self._add(
-            "features", params, {"images": _aligned(images)}, shard=SHARD, count=images.count
-        )
+        spatial = "sfid" in self.suite.metrics
+        return self.ledger.features(images, extractor, protocol, spatial=spatial)
 
     def _scores(self, point: Point, samples: Stage, protocol: Protocol) -> dict[str, Stage]:
-        count = point.sample.count
-        reference = self._reference(point)
-        families = {METRICS[name].family for name in self.suite.metrics}
+        count = count_for(protocol, point.sample.count)
+        real = self.images.reference(point, protocol)
+        families = {METRICS[name].family for name in self.suite.metrics} - {"pairs", "lpips"}
         roles: dict[str, Stage] = {}
         for family in sorted(families):
             if family == "clip" and self._traits(point).conditioning != "caption":
                 continue
             extractor = protocol.clip if family == "clip" else protocol.extractor
-            inputs = {"generated": _items(self._features(samples, extractor, protocol), count)}
-            if family in ("moments", "neighbours"):
-                inputs["reference"] = _items(self._features(reference, extractor, protocol))
-            roles[f"{protocol.name}:{family}"] = self._add(
+            inputs = {"generated": items(self._features(samples, extractor, protocol), count)}
+            if family in ("moments", "spatial", "neighbours"):
+                features = self._features(real, extractor, protocol)
+                inputs["reference"] = items(features, held_to(family, protocol, features.count))
+            roles[f"{protocol.name}:{family}"] = self.ledger.add(
                 "scores", score_params(family, protocol), inputs
             )
         return roles
@@ -299,87 +236,59 @@ class _Builder:
         if traits.regularization is None:
             return {}
         rule = {} if traits.quantize == "round" else {"quantize": traits.quantize}
-        reference = self._reference(point, self.suite.reconstruct)
+        reference = self.images.held_out(point, protocol, self.suite.reconstruct)
         count = min(self.suite.reconstruct, reference.count or 0)
-        made = self._add(
+        made = self.ledger.add(
             "reconstructions",
             {"micro_batch": RECONSTRUCTION_BATCH, **rule},
-            {"autoencoder": _whole(autoencoder), "images": _aligned(reference)},
+            {"autoencoder": whole(autoencoder), "images": aligned(reference)},
             shard=SHARD,
             count=count,
             local=traits.local,
         )
-        features = self._features(made, protocol.extractor, protocol)
-        real = self._features(self._reference(point), protocol.extractor, protocol)
-        return {
-            "reconstructions": made,
-            f"{protocol.name}:rfid": self._add(
-                "scores",
-                score_params("moments", protocol),
-                {"generated": _items(features, count), "reference": _items(real, count)},
-            ),
-            f"{protocol.name}:pairs": self._add(
-                "scores",
-                score_params("pairs", protocol),
-                {"generated": _items(made, count), "reference": _items(reference, count)},
-            ),
+        pair = {"generated": items(made, count), "reference": items(reference, count)}
+        features = {
+            "generated": items(self._features(made, protocol.extractor, protocol), count),
+            "reference": items(self._features(reference, protocol.extractor, protocol), count),
         }
+        families = {"rfid": ("moments", features), "pairs": ("pairs", pair)}
+        if "lpips" in self.suite.metrics:
+            families["lpips"] = ("lpips", pair)
+        roles = {
+            f"{protocol.name}:{role}": self.ledger.add(
+                "scores", score_params(family, protocol), inputs
+            )
+            for role, (family, inputs) in families.items()
+        }
+        return {"reconstructions": made, **roles}
 
     def _coding(self, point: Point, below: _Below) -> Stage:
-        reference = self._reference(point, CODING_IMAGES)
-        count = min(CODING_IMAGES, self._reference_count(point))
-        inputs = {**below.inputs(), "images": _items(reference, count)}
+        reference = self.images.held_out(point, self.protocols[0], CODING_IMAGES)
+        count = min(CODING_IMAGES, reference.count or 0)
+        inputs = {**below.inputs(), "images": items(reference, count)}
         params = {"progress": point.sample.progress}
-        return self._add("coding", params, inputs, local=below.local)
+        return self.ledger.add("coding", params, inputs, local=below.local)
 
     def _speed(self, below: _Below, sample: SampleParams) -> Stage:
         inputs = below.inputs()
         if below.conditions:
-            inputs["conditions"] = _items(below.conditions, self.suite.speed.batch)
+            inputs["conditions"] = items(below.conditions, self.suite.speed.batch)
         fields = {"sampler", "steps", "eta", "guidance", "timesteps", "precision"}
         params = {
             **sample.model_dump(mode="json", include=fields),
             "batch": self.suite.speed.batch,
             "repeats": self.suite.speed.repeats,
         }
-        return self._add("speed", params, inputs, local=below.local)
-
-    def _protocols(self) -> list[Protocol]:
-        named = self.suite.protocol
-        return [protocol_named(n) for n in (named if isinstance(named, tuple) else (named,))]
+        return self.ledger.add("speed", params, inputs, local=below.local)
 
 
-def protocol_named(name: str) -> Protocol:
-    """Return a protocol of the catalog."""
-    found = resolve(PROTOCOLS[name].target)
-    assert isinstance(found, Protocol)
-    return found
-
-
-def score_params(family: str, protocol: Protocol) -> dict[str, Any]:
-    """Return what of a protocol one metric family depends on."""
-    fields = {
-        "moments": {"confidence"},
-        "neighbours": {"confidence", "k", "k_density", "rule", "kid_subsets", "kid_subset_size"},
-        "logits": {"confidence", "splits", "shuffle_seed"},
-        "pairs": {"confidence"},
-        "clip": {"confidence"},
-    }[family]
-    return {"family": family, **protocol.model_dump(mode="json", include=fields)}
+def held_to(family: str, protocol: Protocol, count: int | None) -> int | None:
+    """Return m: how many of the reference images a family's samples are held to."""
+    if family == "neighbours" and protocol.neighbour_count and count:
+        return min(count, protocol.neighbour_count)
+    return count
 
 
 def sample_shard(micro_batch: int) -> int:
     """Return the samples in one shard: whole micro-batches, 64 or more."""
     return micro_batch * max(1, -(-64 // micro_batch))
-
-
-def _whole(stage: Stage) -> Input:
-    return Input(kind=stage.kind, key=stage.key)
-
-
-def _aligned(stage: Stage) -> Input:
-    return Input(kind=stage.kind, key=stage.key)
-
-
-def _items(stage: Stage, count: int | None = None) -> Input:
-    return Input(kind=stage.kind, key=stage.key, count=count or stage.count)

@@ -14,6 +14,7 @@ from ldmbench.schema.data import Data
 from ldmbench.schema.models import AutoencoderParams, LdmModel, Model
 from ldmbench.schema.sample import SampleParams
 from ldmbench.schema.sweep import is_axis, is_list_field
+from ldmbench.suite.protocols import protocols_of, rule_of
 
 
 @dataclass(frozen=True)
@@ -53,13 +54,30 @@ def points(written: Any) -> list[Point]:
 
 def _combinations(written: Any) -> Iterator[tuple[Variant, Variant, Variant]]:
     datasets = {name: variants(name, noun) for name, noun in written.data.items()}
-    samples = [_settled(v) for v in variants("", written.sample)]
+    samples = {
+        name: [_settled(v) for v in variants("", _ruled(written, name))] for name in datasets
+    }
     for name, noun in written.models.items():
         chosen = [noun.data] if noun.data else list(datasets)
         for model in variants(name, noun):
             for dataset in chosen:
-                for data, sample in itertools.product(datasets[dataset], samples):
+                for data, sample in itertools.product(datasets[dataset], samples[dataset]):
                     yield model, data, _own(sample) if noun.kind == "call" else sample
+
+
+def _ruled(written: Any, dataset: str) -> Any:
+    """Return the sample section, its open fields filled by the protocol's rule for a dataset."""
+    rule = rule_of(protocols_of(written), dataset)
+    if rule is None:
+        return written.sample
+    steps = rule.steps if len(rule.steps) > 1 else rule.steps[0]
+    stated = {"sampler": rule.sampler, "steps": steps, "eta": rule.eta}
+    open_ = {
+        name: value
+        for name, value in stated.items()
+        if value is not None and name not in written.sample.model_fields_set
+    }
+    return written.sample.model_copy(update=open_)
 
 
 def variants(name: str, noun: BaseModel) -> list[Variant]:

@@ -8,14 +8,15 @@ from typing import Any
 
 from ldmbench.canonical import digest
 from ldmbench.catalog import METRICS
-from ldmbench.pipeline import STAGES
-from ldmbench.plan.build import FEATURE_BATCH, KEY_DIGITS, SHARD, score_params
+from ldmbench.plan.build import held_to
+from ldmbench.plan.ledger import KEY_DIGITS, Ledger, items, score_params
 from ldmbench.schema.data import DATASET_SHARD, ShapesData
 from ldmbench.schema.protocol import Protocol
-from ldmbench.schema.stage import Cell, Input, Kind, Plan, Stage
-from ldmbench.schema.weights import extractor_named, weights_named
+from ldmbench.schema.stage import Cell, Input, Plan, Stage
 
 PAIRED = ("psnr", "ssim")
+PAIR_FAMILIES = ("pairs", "lpips")
+HELD_TO_REFERENCE = ("moments", "spatial", "neighbours")
 
 
 @dataclass(frozen=True)
@@ -27,14 +28,14 @@ class ImageSource:
         count: how many.
         source: what a dataset stage is keyed by.
         split: which part of the source.
-        path: where it lies; None for procedural images.
+        local: where it lies, and captions that are not its own; no part of its meaning.
     """
 
     title: str
     count: int
     source: Mapping[str, Any]
     split: str = "train"
-    path: str | None = None
+    local: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ class FeatureSource:
         extractor: what made them, or "unnamed".
         weights: sha256 of its weights, or "unverified".
         logits: whether there are logits too.
+        spatial: whether there are spatial features, of sFID.
     """
 
     title: str
@@ -58,6 +60,7 @@ class FeatureSource:
     extractor: str = "unnamed"
     weights: str = "unverified"
     logits: bool = False
+    spatial: bool = False
 
 
 Source = ImageSource | FeatureSource
@@ -77,7 +80,7 @@ def files_source(
         "validation": 0,
         "digest": digest,
     }
-    return ImageSource(title, count, keyed, path=path)
+    return ImageSource(title, count, keyed, local={"path": path})
 
 
 def shapes_source(resolution: int, count: int) -> ImageSource:
@@ -87,36 +90,10 @@ def shapes_source(resolution: int, count: int) -> ImageSource:
 
 
 @dataclass
-class _Stages:
-    made: dict[str, Stage] = field(default_factory=dict)
+class _Stages(Ledger):
+    """A ledger that knows what a person may give."""
 
-    def add(
-        self, kind: Kind, params: Mapping[str, Any], inputs: Mapping[str, Input], **more: Any
-    ) -> Stage:
-        """Add a stage, keyed as a suite's are; the larger count of two stays."""
-        shard, count = more.get("shard"), more.get("count")
-        recipe: dict[str, Any] = {
-            "kind": kind,
-            "version": STAGES[kind].version,
-            "params": dict(params),
-            "inputs": {role: i.model_dump(include={"key", "count"}) for role, i in inputs.items()},
-        }
-        if STAGES[kind].sharded:
-            recipe["shard"] = shard
-        key = digest(recipe)[:KEY_DIGITS]
-        before = self.made.get(key)
-        stage = Stage(
-            kind=kind,
-            key=key,
-            params=dict(params),
-            inputs=dict(inputs),
-            version=STAGES[kind].version,
-            shard=shard,
-            count=max(count, before.count or 0) if before and count else count,
-            local=more.get("local") or {},
-        )
-        self.made[key] = stage
-        return stage
+    spatial: bool = False
 
     def images(self, source: ImageSource) -> Stage:
         """Return the dataset stage of a source."""
@@ -126,22 +103,14 @@ class _Stages:
             {},
             shard=DATASET_SHARD,
             count=source.count,
-            local={"path": source.path} if source.path else {},
+            local=source.local,
         )
 
-    def features(self, source: Source, extractor: str, precision: str) -> Stage:
+    def extracted(self, source: Source, extractor: str, protocol: Protocol) -> Stage:
         """Return the features of a source; those of a file are in the store already."""
         if isinstance(source, FeatureSource):
             return self._given(source)
-        images = self.images(source)
-        params = {
-            "extractor": extractor,
-            "weights": weights_named(extractor_named(extractor).weights).sha256,
-            "precision": precision,
-            "micro_batch": FEATURE_BATCH,
-        }
-        inputs = {"images": Input(kind="dataset", key=images.key)}
-        return self.add("features", params, inputs, shard=SHARD, count=source.count)
+        return self.features(self.images(source), extractor, protocol, spatial=self.spatial)
 
     def _given(self, source: FeatureSource) -> Stage:
         """Return features that `cli.score` puts into the store itself."""
@@ -153,7 +122,13 @@ class _Stages:
             shard=source.count,
             count=source.count,
         )
-        params = {"extractor": source.extractor, "weights": source.weights, "file": source.digest}
+        params: dict[str, Any] = {
+            "extractor": source.extractor,
+            "weights": source.weights,
+            "file": source.digest,
+        }
+        if source.spatial:
+            params["spatial"] = True
         inputs = {"images": Input(kind="dataset", key=images.key)}
         return self.add("features", params, inputs, shard=source.count, count=source.count)
 
@@ -178,30 +153,28 @@ def build_score_plan(
         reference: what they are held to; None when no metric needs it.
         protocol: how.
         metrics: rows of the catalog.
-        pairs: for psnr and ssim, the images that belong to `generated`, in the same order.
+        pairs: for psnr, ssim and lpips, the images that belong to `generated`, in their order.
     """
-    stages, roles = _Stages(), {}
+    stages, roles = _Stages(spatial="sfid" in metrics), {}
     for family in families_of(metrics):
         extractor = protocol.clip if family == "clip" else protocol.extractor
-        if family == "pairs":
+        if family in PAIR_FAMILIES:
             assert isinstance(generated, ImageSource)
             assert pairs is not None
-            below = [stages.images(generated), stages.images(pairs)]
+            below = [(stages.images(side), side.count) for side in (generated, pairs)]
         else:
-            below = [stages.features(generated, extractor, protocol.precision)]
-            if family in ("moments", "neighbours"):
+            made = stages.extracted(generated, extractor, protocol)
+            below = [(made, generated.count)]
+            if family in HELD_TO_REFERENCE:
                 assert reference is not None
-                below.append(stages.features(reference, extractor, protocol.precision))
-        names = ("generated", "reference")
-        counts = (generated.count, (pairs or reference or generated).count)
-        if family in ("moments", "neighbours") and reference:
-            counts = (generated.count, reference.count)
+                real = stages.extracted(reference, extractor, protocol)
+                below.append((real, held_to(family, protocol, reference.count) or 0))
         inputs = {
-            role: Input(kind=stage.kind, key=stage.key, count=count)
-            for role, stage, count in zip(names, below, counts, strict=False)
+            role: items(stage, count)
+            for role, (stage, count) in zip(("generated", "reference"), below, strict=False)
         }
-        made = stages.add("scores", score_params(family, protocol), inputs)
-        roles[f"{protocol.name}:{family}"] = made.key
+        scores = stages.add("scores", score_params(family, protocol), inputs)
+        roles[f"{protocol.name}:{family}"] = scores.key
     against = reference.title if reference else pairs.title if pairs else "none"
     cell = Cell(
         id=f"{generated.title}/{against}",
@@ -219,6 +192,7 @@ def build_score_plan(
         suite_digest=digest({"score": roles})[:KEY_DIGITS],
         metrics=tuple(metrics),
         probes=(),
+        protocols=(protocol,),
         cells=(cell,),
-        stages=tuple(stages.made.values()),
+        stages=stages.finished(),
     )

@@ -84,6 +84,7 @@ def _scores(cell: Cell, plan: Plan, stages: Mapping[str, Stage], store: Store) -
         if stage.kind != "scores":
             continue
         protocol, _, family = role.rpartition(":")
+        recipe = next((p for p in plan.protocols if p.name == protocol), None)
         values = read_json(stage, store, "scores.json") or {}
         for name, entry in values.items():
             shown = "rfid" if family == "rfid" else name
@@ -91,7 +92,7 @@ def _scores(cell: Cell, plan: Plan, stages: Mapping[str, Stage], store: Store) -
                 yield Score(
                     name=shown,
                     **entry,
-                    signature=signature(shown, stage, stages, store),
+                    signature=signature(shown, stage, stages, store, recipe),
                     protocol=protocol,
                     replicates=key,
                 )

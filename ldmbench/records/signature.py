@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ldmbench.canonical import digest
+from ldmbench.schema.protocol import Protocol
 from ldmbench.schema.stage import Stage
 from ldmbench.store.disk import Store
 from ldmbench.store.units import inputs_of, units_of
@@ -13,7 +14,13 @@ from ldmbench.store.units import inputs_of, units_of
 DIGITS = 8
 
 
-def signature(metric: str, scores: Stage, stages: Mapping[str, Stage], store: Store) -> str:
+def signature(
+    metric: str,
+    scores: Stage,
+    stages: Mapping[str, Stage],
+    store: Store,
+    protocol: Protocol | None = None,
+) -> str:
     """Return the signature of one metric of a scores stage, such as fid|v1|feat:...|n:5000|...
 
     Args:
@@ -21,11 +28,15 @@ def signature(metric: str, scores: Stage, stages: Mapping[str, Stage], store: St
         scores: the stage that computed it.
         stages: every stage of the plan, by key.
         store: where the digests of the reference's images are read.
+        protocol: under which it was computed; what it pins of the samples is shown too.
     """
     generated = stages[scores.inputs["generated"].key]
     fields: dict[str, Any] = {}
     if generated.kind == "features":
         fields["feat"] = _extractor(generated)
+    elif "lpips" in scores.params:
+        weights = digest(scores.params["weights"])[:DIGITS]
+        fields["feat"] = f"lpips-{scores.params['lpips']}@{weights}"
     reference = scores.inputs.get("reference")
     if reference:
         dataset = _dataset_under(stages[reference.key], stages)
@@ -36,6 +47,7 @@ def signature(metric: str, scores: Stage, stages: Mapping[str, Stage], store: St
         fields |= _preparation(_dataset_under(stages[reference.key], stages))
     fields["quant"] = _quantisation(generated, stages)
     fields["model"] = _loaded(generated, stages)
+    fields |= _pinned(generated, stages, protocol)
     fields["dtype"] = "f32" if generated.params.get("precision", "float32") == "float32" else "bf16"
     fields |= _own_fields(metric, scores.params)
     shown = "|".join(f"{name}:{value}" for name, value in fields.items() if value is not None)
@@ -52,10 +64,18 @@ def _dataset_under(stage: Stage, stages: Mapping[str, Stage]) -> Stage:
     return stage
 
 
+def _images_under(stage: Stage, stages: Mapping[str, Stage]) -> Stage:
+    """Return the images that features were extracted from, or the stage itself."""
+    while stage.kind == "features":
+        stage = stages[stage.inputs["images"].key]
+    return stage
+
+
 def _title(dataset: Stage) -> str:
     source = dataset.params["source"]
     texture = "" if source.get("texture", "plain") == "plain" else f"-{source['texture']}"
-    return f"{source['kind']}{source['resolution']}{texture}-{dataset.params['split']}"
+    kind = source["target"].rpartition(":")[2] if source["kind"] == "call" else source["kind"]
+    return f"{kind}{source['resolution']}{texture}-{dataset.params['split']}"
 
 
 def _images_digest(stage: Stage, stages: Mapping[str, Stage], store: Store) -> str:
@@ -77,24 +97,37 @@ def _preparation(dataset: Stage) -> dict[str, Any]:
 
 
 def _quantisation(generated: Stage, stages: Mapping[str, Stage]) -> str:
-    stage = generated
-    while stage.kind == "features":
-        stage = stages[stage.inputs["images"].key]
-    return str(stage.params.get("quantize", "round"))
+    return str(_images_under(generated, stages).params.get("quantize", "round"))
 
 
 def _loaded(generated: Stage, stages: Mapping[str, Stage]) -> str | None:
     """Return the rules a loaded model was sampled by: step rule, weights, null class."""
-    stage = generated
-    while stage.kind == "features":
-        stage = stages[stage.inputs["images"].key]
+    stage = _images_under(generated, stages)
     below = stage.inputs.get("denoiser")
     model = stages[below.key].params if below else {}
     if "loaded" not in model:
         return None
     rule = f"{stage.params['timesteps'] or 'own'}-steps"
     null = "" if model["null_class"] is None else f",null{model['null_class']}"
-    return f"{rule},{model['weights']}{null}"
+    given = "".join(f",{name}-{value}" for name, value in model.get("given", {}).items())
+    return f"{rule},{model['weights']}{null}{given}"
+
+
+def _pinned(
+    generated: Stage, stages: Mapping[str, Stage], protocol: Protocol | None
+) -> dict[str, str]:
+    """Return how samples were drawn, where the protocol has a say in it."""
+    made = _images_under(generated, stages)
+    if protocol is None or made.kind != "samples":
+        return {}
+    fields: dict[str, str] = {}
+    if protocol.timesteps and made.params.get("timesteps"):
+        fields["steps"] = str(made.params["timesteps"])
+    conditions = made.inputs.get("conditions")
+    classes = stages[conditions.key].params.get("classes") if conditions else None
+    if classes:
+        fields["classes"] = str(classes)
+    return fields
 
 
 def _own_fields(metric: str, params: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,6 +16,9 @@ NOT_STATED = "not stated"
 SPLITS = ("train", "validation", "reference")
 """Splits of a dataset that a protocol may name as its reference."""
 
+LPIPS_WEIGHTS = {"alex": ("alexnet", "lpips-alex"), "vgg": ("vgg16", "lpips-vgg")}
+"""Network of lpips -> its backbone and its linear heads, rows of schema.weights.WEIGHTS."""
+
 
 class SamplingRule(Noun):
     """How one dataset's samples were drawn; None where the source does not say."""

@@ -21,18 +21,21 @@ class SampleParams(Noun):
     guidance: Annotated[float, AXIS, Field(ge=0)] = 1.0
     timesteps: Annotated[TimestepRule | None, AXIS] = Field(
         default=None,
-        description="which of the training timesteps are visited; unset: the model's own rule"
-        " (trained here: leading)",
+        description="which of the training timesteps are visited; unset: the protocol's, else the"
+        " model's own rule (trained here: leading)",
     )
     progress: Annotated[float, AXIS, Fraction] = Field(
         default=1.0, description="share of the training budget whose weights are sampled"
     )
     quantize: Annotated[Literal["round", "truncate"] | None, AXIS] = Field(
         default=None,
-        description="[-1, 1] -> 0..255; unset: the model's own rule (trained here: round)",
+        description="[-1, 1] -> 0..255; unset: the protocol's, else the model's own rule (trained"
+        " here: round)",
     )
     precision: Annotated[Literal["float32", "bfloat16"], AXIS] = "float32"
-    count: Annotated[int, Positive] = Field(default=5000, description="samples per cell (n)")
+    count: Annotated[int, Positive] | None = Field(
+        default=None, description="samples per cell (n); unset: the protocol's, else 5,000"
+    )
     seed: Annotated[int, AXIS, Field(ge=0)] = 0
     micro_batch: Annotated[int, Positive] = Field(
         default=64, description="images computed together; belongs to the key"

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from ldmbench.schema.base import Noun, api_version
+from ldmbench.schema.protocol import Protocol
 
 Kind = Literal[
     "dataset",
@@ -74,6 +75,12 @@ class Cell(Noun):
     quantize: str | None = None
     weights: str | None = Field(default=None, description="of a loaded model: ema or raw")
     null_class: int | None = Field(default=None, description="of a loaded model that has one")
+    given: dict[str, str] = Field(
+        default={}, description="how a task's condition is made of a real image"
+    )
+    digest: str | None = Field(
+        default=None, description="of weights and config of a loaded model, of the source of code"
+    )
     stages: dict[str, str] = Field(default={}, description="role -> key of the stages it needs")
 
 
@@ -86,6 +93,7 @@ class Plan(Noun):
     probes: tuple[str, ...]
     price_per_device_hour: float | None = None
     v100_factor: float | None = None
+    protocols: tuple[Protocol, ...] = ()
     cells: tuple[Cell, ...]
     stages: tuple[Stage, ...]
 

@@ -9,10 +9,20 @@ from pydantic import Field
 from ldmbench.schema.base import Noun, Positive
 from ldmbench.schema.data import Data
 from ldmbench.schema.models import Model
+from ldmbench.schema.protocol import Protocols
 from ldmbench.schema.sample import SampleParams
 
 Metric = Literal[
-    "fid", "kid", "inception_score", "precision", "recall", "density", "coverage", "clip_score"
+    "fid",
+    "kid",
+    "inception_score",
+    "precision",
+    "recall",
+    "density",
+    "coverage",
+    "clip_score",
+    "sfid",
+    "lpips",
 ]
 Probe = Literal[
     "throughput", "latency", "flops", "memory", "energy", "device_days", "coding", "reconstruction"
@@ -32,7 +42,7 @@ class SpeedSettings(Noun):
     """How speed is measured."""
 
     batch: Annotated[int, Positive] = Field(default=16, description="images per throughput batch")
-    repeats: Annotated[int, Field(ge=2)] = 5
+    repeats: Annotated[int, Field(ge=2)] = 7
     price_per_device_hour: Annotated[float, Positive] | None = None
     v100_factor: Annotated[float, Positive] | None = Field(
         default=None, description="this device's speed in V100s (the paper: A100 = 2.2)"
@@ -44,7 +54,10 @@ class Suite(Noun):
 
     suite: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,80}$")]
     question: str = Field(default="", description="what the suite answers, for its report")
-    protocol: str | tuple[str, ...] = Field(default="shapes-v1", description="one or several names")
+    protocol: Protocols = Field(
+        default="shapes-v1",
+        description="a name, {base: NAME, field: value, ...}, or a list of these, side by side",
+    )
     data: Annotated[dict[Name, Data], Field(min_length=1)]
     models: Annotated[dict[Name, Model], Field(min_length=1)]
     sample: SampleParams = SampleParams()

@@ -86,7 +86,7 @@ def written_form(noun: type[BaseModel]) -> type[BaseModel]:
             fields[name] = (_swept(info.annotation, info), plain)
         elif isinstance(info.default, BaseModel):
             form = written_form(type(info.default))
-            default = form.model_validate(info.default.model_dump())
+            default = form.model_validate(info.default.model_dump(exclude_unset=True))
             plain = FieldInfo(default=default, description=info.description)
             fields[name] = (_written(info.annotation), plain)
         else:

@@ -13,13 +13,18 @@ from ldmbench.stages.common import Report, images_of
 
 
 def run(task: Task, report: Report) -> None:
-    """Extract the features of one shard; an extractor of texts also those of its captions."""
-    extractor = _extractor(task.params["extractor"], task.device, task.params["precision"])
+    """Extract the features of one shard; an extractor of texts also those of its captions.
+
+    Spatial features, as wide as the others, are kept only where sFID asks for them.
+    """
+    params = task.params
+    expected = int(task.local.get("expected", 0))
+    extractor = _extractor(params["extractor"], task.device, params["precision"], expected)
     images = images_of(task)
     everything = np.arange(len(images))
     found = extractor.extract(images.images(everything))
     for name, array in found.items():
-        if name != "spatial":
+        if name != "spatial" or params.get("spatial"):
             write_array(task.output / f"{name}.npy", array)
     if extractor.spec.text:
         captions = extractor.extract_text(images.captions(everything))
@@ -28,5 +33,11 @@ def run(task: Task, report: Report) -> None:
 
 
 @lru_cache(maxsize=4)
-def _extractor(name: str, device: str, precision: str) -> Extractor:
-    return load_extractor(name, device=device, precision=precision)  # type: ignore[arg-type]
+def _extractor(name: str, device: str, precision: str, expected: int) -> Extractor:
+    """Load an extractor once a worker; how many images a plan has for it decides on compiling."""
+    return load_extractor(
+        name,
+        device=device,
+        precision=precision,  # type: ignore[arg-type]
+        expected=expected,
+    )

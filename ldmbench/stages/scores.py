@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ldmbench.features.lpips import load_lpips
 from ldmbench.metrics.families import (
     clip_family,
     logits_family,
@@ -16,7 +17,7 @@ from ldmbench.metrics.families import (
     neighbours_family,
     pairs_family,
 )
-from ldmbench.metrics.resample import Replicates
+from ldmbench.metrics.resample import Replicates, replicate
 from ldmbench.schema.task import Task
 from ldmbench.stages.common import Report, rows_of
 
@@ -67,6 +68,12 @@ def _moments(task: Task, *, tell: Any) -> Mapping[str, Replicates]:
     return moments_family(generated, reference, confidence=confidence, report=tell)
 
 
+def _spatial(task: Task, *, tell: Any) -> Mapping[str, Replicates]:
+    confidence = task.params["confidence"]
+    found = moments_family(*_both(task, "spatial.npy"), confidence=confidence, report=tell)
+    return {"sfid": found["fid"]}
+
+
 def _neighbours(task: Task, *, tell: Any) -> Mapping[str, Replicates]:
     generated, reference = _both(task, "features.npy")
     params = task.params
@@ -98,6 +105,12 @@ def _pairs(task: Task, *, tell: Any) -> Mapping[str, Replicates]:
     return pairs_family(generated, reference, confidence=task.params["confidence"], report=tell)
 
 
+def _lpips(task: Task, *, tell: Any) -> Mapping[str, Replicates]:
+    each = load_lpips(task.params["lpips"], device=task.device)(*_both(task, "images.npy"))
+    confidence, note = task.params["confidence"], "mean over samples"
+    return {"lpips": replicate(float(each.mean()), each, confidence=confidence, note=note)}
+
+
 def _clip(task: Task, *, tell: Any) -> Mapping[str, Replicates]:
     images = rows_of(task.inputs["generated"], "features.npy").all()
     texts = rows_of(task.inputs["generated"], "text.npy").all()
@@ -106,8 +119,10 @@ def _clip(task: Task, *, tell: Any) -> Mapping[str, Replicates]:
 
 _FAMILIES = {
     "moments": _moments,
+    "spatial": _spatial,
     "neighbours": _neighbours,
     "logits": _logits,
     "pairs": _pairs,
+    "lpips": _lpips,
     "clip": _clip,
 }

@@ -16,6 +16,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ldmbench.canonical import digest
 from ldmbench.errors import InputError, SuiteError
 from ldmbench.registry import nearest
+from ldmbench.schema.protocol import CHANGED, NAME, SEVERAL
 from ldmbench.schema.suite import MlflowSettings, Suite
 from ldmbench.schema.sweep import MANY, ONE, suite_form
 
@@ -202,12 +203,13 @@ def _below(other: Any, item: Any) -> bool:
 def _in_file(loc: Iterable[str | int], data: Any) -> Loc:
     """Drop from a pydantic location the names of union branches, which no file contains."""
     parts, node, noun = [], data, Suite
-    branches = {ONE, MANY, *_kinds(noun)}
+    named = {ONE, MANY, NAME, CHANGED, SEVERAL}
+    branches = {*named, *_kinds(noun)}
     for part in loc:
         inside = isinstance(node, dict) and part in node
         if part in branches and not inside and not isinstance(part, int):
             continue
-        if part in branches and inside and part in (ONE, MANY):
+        if part in branches and inside and part in named:
             continue
         parts.append(part)
         try:
@@ -269,6 +271,8 @@ def _fields_beside(loc: Loc) -> list[str]:
                     below += [info.annotation] if info else []
                 elif get_origin(option) is dict:
                     below.append(get_args(option)[1])
+                elif get_origin(option) is tuple and isinstance(part, int):
+                    below.append(get_args(option)[0])
         here = below
     names: dict[str, None] = {}
     for noun in here:

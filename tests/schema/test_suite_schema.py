@@ -33,6 +33,6 @@ def test_an_editor_sees_mistakes(change):
 def test_every_field_says_whether_it_sweeps():
     schema = json.loads(FILE.read_text())
     steps = schema["$defs"]["SampleParams"]["properties"]["steps"]
-    count = schema["$defs"]["SampleParams"]["properties"]["count"]
+    batch = schema["$defs"]["SampleParams"]["properties"]["micro_batch"]
     assert {option.get("type") for option in steps["oneOf"]} == {"integer", "array"}
-    assert count["type"] == "integer"
+    assert batch["type"] == "integer"

@@ -1,0 +1,155 @@
+"""Where images come from: training images, references of each protocol, prompts, held-out ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ldmbench.canonical import canonical_json
+from ldmbench.catalog import COUNTS, FINGERPRINTS
+from ldmbench.plan.expand import Point
+from ldmbench.plan.ledger import Ledger
+from ldmbench.registry import resolve
+from ldmbench.schema.data import DATASET_SHARD, CallData, DatasetParams, FolderData, Split
+from ldmbench.schema.protocol import Protocol
+from ldmbench.schema.stage import Stage
+from ldmbench.suite.protocols import REFERENCE, Real, real_images
+
+HELD_OUT_PROBES = {"reconstruction", "coding"}
+CROP, RESIZE = "center", "pil-bicubic"
+"""Of images that neither the suite nor a protocol says how to prepare."""
+ENDLESS = 10**9
+
+
+@dataclass
+class Images:
+    """Plans dataset stages into a ledger.
+
+    Attributes:
+        suite: as written.
+        folder: of the suite file.
+        cache: a folder for remembered digests of image folders.
+        protocols: under which samples are scored.
+        ledger: where stages are added.
+    """
+
+    suite: Any
+    folder: Path
+    cache: Path | None
+    protocols: Sequence[Protocol]
+    ledger: Ledger = field(default_factory=Ledger)
+    digests: dict[str, str] = field(default_factory=dict)
+
+    def train(self, point: Point) -> Stage:
+        """Return the images that models of a dataset train on."""
+        most = self._held(point, "train")
+        return self._add(point, "train", min(point.data.train or most, most))
+
+    def prompts(self, point: Point, count: int, *, classes: str | None = None) -> Stage:
+        """Return captions and classes of validation images; `classes`: balanced or random."""
+        return self._add(point, "prompts", count, classes=classes)
+
+    def truth(self, point: Point, count: int) -> Stage:
+        """Return validation images with all that is known of them, for tasks that start there."""
+        return self._add(point, "truth", count)
+
+    def reference(self, point: Point, protocol: Protocol) -> Stage:
+        """Return the real images that a protocol holds samples to."""
+        real = self._real(point, protocol)
+        most = self._held(point, real.split)
+        asked = point.data.reference or real.count or (most if real.whole else REFERENCE)
+        count = min(asked, most)
+        part = count < most or (protocol.neighbour_count or count) < count
+        return self._add(point, real.split, count, real=real, drawn=part)
+
+    def held_out(self, point: Point, protocol: Protocol, count: int) -> Stage:
+        """Return reference images that no model has trained on, whatever a protocol asks for."""
+        real, most = self._real(point, protocol), self._held(point, "reference")
+        return self._add(point, "reference", min(count, most), real=real)
+
+    def _real(self, point: Point, protocol: Protocol) -> Real:
+        return real_images(protocol, _plain(point.dataset))
+
+    def _add(
+        self,
+        point: Point,
+        split: Split,
+        count: int,
+        *,
+        real: Real | None = None,
+        drawn: bool = False,
+        classes: str | None = None,
+    ) -> Stage:
+        source, local = self._source(point, real)
+        if isinstance(point.data, FolderData) and real and (drawn or split != "train"):
+            source["order"] = "digest"  # so that the first images are no one class
+        params = DatasetParams(source=source, split=split).model_dump(
+            mode="json", exclude={"classes"}
+        )
+        if classes:
+            params["classes"] = classes
+        return self.ledger.add("dataset", params, {}, shard=DATASET_SHARD, count=count, local=local)
+
+    def _source(self, point: Point, real: Real | None) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return what a dataset means (keyed) and where it lies (not keyed)."""
+        data = point.data
+        if isinstance(data, CallData):
+            return self._called(data)
+        if not isinstance(data, FolderData):
+            return data.model_dump(mode="json", exclude={"train", "reference"}), {}
+        stated = [real] if real else [self._real(point, p) for p in self.protocols]
+        crops = [r.crop for r in stated if r.crop]
+        resizes = [r.resize for r in stated if r.resize]
+        keyed = data.model_dump(mode="json", exclude={"path", "train"})
+        keyed |= {
+            "crop": data.crop or (crops or [CROP])[0],
+            "resize": data.resize or (resizes or [RESIZE])[0],
+            "reference": self._carved(point),
+            "digest": self._digest(data),
+        }
+        return keyed, {"path": str(self._place(data))}
+
+    def _called(self, data: CallData) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return what the user's own images mean, and where their code lies."""
+        folder, target = self.folder.resolve(), data.target
+        fingerprint: Any = resolve(FINGERPRINTS["call"])
+        digest = fingerprint(target, folder, self.cache, noun="datasets", files=data.files)
+        keyed = data.model_dump(mode="json", include={"kind", "resolution", "validation"})
+        keyed |= {"target": target, "options": canonical_json(data.options), "digest": digest}
+        call = data.model_dump(mode="json", include={"target", "options", "files"})
+        return keyed, {"call": {**call, "folder": str(folder), "digest": digest}}
+
+    def _carved(self, point: Point) -> int:
+        """Return how many images of a folder are kept for reference, where it names none."""
+        if point.data.reference:
+            return point.data.reference
+        reals = [self._real(point, protocol) for protocol in self.protocols]
+        counts = [real.count or REFERENCE for real in reals if real.split == "reference"]
+        if not counts and not HELD_OUT_PROBES & set(self.suite.probes):
+            return 0
+        return max(counts, default=REFERENCE)
+
+    def _held(self, point: Point, split: Split) -> int:
+        """Return the images a split holds; a procedural dataset has no end of them."""
+        data = point.data
+        if not isinstance(data, FolderData):
+            return data.train if split == "train" else data.reference or ENDLESS
+        count_of: Any = resolve(COUNTS[data.kind])
+        kept = {"reference": self._carved(point), "validation": data.validation}
+        return int(count_of(self._place(data), split, **kept))
+
+    def _digest(self, data: FolderData) -> str:
+        if data.path not in self.digests:
+            fingerprint: Any = resolve(FINGERPRINTS[data.kind])
+            self.digests[data.path] = fingerprint(self._place(data), self.cache)
+        return self.digests[data.path]
+
+    def _place(self, data: FolderData) -> Path:
+        return (self.folder / data.path).resolve()
+
+
+def _plain(title: str) -> str:
+    """Return a dataset's name as the suite writes it, without its axes."""
+    return title.partition("[")[0]

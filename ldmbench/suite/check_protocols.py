@@ -1,0 +1,109 @@
+"""Rules about protocols: they exist, name what there is, and agree on the samples they share."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ldmbench.catalog import EXTRACTORS, PROTOCOLS
+from ldmbench.errors import InputError
+from ldmbench.registry import nearest
+from ldmbench.schema.protocol import Override, Protocol
+from ldmbench.schema.weights import extractor_named
+from ldmbench.suite.load import Loc
+from ldmbench.suite.protocols import pinned, protocols_of, written_protocols
+
+LPIPS_SIDE = 32
+
+
+def check_protocols(suite: Any, told: Mapping[str, tuple[str, ...]]) -> Iterator[tuple[Loc, str]]:
+    """Yield (place, problem) of the protocols of a suite.
+
+    Args:
+        suite: as written.
+        told: model -> what it is conditioned on.
+    """
+    several = isinstance(suite.protocol, tuple)
+    for position, one in enumerate(written_protocols(suite)):
+        yield from _one(one, ("protocol", position) if several else ("protocol",))
+    try:
+        protocols = protocols_of(suite)
+    except InputError:
+        return
+    twice = [name for name, times in Counter(p.name for p in protocols).items() if times > 1]
+    if twice:
+        yield ("protocol",), f"found {twice[0]} twice; name each once, or change a field of one"
+    yield from _shared(suite, protocols, told)
+    yield from _metrics(suite, protocols)
+
+
+def _one(one: str | Override, loc: Loc) -> Iterator[tuple[Loc, str]]:
+    name = one.base if isinstance(one, Override) else one
+    if name not in PROTOCOLS:
+        place = (*loc, "base") if isinstance(one, Override) else loc
+        allowed = ", ".join(PROTOCOLS)
+        yield place, f"unknown protocol '{name}'{nearest(name, PROTOCOLS)}; allowed: {allowed}"
+    for field in ("extractor", "clip"):
+        if not isinstance(one, Override) or field not in one.model_fields_set:
+            continue
+        able = [e for e in EXTRACTORS if field == "extractor" or extractor_named(e).text]
+        found = getattr(one, field)
+        if found not in able:
+            yield (
+                (*loc, field),
+                f"unknown extractor '{found}'{nearest(found, able)}; allowed: {', '.join(able)}",
+            )
+
+
+def _shared(
+    suite: Any, protocols: tuple[Protocol, ...], told: Mapping[str, tuple[str, ...]]
+) -> Iterator[tuple[Loc, str]]:
+    """Say where protocols that score the same samples want them drawn differently."""
+    for field in ("quantize", "timesteps"):
+        rules = pinned(protocols, field)
+        if len(rules) > 1 and getattr(suite.sample, field) is None:
+            yield ("protocol",), f"{_apart(rules, field)}; set sample.{field}"
+    rules = pinned(protocols, "classes")
+    if len(rules) > 1 and any("class" in conditionings for conditionings in told.values()):
+        yield ("protocol",), f"{_apart(rules, 'classes')}; give one {{base: ..., classes: ...}}"
+
+
+def _apart(rules: Mapping[str, str], field: str) -> str:
+    wanted = ", ".join(f"{name} has {field} {value}" for value, name in rules.items())
+    return f"the same samples are scored under all protocols, but {wanted}"
+
+
+def _metrics(suite: Any, protocols: tuple[Protocol, ...]) -> Iterator[tuple[Loc, str]]:
+    for position, metric in enumerate(suite.metrics):
+        loc: Loc = ("metrics", position)
+        needed = {"sfid": "spatial", "inception_score": "logits"}.get(metric)
+        for protocol in protocols if needed else ():
+            spec = _spec(protocol)
+            if spec is not None and needed and not getattr(spec, needed):
+                able = [e for e in EXTRACTORS if getattr(extractor_named(e), needed)]
+                yield (
+                    loc,
+                    f"{metric} needs {needed} features, which {spec.name} of {protocol.name} has"
+                    f" not; allowed: {', '.join(able)}",
+                )
+        if metric == "lpips":
+            yield from _lpips(suite, loc)
+
+
+def _spec(protocol: Protocol) -> Any:
+    return extractor_named(protocol.extractor) if protocol.extractor in EXTRACTORS else None
+
+
+def _lpips(suite: Any, loc: Loc) -> Iterator[tuple[Loc, str]]:
+    if "reconstruction" not in suite.probes:
+        yield loc, "lpips compares reconstructions with their images; add the probe reconstruction"
+    for name, data in suite.data.items():
+        sides = data.resolution if isinstance(data.resolution, tuple) else (data.resolution,)
+        small = [side for side in sides if side < LPIPS_SIDE]
+        if small:
+            yield (
+                loc,
+                f"lpips needs images of {LPIPS_SIDE} pixels or more, but data.{name} has"
+                f" resolution {small[0]}",
+            )
