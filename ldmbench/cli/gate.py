@@ -27,6 +27,21 @@ from ldmbench.records.book import write_text
     type=click.Path(path_type=Path, dir_okay=False),
     help="Add a Markdown summary to this file, such as $GITHUB_STEP_SUMMARY.",
 )
+@click.option(
+    "--other-machines",
+    "other_machines",
+    type=click.Choice(["refuse", "note"]),
+    default="refuse",
+    show_default=True,
+    help="Speeds accepted on another machine class alone: incomparable, or only noted.",
+)
+@click.option(
+    "--noise",
+    type=click.Choice(["refuse", "note"]),
+    default="refuse",
+    show_default=True,
+    help="Numbers too noisy to judge: the gate ends with 3, or they are only noted if others pass.",
+)
 @click.option("--all", "everything", is_flag=True, help="Also show what passed.")
 @store_option
 @json_option
@@ -35,6 +50,8 @@ def gate(
     baseline: Path,
     junit: Path | None,
     summary: Path | None,
+    other_machines: str,
+    noise: str,
     everything: bool,
     store: Path,
     as_json: bool,
@@ -48,10 +65,18 @@ def gate(
     Examples:
       ldmbench gate --baseline baselines/smoke.json
       ldmbench gate --baseline baselines/smoke.json --junit gate.xml --summary gate.md
+      ldmbench gate --baseline baselines/smoke.json --other-machines note --noise note
       ldmbench gate smoke-20260101 --baseline baselines/smoke.json --all
     """
     accepted, seen = read_baseline(baseline), evidence(run, store)
-    outcome = judge(seen.records, accepted, seen.replicates, title=str(baseline))
+    outcome = judge(
+        seen.records,
+        accepted,
+        seen.replicates,
+        title=str(baseline),
+        note_machines=other_machines == "note",
+        noise_passes=noise == "note",
+    )
     if junit:
         write_text(junit, junit_xml(outcome))
     if summary:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from ldmbench.errors import UnlikeError
@@ -13,6 +13,7 @@ from ldmbench.gate.cases import Case, counted, ratio, scaled
 from ldmbench.gate.interval import Change, Number, Spread, change, pooled
 from ldmbench.gate.match import (
     cells_of,
+    devices_of,
     group_of,
     like_measures,
     like_scores,
@@ -28,7 +29,13 @@ __all__ = ["judge"]
 
 
 def judge(
-    records: Sequence[Record], baseline: Baseline, replicates: Replicas, *, title: str = ""
+    records: Sequence[Record],
+    baseline: Baseline,
+    replicates: Replicas,
+    *,
+    title: str = "",
+    note_machines: bool = False,
+    noise_passes: bool = False,
 ) -> Outcome:
     """Return the verdict on every judged measure of every accepted cell.
 
@@ -37,6 +44,9 @@ def judge(
         baseline: what was accepted.
         replicates: where the replicates of the run's scores are found.
         title: what the baseline is called in the outcome.
+        note_machines: numbers that were accepted on other machine classes alone are noted and not
+            judged, instead of being incomparable.
+        noise_passes: see Outcome.
 
     Raises:
         UnlikeError: if the baseline is of another suite.
@@ -47,12 +57,21 @@ def judge(
                 f"the baseline is of suite '{baseline.suite}' and the run of"
                 f" '{suite_of(record.run)}'; give a baseline of the same suite"
             )
-    return _Gate(records, baseline, replicates).outcome(title)
+    gate = _Gate(records, baseline, replicates, note_machines=note_machines)
+    return replace(gate.outcome(title), noise_passes=noise_passes)
 
 
 class _Gate:
-    def __init__(self, records: Sequence[Record], baseline: Baseline, replicates: Replicas) -> None:
+    def __init__(
+        self,
+        records: Sequence[Record],
+        baseline: Baseline,
+        replicates: Replicas,
+        *,
+        note_machines: bool,
+    ) -> None:
         self.records, self.baseline, self.replicates = records, baseline, replicates
+        self.note_machines = note_machines
         self.rules = rules_with(baseline.rules)
 
     @cached_property
@@ -62,15 +81,17 @@ class _Gate:
         return {id: cells_of(self.baseline, id) for id in ids}
 
     def outcome(self, title: str) -> Outcome:
-        found: list[Item | Case] = []
+        found: list[Item | Case | Foreign] = []
         by_id = {record.cell.id: record for record in self.records}
         for id, cells in self.accepted.items():
             found += self._cell(id, by_id.get(id), cells)
         cases = [part for part in found if isinstance(part, Case)]
+        foreign = [part for part in found if isinstance(part, Foreign)]
         spreads = _spreads(cases)
         items = [
             _judged(part, spreads[part.key], len(cases)) if isinstance(part, Case) else part
             for part in found
+            if not isinstance(part, Foreign)
         ]
         return Outcome(
             run=self.records[0].run if self.records else "",
@@ -81,7 +102,7 @@ class _Gate:
                 for r in self.records
                 if r.status == "failed"
             },
-            notes=tuple(self._notes(by_id)),
+            notes=(*self._notes(by_id), *_told(foreign)),
         )
 
     def _notes(self, by_id: Mapping[str, Record]) -> Iterator[str]:
@@ -98,7 +119,7 @@ class _Gate:
 
     def _cell(
         self, id: str, record: Record | None, cells: Sequence[AcceptedCell]
-    ) -> Iterator[Item | Case]:
+    ) -> Iterator[Item | Case | Foreign]:
         if record is None:
             yield Item(id, "cell", "", "inconclusive", "accepted, but not in this run")
             return
@@ -167,13 +188,16 @@ class _Gate:
 
     def _measure(
         self, record: Record, cells: Sequence[AcceptedCell], name: str, rule: Rule
-    ) -> Item | Case:
+    ) -> Item | Case | Foreign:
         blank = Item(record.cell.id, name, "", "inconclusive", "", relative=rule.relative)
         new = next((m for m in record.measures if m.name == name), None)
         if new is None or new.value is None:
             return replace(blank, reason=_missing(new))
         on_device = rule.by == "ratio" or name in ON_DEVICES_ONLY
         pairs, unlike = like_measures(new, cells, on_device=on_device)
+        there = devices_of(cells, name)
+        if self.note_machines and on_device and new.device not in there:
+            return Foreign(name, new.device, there)
         if unlike:
             return replace(blank, verdict="incomparable", reason=unlike, now=new.value)
         values = [p.measure.value for p in pairs if p.measure and p.measure.value is not None]
@@ -192,6 +216,27 @@ class _Gate:
             accepted=tuple(scaled(p.measure, (), scale) for p in pairs if p.measure),
             group=group_of(pairs[0].cell),
             key=(name, ""),
+        )
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """A measure that was accepted on other machine classes alone."""
+
+    name: str
+    here: str
+    there: tuple[str, ...]
+
+
+def _told(foreign: Sequence[Foreign]) -> Iterator[str]:
+    """Say once per machine class what was not judged."""
+    by_class: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    for part in foreign:
+        by_class.setdefault((part.here, part.there), []).append(part.name)
+    for (here, there), names in by_class.items():
+        yield (
+            f"{', '.join(dict.fromkeys(names))} of {len(names)} measures in all were accepted on"
+            f" {' and '.join(there)} and are measured on {here}: noted, not judged"
         )
 
 

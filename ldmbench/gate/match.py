@@ -15,6 +15,7 @@ from ldmbench.schema.record import Measure, Record, Score
 __all__ = [
     "Pair",
     "cells_of",
+    "devices_of",
     "group_of",
     "like_measures",
     "like_scores",
@@ -49,6 +50,12 @@ def group_of(cell: AcceptedCell) -> str:
 def measure_of(cell: AcceptedCell | Record, name: str) -> Measure | None:
     """Return a measure that has a value, by name."""
     return next((m for m in cell.measures if m.name == name and m.value is not None), None)
+
+
+def devices_of(cells: Sequence[AcceptedCell], name: str) -> tuple[str, ...]:
+    """Return the machine classes on which a measure was accepted."""
+    found = [m.device for cell in cells if (m := measure_of(cell, name))]
+    return tuple(dict.fromkeys(found))
 
 
 def score_of(cell: AcceptedCell, name: str, protocol: str) -> AcceptedScore | None:

@@ -53,16 +53,32 @@ class Item:
     limit: float | None = None
     method: str = ""
 
+    @property
+    def noisy(self) -> bool:
+        """Whether it was measured and has an interval: if inconclusive, then from noise alone."""
+        return self.low is not None
+
 
 @dataclass(frozen=True)
 class Outcome:
-    """Everything a gate found."""
+    """Everything a gate found.
+
+    Attributes:
+        run: that was judged.
+        baseline: what it is called.
+        items: the verdicts.
+        failed: cell -> why it failed.
+        notes: what was not judged, and why.
+        noise_passes: verdicts that are inconclusive from noise alone do not end a gate with 3, as
+            long as something passed; what was not measured still does.
+    """
 
     run: str
     baseline: str
     items: tuple[Item, ...]
     failed: dict[str, str]
     notes: tuple[str, ...] = ()
+    noise_passes: bool = False
 
     @property
     def counts(self) -> dict[str, int]:
@@ -80,7 +96,12 @@ class Outcome:
             return 4
         if counts["incomparable"]:
             return 2
-        return 3 if counts["inconclusive"] or not self.items else 0
+        if not self.items:
+            return 3
+        if self.noise_passes and counts["pass"] + counts["improved"]:
+            noisy = sum(item.verdict == "inconclusive" and item.noisy for item in self.items)
+            return 3 if counts["inconclusive"] > noisy else 0
+        return 3 if counts["inconclusive"] else 0
 
     @property
     def verdict(self) -> str:

@@ -15,10 +15,10 @@ from ldmbench.schema.baseline import RuleChange
 ONE = ("ldm/shapes/ddim-4/g1/s0",)
 
 
-def verdicts(store, base, new, *, rules=None):
+def verdicts(store, base, new, *, rules=None, **how):
     """Return name -> verdict of the first cell, and the outcome."""
     accepted = baseline_of(store, *(base if isinstance(base, tuple) else (base,)), rules=rules)
-    outcome = judge(new.records(store), accepted, stored_replicates(store), title="b.json")
+    outcome = judge(new.records(store), accepted, stored_replicates(store), title="b.json", **how)
     first = outcome.items[0].cell if outcome.items else None
     return {i.name: i for i in outcome.items if i.cell == first}, outcome
 
@@ -97,6 +97,41 @@ def test_unlike_numbers_name_the_field_and_never_pass(tmp_path, change, name, wh
     assert found[name].verdict == "incomparable"
     assert found[name].reason == why
     assert outcome.exit_code == 2
+
+
+def test_speeds_of_another_machine_class_can_be_noted_instead(tmp_path):
+    other = Made(number=2, device="Other CPU", throughput=10.0, latency=9.0)
+    found, outcome = verdicts(tmp_path, Made(), other, note_machines=True)
+    assert outcome.exit_code == 0
+    assert set(found) == {"fid", "precision", "flops_per_image"}
+    (note,) = outcome.notes
+    assert note == (
+        f"throughput, latency of 4 measures in all were accepted on {CPU} and are measured on"
+        " Other CPU: noted, not judged"
+    )
+    for change, code in (({"flops": 3e9}, 1), ({"fid": 26.0, "own": 2}, 1), ({"batch": 4}, 0)):
+        _, outcome = verdicts(tmp_path, Made(), replace(other, **change), note_machines=True)
+        assert outcome.exit_code == code
+    slow = Made(number=3, throughput=80.0)
+    assert verdicts(tmp_path, Made(), slow, note_machines=True)[1].exit_code == 1
+    rules = dict.fromkeys(("fid", "precision", "flops_per_image"), RuleChange(by="watched"))
+    _, outcome = verdicts(tmp_path, Made(), other, rules=rules, note_machines=True)
+    assert outcome.items == ()
+    assert outcome.exit_code == 3
+
+
+def test_noise_can_be_noted_and_nothing_measured_cannot(tmp_path):
+    noisy = Made(number=2, wobble=0.4)
+    assert verdicts(tmp_path, Made(), noisy)[1].exit_code == 3
+    assert verdicts(tmp_path, Made(), noisy, noise_passes=True)[1].exit_code == 0
+    for change in ({"throughput": None}, {"precision": None}, {"cells": ONE}, {"cells": ()}):
+        made = replace(noisy, **change)
+        assert verdicts(tmp_path, Made(), made, noise_passes=True)[1].exit_code == 3
+    names = ("fid", "precision", "flops_per_image")
+    rules = dict.fromkeys(names, RuleChange(by="watched"))
+    _, outcome = verdicts(tmp_path, Made(), noisy, rules=rules, noise_passes=True)
+    assert {item.verdict for item in outcome.items} == {"inconclusive"}
+    assert outcome.exit_code == 3
 
 
 def test_counts_do_not_care_about_the_device(tmp_path):

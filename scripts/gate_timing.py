@@ -1,0 +1,104 @@
+"""Times the speed stage of a run's cells anew, in this fresh process; for gate_campaign.py.
+
+    python scripts/gate_timing.py STORE RUN OUT.json [--slow 0.10]
+
+With --slow every evaluation of the denoiser computes that much more: convolutions beside its own,
+as many as take that share of its own time, measured per shape before it is timed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ldmbench.execute.step import Outcome, run_unit
+from ldmbench.schema.stage import Plan
+from ldmbench.schema.task import Task
+from ldmbench.stages.common import prepare
+from ldmbench.stages.speed import run as measure
+from ldmbench.stages.subject import trained_at
+from ldmbench.store.disk import Store
+from ldmbench.store.units import Unit
+
+
+def main() -> None:
+    """Write {cell: measures} of one timing."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("store", type=Path)
+    parser.add_argument("run")
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--slow", type=float, default=0.0)
+    given = parser.parse_args()
+    machine = prepare("cpu", 0)
+    plan = Plan.model_validate_json(
+        (given.store / "runs" / given.run / "plan.json").read_text("utf-8")
+    )
+    stages = plan.by_key()
+    found: dict[str, Any] = {}
+
+    def execute(task: Task) -> Outcome:
+        if given.slow:
+            denoiser, autoencoder = (
+                task.inputs[role].folders[0] for role in ("denoiser", "autoencoder")
+            )
+            burden(trained_at(autoencoder, denoiser, task.device).denoiser, given.slow)
+        began = time.perf_counter()
+        measure(task, lambda share, note: None)
+        found[task.key] = json.loads((task.output / "measures.json").read_text("utf-8"))
+        return Outcome(time.perf_counter() - began, machine)
+
+    for cell in plan.cells:
+        key = cell.stages["speed"]
+        if key not in found:
+            unit = Unit(stages[key])
+            run_unit(unit, Store(given.store), stages, execute=execute, device="cpu", fresh=True)
+    told = {cell.id: found[cell.stages["speed"]] for cell in plan.cells}
+    draft = given.out.with_suffix(".part")
+    draft.write_text(json.dumps(told), "utf-8")
+    shutil.move(draft, given.out)
+
+
+def burden(denoiser: Any, share: float) -> None:
+    """Make every prediction compute more: a share of its own time, once and for all."""
+    if hasattr(denoiser, "burdened"):
+        return
+    own: Callable[..., torch.Tensor] = denoiser.predict
+    counts: dict[tuple[int, ...], int] = {}
+    x, kernel = torch.randn(1, 16, 8, 8), torch.randn(16, 16, 3, 3)
+
+    def fill(count: int) -> None:
+        for _ in range(count):
+            torch.nn.functional.conv2d(x, kernel, padding=1)
+
+    def predict(z: torch.Tensor, *more: Any) -> torch.Tensor:
+        shape = tuple(z.shape)
+        if shape not in counts:
+            unit = seconds(lambda: fill(50)) / 50
+            counts[shape] = max(1, round(share * seconds(lambda: own(z, *more)) / unit))
+        fill(counts[shape])
+        return own(z, *more)
+
+    denoiser.predict = predict
+    denoiser.burdened = True
+
+
+def seconds(call: Callable[[], object]) -> float:
+    """Return the median time of fifteen calls."""
+    times = []
+    for _ in range(15):
+        began = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - began)
+    return statistics.median(times)
+
+
+if __name__ == "__main__":
+    main()
