@@ -19,9 +19,14 @@ from ldmbench.models.compvis_config import (
     is_adm,
     params_of,
     read_config,
-    sides_of,
 )
-from ldmbench.models.compvis_parts import averaged, check_parts, latent_scale, read_schedule
+from ldmbench.models.compvis_parts import (
+    averaged,
+    check_parts,
+    latent_scale,
+    read_schedule,
+    with_aliases,
+)
 from ldmbench.models.compvis_unet import UNetPlan, build_unet, plan_unet
 from ldmbench.models.load_model import Info, Model
 from ldmbench.models.load_stages import KL, VQ, FirstStage, Identity
@@ -81,8 +86,28 @@ def load_checkpoint(
         InputError: the config is unknown, does not fit the weights, or the file is unsafe.
     """
     content = read_config(config, path)
-    tensors = read_weights(path)
+    tensors = with_aliases(read_weights(path), path)
     identity = digest({"weights": digest_file(path), "config": config_digest(config, path)})
+    try:
+        return _load(content, tensors, path, identity, ema=ema, tokenizer=tokenizer)
+    except InputError:
+        raise
+    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as e:
+        raise InputError(
+            f"{path}: its config holds a value of the wrong kind, or lacks one: {str(e)[:200]}; "
+            "give the config.yaml that the checkpoint was trained with"
+        ) from e
+
+
+def _load(
+    content: dict[str, Any],
+    tensors: Tensors,
+    path: Path,
+    identity: str,
+    *,
+    ema: bool,
+    tokenizer: Any,
+) -> Model:
     if is_adm(content):
         return load_adm(content, tensors, path=path, identity=identity)
     if "model" not in content:
@@ -98,13 +123,7 @@ def load_checkpoint(
             f"{path}: model target '{name}'{nearest(name, allowed)} is not supported; "
             f"there are: {', '.join(allowed)}"
         )
-    try:
-        return _load_first_stage(found) if name in _FIRST_STAGES else _load_diffusion(found)
-    except (TypeError, KeyError, AttributeError) as error:
-        raise InputError(
-            f"{path}: its config holds a value of the wrong kind, or lacks one: {error}; "
-            "give the config.yaml that the checkpoint was trained with"
-        ) from error
+    return _load_first_stage(found) if name in _FIRST_STAGES else _load_diffusion(found)
 
 
 def _load_first_stage(found: _Checkpoint) -> Model:
@@ -119,25 +138,30 @@ def _load_first_stage(found: _Checkpoint) -> Model:
 def _load_diffusion(found: _Checkpoint) -> Model:
     params, tensors, where = found.params, found.tensors, found.where
     check_parts(tensors, where=where)
-    schedule = read_schedule(params, tensors, where=where)
+    pixels = found.name == "DDPM"  # which clips its predictions; the others never do
+    schedule = read_schedule(params, tensors, where=where, clips=pixels)
     scale = latent_scale(params, tensors, where=where)
     means = averaged(tensors, "model.", where=where) if found.ema else None
     raw = select(tensors, "model.") if means is None else means
     plan = _plan(params, where)
     channels = int(params.get("channels", plan.out_channels))
-    stage = _inner_stage(params, select(tensors, "first_stage_model."), scale, where)
+    first, told = select(tensors, "first_stage_model."), select(tensors, "cond_stage_model.")
+    if params.get("cond_stage_config") == "__is_first_stage__":
+        first = first or told  # one module under two names; safetensors may keep either
+    stage = _inner_stage(params, first, scale, where)
     condition = build_condition(
         params,
-        select(tensors, "cond_stage_model."),
+        told,
         plan=plan,
         channels=channels,
         stage=stage,
+        scale=scale,
         tokenizer=found.tokenizer,
         path=found.path,
     )
     network = build_unet(plan, select(raw, "diffusion_model."), where=where)
     f, _, _ = geometry(params_of(params.get("first_stage_config")))
-    shape = (channels, *sides_of(params.get("image_size", plan.size)))
+    shape = (channels, *plan.size)
     info = _info(found, f, shape, averaged=means is not None, scale=scale, schedule=schedule)
     return Model(info, stage, network=network, condition=condition)
 
@@ -163,7 +187,7 @@ def _plan(params: Mapping[str, Any], where: str) -> UNetPlan:
     kind = class_of(section, where=f"{where}: unet_config")
     if kind != "UNetModel":
         raise InputError(f"{where}: unet_config names '{kind}'; only UNetModel is supported")
-    return plan_unet(params_of(section), where=where)
+    return plan_unet(params_of(section), where=where, size=params.get("image_size"))
 
 
 def _inner_stage(

@@ -38,6 +38,7 @@ def load_adm(flags: Mapping[str, Any], tensors: Tensors, *, path: Path, identity
     where, size = str(path), int(flags["image_size"])
     learned = bool(flags.get("learn_sigma", False))
     classes = int(flags.get("num_classes") or _CLASSES) if flags.get("class_cond") else None
+    _check_flags(flags, where)
     mult = _numbers(flags.get("channel_mult")) or _MULT.get(size)
     if mult is None:
         raise InputError(f"{where}: image_size {size} needs channel_mult; known: {list(_MULT)}")
@@ -58,6 +59,7 @@ def load_adm(flags: Mapping[str, Any], tensors: Tensors, *, path: Path, identity
             "use_scale_shift_norm": flags.get("use_scale_shift_norm", True),
             "resblock_updown": flags.get("resblock_updown", False),
             "use_new_attention_order": flags.get("use_new_attention_order", False),
+            "conv_resample": flags.get("conv_resample", True),
         },
         where=where,
     )
@@ -82,11 +84,13 @@ def _schedule(flags: Mapping[str, Any], *, learned: bool, where: str) -> Schedul
     kinds: dict[str, Any] = {"linear": "linear", "cosine": "cosine"}
     if name not in kinds:
         raise InputError(f"{where}: noise_schedule '{name}' is not linear or cosine")
+    fixed = "fixed_small" if flags.get("sigma_small") else "fixed_large"
     options = {
         "clip_sample": True,
         "set_alpha_to_one": True,
         "steps_offset": 0,
-        "variance_type": "learned_range" if learned else "fixed_large",
+        "use_clipped_model_output": True,  # its DDIM takes the noise from the clipped image
+        "variance_type": "learned_range" if learned else fixed,
     }
     return Schedule(
         kind=kinds[name],
@@ -97,6 +101,15 @@ def _schedule(flags: Mapping[str, Any], *, learned: bool, where: str) -> Schedul
         spacing="leading",
         options=tuple(sorted(options.items())),
     )
+
+
+def _check_flags(flags: Mapping[str, Any], where: str) -> None:
+    if "large_size" in flags or "small_size" in flags:
+        raise InputError(f"{where}: guided-diffusion's upsamplers are not supported")
+    if flags.get("rescale_timesteps") and int(flags.get("diffusion_steps", 1000)) != 1000:
+        raise InputError(
+            f"{where}: rescale_timesteps is not supported with diffusion_steps other than 1000"
+        )
 
 
 def _numbers(value: Any) -> tuple[float, ...]:

@@ -13,12 +13,7 @@ from ldmbench.models.weights import Source, Tensors, fill
 
 __all__ = ["first_stage"]
 
-_REFUSED = {
-    "resamp_with_conv": (True, "resampling without convolutions"),
-    "tanh_out": (False, "a tanh at the output"),
-    "give_pre_end": (False, "a decoder without its last layer"),
-    "use_linear_attn": (False, "linear attention"),
-}
+_ATTENTION_KINDS = ("vanilla", "linear", "none")
 _RESNET = {"conv_shortcut": "nin_shortcut"}
 _ATTENTION = {"group_norm": "norm", "to_q": "q", "to_k": "k", "to_v": "v", "to_out.0": "proj_out"}
 
@@ -44,7 +39,8 @@ def first_stage(
     _check(dd, where)
     with torch.device("meta"):
         network = _build(kind, params, dd, scale)
-    fill(network, tensors, _sources(dd), where=where, ignore=_ignored)
+    sources = _sources(dd, linear=_attention_kind(dd) == "linear")
+    fill(network, tensors, sources, where=where, ignore=_ignored)
     return network.eval().requires_grad_(False)
 
 
@@ -54,31 +50,43 @@ def _ignored(name: str) -> bool:
 
 
 def _check(dd: Mapping[str, Any], where: str) -> None:
-    for name, (allowed, what) in _REFUSED.items():
-        if dd.get(name, allowed) != allowed:
-            raise InputError(f"{where}: {name} = {dd[name]} ({what}) is not supported by diffusers")
-    if dd.get("attn_type", "vanilla") not in ("vanilla", "none"):
+    if dd.get("give_pre_end"):
         raise InputError(
-            f"{where}: attn_type '{dd['attn_type']}' is not supported; vanilla or none"
+            f"{where}: give_pre_end (a decoder without its last layer) is not supported"
+        )
+    if _attention_kind(dd) not in _ATTENTION_KINDS:
+        raise InputError(
+            f"{where}: attn_type '{dd['attn_type']}' is not supported; "
+            f"there are: {', '.join(_ATTENTION_KINDS)}"
         )
     lacking = [k for k in ("ch", "ch_mult", "num_res_blocks", "z_channels") if k not in dd]
     if lacking:
         raise InputError(f"{where}: the first stage's ddconfig lacks {', '.join(lacking)}")
 
 
+def _attention_kind(dd: Mapping[str, Any]) -> str:
+    return "linear" if dd.get("use_linear_attn") else str(dd.get("attn_type", "vanilla"))
+
+
 def _build(kind: str, params: Mapping[str, Any], dd: Mapping[str, Any], scale: float) -> nn.Module:
     from diffusers import AutoencoderKL, VQModel
 
-    from ldmbench.models.compvis_networks import ProjectedAutoencoderKL
+    from ldmbench.models.compvis_networks import ProjectedAutoencoderKL, VariantVQModel
 
     config = _config(dd) | {"scaling_factor": scale}
     embed, z = int(params.get("embed_dim", dd["z_channels"])), int(dd["z_channels"])
+    variant = {
+        "linear_attention": _attention_kind(dd) == "linear",
+        "conv_resample": bool(dd.get("resamp_with_conv", True)),
+        "tanh_out": bool(dd.get("tanh_out", False)),
+    }
+    usual = variant == {"linear_attention": False, "conv_resample": True, "tanh_out": False}
     network: nn.Module
     if kind == "vq":
-        extra = {"num_vq_embeddings": int(params["n_embed"]), "vq_embed_dim": embed}
-        network = VQModel(**config, **extra)
-    elif embed != z:
-        network = ProjectedAutoencoderKL(embed_dim=embed, base=config)
+        config |= {"num_vq_embeddings": int(params["n_embed"]), "vq_embed_dim": embed}
+        network = VQModel(**config) if usual else VariantVQModel(**variant, base=config)
+    elif embed != z or not usual:
+        network = ProjectedAutoencoderKL(embed_dim=embed, **variant, base=config)
     else:
         network = AutoencoderKL(**config)
     return network
@@ -100,26 +108,27 @@ def _config(dd: Mapping[str, Any]) -> dict[str, Any]:
         "latent_channels": int(dd["z_channels"]),
         "sample_size": int(dd.get("resolution", 256)),
         "norm_num_groups": 32,
-        "mid_block_add_attention": dd.get("attn_type", "vanilla") != "none",
+        "mid_block_add_attention": _attention_kind(dd) != "none",
     }
 
 
 def _attention_levels(dd: Mapping[str, Any]) -> list[bool]:
     """Say at which levels attention stands: by the resolution there, as the original does."""
     wanted = {int(r) for r in dd.get("attn_resolutions") or ()}
-    if dd.get("attn_type", "vanilla") == "none":
+    if _attention_kind(dd) == "none":
         wanted = set()
     size = int(dd.get("resolution", 256))
     return [size // 2**level in wanted for level in range(len(dd["ch_mult"]))]
 
 
-def _sources(dd: Mapping[str, Any]) -> dict[str, Source]:
+def _sources(dd: Mapping[str, Any], *, linear: bool) -> dict[str, Source]:
+    attention = {} if linear else _ATTENTION  # the linear one is named alike
     levels, layers = len(dd["ch_mult"]), int(dd["num_res_blocks"])
     names: dict[str, str] = {}
     for side, old, count in (("encoder", "down", layers), ("decoder", "up", layers + 1)):
         names[f"{side}.conv_norm_out"] = f"{side}.norm_out"
         _pair(names, f"{side}.mid_block.resnets.0", f"{side}.mid.block_1", _RESNET)
-        _pair(names, f"{side}.mid_block.attentions.0", f"{side}.mid.attn_1", _ATTENTION)
+        _pair(names, f"{side}.mid_block.attentions.0", f"{side}.mid.attn_1", attention)
         _pair(names, f"{side}.mid_block.resnets.1", f"{side}.mid.block_2", _RESNET)
         for level in range(levels):
             block = level if old == "down" else levels - 1 - level
@@ -128,7 +137,7 @@ def _sources(dd: Mapping[str, Any]) -> dict[str, Source]:
             names[f"{new}.{old}samplers.0"] = f"{theirs}.{old}sample"
             for i in range(count):
                 _pair(names, f"{new}.resnets.{i}", f"{theirs}.block.{i}", _RESNET)
-                _pair(names, f"{new}.attentions.{i}", f"{theirs}.attn.{i}", _ATTENTION)
+                _pair(names, f"{new}.attentions.{i}", f"{theirs}.attn.{i}", attention)
     return {new: Source(old) for new, old in names.items()}
 
 

@@ -14,17 +14,16 @@ from ldmbench.models.compvis_networks import ClassEmbedder, SpatialRescaler
 from ldmbench.models.compvis_text import build_bert, build_clip
 from ldmbench.models.compvis_unet import UNetPlan
 from ldmbench.models.load_conditions import (
-    AlignedImage,
+    PROMPT_LENGTH,
     ClassLabels,
     ClassTokens,
     Condition,
     ContextTensor,
-    MaskedImage,
     NoCondition,
     Prompts,
-    SemanticMap,
     TokenBoxes,
 )
+from ldmbench.models.load_images import AlignedImage, MaskedImage, MaskedPrompt, SemanticMap
 from ldmbench.models.load_stages import FirstStage
 from ldmbench.models.load_tokenizers import bert_tokenizer, clip_tokenizer
 from ldmbench.models.weights import Tensors, fill
@@ -50,6 +49,7 @@ def build_condition(
     plan: UNetPlan,
     channels: int,
     stage: FirstStage,
+    scale: float,
     tokenizer: Any,
     path: Path,
 ) -> Condition:
@@ -61,6 +61,7 @@ def build_condition(
         plan: of the UNet.
         channels: of the latent.
         stage: the first stage, which inpainting uses as cond stage too.
+        scale: of the latents.
         tokenizer: see `load`.
         path: the checkpoint, for messages and for a tokenizer beside it.
 
@@ -71,32 +72,95 @@ def build_condition(
     section = params.get("cond_stage_config", "__is_unconditional__")
     name = class_of(section, where=where)
     joined = plan.in_channels - channels
-    if name == "__is_unconditional__":
-        if joined or plan.context:
-            raise InputError(f"{where} says unconditional, but the UNet takes a condition")
-        return NoCondition() if plan.classes is None else ClassLabels(int(plan.classes))
-    if name == "__is_first_stage__":
-        return MaskedImage(encode=stage.encode, channels=joined)
-    if name == "Identity" and joined:
-        return AlignedImage(joined)
-    if name == "Identity":
-        return ContextTensor()
     own = params_of(section)
-    if name == "ClassEmbedder":
+    _check_fit(name, plan, joined, own, where)
+    found: Condition
+    if name == "__is_unconditional__" or (name == "Identity" and plan.classes is not None):
+        found = NoCondition() if plan.classes is None else ClassLabels(plan.classes)
+    elif name == "__is_first_stage__":  # its tensors stand under both names
+        return MaskedImage(encode=stage.encode, channels=joined)
+    elif name == "Identity":
+        found = AlignedImage(joined) if joined else ContextTensor()
+    elif name == "ClassEmbedder":
         return ClassTokens(_embedder(own, tensors, where))
-    if name == "SpatialRescaler":
+    elif name == "SpatialRescaler":
         return SemanticMap(_rescaler(own, tensors, where))
-    if name == "FrozenCLIPEmbedder":
-        clip: Any = build_clip(tensors, where=where)
-        length = int(own.get("max_length", clip.config.max_position_embeddings))
-        finder = clip_tokenizer(tokenizer, beside=path.parent)
-        return Prompts(clip, finder, length=length, name="text_encoder")
-    if name in ("BERTEmbedder", "TransformerEmbedder"):
+    elif name == "FrozenCLIPEmbedder":
+        return _clip(
+            own,
+            tensors,
+            tokenizer,
+            path,
+            stage=stage,
+            scale=scale,
+            joined=joined,
+            context=plan.context,
+        )
+    else:
         return _bert(name, own, tensors, tokenizer, path)
-    raise InputError(
-        f"{where}: '{name}'{nearest(name, _STAGES)} is not supported; "
-        f"there are: {', '.join(_STAGES)}, __is_first_stage__, __is_unconditional__"
-    )
+    if tensors:
+        raise InputError(
+            f"{where} is '{name}', which has no weights, but {len(tensors)} keys are not asked for "
+            f"(cond_stage_model.{next(iter(tensors))}, ...); give the config it was trained with"
+        )
+    return found
+
+
+_CROSS = ("BERTEmbedder", "ClassEmbedder", "FrozenCLIPEmbedder", "TransformerEmbedder")
+_JOINS = ("SpatialRescaler", "__is_first_stage__")
+
+
+def _check_fit(name: str, plan: UNetPlan, joined: int, own: Mapping[str, Any], where: str) -> None:
+    """Refuse a cond stage that the UNet has no input for, or a UNet that it leaves hungry."""
+    if name not in (*_STAGES, "__is_first_stage__", "__is_unconditional__"):
+        raise InputError(
+            f"{where}: '{name}'{nearest(name, _STAGES)} is not supported; "
+            f"there are: {', '.join(_STAGES)}, __is_first_stage__, __is_unconditional__"
+        )
+    crossed, both = plan.context is not None, name == "FrozenCLIPEmbedder" and joined > 1
+    if name == "__is_unconditional__" and (joined or crossed):
+        raise InputError(f"{where} says unconditional, but the UNet takes a condition")
+    wants_cross = name in _CROSS or (name == "Identity" and not joined and plan.classes is None)
+    wants_join = name in _JOINS or (name == "Identity" and joined > 0)
+    width = own.get("embed_dim" if name == "ClassEmbedder" else "n_embed", plan.context)
+    if (wants_cross, wants_join or both) != (crossed, joined > 0):
+        raise InputError(
+            f"{where}: '{name}' does not fit the UNet, which joins {joined} channels to its latent "
+            f"and has {'' if crossed else 'no '}cross-attention"
+        )
+    if wants_cross and width != plan.context:
+        raise InputError(
+            f"{where}: '{name}' gives {width} channels, the UNet's context_dim is {plan.context}"
+        )
+    if plan.classes is not None and name not in ("__is_unconditional__", "Identity"):
+        raise InputError(f"{where}: '{name}' together with num_classes is not supported")
+
+
+def _clip(
+    own: Mapping[str, Any],
+    tensors: Tensors,
+    tokenizer: Any,
+    path: Path,
+    *,
+    stage: FirstStage,
+    scale: float,
+    joined: int,
+    context: int | None,
+) -> Condition:
+    """Build CLIP's text tower; with mask and masked latent joined it is SD's inpainting."""
+    where = f"{path}: cond_stage_config"
+    clip: Any = build_clip(tensors, where=where)
+    if clip.config.hidden_size != context:
+        raise InputError(
+            f"{where}: CLIP gives {clip.config.hidden_size} channels, the UNet's context_dim is "
+            f"{context}"
+        )
+    length = int(own.get("max_length", clip.config.max_position_embeddings))
+    finder = clip_tokenizer(tokenizer, beside=path.parent)
+    prompts = Prompts(clip, finder, length=length, name="text_encoder")
+    if not joined:
+        return prompts
+    return MaskedPrompt(prompts, encode=lambda x: stage.encode(x) * scale)
 
 
 def _embedder(params: Mapping[str, Any], tensors: Tensors, where: str) -> ClassEmbedder:
@@ -127,4 +191,5 @@ def _bert(
     if name == "TransformerEmbedder" or not params.get("use_tokenizer", True):
         return TokenBoxes(encoder)
     finder = bert_tokenizer(tokenizer, beside=path.parent)
-    return Prompts(encoder, finder, length=int(params.get("max_seq_len", 77)))
+    places = int(params.get("max_seq_len", PROMPT_LENGTH))
+    return Prompts(encoder, finder, length=min(places, PROMPT_LENGTH))

@@ -20,14 +20,23 @@ __all__ = [
     "sides_of",
 ]
 
+_LARGEST_BYTES = 4_000_000
+_LARGEST_NODES = 100_000
+
 
 def find_config(checkpoint: Path) -> Path | None:
-    """Return the config beside a checkpoint: its own name, config.yaml, else the only YAML."""
-    own = checkpoint.with_suffix(".yaml")
-    for place in (own, checkpoint.parent / "config.yaml", checkpoint.parent / "config.yml"):
+    """Return the config beside a checkpoint: its own name, config.yaml, else the only YAML.
+
+    In a log folder of CompVis' trainer (checkpoints/, configs/) it is the last *-project.yaml.
+    """
+    own, beside = checkpoint.with_suffix(".yaml"), checkpoint.parent
+    for place in (own, beside / "config.yaml", beside / "config.yml"):
         if place.is_file():
             return place
-    others = sorted(checkpoint.parent.glob("*.yaml"))
+    others = sorted(beside.glob("*.yaml"))
+    logged = sorted((beside.parent / "configs").glob("*-project.yaml"))
+    if not others and beside.name == "checkpoints" and logged:
+        return logged[-1]
     return others[0] if len(others) == 1 else None
 
 
@@ -104,11 +113,30 @@ def _parse(place: Path) -> Any:
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
+    if place.stat().st_size > _LARGEST_BYTES:
+        raise InputError(f"{place} has more than {_LARGEST_BYTES:,} bytes and is no model's config")
     try:
-        return YAML(typ="safe", pure=True).load(place.read_text(encoding="utf-8"))
-    except (YAMLError, UnicodeDecodeError) as error:
+        content = YAML(typ="safe", pure=True).load(place.read_text(encoding="utf-8"))
+        nodes = _count(content, {})
+    except (YAMLError, UnicodeDecodeError, ValueError) as error:
         said = " ".join(str(error).split())[:200]
         raise InputError(f"{place} is not readable as YAML: {said}") from error
+    except RecursionError as error:
+        raise InputError(f"{place} is nested too deeply to be a model's config") from error
+    if nodes > _LARGEST_NODES:
+        raise InputError(f"{place} grows to more than {_LARGEST_NODES:,} values by its aliases")
+    return content
+
+
+def _count(value: Any, known: dict[int, int]) -> int:
+    """Return how many values there are when aliases are written out (each is counted once)."""
+    if not isinstance(value, Mapping | list):
+        return 1
+    if id(value) not in known:
+        known[id(value)] = _LARGEST_NODES + 1  # what holds itself has no end
+        inner = value.values() if isinstance(value, Mapping) else value
+        known[id(value)] = 1 + sum(_count(v, known) for v in inner)
+    return known[id(value)]
 
 
 def _plain(value: Any) -> Any:

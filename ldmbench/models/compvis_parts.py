@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from ldmbench.errors import InputError
 from ldmbench.models.weights import Tensors, select
-from ldmbench.sample import Schedule
+from ldmbench.sample import Schedule, cosine_betas
 
-__all__ = ["averaged", "check_parts", "latent_scale", "read_schedule"]
+__all__ = ["averaged", "check_parts", "latent_scale", "read_schedule", "with_aliases"]
 
+_UNTRAINED = ("colorize", "loss.", "quantize.embed_prob", "quantize.used")
 _TOP = ("model.diffusion_model.", "model_ema.", "first_stage_model.", "cond_stage_model.")
 _BUFFERS = frozenset(
     {
@@ -34,7 +36,13 @@ _BUFFERS = frozenset(
         "cond_ids",
     }
 )
-_KINDS: dict[str, Any] = {"linear": "scaled_linear", "sqrt_linear": "linear", "cosine": "cosine"}
+_KINDS: dict[str, Any] = {
+    "cosine": "cosine",
+    "linear": "scaled_linear",
+    "sqrt": "array",
+    "sqrt_linear": "linear",
+}
+_COSINE_OFFSET = 0.008
 _PREDICTIONS: dict[str, Any] = {"eps": "epsilon", "x0": "sample", "v": "v_prediction"}
 
 
@@ -57,7 +65,7 @@ def averaged(tensors: Tensors, prefix: str, *, where: str) -> Tensors | None:
         return None
     names = [k[len(prefix) :] for k in tensors if k.startswith(prefix)]
     flat = {n: n.replace(".", "") for n in names if not n.startswith("model_ema.")}
-    lacking = [n for n, short in flat.items() if short not in kept and not n.startswith("loss.")]
+    lacking = [n for n, short in flat.items() if short not in kept and not n.startswith(_UNTRAINED)]
     left = sorted(set(kept) - set(flat.values()) - {"decay", "num_updates"})
     if lacking or left:
         first = (lacking or left)[0]
@@ -90,10 +98,17 @@ def latent_scale(params: Mapping[str, Any], tensors: Tensors, *, where: str) -> 
     return float(tensors["scale_factor"])
 
 
-def read_schedule(params: Mapping[str, Any], tensors: Tensors, *, where: str) -> Schedule:
-    """Return the noise schedule of a config, checked against the betas stored with the weights."""
-    if params.get("given_betas") is not None:
-        raise InputError(f"{where}: given_betas is not supported; name a beta_schedule")
+def read_schedule(
+    params: Mapping[str, Any], tensors: Tensors, *, where: str, clips: bool = False
+) -> Schedule:
+    """Return the noise schedule of a config, checked against the betas stored with the weights.
+
+    Args:
+        params: of the model.
+        tensors: of the checkpoint; `betas` are looked at where they are.
+        where: said in messages.
+        clips: whether the original clips the predicted clean image.
+    """
     name = params.get("beta_schedule", "linear")
     if name not in _KINDS:
         raise InputError(
@@ -102,16 +117,57 @@ def read_schedule(params: Mapping[str, Any], tensors: Tensors, *, where: str) ->
     predicts = params.get("parameterization", "eps")
     if predicts not in _PREDICTIONS:
         raise InputError(f"{where}: parameterization '{predicts}' is not eps, x0 or v")
+    betas = _own_betas(params, name)
+    options = {"clip_sample": clips, "variance_type": _variance(params, where)}
     schedule = Schedule(
-        kind=_KINDS[name],
+        kind="array" if betas else _KINDS[name],
         start=float(params.get("linear_start", 1e-4)),
         end=float(params.get("linear_end", 2e-2)),
-        T=int(params.get("timesteps", 1000)),
+        T=len(betas) if betas else int(params.get("timesteps", 1000)),
         prediction=_PREDICTIONS[predicts],
+        betas=betas,
         spacing="compvis",
+        options=tuple(sorted((dict(Schedule().options) | options).items())),
     )
     _check_betas(schedule, tensors.get("betas"), where)
     return schedule
+
+
+def _own_betas(params: Mapping[str, Any], name: str) -> tuple[float, ...] | None:
+    """Return betas that no named schedule gives: given ones, sqrt, a cosine of another offset."""
+    T, offset = int(params.get("timesteps", 1000)), float(params.get("cosine_s", _COSINE_OFFSET))
+    if params.get("given_betas") is not None:
+        return tuple(float(beta) for beta in params["given_betas"])
+    if name == "sqrt":
+        ends = float(params.get("linear_start", 1e-4)), float(params.get("linear_end", 2e-2))
+        return tuple(torch.linspace(*ends, T, dtype=torch.float64).sqrt().tolist())
+    if name == "cosine" and offset != _COSINE_OFFSET:
+        return tuple(cosine_betas(T, offset=offset).tolist())
+    return None
+
+
+def _variance(params: Mapping[str, Any], where: str) -> str:
+    """Return the variance of the ancestral chain: v_posterior mixes its two bounds."""
+    kinds = {0.0: "fixed_small", 1.0: "fixed_large"}
+    share = float(params.get("v_posterior", 0.0))
+    if share not in kinds:
+        raise InputError(f"{where}: v_posterior = {share} is not supported; 0 or 1")
+    return kinds[share]
+
+
+def with_aliases(tensors: Tensors, path: Path) -> Tensors:
+    """Return tensors with the names that safetensors dropped because they share memory.
+
+    `safetensors.torch.save_model` keeps one name of a shared tensor and notes the others in the
+    file's metadata.
+    """
+    if path.suffix != ".safetensors":
+        return tensors
+    from safetensors import safe_open
+
+    with safe_open(path, framework="pt") as file:
+        noted: dict[str, str] = file.metadata() or {}
+    return tensors | {k: tensors[v] for k, v in noted.items() if v in tensors and k not in tensors}
 
 
 def _check_betas(schedule: Schedule, stored: torch.Tensor | None, where: str) -> None:

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from ldmbench.errors import InputError
+from ldmbench.models.compvis_config import sides_of
 from ldmbench.models.weights import Source, Tensors, fill
 
 __all__ = ["UNetPlan", "build_unet", "plan_unet"]
@@ -41,15 +42,17 @@ class UNetPlan:
         layers: residual blocks a level.
         attends: whether a level has attention.
         heads: number of heads of each level, meaningful where it attends.
+        up_heads: the same on the way up.
         middle_heads: number of heads in the middle.
         context: width of the cross-attention context, or None.
         depth: transformer blocks a level.
         classes: size of the label table, or None.
         shift: "scale_shift" or "default" time embedding.
-        resample: "resnet" or "conv" resampling.
+        resample: "resnet", "conv" or "pool" resampling.
         joint_order: query, key and value of all heads follow one another (the new order).
         linear: projections of the transformer are linear layers.
-        size: latent size of training.
+        size: latent size of training, (height, width).
+        time: width of the sinusoidal time embedding.
     """
 
     in_channels: int
@@ -58,6 +61,7 @@ class UNetPlan:
     layers: int
     attends: tuple[bool, ...]
     heads: tuple[int, ...]
+    up_heads: tuple[int, ...]
     middle_heads: int
     context: int | None
     depth: int
@@ -66,11 +70,17 @@ class UNetPlan:
     resample: str
     joint_order: bool
     linear: bool
-    size: int
+    size: tuple[int, int]
+    time: int
 
 
-def plan_unet(params: Mapping[str, Any], *, where: str) -> UNetPlan:
+def plan_unet(params: Mapping[str, Any], *, where: str, size: Any = None) -> UNetPlan:
     """Read `params` of a UNetModel config.
+
+    Args:
+        params: its arguments.
+        where: said in messages.
+        size: latent size of training; the UNet's own image_size is unused by the original.
 
     Raises:
         InputError: a field is missing, or asks for what no diffusers network can do.
@@ -78,8 +88,6 @@ def plan_unet(params: Mapping[str, Any], *, where: str) -> UNetPlan:
     for name, (allowed, what) in _REFUSED.items():
         if params.get(name, allowed) not in (allowed, None):
             raise InputError(f"{where}: {name} = {params[name]} ({what}) is not supported")
-    if params.get("conv_resample", True) is not True and not params.get("resblock_updown"):
-        raise InputError(f"{where}: conv_resample false is not supported")
     needed = ("in_channels", "model_channels", "out_channels", "num_res_blocks")
     lacking = [k for k in (*needed, "attention_resolutions") if k not in params]
     if lacking:
@@ -88,10 +96,10 @@ def plan_unet(params: Mapping[str, Any], *, where: str) -> UNetPlan:
     widths = tuple(int(m * int(params["model_channels"])) for m in mult)
     marked = {int(r) for r in params["attention_resolutions"]}
     heads = tuple(_heads(params, width, where) for width in widths)
-    crossed = bool(params.get("use_spatial_transformer"))
     context = _first(params.get("context_dim"))
-    if crossed and params.get("resblock_updown"):
-        raise InputError(f"{where}: resblock_updown with a spatial transformer is not supported")
+    crossed = bool(params.get("use_spatial_transformer"))
+    if crossed != (context is not None):
+        raise InputError(f"{where}: use_spatial_transformer and context_dim come together")
     return UNetPlan(
         in_channels=int(params["in_channels"]),
         out_channels=int(params["out_channels"]),
@@ -99,15 +107,17 @@ def plan_unet(params: Mapping[str, Any], *, where: str) -> UNetPlan:
         layers=_first(params["num_res_blocks"]) or 2,
         attends=tuple(2**i in marked for i in range(len(widths))),
         heads=heads,
+        up_heads=heads if crossed else _up_heads(params, heads),
         middle_heads=heads[-1],
-        context=context if crossed else None,
+        context=context,
         depth=_first(params.get("transformer_depth", 1)) or 1,
-        classes=params.get("num_classes"),
+        classes=_classes(params.get("num_classes"), where),
         shift="scale_shift" if params.get("use_scale_shift_norm") else "default",
-        resample="resnet" if params.get("resblock_updown") else "conv",
+        resample=_resampling(params),
         joint_order=bool(params.get("use_new_attention_order")),
         linear=bool(params.get("use_linear_in_transformer")),
-        size=int(params.get("image_size", 32)),
+        size=sides_of(size or params.get("image_size", 32)),
+        time=int(params["model_channels"]),
     )
 
 
@@ -128,10 +138,26 @@ def _heads(params: Mapping[str, Any], width: int, where: str) -> int:
     heads = int(params.get("num_heads", -1))
     if per_head == -1 and heads == -1:
         raise InputError(f"{where}: the UNet's config has neither num_heads nor num_head_channels")
-    upward = int(params.get("num_heads_upsample", -1))
-    if upward not in (-1, heads):
-        raise InputError(f"{where}: num_heads_upsample = {upward} is not supported")
     return heads if per_head == -1 else max(width // per_head, 1)
+
+
+def _up_heads(params: Mapping[str, Any], heads: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the heads on the way up: num_heads_upsample, which a fixed head width overrides."""
+    upward = int(params.get("num_heads_upsample", -1))
+    fixed = int(params.get("num_head_channels", -1)) != -1
+    return heads if upward == -1 or fixed else (upward,) * len(heads)
+
+
+def _resampling(params: Mapping[str, Any]) -> str:
+    if params.get("resblock_updown"):
+        return "resnet"
+    return "conv" if params.get("conv_resample", True) else "pool"
+
+
+def _classes(value: Any, where: str) -> int | None:
+    if value is not None and not isinstance(value, int):
+        raise InputError(f"{where}: num_classes = {value!r} is not supported; give a whole number")
+    return value
 
 
 def _first(value: Any) -> int | None:
@@ -150,26 +176,41 @@ def _plain(plan: UNetPlan) -> nn.Module:
     from ldmbench.models.compvis_networks import HeadsUNet2DModel
 
     used = {h for h, a in zip(plan.heads, plan.attends) if a} | {plan.middle_heads}
+    upward = {h for h, a in zip(plan.up_heads, plan.attends) if a}
     dims = {w // h for w, h, a in zip(plan.widths, plan.heads, plan.attends) if a}
     dims.add(plan.widths[-1] // plan.middle_heads)
     config = _common(plan) | {
         "down_block_types": [_plain_block(plan, i, "Down") for i in range(len(plan.widths))],
         "up_block_types": [_plain_block(plan, i, "Up") for i in range(len(plan.widths))][::-1],
-        "downsample_type": plan.resample,
-        "upsample_type": plan.resample,
+        "downsample_type": _kept(plan),
+        "upsample_type": _kept(plan),
         "num_class_embeds": plan.classes,
         "attention_head_dim": min(dims),
         "attn_norm_num_groups": 32,  # else scale_shift leaves the middle attention without a norm
     }
-    if len(dims) == 1:
-        network: nn.Module = UNet2DModel(**config)
-    elif len(used) == 1:
-        network = HeadsUNet2DModel(num_heads=used.pop(), base=config)
-    else:
+    variant: dict[str, Any] = {}
+    if plan.time != plan.widths[0]:
+        config["time_embedding_dim"] = 4 * plan.time
+        variant["time_channels"] = plan.time
+    if plan.resample == "pool":
+        variant["conv_resample"] = False
+    if plan.up_heads != plan.heads and upward:
+        variant["up_heads"] = upward.pop()
+    if len(dims) > 1 and len(used) > 1:
         raise InputError(
             f"heads {sorted(used)} of widths {sorted(dims)} are not supported together"
         )
+    if len(dims) == 1 and not variant:
+        return UNet2DModel(**config)
+    network: nn.Module = HeadsUNet2DModel(
+        num_heads=used.pop() if len(used) == 1 else None, **variant, base=config
+    )
     return network
+
+
+def _kept(plan: UNetPlan) -> str:
+    """Return the resampling that diffusers builds, which ours may replace."""
+    return "conv" if plan.resample == "pool" else plan.resample
 
 
 def _plain_block(plan: UNetPlan, level: int, way: str) -> str:
@@ -181,26 +222,32 @@ def _plain_block(plan: UNetPlan, level: int, way: str) -> str:
 def _conditional(plan: UNetPlan) -> nn.Module:
     from diffusers import UNet2DConditionModel
 
+    from ldmbench.models.compvis_networks import ResampledUNet2DConditionModel
+
     def blocks(way: str) -> list[str]:
         return [f"CrossAttn{way}Block2D" if a else f"{way}Block2D" for a in plan.attends]
 
-    network: nn.Module = UNet2DConditionModel(
-        **_common(plan),
-        down_block_types=blocks("Down"),
-        up_block_types=blocks("Up")[::-1],
-        mid_block_type="UNetMidBlock2DCrossAttn",
-        cross_attention_dim=plan.context,
-        transformer_layers_per_block=plan.depth,
-        attention_head_dim=list(plan.heads),  # the number of heads, under its old name
-        num_class_embeds=plan.classes,
-        use_linear_projection=plan.linear,
-    )
+    config = _common(plan) | {
+        "down_block_types": blocks("Down"),
+        "up_block_types": blocks("Up")[::-1],
+        "mid_block_type": "UNetMidBlock2DCrossAttn",
+        "cross_attention_dim": plan.context,
+        "transformer_layers_per_block": plan.depth,
+        "attention_head_dim": list(plan.heads),  # the number of heads, under its old name
+        "num_class_embeds": plan.classes,
+        "use_linear_projection": plan.linear,
+    }
+    network: nn.Module
+    if plan.resample == "conv":
+        network = UNet2DConditionModel(**config)
+    else:
+        network = ResampledUNet2DConditionModel(resample=plan.resample, base=config)
     return network
 
 
 def _common(plan: UNetPlan) -> dict[str, Any]:
     return {
-        "sample_size": plan.size,
+        "sample_size": plan.size[0] if len(set(plan.size)) == 1 else list(plan.size),
         "in_channels": plan.in_channels,
         "out_channels": plan.out_channels,
         "block_out_channels": list(plan.widths),
@@ -255,7 +302,7 @@ def _up(plan: UNetPlan) -> dict[str, Source]:
             found |= _resnet(f"{block}.resnets.{j}", f"{old}.0")
             if plan.attends[level]:
                 new = f"{block}.attentions.{j}"
-                found |= _attention(new, f"{old}.1", plan, plan.heads[level])
+                found |= _attention(new, f"{old}.1", plan, plan.up_heads[level])
             if level > 0 and j == plan.layers:
                 place = 2 if plan.attends[level] else 1
                 found |= _resample(f"{block}.upsamplers.0", f"{old}.{place}", plan, "conv")

@@ -15,15 +15,13 @@ from torch import nn
 
 from ldmbench.errors import InputError, LdmbenchError
 from ldmbench.models.load_conditions import (
-    AlignedImage,
     ClassLabels,
     ClassTokens,
     Inputs,
-    MaskedPrompt,
     Prompts,
     TokenBoxes,
-    UpscaledPrompt,
 )
+from ldmbench.models.load_images import AlignedImage, MaskedPrompt, UpscaledPrompt
 from ldmbench.models.load_model import Model
 from ldmbench.sample import initial_noise
 

@@ -12,17 +12,19 @@ from ldmbench.canonical import digest_files
 from ldmbench.errors import InputError
 from ldmbench.models.diffusers_parts import load_network, load_text, load_tokenizer
 from ldmbench.models.load_conditions import (
-    AlignedImage,
     ClassLabels,
     ClassTokens,
     Condition,
     ContextTensor,
-    MaskedImage,
-    MaskedPrompt,
     NoCondition,
     Prompts,
-    SemanticMap,
     TokenBoxes,
+)
+from ldmbench.models.load_images import (
+    AlignedImage,
+    MaskedImage,
+    MaskedPrompt,
+    SemanticMap,
     UpscaledPrompt,
 )
 from ldmbench.models.load_model import Info, Model
@@ -55,6 +57,7 @@ _STAGES: dict[str, Callable[[Any], FirstStage]] = {
     "AutoencoderTiny": Tiny,
     "ProjectedAutoencoderKL": KL,
     "VQModel": VQ,
+    "VariantVQModel": VQ,
 }
 _SCHEDULERS = (
     "DDIMParallelScheduler",

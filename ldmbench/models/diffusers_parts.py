@@ -25,11 +25,13 @@ NETWORKS = {
     "DiTTransformer2DModel": "diffusers:DiTTransformer2DModel",
     "HeadsUNet2DModel": f"{_OWN}:HeadsUNet2DModel",
     "ProjectedAutoencoderKL": f"{_OWN}:ProjectedAutoencoderKL",
+    "ResampledUNet2DConditionModel": f"{_OWN}:ResampledUNet2DConditionModel",
     "SpatialRescaler": f"{_OWN}:SpatialRescaler",
     "Transformer2DModel": "diffusers:DiTTransformer2DModel",
     "UNet2DConditionModel": "diffusers:UNet2DConditionModel",
     "UNet2DModel": "diffusers:UNet2DModel",
     "VQModel": "diffusers:VQModel",
+    "VariantVQModel": f"{_OWN}:VariantVQModel",
 }
 _BERT = "diffusers.pipelines.latent_diffusion.pipeline_latent_diffusion"
 _OLD_ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}

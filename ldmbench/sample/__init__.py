@@ -3,7 +3,7 @@
 from ldmbench.sample.grids import SPACINGS, compvis_grid, spaced_grid
 from ldmbench.sample.guidance import guided, mix
 from ldmbench.sample.noise import initial_noise, step_noise, step_seeds
-from ldmbench.sample.schedule import Schedule
+from ldmbench.sample.schedule import Schedule, cosine_betas
 from ldmbench.sample.solvers import SAMPLERS, Denoise, evaluations, sample, timesteps_of
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "Denoise",
     "Schedule",
     "compvis_grid",
+    "cosine_betas",
     "evaluations",
     "guided",
     "initial_noise",

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ldmbench.errors import InputError
 
-__all__ = ["Schedule"]
+__all__ = ["Schedule", "cosine_betas"]
 
 Kind = Literal["scaled_linear", "linear", "cosine", "array"]
 Prediction = Literal["epsilon", "v_prediction", "sample"]
@@ -82,7 +82,7 @@ class Schedule:
         if self.kind == "array":
             return np.asarray(self.betas, dtype=np.float64)
         if self.kind == "cosine":
-            return _cosine(self.T)
+            return cosine_betas(self.T)
         if self.kind == "linear":
             straight: NDArray[np.float64] = np.linspace(self.start, self.end, self.T)
             return straight
@@ -153,8 +153,14 @@ def _options(config: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
     return tuple((k, tuple(v) if isinstance(v, list) else v) for k, v in sorted(kept.items()))
 
 
-def _cosine(T: int, *, offset: float = 0.008, largest: float = 0.999) -> NDArray[np.float64]:
-    """Return betas of arXiv:2102.09672, equation 17, clipped at `largest`."""
+def cosine_betas(T: int, *, offset: float = 0.008, largest: float = 0.999) -> NDArray[np.float64]:
+    """Return T betas of arXiv:2102.09672, equation 17, float64, clipped at `largest`.
+
+    Args:
+        T: number of training timesteps.
+        offset: s of the equation, which keeps the first betas from being too small.
+        largest: bound of a beta.
+    """
     t = np.arange(T + 1, dtype=np.float64) / T
     bar = np.cos((t + offset) / (1 + offset) * math.pi / 2) ** 2
     betas: NDArray[np.float64] = np.minimum(1 - bar[1:] / bar[:-1], largest)

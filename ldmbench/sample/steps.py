@@ -20,7 +20,8 @@ Step = Callable[
 def step_rule(sampler: str, *, schedule: Schedule, eta: float) -> Step:
     """Return (scheduler, output, t, z, draws) -> z at the next timestep, for one sampler."""
     if sampler == "ddim":
-        return partial(_ddim, eta=eta)
+        clipped = bool(dict(schedule.options).get("use_clipped_model_output"))
+        return partial(_ddim, eta=eta, clipped=clipped)
     if sampler == "ddpm":
         return partial(_ddpm, kind=dict(schedule.options).get("variance_type") or "fixed_small")
     return _plain
@@ -45,8 +46,12 @@ def _ddim(
     draws: Iterator[torch.Tensor],
     *,
     eta: float,
+    clipped: bool,
 ) -> torch.Tensor:
-    extra = {"eta": eta, "variance_noise": next(draws).to(z)} if eta > 0 else {}
+    """Step by arXiv:2010.02502, eq. 12; `clipped` takes the noise from the clipped clean image."""
+    extra: dict[str, Any] = {"use_clipped_model_output": clipped}
+    if eta > 0:
+        extra |= {"eta": eta, "variance_noise": next(draws).to(z)}
     previous: torch.Tensor = scheduler.step(output[:, : z.shape[1]], t, z, **extra).prev_sample
     return previous
 

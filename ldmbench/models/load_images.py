@@ -1,0 +1,217 @@
+"""What a loaded model is shown: images, maps and masks become its network's inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from ldmbench.errors import InputError
+from ldmbench.models.load_conditions import Inputs, Prompts
+from ldmbench.sample import Schedule
+
+__all__ = ["AlignedImage", "MaskedImage", "MaskedPrompt", "SemanticMap", "UpscaledPrompt"]
+
+DEFAULT_NOISE_LEVEL = 20
+"""Of the low-resolution image, as the source's pipeline has it."""
+
+
+@dataclass(frozen=True)
+class AlignedImage:
+    """An image of the latent's height and width that joins it (super-resolution)."""
+
+    channels: int
+    kind: str = "image"
+
+    def inputs(self, cond: Any, z: torch.Tensor) -> Inputs:
+        """Return concat (B, channels, h, w); cond: the same, in [-1, 1]."""
+        wanted = (z.shape[0], self.channels, *z.shape[2:])
+        return {"concat": _shaped(cond, z, wanted, "the low-resolution image")}
+
+    def null(self, cond: Any, z: torch.Tensor) -> Any:
+        """Return zeros."""
+        return torch.zeros_like(torch.as_tensor(cond))
+
+    def parts(self) -> dict[str, nn.Module]:
+        """Return no networks."""
+        return {}
+
+
+@dataclass(frozen=True)
+class SemanticMap:
+    """A one-hot class map at image size, rescaled to the latent's size and joined to it."""
+
+    rescaler: Any
+    kind: str = "semantic"
+
+    def inputs(self, cond: Any, z: torch.Tensor) -> Inputs:
+        """Return concat (B, c, h, w); cond: one-hot (B, classes, H, W), or ids (B, H, W)."""
+        if cond is None:
+            raise InputError("the model is conditioned on a map; give cond, ids (B, H, W)")
+        given = torch.as_tensor(cond)
+        classes = int(self.rescaler.config.in_channels)
+        if given.ndim == 3 and not given.is_floating_point():
+            given = nn.functional.one_hot(given.long(), classes).permute(0, 3, 1, 2)
+        if given.ndim != 4 or given.shape[1] != classes:
+            raise InputError(
+                f"the semantic map must be (B, {classes}, H, W) one-hot or (B, H, W) ids, "
+                f"found {tuple(given.shape)}"
+            )
+        found = self.rescaler(given.to(z))
+        return {"concat": _shaped(found, z, (z.shape[0], found.shape[1], *z.shape[2:]), "the map")}
+
+    def null(self, cond: Any, z: torch.Tensor) -> Any:
+        """Return zeros."""
+        return torch.zeros_like(torch.as_tensor(cond))
+
+    def parts(self) -> dict[str, nn.Module]:
+        """Return the rescaler."""
+        return {"rescaler": self.rescaler}
+
+
+@dataclass(frozen=True)
+class MaskedImage:
+    """LDM inpainting: the masked image's latent and the mask, joined to the noisy latent.
+
+    Attributes:
+        encode: image (B, 3, H, W) in [-1, 1] -> latent, not scaled, as the original does.
+        channels: latent channels and one for the mask.
+    """
+
+    encode: Callable[[torch.Tensor], torch.Tensor]
+    channels: int
+    kind: str = "inpainting"
+
+    def inputs(self, cond: Any, z: torch.Tensor) -> Inputs:
+        """Return concat (B, channels, h, w).
+
+        cond: {"image": masked or whole image, "mask": 1 or -1 ... }, or (B, 4, H, W): the masked
+        image and the mask (1 where to paint, else -1), or (B, channels, h, w) ready made.
+        """
+        if isinstance(cond, Mapping):
+            _check_fields(cond, ("image", "mask"))
+            cond = torch.cat([cond["image"], cond["mask"]], dim=1)
+        if cond is None:
+            raise InputError("the model paints over masks; give cond, masked image and mask")
+        given = torch.as_tensor(cond).to(z)
+        ready = (z.shape[0], self.channels, *z.shape[2:])
+        if tuple(given.shape) != ready:
+            if given.ndim != 4 or given.shape[1] != 4:
+                raise InputError(
+                    f"the inpainting condition must be {ready}, or (B, 4, H, W): masked image and "
+                    f"mask, found {tuple(given.shape)}"
+                )
+            latent = self.encode(given[:, :3])
+            mask = nn.functional.interpolate(given[:, 3:], size=latent.shape[-2:])
+            given = torch.cat([latent, mask], dim=1)
+        return {"concat": _shaped(given, z, ready, "the masked latent")}
+
+    def null(self, cond: Any, z: torch.Tensor) -> Any:
+        """Return zeros of the joined size."""
+        return torch.zeros((z.shape[0], self.channels, *z.shape[2:]), dtype=z.dtype)
+
+    def parts(self) -> dict[str, nn.Module]:
+        """Return no networks; the first stage is counted once."""
+        return {}
+
+
+@dataclass(frozen=True)
+class MaskedPrompt:
+    """Stable Diffusion inpainting: a prompt, a mask and the masked image's latent.
+
+    Attributes:
+        encode: image (B, 3, H, W) in [-1, 1] -> scaled latent.
+    """
+
+    prompts: Prompts
+    encode: Callable[[torch.Tensor], torch.Tensor]
+    kind: str = "inpainting"
+
+    def inputs(self, cond: Any, z: torch.Tensor) -> Inputs:
+        """Return context and concat.
+
+        cond: {"prompt": texts, "image": (B, 3, H, W) in [-1, 1], "mask": (B, 1, H, W), 1 where to
+        paint}.
+        """
+        _check_fields(cond, ("prompt", "image", "mask"))
+        mask = cond["mask"].to(z)
+        latent = self.encode(cond["image"].to(z) * (mask < 0.5))
+        small = nn.functional.interpolate(mask, size=z.shape[-2:])
+        return self.prompts.inputs(cond["prompt"], z) | {"concat": torch.cat([small, latent], 1)}
+
+    def null(self, cond: Any, z: torch.Tensor) -> Any:
+        """Return the same picture under the empty prompt."""
+        return dict(cond) | {"prompt": [""] * z.shape[0]}
+
+    def parts(self) -> dict[str, nn.Module]:
+        """Return the text encoder."""
+        return self.prompts.parts()
+
+
+@dataclass(frozen=True)
+class UpscaledPrompt:
+    """Stable Diffusion upscaling: a prompt, the low-resolution image and its noise level.
+
+    Attributes:
+        prompts: the text encoder.
+        noising: the forward process that blurs the low-resolution image (low_res_scheduler).
+        largest: the largest noise level (max_noise_level).
+    """
+
+    prompts: Prompts
+    noising: Schedule | None = None
+    largest: int = 350
+    kind: str = "upscaling"
+
+    def inputs(self, cond: Any, z: torch.Tensor) -> Inputs:
+        """Return context, concat and labels.
+
+        cond: {"prompt": texts, "image": (B, 3, h, w) in [-1, 1] at the latent's size,
+        "noise_level": integer, 20 if not given, "noise": (B, 3, h, w) of N(0, 1) that the image is
+        blurred with at that level}; without "noise" the image is taken as blurred already.
+        """
+        _check_fields(cond, ("prompt", "image"))
+        level = int(cond.get("noise_level", DEFAULT_NOISE_LEVEL))
+        if not 0 <= level <= self.largest:
+            raise InputError(f"noise_level must lie in [0, {self.largest}], found {level}")
+        wanted = (z.shape[0], 3, *z.shape[2:])
+        image = _shaped(cond["image"], z, wanted, "the low-resolution image")
+        if cond.get("noise") is not None:
+            image = self._blurred(image, _shaped(cond["noise"], z, wanted, "its noise"), level)
+        labels = torch.full((z.shape[0],), level, device=z.device)
+        return self.prompts.inputs(cond["prompt"], z) | {"concat": image, "labels": labels}
+
+    def _blurred(self, image: torch.Tensor, noise: torch.Tensor, level: int) -> torch.Tensor:
+        """Return the image at a step of its forward process (arXiv:2006.11239, eq. 4)."""
+        if self.noising is None:
+            raise InputError(
+                "the model's folder has no low_res_scheduler, so that its image cannot be "
+                "blurred; blur it yourself and leave out 'noise'"
+            )
+        kept = float(self.noising.alphas_cumprod()[level])
+        return float(kept**0.5) * image + float((1 - kept) ** 0.5) * noise
+
+    def null(self, cond: Any, z: torch.Tensor) -> Any:
+        """Return the same picture under the empty prompt."""
+        return dict(cond) | {"prompt": [""] * z.shape[0]}
+
+    def parts(self) -> dict[str, nn.Module]:
+        """Return the text encoder."""
+        return self.prompts.parts()
+
+
+def _shaped(given: Any, z: torch.Tensor, wanted: tuple[int, ...], what: str) -> torch.Tensor:
+    if given is None:
+        raise InputError(f"the model needs {what} as cond, {wanted}")
+    tensor = torch.as_tensor(given).to(z)
+    if tuple(tensor.shape) != wanted:
+        raise InputError(f"{what} must be {wanted}, found {tuple(tensor.shape)}")
+    return tensor
+
+
+def _check_fields(cond: Any, fields: tuple[str, ...]) -> None:
+    if not isinstance(cond, Mapping) or any(field not in cond for field in fields):
+        raise InputError(f"cond must be a mapping with {', '.join(fields)}")
