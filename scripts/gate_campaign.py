@@ -4,7 +4,7 @@
 
 1. models: trains smoke's models from many train seeds (and some on half the budget) with
    `ldmbench run`, and samples and scores each with several sample seeds. Load does not matter.
-2. quiet, load, slow: times the speed stage again and again, each in a fresh process: on this
+2. quiet, load, slow: times the speed stage again and again, five to a process: on this
    machine as it is, beside a process that keeps one core busy, and with a tenth more computation in
    the denoiser. Nothing else may run meanwhile.
 3. judge: gates. Half the trainings, drawn anew for every gate, are accepted (`accept` and
@@ -43,6 +43,8 @@ from ldmbench.schema.record import Measure, Record, Score
 ROOT = Path(__file__).resolve().parent.parent
 SUITE, BASELINE = ROOT / "suites" / "smoke.yaml", ROOT / "baselines" / "smoke.json"
 SEEDS = ("ldm.denoiser", "ldm.autoencoder", "pixel.denoiser")
+BATCH = 5
+"""Timings of one process: starting one takes as long as a timing."""
 BUSY = "while True: pass"
 TIMED = ("throughput", "latency", "latency_p95", "yardstick")
 STEPS = ("models", "quiet", "load", "slow", "judge")
@@ -54,12 +56,14 @@ class Size:
 
     models: int = 16
     halves: int = 8
-    sample_seeds: int = 13
+    sample_seeds: int = 5
     gates: int = 200
-    tries: int = 50
+    quiet: int = 200
+    load: int = 100
+    slow: int = 50
 
 
-SMALL = Size(models=4, halves=1, sample_seeds=2, gates=6, tries=2)
+SMALL = Size(models=4, halves=1, sample_seeds=2, gates=6, quiet=3, load=2, slow=2)
 
 
 class Campaign:
@@ -85,7 +89,7 @@ class Campaign:
         if done.exists():
             return
         changes = [f"models.{name}.train_seed={seed}" for name in SEEDS]
-        changes += [f"sample.seed=[{', '.join(map(str, range(self.size.sample_seeds)))}]"]
+        changes += [f"sample.seed=[{', '.join(map(str, range(self._seeds(kind))))}]"]
         changes += ["probes=[throughput, latency, flops, reconstruction]", *self.sets]
         if kind == "half":
             changes += [f"models.{name}={steps}" for name, steps in self._half_budgets.items()]
@@ -112,20 +116,22 @@ class Campaign:
     def time(self, kind: str, count: int) -> None:
         """Time `count` times: quiet, load, or slow."""
         run_id = read_records(self.folder / "models" / "full-000.jsonl")[0].run
-        script = ROOT / "scripts" / "gate_timing.py"
-        began, made = time.perf_counter(), 0
+        outs = [self.folder / kind / f"{number:03d}.json" for number in range(count)]
+        left = [str(out) for out in outs if not out.exists()]
+        outs[0].parent.mkdir(parents=True, exist_ok=True)
+        command = [
+            sys.executable,
+            str(ROOT / "scripts" / "gate_timing.py"),
+            str(self.store),
+            run_id,
+        ]
+        slow = ["--slow", "0.10"] if kind == "slow" else []
         with busy() if kind == "load" else idle():
-            for number in range(count):
-                out = self.folder / kind / f"{number:03d}.json"
-                if out.exists():
-                    continue
-                out.parent.mkdir(parents=True, exist_ok=True)
-                command = [sys.executable, str(script), str(self.store), run_id, str(out)]
-                run([*command, *(("--slow", "0.10") if kind == "slow" else ())])
-                made += 1
-                if made % 10 == 0:
-                    each = (time.perf_counter() - began) / made
-                    say(f"{kind} {number + 1}/{count}, {each:.1f} s each")
+            for first in range(0, len(left), BATCH):
+                began, part = time.perf_counter(), left[first : first + BATCH]
+                run([*command, *part, *slow])
+                each = (time.perf_counter() - began) / len(part)
+                say(f"{kind} {count - len(left) + first + len(part)}/{count}, {each:.1f} s each")
 
     # ------------------------------------------------------------ gates
 
@@ -143,16 +149,17 @@ class Campaign:
             picks = rng.choice(clocks, len(accepted), replace=len(clocks) < len(accepted))
             baseline: Baseline | None = self._rules()
             for train, pick in zip(accepted, picks, strict=True):
-                records = clocked(full[train, self._seed(rng)], quiet[pick])
+                records = clocked(full[train, int(rng.integers(self._seeds("full")))], quiet[pick])
                 run = accepted_run(records, self.replicates, commit=Commit())
                 baseline = merged(run, baseline, add=True)
             assert baseline is not None
-            records = fresh[int(rng.choice(own)), self._seed(rng)]
+            records = fresh[int(rng.choice(own)), int(rng.integers(self._seeds(models)))]
             records = clocked(records, timed[number % len(timed)])
             yield judge(records, baseline, self.replicates)
 
-    def _seed(self, rng: np.random.Generator) -> int:
-        return int(rng.integers(self.size.sample_seeds))
+    def _seeds(self, kind: str) -> int:
+        """Return how many sample seeds a training is sampled with: as many as gates need."""
+        return self.size.sample_seeds if kind == "full" else (self.size.sample_seeds + 1) // 2
 
     def _rules(self) -> Baseline:
         """Return a baseline without runs, with the rules of the one that CI uses."""
@@ -169,8 +176,8 @@ class Campaign:
         kinds: dict[str, Callable[[], Iterator[Outcome]]] = {
             "unchanged, quiet": lambda: self.gates(size.gates),
             "unchanged, one core busy": lambda: self.gates(size.gates, times="load"),
-            "denoiser 10 % slower": lambda: self.gates(size.tries, times="slow"),
-            "half the training budget": lambda: self.gates(size.tries, models="half"),
+            "denoiser 10 % slower": lambda: self.gates(size.slow, times="slow"),
+            "half the training budget": lambda: self.gates(size.slow, models="half"),
         }
         needs = ("quiet", "load", "slow", "models")
         told: dict[str, Any] = {}
@@ -362,9 +369,9 @@ def main() -> None:
     campaign = Campaign(given.folder, size, given.set)
     steps: dict[str, Callable[[], None]] = {
         "models": campaign.models,
-        "quiet": lambda: campaign.time("quiet", size.gates),
-        "slow": lambda: campaign.time("slow", size.tries),
-        "load": lambda: campaign.time("load", size.gates),
+        "quiet": lambda: campaign.time("quiet", size.quiet),
+        "slow": lambda: campaign.time("slow", size.slow),
+        "load": lambda: campaign.time("load", size.load),
         "judge": campaign.judge,
     }
     for name, step in steps.items():

@@ -1,6 +1,8 @@
 """Times the speed stage of a run's cells anew, in this fresh process; for gate_campaign.py.
 
-    python scripts/gate_timing.py STORE RUN OUT.json [--slow 0.10]
+    python scripts/gate_timing.py STORE RUN OUT.json... [--slow 0.10]
+
+Each OUT is one timing of all cells, with networks loaded anew.
 
 With --slow every evaluation of the denoiser computes that much more: convolutions beside its own,
 as many as take that share of its own time, measured per shape before it is timed.
@@ -22,7 +24,7 @@ import torch
 from ldmbench.execute.step import Outcome, run_unit
 from ldmbench.schema.stage import Plan
 from ldmbench.schema.task import Task
-from ldmbench.stages.common import prepare
+from ldmbench.stages.common import autoencoder_at, prepare
 from ldmbench.stages.speed import run as measure
 from ldmbench.stages.subject import trained_at
 from ldmbench.store.disk import Store
@@ -30,40 +32,42 @@ from ldmbench.store.units import Unit
 
 
 def main() -> None:
-    """Write {cell: measures} of one timing."""
+    """Write {cell: measures} per timing."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("store", type=Path)
     parser.add_argument("run")
-    parser.add_argument("out", type=Path)
+    parser.add_argument("out", type=Path, nargs="+")
     parser.add_argument("--slow", type=float, default=0.0)
     given = parser.parse_args()
     machine = prepare("cpu", 0)
     plan = Plan.model_validate_json(
         (given.store / "runs" / given.run / "plan.json").read_text("utf-8")
     )
-    stages = plan.by_key()
-    found: dict[str, Any] = {}
+    for out in given.out:
+        trained_at.cache_clear()
+        autoencoder_at.cache_clear()
+        told = timing(plan, Store(given.store), machine, slow=given.slow)
+        draft = out.with_suffix(".part")
+        draft.write_text(json.dumps(told), "utf-8")
+        shutil.move(draft, out)
+
+
+def timing(plan: Plan, store: Store, machine: dict[str, Any], *, slow: float) -> dict[str, Any]:
+    """Measure every speed stage of a plan and return {cell: measures}."""
+    stages, found = plan.by_key(), dict[str, Any]()
 
     def execute(task: Task) -> Outcome:
-        if given.slow:
-            denoiser, autoencoder = (
-                task.inputs[role].folders[0] for role in ("denoiser", "autoencoder")
-            )
-            burden(trained_at(autoencoder, denoiser, task.device).denoiser, given.slow)
+        if slow:
+            places = [task.inputs[role].folders[0] for role in ("autoencoder", "denoiser")]
+            burden(trained_at(*places, task.device).denoiser, slow)
         began = time.perf_counter()
         measure(task, lambda share, note: None)
         found[task.key] = json.loads((task.output / "measures.json").read_text("utf-8"))
         return Outcome(time.perf_counter() - began, machine)
 
-    for cell in plan.cells:
-        key = cell.stages["speed"]
-        if key not in found:
-            unit = Unit(stages[key])
-            run_unit(unit, Store(given.store), stages, execute=execute, device="cpu", fresh=True)
-    told = {cell.id: found[cell.stages["speed"]] for cell in plan.cells}
-    draft = given.out.with_suffix(".part")
-    draft.write_text(json.dumps(told), "utf-8")
-    shutil.move(draft, given.out)
+    for key in dict.fromkeys(cell.stages["speed"] for cell in plan.cells):
+        run_unit(Unit(stages[key]), store, stages, execute=execute, device="cpu", fresh=True)
+    return {cell.id: found[cell.stages["speed"]] for cell in plan.cells}
 
 
 def burden(denoiser: Any, share: float) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -48,21 +49,36 @@ def read_baseline(path: Path) -> Baseline:
         InputError: if it is missing, damaged, newer than this program, or has an unknown rule.
     """
     if not path.is_file():
-        raise InputError(f"{path}: no such baseline; write one with `ldmbench accept -o {path}`")
+        raise InputError(
+            f"{path}: no such baseline file; write one with `ldmbench accept -o {path}`"
+        )
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = json.loads(
+            path.read_text(encoding="utf-8"), parse_constant=_number, parse_float=_number
+        )
         found = Baseline.model_validate(_migrated(data, path))
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "the whole file"
         raise InputError(f"{path}: {place}: {first['msg']}") from None
-    except (json.JSONDecodeError, UnicodeDecodeError, OSError) as error:
-        raise InputError(f"{path}: is damaged or no baseline: {error}") from None
+    except (json.JSONDecodeError, UnicodeDecodeError, OSError, RecursionError) as error:
+        raise InputError(
+            f"{path}: is damaged or no baseline: {error}; take it from version control, or accept a"
+            " run anew"
+        ) from None
     try:
         rules_with(found.rules)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     return found
+
+
+def _number(text: str) -> float:
+    """Return a finite number; what is not would be judged as if nothing had changed."""
+    value = float(text)
+    if not math.isfinite(value):
+        raise json.JSONDecodeError(f"{text} is no finite number", text, 0)
+    return value
 
 
 def _migrated(data: Any, path: Path) -> Any:

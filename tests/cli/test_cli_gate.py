@@ -100,6 +100,54 @@ def test_mistakes_are_one_sentence_and_exit_2(store, tmp_path, arguments, messag
     assert "Traceback" not in shown
 
 
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda text: text[: len(text) // 2], "is damaged or no baseline"),
+        (lambda text: text.replace('"api_version": 1', '"api_version": 9', 1), "newer than this"),
+        (lambda text: text.replace('"api_version": 1', '"api_version": 0', 1), "accept a run anew"),
+        (lambda text: text.replace('"rules"', '"rule"', 1), "rule: Extra inputs"),
+        (lambda text: text.replace("20.0,", "NaN,", 1), "NaN is no finite number"),
+        (lambda text: text.replace('"value": 20.0', '"value": "twenty"', 1), "valid number"),
+        (lambda text: text.encode("utf-16"), "is damaged or no baseline"),
+        (lambda text: "", "is damaged or no baseline"),
+    ],
+)
+def test_a_spoilt_baseline_is_one_sentence(store, tmp_path, spoil, message, capsys):
+    base = tmp_path / "base.json"
+    text = base.read_text()
+    spoilt = spoil(text)
+    assert spoilt != text
+    base.write_bytes(spoilt if isinstance(spoilt, bytes) else spoilt.encode())
+    capsys.readouterr()
+    for command in (("gate", "--baseline"), ("accept", "-o")):
+        assert typed(command[0], store, command[1], base) == 2
+        shown = capsys.readouterr().err.strip()
+        assert message in shown
+        assert len(shown.splitlines()) == 1
+        assert str(base) in shown
+    assert base.read_bytes() == (spoilt if isinstance(spoilt, bytes) else spoilt.encode())
+
+
+def test_a_baseline_of_nothing_judges_nothing(store, tmp_path, capsys):
+    base = tmp_path / "base.json"
+    base.write_text('{"api_version": 1, "suite": "smoke", "runs": []}')
+    for more in ((), ("--noise", "note", "--other-machines", "note")):
+        assert typed("gate", store, "--baseline", base, *more) == 3
+        assert "nothing was judged" in capsys.readouterr().out
+
+
+def test_a_foreign_machine_class_passes_when_it_is_only_noted(store, tmp_path, capsys):
+    write(Book(store), Made(number=2, device="Other CPU", throughput=9.0, latency=1.0), store)
+    arguments = ("--baseline", tmp_path / "base.json")
+    assert typed("gate", store, *arguments) == 2
+    capsys.readouterr()
+    assert typed("gate", store, *arguments, "--other-machines", "note") == 0
+    shown = capsys.readouterr()
+    assert "pass: 6 pass" in shown.out
+    assert "are measured on Other CPU: noted, not judged" in shown.err
+
+
 def test_an_unfinished_run_is_not_judged(store, tmp_path, capsys):
     run = Book(store).find()
     Book(store).write_run(run.model_copy(update={"state": "interrupted"}))

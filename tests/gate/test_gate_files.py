@@ -61,6 +61,9 @@ def test_provenance_is_kept(tmp_path):
     ("text", "message"),
     [
         ("{", "is damaged or no baseline"),
+        ('{"api_version": 1, "suite": "s", "runs": [NaN]}', "NaN is no finite number"),
+        ('{"api_version": 1, "suite": "s", "runs": [1e999]}', "1e999 is no finite number"),
+        ("[" * 100_000, "is damaged or no baseline"),
         ("[]", "it has no api_version"),
         ('{"api_version": 2}', "newer than this ldmbench understands"),
         ('{"api_version": 0}', "accept a run anew"),
@@ -130,8 +133,7 @@ def test_junit_counts_and_escapes(tmp_path):
     assert root.tag == "testsuites"
     suites = root.findall("testsuite")
     assert len(suites) == 3
-    for tag, attribute in (("testcase", "tests"), ("failure", "failures"), ("error", "errors"),
-                           ("skipped", "skipped")):  # fmt: skip
+    for tag, attribute in (("testcase", "tests"), ("failure", "failures"), ("error", "errors")):
         assert int(root.get(attribute)) == sum(int(s.get(attribute)) for s in suites)
         assert int(root.get(attribute)) == len(list(root.iter(tag)))
     assert {f.get("type") for f in root.iter("failure")} == {"regressed"}
@@ -142,9 +144,58 @@ def test_junit_counts_and_escapes(tmp_path):
     assert root.find(".//error").get("message") == "it broke"
 
 
+SHAPE = {  # what Jenkins' junit-10.xsd allows: attributes (* required), children
+    "testsuites": ({"name", "time", "tests", "failures", "errors"}, {"testsuite"}),
+    "testsuite": (
+        {"name*", "tests*", "failures*", "errors*", "skipped", "time", "timestamp", "hostname"},
+        {"properties", "testcase", "system-out", "system-err"},
+    ),
+    "properties": (set(), {"property"}),
+    "property": ({"name*", "value*"}, set()),
+    "testcase": (
+        {"name*", "classname", "time"},
+        {"skipped", "error", "failure", "system-out", "system-err"},
+    ),
+    "failure": ({"type", "message"}, set()),
+    "error": ({"type", "message"}, set()),
+    "skipped": ({"type", "message"}, set()),
+    "system-out": (set(), set()),
+}
+
+
+def shaped(element):
+    """Assert that an element and all below it have the shape that readers take."""
+    attributes, children = SHAPE[element.tag]
+    assert set(element.attrib) <= {name.rstrip("*") for name in attributes}, element.tag
+    assert {name[:-1] for name in attributes if name.endswith("*")} <= set(element.attrib)
+    assert {child.tag for child in element} <= children, element.tag
+    for child in element:
+        shaped(child)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"flops": 9e9},
+        {"throughput": None},
+        {"cells": ()},
+        {"batch": 3},
+        {"failed": Made().cells},
+    ],
+)
+def test_junit_has_the_shape_that_jenkins_reads(tmp_path, change):
+    root = ET.fromstring(junit_xml(outcome_of(tmp_path, Made(), Made(number=2, **change))))
+    shaped(root)
+    for suite in root:
+        assert re.fullmatch(r"\d+(\.\d+)?", suite.get("time"))
+        assert int(suite.get("tests")) == len(suite.findall("testcase")) > 0
+        assert int(suite.get("skipped")) == len(suite.findall("testcase/skipped"))
+
+
 def test_junit_of_nothing_is_an_error(tmp_path):
     missing = ET.fromstring(junit_xml(outcome_of(tmp_path, Made(), Made(cells=()))))
-    assert int(missing.get("skipped")) == 2
+    assert sum(int(suite.get("skipped")) for suite in missing) == 2
     empty = ET.fromstring(junit_xml(Outcome("r", "b", (), {})))
     assert empty.get("errors") == "1"
 
