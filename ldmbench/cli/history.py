@@ -10,10 +10,12 @@ import click
 from ldmbench.cli.options import json_option, plural, print_json, store_option
 from ldmbench.errors import InconclusiveError, InputError
 from ldmbench.gate import history as series_of
+from ldmbench.gate import history_data
 from ldmbench.gate.baseline import suite_of
 from ldmbench.gate.history import Series
 from ldmbench.plan.expand import matches
 from ldmbench.records.book import Book
+from ldmbench.schema.record import Record
 
 
 @click.command()
@@ -48,11 +50,12 @@ def history(
     runs = [run for run in book.runs() if run.suite == name and run.state in ("done", "failed")]
     if not runs:
         raise InputError(f"no finished run of suite '{name}' in {store}")
-    found = series_of([(run, book.records(run.id)) for run in runs], names=measure)
-    found = [s for s in found if not only or any(matches(s.cell, glob) for glob in only)]
+    told = [(run, _wanted(book.records(run.id), only)) for run in runs]
     if as_json:
-        print_json({"suite": name, "runs": len(runs), "series": [s.to_json() for s in found]})
-        return 0 if found else 3
+        data = history_data(name, told, names=measure)
+        print_json(data)
+        return 0 if data["series"] else 3
+    found = series_of(told, names=measure)
     if not found:
         raise InconclusiveError("no numbers to show; see --measure and --only")
     shown = [s for s in found if everything or s.steps or measure]
@@ -60,6 +63,10 @@ def history(
     stepped = sum(bool(s.steps) for s in found)
     click.echo(f"{plural(len(runs), 'run')} of {name}, {len(found)} series, {stepped} with a step")
     return 0
+
+
+def _wanted(records: Sequence[Record], only: Sequence[str]) -> list[Record]:
+    return [r for r in records if not only or any(matches(r.cell.id, glob) for glob in only)]
 
 
 def _show(shown: Sequence[Series]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -13,7 +13,7 @@ from ldmbench.gate.steps import Step, noise_of, spark, steps
 from ldmbench.schema.baseline import Rule
 from ldmbench.schema.record import Measure, Record, Run
 
-__all__ = ["Point", "Series", "StepTold", "history"]
+__all__ = ["Point", "Series", "StepTold", "history", "history_data"]
 
 Z95 = 1.959964
 
@@ -92,6 +92,44 @@ def history(
         Series(cell, name, made, tuple(points), _told(name, points))
         for (cell, name, made), points in found.items()
     ]
+
+
+def history_data(
+    suite: str, runs: Sequence[tuple[Run, Sequence[Record]]], *, names: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Return what a page of a suite's history shows, as strict JSON.
+
+    `runs` lists every run with its place in time; a series has the measure's better direction
+    ("lower", "higher" or null), its points (place of the run, value, standard error), its steps
+    (place of the first run on the new level, direction, levels) and a sparkline.
+
+    Args:
+        suite: its name.
+        runs: with their records, oldest first.
+        names: only these measures; when empty, all that the gate judges.
+    """
+    place = {run.id: at for at, (run, _) in enumerate(runs)}
+    found = history(runs, names=names)
+    return {
+        "suite": suite,
+        "runs": [{"run": run.id, "started": run.started, "state": run.state} for run, _ in runs],
+        "series": [_series_data(series, place) for series in found],
+        "regressed": [
+            {"cell": series.cell, "name": series.name, "at": place[step.run], **asdict(step)}
+            for series in found
+            for step in series.steps
+            if step.direction == "regressed"
+        ],
+    }
+
+
+def _series_data(series: Series, place: Mapping[str, int]) -> dict[str, Any]:
+    rule = RULES.get(series.name)
+    data = series.to_json()
+    data["better"] = None if rule is None or rule.by == "watched" else rule.better
+    data["points"] = [{"at": place[p.run], **asdict(p)} for p in series.points]
+    data["steps"] = [{"at": place[step.run], **asdict(step)} for step in series.steps]
+    return data
 
 
 def _numbers(record: Record) -> Iterable[tuple[str, str, float, float]]:

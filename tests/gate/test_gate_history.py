@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from made_records import Made
 
-from ldmbench.gate.history import history
+from ldmbench.gate.history import history, history_data
 from ldmbench.gate.steps import noise_of, spark, steps
 from ldmbench.schema.record import Run
 
@@ -86,3 +86,21 @@ def test_series_are_strict_json(tmp_path):
     made = [Made(number=i) for i in range(1, 4)]
     told = [s.to_json() for s in history(runs_of(tmp_path, *made), names=("throughput",))]
     assert json.loads(json.dumps(told, allow_nan=False))[0]["sparkline"] == "▄▄▄"
+
+
+def test_the_data_of_a_page_names_the_first_run_of_a_regression(tmp_path):
+    import json
+
+    made = [Made(number=i, flops=2e9 if i < 6 else 3e9) for i in range(1, 10)]
+    told = history_data("smoke", runs_of(tmp_path, *made))
+    told = json.loads(json.dumps(told, allow_nan=False))
+    assert [run["run"] for run in told["runs"]] == [m.id for m in made]
+    assert {(r["name"], r["at"], r["run"]) for r in told["regressed"]} == {
+        ("flops_per_image", 5, made[5].id)
+    }
+    series = {(s["cell"], s["name"]): s for s in told["series"]}
+    speed = series[Made().cells[0], "throughput"]
+    assert speed["better"] == "higher"
+    assert "in yardstick-v2" in speed["made"]
+    assert [point["at"] for point in speed["points"]] == list(range(9))
+    assert speed["points"][0]["value"] == pytest.approx(100.0 * 0.05)
