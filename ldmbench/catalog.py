@@ -28,19 +28,22 @@ class MetricRow(NamedTuple):
 DATASETS = {
     "shapes": Row("ldmbench.schema.data:ShapesData", "procedural scenes with captions, classes, boxes and masks; needs nothing"),
     "folder": Row("ldmbench.schema.data:FolderData", "a folder, zip or ADM-style .npz of images; captions from .txt or captions.jsonl"),
+    "call":   Row("ldmbench.schema.data:CallData",   "your own code, module:name or an entry point (docs/extending.md)"),
 }
 FINGERPRINTS = {
     "folder":    "ldmbench.data.images:source_digest",
     "load":      "ldmbench.models.peek:model_digest",
     "tokenizer": "ldmbench.models.peek:tokenizer_digest",
-    "call":      "ldmbench.models.call:call_digest",
+    "call":      "ldmbench.data.source_digest:plugin_digest",
 }
 COUNTS = {
     "folder": "ldmbench.data.images:count_split",
 }
 FACTS = {
     "load": "ldmbench.models.peek:peek",
-    "call": "ldmbench.models.call:locate",
+    "hub":  "ldmbench.models.places:fetch",
+    "shapes": "ldmbench.data.facts:shapes_facts",
+    "folder": "ldmbench.data.facts:folder_facts",
 }
 WEIGHTS = {
     "list": "ldmbench.features.weights:list_weights",

@@ -11,8 +11,9 @@ from pathlib import Path
 from ldmbench.canonical import digest, digest_bytes, digest_file
 from ldmbench.data.listing import contents, list_images
 from ldmbench.errors import InputError
+from ldmbench.plugins import Noun, sources
 
-__all__ = ["file_digests", "source_digest"]
+__all__ = ["file_digests", "plugin_digest", "source_digest"]
 
 _SETTLED_NS = 2_000_000_000
 
@@ -48,6 +49,36 @@ def file_digests(files: Iterable[Path], cache: Path | None = None) -> dict[Path,
     found = {file: _digests(file, known)[""] for file in files}
     _write(cache, known)
     return found
+
+
+def plugin_digest(
+    name: str,
+    folder: Path,
+    cache: Path | None = None,
+    *,
+    noun: Noun,
+    files: Sequence[str] = (),
+) -> str:
+    """Return the digest of the source of code of a user's own, and of further files.
+
+    Args:
+        name: module:name, or an entry point.
+        folder: of the suite file; `files` are relative to it.
+        cache: as in `source_digest`.
+        noun: what the code is to be.
+        files: weights and helpers whose contents belong to it.
+
+    Raises:
+        InputError: there is no such code, or a file cannot be read.
+    """
+    found = sources(name, folder, noun)
+    known = file_digests([*found.values(), *(folder / f for f in files)], cache)
+    return digest(
+        {
+            "source": {title: known[file] for title, file in found.items()},
+            "files": {f: known[folder / f] for f in files},
+        }
+    )
 
 
 _Known = dict[str, tuple[int, int, dict[str, str]]]  # path: size, mtime_ns, name inside: sha256

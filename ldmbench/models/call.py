@@ -1,149 +1,110 @@
-"""A sampler of your own: where its code lies, the digest of it, and the object itself; no torch."""
+"""A sampler of the user's own behind the interface of a suite's models."""
 
 from __future__ import annotations
 
-import ast
-import importlib
-import importlib.util
-import sys
-from collections.abc import Mapping
-from importlib import metadata
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ldmbench.canonical import digest
-from ldmbench.data.source_digest import file_digests
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
 from ldmbench.errors import InputError
-from ldmbench.registry import nearest
+from ldmbench.models.subject import Work, counted
+from ldmbench.models.tasks import Truth
+from ldmbench.plugins import calling
 
-__all__ = ["GROUP", "call_digest", "locate", "make_sampler", "target_of"]
+__all__ = ["Called"]
 
-GROUP = "ldmbench.models"
-"""The entry points whose names stand for a target."""
-
-
-def target_of(name: str) -> str:
-    """Return module:name, of an entry point where only its name is given.
-
-    Raises:
-        InputError: no entry point has this name.
-    """
-    if ":" in name:
-        return name
-    found = {point.name: point.value for point in metadata.entry_points(group=GROUP)}
-    if name not in found:
-        raise InputError(
-            f"found '{name}'{nearest(name, found)}; allowed: module:name, or an entry point of"
-            f" group {GROUP}: {', '.join(sorted(found)) or 'none is installed'}"
-        )
-    return found[name]
+Images = NDArray[np.uint8]
 
 
-def locate(name: str, folder: Path) -> Path:
-    """Return the file (or package folder) of a target's module, importing nothing of it.
+class Called:
+    """A sampler of the user's own: `sample(noise, *, steps, cond, guidance, seeds)` or a function.
 
-    Args:
-        name: module:name, or an entry point.
-        folder: searched first; that of the suite file.
+    Attributes:
+        sampler: the object; its `shape` is that of the noise, else it is an image's.
+        side: of the images.
+        conditioning: none, class, caption or truth.
+        title: what errors call it.
+        device: where the noise lies.
 
     Raises:
-        InputError: there is no such module, or it defines no such name.
+        InputError: it cannot sample, or its attribute `to` failed.
     """
-    module, _, attribute = target_of(name).partition(":")
-    place = _beside(module, folder) or _installed(module)
-    if place is None:
-        raise InputError(
-            f"found '{name}', but there is no module '{module}' in {folder} and none is"
-            " installed; allowed: module:name"
-        )
-    source = place / "__init__.py" if place.is_dir() else place
-    if place.suffix == ".py":
-        _check_defined(source, attribute.split(".")[0], name)
-    return place
 
+    def __init__(
+        self, sampler: Any, *, side: int, conditioning: str, title: str, device: str = "cpu"
+    ) -> None:
+        self.sampler, self.side, self.device = sampler, side, device
+        self.conditioning, self.title = conditioning, title
+        if not callable(getattr(sampler, "sample", sampler)):
+            raise InputError(f"{title} is no function and has no method `sample`; see extending.md")
+        if callable(getattr(sampler, "to", None)):
+            calling(f"{title}.to failed", lambda: sampler.to(device))
 
-def call_digest(
-    name: str, folder: Path, cache: Path | None = None, *, files: tuple[str, ...] = ()
-) -> str:
-    """Return the digest of a target's source (a package: all of it) and of further files."""
-    place = locate(name, folder)
-    root = place if place.is_dir() else place.parent
-    sources = sorted(place.rglob("*.py")) if place.is_dir() else [place]
-    known = file_digests([*sources, *(folder / f for f in files)], cache)
-    return digest(
-        {
-            "source": {p.relative_to(root).as_posix(): known[p] for p in sources},
-            "files": {f: known[folder / f] for f in files},
-        }
-    )
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Return the shape it states, or (3, side, side)."""
+        stated = getattr(self.sampler, "shape", (3, self.side, self.side))
+        try:
+            channels, height, width = (int(n) for n in stated)
+        except (TypeError, ValueError):
+            raise InputError(f"{self.title}: its shape is {stated}; it must be (C, h, w)") from None
+        if min(channels, height, width) < 1:
+            raise InputError(f"{self.title}: its shape is {stated}; each number must be positive")
+        return channels, height, width
 
+    @property
+    def needs_truth(self) -> bool:
+        """Tell whether it is told real images."""
+        return self.conditioning == "truth"
 
-def make_sampler(name: str, folder: Path, options: Mapping[str, Any]) -> Any:
-    """Import a target and return what samples: an object with `sample`, or a function.
+    def condition(
+        self, *, captions: Sequence[str] | None, labels: Any | None, truth: Truth | None = None
+    ) -> Any:
+        """Return what the suite's `conditioning` says.
 
-    A class is made with `options`.
+        Labels (N,) int64, a list of captions, a mapping of what is known of real images (images,
+        captions, labels, boxes, box_labels, masks, indices), or None.
+        """
+        if self.conditioning == "class":
+            return torch.as_tensor(labels, dtype=torch.int64)
+        if self.conditioning == "truth":
+            assert truth is not None
+            return dict(vars(truth))
+        return list(captions or ()) if self.conditioning == "caption" else None
 
-    Raises:
-        InputError: the import or the class failed, or the result cannot sample.
-    """
-    target = target_of(name)
-    module, _, attribute = target.partition(":")
-    if str(folder) not in sys.path:
-        sys.path.insert(0, str(folder))
-    try:
-        found: Any = importlib.import_module(module)
-        for part in attribute.split("."):
-            found = getattr(found, part)
-        found = found(**options) if isinstance(found, type) else found
-    except Exception as error:  # whatever a user's module raises
-        said = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        raise InputError(f"{target} cannot be made: {said}") from error
-    if not callable(getattr(found, "sample", found)):
-        raise InputError(f"{target} is no function and has no method `sample`; see extending.md")
-    return found
+    def draw(
+        self, noise: Tensor, *, condition: Any, params: Mapping[str, Any], seeds: Sequence[int]
+    ) -> Images:
+        """Call it and hold what it returns to uint8 NHWC.
 
+        Raises:
+            InputError: it failed, or returned something else.
+        """
+        call = getattr(self.sampler, "sample", self.sampler)
+        told: dict[str, Any] = {name: params[name] for name in ("steps", "guidance")}
+        told |= {"cond": condition, "seeds": list(seeds)}
+        made = calling(f"{self.title} failed", lambda: call(noise, **told))
+        wanted = (len(noise), self.side, self.side, 3)
+        try:
+            images = np.asarray(made.detach().cpu() if isinstance(made, Tensor) else made)
+        except (TypeError, ValueError):
+            images = np.empty(0, object)
+        if images.shape != wanted or images.dtype != np.uint8:
+            found = f"{images.shape} {images.dtype}" if images.size else type(made).__name__
+            raise InputError(
+                f"{self.title} returned {found}; it must return {wanted} uint8, which is NHWC in"
+                " 0..255"
+            )
+        return images
 
-def _beside(module: str, folder: Path) -> Path | None:
-    path = folder.joinpath(*module.split("."))
-    if (path / "__init__.py").is_file():
-        return path
-    file = path.with_name(f"{path.name}.py")
-    return file if file.is_file() else None
-
-
-def _installed(module: str) -> Path | None:
-    """Return where an installed module lies; its packages are walked, not imported."""
-    top, *below = module.split(".")
-    try:
-        spec = importlib.util.find_spec(top)
-    except (ImportError, ValueError):
-        spec = None
-    if spec is None or spec.origin is None:
-        return None
-    place = Path(spec.origin)
-    if spec.submodule_search_locations and below:
-        return _beside(".".join(below), place.parent)
-    if below:
-        return None
-    return place.parent if spec.submodule_search_locations else place
-
-
-def _check_defined(source: Path, name: str, target: str) -> None:
-    try:
-        tree = ast.parse(source.read_text(encoding="utf-8"))
-    except (SyntaxError, ValueError, OSError) as error:
-        raise InputError(f"found '{target}', but {source} is not Python: {error}") from error
-    names: set[str] = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef | ast.ClassDef):
-            names.add(node.name)
-        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-            names.add(node.id)
-        elif isinstance(node, ast.alias):
-            names.add((node.asname or node.name).split(".")[0])
-    if name not in names and "*" not in names:
-        shown = ", ".join(sorted(n for n in names if not n.startswith("_"))[:12])
-        raise InputError(
-            f"found '{target}', but {source} defines no '{name}'{nearest(name, names)};"
-            f" it defines: {shown}"
-        )
+    @torch.no_grad()
+    def work(self, params: Mapping[str, Any]) -> Work:
+        """Count the FLOPs of one image as it runs; nothing else can be seen."""
+        noise = torch.zeros((1, *self.shape), device=self.device)
+        told = self.condition(captions=[""], labels=[0], truth=Truth.blank(self.side))
+        whole = counted(lambda: self.draw(noise, condition=told, params=params, seeds=[0]))
+        return Work(whole=whole)

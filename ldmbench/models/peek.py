@@ -125,6 +125,7 @@ def _peek_adm(flags: Mapping[str, Any], size: int) -> ModelFacts:
         f=1,
         sides=(side, side),
         conditioning="class" if flags.get("class_cond") else "none",
+        classes=_UNCOUNTED_CLASSES if flags.get("class_cond") else None,
         regularization="pixel",
         quantize="truncate",
         timesteps="leading",
@@ -171,6 +172,7 @@ def _peek_compvis(
         null_class=null,
         regularization=_COMPVIS_STAGES.get(kind, "pixel"),
         codebook=inner.get("n_embed"),
+        classes=_compvis_classes(conditioning, params, unet),
         timesteps="compvis",
         samples=True,
         **_prompted(conditioning, params, file.parent, tokenizer),
@@ -195,6 +197,19 @@ def _compvis_condition(
         "SpatialRescaler": ("semantic", None),
         "FrozenCLIPEmbedder": ("text", None),
     }.get(name, ("layout" if layout else "text", None))
+
+
+def _compvis_classes(
+    conditioning: str, params: Mapping[str, Any], unet: Mapping[str, Any]
+) -> int | None:
+    """Return the classes that labels, maps (background included) or layouts may have."""
+    own = params_of(params.get("cond_stage_config"))
+    found = {
+        "class": own.get("n_classes", unet.get("num_classes") or _UNCOUNTED_CLASSES),
+        "semantic": own.get("in_channels", 3),
+        "layout": int(own.get("vocab_size", 30522)) - 1,  # the last token stands for none
+    }.get(conditioning)
+    return None if found is None else int(found)
 
 
 def _prompted(
@@ -253,6 +268,7 @@ def _peek_folder(folder: Path, tokenizer: Path | None) -> ModelFacts:
     conditioning, null = _folder_condition(folder, index, card, network, _latent(first, card))
     scheduler = _read(folder / (component(index, ("scheduler",)) or "scheduler")
                       / "scheduler_config.json")  # fmt: skip
+    classes = _folder_classes(folder, conditioning, network)
     prompts = _CLIP if component(index, ("bert",)) is None else _BERT
     found = _tokenizer(tokenizer, folder, prompts) if conditioning == "text" else {}
     return ModelFacts(
@@ -261,6 +277,7 @@ def _peek_folder(folder: Path, tokenizer: Path | None) -> ModelFacts:
         sides=(height * f, width * f),
         conditioning=conditioning,
         null_class=null,
+        classes=classes,
         regularization=_STAGES.get(str(first.get("_class_name")), "pixel"),
         codebook=_codebook(first),
         timesteps=card.get("timesteps", scheduler.get("timestep_spacing")),
@@ -311,6 +328,20 @@ def _folder_condition(
     if joined:
         return "image", None
     return "none" if network.get("num_class_embeds") is None else "class", None
+
+
+def _folder_classes(folder: Path, conditioning: str, network: Mapping[str, Any]) -> int | None:
+    """Return the classes that labels, maps (background included) or layouts may have."""
+    parts = {"semantic": ("rescaler", "in_channels", 0), "layout": ("bert", "vocab_size", -1)}
+    if conditioning in parts:
+        part, field, more = parts[conditioning]
+        found = _read(folder / part / "config.json").get(field)
+        return None if found is None else int(found) + more
+    if conditioning != "class":
+        return None
+    table = _read(folder / "class_embedder" / "config.json", optional=True).get("n_classes")
+    counts = (table, network.get("num_embeds_ada_norm"), network.get("num_class_embeds"))
+    return next((int(n) for n in counts if n), None)
 
 
 def _latent(first: Mapping[str, Any], card: Mapping[str, Any]) -> int | None:

@@ -1,8 +1,7 @@
-"""What is benchmarked, behind one interface: a model trained here, a loaded one, your own code."""
+"""What is benchmarked, behind one interface; here the interface and the models trained here."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -14,17 +13,17 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from ldmbench.errors import InputError
-from ldmbench.models.autoencoder import FirstStage, Rate, kl_nats, nearest_codes
+from ldmbench.models.autoencoder import FirstStage
 from ldmbench.models.denoiser import Denoiser
-from ldmbench.models.load_model import Model, to_uint8
+from ldmbench.models.load_model import to_uint8
+from ldmbench.models.tasks import Truth
 from ldmbench.sample import Schedule
 from ldmbench.sample.guidance import guided
 from ldmbench.sample.solvers import evaluations, sample
 
-__all__ = ["Called", "Loaded", "LoadedStage", "Subject", "Trained", "Work"]
+__all__ = ["Subject", "Trained", "Work", "counted", "evaluations_of", "finite"]
 
 Images = NDArray[np.uint8]
-LN2 = math.log(2)
 
 
 @dataclass(frozen=True)
@@ -63,8 +62,21 @@ class Subject(Protocol):
         """Return (C, h, w) of one sample's noise."""
         ...
 
-    def condition(self, *, captions: Sequence[str] | None, labels: Any | None) -> Any:
-        """Return what the model is told of some images; None when it is told nothing."""
+    def condition(
+        self, *, captions: Sequence[str] | None, labels: Any | None, truth: Truth | None = None
+    ) -> Any:
+        """Return what the model is told of some images; None when it is told nothing.
+
+        Args:
+            captions: one text per image.
+            labels: one class per image.
+            truth: the images themselves, for tasks that start from them (`needs_truth`).
+        """
+        ...
+
+    @property
+    def needs_truth(self) -> bool:
+        """Tell whether conditions are made of real images."""
         ...
 
     def draw(
@@ -101,7 +113,11 @@ class Trained:
         """Return the forward process."""
         return self.denoiser.schedule
 
-    def condition(self, *, captions: Sequence[str] | None, labels: Any | None) -> Any:
+    needs_truth = False
+
+    def condition(
+        self, *, captions: Sequence[str] | None, labels: Any | None, truth: Truth | None = None
+    ) -> Any:
         """Return the sequence to attend to, (N, L, channels), or None."""
         return self.denoiser.condition(captions=captions, labels=labels)
 
@@ -124,7 +140,8 @@ class Trained:
             timesteps=params["timesteps"],
             seeds=seeds,
         )
-        return to_uint8(self.decode(latents), params.get("quantize") or "round")
+        images = finite(self.decode(finite(latents, "the denoiser")), "the first stage")
+        return to_uint8(images, params.get("quantize") or "round")
 
     def encode(self, x: Tensor) -> Tensor:
         """Return scaled latents of images in [-1, 1]."""
@@ -142,7 +159,7 @@ class Trained:
         """Count on networks without weights."""
         side = self.shape[1] * self.autoencoder.f
         return Work(
-            evaluations=_evaluations(self.schedule, params),
+            evaluations=evaluations_of(self.schedule, params),
             denoiser=self.denoiser.flops_per_image(),
             condition=self.denoiser.condition_flops(),
             decoder=self.autoencoder.flops(side)[1],
@@ -152,176 +169,29 @@ class Trained:
         )
 
 
-class Loaded:
-    """A model that `ldmbench.models.load` returned; samples exactly as its `sample` does."""
-
-    def __init__(self, model: Model) -> None:
-        self.model = model
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """Return (C, h, w) of a latent at the resolution of training."""
-        return self.model.info.latent_shape
-
-    @property
-    def schedule(self) -> Schedule:
-        """Return the forward process."""
-        assert self.model.info.schedule is not None
-        return self.model.info.schedule
-
-    def condition(self, *, captions: Sequence[str] | None, labels: Any | None) -> Any:
-        """Return labels (N,), a list of prompts, or None, by what the model takes."""
-        kind = self.model.info.conditioning
-        if kind == "class":
-            return torch.as_tensor(labels, dtype=torch.int64)
-        return list(captions or ()) if kind == "text" else None
-
-    def draw(
-        self, noise: Tensor, *, condition: Any, params: Mapping[str, Any], seeds: Sequence[int]
-    ) -> Images:
-        """Sample, decode, quantise; rules that `params` leaves open are the source's."""
-        made = self.model.sample(
-            noise,
-            steps=params["steps"],
-            eta=params["eta"],
-            cond=condition,
-            guidance=params["guidance"],
-            sampler=params["sampler"],
-            timesteps=params["timesteps"],
-            seeds=seeds,
-            quantize=params.get("quantize"),
-        )
-        assert isinstance(made, np.ndarray)
-        return made
-
-    def encode(self, x: Tensor) -> Tensor:
-        """Return scaled latents of images in [-1, 1]."""
-        return self.model.encode(x)
-
-    def decode(self, z: Tensor) -> Tensor:
-        """Return images of scaled latents."""
-        return self.model.decode(z)
-
-    def eps(self, z: Tensor, t: Tensor, condition: Any) -> Tensor:
-        """Return the predicted noise."""
-        return self.model.eps(z, t, condition)
-
-    @torch.no_grad()
-    def work(self, params: Mapping[str, Any]) -> Work:
-        """Count one evaluation and one decoding as they run."""
-        parts = dict(self.model.info.parts)
-        first = parts.pop("first_stage", 0)
-        at = next(iter(self.model.networks()["denoiser"].parameters())).device
-        z, t = torch.zeros((1, *self.shape), device=at), torch.zeros(1, device=at).long()
-        told = self.condition(captions=[""], labels=[0])
-        inputs = self.model.condition.inputs(told, z)
-        return Work(
-            evaluations=_evaluations(self.schedule, params),
-            denoiser=_counted(lambda: self.model.predict(z, t, inputs)),
-            condition=_counted(lambda: self.model.condition.inputs(told, z)),
-            decoder=_counted(lambda: self.model.decode(z)),
-            parameters=sum(parts.values()),
-            autoencoder_parameters=first,
-        )
-
-
-class LoadedStage:
-    """The first stage of a loaded model, as the stages of a suite speak to one."""
-
-    def __init__(self, model: Model) -> None:
-        self.model = model
-        self.f = model.info.f
-
-    def encode(self, x: Tensor, *, noise: Tensor | None = None) -> Tensor:
-        """Return scaled latents: a KL posterior's mode, a VQ's before quantisation."""
-        return self.model.encode(x)
-
-    def decode(self, z: Tensor) -> Tensor:
-        """Return images; VQ quantises."""
-        return self.model.decode(z)
-
-    @torch.no_grad()
-    def rate(self, x: Tensor) -> Rate:
-        """Return what latents cost: KL to the prior, log2 of the codebook, 8 bits a value, 24."""
-        pixels, network = x.shape[2] * x.shape[3], self.model.first_stage.network
-        if self.model.first_stage.kind == "kl":
-            posterior = network.encode(x).latent_dist
-            return Rate(kl_nats(posterior).double().cpu() / LN2 / pixels)
-        if self.model.first_stage.kind == "vq":
-            codes = nearest_codes(network, network.encode(x).latents)
-            size = int(network.config.num_vq_embeddings)
-            bits = codes[0].numel() * float(np.log2(size)) / pixels
-            return Rate(torch.full((len(x),), bits, dtype=torch.float64), codes.cpu(), size)
-        bits = 8 * self.model.encode(x)[0].numel() / pixels
-        return Rate(torch.full((len(x),), bits, dtype=torch.float64))
-
-
-class Called:
-    """A sampler of the user's own: `sample(noise, *, steps, cond, guidance, seeds)` or a function.
-
-    Attributes:
-        sampler: the object; its `shape` is that of the noise, else it is an image's.
-    """
-
-    def __init__(self, sampler: Any, *, side: int, conditioning: str, title: str) -> None:
-        self.sampler, self.side = sampler, side
-        self.conditioning, self.title = conditioning, title
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """Return the shape it states, or (3, side, side)."""
-        stated = tuple(int(n) for n in getattr(self.sampler, "shape", (3, self.side, self.side)))
-        if len(stated) != 3:
-            raise InputError(f"{self.title}: its shape is {stated}; it must be (C, h, w)")
-        return stated[0], stated[1], stated[2]
-
-    def condition(self, *, captions: Sequence[str] | None, labels: Any | None) -> Any:
-        """Return labels (N,) int64, a list of captions, or None, by the suite's `conditioning`."""
-        if self.conditioning == "class":
-            return torch.as_tensor(labels, dtype=torch.int64)
-        return list(captions or ()) if self.conditioning == "caption" else None
-
-    def draw(
-        self, noise: Tensor, *, condition: Any, params: Mapping[str, Any], seeds: Sequence[int]
-    ) -> Images:
-        """Call it and hold what it returns to uint8 NHWC.
-
-        Raises:
-            InputError: it returned something else.
-        """
-        call = getattr(self.sampler, "sample", self.sampler)
-        made = call(
-            noise,
-            steps=params["steps"],
-            cond=condition,
-            guidance=params["guidance"],
-            seeds=list(seeds),
-        )
-        images = np.asarray(made.cpu() if isinstance(made, Tensor) else made)
-        wanted = (len(noise), self.side, self.side, 3)
-        if images.shape != wanted or images.dtype != np.uint8:
-            raise InputError(
-                f"{self.title} returned {images.shape} {images.dtype}; it must return {wanted}"
-                " uint8, which is NHWC in 0..255"
-            )
-        return images
-
-    @torch.no_grad()
-    def work(self, params: Mapping[str, Any]) -> Work:
-        """Count the FLOPs of one image as it runs; nothing else can be seen."""
-        noise = torch.zeros((1, *self.shape))
-        told = self.condition(captions=[""], labels=[0])
-        whole = _counted(lambda: self.draw(noise, condition=told, params=params, seeds=[0]))
-        return Work(whole=whole)
-
-
-def _evaluations(schedule: Schedule, params: Mapping[str, Any]) -> int:
+def evaluations_of(schedule: Schedule, params: Mapping[str, Any]) -> int:
+    """Return the evaluations of the denoiser that a way of sampling takes."""
     return evaluations(
         params["sampler"], params["steps"], schedule=schedule, timesteps=params["timesteps"]
     )
 
 
-def _counted(call: Any) -> int:
-    with FlopCounterMode(display=False) as counted:
+def counted(call: Any) -> int:
+    """Return the FLOPs of a call as it runs."""
+    with FlopCounterMode(display=False) as seen:
         call()
-    return int(counted.get_total_flops())
+    return int(seen.get_total_flops())
+
+
+def finite(x: Tensor, what: str) -> Tensor:
+    """Return x, if it is finite.
+
+    Raises:
+        InputError: it is not; NaN would become black pixels unseen.
+    """
+    if not bool(torch.isfinite(x).all()):
+        raise InputError(
+            f"{what} gave values that are not finite (NaN or infinite); its weights are damaged,"
+            " its training has diverged, or the precision is too low for it"
+        )
+    return x

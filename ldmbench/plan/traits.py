@@ -11,8 +11,9 @@ from ldmbench.catalog import FINGERPRINTS
 from ldmbench.registry import resolve
 from ldmbench.schema.models import CallModel, LdmModel, LoadModel, Model
 from ldmbench.schema.sample import SampleParams
-from ldmbench.suite.models import CONDITIONINGS, facts_of, place_of
+from ldmbench.suite.models import CONDITIONINGS, facts_of, model_place, place_of
 
+_GIVEN = {"image": ("downscale",), "upscaling": ("downscale",), "inpainting": ("mask",)}
 _HELD = ("source", "f", "conditioning", "regularization", "quantize", "timesteps", "weights")
 
 
@@ -23,11 +24,13 @@ class Traits:
     Attributes:
         f: downsampling factor; None of code that is called.
         regularization: of its first stage; None where there is none.
-        conditioning: none, class or caption.
+        conditioning: none, class, caption or truth.
         timesteps: its own step rule; None is the sampler's own.
         quantize: its own rule from [-1, 1] to 0..255.
         weights: ema or raw, of a loaded model.
         null_class: the label for "no class", of a loaded model that has one.
+        given: how the condition is made of a real image, of a loaded model that is told one.
+        digest: of a loaded model or of code that is called.
         autoencoder: keyed parameters of its autoencoder stage, where it is not trained here.
         denoiser: those of its denoiser stage.
         local: what its stages need to run, no part of any key.
@@ -41,6 +44,8 @@ class Traits:
     train_seed: int = 0
     weights: str | None = None
     null_class: int | None = None
+    given: Mapping[str, str] = field(default_factory=dict)
+    digest: str | None = None
     autoencoder: Mapping[str, Any] = field(default_factory=dict)
     denoiser: Mapping[str, Any] = field(default_factory=dict)
     local: Mapping[str, Any] = field(default_factory=dict)
@@ -96,7 +101,7 @@ def _trained(spec: LdmModel) -> Traits:
 
 
 def _loaded(spec: LoadModel, folder: Path, cache: Path | None) -> Traits:
-    facts, path = facts_of(spec, folder), (folder / spec.path).resolve()
+    facts, path = facts_of(spec, folder), model_place(spec.path, folder)
     config, tokenizer = place_of(spec.config, folder), place_of(spec.tokenizer, folder)
     fingerprint: Any = resolve(FINGERPRINTS["load"])
     digest = fingerprint(path, cache, config=config)
@@ -113,6 +118,9 @@ def _loaded(spec: LoadModel, folder: Path, cache: Path | None) -> Traits:
     if facts.tokenizer:
         token: Any = resolve(FINGERPRINTS["tokenizer"])
         network["tokenizer"] = token(Path(facts.tokenizer))
+    given = {name: str(getattr(spec, name)) for name in _GIVEN.get(facts.conditioning, ())}
+    if given:
+        network["given"] = given
     names = {"config": config, "tokenizer": tokenizer}
     load = {name: None if place is None else str(place) for name, place in names.items()}
     load |= {"path": str(path), "digest": digest}
@@ -125,10 +133,13 @@ def _loaded(spec: LoadModel, folder: Path, cache: Path | None) -> Traits:
         quantize=facts.quantize,
         weights=facts.weights,
         null_class=facts.null_class,
+        given=given,
+        digest=digest,
         autoencoder=stage,
         denoiser=network,
         local={
             "load": {**load, "ema": spec.ema},
+            "given": given,
             "facts": {**held, "sides": list(facts.sides)},
             "bytes": facts.bytes,
         },
@@ -137,7 +148,7 @@ def _loaded(spec: LoadModel, folder: Path, cache: Path | None) -> Traits:
 
 def _called(spec: CallModel, folder: Path, cache: Path | None, resolution: int) -> Traits:
     fingerprint: Any = resolve(FINGERPRINTS["call"])
-    digest = fingerprint(spec.target, folder.resolve(), cache, files=spec.files)
+    digest = fingerprint(spec.target, folder.resolve(), cache, noun="models", files=spec.files)
     keyed = {
         "called": spec.target,
         "digest": digest,
@@ -151,6 +162,7 @@ def _called(spec: CallModel, folder: Path, cache: Path | None, resolution: int) 
         regularization=None,
         conditioning=spec.conditioning,
         timesteps=None,
+        digest=digest,
         denoiser=keyed,
         local={"call": {**call, "files": list(spec.files)}},
     )

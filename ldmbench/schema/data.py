@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from ldmbench.schema.base import AXIS, Noun
 
-Split = Literal["train", "validation", "reference", "prompts"]
-"""`prompts` are the captions and classes of the validation images, repeated without end."""
+Split = Literal["train", "validation", "reference", "prompts", "truth"]
+"""`prompts` are the captions and classes of the validation images, repeated without end; `truth`
+are these images with all that is known of them, repeated likewise."""
 Resolution = Annotated[int, AXIS, Field(ge=8, le=2048, description="side of the square, pixels")]
 Resize = Literal[
     "pil-nearest",
@@ -69,7 +70,39 @@ class FolderData(Noun):
     )
 
 
-Data = ShapesData | FolderData
+class CallData(Noun):
+    """Your own images: a Python function or class; see docs/extending.md."""
+
+    kind: Literal["call"]
+    target: str = Field(
+        description="module:name, the module beside the suite file or installed; or the name of an"
+        " entry point of group ldmbench.datasets"
+    )
+    options: dict[str, Any] = Field(default={}, description="arguments of a class or function")
+    files: tuple[str, ...] = Field(
+        default=(), description="data and helpers whose contents belong to the key"
+    )
+    resolution: Resolution = 64
+    train: Count = Field(default=50_000, description="training images")
+    reference: Count | None = Field(
+        default=None,
+        description="real images that samples are held to; unset: the protocol's, else 10,000",
+    )
+    validation: Count | None = Field(
+        default=None, description="images whose captions prompt samples; endless when unset"
+    )
+
+
+Data = ShapesData | FolderData | CallData
+
+
+class DataFacts(Noun):
+    """What a dataset can tell a model."""
+
+    classes: int | None = Field(default=None, description="of labels and boxes; None: not known")
+    captions: bool = False
+    boxes: bool = False
+    masks: bool = False
 
 
 class DatasetParams(Noun):

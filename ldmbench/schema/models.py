@@ -7,9 +7,12 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from ldmbench.schema.base import AXIS, Fraction, Noun, Positive
+from ldmbench.schema.data import Resize
 
 Downsampling = Literal[1, 2, 4, 8, 16, 32]
 Conditioning = Literal["none", "class", "caption"]
+Told = Literal["none", "class", "caption", "truth"]
+"""What a suite can tell a model: as above, or real images with all that is known of them."""
 
 
 class Budget(Noun):
@@ -113,7 +116,9 @@ class LoadModel(Noun):
     """A trained model from disk: a diffusers folder, a CompVis or guided-diffusion checkpoint."""
 
     kind: Literal["load"]
-    path: str = Field(description="folder or checkpoint file, relative to the suite file")
+    path: str = Field(
+        description="folder or checkpoint file, relative to the suite file, or a hub id"
+    )
     config: str | None = Field(
         default=None, description="the checkpoint's config; looked for beside it when unset"
     )
@@ -122,6 +127,12 @@ class LoadModel(Noun):
     )
     tokenizer: str | None = Field(
         default=None, description="of a prompted checkpoint that does not hold its own"
+    )
+    downscale: Annotated[Resize, AXIS] = Field(
+        default="pil-bicubic", description="how a super-resolution model's input is made small"
+    )
+    mask: Annotated[Literal["center", "boxes"], AXIS] = Field(
+        default="boxes", description="where an inpainting model is to paint"
     )
     data: str | None = Field(default=None, description="its dataset; crossed with all when unset")
 
@@ -135,7 +146,7 @@ class CallModel(Noun):
         " entry point of group ldmbench.models"
     )
     options: dict[str, Any] = Field(default={}, description="arguments of a class")
-    conditioning: Conditioning = "none"
+    conditioning: Told = "none"
     files: tuple[str, ...] = Field(
         default=(), description="weights and helpers whose contents belong to the key"
     )
@@ -158,6 +169,9 @@ class ModelFacts(Noun):
     weights: Literal["ema", "raw"] = "raw"
     null_class: int | None = None
     codebook: int | None = None
+    classes: int | None = Field(
+        default=None, description="that labels, maps or layouts may have; None: not known"
+    )
     samples: bool = Field(description="false for a first stage alone")
     bytes: int = Field(default=0, description="of its weights")
     tokenizer: str | None = Field(default=None, description="where its prompts' tokenizer lies")

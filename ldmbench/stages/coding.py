@@ -10,11 +10,13 @@ import numpy as np
 import torch
 
 from ldmbench.metrics.rate import cumulative_rate
-from ldmbench.models.subject import Loaded, Trained
+from ldmbench.models.loaded import Loaded
+from ldmbench.models.subject import Trained
 from ldmbench.sample.noise import initial_noise
 from ldmbench.schema.task import Task
 from ldmbench.stages.common import Report, images_of, to_tensor, told
 from ldmbench.stages.subject import model_of
+from ldmbench.stages.truth import truth_of
 
 POINTS, BATCH, NOISE_SEED = 21, 32, 1 << 33
 
@@ -31,7 +33,11 @@ def run(task: Task, report: Report) -> None:
     rows = np.arange(len(images))
     x = to_tensor(images.images(rows), task.device)
     conditions = [
-        model.condition(captions=images.captions(part), labels=images.labels(part))
+        model.condition(
+            captions=images.captions(part),
+            labels=images.labels(part),
+            truth=truth_of(task.inputs["images"], part) if model.needs_truth else None,
+        )
         for part in np.split(rows, range(BATCH, len(rows), BATCH))
     ]
     z0 = torch.cat([model.encode(part) for part in torch.split(x, BATCH)])

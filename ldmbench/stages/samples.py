@@ -14,6 +14,7 @@ from ldmbench.sample.noise import initial_noise, step_seeds
 from ldmbench.schema.task import Task
 from ldmbench.stages.common import Pixels, Report, chunks, rows_of, told
 from ldmbench.stages.subject import subject_of
+from ldmbench.stages.truth import captions_of, truth_of
 
 
 @torch.no_grad()
@@ -45,26 +46,27 @@ def draw(
 
 
 class Conditions:
-    """The prompts of one shard of samples; none for an unconditional model."""
+    """What one shard of samples is told: prompts or real images; none if unconditional."""
 
     def __init__(self, task: Task, subject: Subject) -> None:
         self.subject = subject
-        self.count = task.shard[1] - task.shard[0] if task.shard else 0
-        found = task.inputs.get("conditions")
-        self._labels = rows_of(found, "labels.npy").all() if found else np.zeros(self.count, "<i8")
-        self._captions: list[str] = []
-        for folder in found.folders if found else ():
-            self._captions += json.loads((folder / "captions.json").read_text("utf-8"))
-        if found:
-            first = found.start - found.first
-            self._captions = self._captions[first : first + len(self._labels)]
+        self.first, self.count = task.shard or (0, 0)
+        self.count -= self.first
+        self._found = task.inputs.get("conditions")
+        self._labels, self._captions = np.zeros(self.count, "<i8"), [""] * self.count
+        if self._found:
+            self._labels = rows_of(self._found, "labels.npy").all()
+            self._captions = captions_of(self._found)[: len(self._labels)]
 
     def of(self, rows: np.ndarray) -> Any:
         """Return what the model is told for some rows; None when it is told nothing."""
         if not len(self._labels):
             return None
-        texts = [self._captions[i] for i in rows] if self._captions else None
-        return self.subject.condition(captions=texts, labels=self._labels[rows])
+        truth = None
+        if self._found and self.subject.needs_truth:
+            truth = truth_of(self._found, rows, self.first)
+        texts = [self._captions[i] for i in rows] if self._found else None
+        return self.subject.condition(captions=texts, labels=self._labels[rows], truth=truth)
 
     def labels(self) -> np.ndarray:
         """Return the class of each sample of the shard."""
@@ -72,7 +74,7 @@ class Conditions:
 
     def captions(self) -> list[str]:
         """Return the caption of each sample of the shard, '' where there is none."""
-        return self._captions or [""] * self.count
+        return self._captions
 
 
 def precision(name: str, device: str) -> torch.autocast:

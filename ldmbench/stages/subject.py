@@ -9,13 +9,15 @@ from typing import Any
 
 from ldmbench.errors import InputError
 from ldmbench.models.autoencoder import FirstStage
-from ldmbench.models.call import call_digest, make_sampler
+from ldmbench.models.call import Called
 from ldmbench.models.denoiser import load_denoiser
 from ldmbench.models.load_model import Model
+from ldmbench.models.loaded import Loaded, LoadedStage
 from ldmbench.models.loader import load
-from ldmbench.models.subject import Called, Loaded, LoadedStage, Trained
+from ldmbench.models.subject import Trained
 from ldmbench.schema.task import Task
 from ldmbench.stages.common import autoencoder_at
+from ldmbench.stages.plugin import made_of
 
 
 @lru_cache(maxsize=2)
@@ -37,13 +39,13 @@ def loaded_of(task: Task) -> Model:
 def called_of(task: Task) -> Called:
     """Return the user's own sampler a task is about."""
     told = task.local["call"]
-    folder, name = Path(told["folder"]), told["target"]
-    if call_digest(name, folder, files=tuple(told["files"])) != told["digest"]:
-        raise InputError(f"{name} has changed since the run was planned; run again")
-    sampler = make_sampler(name, folder, told["options"])
-    if hasattr(sampler, "to"):
-        sampler.to(task.device)
-    return Called(sampler, side=told["resolution"], conditioning=told["conditioning"], title=name)
+    return Called(
+        made_of(told, "models"),
+        side=told["resolution"],
+        conditioning=told["conditioning"],
+        title=told["target"],
+        device=task.device,
+    )
 
 
 def first_stage_of(task: Task) -> FirstStage | LoadedStage:
@@ -62,7 +64,7 @@ def trained_at(autoencoder: Path, denoiser: Path, device: str) -> Trained:
 def model_of(task: Task, progress: float = 1.0) -> Trained | Loaded:
     """Return the model a task is handed, trained here or loaded."""
     if "load" in task.local:
-        return Loaded(loaded_of(task))
+        return Loaded(loaded_of(task), task.local["given"])
     folder = task.inputs["denoiser"].folders[0]
     if progress != 1:
         folder = folder / f"at-{progress:.2f}"

@@ -9,8 +9,8 @@ from typing import Any
 from ldmbench.errors import SuiteError
 from ldmbench.registry import nearest
 from ldmbench.schema.weights import first_stages_in
-from ldmbench.suite.load import LoadedSuite, Loc
 from ldmbench.suite.check_protocols import check_protocols
+from ldmbench.suite.load import LoadedSuite, Loc
 from ldmbench.suite.models import CONDITIONINGS, check_called, check_loaded, facts_or_none
 
 
@@ -85,16 +85,16 @@ def _foreign(suite: Any, folder: Path) -> Iterator[tuple[Loc, str]]:
     """Say what is missing or does not fit of models that are not trained here, all at once."""
     for name, model in suite.models.items():
         if model.kind == "load":
-            sides = [
-                (dataset, side)
-                for dataset in _datasets(suite, model)
-                for side in many(suite.data[dataset].resolution)
-            ]
-            for field, text in check_loaded(model, folder, sides=sides):
+            data = {dataset: suite.data[dataset] for dataset in _datasets(suite, model)}
+            for field, text in check_loaded(model, folder, data=data):
                 yield ("models", name, field), text
         elif model.kind == "call":
-            for field, text in check_called(model, folder):
+            for field, text in check_called(model, folder, "models"):
                 yield ("models", name, field), text
+    for name, data in suite.data.items():
+        if data.kind == "call":
+            for field, text in check_called(data, folder, "datasets"):
+                yield ("data", name, field), text
 
 
 def _training(suite: Any) -> Iterator[tuple[Loc, str]]:

@@ -2,22 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from ldmbench.catalog import FACTS
 from ldmbench.errors import InputError
+from ldmbench.plugins import Noun, sources
 from ldmbench.registry import resolve
+from ldmbench.schema.data import DataFacts
 from ldmbench.schema.models import ModelFacts
+from ldmbench.schema.zoo import released
 
-CONDITIONINGS = {"none": "none", "class": "class", "text": "caption"}
+CONDITIONINGS = {
+    "none": "none",
+    "class": "class",
+    "text": "caption",
+    **dict.fromkeys(("image", "inpainting", "layout", "semantic", "upscaling"), "truth"),
+}
 """What a loaded model is conditioned on -> what a dataset gives it."""
+_HUB_ID = r"[A-Za-z0-9][\w.-]*/[\w.-]+"
 
 
 def place_of(name: str | None, folder: Path) -> Path | None:
     """Return a path of the suite as it is, relative ones from the suite's folder."""
     return None if name is None else (folder / name).resolve()
+
+
+def model_place(path: str, folder: Path) -> Path:
+    """Return where a model lies: a path, relative to the suite's folder, else a hub's folder.
+
+    Raises:
+        InputError: it is neither there nor in the hub's cache, and the hub did not give it.
+    """
+    place = (folder / path).resolve()
+    if place.exists() or not re.fullmatch(_HUB_ID, path):
+        return place
+    fetch: Any = resolve(FACTS["hub"])
+    found: Path = fetch(path)
+    return found
 
 
 def facts_of(spec: Any, folder: Path) -> ModelFacts:
@@ -32,7 +56,7 @@ def facts_of(spec: Any, folder: Path) -> ModelFacts:
     """
     look: Any = resolve(FACTS["load"])
     facts: ModelFacts = look(
-        (folder / spec.path).resolve(),
+        model_place(spec.path, folder),
         config=place_of(spec.config, folder),
         ema=spec.ema[0] if isinstance(spec.ema, tuple) else spec.ema,
         tokenizer=place_of(spec.tokenizer, folder),
@@ -48,15 +72,13 @@ def facts_or_none(spec: Any, folder: Path) -> ModelFacts | None:
         return None
 
 
-def check_loaded(
-    spec: Any, folder: Path, *, sides: Sequence[tuple[str, int]]
-) -> Iterator[tuple[str, str]]:
+def check_loaded(spec: Any, folder: Path, *, data: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield (field, problem) for a model on disk.
 
     Args:
         spec: the written form of a LoadModel.
         folder: of the suite file.
-        sides: (dataset, resolution) of everything it is crossed with.
+        data: the datasets that it is crossed with.
     """
     absent = list(_absent(spec, folder))
     if absent:
@@ -83,35 +105,90 @@ def check_loaded(
             f" a suite gives that; allowed: {', '.join(CONDITIONINGS)}; `ldmbench.models.load`"
             " samples it in Python",
         )
-    for dataset, side in sides:
+        return
+    for name, noun in data.items():
+        for text in _unfit(facts, name, noun, folder):
+            yield "path", f"found '{spec.path}', which {text}"
+
+
+def _unfit(facts: ModelFacts, name: str, noun: Any, folder: Path) -> Iterator[str]:
+    """Yield how a model does not fit one dataset."""
+    sides = noun.resolution if isinstance(noun.resolution, tuple) else (noun.resolution,)
+    for side in sides:
         if facts.sides != (side, side):
             made = f"{facts.sides[0]} x {facts.sides[1]}"
             yield (
-                "path",
-                f"found '{spec.path}', which makes images of {made} (f = {facts.f}), but"
-                f" data.{dataset} has resolution {side}; allowed: a dataset of {facts.sides[0]}",
+                f"makes images of {made} (f = {facts.f}), but data.{name} has resolution {side};"
+                f" allowed: a dataset of {facts.sides[0]}"
+            )
+    told = _data_facts(noun, folder) if facts.conditioning != "none" else None
+    if told is None:
+        return
+    lacks = {"text": not told.captions, "layout": not told.boxes, "semantic": not told.masks}
+    if lacks.get(facts.conditioning):
+        what = {"text": "captions", "layout": "boxes", "semantic": "masks"}[facts.conditioning]
+        yield (
+            f"is told {facts.conditioning}, but data.{name} has no {what}; allowed: a dataset that"
+            " has them, such as kind: shapes"
+        )
+    elif facts.conditioning in ("class", "layout", "semantic") and told.classes:
+        needed = told.classes + (facts.conditioning == "semantic")  # and the background
+        if facts.classes is not None and facts.classes < needed:
+            yield (
+                f"knows {facts.classes} classes, but data.{name} has {needed}"
+                f"{', background included' if facts.conditioning == 'semantic' else ''}; allowed:"
+                " the dataset it was trained on, or one with as many classes"
             )
 
 
+def _data_facts(noun: Any, folder: Path) -> DataFacts | None:
+    """Return what a dataset can tell; None where only its own code knows."""
+    if noun.kind not in FACTS:
+        return None
+    look: Any = resolve(FACTS[noun.kind])
+    place = (folder / noun.path).resolve() if noun.kind == "folder" else None
+    try:
+        found: DataFacts = look(place)
+    except InputError:  # said of the dataset itself
+        return None
+    return found
+
+
 def _absent(spec: Any, folder: Path) -> Iterator[tuple[str, str]]:
-    if not (folder / spec.path).exists():
-        yield (
-            "path",
-            f"found '{spec.path}', which is not there (looked for {folder / spec.path}); allowed:"
-            " a diffusers folder, a checkpoint file or its folder; a model of a hub is downloaded"
-            " first",
-        )
+    try:
+        place = model_place(spec.path, folder)
+    except InputError as error:
+        yield "path", f"found '{spec.path}', which is not there: {error}{_what(spec.path, None)}"
+    else:
+        if not place.exists():
+            yield (
+                "path",
+                f"found '{spec.path}', which is not there (looked for {place})"
+                f"{_what(spec.path, place)}",
+            )
     for field in ("config", "tokenizer"):
         named = getattr(spec, field)
         if named is not None and not (folder / named).exists():
             yield field, f"found '{named}', which is not there (looked for {folder / named})"
 
 
-def check_called(spec: Any, folder: Path) -> Iterator[tuple[str, str]]:
-    """Yield (field, problem) for a model that is the user's own code; nothing of it is run."""
-    locate: Any = resolve(FACTS["call"])
+def _what(path: str, place: Path | None) -> str:
+    """Return what a missing model would be and where to put it."""
+    row = released(path)
+    if row is None:
+        allowed = "a diffusers folder, a checkpoint with its config.yaml, or a hub id (owner/name)"
+        return f"; allowed: {allowed}"
+    known = f"; this is {row.name} of {row.home} ({row.about}; {row.source})"
+    if place is None:
+        return known
+    folder = place.parent if place.suffix in (".ckpt", ".safetensors", ".pt", ".pth") else place
+    return f"{known}: put {row.files} into {folder}"
+
+
+def check_called(spec: Any, folder: Path, noun: Noun) -> Iterator[tuple[str, str]]:
+    """Yield (field, problem) for the user's own code; nothing of it is run."""
     try:
-        locate(spec.target, folder.resolve())
+        sources(spec.target, folder.resolve(), noun)
     except InputError as error:
         yield "target", str(error)
     for file in spec.files:

@@ -6,7 +6,7 @@ import pytest
 from ldmbench.models import load
 from ldmbench.models.convert import convert
 from ldmbench.models.peek import model_digest, peek
-from ldmbench.models.subject import Loaded, LoadedStage
+from ldmbench.models.loaded import Loaded, LoadedStage
 
 SAME = ("f", "conditioning", "regularization", "quantize", "timesteps", "weights", "null_class",
         "source")  # fmt: skip

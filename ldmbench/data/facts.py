@@ -1,0 +1,30 @@
+"""What a dataset can tell a model, found without reading a picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ldmbench.data.images import list_images
+from ldmbench.data.scenes import COLOURS, SHAPES
+from ldmbench.schema.data import DataFacts
+
+__all__ = ["folder_facts", "shapes_facts"]
+
+
+def shapes_facts(path: Path | None = None) -> DataFacts:
+    """Return what the embedded scenes can tell: everything."""
+    classes = len(SHAPES) * len(COLOURS)
+    return DataFacts(classes=classes, captions=True, boxes=True, masks=True)
+
+
+def folder_facts(path: Path) -> DataFacts:
+    """Return what a folder, zip or npz of images can tell.
+
+    Raises:
+        InputError: there is no such source, or no image in it.
+    """
+    files = list_images(path)
+    return DataFacts(
+        classes=max(f.label for f in files) + 1,
+        captions=any(f.text or f.caption is not None for f in files),
+    )

@@ -1,0 +1,185 @@
+"""A model that was loaded, as a suite speaks to one: what it is told, sampled, and counted."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ldmbench.models.autoencoder import Rate, kl_nats, nearest_codes
+from ldmbench.models.load_model import Model, to_uint8
+from ldmbench.models.subject import Work, counted, evaluations_of, finite
+from ldmbench.models.tasks import (
+    Truth,
+    class_map,
+    layout_tokens,
+    low_resolution,
+    masked,
+    painted,
+    to_paint,
+)
+from ldmbench.sample import Schedule, initial_noise
+
+__all__ = ["FROM_TRUTH", "GIVEN", "Loaded", "LoadedStage"]
+
+Images = NDArray[np.uint8]
+LN2 = math.log(2)
+FROM_TRUTH = ("image", "inpainting", "layout", "semantic", "upscaling")
+"""Conditions that are made of real images."""
+GIVEN = {"downscale": "pil-bicubic", "mask": "boxes"}
+"""How they are made where nothing is said."""
+BLUR_SEED = 1 << 34
+"""Of the noise that blurs what is upscaled, so that it is none that images start from."""
+
+
+class Loaded:
+    """A model that `ldmbench.models.load` returned; samples exactly as its `sample` does."""
+
+    def __init__(self, model: Model, given: Mapping[str, str] | None = None) -> None:
+        self.model, self.given = model, {**GIVEN, **(given or {})}
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Return (C, h, w) of a latent at the resolution of training."""
+        return self.model.info.latent_shape
+
+    @property
+    def schedule(self) -> Schedule:
+        """Return the forward process."""
+        assert self.model.info.schedule is not None
+        return self.model.info.schedule
+
+    @property
+    def needs_truth(self) -> bool:
+        """Tell whether the task starts from real images."""
+        return self.model.info.conditioning in FROM_TRUTH
+
+    def condition(
+        self, *, captions: Sequence[str] | None, labels: Any | None, truth: Truth | None = None
+    ) -> Any:
+        """Return labels (N,), a list of prompts, or the task's tensors, by what the model takes."""
+        kind = self.model.info.conditioning
+        if kind == "class":
+            return torch.as_tensor(labels, dtype=torch.int64)
+        if kind in FROM_TRUTH:
+            assert truth is not None
+            return self._task(kind, truth)
+        return list(captions or ()) if kind == "text" else None
+
+    def _task(self, kind: str, truth: Truth) -> Any:
+        """Return the condition that a task makes of real images."""
+        condition: Any = self.model.condition
+        if kind == "layout":
+            config = condition.encoder.config
+            places, words = int(config.max_position_embeddings), int(config.vocab_size)
+            return layout_tokens(truth, length=places, vocabulary=words)
+        if kind == "semantic":
+            return class_map(truth, classes=int(condition.rescaler.config.in_channels))
+        if kind == "inpainting":
+            paint = to_paint(truth.indices, truth.images.shape[1], mask=self.given["mask"])
+            joined = masked(truth.images, paint)
+            if not hasattr(condition, "prompts"):
+                return joined
+            parts = {"image": joined[:, :3], "mask": (joined[:, 3:] + 1) / 2}
+            return {"prompt": list(truth.captions), **parts}
+        side = self.shape[1]
+        small = low_resolution(truth.images, side, resize=self.given["downscale"])
+        if kind == "image":
+            return small
+        told: dict[str, Any] = {"prompt": list(truth.captions), "image": small}
+        if getattr(condition, "noising", None) is not None:
+            drawn = truth.indices.tolist()
+            told["noise"] = initial_noise(drawn, seed=BLUR_SEED, shape=(3, side, side))
+        return told
+
+    def draw(
+        self, noise: Tensor, *, condition: Any, params: Mapping[str, Any], seeds: Sequence[int]
+    ) -> Images:
+        """Sample, decode, quantise; rules that `params` leaves open are the source's.
+
+        Pixels that an LDM inpainting model was shown are put back, as its script does.
+        """
+        latents = self.model.sample(
+            noise,
+            steps=params["steps"],
+            eta=params["eta"],
+            cond=condition,
+            guidance=params["guidance"],
+            sampler=params["sampler"],
+            timesteps=params["timesteps"],
+            seeds=seeds,
+            decode=False,
+        )
+        assert isinstance(latents, Tensor)
+        decoded = finite(self.decode(finite(latents, "the denoiser")), "the first stage")
+        made = to_uint8(decoded, params.get("quantize") or self.model.info.quantize)
+        kind = self.model.info.conditioning
+        is_pasted = kind == "inpainting" and isinstance(condition, Tensor)
+        return painted(made, condition) if is_pasted else made
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Return scaled latents of images in [-1, 1]."""
+        return self.model.encode(x)
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Return images of scaled latents."""
+        return self.model.decode(z)
+
+    def eps(self, z: Tensor, t: Tensor, condition: Any) -> Tensor:
+        """Return the predicted noise."""
+        return self.model.eps(z, t, condition)
+
+    @torch.no_grad()
+    def work(self, params: Mapping[str, Any]) -> Work:
+        """Count one evaluation and one decoding as they run."""
+        parts = dict(self.model.info.parts)
+        first = parts.pop("first_stage", 0)
+        at = next(iter(self.model.networks()["denoiser"].parameters())).device
+        z, t = torch.zeros((1, *self.shape), device=at), torch.zeros(1, device=at).long()
+        blank = Truth.blank(self.shape[1] * self.model.info.f)
+        told = self.condition(captions=[""], labels=[0], truth=blank)
+        inputs = self.model.condition.inputs(told, z)
+        return Work(
+            evaluations=evaluations_of(self.schedule, params),
+            denoiser=counted(lambda: self.model.predict(z, t, inputs)),
+            condition=counted(lambda: self.model.condition.inputs(told, z)),
+            decoder=counted(lambda: self.model.decode(z)),
+            parameters=sum(parts.values()),
+            autoencoder_parameters=first,
+        )
+
+
+class LoadedStage:
+    """The first stage of a loaded model, as the stages of a suite speak to one."""
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        self.f = model.info.f
+
+    def encode(self, x: Tensor, *, noise: Tensor | None = None) -> Tensor:
+        """Return scaled latents: a KL posterior's mode, a VQ's before quantisation."""
+        return self.model.encode(x)
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Return images; VQ quantises."""
+        return self.model.decode(z)
+
+    @torch.no_grad()
+    def rate(self, x: Tensor) -> Rate:
+        """Return what latents cost: KL to the prior, log2 of the codebook, 8 bits a value, 24."""
+        pixels, network = x.shape[2] * x.shape[3], self.model.first_stage.network
+        if self.model.first_stage.kind == "kl":
+            posterior = network.encode(x).latent_dist
+            return Rate(kl_nats(posterior).double().cpu() / LN2 / pixels)
+        if self.model.first_stage.kind == "vq":
+            codes = nearest_codes(network, network.encode(x).latents)
+            size = int(network.config.num_vq_embeddings)
+            bits = codes[0].numel() * float(np.log2(size)) / pixels
+            return Rate(torch.full((len(x),), bits, dtype=torch.float64), codes.cpu(), size)
+        bits = 8 * self.model.encode(x)[0].numel() / pixels
+        return Rate(torch.full((len(x),), bits, dtype=torch.float64))

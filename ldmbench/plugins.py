@@ -1,0 +1,270 @@
+"""Code of your own: found by module:name or entry point, known by its source, made, called."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import importlib
+import importlib.util
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from ldmbench.errors import InputError, LdmbenchError
+from ldmbench.registry import nearest
+
+__all__ = [
+    "GROUPS",
+    "Noun",
+    "Point",
+    "calling",
+    "checked",
+    "locate",
+    "make",
+    "points",
+    "sources",
+    "target_of",
+]
+
+Noun = Literal["models", "datasets", "metrics", "extractors"]
+GROUPS: dict[Noun, str] = {
+    "models": "ldmbench.models",
+    "datasets": "ldmbench.datasets",
+    "metrics": "ldmbench.metrics",
+    "extractors": "ldmbench.extractors",
+}
+"""The groups of entry points whose names stand for a target."""
+
+
+class Point(NamedTuple):
+    """An entry point: its name, its module:name, and the distribution it comes from."""
+
+    name: str
+    target: str
+    origin: str
+
+
+def points(noun: Noun) -> dict[str, Point]:
+    """Return the installed entry points of a group by name.
+
+    Raises:
+        InputError: two distributions give one name to different things.
+    """
+    found: dict[str, Point] = {}
+    for entry in metadata.entry_points(group=GROUPS[noun]):
+        dist = getattr(entry, "dist", None)
+        origin = f"{dist.name} {dist.version}" if dist else "an installed package"
+        point = Point(entry.name, entry.value, origin)
+        before = found.setdefault(entry.name, point)
+        if before.target != point.target:
+            raise InputError(
+                f"'{entry.name}' of group {GROUPS[noun]} is {before.target} in {before.origin} and"
+                f" {point.target} in {point.origin}; uninstall one of them"
+            )
+    return found
+
+
+def target_of(name: str, noun: Noun) -> str:
+    """Return module:name, of an entry point where only its name is given.
+
+    Raises:
+        InputError: no entry point has this name.
+    """
+    if ":" in name:
+        return name
+    found = points(noun)
+    if name not in found:
+        raise InputError(
+            f"found '{name}'{nearest(name, found)}; allowed: module:name, or an entry point of"
+            f" group {GROUPS[noun]}: {', '.join(sorted(found)) or 'none is installed'}"
+        )
+    return found[name].target
+
+
+def locate(name: str, folder: Path, noun: Noun) -> Path:
+    """Return the file of a target's module, importing nothing of it.
+
+    Args:
+        name: module:name, or an entry point.
+        folder: searched first; that of the suite file.
+        noun: what it is to be.
+
+    Raises:
+        InputError: there is no such module, or it defines no such name.
+    """
+    module, _, attribute = target_of(name, noun).partition(":")
+    if not module or not attribute:
+        raise InputError(f"found '{name}'; allowed: module:name, such as mine:Sampler")
+    file = _module(module, folder)
+    if file is None:
+        raise InputError(
+            f"found '{name}', but there is no module '{module}' in {folder} and none is"
+            " installed; allowed: module:name"
+        )
+    if file.suffix == ".py":
+        _check_defined(file, attribute.split(".")[0], name)
+    return file
+
+
+def sources(name: str, folder: Path, noun: Noun) -> dict[str, Path]:
+    """Return the Python files that a target is made of, by a name that tells no place.
+
+    A module in a package: all files of the package. A module beside the suite file: its own, and
+    those of the modules beside the suite file that it imports, and that these import.
+    """
+    file = locate(name, folder, noun)
+    top = target_of(name, noun).partition(":")[0].split(".")[0]
+    package = next(
+        (p for p in file.parents if p.name == top and (p / "__init__.py").is_file()), None
+    )
+    if package is not None:
+        return _files(package)
+    found = {file.name: file}
+    if file.parent == folder:
+        todo = [file]
+        while todo:
+            for module in _imports(todo.pop()):
+                for title, other in _beside_files(module, folder).items():
+                    if title not in found:
+                        found[title] = other
+                        todo.append(other)
+    return found
+
+
+def make(name: str, folder: Path, options: Mapping[str, Any], noun: Noun) -> Any:
+    """Import a target and return it: a class is made with `options`, a function is given them.
+
+    Raises:
+        InputError: the import or the class failed.
+    """
+    target = target_of(name, noun)
+    module, _, attribute = target.partition(":")
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
+    kept, sys.dont_write_bytecode = sys.dont_write_bytecode, True  # leave no caches of theirs
+
+    def made() -> Any:
+        found: Any = importlib.import_module(module)
+        for part in attribute.split("."):
+            found = getattr(found, part)
+        if isinstance(found, type):
+            return found(**options)
+        return functools.partial(found, **options) if options else found
+
+    try:
+        return calling(f"{target} cannot be made", made)
+    finally:
+        sys.dont_write_bytecode = kept
+
+
+def calling(what: str, function: Callable[[], Any]) -> Any:
+    """Call code of a user's own; whatever it raises becomes one sentence that begins with `what`.
+
+    Raises:
+        InputError: it raised something, or tried to end the process.
+    """
+    try:
+        return function()
+    except (LdmbenchError, MemoryError):
+        raise
+    except (Exception, SystemExit) as error:
+        if type(error).__name__ == "OutOfMemoryError":  # a device's; who called knows what to do
+            raise
+        said = " ".join(str(error).split()) or "no message"
+        raise InputError(f"{what}: {type(error).__name__}: {said}{_where(error)}") from error
+
+
+def checked(noun: Noun, folder: Path) -> Iterator[tuple[Point, str | None]]:
+    """Yield every installed entry point and what is wrong with it, or None."""
+    for point in points(noun).values():
+        try:
+            locate(point.target, folder, noun)
+        except InputError as error:
+            yield point, str(error)
+        else:
+            yield point, None
+
+
+def _where(error: BaseException) -> str:
+    """Return ' (file:line)' of the innermost frame that is not this file's."""
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename != __file__]
+    named = [f for f in frames if not f.filename.startswith("<")]
+    return f" ({Path(named[-1].filename).name}:{named[-1].lineno})" if named else ""
+
+
+def _module(module: str, folder: Path) -> Path | None:
+    """Return the file of a module, beside the suite file or installed."""
+    return _beside(module, folder) or _installed(module)
+
+
+def _beside(module: str, folder: Path) -> Path | None:
+    path = folder.joinpath(*module.split("."))
+    candidates = (path / "__init__.py", path.with_name(f"{path.name}.py"))
+    return next((file for file in candidates if file.is_file()), None)
+
+
+def _installed(module: str) -> Path | None:
+    """Return the file of an installed module; its packages are walked, not imported."""
+    top, *below = module.split(".")
+    try:
+        spec = importlib.util.find_spec(top)
+    except (ImportError, ValueError):
+        spec = None
+    if spec is None or spec.origin is None:
+        return None
+    place = Path(spec.origin)
+    if not below:
+        return place
+    return _beside(".".join(below), place.parent) if spec.submodule_search_locations else None
+
+
+def _files(package: Path) -> dict[str, Path]:
+    return {f.relative_to(package.parent).as_posix(): f for f in sorted(package.rglob("*.py"))}
+
+
+def _beside_files(module: str, folder: Path) -> dict[str, Path]:
+    """Return the files of a module that lies beside the suite file; none of ldmbench's own."""
+    if module == "ldmbench":
+        return {}
+    file = _beside(module, folder)
+    if file is None:
+        return {}
+    return _files(file.parent) if file.name == "__init__.py" else {file.name: file}
+
+
+def _imports(file: Path) -> set[str]:
+    """Return the top-level names of the modules that a file imports, anywhere in it."""
+    found: set[str] = set()
+    for node in ast.walk(_tree(file, file.name)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found.add(node.module.split(".")[0])
+    return found
+
+
+def _tree(source: Path, target: str) -> ast.Module:
+    try:
+        return ast.parse(source.read_text(encoding="utf-8"))
+    except (SyntaxError, ValueError, OSError) as error:
+        raise InputError(f"found '{target}', but {source} is not Python: {error}") from error
+
+
+def _check_defined(source: Path, name: str, target: str) -> None:
+    names: set[str] = set()
+    for node in ast.walk(_tree(source, target)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            names.add(node.name)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            names.add(node.id)
+        elif isinstance(node, ast.alias):
+            names.add((node.asname or node.name).split(".")[0])
+    if name not in names and "*" not in names and "__getattr__" not in names:
+        shown = ", ".join(sorted(n for n in names if not n.startswith("_"))[:12])
+        raise InputError(
+            f"found '{target}', but {source} defines no '{name}'{nearest(name, names)};"
+            f" it defines: {shown or 'nothing'}"
+        )

@@ -1,0 +1,51 @@
+"""Code of a user's own, made in a worker: the one that was planned, by its digest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ldmbench.data.batch import Batch
+from ldmbench.data.own import own_batch
+from ldmbench.data.source_digest import plugin_digest
+from ldmbench.errors import InputError
+from ldmbench.plugins import Noun, make
+from ldmbench.schema.data import DatasetParams
+from ldmbench.schema.task import Task
+
+
+def made_of(told: Mapping[str, Any], noun: Noun) -> Any:
+    """Return what a target makes, if its source is still the one that was planned.
+
+    Args:
+        told: target, folder, digest, options, files.
+        noun: what it is to be.
+
+    Raises:
+        InputError: it has changed, or cannot be made.
+    """
+    name, folder = told["target"], Path(told["folder"])
+    if plugin_digest(name, folder, noun=noun, files=told["files"]) != told["digest"]:
+        raise InputError(f"{name} has changed since the run was planned; run again")
+    return make(name, folder, told["options"], noun)
+
+
+def own_images(task: Task, params: DatasetParams, shard: tuple[int, int]) -> Batch:
+    """Return images [start, stop) of the user's own dataset.
+
+    Validation images are repeated without end where the suite gives their number.
+    """
+    source, split, indices = params.source, params.split, np.arange(*shard)
+    if split in ("prompts", "truth"):
+        held = int(source["validation"] or 0)
+        split, indices = "validation", indices % held if held else indices
+    return own_batch(
+        made_of(task.local["call"], "datasets"),
+        indices,
+        split=split,
+        resolution=int(source["resolution"] or 0),
+        title=task.local["call"]["target"],
+    )
