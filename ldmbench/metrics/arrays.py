@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import index
 from typing import Any
 
 import numpy as np
@@ -9,19 +10,62 @@ from numpy.typing import NDArray
 
 from ldmbench.errors import InputError
 
-__all__ = ["Array", "as_array", "check_alike", "check_features", "check_finite"]
+__all__ = [
+    "Array",
+    "as_array",
+    "check_alike",
+    "check_features",
+    "check_finite",
+    "check_seed",
+    "whole",
+]
 
 Array = NDArray[Any]
+LARGEST = 1e45  # float32 never gets there; squares and cubes of float64 then stay finite
 
 
 def as_array(value: object) -> Array:
-    """Return a numpy array of `value`: an array, a sequence, or a torch tensor on any device."""
-    if hasattr(value, "detach"):
+    """Return a numpy array of `value`: an array, a sequence, or a torch tensor on any device.
+
+    Raises:
+        InputError: what numpy cannot read, such as rows of unlike length or a sparse tensor.
+    """
+    try:
+        if not hasattr(value, "detach"):
+            return np.asarray(value)
         tensor: Any = value.detach().cpu()
-        if not tensor.dtype.is_floating_point or str(tensor.dtype) != "torch.bfloat16":
-            return np.asarray(tensor.numpy())
-        return np.asarray(tensor.float().numpy())
-    return np.asarray(value)
+        if str(tensor.dtype) == "torch.bfloat16":
+            tensor = tensor.float()
+        return np.asarray(tensor.numpy())
+    except (TypeError, ValueError, RuntimeError) as error:  # torch has no class of its own for it
+        raise InputError(
+            f"a {type(value).__name__} was given that cannot be read as an array of numbers "
+            f"({str(error).splitlines()[0][:80]}); give a dense array or tensor"
+        ) from error
+
+
+def whole(value: object, name: str) -> int:
+    """Return a whole number.
+
+    Raises:
+        InputError: anything else.
+    """
+    try:
+        return index(value)  # type: ignore[arg-type]
+    except TypeError as error:
+        raise InputError(f"{name} = {value!r} was given; a whole number is needed") from error
+
+
+def check_seed(value: object) -> int:
+    """Return a seed as numpy's RandomState takes it.
+
+    Raises:
+        InputError: not a whole number in [0, 2^32).
+    """
+    seed = whole(value, "seed")
+    if not 0 <= seed < 1 << 32:
+        raise InputError(f"seed = {seed} was given; seeds lie between 0 and {(1 << 32) - 1}")
+    return seed
 
 
 def check_features(value: object, name: str, *, least: int = 2) -> Array:
@@ -36,6 +80,8 @@ def check_features(value: object, name: str, *, least: int = 2) -> Array:
     Raises:
         InputError: not two-dimensional, no columns, not numbers, NaN or infinite, too few rows.
     """
+    if type(value).__name__ == "Moments":
+        raise InputError(f"{name} moments were given; this measure needs the features themselves")
     found = as_array(value)
     if found.ndim != 2 or found.shape[1] == 0:
         raise InputError(
@@ -60,19 +106,22 @@ def check_features(value: object, name: str, *, least: int = 2) -> Array:
 
 
 def check_finite(array: Array, name: str) -> None:
-    """Refuse NaN and infinity, naming the first bad row.
+    """Refuse NaN, infinity and what overflows when cubed, naming the first bad row.
 
     Raises:
-        InputError: a value is NaN or infinite.
+        InputError: a value is NaN, infinite or beyond 1e45.
     """
-    step = max(1, (1 << 22) // max(1, array[:1].size))
+    step = max(1, (1 << 20) // max(1, array[:1].size))
     for start in range(0, len(array), step):
         part = array[start : start + step]
-        if np.isfinite(part).all():
-            continue
-        bad = ~np.isfinite(part.reshape(len(part), -1)).all(axis=1)
+        with np.errstate(invalid="ignore"):
+            if float(part.max()) < LARGEST and float(part.min()) > -LARGEST:
+                continue
+        finite = np.isfinite(part.reshape(len(part), -1)).all(axis=1)
+        bad = ~finite if not finite.all() else (np.abs(part) >= LARGEST).any(axis=1)
+        found = "NaN or infinity" if not finite.all() else f"values beyond {LARGEST:.0e}"
         raise InputError(
-            f"{name} features hold NaN or infinity (first in row {start + int(bad.argmax())}); "
+            f"{name} features hold {found} (first in row {start + int(bad.argmax())}); "
             "look at the images or the extractor that made them"
         )
 

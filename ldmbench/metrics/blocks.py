@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 
 from ldmbench.metrics.arrays import Array
+from ldmbench.metrics.engine import HOST, Engine
 
 __all__ = ["Report", "Table", "Visitor", "exact_squared", "identities", "sweep", "tables"]
 
 Report = Callable[[float], None]
-BLOCK = 1024  # rows and columns of one product
-CHUNK = 128  # rows that one thread works on after the product: about 0.5 MiB, so it stays in cache
+ROWS = 1024  # rows turned into float64 at a time
+TINY = 1e-20  # |x|^2 / D under which float32 products may vanish
 
 
 class Visitor(Protocol):
     """What is done with each block of products x.y/D; only the last visitor may overwrite it."""
 
-    def part(self, rows: slice, cols: slice, gram: Array) -> Any:
+    def part(self, rows: slice, cols: slice, gram: Any) -> Any:
         """Work on some rows of a block, in a thread; no state is changed."""
         ...
 
@@ -46,26 +45,36 @@ class Table:
         half: (N,) float64, |x|^2 / (2 D), so that -d^2 / (2 D) = x.y/D - half_x - half_y.
         dtype: working precision of the products.
         slack: relative bound on the error of that difference, per unit of half_x + half_y.
+        engine: where products are formed.
+        held: the rows in the working precision where products are formed, or None: rows of a
+            block are then turned into it as they are needed.
     """
 
     rows: Array
     half: Array
     dtype: np.dtype[Any]
     slack: float
+    engine: Engine = HOST
+    held: Any = None
 
-    def block(self, part: slice) -> Array:
-        """Return rows of the table in the working precision."""
-        return np.ascontiguousarray(self.rows[part], dtype=self.dtype)
+    def block(self, part: slice) -> Any:
+        """Return rows of the table in the working precision, where products are formed."""
+        if self.held is not None:
+            return self.held[part]
+        return self.engine.put(self.rows[part], self.dtype)
 
 
-def tables(first: Array, second: Array) -> tuple[Table, Table]:
+def tables(first: Array, second: Array, *, engine: Engine = HOST) -> tuple[Table, Table]:
     """Return both sets ready for products, in float32 where that is safe, else in float64."""
     width, halves = first.shape[1], (_half(first), _half(second))
-    largest = 2.0 * max(float(half.max()) for half in halves)
-    dtype = _precision(first, second, largest)
+    dtype = _precision(first, second, *halves)
     # Higham 2002, section 3.1: a dot product of D terms is off by at most D u |x||y|.
     slack = (width + 16) * float(np.finfo(dtype).eps) / 2
-    return Table(first, halves[0], dtype, slack), Table(second, halves[1], dtype, slack)
+    one, two = (
+        Table(rows, half, dtype, slack, engine, None if engine is HOST else engine.put(rows, dtype))
+        for rows, half in zip((first, second), halves, strict=True)
+    )
+    return one, two
 
 
 def sweep(
@@ -84,22 +93,25 @@ def sweep(
         y: columns; None means x again, and then blocks below the diagonal are skipped and the
             diagonal blocks come first.
         visitors: in order; only the last may overwrite the block.
-        block: rows and columns of a block (default 1,024).
-        workers: blocks worked on at once (default: cores, at most 16).
+        block: rows and columns of a block (default: the engine's, 1,024 on the processor).
+        workers: blocks worked on at once (default: the engine's, one per core).
         report: told the fraction done.
     """
-    size = block or BLOCK
+    engine = x.engine
+    size = block or engine.block
     other = x if y is None else y
-    scale = x.dtype.type(1.0 / x.rows.shape[1])
+    scale = 1.0 / x.rows.shape[1]
     pairs = list(_order(len(x.rows), None if y is None else len(y.rows), size))
-    held = _one_core_products()
-    threads = workers or (min(16, _cores()) if held is not None else 1)
+    threads = workers or engine.workers()
 
     def work(rows: slice, cols: slice) -> list[tuple[slice, list[Any]]]:
         gram = (x.block(rows) * scale) @ other.block(cols).T
-        return [_look(visitors, rows, cols, gram, at) for at in range(0, len(gram), CHUNK)]
+        return [
+            _look(visitors, rows, cols, gram[at : at + engine.chunk], at)
+            for at in range(0, len(gram), engine.chunk)
+        ]
 
-    with held or nullcontext(), ThreadPoolExecutor(threads) as pool:
+    with engine.exact(), ThreadPoolExecutor(threads) as pool:
         waiting: deque[tuple[slice, slice, Future[list[tuple[slice, list[Any]]]]]] = deque()
         for done, (rows, cols) in enumerate(pairs):
             # Diagonal blocks bound what later blocks need to list, so they are through first.
@@ -117,10 +129,9 @@ def sweep(
 
 
 def _look(
-    visitors: Sequence[Visitor], rows: slice, cols: slice, gram: Array, at: int
+    visitors: Sequence[Visitor], rows: slice, cols: slice, piece: Any, at: int
 ) -> tuple[slice, list[Any]]:
     """Show some rows of a block, few enough to stay in cache, to all visitors."""
-    piece = gram[at : at + CHUNK]
     place = slice(rows.start + at, rows.start + at + len(piece))
     return place, [visitor.part(place, cols, piece) for visitor in visitors]
 
@@ -136,19 +147,6 @@ def _take(
             visitor.fold(place, cols, partial)
     for visitor in visitors:
         visitor.close(rows, cols)
-
-
-def _one_core_products() -> AbstractContextManager[Any] | None:
-    """Return a context in which each product runs on one core, so that blocks run side by side.
-
-    None where threadpoolctl (it comes with scikit-learn) is absent; products then use all cores.
-    """
-    try:
-        from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
-    except ImportError:
-        return None
-    context: AbstractContextManager[Any] = threadpool_limits(1, user_api="blas")
-    return context
 
 
 def exact_squared(x: Array, y: Array, i: Array, j: Array) -> Array:
@@ -185,13 +183,12 @@ def _order(n: int, m: int | None, size: int) -> Iterator[tuple[slice, slice]]:
     yield from ((r, c) for a, r in enumerate(rows) for c in rows[a + 1 :])
 
 
-def _precision(first: Array, second: Array, largest: float) -> np.dtype[Any]:
-    """Float64 unless products are long (so speed counts) and float32 cannot cancel much.
-
-    `largest` is the largest |x|^2 / D.
-    """
+def _precision(first: Array, second: Array, *halves: Array) -> np.dtype[Any]:
+    """Float64 unless products are long (so speed counts) and float32 cannot cancel or vanish."""
     wide = np.dtype(np.float64)
-    if first.shape[1] < 256 or largest > 1e3:
+    if first.shape[1] < 256 or any(2.0 * float(half.max()) > 1e3 for half in halves):
+        return wide
+    if any(bool(((half > 0.0) & (half < TINY)).any()) for half in halves):
         return wide
     for rows in (first, second):
         some = rows[:: max(1, len(rows) // 512)].astype(np.float64)
@@ -204,14 +201,7 @@ def _precision(first: Array, second: Array, largest: float) -> np.dtype[Any]:
 
 def _half(rows: Array) -> Array:
     out = np.empty(len(rows))
-    for start in range(0, len(rows), BLOCK):
-        part = rows[start : start + BLOCK].astype(np.float64)
-        out[start : start + BLOCK] = np.einsum("nd,nd->n", part, part)
+    for start in range(0, len(rows), ROWS):
+        part = rows[start : start + ROWS].astype(np.float64)
+        out[start : start + ROWS] = np.einsum("nd,nd->n", part, part)
     return np.asarray(out / (2.0 * rows.shape[1]))
-
-
-def _cores() -> int:
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # not on every system
-        return os.cpu_count() or 1

@@ -7,11 +7,12 @@ import numpy as np
 from ldmbench.metrics.arrays import Array, check_features
 from ldmbench.metrics.blocks import Report, Table, sweep, tables
 from ldmbench.metrics.clip_score import clip_score
-from ldmbench.metrics.frechet import check_pair, frechet_distance, trace_root
+from ldmbench.metrics.engine import Engine, engine_of
+from ldmbench.metrics.frechet import check_pair, check_side, overlap
 from ldmbench.metrics.inception_score import inception_score
 from ldmbench.metrics.kernel import KernelSums, Subsets
 from ldmbench.metrics.manifold import BallCount, Rule, check_k
-from ldmbench.metrics.moments import Moments, moments
+from ldmbench.metrics.moments import Moments, gather
 from ldmbench.metrics.neighbours import NearestSearch, Neighbourhood
 from ldmbench.metrics.paired import psnr, ssim
 from ldmbench.metrics.resample import Draws, Replicates, replicate
@@ -34,6 +35,7 @@ def moments_family(
     *,
     reference_moments: Moments | None = None,
     confidence: float = 0.95,
+    engine: Engine | None = None,
     report: Report | None = None,
 ) -> dict[str, Replicates]:
     """Return {"fid": ...}.
@@ -43,24 +45,27 @@ def moments_family(
         reference: (M, D) features; or Moments, and then the interval takes them as fixed.
         reference_moments: moments of the reference features where they are known already.
         confidence: of the interval.
+        engine: where products are formed; None: where the features are, else the processor.
         report: told the fraction done.
 
     Raises:
         InputError: bad features or unlike widths.
     """
+    place = engine or engine_of(generated, reference)
     if isinstance(reference, Moments):
         x, y = check_features(generated, "generated"), None
-        first, second = moments(x), reference
-        value, note = frechet_distance(x, second), "reference taken as fixed"
+        known, note = reference, "reference taken as fixed"
+        check_side(known, x)
     else:
         x, y = check_pair(generated, reference)
-        first = moments(x)
-        second = moments(y) if reference_moments is None else reference_moments
-        delta = first.mean - second.mean
-        value = float(delta @ delta + np.trace(first.cov) + np.trace(second.cov))
-        value, note = value - 2.0 * trace_root(first, second, x, y), "both sets resampled"
-    _tell(report, 0.5)
-    spread = frechet_spread(x, y, first, second)
+        known, note = reference_moments or gather(y, engine=place), "both sets resampled"
+    first = gather(x, engine=place)
+    _tell(report, 0.4)
+    shared = overlap(first, known, x, y)
+    delta = first.mean - known.mean
+    value = float(delta @ delta + np.trace(first.cov) + np.trace(known.cov)) - 2.0 * shared.trace
+    _tell(report, 0.6)
+    spread = frechet_spread(x, y, first, known, shared=shared)
     _tell(report, 1.0)
     made = replicate(
         value,
@@ -86,6 +91,7 @@ def neighbours_family(
     subset_size: int = 1000,
     seed: int = 2020,
     confidence: float = 0.95,
+    engine: Engine | None = None,
     report: Report | None = None,
 ) -> dict[str, Replicates]:
     """Return kid, precision, recall, density and coverage from one pass over the three products.
@@ -101,6 +107,7 @@ def neighbours_family(
         subset_size: samples in each; min(N, M) where the sets are smaller.
         seed: of the subsets.
         confidence: of the intervals.
+        engine: where products are formed; None: where the features are, else the processor.
         report: told the fraction done.
 
     Raises:
@@ -112,13 +119,14 @@ def neighbours_family(
     wide = min(density_k, len(x) - 1, len(y) - 1)
     size = min(subset_size, len(x), len(y))
     drawn = Subsets.draw(len(x), len(y), subsets=subsets, size=size, seed=seed)
-    first, second = tables(x, y)
+    first, second = tables(x, y, engine=engine or engine_of(generated, reference))
     shared = drawn.shared()
     in_x, in_y = (
         drawn.members(rows if shared else rows[:0], len(side), first.dtype)
         for rows, side in ((drawn.generated, x), (drawn.reference, y))
     )
-    sums = (KernelSums(in_x, None), KernelSums(in_y, None), KernelSums(in_x, in_y))
+    sides = ((in_x, None), (in_y, None), (in_x, in_y))
+    sums = [KernelSums(rows, cols, first.engine) for rows, cols in sides]
     hood_y = _own(second, (k, wide), sums[1], _share(report, 0.0, 0.25))
     hood_x = _own(first, (k,), sums[0], _share(report, 0.25, 0.5))
     near = BallCount(first, second, hood_y, k, rule, ring=True)
@@ -126,7 +134,7 @@ def neighbours_family(
     dense = BallCount(first, second, hood_y, wide, density_rule, ring=True)
     sweep(first, second, [sums[2], near, back, dense], report=_share(report, 0.5, 1.0))
     kid = drawn.combine(*sums) if shared else drawn.apart(first, second)
-    spread = kernel_spread(x, y, drawn, sums)
+    spread = kernel_spread(x, y, drawn, (sums[0], sums[1], sums[2]))
     draws = Draws()
     made = {
         "kid": replicate(

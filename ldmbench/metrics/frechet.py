@@ -2,15 +2,37 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from ldmbench.errors import InputError
 from ldmbench.metrics.arrays import Array, check_alike, check_features
-from ldmbench.metrics.moments import Moments, moments
+from ldmbench.metrics.engine import engine_of
+from ldmbench.metrics.moments import Moments, gather
 
-__all__ = ["frechet_distance", "trace_root"]
+__all__ = ["Overlap", "check_pair", "check_side", "frechet_distance", "overlap", "trace_root"]
 
 EPS = float(np.finfo(np.float64).eps)
+
+
+@dataclass(frozen=True, eq=False)
+class Overlap:
+    """What two covariances share: the spectrum of R S2 R', where R'R = S1.
+
+    Attributes:
+        trace: tr (S1 S2)^(1/2).
+        base: (r, D) R, of the side that has fewer dimensions.
+        values: (p,) eigenvalues above rounding, ascending.
+        vectors: (r, p) their eigenvectors.
+        turned: R belongs to the second set.
+    """
+
+    trace: float
+    base: Array
+    values: Array
+    vectors: Array
+    turned: bool
 
 
 def frechet_distance(generated: object, reference: object) -> float:
@@ -31,11 +53,7 @@ def frechet_distance(generated: object, reference: object) -> float:
     """
     first, rows1 = _side(generated, "generated")
     second, rows2 = _side(reference, "reference")
-    if len(first.mean) != len(second.mean):
-        raise InputError(
-            f"generated features have {len(first.mean)} columns and reference features "
-            f"{len(second.mean)}; both must come from the same extractor"
-        )
+    check_alike(first.mean[None], second.mean[None])
     delta = first.mean - second.mean
     straight = float(delta @ delta + np.trace(first.cov) + np.trace(second.cov))
     return straight - 2.0 * trace_root(first, second, rows1, rows2)
@@ -63,6 +81,37 @@ def trace_root(
     return float(np.linalg.svd(product, compute_uv=False).sum())
 
 
+def overlap(
+    first: Moments, second: Moments, rows1: Array | None = None, rows2: Array | None = None
+) -> Overlap:
+    """Return the trace of trace_root, and with it what maps one set to the other.
+
+    Args:
+        first: moments with covariance S1.
+        second: moments with covariance S2.
+        rows1: the features behind `first`, when at hand.
+        rows2: the same for `second`.
+    """
+    sides = [(first, rows1), (second, rows2)]
+    sizes = [len(r) if r is not None and _short(r) else len(s.mean) for s, r in sides]
+    turned = sizes[1] < sizes[0]
+    (one, own), (two, others) = sides[::-1] if turned else sides
+    base = root(one, own)
+    if _short(others):
+        side = base @ root(two, others).T
+        product = side @ side.T
+    else:
+        product = base @ two.cov @ base.T
+    if not product.size:
+        return Overlap(0.0, base, np.zeros(0), np.zeros((0, 0)), turned)
+    values, vectors = np.linalg.eigh(product)
+    trace = _sum_of_roots(values)
+    if trace is None:
+        trace = trace_root(one, two, own, others)
+    kept = values > EPS * len(values) * max(float(values[-1]), 0.0)
+    return Overlap(trace, base, values[kept], vectors[:, kept], turned)
+
+
 def root(side: Moments, rows: Array | None = None) -> Array:
     """Return R, (rank or more, D) float64, with R'R = cov."""
     if rows is not None and _short(rows):
@@ -84,7 +133,11 @@ def _by_cholesky(cov1: Array, cov2: Array) -> float | None:
         lower = np.linalg.cholesky(cov1)
     except np.linalg.LinAlgError:
         return None
-    values = np.linalg.eigvalsh(lower.T @ cov2 @ lower)
+    return _sum_of_roots(np.linalg.eigvalsh(lower.T @ cov2 @ lower))
+
+
+def _sum_of_roots(values: Array) -> float | None:
+    """Return the sum of the roots of eigenvalues, or None where rounding would show."""
     largest = float(values[-1])
     if largest <= 0.0 or float(values[0]) <= EPS * len(values) * largest:
         return None
@@ -97,11 +150,36 @@ def _by_cholesky(cov1: Array, cov2: Array) -> float | None:
 
 def _side(value: object, name: str) -> tuple[Moments, Array | None]:
     if isinstance(value, Moments):
-        if value.n < 2:
-            raise InputError(f"{name} moments are of {value.n} sample; at least 2 are needed")
+        _check_covariance(value, name)
         return value, None
     rows = check_features(value, name)
-    return moments(rows), rows
+    return gather(rows, engine=engine_of(value)), rows
+
+
+def check_side(side: Moments, rows: Array) -> None:
+    """Refuse reference moments that do not go with generated features.
+
+    Raises:
+        InputError: unlike widths, one sample, or no covariance.
+    """
+    _check_covariance(side, "reference")
+    check_alike(rows, side.mean[None])
+
+
+def _check_covariance(side: Moments, name: str) -> None:
+    """Refuse what is no covariance; statistics kept as float32 may be a little off.
+
+    Raises:
+        InputError: one sample, an asymmetric matrix or a negative variance.
+    """
+    if side.n < 2:
+        raise InputError(f"{name} moments are of {side.n} sample; at least 2 are needed")
+    cov, largest = side.cov, float(np.abs(side.cov).max(initial=0.0))
+    if np.diag(cov).min(initial=0.0) < 0.0 or np.abs(cov - cov.T).max(initial=0.0) > 1e-3 * largest:
+        raise InputError(
+            f"the covariance of the {name} moments is not symmetric or has a negative variance; "
+            "make the moments anew from features"
+        )
 
 
 def _short(rows: Array | None) -> bool:

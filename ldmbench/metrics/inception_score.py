@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ldmbench.errors import InputError
-from ldmbench.metrics.arrays import Array, check_features
+from ldmbench.metrics.arrays import Array, check_features, check_seed, whole
 
 __all__ = ["InceptionScore", "inception_score", "split_slices"]
 
@@ -39,12 +39,12 @@ def inception_score(
         InputError: bad logits, or more splits than samples.
     """
     x = check_features(logits, "logit", least=1)
-    if not 1 <= splits <= len(x):
+    if not 1 <= whole(splits, "splits") <= len(x):
         raise InputError(
             f"{splits} splits were asked of {len(x)} samples; between 1 and {len(x)} are possible"
         )
     if shuffle_seed is not None:
-        x = x[np.random.RandomState(shuffle_seed).permutation(len(x))]
+        x = x[np.random.RandomState(check_seed(shuffle_seed)).permutation(len(x))]
     scores = [float(np.exp(divergences(x[part]).mean())) for part in split_slices(len(x), splits)]
     return InceptionScore(float(np.mean(scores)), float(np.std(scores)))
 

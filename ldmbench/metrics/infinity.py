@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ldmbench.errors import InputError
-from ldmbench.metrics.arrays import check_alike, check_features
+from ldmbench.metrics.arrays import check_alike, check_features, whole
 from ldmbench.metrics.frechet import frechet_distance
 from ldmbench.metrics.moments import Moments, moments
 from ldmbench.seeds import derive_seed
@@ -38,7 +38,7 @@ def fd_infinity(
         InputError: bad features, fewer than 20 samples, unlike widths, or fewer than two points.
     """
     x = check_features(generated, "generated", least=20)
-    if points < 2:
+    if whole(points, "points") < 2:
         raise InputError(f"{points} subset sizes were asked; a line needs at least 2")
     if isinstance(reference, Moments):
         second = reference

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from ldmbench.errors import InputError
-from ldmbench.metrics.arrays import Array
+from ldmbench.metrics.arrays import Array, check_seed, whole
 from ldmbench.metrics.blocks import Table, sweep, tables
+from ldmbench.metrics.engine import HOST, Engine, engine_of
 from ldmbench.metrics.frechet import check_pair
 
 __all__ = ["KernelDistance", "KernelSums", "Subsets", "kernel_distance"]
@@ -48,10 +49,10 @@ def kernel_distance(
         InputError: bad features, unlike widths, or a subset larger than a set.
     """
     x, y = check_pair(generated, reference)
+    first, second = tables(x, y, engine=engine_of(generated, reference))
     if subsets is None:
-        return _full(x, y)
+        return _full(first, second)
     drawn = Subsets.draw(len(x), len(y), subsets=subsets, size=subset_size, seed=seed)
-    first, second = tables(x, y)
     return drawn.together(first, second) if drawn.shared() else drawn.apart(first, second)
 
 
@@ -78,6 +79,11 @@ class Subsets:
         Raises:
             InputError: a subset larger than a set or smaller than two, or no subsets.
         """
+        subsets, size, seed = (
+            whole(subsets, "subsets"),
+            whole(size, "subset_size"),
+            check_seed(seed),
+        )
         if subsets < 1 or size < 2 or size > min(n, m):
             raise InputError(
                 f"{subsets} subsets of {size} samples were asked of {n} generated and {m} "
@@ -105,7 +111,7 @@ class Subsets:
         """Return the distance from one pass over all pairs: each kernel entry is formed once."""
         in_x = self.members(self.generated, self.n, x.dtype)
         in_y = self.members(self.reference, self.m, y.dtype)
-        sums = [KernelSums(a, b) for a, b in ((in_x, None), (in_y, None), (in_x, in_y))]
+        sums = [KernelSums(a, b, x.engine) for a, b in ((in_x, None), (in_y, None), (in_x, in_y))]
         for (left, right), total in zip(((x, None), (y, None), (x, y)), sums, strict=True):
             sweep(left, right, [total])
         return self.combine(*sums)
@@ -121,9 +127,15 @@ class Subsets:
         size = self.generated.shape[1]
         values = []
         for left, right in zip(self.generated, self.reference, strict=True):
-            a, b = (np.asarray(t.rows[i], dtype=t.dtype) for t, i in ((x, left), (y, right)))
-            inner = sum(_cubes(c, c).sum() - _diagonal(c) for c in (a, b))
-            values.append(inner / (size * (size - 1)) - 2.0 * _cubes(a, b).sum() / size**2)
+            a, b = (
+                Table(t.rows[i], t.half[i], t.dtype, t.slack, t.engine).block(slice(None))
+                for t, i in ((x, left), (y, right))
+            )
+            inner = sum(
+                total - float(((2.0 * t.half[i] + 1.0) ** 3).sum())
+                for total, t, i in ((_cubes(a, a, x), x, left), (_cubes(b, b, x), y, right))
+            )
+            values.append(inner / (size * (size - 1)) - 2.0 * _cubes(a, b, x) / size**2)
         return KernelDistance(float(np.mean(values)), float(np.std(values)))
 
 
@@ -135,27 +147,30 @@ class KernelSums:
     Args:
         rows: (N, S) membership of the rows in subsets, or (N, 0).
         cols: (M, S) membership of the columns, or None when both sides are one set.
+        engine: where products are formed.
     """
 
-    def __init__(self, rows: Array, cols: Array | None) -> None:
-        self._rows, self._cols = rows, rows if cols is None else cols
-        self._same = cols is None
+    def __init__(self, rows: Array, cols: Array | None, engine: Engine = HOST) -> None:
+        self._engine, self._same = engine, cols is None
+        self._left = engine.put(rows)
+        self._right = self._left if cols is None else engine.put(cols)
         self.by_row = np.zeros(len(rows))
-        self.by_col = self.by_row if self._same else np.zeros(len(self._cols))
+        self.by_col = self.by_row if cols is None else np.zeros(len(cols))
         self.total = np.zeros(rows.shape[1])
 
-    def part(self, rows: slice, cols: slice, gram: Array) -> tuple[Array, Array, Array]:
+    def part(self, rows: slice, cols: slice, gram: Any) -> tuple[Array, Array, Array]:
         """Return row sums, column sums and subset sums of some rows of a block."""
-        kernel = gram + gram.dtype.type(1.0)
+        kernel = gram + 1.0
         square = kernel * kernel
         kernel *= square
         here = rows.start - cols.start
         if self._same and 0 <= here < gram.shape[1]:
             at = np.arange(len(kernel))
             kernel[at, at + here] = 0.0
-        inside = kernel @ self._cols[cols]
-        inside *= self._rows[rows]
-        return kernel.sum(axis=1), kernel.sum(axis=0), inside.sum(axis=0, dtype=np.float64)
+        inside = kernel @ self._right[cols]
+        inside *= self._left[rows]
+        host = self._engine.host
+        return host(kernel.sum(1)), host(kernel.sum(0)), self._engine.totals(inside)
 
     def fold(self, rows: slice, cols: slice, partial: tuple[Array, Array, Array]) -> None:
         """Add the sums of some rows; blocks off the diagonal of one set count for both sides."""
@@ -170,11 +185,11 @@ class KernelSums:
         """Nothing is left to do."""
 
 
-def _full(x: Array, y: Array) -> KernelDistance:
-    n, m = len(x), len(y)
-    first, second = tables(x, y)
+def _full(first: Table, second: Table) -> KernelDistance:
+    n, m = len(first.rows), len(second.rows)
     none_x, none_y = np.zeros((n, 0), first.dtype), np.zeros((m, 0), first.dtype)
-    sums = [KernelSums(none_x, None), KernelSums(none_y, None), KernelSums(none_x, none_y)]
+    sides = ((none_x, None), (none_y, None), (none_x, none_y))
+    sums = [KernelSums(rows, cols, first.engine) for rows, cols in sides]
     for (left, right), total in zip(
         ((first, None), (second, None), (first, second)), sums, strict=True
     ):
@@ -183,15 +198,11 @@ def _full(x: Array, y: Array) -> KernelDistance:
     return KernelDistance(xx / (n * (n - 1)) + yy / (m * (m - 1)) - 2.0 * xy / (n * m), 0.0)
 
 
-def _cubes(a: Array, b: Array) -> Array:
-    """Return the kernel of two sets, in their precision; its sum is taken in float64."""
-    gram = (a * a.dtype.type(1.0 / a.shape[1])) @ b.T
+def _cubes(a: Any, b: Any, table: Table) -> float:
+    """Return the sum of the kernel of two sets; rows in their precision, their sum in float64."""
+    with table.engine.exact():
+        gram = (a * (1.0 / a.shape[1])) @ b.T
     gram += 1.0
     square = gram * gram
     gram *= square
-    return np.asarray(gram.sum(axis=1), dtype=np.float64)
-
-
-def _diagonal(a: Array) -> float:
-    wide = a.astype(np.float64)
-    return float(((np.einsum("nd,nd->n", wide, wide) / a.shape[1] + 1.0) ** 3).sum())
+    return float(table.engine.host(gram.sum(1)).astype(np.float64).sum())

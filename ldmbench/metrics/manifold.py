@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from ldmbench.errors import InputError
-from ldmbench.metrics.arrays import Array
+from ldmbench.metrics.arrays import Array, whole
 from ldmbench.metrics.blocks import Table, exact_squared, identities, sweep, tables
+from ldmbench.metrics.engine import engine_of
 from ldmbench.metrics.frechet import check_pair
 from ldmbench.metrics.neighbours import NearestSearch, Neighbourhood
 
@@ -70,13 +71,13 @@ def density_coverage(
     """Return density and coverage (Naeem et al. 2020, section 3).
 
     Args:
-        generated: (N, D) features, at least one row.
+        generated: (N, D) features, N > k.
         reference: (M, D) features, M > k.
         k: a reference sample's ball reaches its k-th nearest other reference sample.
         rule: "lt" counts distance < radius (prdc), "le" distance <= radius.
 
     Raises:
-        InputError: bad features, unlike widths, k below 1 or not below M, unknown rule.
+        InputError: bad features, unlike widths, k below 1 or not below N and M, unknown rule.
     """
     first, second = _tables(generated, reference, k, rule)
     balls = BallCount(first, second, nearest(second, (k,)), k, rule)
@@ -138,13 +139,14 @@ class BallCount:
             col = col + self._reach
         else:
             row = row + self._reach
-        self._row, self._col = row.astype(x.dtype), col.astype(x.dtype)
+        self._row, self._col = (x.engine.put(bound, x.dtype) for bound in (row, col))
 
-    def part(self, rows: slice, cols: slice, gram: Array) -> tuple[Array, Array, Array]:
+    def part(self, rows: slice, cols: slice, gram: Any) -> tuple[Array, Array, Array]:
         """Return pairs (row, column, nearness) that may be inside."""
-        flat = np.flatnonzero((gram - self._col[cols]) >= self._row[rows][:, None])
+        inside = (gram - self._col[cols]) >= self._row[rows][:, None]
+        flat, found = self._x.engine.picked(gram, inside)
         i, j = np.divmod(flat, gram.shape[1])
-        products = gram.ravel()[flat].astype(np.float64)
+        products = found.astype(np.float64)
         i += rows.start
         j += cols.start
         return i, j, products - self._x.half[i] - self._y.half[j]
@@ -197,7 +199,7 @@ def check_k(n: int, k: int, name: str) -> None:
     Raises:
         InputError: k below 1 or not below n.
     """
-    if k < 1 or n <= k:
+    if whole(k, "k") < 1 or n <= k:
         raise InputError(
             f"k = {k} neighbours need at least {max(2, k + 1)} {name} samples and k >= 1; "
             f"found {n} samples"
@@ -210,4 +212,4 @@ def _tables(generated: object, reference: object, k: int, rule: str) -> tuple[Ta
     x, y = check_pair(generated, reference, least=1)
     check_k(len(x), k, "generated")
     check_k(len(y), k, "reference")
-    return tables(x, y)
+    return tables(x, y, engine=engine_of(generated, reference))

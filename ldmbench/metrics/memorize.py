@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from ldmbench.metrics.arrays import Array, check_alike, check_features
 from ldmbench.metrics.blocks import Table, exact_squared, sweep, tables
+from ldmbench.metrics.engine import Engine, engine_of
 
 __all__ = ["Memorization", "memorization"]
 
@@ -47,7 +49,8 @@ def memorization(generated: object, train: object, heldout: object) -> Memorizat
     real = check_features(heldout, "held-out", least=1)
     check_alike(x, seen)
     check_alike(real, seen)
-    near, far = _to_nearest(x, seen), _to_nearest(real, seen)
+    engine = engine_of(generated, train, heldout)
+    near, far = _to_nearest(x, seen, engine), _to_nearest(real, seen, engine)
     order = np.sort(near)
     below = np.searchsorted(order, far, side="left")
     equal = np.searchsorted(order, far, side="right") - below
@@ -61,9 +64,9 @@ def memorization(generated: object, train: object, heldout: object) -> Memorizat
     return Memorization(wins / (n * h), float(z), int((near == 0.0).sum()))
 
 
-def _to_nearest(x: Array, y: Array) -> Array:
+def _to_nearest(x: Array, y: Array, engine: Engine) -> Array:
     """Return squared distance of each row of x to its nearest row of y, (N,) float64."""
-    first, second = tables(x, y)
+    first, second = tables(x, y, engine=engine)
     search = _NearestOther(first, second)
     sweep(first, second, [search])
     return exact_squared(x, y, np.arange(len(x)), search.index)
@@ -73,14 +76,15 @@ class _NearestOther:
     """Visitor that keeps, for each row, the column that is nearest (up to the table's slack)."""
 
     def __init__(self, x: Table, y: Table) -> None:
-        self._half = y.half.astype(y.dtype)
+        self._engine = y.engine
+        self._half = y.engine.put(y.half, y.dtype)
         self._near = np.full(len(x.rows), -np.inf)
         self.index = np.zeros(len(x.rows), dtype=np.int64)
 
-    def part(self, rows: slice, cols: slice, gram: Array) -> tuple[Array, Array]:
+    def part(self, rows: slice, cols: slice, gram: Any) -> tuple[Array, Array]:
         gram -= self._half[cols]
-        best = gram.argmax(axis=1)
-        return best + cols.start, gram[np.arange(len(gram)), best]
+        index, near = self._engine.largest(gram, 1)
+        return index[:, 0] + cols.start, near[:, 0]
 
     def fold(self, rows: slice, cols: slice, partial: tuple[Array, Array]) -> None:
         index, near = partial

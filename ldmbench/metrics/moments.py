@@ -7,11 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from ldmbench.errors import InputError
-from ldmbench.metrics.arrays import Array, check_features
+from ldmbench.metrics.arrays import Array, as_array, check_features, whole
+from ldmbench.metrics.engine import HOST, Engine, engine_of
 
-__all__ = ["Moments", "moments"]
+__all__ = ["Moments", "gather", "moments"]
 
-ROWS = 8192  # rows turned into float64 at a time: 128 MiB at 2,048 columns
+ROWS = 4096  # rows turned into float64 at a time: 64 MiB at 2,048 columns
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,9 +33,8 @@ class Moments:
     cov: Array
 
     def __post_init__(self) -> None:
-        mean = np.asarray(self.mean, dtype=np.float64)
-        cov = np.asarray(self.cov, dtype=np.float64)
-        if mean.ndim != 1 or cov.shape != (len(mean), len(mean)) or self.n < 1:
+        mean, cov = (_numbers(part) for part in (self.mean, self.cov))
+        if whole(self.n, "n") < 1 or mean.ndim != 1 or cov.shape != (len(mean), len(mean)):
             raise InputError(
                 f"moments need n >= 1, a mean (D,) and a covariance (D, D); found n = {self.n}, "
                 f"{mean.shape} and {cov.shape}"
@@ -50,7 +50,8 @@ class Moments:
         Raises:
             InputError: bad features, or a width other than this one's.
         """
-        return self.merge(_gather(check_features(batch, "batch", least=1)))
+        rows = check_features(batch, "batch", least=1)
+        return self.merge(gather(rows, engine=engine_of(batch)))
 
     def merge(self, other: Moments) -> Moments:
         """Return the moments of both sets together (Chan, Golub, LeVeque 1979, eq. 1.5).
@@ -58,6 +59,10 @@ class Moments:
         Raises:
             InputError: the widths differ.
         """
+        if not isinstance(other, Moments):
+            raise InputError(
+                f"a {type(other).__name__} cannot be merged into moments; give Moments"
+            )
         if self.mean.shape != other.mean.shape:
             raise InputError(
                 f"moments of width {len(self.mean)} and {len(other.mean)} cannot be merged; "
@@ -82,24 +87,31 @@ def moments(features: object) -> Moments:
     Raises:
         InputError: not 2-D, NaN or infinite, or fewer than two rows.
     """
-    return _gather(check_features(features, "given"))
+    return gather(check_features(features, "given"), engine=engine_of(features))
 
 
-def _gather(x: Array) -> Moments:
-    total: Moments | None = None
-    for start in range(0, len(x), ROWS):
-        part = _one(x[start : start + ROWS])
-        total = part if total is None else total.merge(part)
-    assert total is not None
-    return total
-
-
-def _one(x: Array) -> Moments:
+def gather(x: Array, *, engine: Engine = HOST) -> Moments:
+    """Return the moments of checked features, at least one row."""
     # Differences to one row first: exact for constant sets, and no cancellation far from zero.
-    pivot = x[0].astype(np.float64)
-    centred = np.subtract(x, pivot, dtype=np.float64)
-    shift = centred.mean(axis=0)
-    centred -= shift
-    cov = centred.T @ centred
-    cov /= max(1, len(x) - 1)
-    return Moments(len(x), pivot + shift, cov)
+    first = x[0].astype(np.float64)
+    pivot = first + np.subtract(x[:ROWS], first, dtype=np.float64).mean(axis=0)
+    n, width = x.shape
+    buffer, shift = np.empty((min(n, ROWS), width)), np.zeros(width)
+    scatter = np.zeros((width, width))
+    for start in range(0, n, ROWS):
+        part = x[start : start + ROWS]
+        centred = np.subtract(part, pivot, out=buffer[: len(part)], dtype=np.float64)
+        shift += centred.sum(axis=0)
+        scatter += engine.scatter(centred)
+    shift /= n
+    scatter -= np.outer(shift, n * shift)
+    scatter /= max(1, n - 1)
+    return Moments(n, pivot + shift, scatter)
+
+
+def _numbers(value: object) -> Array:
+    try:
+        return np.asarray(as_array(value).astype(np.float64, copy=False))
+    except (TypeError, ValueError) as error:
+        kind = type(value).__name__
+        raise InputError(f"moments made of a {kind} were given; numbers are needed") from error

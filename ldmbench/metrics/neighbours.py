@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -46,28 +47,31 @@ class NearestSearch:
         self._index = np.full((n, self._keep), -1, dtype=np.int64)
         self._worst = np.full(n, -np.inf)
         self._came: list[tuple[Array, ...]] = []
+        self._engine = table.engine
         self._half = table.half.astype(table.dtype)
+        self._there = self._engine.put(self._half)
 
-    def part(self, rows: slice, cols: slice, gram: Array) -> tuple[Array, ...]:
+    def part(self, rows: slice, cols: slice, gram: Any) -> tuple[Array, ...]:
         """Return candidates of the rows and, off the diagonal, of the columns.
 
         Nearness is x.y/D - half_x - half_y = -d^2 / (2 D);
         candidates are (sample, other, nearness).
         """
         here, row_half = rows.start - cols.start, self._half[rows]
-        gram -= self._half[cols]
+        gram -= self._there[cols]
         if 0 <= here < gram.shape[1]:
             at = np.arange(len(gram))
             gram[at, at + here] = -np.inf
             return self._first(rows, cols, gram, row_half)
-        bound = (self._worst[rows] + self._table.half[rows]).astype(gram.dtype)
-        flat = np.flatnonzero(gram > bound[:, None])
+        engine, dtype = self._engine, self._table.dtype
+        bound = engine.put(self._worst[rows] + self._table.half[rows], dtype)
+        flat, near = engine.picked(gram, gram > bound[:, None])
         i, j = np.divmod(flat, gram.shape[1])
-        by_row = (i + rows.start, j + cols.start, gram.ravel()[flat] - row_half[i])
-        gram -= row_half[:, None]
-        flat = np.flatnonzero(gram > self._worst[cols].astype(gram.dtype))
+        by_row = (i + rows.start, j + cols.start, near - row_half[i])
+        gram -= self._there[rows][:, None]
+        flat, near = engine.picked(gram, gram > engine.put(self._worst[cols], dtype))
         i, j = np.divmod(flat, gram.shape[1])
-        by_col = (j + cols.start, i + rows.start, gram.ravel()[flat])
+        by_col = (j + cols.start, i + rows.start, near)
         return (*by_row, *by_col)
 
     def fold(self, rows: slice, cols: slice, partial: tuple[Array, ...]) -> None:
@@ -93,10 +97,10 @@ class NearestSearch:
         }
         return Neighbourhood(squared, outer, index[:, : max(self._ks) + 1])
 
-    def _first(self, rows: slice, cols: slice, gram: Array, half: Array) -> tuple[Array, ...]:
+    def _first(self, rows: slice, cols: slice, gram: Any, half: Array) -> tuple[Array, ...]:
         keep = min(self._keep, gram.shape[1])
-        j = np.argpartition(-gram, keep - 1, axis=1)[:, :keep]
-        near = np.take_along_axis(gram, j, axis=1) - half[:, None]
+        j, near = self._engine.largest(gram, keep)
+        near = near - half[:, None]
         i = np.repeat(np.arange(rows.start, rows.stop), keep)
         none = np.zeros(0, dtype=np.int64)
         return i, j.ravel() + cols.start, near.ravel(), none, none, np.zeros(0)

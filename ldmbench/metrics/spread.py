@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ldmbench.metrics.arrays import Array
-from ldmbench.metrics.frechet import root
+from ldmbench.metrics.frechet import Overlap, overlap
 from ldmbench.metrics.inception_score import divergences, log_softmax, split_slices
 from ldmbench.metrics.kernel import KernelSums, Subsets
 from ldmbench.metrics.manifold import BallCount
@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 PAIRS = 2048  # random pairs behind an estimate of a second-order variance
-ROWS = 4096
+ROWS = 2048
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,44 +48,62 @@ class Spread:
     least: float = 0.0
 
 
-def frechet_spread(x: Array, y: Array | None, first: Moments, second: Moments) -> Spread:
+def frechet_spread(
+    x: Array, y: Array | None, first: Moments, second: Moments, *, shared: Overlap | None = None
+) -> Spread:
     """Return influences on the Fréchet distance.
 
     Its derivative in S1 is I - T with T the optimal map from N(m1, S1) to N(m2, S2), so a sample
     weighs (x - m1)'(I - T)(x - m1) + 2 (m1 - m2)'(x - m1) (Bhatia, Jain, Lim 2019, section 3).
+    With R'R = S1 and V W V' the spectrum of R S2 R', T = (R^-1 V) W^(1/2) (R^-1 V)' and its
+    inverse, the map of the second set, is (R'V) W^(-1/2) (R'V)'.
 
     Args:
         x: (N, D) generated features.
         y: (M, D) reference features, or None where only moments are known.
         first: moments of x.
         second: moments of the reference.
+        shared: their overlap where it is known already.
     """
-    root1, root2 = root(first, x), root(second, y)
-    left, values, right = np.linalg.svd(root1 @ root2.T, full_matrices=False)
-    delta = first.mean - second.mean
-    generated = _weigh(x, first, root1, left * np.sqrt(values), delta)
-    reference = None
-    if y is not None:
-        reference = _weigh(y, second, root2, right.T * np.sqrt(values), -delta)
+    both = shared or overlap(first, second, x, y)
+    delta = second.mean - first.mean if both.turned else first.mean - second.mean
+    (own, one), (other, two) = (
+        ((second, y), (first, x)) if both.turned else ((first, x), (second, y))
+    )
+    quarter = both.values**0.25
+    here = None if one is None else _own_influence(one, own, both, both.vectors * quarter, delta)
+    there = None
+    if two is not None:
+        there = _influence(two, other, (both.base.T @ both.vectors) / quarter, -delta)
+    generated, reference = (there, here) if both.turned else (here, there)
+    assert generated is not None
     second_order = _frechet_second(x, y, first, second)
     return Spread(generated, reference, second_order, second_order)
 
 
-def _weigh(x: Array, side: Moments, base: Array, turn: Array, delta: Array) -> Array:
-    """Return |x|^2 - x'T x + 2 delta'x of centred rows, centred; base is R, turn U s^(1/2)."""
-    own = len(base) == len(x) and len(x) <= x.shape[1]  # R is the centred rows themselves
-    map_root = None
-    if not own:
-        square = base.shape[0] == base.shape[1]
-        map_root = np.linalg.solve(base, turn) if square else np.linalg.pinv(base) @ turn
+def _own_influence(x: Array, side: Moments, both: Overlap, turn: Array, delta: Array) -> Array:
+    """Return the influences of the set that the overlap's base R belongs to; turn is V W^(1/4)."""
+    base = both.base
+    if len(base) == len(x) and len(x) <= x.shape[1]:  # R is the centred rows themselves
+        return _influence(x, side, np.sqrt(len(x) - 1) * turn, delta, moved=True)
+    if base.shape[0] == base.shape[1]:
+        return _influence(x, side, np.linalg.solve(base, turn), delta)
+    # Rows of R are orthogonal: each is an axis of S1 times the root of its variance.
+    return _influence(x, side, base.T @ (turn / np.square(base).sum(axis=1)[:, None]), delta)
+
+
+def _influence(x: Array, side: Moments, half: Array, delta: Array, *, moved: bool = False) -> Array:
+    """Return |x|^2 - |half' x|^2 + 2 delta'x of centred rows, centred.
+
+    `moved` says that `half` holds the images of the rows, not the map.
+    """
     out = np.empty(len(x))
     for start in range(0, len(x), ROWS):
         part = slice(start, start + ROWS)
         c = x[part].astype(np.float64) - side.mean
-        moved = np.sqrt(len(x) - 1) * turn[part] if map_root is None else c @ map_root
-        out[part] = (
-            np.einsum("nd,nd->n", c, c) - np.einsum("nr,nr->n", moved, moved) + 2.0 * (c @ delta)
-        )
+        images = half[part] if moved else c @ half
+        lengths = np.einsum("nd,nd->n", c, c) - np.einsum("nr,nr->n", images, images)
+        out[part] = lengths + 2.0 * (c @ delta)
     return np.asarray(out - out.mean())
 
 

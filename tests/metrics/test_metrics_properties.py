@@ -171,6 +171,34 @@ def test_block_size_and_workers_do_not_matter(d, block, workers):
     assert share == precision_recall(x, y).precision
 
 
+@pytest.mark.parametrize("scale", [1e-30, 1e-20, 1e15])
+def test_manifold_at_any_scale_of_float32(scale):
+    x, y = (draw(s, 90, 300) * np.float32(scale) for s in (2, 3))
+    pr, dc = precision_recall(x, y), density_coverage(x, y, k=3)
+    wide = brute(x / np.float64(scale), y / np.float64(scale), 3, "le")
+    assert (pr.precision, pr.recall) == pytest.approx(wide[:2], abs=1e-12)
+    strict = brute(x / np.float64(scale), y / np.float64(scale), 3, "lt")
+    assert (dc.density, dc.coverage) == pytest.approx(strict[2:], abs=1e-12)
+
+
+@pytest.mark.parametrize("kind", [bool, np.int8, np.int64, np.float16, np.longdouble])
+def test_any_real_type_is_taken_for_what_it_is(kind):
+    rng = np.random.default_rng(0)
+    x, y = (rng.integers(0, 2, (n, 9)).astype(kind) for n in (60, 70))
+    wide = [v.astype(np.float64) for v in (x, y)]
+    assert frechet_distance(x, y) == pytest.approx(frechet_distance(*wide), rel=1e-9)
+    assert precision_recall(x, y) == precision_recall(*wide)
+    strided = [np.repeat(v, 2, axis=1)[::-1, ::2][::-1] for v in wide]
+    assert density_coverage(*strided) == density_coverage(*wide)
+
+
+def test_moments_of_batches_far_apart():
+    x = draw(20, 9000, 5, dtype=np.float64)
+    x[:4096] += 1e6
+    np.testing.assert_allclose(moments(x).cov, np.cov(x.T), rtol=1e-9)
+    np.testing.assert_allclose(moments(x).mean, x.mean(0), rtol=1e-12)
+
+
 def test_kernel_forms_agree():
     x, y = draw(6, 400, 300, 0.05), draw(7, 380, 300)
     few = kernel_distance(x, y, subsets=3, subset_size=50)
@@ -289,6 +317,21 @@ def test_wrong_input_gets_one_sentence(metric, inputs):
         lambda: kernel_distance(GOOD, GOOD, subset_size=10, subsets=0),
         lambda: inception_score(GOOD, splits=0),
         lambda: ssim(*(np.zeros((1, 16, 16, 3), np.uint8),) * 2, convention="skimage"),
+        lambda: precision_recall(GOOD, GOOD, k=2.5),
+        lambda: precision_recall(moments(GOOD), GOOD),
+        lambda: kernel_distance(GOOD, GOOD, subset_size=20.5),
+        lambda: kernel_distance(GOOD, GOOD, subset_size=20, seed=-1),
+        lambda: inception_score(GOOD, shuffle_seed=-1),
+        lambda: inception_score(GOOD, splits=2.5),
+        lambda: fd_infinity(GOOD, GOOD, points=2.5),
+        lambda: frechet_distance([[1.0, 2.0], [3.0]], GOOD),
+        lambda: frechet_distance(GOOD.astype(float) * 1e200, GOOD),
+        lambda: kernel_distance(GOOD.astype(float) * 1e60, GOOD, subset_size=20),
+        lambda: moments(GOOD).merge(3),
+        lambda: Moments("a", np.zeros(2), np.eye(2)),
+        lambda: Moments(5, "a", np.eye(2)),
+        lambda: frechet_distance(Moments(5, np.zeros(4), -np.eye(4)), GOOD),
+        lambda: frechet_distance(Moments(1, np.zeros(4), np.eye(4)), GOOD),
     ],
 )
 def test_wrong_options_get_one_sentence(call):
