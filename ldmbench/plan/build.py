@@ -115,8 +115,6 @@ class _Builder:
             null_class=traits.null_class,
             given=dict(traits.given),
             digest=traits.digest,
-            given=dict(traits.given),
-            digest=traits.digest,
             stages={role: stage.key for role, stage in roles.items()},
         )
 
@@ -191,8 +189,6 @@ class _Builder:
         conditioning = self._traits(point).conditioning
         if conditioning == "none":
             return None
-        if conditioning == "truth":
-            return self.images.truth(point, sample.count or 0)
         if conditioning == "truth":
             return self.images.truth(point, sample.count or 0)
         classes = first_pinned(self.protocols, "classes") if conditioning == "class" else None

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from ldmbench.canonical import canonical_json
-from ldmbench.canonical import canonical_json
 from ldmbench.catalog import COUNTS, FINGERPRINTS
 from ldmbench.plan.expand import Point
 from ldmbench.plan.ledger import Ledger
@@ -51,10 +50,6 @@ class Images:
     def prompts(self, point: Point, count: int, *, classes: str | None = None) -> Stage:
         """Return captions and classes of validation images; `classes`: balanced or random."""
         return self._add(point, "prompts", count, classes=classes)
-
-    def truth(self, point: Point, count: int) -> Stage:
-        """Return validation images with all that is known of them, for tasks that start there."""
-        return self._add(point, "truth", count)
 
     def truth(self, point: Point, count: int) -> Stage:
         """Return validation images with all that is known of them, for tasks that start there."""
@@ -115,16 +110,6 @@ class Images:
             "digest": self._digest(data),
         }
         return keyed, {"path": str(self._place(data))}
-
-    def _called(self, data: CallData) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return what the user's own images mean, and where their code lies."""
-        folder, target = self.folder.resolve(), data.target
-        fingerprint: Any = resolve(FINGERPRINTS["call"])
-        digest = fingerprint(target, folder, self.cache, noun="datasets", files=data.files)
-        keyed = data.model_dump(mode="json", include={"kind", "resolution", "validation"})
-        keyed |= {"target": target, "options": canonical_json(data.options), "digest": digest}
-        call = data.model_dump(mode="json", include={"target", "options", "files"})
-        return keyed, {"call": {**call, "folder": str(folder), "digest": digest}}
 
     def _called(self, data: CallData) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return what the user's own images mean, and where their code lies."""

@@ -81,12 +81,6 @@ class Cell(Noun):
     digest: str | None = Field(
         default=None, description="of weights and config of a loaded model, of the source of code"
     )
-    given: dict[str, str] = Field(
-        default={}, description="how a task's condition is made of a real image"
-    )
-    digest: str | None = Field(
-        default=None, description="of weights and config of a loaded model, of the source of code"
-    )
     stages: dict[str, str] = Field(default={}, description="role -> key of the stages it needs")
 
 
