@@ -49,6 +49,7 @@ WEIGHTS = {
     "list": "ldmbench.features.weights:list_weights",
     "verify": "ldmbench.features.weights:verify_weights",
     "import": "ldmbench.features.weights:import_weights",
+    "path": "ldmbench.features.weights:weights_path",
 }
 INSPECTIONS = {
     "folder": "ldmbench.data.inspection:inspect_images",

@@ -4,32 +4,36 @@ from __future__ import annotations
 
 import io
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
 
-from ldmbench.canonical import digest_bytes
-from ldmbench.catalog import PROTOCOLS
-from ldmbench.cli.given import Given, given, provenance_file, read_provenance
+from ldmbench.canonical import digest, digest_bytes
+from ldmbench.cli.given import Given, given
+from ldmbench.cli.npz import members, provenance_file, read_array, read_provenance, read_rows
 from ldmbench.cli.options import json_option, opened, plural, print_json, store_option
 from ldmbench.cli.progress import Watch
+from ldmbench.cli.weights import require_weights
 from ldmbench.errors import InputError, StageError
 from ldmbench.execute.devices import devices
 from ldmbench.execute.local import execute
-from ldmbench.plan.build import protocol_named
-from ldmbench.plan.score import ImageSource, build_score_plan
+from ldmbench.plan.score import ImageSource, build_score_plan, drawn
 from ldmbench.records.book import write_text
-from ldmbench.registry import pick
 from ldmbench.schema.protocol import Protocol
 from ldmbench.schema.reference import Reference
 from ldmbench.schema.stage import Stage
+from ldmbench.schema.weights import extractor_named
 from ldmbench.store.disk import Store, told
 from ldmbench.store.machine import versions
 from ldmbench.store.units import units_of
+from ldmbench.suite.protocols import protocol_named
 
 TOLERANCE = 1e-8
+ENDS = {"features": "", "spatial": "_s"}
+"""Array -> how the names of its mean and covariance end, as guided-diffusion has them."""
 
 
 @click.group()
@@ -57,20 +61,33 @@ def reference(ctx: click.Context, as_json: bool) -> None:
     type=click.Path(path_type=Path, dir_okay=False),
     help="FILE.npz",
 )
+@click.option("--spatial", is_flag=True, help="Keep the spatial features of sFID too.")
 @store_option
 @json_option
 @click.pass_obj
-def build(before: bool, path: str, named: str, output: Path, store: Path, as_json: bool) -> None:
+def build(
+    before: bool,
+    path: str,
+    named: str,
+    output: Path,
+    spatial: bool,
+    store: Path,
+    as_json: bool,
+) -> None:
     """Write features and moments of the images of PATH, and FILE.json that says how."""
     if output.suffix != ".npz":
         raise InputError(f"-o {output}: give the file a name that ends in .npz")
-    protocol = protocol_named(pick({n: n for n in PROTOCOLS}, named, "protocol"))
+    protocol = protocol_named(named)
+    if spatial and not extractor_named(protocol.extractor).spatial:
+        raise InputError(f"--spatial: {protocol.extractor} has no spatial features")
     found = given(path, protocol, store=store)
     if not isinstance(found.source, ImageSource):
         raise InputError(f"{path}: holds no images; a reference is built from images")
     if found.source.count < 2:
         raise InputError(f"{path}: 1 image found, at least 2 are needed for moments")
-    arrays, stage = _extracted(found, protocol, opened(store), quiet=before or as_json)
+    found = _ordered(found, drawn(found.source, protocol))
+    quiet = before or as_json
+    arrays, stage = _extracted(found, protocol, opened(store), spatial=spatial, quiet=quiet)
     about = _write(output, arrays, found, protocol, stage)
     if before or as_json:
         print_json({"reference": str(output), **about.model_dump(mode="json", exclude={"images"})})
@@ -127,12 +144,23 @@ def verify(before: bool, file: Path, images: str | None, store: Path, as_json: b
         click.echo(f"{file}: as it was built")
 
 
+def _ordered(found: Given, source: ImageSource) -> Given:
+    """Return what was given with its images named in the order in which they are used."""
+    names = list(found.images)
+    if "order" in source.source:
+        names.sort(key=digest)
+    return replace(found, source=source, images={name: found.images[name] for name in names})
+
+
 def _extracted(
-    found: Given, protocol: Protocol, disk: Store, *, quiet: bool
+    found: Given, protocol: Protocol, disk: Store, *, spatial: bool, quiet: bool
 ) -> tuple[dict[str, Any], Stage]:
     """Return features, logits and moments, made by the same stages as a run's."""
     assert found.source is not None
-    plan = build_score_plan(found.source, None, protocol, metrics=["inception_score"])
+    plan = build_score_plan(
+        found.source, None, protocol, metrics=["inception_score"], spatial=spatial
+    )
+    require_weights(plan, disk)
     with Watch(quiet=quiet) as watch:
         result = execute(
             plan, disk, devices=devices(), listener=watch, log=disk.root / "reference.log"
@@ -145,10 +173,13 @@ def _extracted(
         name: np.concatenate([np.load(f / f"{name}.npy", allow_pickle=False) for f in folders])[
             : found.source.count
         ]
-        for name in ("features", "logits")
+        for name in ("features", "logits", *(("spatial",) if spatial else ()))
     }
-    rows = arrays["features"].astype(np.float64)
-    return {**arrays, "mu": rows.mean(axis=0), "sigma": np.cov(rows, rowvar=False)}, stage
+    for name, ends in ENDS.items():
+        if name in arrays:
+            rows = arrays[name].astype(np.float64)
+            arrays |= {f"mu{ends}": rows.mean(axis=0), f"sigma{ends}": np.cov(rows, rowvar=False)}
+    return arrays, stage
 
 
 def _write(
@@ -185,13 +216,26 @@ def _write(
 
 
 def _check_moments(file: Path) -> None:
-    with np.load(file, allow_pickle=False) as arrays:
-        rows = arrays["features"].astype(np.float64)
-        apart = np.abs(arrays["mu"] - rows.mean(axis=0)).max()
-        spread = np.abs(arrays["sigma"] - np.cov(rows, rowvar=False)).max()
-        scale = max(1.0, float(np.abs(arrays["sigma"]).max()))
-    if apart > TOLERANCE * scale or spread > TOLERANCE * scale:
-        raise InputError(f"{file}: mu and sigma are not those of its features; build it again")
+    """Compare the moments of a reference with its features.
+
+    Raises:
+        InputError: if an array is missing or damaged, or they are not the same.
+    """
+    held = members(file)
+    for name, ends in ENDS.items():
+        if name not in held and name != "features":
+            continue
+        rows = read_rows(file, name).astype(np.float64)
+        mu, sigma = read_array(file, f"mu{ends}"), read_array(file, f"sigma{ends}")
+        width = rows.shape[1]
+        if (mu.shape, sigma.shape) != ((width,), (width, width)):
+            raise InputError(f"{file}: mu{ends} and sigma{ends} do not fit {width} {name}")
+        apart = np.abs(mu - rows.mean(axis=0)).max()
+        spread = np.abs(sigma - np.cov(rows, rowvar=False)).max()
+        if max(apart, spread) > TOLERANCE * max(1.0, float(np.abs(sigma).max())):
+            raise InputError(
+                f"{file}: mu{ends} and sigma{ends} are not those of its {name}; build it again"
+            )
 
 
 def _check_images(found: Given, about: Reference, file: Path) -> None:

@@ -9,7 +9,12 @@ import click
 
 from ldmbench.catalog import WEIGHTS
 from ldmbench.cli.options import json_option, plural, print_json, size
+from ldmbench.execute.survey import survey
 from ldmbench.registry import resolve
+from ldmbench.schema.protocol import LPIPS_WEIGHTS
+from ldmbench.schema.stage import Plan
+from ldmbench.schema.weights import extractor_named
+from ldmbench.store.disk import Store
 
 
 @click.group()
@@ -63,6 +68,29 @@ def import_(before: bool, file: Path, as_json: bool) -> None:
         print_json({"path": str(target)})
     else:
         click.echo(str(target))
+
+
+def require_weights(plan: Plan, store: Store) -> None:
+    """Bring the weights that a plan will need, digest-checked, before anything runs.
+
+    Raises:
+        InputError: naming file, size, digest and place, if one is damaged, or missing and cannot
+            be fetched.
+    """
+    for name in needed_weights(plan, store):
+        _call("path", name)
+
+
+def needed_weights(plan: Plan, store: Store) -> list[str]:
+    """Return the names of the weights for what is not in the store yet."""
+    names: list[str] = []
+    for unit in survey(plan, store).missing:
+        params = unit.stage.params
+        if unit.stage.kind == "features" and "file" not in params:
+            names.append(extractor_named(params["extractor"]).weights)
+        elif params.get("family") == "lpips":
+            names += LPIPS_WEIGHTS[params["lpips"]]
+    return list(dict.fromkeys(names))
 
 
 def _call(verb: str, *arguments: Any) -> Any:

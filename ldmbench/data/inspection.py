@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from ldmbench.canonical import digest_bytes
 from ldmbench.data.decode import decode, npz_rows
-from ldmbench.data.listing import SPLITS, contents, list_images, top_folder
+from ldmbench.data.listing import SPLITS, contents, list_images, other_files, top_folder
 from ldmbench.errors import InputError
 
 __all__ = ["Inspection", "inspect_images"]
@@ -26,6 +26,7 @@ class Inspection:
         sizes: (width, height) -> how many.
         lossy: how many are jpg, jpeg or webp files.
         captions: how many have one.
+        left_out: files that are neither images of a format that is read nor captions.
         problems: one sentence for every image that cannot be used.
     """
 
@@ -34,6 +35,7 @@ class Inspection:
     sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
     lossy: int = 0
     captions: int = 0
+    left_out: tuple[str, ...] = ()
     problems: list[str] = field(default_factory=list)
 
 
@@ -49,7 +51,7 @@ def inspect_images(path: Path) -> Inspection:
         raise InputError(
             f"{path}: holds the splits {', '.join(splits)}; name the folder of one of them"
         )
-    found = Inspection(names=tuple(f.name for f in files))
+    found = Inspection(names=tuple(f.name for f in files), left_out=other_files(path))
     found.captions = sum(f.text is not None or f.caption is not None for f in files)
     found.lossy = sum(PurePosixPath(name).suffix.lower() in _LOSSY for name in found.names)
     if path.is_file() and path.suffix.lower() == ".npz":

@@ -13,11 +13,24 @@ from pathlib import Path, PurePosixPath
 from ldmbench.data.decode import npz_labels, npz_length
 from ldmbench.errors import InputError
 
-__all__ = ["SPLITS", "SUFFIXES", "ImageFile", "contents", "list_images", "text_of", "top_folder"]
+__all__ = [
+    "LARGEST",
+    "SPLITS",
+    "SUFFIXES",
+    "ImageFile",
+    "contents",
+    "list_images",
+    "other_files",
+    "text_of",
+    "top_folder",
+]
 
 SPLITS = ("train", "validation", "reference")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+LARGEST = 256 * 2**20
+"""Bytes of the largest file that is read into memory, unpacked."""
 _CAPTIONS = "captions.jsonl"
+_NOTES = (".txt", ".json", ".jsonl", ".md", ".csv", ".yaml", ".yml")
 _UNREADABLE = (
     OSError,
     KeyError,
@@ -82,6 +95,14 @@ def list_images(path: Path) -> tuple[ImageFile, ...]:
     )
 
 
+def other_files(path: Path) -> tuple[str, ...]:
+    """Return the files of a folder or zip that are no images, captions or notes, by name."""
+    if path.is_file() and path.suffix.lower() == ".npz":
+        return ()
+    known = (*SUFFIXES, *_NOTES)
+    return tuple(sorted(n for n in _names(path) if not n.lower().endswith(known)))
+
+
 def contents(wanted: Iterable[tuple[Path, str]]) -> Iterator[tuple[tuple[Path, str], bytes]]:
     """Yield the bytes of files of folders and zips, opening each zip once.
 
@@ -92,12 +113,9 @@ def contents(wanted: Iterable[tuple[Path, str]]) -> Iterator[tuple[tuple[Path, s
     try:
         for source, name in wanted:
             try:
-                if source.is_dir():
-                    data = (source / name).read_bytes()
-                else:
-                    if source not in archives:
-                        archives[source] = zipfile.ZipFile(source)
-                    data = archives[source].read(name)
+                if not source.is_dir() and source not in archives:
+                    archives[source] = zipfile.ZipFile(source)
+                data = _content(source, name, archives.get(source))
             except _UNREADABLE as error:
                 raise InputError(
                     f"{source}/{name}: cannot be read ({error}); replace or remove it"
@@ -106,6 +124,18 @@ def contents(wanted: Iterable[tuple[Path, str]]) -> Iterator[tuple[tuple[Path, s
     finally:
         for archive in archives.values():
             archive.close()
+
+
+def _content(source: Path, name: str, archive: zipfile.ZipFile | None) -> bytes:
+    """Return the bytes of a file, unless there are far more than an image has."""
+    file = source / name
+    size = archive.getinfo(name).file_size if archive else file.stat().st_size
+    if size > LARGEST:
+        raise InputError(
+            f"{source}/{name}: {size:,} bytes unpacked, and no more than {LARGEST:,} are read;"
+            " replace or remove it"
+        )
+    return archive.read(name) if archive else file.read_bytes()
 
 
 def _names(path: Path) -> Iterator[str]:

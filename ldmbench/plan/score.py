@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ldmbench.canonical import digest
@@ -61,6 +61,12 @@ class FeatureSource:
     weights: str = "unverified"
     logits: bool = False
     spatial: bool = False
+
+    @property
+    def arrays(self) -> tuple[str, ...]:
+        """Names of the arrays that its file holds."""
+        extra = (("logits", self.logits), ("spatial", self.spatial))
+        return ("features", *(name for name, there in extra if there))
 
 
 Source = ImageSource | FeatureSource
@@ -133,6 +139,14 @@ class _Stages(Ledger):
         return self.add("features", params, inputs, shard=source.count, count=source.count)
 
 
+def drawn(source: ImageSource, protocol: Protocol) -> ImageSource:
+    """Return images in an order whose beginning is no one class, where a protocol takes a part."""
+    part = protocol.neighbour_count and protocol.neighbour_count < source.count
+    if not part or source.source["kind"] != "folder":
+        return source
+    return replace(source, source={**source.source, "order": "digest"})
+
+
 def families_of(metrics: Sequence[str]) -> list[str]:
     """Return the families that metrics are computed in."""
     return sorted({METRICS[name].family for name in metrics})
@@ -145,6 +159,7 @@ def build_score_plan(
     *,
     metrics: Sequence[str],
     pairs: ImageSource | None = None,
+    spatial: bool = False,
 ) -> Plan:
     """Return a plan of one cell that scores `generated` against `reference`.
 
@@ -154,8 +169,11 @@ def build_score_plan(
         protocol: how.
         metrics: rows of the catalog.
         pairs: for psnr, ssim and lpips, the images that belong to `generated`, in their order.
+        spatial: keep spatial features though no metric of the plan needs them.
     """
-    stages, roles = _Stages(spatial="sfid" in metrics), {}
+    if isinstance(reference, ImageSource):
+        reference = drawn(reference, protocol)
+    stages, roles = _Stages(spatial=spatial or "sfid" in metrics), {}
     for family in families_of(metrics):
         extractor = protocol.clip if family == "clip" else protocol.extractor
         if family in PAIR_FAMILIES:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from ldmbench.records.cautions import cautions_of
 from ldmbench.records.first_stage import first_stage_measures
 from ldmbench.records.signature import signature
 from ldmbench.schema.record import (
@@ -57,6 +58,7 @@ def collect_record(
         reason=reasons[0] if reasons else None,
         scores=tuple(_scores(cell, plan, stages, store)),
         measures=tuple(_measures(cell, plan, stages, store)),
+        warnings=cautions_of(cell, plan),
         keys=cell.stages,
         stale=tuple(sorted({stages[k].kind for k in cell.stages.values() if k in stale})),
         machine=any_manifest.machine if any_manifest else {},

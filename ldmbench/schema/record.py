@@ -54,6 +54,9 @@ class Record(Noun):
     reason: str | None = None
     scores: tuple[Score, ...] = ()
     measures: tuple[Measure, ...] = ()
+    warnings: tuple[str, ...] = Field(
+        default=(), description="what makes a number less than it seems, one sentence each"
+    )
     keys: dict[str, str] = {}
     stale: tuple[str, ...] = Field(
         default=(), description="stage kinds whose artefacts an older code made"

@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from ldmbench.data.batch import Batch
+from ldmbench.canonical import digest
+from ldmbench.data.batch import Ints
 from ldmbench.data.captions import captions
-from ldmbench.data.images import list_images, read_captions, read_images, split_images
+from ldmbench.data.conditions import class_labels, with_captions, write_conditions
+from ldmbench.data.images import (
+    ImageFile,
+    list_images,
+    read_captions,
+    read_images,
+    split_images,
+)
 from ldmbench.data.scenes import scene
-from ldmbench.data.shapes import CLASSES, Texture, render, split_indices
-from ldmbench.data.shards import write_array, write_batch
+from ldmbench.data.shapes import CLASSES, render, split_indices
+from ldmbench.data.shards import write_batch
+from ldmbench.errors import InputError
 from ldmbench.schema.data import DatasetParams
 from ldmbench.schema.task import Task
 from ldmbench.stages.common import Report
+from ldmbench.stages.plugin import own_images
 
 
 def run(task: Task, report: Report) -> None:
@@ -25,6 +36,8 @@ def run(task: Task, report: Report) -> None:
     assert task.shard is not None
     if params.source["kind"] == "shapes":
         _shapes(task, params, task.shard)
+    elif params.source["kind"] == "call":
+        _own(task, params, task.shard)
     else:
         _folder(task, params, task.shard)
     report(1.0, "")
@@ -37,43 +50,53 @@ def _shapes(task: Task, params: DatasetParams, shard: tuple[int, int]) -> None:
     objects = (1, int(source["objects"] or 1))
     if params.split == "prompts":
         scenes = scene(split_indices("validation", *shard), seed=seed, objects=objects)
-        _write_conditions(task.output, captions(scenes), scenes.label)
+        labels = _labels(scenes.label, params, shard, count=len(CLASSES))
+        write_conditions(task.output, captions(scenes), labels)
         return
-    indices = split_indices(params.split, *shard)
-    texture: Texture = "fine" if source["texture"] == "fine" else "plain"
-    resolution = int(source["resolution"] or 0)
-    batch = render(indices, resolution=resolution, seed=seed, texture=texture, objects=objects)
-    write_batch(task.output, batch)
+    split = "validation" if params.split == "truth" else params.split
+    indices = split_indices(split, *shard)
+    how: dict[str, Any] = {name: source[name] for name in ("resolution", "texture")}
+    write_batch(task.output, render(indices, seed=seed, objects=objects, **how))
 
 
 def _folder(task: Task, params: DatasetParams, shard: tuple[int, int]) -> None:
     source = params.source
     files = list_images(Path(task.local["path"]))
-    split = "validation" if params.split == "prompts" else params.split
+    split = "validation" if params.split in ("prompts", "truth") else params.split
     reference, validation = int(source["reference"] or 0), int(source["validation"] or 0)
     names = split_images(files, split, reference=reference, validation=validation)
-    _write_facts(task.output, classes=max((f.label for f in files), default=0) + 1)
-    if params.split == "prompts":
+    if source.get("order") == "digest":
+        names = tuple(sorted(names, key=lambda file: digest(file.name)))
+    classes = max((f.label for f in files), default=0) + 1
+    _write_facts(task.output, classes=classes)
+    chosen: Sequence[ImageFile] = names[slice(*shard)]
+    if split != params.split and not names:
+        raise InputError(f"{task.local['path']}: no validation image to take prompts from")
+    if split != params.split:
         chosen = [names[i % len(names)] for i in range(*shard)]
+    if params.split == "prompts":
         texts = read_captions(chosen) or ("",) * len(chosen)
-        _write_conditions(task.output, texts, np.array([f.label for f in chosen], np.int64))
+        labels = _labels(np.array([f.label for f in chosen]), params, shard, count=classes)
+        write_conditions(task.output, texts, labels)
         return
-    write_batch(task.output, _read(names[slice(*shard)], source))
+    how: dict[str, Any] = {n: source[n] for n in ("resolution", "crop", "resize", "upscale")}
+    table = task.local.get("captions")
+    write_batch(task.output, read_images(with_captions(chosen, table and Path(table)), **how))
 
 
-def _read(files: Sequence[object], source: Mapping[str, object]) -> Batch:
-    return read_images(
-        files,  # type: ignore[arg-type]
-        resolution=int(str(source["resolution"])),
-        crop=str(source["crop"]),
-        resize=str(source["resize"]),
-        upscale=bool(source["upscale"]),
-    )
+def _own(task: Task, params: DatasetParams, shard: tuple[int, int]) -> None:
+    batch = own_images(task, params, shard)
+    classes = int(batch.labels.max(initial=0)) + 1
+    _write_facts(task.output, classes=classes)
+    if params.split == "prompts":
+        labels = _labels(batch.labels, params, shard, count=classes)
+        write_conditions(task.output, batch.captions, labels)
+    else:
+        write_batch(task.output, batch)
 
 
-def _write_conditions(folder: Path, texts: Sequence[str], labels: np.ndarray) -> None:
-    write_array(folder / "labels.npy", labels.astype(np.int64))
-    (folder / "captions.json").write_text(json.dumps(list(texts), ensure_ascii=False), "utf-8")
+def _labels(own: Ints, params: DatasetParams, shard: tuple[int, int], *, count: int) -> Ints:
+    return class_labels(params.classes, *shard, count=count) if params.classes else own
 
 
 def _write_facts(folder: Path, *, classes: int) -> None:

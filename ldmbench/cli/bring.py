@@ -1,0 +1,150 @@
+"""What a person gives, brought into the store: features of a file, captions beside images."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from ldmbench.canonical import digest
+from ldmbench.cli.given import Given
+from ldmbench.cli.npz import read_array
+from ldmbench.errors import InputError
+from ldmbench.plan.score import FeatureSource, ImageSource
+from ldmbench.schema.stage import Manifest, Stage
+from ldmbench.store.artifact import outputs_digest, outputs_of
+from ldmbench.store.disk import Address, Store
+from ldmbench.store.machine import code_digest, machine, versions
+
+
+def put_features(given: Given, stages: Mapping[str, Stage], store: Store) -> None:
+    """Commit the features of a file as the artefact that its stage names, unless it is there."""
+    if not isinstance(given.source, FeatureSource):
+        return
+    stage = next(s for s in stages.values() if s.params.get("file") == given.source.digest)
+    address = Address("features", stage.key, (0, given.source.count))
+    if store.lookup(address):
+        return
+    temporary = store.temporary(address)
+    try:
+        for name in given.source.arrays:
+            rows = read_array(Path(given.name), name).astype(np.float32)
+            np.save(temporary / f"{name}.npy", rows)
+        outputs = outputs_of(temporary)
+        store.commit(
+            temporary,
+            Manifest(
+                kind="features",
+                key=stage.key,
+                shard=(0, given.source.count),
+                version=stage.version,
+                params=stage.params,
+                inputs=stage.inputs,
+                input_digests={"images": given.source.digest},
+                outputs=outputs,
+                digest=outputs_digest(outputs),
+                code=code_digest("features"),
+                machine=machine(),
+                versions=versions(),
+                started=datetime.now(UTC).isoformat(),
+                seconds=0.0,
+            ),
+        )
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def with_prompts(given: Given, prompts: Path, store: Store) -> Given:
+    """Return the same images with the captions of a file; nothing is copied but the captions.
+
+    Args:
+        given: images of a folder, zip or npz.
+        prompts: JSONL of {"file": NAME, "text": CAPTION}, or of {"text": CAPTION} in the order of
+            the images; or a .txt with one caption a line, in that order.
+        store: where the captions are kept for the stage that reads them.
+
+    Raises:
+        InputError: if a line is malformed, an image has no caption or a caption no image.
+    """
+    if not isinstance(given.source, ImageSource) or not given.images:
+        raise InputError(f"{given.name}: --prompts needs images of a folder, zip or npz")
+    table = _matched(_prompts(prompts), list(given.images), prompts)
+    meant = digest(table)
+    file = store.scratch(Address("prompts", meant[:32])) / "captions.json"
+    file.write_text(json.dumps(table), encoding="utf-8")
+    source = replace(
+        given.source,
+        source={**given.source.source, "captions": meant},
+        local={**given.source.local, "captions": str(file.resolve())},
+    )
+    return replace(given, source=source, captions=len(table))
+
+
+def _matched(
+    rows: Sequence[tuple[str | None, str]], images: Sequence[str], prompts: Path
+) -> dict[str, str]:
+    """Return image -> caption: by name where lines have one, else by order."""
+    if all(name is None for name, _ in rows):
+        if len(rows) != len(images):
+            raise InputError(
+                f"{prompts}: {len(rows)} captions for {len(images)} images; lines without a file"
+                " belong to the images in the order of their names"
+            )
+        return {image: text for image, (_, text) in zip(images, rows, strict=True)}
+    table = {_name(name, images): text for name, text in rows if name is not None}
+    lost = [name for name in images if name not in table]
+    extra = [name for name in table if name not in set(images)]
+    if len(table) != len(rows):
+        raise InputError(f"{prompts}: {len(rows) - len(table)} lines repeat a file or name none")
+    if lost or extra:
+        what = f"no caption for {', '.join(lost[:5])}" if lost else f"no image {extra[0]}"
+        raise InputError(
+            f"{prompts}: {what} ({len(lost)} images without a caption, {len(extra)} captions"
+            " without an image); each image needs one line with its file and text"
+        )
+    return table
+
+
+def _name(name: str, images: Sequence[str]) -> str:
+    """Return an image's name; those of an npz are numbers of rows."""
+    padded = f"{int(name):08d}" if name.isdigit() else name
+    return padded if name not in images and padded in images else name
+
+
+def _prompts(path: Path) -> list[tuple[str | None, str]]:
+    """Return (file or None, caption) of each line that is not empty."""
+    if not path.is_file():
+        raise InputError(f"{path}: no such file of prompts")
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 text ({error.reason})") from None
+    rows = []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        file, text = (None, line) if path.suffix.lower() == ".txt" else _row(line, path, number)
+        if not text.split():
+            raise InputError(f"{path}:{number}: the caption is empty")
+        rows.append((file, " ".join(text.split())))
+    if not rows:
+        raise InputError(f"{path}: no prompt in it")
+    return rows
+
+
+def _row(line: str, path: Path, number: int) -> tuple[str | None, str]:
+    try:
+        row = json.loads(line)
+        file, text = row.get("file"), row["text"]
+        if not isinstance(text, str) or not isinstance(file, str | int | None):
+            raise TypeError
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise InputError(
+            f'{path}:{number}: not a prompt; each line is {{"file": NAME, "text": CAPTION}}'
+        ) from None
+    return None if file is None else str(file), text

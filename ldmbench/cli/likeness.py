@@ -1,0 +1,264 @@
+"""Whether samples and reference are alike enough to be scored, and what to warn of."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+
+from ldmbench.catalog import METRICS
+from ldmbench.cli.given import Given, side_of
+from ldmbench.errors import InputError, UnlikeError
+from ldmbench.plan.score import (
+    HELD_TO_REFERENCE,
+    PAIR_FAMILIES,
+    FeatureSource,
+    ImageSource,
+    families_of,
+)
+from ldmbench.records.cautions import few_samples, unlike_count
+from ldmbench.registry import pick
+from ldmbench.schema.protocol import Protocol
+from ldmbench.schema.weights import EXTRACTORS, extractor_named, weights_named
+
+DEFAULT = ("fid", "kid", "precision", "recall")
+PAIRED = ("psnr", "ssim")
+SCORABLE = {name: row for name, row in METRICS.items() if name != "rfid"}
+SMALLEST = {"lpips": 32, "ssim": 11}
+"""Metric -> the smallest side of an image it is defined for."""
+
+
+def wanted_of(
+    metrics: str, real: Given | None, beside: Given | None, prompts: Path | None
+) -> tuple[str, ...]:
+    """Return the metrics asked for, or those that the input allows.
+
+    Raises:
+        InputError: if one is unknown.
+    """
+    names = tuple(name.strip() for name in metrics.split(",") if name.strip())
+    for name in names:
+        pick(SCORABLE, name, "metric")
+    if names:
+        return tuple(dict.fromkeys(names))
+    base = () if real is None else DEFAULT if real.source else tuple(sorted(real.moments))
+    return (*base, *(PAIRED if beside else ()), *(("clip_score",) if prompts else ()))
+
+
+def check(
+    made: Given,
+    real: Given | None,
+    beside: Given | None,
+    protocol: Protocol,
+    wanted: Sequence[str],
+    *,
+    allowed: Collection[str] = (),
+) -> None:
+    """Refuse what cannot be scored, or would mean nothing, before anything runs.
+
+    Args:
+        made: what is scored.
+        real: the reference, if one was given.
+        beside: the other halves of pairs, if they were given.
+        protocol: how.
+        wanted: the metrics.
+        allowed: unlikenesses that the user takes upon himself: "crop".
+
+    Raises:
+        InputError: what is missing or too few.
+        UnlikeError: naming what samples and reference do not share.
+    """
+    families = families_of(wanted)
+    _check_source(made, families, protocol)
+    if set(PAIR_FAMILIES) & set(families):
+        _check_pairs(made, beside, wanted)
+    held = [name for name in wanted if METRICS[name].family in HELD_TO_REFERENCE]
+    if not held:
+        return
+    if real is None:
+        raise InputError(
+            f"Missing option '--reference': {', '.join(held)} hold samples to real images"
+        )
+    _check_statistics(real, held)
+    _check_counts(made, real, protocol, families)
+    _check_alike(made, real, protocol)
+    if "crop" not in allowed:
+        _check_crop(made, real, protocol)
+
+
+def _check_source(made: Given, families: Sequence[str], protocol: Protocol) -> None:
+    if made.source is None:
+        raise InputError(f"{made.name}: holds statistics; give images or features to be scored")
+    needed = {"logits": "inception_score", "spatial": "sfid"}
+    if isinstance(made.source, FeatureSource):
+        if {"clip", *PAIR_FAMILIES} & set(families):
+            raise InputError(
+                f"{made.name}: holds features; clip_score, psnr, ssim and lpips need images"
+            )
+        for family, metric in needed.items():
+            if family in families and not getattr(made.source, family):
+                raise InputError(f"{made.name}: has no {family}; {metric} needs them")
+        return
+    spec = extractor_named(protocol.extractor)
+    for family, metric in needed.items():
+        if family in families and not getattr(spec, family):
+            able = [e.name for e in EXTRACTORS if getattr(e, family)]
+            raise InputError(
+                f"{metric} needs {family} features, which {spec.name} has not; protocols of"
+                f" {', '.join(able)} have them"
+            )
+
+
+def _check_pairs(made: Given, beside: Given | None, wanted: Sequence[str]) -> None:
+    if beside is None or not isinstance(beside.source, ImageSource):
+        raise InputError("psnr, ssim and lpips need --pairs FOLDER with images of the same names")
+    lost = sorted(set(made.images) ^ set(beside.images))
+    if lost:
+        raise InputError(
+            f"{beside.name}: {len(lost)} images are on one side only, such as {lost[0]}; pairs"
+            " have the same names"
+        )
+    mine, theirs = side_of(made), side_of(beside)
+    if mine != theirs:
+        raise UnlikeError(
+            f"samples are {mine} x {mine} pixels, their pairs in {beside.name} {theirs} x {theirs}"
+        )
+    for metric, least in SMALLEST.items():
+        if metric in wanted and mine is not None and mine < least:
+            raise InputError(f"{made.name}: {metric} needs {least} pixels or more, found {mine}")
+
+
+def _check_statistics(real: Given, held: Sequence[str]) -> None:
+    """Refuse, by name, what mean and covariance cannot serve."""
+    source = real.source
+    if source is None:
+        refused = [name for name in held if name not in real.moments]
+        if refused:
+            served = ", ".join(sorted(real.moments))
+            raise InputError(
+                f"{real.name}: holds mean and covariance alone, which serve {served};"
+                f" {', '.join(refused)} need images or features"
+            )
+    if isinstance(source, FeatureSource) and "sfid" in held and not source.spatial:
+        raise InputError(f"{real.name}: has no spatial features; sfid needs them")
+
+
+def _check_counts(made: Given, real: Given, protocol: Protocol, families: Sequence[str]) -> None:
+    least = protocol.k + 1 if "neighbours" in families else 2
+    for side in (made, real):
+        count = side.source.count if side.source else least
+        if count < least:
+            raise InputError(
+                f"{side.name}: {count} found, at least {least} are needed"
+                + (f" (k = {protocol.k})" if "neighbours" in families else "")
+            )
+
+
+def _check_alike(made: Given, real: Given, protocol: Protocol) -> None:
+    mine, theirs = side_of(made), side_of(real)
+    if mine and theirs and mine != theirs:
+        raise UnlikeError(
+            f"samples are {mine} x {mine} pixels, the reference {real.name} {theirs} x {theirs};"
+            " prepare both alike: the resolution changes the features"
+        )
+    first, second = width_of(made, protocol), width_of(real, protocol)
+    if first != second:
+        raise UnlikeError(
+            f"{made.name} has {first} features a sample, {real.name} {second}; both must come from"
+            f" the same extractor ({protocol.extractor} under {protocol.name})"
+        )
+    mine_by, theirs_by = _maker(made, protocol), _maker(real, protocol)
+    if None not in (mine_by, theirs_by) and mine_by != theirs_by:
+        raise UnlikeError(
+            f"feat is {mine_by} in {made.name} and {theirs_by} in {real.name}; build the reference"
+            f" again under --protocol {protocol.name}"
+        )
+
+
+def _check_crop(made: Given, real: Given, protocol: Protocol) -> None:
+    """Refuse crops that are known and differ; images taken as they are say nothing of theirs."""
+    mine, theirs = _crop(made), _crop(real)
+    advice = "prepare both alike, or say --allow crop"
+    if mine and theirs and mine != theirs:
+        raise UnlikeError(f"crop is {mine} in {made.name} and {theirs} in {real.name}; {advice}")
+    asked = protocol.crop if protocol.crop != "none" else None
+    if asked and theirs and asked != theirs:
+        raise UnlikeError(
+            f"crop is {asked} under {protocol.name} and {theirs} in {real.name}; {advice}"
+        )
+
+
+def _crop(side: Given) -> str | None:
+    found = side.provenance.crop if side.provenance else None
+    if isinstance(side.source, ImageSource):
+        found = str(side.source.source.get("crop", "none"))
+    return None if found == "none" else found
+
+
+def width_of(side: Given, protocol: Protocol) -> int:
+    """Return the number of features per sample of one side."""
+    if isinstance(side.source, FeatureSource):
+        return side.source.width
+    if side.source is None and "fid" in side.moments:
+        return len(side.moments["fid"][0])
+    return extractor_named(protocol.extractor).dim
+
+
+def _maker(side: Given, protocol: Protocol) -> str | None:
+    """Return the extractor and weights of one side, or None where a file does not say."""
+    if isinstance(side.source, FeatureSource):
+        known = side.provenance
+        return f"{known.extractor}@{known.weights[:8]}" if known else None
+    if side.source is None:
+        return None
+    weights = weights_named(extractor_named(protocol.extractor).weights)
+    return f"{protocol.extractor}@{weights.short}"
+
+
+# ---------------------------------------------------------------- warnings
+
+
+def warnings_of(
+    made: Given, real: Given | None, protocol: Protocol, wanted: Sequence[str]
+) -> Iterator[str]:
+    """Say what makes a number less than it seems."""
+    count = made.source.count if made.source else 0
+    sides = [side for side in (made, real) if side is not None]
+    for side in sides:
+        few = few_samples(side.source.count, width_of(side, protocol)) if side.source else None
+        if few and {"moments", "spatial"} & set(families_of(wanted)):
+            yield few if side is made else f"{side.name}: {few}"
+    other = unlike_count(protocol, count)
+    if other:
+        yield other
+    for side in sides:
+        if side.left_out:
+            yield (
+                f"{side.name}: {len(side.left_out)} files are not of a format that is read and are"
+                f" left out, such as {side.left_out[0]}"
+            )
+    if real is not None:
+        yield from _unlike_ways(made, real, protocol)
+    for side in sides:
+        if isinstance(side.source, FeatureSource) and side.provenance is None:
+            yield f"{side.name}: nothing says what extractor made these features"
+        if side.source is None:
+            yield f"{side.name}: statistics without a count or provenance are taken as they are"
+
+
+def _unlike_ways(made: Given, real: Given, protocol: Protocol) -> Iterator[str]:
+    if bool(made.lossy) != bool(real.lossy) and (made.images or made.provenance):
+        where = made.name if made.lossy else real.name
+        yield f"{where} has lossy files and the other side has not: compression alone moves FID"
+    known = real.provenance
+    if known and known.protocol != protocol.name:
+        yield f"{real.name} was built under {known.protocol}, not {protocol.name}"
+    mine, theirs = _crop(made), _crop(real)
+    asked = protocol.crop if protocol.crop != "none" else None
+    if theirs and (mine or asked) and theirs != (mine or asked):
+        yield f"crop is {mine or asked} for samples and {theirs} in {real.name}, as was allowed"
+    count = real.source.count if real.source else 0
+    if isinstance(real.source, FeatureSource) and count > (protocol.neighbour_count or count):
+        yield (
+            f"{real.name}: kid, precision, recall, density and coverage take the first"
+            f" {protocol.neighbour_count:,} of {count:,} rows, in the order of the file"
+        )

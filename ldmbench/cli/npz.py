@@ -1,0 +1,120 @@
+"""What an npz of a person may hold: features, statistics, a built reference's provenance."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import ValidationError
+
+from ldmbench.canonical import digest_file
+from ldmbench.errors import InputError
+from ldmbench.schema.reference import Reference
+
+Array = npt.NDArray[Any]
+STATISTICS = {"fid": ("mu", "sigma"), "sfid": ("mu_s", "sigma_s")}
+"""Metric -> the mean and covariance that serve it, as guided-diffusion names them."""
+
+
+def members(path: Path) -> set[str]:
+    """Return the names of the arrays of an npz.
+
+    Raises:
+        InputError: if it is no readable npz.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return {name.removesuffix(".npy") for name in archive.namelist()}
+    except (OSError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path}: not a readable npz ({error}); fetch or save it again") from None
+
+
+def read_array(path: Path, name: str) -> Array:
+    """Return an array of floats, all finite.
+
+    Raises:
+        InputError: if it cannot be read (pickled objects are not), or is no such array.
+    """
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            found: Array = arrays[name]
+    except (OSError, KeyError, ValueError, EOFError, MemoryError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path}: {name} cannot be read ({error})") from None
+    except (NotImplementedError, RuntimeError, zlib.error) as error:
+        raise InputError(f"{path}: {name} cannot be read ({error}); save it again") from None
+    if not isinstance(found, np.ndarray) or not np.issubdtype(found.dtype, np.floating):
+        kind = getattr(found, "dtype", "no array")
+        raise InputError(f"{path}: {name} is {kind}; save it as float32 or float64")
+    if not np.isfinite(found).all():
+        bad = int(found.size - np.isfinite(found).sum())
+        raise InputError(f"{path}: {name} holds {bad} values that are NaN or infinite")
+    return found
+
+
+def read_rows(path: Path, name: str, count: int | None = None) -> Array:
+    """Return an array (N, D), N and D at least 1.
+
+    Raises:
+        InputError: if it is of another shape, or has not `count` rows.
+    """
+    found = read_array(path, name)
+    if found.ndim != 2 or 0 in found.shape:
+        raise InputError(f"{path}: {name} is {found.shape}; expected (N, D)")
+    if count is not None and len(found) != count:
+        raise InputError(
+            f"{path}: features and {name} have unlike numbers of rows, {count} and {len(found)}"
+        )
+    return found
+
+
+def read_statistics(path: Path, names: set[str]) -> dict[str, tuple[Array, Array]]:
+    """Return metric -> (mean, covariance) of those that a file holds.
+
+    Raises:
+        InputError: if their shapes do not fit, or a covariance is none.
+    """
+    found = {}
+    for metric, (mean, cov) in STATISTICS.items():
+        if {mean, cov} <= names:
+            mu = read_array(path, mean).astype(np.float64)
+            sigma = read_array(path, cov).astype(np.float64)
+            if mu.ndim != 1 or sigma.shape != (len(mu), len(mu)) or not len(mu):
+                raise InputError(
+                    f"{path}: {mean} is {mu.shape} and {cov} {sigma.shape}; expected (D,), (D, D)"
+                )
+            if np.abs(sigma - sigma.T).max() > 1e-6 * max(1e-300, np.abs(sigma).max()):
+                raise InputError(f"{path}: {cov} is not symmetric, so it is no covariance")
+            if sigma.diagonal().min() < 0:
+                raise InputError(f"{path}: {cov} has a negative variance, so it is no covariance")
+            found[metric] = (mu, sigma)
+    return found
+
+
+def provenance_file(path: Path) -> Path:
+    """Return where the provenance of a reference lies."""
+    return path.with_suffix(".json")
+
+
+def read_provenance(path: Path) -> Reference | None:
+    """Return what lies beside a reference, or None.
+
+    Raises:
+        InputError: if it is damaged, or belongs to another file.
+    """
+    beside = provenance_file(path)
+    if not beside.is_file():
+        return None
+    try:
+        found = Reference.model_validate_json(beside.read_bytes())
+    except ValidationError as error:
+        raise InputError(f"{beside}: no provenance ({error.errors()[0]['msg']})") from None
+    if digest_file(path) != found.sha256:
+        raise InputError(
+            f"{path}: is not the file that {beside.name} describes (sha256 differs); build the"
+            " reference again"
+        )
+    return found

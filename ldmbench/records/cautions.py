@@ -1,0 +1,110 @@
+"""What makes the scores of a cell less than they seem: few samples, not what a protocol says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from ldmbench.schema.protocol import Protocol
+from ldmbench.schema.stage import Cell, Plan, Stage
+from ldmbench.schema.weights import EXTRACTORS
+
+__all__ = ["cautions_of", "few_samples", "unlike_count"]
+
+_WIDTHS = {spec.name: spec.dim for spec in EXTRACTORS}
+_FRECHET = ("moments", "spatial")
+
+
+def cautions_of(cell: Cell, plan: Plan) -> tuple[str, ...]:
+    """Return one sentence for each thing to know of a cell's scores."""
+    stages = plan.by_key()
+    found: list[str] = []
+    for protocol in plan.protocols:
+        scores = {
+            family: stages[cell.stages[f"{protocol.name}:{family}"]]
+            for family in (*_FRECHET, "neighbours", "logits")
+            if f"{protocol.name}:{family}" in cell.stages
+        }
+        found += _counts(scores, protocol, stages)
+        found += _reference(cell, scores, protocol, stages)
+        found += _sampling(cell, protocol)
+    return tuple(dict.fromkeys(found))
+
+
+def few_samples(count: int, width: int, what: str = "samples") -> str | None:
+    """Say that a covariance cannot have full rank, or nothing."""
+    if count > width:
+        return None
+    return (
+        f"n = {count:,} {what} for {width:,} features: the covariance is rank-deficient and the FID"
+        " biased upward; compare only with the same n"
+    )
+
+
+def unlike_count(protocol: Protocol, count: int) -> str | None:
+    """Say that n is not the protocol's, or nothing."""
+    if protocol.count in (None, count):
+        return None
+    return f"{protocol.name} asks for n = {protocol.count:,}; this is n = {count:,}"
+
+
+def _counts(
+    scores: Mapping[str, Stage], protocol: Protocol, stages: Mapping[str, Stage]
+) -> Iterator[str]:
+    for family, stage in scores.items():
+        made = stage.inputs["generated"].count or 0
+        wrong = unlike_count(protocol, made)
+        if wrong:
+            yield wrong
+        if family in _FRECHET:
+            extractor = stages[stage.inputs["generated"].key].params["extractor"]
+            width = _WIDTHS.get(extractor, 0)
+            for count, what in (
+                (made, "samples"),
+                (stage.inputs["reference"].count or 0, "real images"),
+            ):
+                few = few_samples(count, width, what) if family == "moments" else None
+                if few:
+                    yield few
+
+
+def _reference(
+    cell: Cell, scores: Mapping[str, Stage], protocol: Protocol, stages: Mapping[str, Stage]
+) -> Iterator[str]:
+    held = next((scores[f].inputs["reference"] for f in _FRECHET if f in scores), None)
+    if held is None:
+        return
+    rule = protocol.rule_for(cell.dataset.partition("[")[0])
+    asked = (rule.reference_count if rule else None) or protocol.reference_count
+    if asked and asked != held.count:
+        yield f"{protocol.name} asks for m = {asked:,} real images; this is m = {held.count:,}"
+    crop = (rule.crop if rule else None) or protocol.crop
+    stage = stages[held.key]
+    while stage.kind != "dataset":
+        stage = stages[stage.inputs["images"].key]
+    source = stage.params.get("source", {})
+    found = source.get("crop")
+    if crop not in (None, "none") and found and found != crop:
+        yield f"{protocol.name} crops real images by {crop}; these are cropped by {found}"
+    side = source.get("resolution")
+    if protocol.resolution and side and side != protocol.resolution:
+        yield f"{protocol.name} is about {protocol.resolution} pixels; these images have {side}"
+
+
+def _sampling(cell: Cell, protocol: Protocol) -> Iterator[str]:
+    for field in ("timesteps", "quantize"):
+        asked, found = getattr(protocol, field), getattr(cell, field)
+        if asked and found and asked != found:
+            yield f"{protocol.name} asks for {field} {asked}; these samples have {found}"
+    rule = protocol.rule_for(cell.dataset.partition("[")[0])
+    if rule is None:
+        return
+    told = {"sampler": rule.sampler, "eta": rule.eta, "guidance": rule.guidance}
+    for name, value in told.items():
+        if value is not None and value != getattr(cell, name):
+            yield (
+                f"{protocol.name} samples {rule.dataset} with {name} {value}; this is"
+                f" {getattr(cell, name)}"
+            )
+    if cell.steps not in rule.steps:
+        steps = ", ".join(map(str, rule.steps))
+        yield f"{protocol.name} samples {rule.dataset} in {steps} steps; this is {cell.steps}"
