@@ -53,7 +53,7 @@ MEASURED: tuple[tuple[int, Texture], ...] = (
     (64, "plain"),
     (64, "fine"),
 )
-STEPS = {2: 3000, 4: 3800, 8: 5000}
+STEPS = {2: 3000, 4: 9000, 8: 12000}
 KL_WEIGHTS = {2: 0.001, 4: 0.003, 8: 0.01}
 DOCUMENT = Path(__file__).parents[1] / "docs" / "first_stages.md"
 
