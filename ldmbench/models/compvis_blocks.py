@@ -76,7 +76,8 @@ class TimedBlock(nn.Module):
         self.resnets = block.resnets
         self.attentions: nn.ModuleList | None = getattr(block, "attentions", None)
         found = None if resample is None else nn.ModuleList([resample])
-        self.downsamplers, self.upsamplers = (found, None) if way == "down" else (None, found)
+        self.downsamplers: nn.ModuleList | None = found if way == "down" else None
+        self.upsamplers: nn.ModuleList | None = found if way == "up" else None
 
     def forward(
         self,

@@ -117,7 +117,8 @@ def _check_fit(name: str, plan: UNetPlan, joined: int, own: Mapping[str, Any], w
             f"{where}: '{name}'{nearest(name, _STAGES)} is not supported; "
             f"there are: {', '.join(_STAGES)}, __is_first_stage__, __is_unconditional__"
         )
-    crossed, both = plan.context is not None, name == "FrozenCLIPEmbedder" and joined > 1
+    inpainting = plan.out_channels + 1  # the masked latent and its mask
+    crossed, both = plan.context is not None, name == "FrozenCLIPEmbedder" and joined == inpainting
     if name == "__is_unconditional__" and (joined or crossed):
         raise InputError(f"{where} says unconditional, but the UNet takes a condition")
     wants_cross = name in _CROSS or (name == "Identity" and not joined and plan.classes is None)

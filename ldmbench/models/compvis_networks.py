@@ -32,7 +32,8 @@ class HeadsUNet2DModel(UNet2DModel):  # type: ignore[misc]
     Args:
         num_heads: heads of every self-attention; None leaves the base's.
         up_heads: heads on the way up, where they differ (num_heads_upsample).
-        time_channels: width of the sinusoidal embedding, where the first level has another.
+        time_channels: width of the sinusoidal embedding, where the first level has another;
+            the base then has time_embedding_dim.
         conv_resample: False pools and repeats instead of convolving.
         base: arguments of `UNet2DModel`.
     """
@@ -58,7 +59,7 @@ class HeadsUNet2DModel(UNet2DModel):  # type: ignore[misc]
         _set_heads(self.up_blocks, up_heads)
         if time_channels is not None:
             self.time_proj = Timesteps(time_channels, True, 0)
-            width = self.time_embedding.linear_2.out_features
+            width = (base or {})["time_embedding_dim"]
             self.time_embedding = TimestepEmbedding(time_channels, width)
         if not conv_resample:
             pooled(self)

@@ -200,11 +200,12 @@ def _plain(plan: UNetPlan) -> nn.Module:
         raise InputError(
             f"heads {sorted(used)} of widths {sorted(dims)} are not supported together"
         )
+    network: nn.Module
     if len(dims) == 1 and not variant:
-        return UNet2DModel(**config)
-    network: nn.Module = HeadsUNet2DModel(
-        num_heads=used.pop() if len(used) == 1 else None, **variant, base=config
-    )
+        network = UNet2DModel(**config)
+    else:
+        fixed = used.pop() if len(used) == 1 else None
+        network = HeadsUNet2DModel(num_heads=fixed, **variant, base=config)
     return network
 
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -29,6 +30,8 @@ __all__ = ["AGREEMENT", "convert"]
 
 AGREEMENT = 1e-5
 _VERSION = 1
+_RULES = ("conditioning", "f", "latent_shape", "null_class", "quantize", "regularization", "scale",
+          "timesteps", "weights")  # fmt: skip
 _NAMES = {"first_stage": "vqvae", "denoiser": "unet"}
 _log = logging.getLogger(__name__)
 
@@ -81,9 +84,21 @@ def _write(model: Model, folder: Path) -> None:
         index[part] = _library(network)
     _write_json(folder / "scheduler" / "scheduler_config.json", _scheduler(model))
     index["scheduler"] = ["diffusers", "DDIMScheduler"]
+    index |= _write_noising(model, folder)
     index |= _write_tokenizer(model, folder)
     _write_json(folder / "model_index.json", index)
     _write_json(folder / "ldmbench.json", _card(model))
+
+
+def _write_noising(model: Model, folder: Path) -> dict[str, Any]:
+    """Write the process that blurs an upscaler's low-resolution image."""
+    condition = model.condition
+    if not isinstance(condition, UpscaledPrompt) or condition.noising is None:
+        return {}
+    config = {"_class_name": "DDPMScheduler"} | _plain(condition.noising.config())
+    _write_json(folder / "low_res_scheduler" / "scheduler_config.json", config)
+    told: dict[str, Any] = {"low_res_scheduler": ["diffusers", "DDPMScheduler"]}
+    return told | {"max_noise_level": condition.largest}
 
 
 def _save(network: Any, folder: Path) -> None:
@@ -109,6 +124,8 @@ def _library(network: nn.Module) -> list[str]:
 def _pipeline(model: Model) -> str:
     """Return the diffusers pipeline that runs such a model, or the bare base class."""
     condition, kind = model.condition, type(model.network).__name__
+    if any(type(n).__module__.startswith("ldmbench.") for n in model.networks().values()):
+        return "DiffusionPipeline"
     if kind == "DiTTransformer2DModel":
         return "DiTPipeline"
     if isinstance(condition, MaskedPrompt):
@@ -118,8 +135,7 @@ def _pipeline(model: Model) -> str:
     if isinstance(condition, Prompts):
         bert = condition.name == "bert"
         return "LDMTextToImagePipeline" if bert else "StableDiffusionPipeline"
-    own = any(type(n).__module__.startswith("ldmbench.") for n in model.networks().values())
-    if own or isinstance(condition, ClassLabels | ClassTokens):
+    if isinstance(condition, ClassLabels):
         return "DiffusionPipeline"
     if isinstance(condition, AlignedImage) and model.info.scale == 1.0:
         return "LDMSuperResolutionPipeline"
@@ -135,6 +151,10 @@ def _scheduler(model: Model) -> dict[str, Any]:
     config = {"_class_name": "DDIMScheduler"} | schedule.config()
     if schedule.spacing == "compvis":
         config["timestep_spacing"] = "leading"
+    return _plain(config)
+
+
+def _plain(config: Mapping[str, Any]) -> dict[str, Any]:
     return {k: list(v) if isinstance(v, tuple) else v for k, v in config.items()}
 
 
@@ -190,8 +210,7 @@ def _check(source: Model, written: Model) -> None:
             inputs = _probe(source, z), _probe(written, z)
             ours, theirs = source.predict(z, t, inputs[0]), written.predict(z, t, inputs[1])
         worst["denoise"] = _distance(ours, theirs)
-    if (source.info.timesteps, source.info.scale) != (written.info.timesteps, written.info.scale):
-        worst["rules"] = float("inf")
+    worst |= {name: float("inf") for name in _unlike(source, written)}
     apart = {name: value for name, value in worst.items() if not value <= AGREEMENT}
     if apart:
         raise LdmbenchError(
@@ -199,6 +218,17 @@ def _check(source: Model, written: Model) -> None:
             + ", ".join(f"{name} differs by {value:.2g}" for name, value in apart.items())
             + f" of the largest value, allowed are {AGREEMENT}; nothing was written"
         )
+
+
+def _unlike(source: Model, written: Model) -> list[str]:
+    """Return the rules in which two models differ, the schedule's betas among them."""
+    ours, theirs = source.info, written.info
+    unlike = [name for name in _RULES if getattr(ours, name) != getattr(theirs, name)]
+    if ours.schedule is not None and theirs.schedule is not None:
+        same = np.array_equal(ours.schedule.beta_array(), theirs.schedule.beta_array())
+        if not same or ours.schedule.prediction != theirs.schedule.prediction:
+            unlike.append("schedule")
+    return unlike
 
 
 def _distance(ours: torch.Tensor, theirs: torch.Tensor) -> float:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -33,7 +32,7 @@ from ldmbench.models.places import component, model_files
 from ldmbench.registry import nearest
 from ldmbench.sample import Schedule
 
-__all__ = ["CARD", "PIPELINES", "fetch", "load_folder"]
+__all__ = ["CARD", "PIPELINES", "load_folder"]
 
 CARD = "ldmbench.json"
 PIPELINES = (
@@ -76,32 +75,10 @@ _SCHEDULERS = (
     "PNDMScheduler",
     "UniPCMultistepScheduler",
 )
+_UNFED = ("addition_embed_type", "class_embed_type", "encoder_hid_dim_type", "time_cond_proj_dim")
+_UNSIZED = 64  # Stable Diffusion's pipelines take this where the UNet has no sample_size
+_UPSCALER_SCALE = 0.08333  # which its pipeline sets whatever the first stage's config says
 _CLIPS = ("DDIMParallelScheduler", "DDIMScheduler", "DDPMParallelScheduler", "DDPMScheduler")
-
-
-def fetch(name: str) -> Path:
-    """Return the folder of a hub id: from the cache, else downloaded unless offline.
-
-    Raises:
-        InputError: it is not in the cache and cannot be downloaded.
-    """
-    from huggingface_hub import snapshot_download
-
-    keep = ["*.json", "*.txt", "*.model", "*.safetensors", "*.bin"]
-    offline = os.environ.get("LDMBENCH_OFFLINE") == "1" or bool(os.environ.get("HF_HUB_OFFLINE"))
-    try:
-        return Path(snapshot_download(name, allow_patterns=keep, local_files_only=True))
-    except (OSError, ValueError) as missing:
-        if offline:
-            raise InputError(
-                f"'{name}' is no path here and is not in the hub's cache, and this is offline; "
-                "download its folder and give the path"
-            ) from missing
-    try:
-        return Path(snapshot_download(name, allow_patterns=keep))
-    except Exception as error:  # the client raises many kinds, none of them ours
-        said = str(error).splitlines()[0][:200]
-        raise InputError(f"'{name}' is no path here and the hub did not give it: {said}") from error
 
 
 def load_folder(folder: Path, *, tokenizer: Any = None) -> Model:
@@ -114,8 +91,19 @@ def load_folder(folder: Path, *, tokenizer: Any = None) -> Model:
     Raises:
         InputError: a pipeline, network or scheduler that is not supported; keys that do not fit.
     """
-    if not (folder / "model_index.json").is_file():
+    try:
+        if (folder / "model_index.json").is_file():
+            return _load_pipeline(folder, tokenizer)
         return _load_bare(folder)
+    except InputError:
+        raise
+    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as e:
+        raise InputError(
+            f"{folder}: its configs hold a value of the wrong kind, or lack one: {str(e)[:200]}"
+        ) from e
+
+
+def _load_pipeline(folder: Path, tokenizer: Any) -> Model:
     index = _read_json(folder / "model_index.json")
     name = str(index.get("_class_name"))
     if name not in PIPELINES:
@@ -129,13 +117,13 @@ def load_folder(folder: Path, *, tokenizer: Any = None) -> Model:
     if part is None:
         raise InputError(f"{folder} names neither a unet nor a transformer; nothing can sample")
     network: Any = load_network(folder / part)
-    width = network.config.in_channels if part == "transformer" else network.config.out_channels
-    channels = int(card.get("channels", _channels(stage, width)))
+    _check_inputs(network, folder / part)
+    channels = int(card.get("channels", _channels(stage, network.config)))
     condition = _condition(folder, index, card, network, channels, stage, tokenizer)
     schedule = _schedule(folder, index, card)
     info = Info(
         f=_factor(stage),
-        latent_shape=(channels, *_size(network.config.sample_size)),
+        latent_shape=(channels, *_size(network.config.sample_size or _UNSIZED)),
         digest=_digest(folder),
         source=f"diffusers:{name}",
         path=folder,
@@ -209,7 +197,7 @@ def _condition(
         encoder: Any = load_text(folder / text)
         if card.get("conditioning") == "layout":
             return TokenBoxes(encoder)
-        return _prompted(folder, text, encoder, joined, stage, tokenizer)
+        return _prompted(folder, index, text, encoder, joined, stage, tokenizer)
     if card.get("conditioning") == "inpainting":
         return MaskedImage(encode=stage.encode, channels=joined)
     if card.get("conditioning") == "embedding":
@@ -221,34 +209,50 @@ def _condition(
 
 
 def _prompted(
-    folder: Path, part: str, encoder: Any, joined: int, stage: FirstStage, tokenizer: Any
+    folder: Path,
+    index: Mapping[str, Any],
+    part: str,
+    encoder: Any,
+    joined: int,
+    stage: FirstStage,
+    tokenizer: Any,
 ) -> Condition:
     finder, length = load_tokenizer(folder, given=tokenizer, text=part, encoder=encoder)
     prompts = Prompts(encoder, finder, length=length, name=part)
     if joined == 0:
         return prompts
     if joined == 3:
-        return UpscaledPrompt(prompts)
+        noising = component(index, ("low_res_scheduler",))
+        return UpscaledPrompt(
+            prompts,
+            noising=Schedule.from_config(_scheduler(folder, noising, index)) if noising else None,
+            largest=int(index.get("max_noise_level") or 350),
+        )
     scale = float(stage.network.config.scaling_factor)
     return MaskedPrompt(prompts, encode=lambda x: stage.encode(x) * scale)
 
 
 def _schedule(folder: Path, index: Mapping[str, Any], card: Mapping[str, Any]) -> Schedule:
-    part = component(index, ("scheduler",))
-    place = folder / (part or "scheduler") / "scheduler_config.json"
-    config = _read_json(place)
-    name = config.get("_class_name") or (index.get("scheduler") or ["", ""])[1]
-    if name not in _SCHEDULERS:
-        raise InputError(
-            f"{place} names '{name}'{nearest(str(name), _SCHEDULERS)}, which is no scheduler of a "
-            f"diffusion in betas; supported are: {', '.join(_SCHEDULERS)}"
-        )
-    if name not in _CLIPS:  # the source does not clip; DDIM's own default would
+    config = _scheduler(folder, component(index, ("scheduler",)) or "scheduler", index)
+    if config.get("_class_name") not in _CLIPS:  # the source does not; DDIM's own default would
         config.setdefault("clip_sample", False)
     config |= _patched(str(index.get("_class_name")), config)
     if "timesteps" in card:
         config["timestep_spacing"] = card["timesteps"]
     return Schedule.from_config(config)
+
+
+def _scheduler(folder: Path, part: str, index: Mapping[str, Any]) -> dict[str, Any]:
+    """Read a scheduler's config, and refuse those of other processes."""
+    place = folder / part / "scheduler_config.json"
+    config = _read_json(place)
+    name = config.get("_class_name") or (index.get(part) or ["", ""])[1]
+    if name not in _SCHEDULERS:
+        raise InputError(
+            f"{place} names '{name}'{nearest(str(name), _SCHEDULERS)}, which is no scheduler of a "
+            f"diffusion in betas; supported are: {', '.join(_SCHEDULERS)}"
+        )
+    return config | {"_class_name": name}
 
 
 def _patched(pipeline: str, config: Mapping[str, Any]) -> dict[str, Any]:
@@ -266,16 +270,29 @@ def _scale(pipeline: str, stage: FirstStage, card: Mapping[str, Any]) -> float:
         return float(card["scale"])
     if stage.network is None or pipeline == "LDMSuperResolutionPipeline":
         return 1.0
+    if pipeline == "StableDiffusionUpscalePipeline":
+        return _UPSCALER_SCALE
     return float(stage.network.config.scaling_factor)
 
 
-def _channels(stage: FirstStage, width: int) -> int:
+def _channels(stage: FirstStage, config: Any) -> int:
     """Return the latent's channels: the first stage's where there is one (sigma may be learned)."""
     if stage.network is None:
-        return 3 if width == 6 else int(width)
+        learned = config.out_channels == 2 * config.in_channels
+        return int(config.in_channels if learned else config.out_channels)
     config = stage.network.config
     own = config.get("embed_dim") or config.get("vq_embed_dim") or config.get("latent_channels")
     return int(own)
+
+
+def _check_inputs(network: Any, where: Path) -> None:
+    """Refuse networks that want inputs which no supported pipeline gives."""
+    for name in _UNFED:
+        if network.config.get(name) is not None:
+            raise InputError(
+                f"{where}: {name} = '{network.config[name]}' asks for inputs that are not given "
+                "(Stable Diffusion XL and kin)"
+            )
 
 
 def _factor(stage: FirstStage) -> int:

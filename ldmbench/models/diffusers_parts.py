@@ -11,7 +11,10 @@ from typing import Any
 from torch import nn
 
 from ldmbench.errors import InputError
+from ldmbench.models.compvis_parts import with_aliases
+from ldmbench.models.load_conditions import PROMPT_LENGTH
 from ldmbench.models.load_tokenizers import bert_tokenizer, clip_tokenizer
+from ldmbench.models.places import weights_in
 from ldmbench.models.weights import Source, Tensors, fill, read_weights
 from ldmbench.registry import pick, resolve
 
@@ -35,7 +38,6 @@ NETWORKS = {
 }
 _BERT = "diffusers.pipelines.latent_diffusion.pipeline_latent_diffusion"
 _OLD_ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
-_STEMS = ("diffusion_pytorch_model", "model", "pytorch_model")
 
 
 def load_network(folder: Path) -> nn.Module:
@@ -51,7 +53,14 @@ def load_network(folder: Path) -> nn.Module:
     try:
         with init_empty_weights(include_buffers=False):
             network: nn.Module = cls.from_config(config)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        RuntimeError,
+        TypeError,
+        ValueError,
+    ) as error:
         raise InputError(
             f"{folder}/config.json does not describe a {cls.__name__}: {error}"
         ) from error
@@ -99,7 +108,7 @@ def load_tokenizer(
     """Return a finder of the tokenizer, and the length that prompts are padded to."""
     places = int(encoder.config.max_position_embeddings)
     if text == "bert":
-        return bert_tokenizer(given, beside=folder), places
+        return bert_tokenizer(given, beside=folder), min(places, PROMPT_LENGTH)
     finder = clip_tokenizer(given, beside=folder)
     settings = folder / "tokenizer" / "tokenizer_config.json"
     stated = json.loads(settings.read_text()).get("model_max_length") if settings.exists() else None
@@ -112,22 +121,30 @@ def _config(folder: Path) -> dict[str, Any]:
         content: dict[str, Any] = json.loads(place.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"{place} is missing or is not JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{place} is not a JSON object")
     return content
 
 
 def _weights(folder: Path) -> Tensors:
     """Read all tensors of a component, sharded or not, safetensors first, float32 files first."""
-    for suffix in ("safetensors", "bin"):
-        for stem in _STEMS:
-            for variant in ("", ".fp32", ".fp16", ".bf16"):
-                index = folder / f"{stem}.{suffix}.index{variant}.json"
-                if index.is_file():
-                    shards = sorted(set(json.loads(index.read_text())["weight_map"].values()))
-                    return {k: v for s in shards for k, v in read_weights(folder / s).items()}
-                whole = folder / f"{stem}{variant}.{suffix}"
-                if whole.is_file():
-                    return read_weights(whole)
-    raise InputError(f"{folder} holds no weights: looked for {_STEMS[0]}.safetensors, .bin and kin")
+    found = weights_in([p.name for p in folder.iterdir()]) if folder.is_dir() else None
+    if found is None:
+        raise InputError(
+            f"{folder} holds no weights: looked for diffusion_pytorch_model.safetensors, "
+            "model.safetensors, .bin and kin"
+        )
+    if not found.endswith(".json"):
+        return with_aliases(read_weights(folder / found), folder / found)
+    try:
+        table = json.loads((folder / found).read_text(encoding="utf-8"))["weight_map"]
+        shards = sorted({str(name) for name in table.values()})
+    except (ValueError, OSError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{folder / found} is no index of shards: {error}") from error
+    odd = [name for name in shards if Path(name).name != name]
+    if odd:
+        raise InputError(f"{folder / found} names a shard outside its folder: {odd[0]}")
+    return {k: v for name in shards for k, v in read_weights(folder / name).items()}
 
 
 def _modern(name: str) -> str:

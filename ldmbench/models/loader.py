@@ -8,9 +8,9 @@ from typing import Any
 
 from ldmbench.errors import InputError
 from ldmbench.models.compvis import load_checkpoint
-from ldmbench.models.diffusers_folder import fetch, load_folder
+from ldmbench.models.diffusers_folder import load_folder
 from ldmbench.models.load_model import Model
-from ldmbench.models.places import SUFFIXES, checkpoint_in, is_folder, is_hub_id
+from ldmbench.models.places import SUFFIXES, checkpoint_in, fetch, is_folder, is_hub_id
 
 __all__ = ["load"]
 
@@ -52,7 +52,7 @@ def load(
             )
         return load_checkpoint(place, config=config, ema=ema, tokenizer=tokenizer)
     if is_hub_id(str(path)):
-        return load_folder(fetch(str(path)), tokenizer=tokenizer)
+        return load(fetch(str(path)), config=config, ema=ema, tokenizer=tokenizer)
     raise InputError(
         f"{path} is not there; give a diffusers folder, a checkpoint file or a hub id (owner/name)"
     )

@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 from ldmbench.errors import InputError
 
-__all__ = ["SUFFIXES", "checkpoint_in", "component", "is_folder", "is_hub_id", "model_files"]
+__all__ = [
+    "SUFFIXES",
+    "checkpoint_in",
+    "component",
+    "fetch",
+    "is_folder",
+    "is_hub_id",
+    "model_files",
+    "shards_of",
+    "weights_in",
+]
 
 SUFFIXES = (".ckpt", ".safetensors", ".pt", ".pth", ".bin")
 """By which checkpoint files are known."""
+_STEMS = ("diffusion_pytorch_model", "model", "pytorch_model")
+_VARIANTS = ("", ".fp32", ".fp16", ".bf16")
 _KEPT = ("*.json", "*.safetensors", "*.bin", "*.txt", "*.model")
 
 
@@ -24,6 +36,17 @@ def is_folder(path: Path) -> bool:
 def is_hub_id(name: str) -> bool:
     """Say whether a name looks like owner/name on the hub."""
     return re.fullmatch(r"[A-Za-z0-9][\w.-]*/[\w.-]+", name) is not None
+
+
+def fetch(name: str) -> Path:
+    """Return the folder of a hub id: from the hub's cache, else downloaded unless offline.
+
+    Raises:
+        InputError: it is not in the cache and cannot be downloaded.
+    """
+    from ldmbench.models.hub import snapshot
+
+    return snapshot(name)
 
 
 def checkpoint_in(folder: Path) -> Path:
@@ -55,3 +78,30 @@ def component(index: Mapping[str, Any], names: tuple[str, ...]) -> str | None:
         if isinstance(entry, list | tuple) and len(entry) == 2 and entry[1] is not None:
             return name
     return None
+
+
+def weights_in(names: Collection[str]) -> str | None:
+    """Return the weights among a component's file names, or the index of their shards.
+
+    safetensors come first, then float32, then what has the fewest bits.
+    """
+    for suffix in ("safetensors", "bin"):
+        for stem in _STEMS:
+            for variant in _VARIANTS:
+                for name in (
+                    f"{stem}.{suffix}.index{variant}.json",
+                    f"{stem}{variant}.{suffix}",
+                ):
+                    if name in names:
+                        return name
+    return None
+
+
+def shards_of(name: str, names: Collection[str]) -> list[str]:
+    """Return the files that belong to what `weights_in` found: itself, and shards of an index."""
+    found = re.fullmatch(r"(\w+)\.(\w+)\.index(\.\w+)?\.json", name)
+    if found is None:
+        return [name]
+    stem, suffix, variant = found[1], found[2], found[3] or ""
+    shard = re.compile(re.escape(stem + variant) + r"-\d+-of-\d+\." + suffix)
+    return [name, *sorted(n for n in names if shard.fullmatch(n))]

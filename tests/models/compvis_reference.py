@@ -78,46 +78,63 @@ def ae_attention(w, name, x):
     return x + conv(w, f"{name}.proj_out", h, c, 1)
 
 
-def ae_middle(w, name, h, none):
+def ae_linear_attention(w, name, x):
+    """One head over channels, keys normalised over places; no norm, no residual connection."""
+    q, k, v = conv(w, f"{name}.to_qkv", x, 3 * x.shape[1], 1, bias=False).flatten(2).chunk(3, 1)
+    mixed = k.softmax(-1) @ v.transpose(1, 2)  # (b, d, e)
+    return conv(w, f"{name}.to_out", (mixed.transpose(1, 2) @ q).reshape(x.shape), x.shape[1], 1)
+
+
+def ae_mix(w, name, h, dd):
+    kind = "linear" if dd.get("use_linear_attn") else dd.get("attn_type", "vanilla")
+    if kind == "none":
+        return h
+    return (ae_linear_attention if kind == "linear" else ae_attention)(w, name, h)
+
+
+def ae_middle(w, name, h, dd):
     h = ae_resnet(w, f"{name}.block_1", h, h.shape[1])
-    h = h if none else ae_attention(w, f"{name}.attn_1", h)
+    h = ae_mix(w, f"{name}.attn_1", h, dd)
     return ae_resnet(w, f"{name}.block_2", h, h.shape[1])
 
 
 def encode(w, prefix, x, dd):
-    none = dd.get("attn_type") == "none"
     size = dd["resolution"]
     h = conv(w, f"{prefix}encoder.conv_in", x, dd["ch"])
     for i, mult in enumerate(dd["ch_mult"]):
         for j in range(dd["num_res_blocks"]):
             h = ae_resnet(w, f"{prefix}encoder.down.{i}.block.{j}", h, dd["ch"] * mult)
-            if size in dd["attn_resolutions"] and not none:
-                h = ae_attention(w, f"{prefix}encoder.down.{i}.attn.{j}", h)
+            if size in dd["attn_resolutions"]:
+                h = ae_mix(w, f"{prefix}encoder.down.{i}.attn.{j}", h, dd)
         if i + 1 < len(dd["ch_mult"]):
-            h, size = F.pad(h, (0, 1, 0, 1)), size // 2
+            size //= 2
             name = f"{prefix}encoder.down.{i}.downsample.conv"
-            h = conv(w, name, h, h.shape[1], stride=2, pad=0)
-    h = ae_middle(w, f"{prefix}encoder.mid", h, none)
+            if dd.get("resamp_with_conv", True):
+                h = conv(w, name, F.pad(h, (0, 1, 0, 1)), h.shape[1], stride=2, pad=0)
+            else:
+                h = F.avg_pool2d(h, 2)
+    h = ae_middle(w, f"{prefix}encoder.mid", h, dd)
     h = F.silu(group_norm(w, f"{prefix}encoder.norm_out", h, 1e-6))
     return conv(w, f"{prefix}encoder.conv_out", h, dd["z_channels"] * (2 if dd["double_z"] else 1))
 
 
 def decode(w, prefix, z, dd):
-    none = dd.get("attn_type") == "none"
     last = len(dd["ch_mult"]) - 1
     size = dd["resolution"] // 2**last
     h = conv(w, f"{prefix}decoder.conv_in", z, dd["ch"] * dd["ch_mult"][-1])
-    h = ae_middle(w, f"{prefix}decoder.mid", h, none)
+    h = ae_middle(w, f"{prefix}decoder.mid", h, dd)
     for i in range(last, -1, -1):
         for j in range(dd["num_res_blocks"] + 1):
             h = ae_resnet(w, f"{prefix}decoder.up.{i}.block.{j}", h, dd["ch"] * dd["ch_mult"][i])
-            if size in dd["attn_resolutions"] and not none:
-                h = ae_attention(w, f"{prefix}decoder.up.{i}.attn.{j}", h)
+            if size in dd["attn_resolutions"]:
+                h = ae_mix(w, f"{prefix}decoder.up.{i}.attn.{j}", h, dd)
         if i:
             h, size = F.interpolate(h, scale_factor=2.0, mode="nearest"), size * 2
-            h = conv(w, f"{prefix}decoder.up.{i}.upsample.conv", h, h.shape[1])
+            if dd.get("resamp_with_conv", True):
+                h = conv(w, f"{prefix}decoder.up.{i}.upsample.conv", h, h.shape[1])
     h = F.silu(group_norm(w, f"{prefix}decoder.norm_out", h, 1e-6))
-    return conv(w, f"{prefix}decoder.conv_out", h, dd["out_ch"])
+    h = conv(w, f"{prefix}decoder.conv_out", h, dd["out_ch"])
+    return torch.tanh(h) if dd.get("tanh_out") else h
 
 
 def stage_encode(w, prefix, x, params):
@@ -219,10 +236,12 @@ def unet(w, prefix, x, t, params, context=None, labels=None):
         return p["num_heads"] if per_head == -1 else c // per_head
 
     def attention(name, h):
+        heads = heads_of(h.shape[1])
         if p.get("use_spatial_transformer"):
-            return spatial_transformer(w, name, h, context, heads_of(h.shape[1]), depth)
-        joint = bool(p.get("use_new_attention_order"))
-        return attention_block(w, name, h, heads_of(h.shape[1]), joint)
+            return spatial_transformer(w, name, h, context, heads, depth)
+        if "output_blocks" in name and p.get("num_head_channels", -1) == -1:
+            heads = p.get("num_heads_upsample", heads)
+        return attention_block(w, name, h, heads, bool(p.get("use_new_attention_order")))
 
     def res(name, h, out, way=None):
         return resblock(w, name, h, emb, out, shift=shift, way=way)
@@ -234,13 +253,13 @@ def unet(w, prefix, x, t, params, context=None, labels=None):
             emb
             + w.get(f"{prefix}label_emb.weight", (p["num_classes"], 4 * base), spread=0.5)[labels]
         )
-    h = conv(w, f"{prefix}input_blocks.0.0", x, base)
+    h = conv(w, f"{prefix}input_blocks.0.0", x, int(p.get("first", 1) * base))
     kept, at, rate = [h], 0, 1
     levels = len(p["channel_mult"])
     for level, mult in enumerate(p["channel_mult"]):
         for _ in range(p["num_res_blocks"]):
             at += 1
-            h = res(f"{prefix}input_blocks.{at}.0", h, mult * base)
+            h = res(f"{prefix}input_blocks.{at}.0", h, int(mult * base))
             if rate in p["attention_resolutions"]:
                 h = attention(f"{prefix}input_blocks.{at}.1", h)
             kept.append(h)
@@ -249,8 +268,10 @@ def unet(w, prefix, x, t, params, context=None, labels=None):
             name = f"{prefix}input_blocks.{at}.0"
             if p.get("resblock_updown"):
                 h = res(name, h, h.shape[1], "down")
-            else:
+            elif p.get("conv_resample", True):
                 h = conv(w, f"{name}.op", h, h.shape[1], stride=2)
+            else:
+                h = F.avg_pool2d(h, 2)
             kept.append(h)
     h = res(f"{prefix}middle_block.0", h, h.shape[1])
     h = attention(f"{prefix}middle_block.1", h)
@@ -259,7 +280,7 @@ def unet(w, prefix, x, t, params, context=None, labels=None):
     for level in range(levels - 1, -1, -1):
         for j in range(p["num_res_blocks"] + 1):
             name, place = f"{prefix}output_blocks.{at}", 1
-            out = p["channel_mult"][level] * base
+            out = int(p["channel_mult"][level] * base)
             h = res(f"{name}.0", torch.cat([h, kept.pop()], dim=1), out)
             if rate in p["attention_resolutions"]:
                 h, place = attention(f"{name}.1", h), 2
@@ -269,7 +290,8 @@ def unet(w, prefix, x, t, params, context=None, labels=None):
                     h = res(f"{name}.{place}", h, out, "up")
                 else:
                     h = F.interpolate(h, scale_factor=2, mode="nearest")
-                    h = conv(w, f"{name}.{place}.conv", h, out)
+                    if p.get("conv_resample", True):
+                        h = conv(w, f"{name}.{place}.conv", h, out)
             at += 1
     h = F.silu(group_norm(w, f"{prefix}out.0", h, 1e-5))
     return conv(w, f"{prefix}out.2", h, p["out_channels"])

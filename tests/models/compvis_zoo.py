@@ -157,6 +157,33 @@ FAMILIES = {
         {"target": "torch.nn.Identity"},
         {"conditioning_key": "crossattn", "channels": 2, "parameterization": "x0"},
     ),
+    # what no released config asks for, but the original's code can do
+    "classes-timed": Family(
+        unet(resblock_updown=True, use_scale_shift_norm=True, num_heads=4, **HEADS, **CROSS),
+        stage(attn_type="linear", attn_resolutions=[16]),
+        CLASSES,
+        {"conditioning_key": "crossattn"},
+    ),
+    "classes-pooled": Family(
+        unet(in_channels=4, out_channels=4, conv_resample=False, **CROSS),
+        kl(use_linear_attn=True, tanh_out=True),
+        CLASSES,
+        {"conditioning_key": "crossattn", "channels": 4},
+        ema=False,
+    ),
+    "pooled": Family(
+        unet(conv_resample=False, num_heads=2, num_heads_upsample=4, **HEADS),
+        stage(resamp_with_conv=False),
+        params={"beta_schedule": "sqrt_linear"},
+        ema=False,
+    ),
+    "labels": Family(
+        unet(num_classes=7, image_size=32),
+        stage(),
+        {"target": "torch.nn.Identity"},
+        {"conditioning_key": "adm"},
+        ema=False,
+    ),
 }
 
 
@@ -184,6 +211,9 @@ def condition(w, name, family, z, seed=0):
     b = len(z)
     if family.cond == "__is_unconditional__":
         return None, {}
+    if name == "labels":
+        labels = torch.randint(0, 7, (b,), generator=g)
+        return labels, {"labels": labels}
     if "classes" in name:
         labels = torch.randint(0, 10, (b,), generator=g)
         p = family.cond["params"]
@@ -218,7 +248,8 @@ def condition(w, name, family, z, seed=0):
 
 def eps_of(w, family, z, t, inputs, prefix="model.diffusion_model."):
     x = torch.cat([z, inputs["concat"]], 1) if "concat" in inputs else z
-    return ref.unet(w, prefix, x, t, family.unet, context=inputs.get("context"))
+    told = {k: inputs.get(k) for k in ("context", "labels")}
+    return ref.unet(w, prefix, x, t, family.unet, **told)
 
 
 @torch.no_grad()
@@ -232,8 +263,9 @@ def make(name, folder, *, seed=0):
     z = torch.zeros(1, embed, 8, 8)
     _, inputs = condition(w, name, family, z)
     eps_of(w, family, z, torch.ones(1).long(), inputs)
-    betas = torch.linspace(START**0.5, END**0.5, 1000, dtype=torch.float64) ** 2
-    w["betas"] = betas.float()
+    power = 1 if family.params.get("beta_schedule") == "sqrt_linear" else 2
+    ends = START ** (1 / power), END ** (1 / power)
+    w["betas"] = (torch.linspace(*ends, 1000, dtype=torch.float64) ** power).float()
     if family.params.get("scale_by_std"):
         w["scale_factor"] = torch.tensor(family.scale)
     if family.ema:

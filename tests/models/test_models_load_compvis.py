@@ -281,9 +281,15 @@ def adm(tmp_path, **changes):
         "resblock_updown": True,
         "noise_schedule": "linear",
     } | changes
+    mult = [float(m) for m in flags["channel_mult"].split(",")]
     p = zoo.unet(
         in_channels=3,
         out_channels=6 if flags["learn_sigma"] else 3,
+        model_channels=flags["num_channels"],
+        channel_mult=mult,
+        first=mult[0],
+        num_heads_upsample=flags.get("num_heads_upsample", flags["num_heads"]),
+        conv_resample=flags.get("conv_resample", True),
         attention_resolutions=[1, 2],
         num_heads=flags["num_heads"],
         num_head_channels=flags["num_head_channels"],
@@ -307,6 +313,9 @@ def adm(tmp_path, **changes):
         {"class_cond": False, "learn_sigma": False, "resblock_updown": False},
         {"use_new_attention_order": True, "noise_schedule": "cosine"},
         {"num_head_channels": -1, "num_heads": 4},
+        {"num_head_channels": -1, "num_heads": 2, "num_heads_upsample": 4},
+        {"channel_mult": "0.5,1", "num_channels": 64},
+        {"conv_resample": False, "resblock_updown": False, "sigma_small": True},
     ],
 )
 def test_guided_diffusion_is_a_pixel_baseline(tmp_path, changes):
@@ -324,16 +333,35 @@ def test_guided_diffusion_is_a_pixel_baseline(tmp_path, changes):
     chain = model.sample(z, steps=4, cond=cond, sampler="ddpm", seeds=[1, 2], decode=False)
     assert torch.isfinite(chain).all()
     written = load(convert(model, tmp_path / "out"))
-    assert apart(written.eps(z, t, cond), theirs) < TOLERANCE
-    again = written.sample(z, steps=4, cond=cond, decode=False)
-    assert apart(again, model.sample(z, steps=4, cond=cond, decode=False)) < 1e-5
+    assert apart(written.eps(z, t, cond), model.eps(z, t, cond)) < 1e-5
+    for run in ({}, {"sampler": "ddpm", "seeds": [1, 2]}):
+        ours = model.sample(z, steps=4, cond=cond, decode=False, **run)
+        assert apart(written.sample(z, steps=4, cond=cond, decode=False, **run), ours) < 1e-5
 
 
-def test_stable_diffusion_checkpoints_hold_clip(tmp_path):
+def test_guided_diffusion_takes_the_noise_from_the_clipped_image(tmp_path):
+    """Its ddim_sample clips the clean image and derives the noise anew from it."""
+    model, w, p = adm(tmp_path, learn_sigma=False, class_cond=False)
+    z = initial_noise([0, 1], seed=0, shape=(3, 16, 16))
+    bars = torch.cumprod(1 - torch.linspace(1e-4, 0.02, 1000, dtype=torch.float64), 0)
+    grid, x = [0, 250, 500, 750], z
+    for i in (3, 2, 1, 0):
+        now, before = bars[grid[i]], bars[grid[i - 1]] if i else torch.tensor(1.0)
+        with torch.no_grad():
+            eps = ref.unet(w, "", x, torch.full((2,), grid[i]), p)
+        clean = ((x - (1 - now).sqrt() * eps) / now.sqrt()).clamp(-1, 1)
+        eps = (x - now.sqrt() * clean) / (1 - now).sqrt()
+        x = (before.sqrt() * clean + (1 - before).sqrt() * eps).float()
+    assert apart(model.sample(z, steps=4, decode=False), x) < TOLERANCE
+
+
+@pytest.mark.parametrize("joined", [0, 5])
+def test_stable_diffusion_checkpoints_hold_clip(tmp_path, joined):
+    """Joined are the mask and the masked latent of its inpainting checkpoints."""
     from transformers import CLIPTextConfig, CLIPTextModel
 
     family = zoo.FAMILIES["text"]
-    p = family.unet | {"context_dim": 128}
+    p = family.unet | {"context_dim": 128, "in_channels": 4 + joined}
     config = zoo.config_of(family)
     params = config["model"]["params"]
     params["unet_config"]["params"] = p
@@ -357,9 +385,20 @@ def test_stable_diffusion_checkpoints_hold_clip(tmp_path):
     w.update({k: v for k, v in weights.items() if k.startswith("first_stage_model.")})
     z, t = initial_noise([0, 1], seed=0, shape=(4, 8, 8)), torch.tensor([5, 500])
     ids = torch.tensor([[38, 5, 6, 39] + [39] * 8, [38, 7, 39] + [39] * 9])
+    cond, x = ids, z
+    if joined:
+        config["model"]["target"] = "ldm.models.diffusion.ddpm.LatentInpaintDiffusion"
+        image = initial_noise([0, 1], seed=1, shape=(3, 32, 32)).tanh()
+        mask = (initial_noise([0, 1], seed=2, shape=(1, 32, 32)) > 0).float()
+        cond = {"prompt": ids, "image": image, "mask": mask}
+        with torch.no_grad():
+            masked = ref.stage_encode(
+                w, "first_stage_model.", image * (mask < 0.5), family.stage["params"]
+            )
+        x = torch.cat([z, torch.nn.functional.interpolate(mask, 8), masked * family.scale], 1)
     with torch.no_grad():
         context = clip(ids)[0]
-        theirs = ref.unet(w, "model.diffusion_model.", z, t, p, context=context)
+        theirs = ref.unet(w, "model.diffusion_model.", x, t, p, context=context)
     for key, value in clip.state_dict().items():
         short = key.removeprefix("text_model.")
         w[f"cond_stage_model.transformer.text_model.{short}"] = value
@@ -367,12 +406,66 @@ def test_stable_diffusion_checkpoints_hold_clip(tmp_path):
     w[position] = torch.arange(12)[None]
     zoo.save(tmp_path / "sd", w, config)
     model = load(tmp_path / "sd")
-    assert apart(model.eps(z, t, ids), theirs) < TOLERANCE
+    assert apart(model.eps(z, t, cond), theirs) < TOLERANCE
     assert model.info.weights == "raw"
+    assert model.info.conditioning == ("inpainting" if joined else "text")
     written = load(convert(model, tmp_path / "out"))
-    assert apart(written.eps(z, t, ids), theirs) < TOLERANCE
+    assert apart(written.eps(z, t, cond), model.eps(z, t, cond)) < 1e-5
+    told = cond | {"prompt": ["a", "b"]} if joined else ["a", "b"]
     with pytest.raises(errors.InputError, match="clip-vit-large-patch14"):
-        model.eps(z, t, ["a", "b"])
+        model.eps(z, t, told)
+
+
+def test_a_module_under_two_names_may_be_kept_under_either(made, tmp_path):
+    """safetensors drops the second name of a shared tensor and notes it in the metadata."""
+    from safetensors.torch import save_file
+
+    folder, w = made("inpainting")
+    model = load(folder)
+    x = initial_noise([0], seed=1, shape=(3, 32, 32)).tanh()
+    kept = {k: v.contiguous() for k, v in w.items() if not k.startswith("first_stage_model.")}
+    noted = {
+        k: "cond_stage_model." + k[18:]
+        for k in w
+        if k.startswith("first_stage_model.") and ".loss" not in k
+    }
+    for name, metadata in (("noted", noted), ("dropped", None)):
+        path = tmp_path / f"{name}.safetensors"
+        save_file(kept, path, metadata=metadata)
+        again = load(path, config=folder / "config.yaml")
+        assert torch.equal(again.encode(x), model.encode(x))
+
+
+def test_log_folders_of_the_trainer_load(made, tmp_path):
+    folder, _ = made("mixed")
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "checkpoints" / "last.ckpt").write_bytes((folder / "model.ckpt").read_bytes())
+    config = (folder / "config.yaml").read_text()
+    (tmp_path / "configs" / "2022-01-01T00-00-00-project.yaml").write_text(config)
+    (tmp_path / "configs" / "2022-01-01T00-00-00-lightning.yaml").write_text("lightning: {}")
+    assert load(tmp_path / "checkpoints").info.weights == "ema"
+
+
+def test_named_and_given_betas_become_a_schedule():
+    from ldmbench.models.compvis_parts import read_schedule
+
+    ends = {"linear_start": 0.001, "linear_end": 0.02, "timesteps": 100}
+    line = np.linspace(0.001, 0.02, 100)
+    for params, betas in (
+        ({"beta_schedule": "sqrt_linear"}, line),
+        ({"beta_schedule": "sqrt"}, line**0.5),
+        ({"given_betas": [0.1, 0.2, 0.3]}, [0.1, 0.2, 0.3]),
+    ):
+        found = read_schedule(ends | params, {}, where="here")
+        assert np.allclose(found.beta_array(), betas, rtol=1e-12)
+        assert len(betas) == found.T
+    told = read_schedule(ends | {"beta_schedule": "cosine", "cosine_s": 0.02}, {}, where="here")
+    t = np.cos((np.arange(101) / 100 + 0.02) / 1.02 * np.pi / 2) ** 2
+    assert np.allclose(told.beta_array(), np.minimum(1 - t[1:] / t[:-1], 0.999), rtol=1e-9)
+    assert dict(told.options)["clip_sample"] is False
+    posterior = read_schedule({"v_posterior": 1}, {}, where="here")
+    assert ("variance_type", "fixed_large") in posterior.options
 
 
 def test_first_stages_may_have_averages(tmp_path):

@@ -22,6 +22,7 @@ from diffusers import (
     PNDMScheduler,
     StableDiffusionInpaintPipeline,
     StableDiffusionPipeline,
+    StableDiffusionUpscalePipeline,
     UNet2DConditionModel,
     UNet2DModel,
     VQModel,
@@ -292,10 +293,54 @@ def test_ldm_super_resolution(tmp_path):
     ).images
     ours = model.sample(noise, steps=4, cond=low)
     assert np.abs(ours.astype(int) - levels(images)).max() <= 1
+    written = load(convert(model, tmp_path / "out"))
+    run = {"steps": 4, "cond": low, "decode": False}
+    assert apart(written.sample(noise, **run), model.sample(noise, **run)) < 1e-5
+    assert LDMSuperResolutionPipeline.from_pretrained(tmp_path / "out").unet.config.in_channels == 6
     with pytest.raises(errors.InputError, match="low-resolution image must be"):
         model.sample(noise, steps=4, cond=low[:, :, :4])
     with pytest.raises(errors.InputError, match="needs the low-resolution image"):
         model.sample(noise, steps=4)
+
+
+@pytest.mark.parametrize("guidance", [1.0, 3.0])
+def test_stable_diffusion_upscaling(tmp_path, guidance):
+    tokenizer, encoder = clip(tmp_path / "clip")
+    pipeline = StableDiffusionUpscalePipeline(
+        vae=vae(scaling_factor=0.08333),
+        text_encoder=encoder,
+        tokenizer=tokenizer,
+        unet=text_unet(in_channels=7, num_class_embeds=1000),
+        low_res_scheduler=DDPMScheduler(beta_schedule="squaredcos_cap_v2"),
+        scheduler=DDIMScheduler(**LATENT, prediction_type="v_prediction"),
+        max_noise_level=300,
+    )
+    pipeline.save_pretrained(tmp_path / "up")
+    model = load(tmp_path / "up")
+    assert model.info.conditioning == "upscaling"
+    assert model.info.scale == 0.08333
+    noise = initial_noise([0, 1], seed=0, shape=(4, 8, 8))
+    low = initial_noise([0, 1], seed=1, shape=(3, 8, 8)).tanh()
+    blur = torch.randn(low.shape, generator=torch.Generator().manual_seed(3))
+    run = {"num_inference_steps": 4, "guidance_scale": guidance, "output_type": "latent"}
+    theirs = quiet(pipeline)(
+        ["red", "a"],
+        image=low,
+        latents=noise.clone(),
+        generator=torch.Generator().manual_seed(3),
+        **run,
+    ).images
+    cond = {"prompt": ["red", "a"], "image": low, "noise": blur}
+    ours = {"steps": 4, "guidance": guidance, "decode": False}
+    assert apart(model.sample(noise, cond=cond, **ours), theirs) < TOLERANCE
+    blurred = pipeline.low_res_scheduler.add_noise(low, blur, torch.tensor([20]))
+    ready = {"prompt": ["red", "a"], "image": blurred}
+    assert apart(model.sample(noise, cond=ready, **ours), theirs) < TOLERANCE
+    written = load(convert(model, tmp_path / "out"))
+    again = written.sample(noise, cond=cond, **ours)
+    assert apart(again, model.sample(noise, cond=cond, **ours)) < 1e-5
+    with pytest.raises(errors.InputError, match=r"noise_level must lie in \[0, 300\]"):
+        written.eps(noise, torch.tensor([5]), cond | {"noise_level": 301})
 
 
 @pytest.mark.parametrize("guidance", [1.0, 3.0])
@@ -434,6 +479,34 @@ def test_old_attention_names_and_bin_files(tmp_path):
     assert apart(model.eps(z, t), want["eps"]) < TOLERANCE
 
 
+def test_sharded_and_half_precision_folders(tmp_path):
+    network = unet(in_channels=3, out_channels=3)
+    pipeline = DDIMPipeline(network, DDIMScheduler())
+    pipeline.save_pretrained(tmp_path / "whole")
+    pipeline.save_pretrained(tmp_path / "parts", max_shard_size="100KB")
+    DDIMPipeline(unet(in_channels=3, out_channels=3).half(), DDIMScheduler()).save_pretrained(
+        tmp_path / "half", variant="fp16"
+    )
+    unet_parts = tmp_path / "parts" / "unet"
+    index = unet_parts / "diffusion_pytorch_model.safetensors.index.json"
+    assert index.is_file()
+    assert (tmp_path / "half" / "unet" / "diffusion_pytorch_model.fp16.safetensors").is_file()
+    z, t = initial_noise([0], seed=0, shape=(3, 8, 8)), torch.tensor([9])
+    want = load(tmp_path / "whole").eps(z, t)
+    assert apart(load(tmp_path / "parts").eps(z, t), want) < 1e-5
+    assert load(tmp_path / "half").eps(z, t).dtype == torch.float32
+    shard = sorted(unet_parts.glob("*-00002-of-*.safetensors"))[0]
+    shard.unlink()
+    with pytest.raises(errors.InputError, match="00002-of"):
+        load(tmp_path / "parts")
+    index.write_text(json.dumps({"weight_map": {"conv_in.weight": "../../elsewhere.safetensors"}}))
+    with pytest.raises(errors.InputError, match="outside its folder"):
+        load(tmp_path / "parts")
+    index.write_text("{}")
+    with pytest.raises(errors.InputError, match="no index of shards"):
+        load(tmp_path / "parts")
+
+
 def broken(tmp_path, part, **changes):
     folder = tmp_path / "broken"
     shutil.copytree(GOLDEN, folder)
@@ -454,6 +527,9 @@ def broken(tmp_path, part, **changes):
         ("unet/config.json", {"_class_name": "SomebodysNet"}, "unknown network"),
         ("unet/config.json", {"block_out_channels": [8, 32]}, "of another shape"),
         ("unet/config.json", {"layers_per_block": 2}, "missing"),
+        ("unet/config.json", {"sample_size": "big"}, "wrong kind"),
+        ("unet/config.json", {"class_embed_type": "identity"}, "does not describe|not given"),
+        ("model_index.json", {"_class_name": "StableDiffusionXLPipeline"}, "not supported"),
         ("vqvae/config.json", {"mid_block_add_attention": False}, "not asked for"),
         ("unet/config.json", {"down_block_types": ["Down", "Up"]}, "does not describe"),
     ],
@@ -472,11 +548,3 @@ def test_incomplete_folders_say_what_is_missing(tmp_path):
     (folder / "vqvae" / "diffusion_pytorch_model.safetensors").unlink()
     with pytest.raises(errors.InputError, match="holds no weights"):
         load(folder)
-
-
-def test_hub_ids_are_refused_offline(monkeypatch):
-    monkeypatch.setenv("LDMBENCH_OFFLINE", "1")
-    with pytest.raises(errors.InputError, match="this is offline"):
-        load("somebody/ldm-nowhere")
-    with pytest.raises(errors.InputError, match="is not there"):
-        load("/no/such/place")
