@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
+from ldmbench.errors import LdmbenchError
 from ldmbench.records.book import Book, write_text
 from ldmbench.schema.record import Run
 from ldmbench.schema.suite import MlflowSettings
 from ldmbench.suite.load import settings_of
 from ldmbench.track.spool import pending
+
+LATEST = 50
+"""Runs of a suite that a page's history goes back."""
 
 
 def rendered(run: Run, book: Book, form: str) -> str:
@@ -18,8 +23,40 @@ def rendered(run: Run, book: Book, form: str) -> str:
     from ldmbench.report import render
 
     return render(
-        run, book.records(run.id), book.extras(run.id), folder=book.path(run.id), format=form
+        run,
+        book.records(run.id),
+        book.extras(run.id),
+        folder=book.path(run.id),
+        format=form,
+        history=_history(run, book) if form == "html" else (),
     )
+
+
+def write_figures(
+    run: Run, book: Book, folder: Path, *, formats: Sequence[str] = ("svg", "pdf", "png")
+) -> list[Path]:
+    """Write every figure of a run in every format; return the files."""
+    from ldmbench.report import figures_of, save_figures
+
+    charts = figures_of(run, book.records(run.id), book.extras(run.id))
+    return save_figures(charts, folder, formats=formats)
+
+
+def _history(run: Run, book: Book) -> list[dict[str, Any]]:
+    """Return the series over the suite's runs up to this one; runs that are damaged are left out.
+
+    The report knows nothing of the gate, which finds the steps: it is handed plain data.
+    """
+    from ldmbench.gate.history import history
+
+    ended = [r for r in book.runs() if r.suite == run.suite and r.state in ("done", "failed")]
+    past = []
+    for one in [r for r in ended if r.started <= run.started][-LATEST:]:
+        try:
+            past.append((one, book.records(one.id)))
+        except LdmbenchError:
+            continue
+    return [series.to_json() for series in history(past)] if len(past) > 1 else []
 
 
 def write_report(run: Run, book: Book, *, again: bool) -> Path:
@@ -44,11 +81,7 @@ def replay(book: Book) -> Iterator[str]:
 
 def _files(run: Run, book: Book) -> dict[str, Path]:
     """Return what MLflow keeps beside the numbers: the page, the tables, every figure."""
-    from ldmbench.report import figures_of, save_figures
-
-    folder = book.path(run.id) / "figures"
-    charts = figures_of(run, book.records(run.id), book.extras(run.id))
-    figures = save_figures(charts, folder, formats=("svg",))
+    figures = write_figures(run, book, book.path(run.id) / "figures", formats=("svg",))
     table = book.path(run.id) / "table.md"
     write_text(table, rendered(run, book, "markdown"))
     return {

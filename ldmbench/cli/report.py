@@ -1,4 +1,4 @@
-"""`ldmbench report`: records to pages and tables."""
+"""`ldmbench report`: records to pages, tables and figures."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ from pathlib import Path
 
 import click
 
-from ldmbench.cli.options import json_option, run_argument, store_option
-from ldmbench.cli.outlets import rendered
+from ldmbench.cli.options import json_option, print_json, run_argument, say, store_option
+from ldmbench.cli.outlets import rendered, write_figures
+from ldmbench.errors import InputError
 from ldmbench.records.book import Book, write_text
+from ldmbench.schema.record import Run
 
 FORMATS = ("html", "markdown", "latex", "csv", "json")
 
@@ -19,24 +21,54 @@ FORMATS = ("html", "markdown", "latex", "csv", "json")
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Write to this file."
 )
+@click.option(
+    "--figures",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Instead write every figure to DIR as SVG, PDF and PNG.",
+)
 @store_option
 @json_option
-def report(run: str | None, form: str, output: Path | None, store: Path, as_json: bool) -> None:
-    """Render a RUN (the last one when unset) as a page or a table.
+def report(
+    run: str | None,
+    form: str,
+    output: Path | None,
+    figures: Path | None,
+    store: Path,
+    as_json: bool,
+) -> None:
+    """Render a RUN (the last one when unset) as a page, a table or figures.
 
     \b
     Examples:
       ldmbench report                              a page in the store; prints its path
       ldmbench report --format markdown            the comparative table, to stdout
       ldmbench report --format latex -o table.tex  for a paper
+      ldmbench report --figures figures/           each figure as SVG, PDF and PNG
     """
     book = Book(store)
     found = book.find(run)
+    if figures is not None:
+        if output is not None:
+            raise InputError("--figures and -o are two things; call `ldmbench report` twice")
+        _figures(found, book, figures, as_json=as_json)
+        return
     text = rendered(found, book, "json" if as_json else form)
     if output is None and form == "html" and not as_json:
         output = store / "reports" / f"{found.id}.html"
     if output is None:
-        click.echo(text)
+        click.echo(text, nl=False)
         return
     write_text(output, text)
     click.echo(str(output))
+
+
+def _figures(run: Run, book: Book, folder: Path, *, as_json: bool) -> None:
+    files = [str(path) for path in write_figures(run, book, folder)]
+    if as_json:
+        print_json(files)
+        return
+    for file in files:
+        click.echo(file)
+    if not files:
+        say("no figure has anything to show; the page says why")

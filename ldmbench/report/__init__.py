@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ldmbench.registry import pick
 from ldmbench.report.flat import csv_text, json_text
@@ -18,7 +18,13 @@ __all__ = ["FORMATS", "figures_of", "render", "save_figures"]
 
 
 def render(
-    run: Run, records: Sequence[Record], extras: Extras, *, folder: Path, format: str
+    run: Run,
+    records: Sequence[Record],
+    extras: Extras,
+    *,
+    folder: Path,
+    format: str,
+    history: Sequence[Mapping[str, Any]] = (),
 ) -> str:
     """Return the report of a run as one text.
 
@@ -28,11 +34,13 @@ def render(
         extras: curves, progressive coding and pictures of the run.
         folder: the run's folder, in which `extras.pictures` name their files.
         format: a name in `FORMATS`; html is one self-contained page.
+        history: series over the runs of the suite, as `ldmbench history --json` writes them; only
+            html shows them.
 
     Raises:
         InputError: if there is no such format.
     """
-    return pick(FORMATS, format, "report format")(run, records, extras, folder)
+    return pick(FORMATS, format, "report format")(run, records, extras, folder, history)
 
 
 def figures_of(
@@ -55,19 +63,22 @@ def save_figures(
     return save(charts, folder, formats)
 
 
-def _html(run: Run, records: Sequence[Record], extras: Extras, folder: Path) -> str:
+def _html(
+    run: Run, records: Sequence[Record], extras: Extras, folder: Path, history: History
+) -> str:
     from ldmbench.report.page import page
 
-    return page(run, records, extras, folder=folder)
+    return page(run, records, extras, folder=folder, history=history)
 
 
-Renderer = Callable[[Run, Sequence[Record], Extras, Path], str]
+History = Sequence[Mapping[str, Any]]
+Renderer = Callable[[Run, Sequence[Record], Extras, Path, History], str]
 
 FORMATS: dict[str, Renderer] = {
     "html": _html,
-    "markdown": lambda run, records, extras, folder: markdown(run, records),
-    "latex": lambda run, records, extras, folder: latex(run, records),
-    "csv": lambda run, records, extras, folder: csv_text(records),
-    "json": lambda run, records, extras, folder: json_text(records),
+    "markdown": lambda run, records, extras, folder, history: markdown(run, records, extras),
+    "latex": lambda run, records, extras, folder, history: latex(run, records),
+    "csv": lambda run, records, extras, folder, history: csv_text(records),
+    "json": lambda run, records, extras, folder, history: json_text(records),
 }
 """Report format -> its renderer."""

@@ -14,6 +14,7 @@ from ldmbench.report.encodings import (
     padded,
     scale_for,
     spot,
+    ticks_for,
     tips,
     x_axis,
     y_axis,
@@ -26,6 +27,8 @@ __all__ = [
     "first_stage_psnr",
     "first_stage_rfid",
     "guidance",
+    "guidance_clip",
+    "guidance_tradeoff",
     "pareto_cost",
     "pareto_speed",
     "quality_compute",
@@ -35,6 +38,7 @@ __all__ = [
     "training_denoiser",
 ]
 
+ONE_SCALE = "All cells sample with the same guidance scale."
 _COMPUTE = {"train_flops": "FLOP", "total_device_days": "device-days", "train_steps": "steps"}
 
 
@@ -104,18 +108,54 @@ def quality_compute(subject: Subject) -> Figure | str:
 
 
 def guidance(subject: Subject) -> Figure | str:
-    """Draw quality along the guidance scale, against CLIP score where there is one."""
-    quality = subject.quality
-    points = [{**p, "line": p["sweep"]} for p in longest(subject.trained, "steps")]
-    if quality is None or len({p["guidance"] for p in points}) < 2:
-        return "All cells sample with the same guidance scale."
-    clip = all("clip_score" in p for p in points) and quality.name != "clip_score"
-    x = x_axis(*(("clip_score", "CLIP score") if clip else ("guidance", "Guidance scale")), points)
+    """Draw quality against the guidance scale."""
+    quality, points = subject.quality, _guided(subject)
+    if quality is None or not points:
+        return ONE_SCALE
+    x = x_axis("guidance", "Guidance scale", points)
+    title = f"{quality.label} against guidance scale"
+    caption = "A line per model at its largest step count. Bars are confidence intervals."
+    chart = finish(lines_and_points(subject, points, x, order="guidance"), points)
+    return figure_of(chart, points, title, caption, describe(title, quality, points))
+
+
+def guidance_clip(subject: Subject) -> Figure | str:
+    """Draw the CLIP score against the guidance scale."""
+    if subject.quality is not None and subject.quality.name == "clip_score":
+        return "CLIP score is the only score of quality here; the figure `guidance` shows it."
+    clip = Subject.of(subject.records, subject.extras, quality="clip_score")
+    quality, points = clip.quality, _guided(clip)
+    if quality is None or not clip.points:
+        return "No cell has a CLIP score."
+    if not points:
+        return ONE_SCALE
+    x = x_axis("guidance", "Guidance scale", points)
+    title = "CLIP score against guidance scale"
+    caption = "A line per model at its largest step count. Bars are confidence intervals."
+    chart = finish(lines_and_points(clip, points, x, order="guidance"), points)
+    return figure_of(chart, points, title, caption, describe(title, quality, points))
+
+
+def guidance_tradeoff(subject: Subject) -> Figure | str:
+    """Draw quality against CLIP score along the guidance scale (arXiv:2205.11487, Figure 4)."""
+    quality, points = subject.quality, [p for p in _guided(subject) if "clip_score" in p]
+    if quality is None or quality.name == "clip_score" or len(points) < 2:
+        return "There is no sweep of the guidance scale with both FID and CLIP score."
+    x = x_axis("clip_score", "CLIP score, higher is better", points)
     layers = lines_and_points(subject, points, x, order="guidance", text="guidance")
-    title = f"{quality.label} along the guidance scale"
-    caption = "A line per model at its largest step count, labelled with the guidance scale."
+    title = f"{quality.label} against CLIP score"
+    caption = (
+        "What guidance buys and costs: a line per model at its largest step count, each point "
+        "labelled with the guidance scale."
+    )
     chart = finish(layers, points)
     return figure_of(chart, points, title, caption, describe(title, quality, points))
+
+
+def _guided(subject: Subject) -> list[pt.Point]:
+    """Return the points along a sweep of the guidance scale, none without such a sweep."""
+    points = [{**p, "line": p["sweep"]} for p in longest(subject.trained, "steps")]
+    return points if len({p["guidance"] for p in points}) > 1 else []
 
 
 def first_stage_psnr(subject: Subject) -> Figure | str:
@@ -176,7 +216,7 @@ def _pareto(subject: Subject, field: str, label: str, what: str, *, more: bool) 
     line = line.encode(
         x=x, y=y_axis(subject, points), order=f"{field}:Q", color=alt.value("#8a8f98")
     )
-    dots = base.mark_point(size=80).encode(
+    dots = base.mark_point(size=80, opacity=1).encode(
         x=x,
         y=y_axis(subject, points),
         **marks_of(subject.names, points, dash=False),
@@ -210,6 +250,8 @@ def _first_stage(subject: Subject, field: str, label: str, better: str) -> Figur
     kinds = tuple(dict.fromkeys(p["kind"] for p in points))
     marks = marks_of(kinds, points, field="kind", title="Regularization")
     y = alt.Y(f"{field}:Q", title=label, scale=padded(scale_for(points, field)))
+    if ticks := ticks_for(points, field):
+        y.axis = alt.Axis(values=ticks, format="~g")
     x = x_axis("rate", "Rate, bits per pixel", points)
     base = alt.Chart().transform_filter(KEPT).encode(x=x, y=y)
     dash = {"strokeDash": marks.pop("strokeDash"), "color": marks["color"]}

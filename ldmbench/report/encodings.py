@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,6 +21,7 @@ __all__ = [
     "padded",
     "scale_for",
     "spot",
+    "ticks_for",
     "tips",
     "x_axis",
     "y_axis",
@@ -54,7 +56,7 @@ def lines_and_points(
     """Return the layers of a line figure: lines, intervals, points and, if few, their labels."""
     base = alt.Chart().transform_filter(KEPT).encode(x=x)
     y = y_axis(subject, points)
-    marks = marks_of(subject.names, points)
+    marks = marks_of(subject.names, points, outline=0)
     dash = {"strokeDash": marks.pop("strokeDash"), "color": marks["color"]}
     line = base.mark_line(strokeWidth=2).encode(
         y=y, detail="line:N", order=f"{order}:Q", opacity=spot(0.15, "series"), **dash
@@ -67,8 +69,17 @@ def lines_and_points(
     )
     layers = [line, bars, dots]
     if text and len(points) <= 80:
-        layers.append(base.mark_text(dy=-11, dx=6).encode(y=y, text=f"{text}:Q"))
+        named = base.transform_filter(alt.FieldOneOfPredicate(field="line", oneOf=_firsts(points)))
+        layers.append(named.mark_text(dy=-11, dx=6).encode(y=y, text=f"{text}:Q"))
     return layers
+
+
+def _firsts(points: Sequence[Point]) -> list[str]:
+    """Return one line of each series: the labels of all its lines would lie on one another."""
+    first: dict[str, str] = {}
+    for p in points:
+        first.setdefault(p["series"], p["line"])
+    return list(first.values())
 
 
 def marks_of(
@@ -78,12 +89,20 @@ def marks_of(
     field: str = "series",
     title: str = "Model",
     dash: bool = True,
+    outline: float | None = None,
 ) -> dict[str, Any]:
-    """Colour, shape and dash of one field together, so that none of them stands alone."""
-    shared: dict[str, Any] = {"legend": _legend(names, points, field, title)}
+    """Colour, shape and dash of one field together, so that none of them stands alone.
+
+    `outline` is the width of the lines around the legend's symbols; 0 where all are filled, as
+    the dash would break them up.
+    """
+    legend = _legend(names, points, field, title)
+    if outline is not None:
+        legend.symbolStrokeWidth = outline
+    shared: dict[str, Any] = {"legend": legend}
     shapes = alt.Scale(domain=list(names), range=_cycle(SHAPES, len(names)))
     marks = {
-        "color": colour(names, points, field=field, title=title),
+        "color": colour(names, points, field=field, title=title, legend=legend),
         "shape": alt.Shape(f"{field}:N", scale=shapes, **shared),
     }
     if dash:
@@ -99,10 +118,12 @@ def colour(
     field: str = "series",
     title: str = "Model",
     channel: Any = alt.Color,
+    legend: alt.Legend | None = None,
 ) -> Any:
     """Return the colour (or fill) of a field, the same for a name in every figure of a run."""
     scale = alt.Scale(domain=list(names))
-    return channel(f"{field}:N", scale=scale, legend=_legend(names, points, field, title))
+    legend = legend or _legend(names, points, field, title)
+    return channel(f"{field}:N", scale=scale, legend=legend)
 
 
 def _legend(names: Sequence[str], points: Sequence[Point], field: str, title: str) -> alt.Legend:
@@ -136,20 +157,34 @@ def scale_for(points: Sequence[Point], field: str) -> alt.Scale:
 
 
 def padded(scale: alt.Scale) -> alt.Scale:
-    """Give a scale room at both ends, so that no point sits on an axis."""
-    scale.padding = 14
+    """Give a scale room at both ends, so that no point or label sits on an axis."""
+    scale.padding = 20
     return scale
+
+
+def ticks_for(points: Sequence[Point], *fields: str) -> list[float] | None:
+    """Return round ticks (1, 2, 5) of a logarithmic axis, or None for a linear one."""
+    values = [p[f] for p in points for f in fields if p.get(f) is not None]
+    if scale_for(points, fields[0]).type != "log" or min(values) <= 0:
+        return None
+    first, last = math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))
+    steps = (1, 2, 5) if last - first <= 4 else (1,)
+    return [float(f"{s}e{k}") for k in range(first, last + 1) for s in steps]
 
 
 def x_axis(
     field: str, title: str, points: Sequence[Point], *, values: Sequence[float] | None = None
 ) -> alt.X:
     """Return the horizontal axis; `values` are the only ticks where given."""
-    axis = (
-        alt.Axis(values=list(values), format="d") if values else alt.Axis(format="~s", tickCount=6)
-    )
-    if field in ("total_device_days", "cost", "rate", "clip_score", "guidance"):
+    ticks = ticks_for(points, field)
+    large = max((p[field] for p in points if p.get(field) is not None), default=0) >= 1000
+    axis = alt.Axis(format="~s" if large else "~g", tickCount=6)
+    if values:
+        axis = alt.Axis(values=list(values), format="d")
+    elif field in ("total_device_days", "cost", "rate", "clip_score", "guidance"):
         axis = alt.Axis(tickCount=5, labelFlush=True)
+    if ticks and not values:
+        axis.values = ticks
     scale = scale_for(points, field)
     if values and max(values) > 4 * min(values):
         scale = alt.Scale(type="log", nice=False, padding=12)
@@ -161,9 +196,10 @@ def y_axis(subject: Subject, points: Sequence[Point]) -> alt.Y:
     arrow = {"lower": "lower is better", "higher": "higher is better", None: ""}
     better = arrow[subject.quality.better] if subject.quality else ""
     title = f"{subject.label}, {better}"
-    return alt.Y(
-        "quality:Q", title=title, scale=padded(scale_for(points, "low")), axis=alt.Axis(tickCount=6)
-    )
+    axis = alt.Axis(tickCount=6)
+    if ticks := ticks_for(points, "low", "high"):
+        axis = alt.Axis(values=ticks, format="~g")
+    return alt.Y("quality:Q", title=title, scale=padded(scale_for(points, "low")), axis=axis)
 
 
 def tips(subject: Subject) -> list[Any]:

@@ -23,6 +23,8 @@ FIGURES = {
     "quality_steps": charts.quality_steps,
     "quality_compute": charts.quality_compute,
     "guidance": charts.guidance,
+    "guidance_clip": charts.guidance_clip,
+    "guidance_tradeoff": charts.guidance_tradeoff,
     "first_stage_psnr": charts.first_stage_psnr,
     "first_stage_rfid": charts.first_stage_rfid,
     "coding": charts.coding,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from functools import cache
@@ -17,18 +17,30 @@ from ldmbench.report.findings import findings_of
 from ldmbench.report.flat import csv_text
 from ldmbench.report.notices import notices_of
 from ldmbench.report.points import headline
+from ldmbench.report.published import CAUTION, beside
 from ldmbench.report.quantities import GROUPS, fields_of, quantity_of
 from ldmbench.report.sheets import Sheets, read_sheets
 from ldmbench.report.tables import Table, build
 from ldmbench.report.texts import latex, markdown
 from ldmbench.report.theme import config
+from ldmbench.report.trends import HEIGHT, WIDTH, trends_of
 from ldmbench.schema.record import Extras, Record, Run
 
 __all__ = ["page"]
 
 
-def page(run: Run, records: Sequence[Record], extras: Extras, *, folder: Path) -> str:
-    """Return the report as one HTML text: no request leaves it, names in it are inert."""
+def page(
+    run: Run,
+    records: Sequence[Record],
+    extras: Extras,
+    *,
+    folder: Path,
+    history: Sequence[Mapping[str, Any]] = (),
+) -> str:
+    """Return the report as one HTML text: no request leaves it, names in it are inert.
+
+    `history` holds series as `ldmbench history --json` writes them.
+    """
     table = build(records)
     drawn = draw(run, records, extras)
     sheets = read_sheets(extras.pictures, records, folder=folder)
@@ -41,6 +53,10 @@ def page(run: Run, records: Sequence[Record], extras: Extras, *, folder: Path) -
             findings=findings_of(table),
             drawn=drawn,
             sheets=sheets,
+            beside=beside(records, extras),
+            caution=CAUTION,
+            trends=trends_of(history),
+            box=(WIDTH, HEIGHT),
             headings=["Model", *(IDENTITY[name] for name in table.vary)],
             shared=shared_fields(records),
             groups=GROUPS,

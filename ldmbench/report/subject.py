@@ -9,7 +9,7 @@ from typing import Any
 from ldmbench.report import points as pt
 from ldmbench.report.cells import series
 from ldmbench.report.points import Point
-from ldmbench.report.quantities import Quantity, embedded_evaluators, number
+from ldmbench.report.quantities import Quantity, embedded_evaluators, number, quantity_of
 from ldmbench.schema.record import Extras, Record
 
 __all__ = [
@@ -52,13 +52,15 @@ class Subject:
         return longest(self.points, "progress")
 
     @classmethod
-    def of(cls, records: Sequence[Record], extras: Extras) -> Subject:
-        """Gather the points of a run's records."""
+    def of(
+        cls, records: Sequence[Record], extras: Extras, *, quality: str | None = None
+    ) -> Subject:
+        """Gather the points of a run's records, judged by `quality` or else by the headline."""
         names = tuple(dict.fromkeys(series(r.cell) for r in records))
-        quality = pt.headline(records)
-        points = pt.points_of(records, quality.name) if quality else []
-        label = _label(records, quality) if quality else ""
-        return cls(records, extras, names, quality, label, tuple(points))
+        judged = quantity_of(quality) if quality else pt.headline(records)
+        points = pt.points_of(records, judged.name) if judged else []
+        label = _label(records, judged) if judged else ""
+        return cls(records, extras, names, judged, label, tuple(points))
 
 
 def longest(points: Sequence[Point], field: str) -> list[Point]:

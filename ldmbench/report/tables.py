@@ -32,7 +32,7 @@ __all__ = [
     "variants",
 ]
 
-OF_THE_DATA = ("ref", "n", "m", "prompts", "pairs")
+OF_THE_DATA = ("ref", "n", "m", "prompts", "pairs", "model")
 """Signature fields that follow the dataset and the count, not the way a number is made."""
 
 OF_THE_MODEL = ("training", "first stage")

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 from ldmbench.report.cells import IDENTITY, shared_fields
 from ldmbench.report.notices import Notice, notices_of
+from ldmbench.report.published import CAUTION, Beside, beside
 from ldmbench.report.quantities import GROUPS
 from ldmbench.report.tables import Column, Entry, Row, Table, build, group_table
-from ldmbench.schema.record import Record, Run
+from ldmbench.schema.record import Extras, Record, Run
 
 __all__ = ["latex", "markdown"]
 
@@ -39,7 +40,7 @@ _LATEX = {
 }
 
 
-def markdown(run: Run, records: Sequence[Record]) -> str:
+def markdown(run: Run, records: Sequence[Record], extras: Extras | None = None) -> str:
     """Return GitHub Markdown: notices, one table per group, signatures. Bold is the best."""
     table = build(records)
     parts = [f"# {_md(run.suite)}", _md(run.question), _md_head(run, records)]
@@ -49,6 +50,7 @@ def markdown(run: Run, records: Sequence[Record]) -> str:
     parts += [
         "Bold: best of its dataset among numbers made the same way. ≈: its interval overlaps "
         "that of the best. ±: half the width of the interval.",
+        *_md_published(beside(records, extras or Extras())),
         _md_signatures(records),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -120,6 +122,23 @@ def _md_signatures(records: Sequence[Record]) -> str:
     if not signatures:
         return ""
     return "## How these numbers were made\n\n" + "\n".join(f"- `{s}`" for s in signatures)
+
+
+def _md_published(found: Sequence[Beside]) -> list[str]:
+    parts = ["## Published numbers", CAUTION] if found else []
+    for one in found:
+        headings = ["Row", "Model", "Sampling", "n", *one.headings, "Source"]
+        lines = [
+            f"| {' | '.join(headings)} |",
+            "| --- | --- | --- | ---: " + "| ---: " * len(one.headings) + "| --- |",
+        ]
+        for line in one.lines:
+            kind = "measured" if line.measured else "published"
+            source = f"{line.source} ({line.note})" if line.note else line.source
+            cells = [kind, line.model, line.how, line.n, *line.values, source]
+            lines.append(f"| {' | '.join(map(_md, cells))} |")
+        parts += [f"{_md(one.dataset)} under {_md(one.protocol)}:", "\n".join(lines)]
+    return parts
 
 
 def _plain(entry: Entry) -> str:

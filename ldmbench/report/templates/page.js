@@ -34,15 +34,29 @@
     document.head.append(script);
     specs = read("specs");
   }
-  const embed = (target, name, theme) =>
-    window.vegaEmbed(target, specs.figures[name], {
+  /** Fit a figure to its place: narrower, and one dataset below the other where two do not fit. */
+  function fitted(name, room) {
+    const spec = structuredClone(specs.figures[name]);
+    if (!room) return spec;
+    const part = spec.facet ? spec.spec : spec;
+    if (spec.facet && room < 2 * part.width + 130) {
+      const half = Math.floor((room - 150) / 2);
+      if (half >= 400) part.width = half;
+      else spec.columns = 1;
+    }
+    if (!spec.facet || spec.columns === 1) part.width = Math.max(200, Math.min(part.width, room - 90));
+    return spec;
+  }
+  const embed = (target, name, theme, room = 0) =>
+    window.vegaEmbed(target, fitted(name, room), {
       mode: "vega-lite", renderer: "svg", actions: false, logLevel: 1, config: specs.config[theme],
       tooltip: { theme: theme === "dark" ? "dark" : "light" },
     });
   async function drawChart(place) {
     loadVega();
     const name = place.dataset.chart;
-    const { view } = await embed(place, name, mode());
+    place.dataset.room = place.clientWidth;
+    const { view } = await embed(place, name, mode(), place.clientWidth);
     views.set(name, view);
     place.dataset.drawn = mode();
     const graphic = place.querySelector("svg");
@@ -70,6 +84,13 @@
     views.clear();
     if (whole) all("[data-chart]").forEach((place) => { near.unobserve(place); near.observe(place); });
   }
+  let resizing = 0;
+  addEventListener("resize", () => {
+    clearTimeout(resizing);
+    resizing = setTimeout(() => {
+      if (all("[data-room]").some((place) => Math.abs(place.clientWidth - place.dataset.room) > 40)) redraw();
+    }, 250);
+  });
   function steer(view) {
     view.signal("keep", keep()).signal("hovered", hovered).runAsync();
   }
@@ -284,7 +305,8 @@
     const classes = new Map();
     const style = document.head.appendChild(make("style"));
     const state = { dataset: null, mode: "series", fixed: null, first: 0, size: 8 };
-    const TILE = Math.max(64, Math.min(128, Math.floor(($("browser").clientWidth - 250) / 8) - 6));
+    const WHO = $("browser").clientWidth < 800 ? 110 : 210;
+    const TILE = Math.max(64, Math.min(128, Math.floor(($("browser").clientWidth - WHO - 40) / 8) - 6));
     const unique = (list) => [...new Set(list)];
     function classOf(sheet) {
       if (!classes.has(sheet)) {
@@ -346,7 +368,7 @@
       const last = Math.min(count, state.first + state.size);
       const seeds = Array.from({ length: last - state.first }, (_, i) => state.first + i);
       const box = make("div", { class: "grid" });
-      box.style.gridTemplateColumns = `210px repeat(${seeds.length}, ${TILE}px)`;
+      box.style.gridTemplateColumns = `${WHO}px repeat(${seeds.length}, ${TILE}px)`;
       box.append(make("div", { class: "who" }), ...seeds.map((s) => make("div", { class: "seed" }, `seed ${s}`)));
       shown.forEach((sheet, i) => {
         box.append(label(sheet));
