@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import tempfile
 import traceback
@@ -79,7 +80,19 @@ def door(offline: bool) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run a command and leave with the exit code that the contract gives its outcome."""
+    _heed_signals()
     sys.exit(outcome(arguments))
+
+
+def _heed_signals() -> None:
+    """Let SIGTERM and a lost terminal end a command as Ctrl-C does; nohup keeps its meaning."""
+    for number in (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, _interrupt)
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
 
 
 def outcome(arguments: list[str] | None = None) -> int:

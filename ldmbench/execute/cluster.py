@@ -30,6 +30,7 @@ OBJECT_STORE = 100 * 2**20
 """Bytes of Ray's shared memory on a cluster of our own: only events pass through it."""
 NODE_SECONDS = 120.0
 """How long a node may take to say what it is; its first worker process must start."""
+KNOCK_SECONDS = 10.0
 ROOM_SECONDS = 60.0
 """How long a worker may wait for room in the cluster before a person is told."""
 HANDED_DOWN = ("LDMBENCH_", "HF_", "OMP_", "MKL_", "TORCH_", "CUBLAS_")
@@ -107,8 +108,10 @@ def _connected() -> Iterator[Any]:
 
     own: dict[str, Any] = {}
     if where == LOCAL:
-        size = local_size()
-        own = {"include_dashboard": False, "object_store_memory": OBJECT_STORE, **size}
+        os.environ.setdefault("RAY_worker_niceness", "0")  # Ray's 15 would falsify speeds
+        own = {"include_dashboard": False, "object_store_memory": OBJECT_STORE, **local_size()}
+    elif where != "auto":
+        _knock(where)
     with _signals_kept():
         try:
             ray.init(address=where, log_to_driver=False, logging_level="ERROR", **own)
@@ -118,6 +121,16 @@ def _connected() -> Iterator[Any]:
         yield ray
     finally:
         ray.shutdown()
+
+
+def _knock(where: str) -> None:
+    """Refuse an address at which nobody listens; Ray itself would try for minutes."""
+    host, _, port = where.rpartition(":")
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=KNOCK_SECONDS):
+            return
+    except (OSError, ValueError) as error:
+        raise InputError(_unreachable(where, error)) from None
 
 
 def _unreachable(where: str, error: Exception) -> str:

@@ -1,0 +1,163 @@
+"""A real Ray cluster of two nodes on this machine: equal scores, lost actors, strangers."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+import psutil
+import pytest
+import tiny
+
+from ldmbench.cli import outcome
+from ldmbench.errors import InputError
+from ldmbench.execute import cluster
+from ldmbench.execute.host import code_here, files_of, look, settle
+from ldmbench.records.book import Book
+from ldmbench.store.disk import Store
+
+
+@pytest.fixture(scope="module")
+def two_nodes():
+    """The address of a cluster of two nodes with a processor each."""
+    os.environ |= {
+        "RAY_AUTH_MODE": "disabled",  # else a token is written into the home folder
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_worker_niceness": "0",
+    }
+    from ray.cluster_utils import Cluster
+
+    node = {"num_cpus": 1, "object_store_memory": 80 * 2**20, "include_dashboard": False}
+    made = Cluster(initialize_head=True, head_node_args=node)
+    made.add_node(num_cpus=1, object_store_memory=80 * 2**20)
+    yield made.address
+    made.shutdown()
+
+
+def run(suite, store, *more, meanwhile=None, **environment):
+    """Run a suite as a user does; return (exit code, what stderr holds, scores by cell)."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ldmbench", "run", str(suite), "--store", str(store), *more],
+        env={**os.environ, "LDMBENCH_DEVICES": "cpu,cpu", **environment},
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    if meanwhile:
+        threading.Thread(target=meanwhile, daemon=True).start()
+    said = process.communicate()[1]
+    book = Book(store)
+    scores = {r.cell.id: [s.model_dump() for s in r.scores] for r in book.records(book.find().id)}
+    return process.returncode, said, scores
+
+
+def kill(times, *, worker):
+    """SIGKILL the first actors seen at work, or their worker processes."""
+    killed = set()
+    while len(killed) < times:
+        for process in psutil.process_iter(["name", "cmdline"]):
+            at_work = "ray::Host.run" in " ".join(process.info["cmdline"] or [])
+            below = process.children() if at_work and process.pid not in killed else []
+            if below:
+                killed.add(process.pid)
+                (below[0] if worker else process).kill()
+                break
+        time.sleep(0.05)
+
+
+@pytest.mark.slow
+def test_scores_equal_those_of_the_local_executor_although_an_actor_is_killed(tmp_path, two_nodes):
+    suite = tiny.write_suite(tmp_path)
+    code, _, expected = run(suite, tmp_path / "local")
+    assert code == 0
+    code, said, scores = run(
+        suite, tmp_path / "store", "--executor", "ray", RAY_ADDRESS=two_nodes,
+        meanwhile=lambda: kill(1, worker=False),
+    )  # fmt: skip
+    assert code == 0, said
+    assert "was lost" in said
+    assert "once more" in said
+    assert scores == expected
+    assert not list((tmp_path / "store" / "tmp").iterdir())
+    environment = {**os.environ, "RAY_ADDRESS": "nowhere:1"}  # nothing to do: no cluster is asked
+    again = subprocess.run(
+        [sys.executable, "-m", "ldmbench", "run", str(suite), "--store", str(tmp_path / "store"),
+         "--executor", "ray", "--json"],
+        env=environment, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert json.loads(again.stdout)["executed"] == 0
+
+
+@pytest.mark.slow
+def test_a_killed_worker_fails_its_cell_and_not_the_run(tmp_path, two_nodes):
+    suite = tiny.write_suite(tmp_path)
+    code, said, _ = run(
+        suite, tmp_path / "store", "--executor", "ray", RAY_ADDRESS=two_nodes,
+        meanwhile=lambda: kill(1, worker=True),
+    )  # fmt: skip
+    assert code == 4
+    assert "the worker process was killed (signal 9)" in said
+    assert "Traceback" not in said
+
+
+def test_without_ray_one_sentence_names_the_extra(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(cluster.importlib.util, "find_spec", lambda _: None)
+    suite = tiny.write_suite(tmp_path)
+    assert outcome(["run", str(suite), "--executor", "ray"]) == 2
+    assert "pip install 'ldmbench[ray]'" in capsys.readouterr().err
+
+
+def test_an_address_at_which_nobody_listens(monkeypatch):
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{held.getsockname()[1]}")
+        since = time.monotonic()
+        with pytest.raises(InputError, match=r"no Ray cluster answers at '127.0.0.1:.*ray start"):
+            cluster._knock(os.environ["RAY_ADDRESS"])
+    assert time.monotonic() - since < 5
+
+
+def fact(**changes):
+    return {
+        "node": "n1", "text": "probe", "trouble": "", "code": code_here(),
+        "versions": {"ldmbench": "0"}, **changes,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"text": ""}, "node n1 does not share the store"),
+        ({"trouble": "Read-only file system"}, r"the store .* \(Read-only file system\); put it"),
+        ({"code": "0"}, r"node n1 has another ldmbench \(0, code 0\)"),
+    ],
+)
+def test_a_node_with_another_store_or_code_is_refused(tmp_path, changes, why):
+    answer = tmp_path / "answer"
+    answer.write_text("probe")
+    cluster._refuse_stranger(fact(), tmp_path / "probe", answer, Store(tmp_path))
+    with pytest.raises(InputError, match=why):
+        cluster._refuse_stranger(fact(**changes), tmp_path / "probe", answer, Store(tmp_path))
+
+
+def test_a_node_says_what_it_sees_of_the_store(tmp_path):
+    (tmp_path / "question").write_text("xyz")
+    found = look(str(tmp_path / "question"), str(tmp_path / "answer"))
+    assert (found["text"], found["trouble"]) == ("xyz", "")
+    assert (tmp_path / "answer").read_text() == "xyz"
+    assert look(str(tmp_path / "question"), str(tmp_path / "no" / "answer"))["trouble"]
+
+
+def test_files_of_another_node_are_waited_for(tmp_path):
+    (tmp_path / "a").write_text("1")
+    assert settle(tmp_path, files_of(tmp_path), patience=0)
+    assert not settle(tmp_path, {"a": 1, "deep/b": 2}, patience=0)
+
+    def write():
+        (tmp_path / "deep").mkdir()
+        (tmp_path / "deep" / "b").write_text("22")
+
+    timer = threading.Timer(0.3, write)
+    timer.start()
+    assert settle(tmp_path, {"a": 1, "deep/b": 2}, patience=20)
