@@ -213,7 +213,7 @@ class _Builder:
 
     def _scores(self, point: Point, samples: Stage, protocol: Protocol) -> dict[str, Stage]:
         count = count_for(protocol, point.sample.count)
-        real = self.images.reference(point, protocol)
+        real, held = self.images.reference(point, protocol)
         families = {METRICS[name].family for name in self.suite.metrics} - {"pairs", "lpips"}
         roles: dict[str, Stage] = {}
         for family in sorted(families):
@@ -223,7 +223,7 @@ class _Builder:
             inputs = {"generated": items(self._features(samples, extractor, protocol), count)}
             if family in ("moments", "spatial", "neighbours"):
                 features = self._features(real, extractor, protocol)
-                inputs["reference"] = items(features, held_to(family, protocol, features.count))
+                inputs["reference"] = items(features, held_to(family, protocol, held))
             roles[f"{protocol.name}:{family}"] = self.ledger.add(
                 "scores", score_params(family, protocol), inputs
             )
@@ -282,9 +282,9 @@ class _Builder:
         return self.ledger.add("speed", params, inputs, local=below.local)
 
 
-def held_to(family: str, protocol: Protocol, count: int | None) -> int | None:
+def held_to(family: str, protocol: Protocol, count: int) -> int:
     """Return m: how many of the reference images a family's samples are held to."""
-    if family == "neighbours" and protocol.neighbour_count and count:
+    if family == "neighbours" and protocol.neighbour_count:
         return min(count, protocol.neighbour_count)
     return count
 
