@@ -55,14 +55,14 @@ class Images:
         """Return validation images with all that is known of them, for tasks that start there."""
         return self._add(point, "truth", count)
 
-    def reference(self, point: Point, protocol: Protocol) -> Stage:
-        """Return the real images that a protocol holds samples to."""
+    def reference(self, point: Point, protocol: Protocol) -> tuple[Stage, int]:
+        """Return the real images that a protocol holds samples to, and how many of them."""
         real = self._real(point, protocol)
         most = self._held(point, real.split)
         asked = point.data.reference or real.count or (most if real.whole else REFERENCE)
         count = min(asked, most)
         part = count < most or (protocol.neighbour_count or count) < count
-        return self._add(point, real.split, count, real=real, drawn=part)
+        return self._add(point, real.split, count, real=real, drawn=part), count
 
     def held_out(self, point: Point, protocol: Protocol, count: int) -> Stage:
         """Return reference images that no model has trained on, whatever a protocol asks for."""

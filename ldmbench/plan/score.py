@@ -186,7 +186,7 @@ def build_score_plan(
             if family in HELD_TO_REFERENCE:
                 assert reference is not None
                 real = stages.extracted(reference, extractor, protocol)
-                below.append((real, held_to(family, protocol, reference.count) or 0))
+                below.append((real, held_to(family, protocol, reference.count)))
         inputs = {
             role: items(stage, count)
             for role, (stage, count) in zip(("generated", "reference"), below, strict=False)

@@ -116,7 +116,11 @@ def read_records(path: Path) -> list[Record]:
     if not path.exists():
         return []
     found: dict[str, Record] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: no record file: not UTF-8 text ({error.reason})") from None
+    for number, line in enumerate(text.splitlines(), start=1):
         if line.strip():
             record = _read(Record, line, f"{path}:{number}")
             found[record.cell.id] = record
@@ -133,6 +137,8 @@ def _read(noun: type[N], text: str, place: object) -> N:
 
 def _migrated(data: Any, place: object) -> Any:
     version = data.get("api_version", API_VERSION) if isinstance(data, dict) else API_VERSION
+    if not isinstance(version, int) or version < 1:
+        raise InputError(f"{place}: api_version is {version!r}; it is a number from 1")
     if version > API_VERSION:
         raise InputError(
             f"{place}: api_version {version} is newer than this ldmbench understands"
