@@ -13,13 +13,8 @@ from ldmbench.canonical import digest
 from ldmbench.data.batch import Ints
 from ldmbench.data.captions import captions
 from ldmbench.data.conditions import class_labels, with_captions, write_conditions
-from ldmbench.data.images import (
-    ImageFile,
-    list_images,
-    read_captions,
-    read_images,
-    split_images,
-)
+from ldmbench.data.images import list_images, read_captions, read_images, split_images
+from ldmbench.data.listing import ImageFile
 from ldmbench.data.scenes import scene
 from ldmbench.data.shapes import CLASSES, render, split_indices
 from ldmbench.data.shards import write_batch
