@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import open_clip
 import torch
 
@@ -20,6 +22,10 @@ from ldmbench.schema.weights import SHIPPED, ExtractorSpec
 __all__ = ["ClipExtractor", "clip_pixels", "load_clip", "load_shapes_clip", "shapes_clip"]
 
 ARCHITECTURES = {"clip-vit-b-32": "ViT-B-32-quickgelu"}
+
+# Captions are short and attention is causal: only so many tokens are computed, the same bucket for
+# a caption whoever comes with it.
+LENGTHS = (16, 24, 32, 48)
 
 # Radford et al. 2021, the released code's constants, in [0, 255]
 _MEAN = (0.48145466 * 255, 0.4578275 * 255, 0.40821073 * 255)
@@ -51,8 +57,33 @@ class ClipExtractor(Extractor):
     def _tokens(self, captions: Sequence[str]) -> torch.Tensor:
         return self._tokenizer(list(captions))
 
+    def _lengths(self, tokens: torch.Tensor) -> npt.NDArray[np.int64]:
+        """Return the shortest of LENGTHS that holds a caption; what follows its end is unseen."""
+        whole = tokens.shape[1]
+        if whole <= LENGTHS[-1] or not _causal(self.network):
+            return super()._lengths(tokens)
+        ends = tokens.argmax(dim=1).numpy() + 1
+        return np.array([*LENGTHS, whole])[np.searchsorted(LENGTHS, ends)]
+
     def _forward_text(self, tokens: torch.Tensor) -> dict[str, torch.Tensor]:
-        return {"features": self.network.encode_text(tokens)}
+        net, length = self.network, tokens.shape[1]
+        if length == getattr(net, "context_length", length):
+            return {"features": net.encode_text(tokens)}
+        embedded = net.token_embedding(tokens) + net.positional_embedding[:length]
+        mask = net.attn_mask[:length, :length]
+        hidden = net.ln_final(net.transformer(embedded, attn_mask=mask))
+        last = hidden[torch.arange(len(tokens), device=tokens.device), tokens.argmax(dim=1)]
+        return {"features": last @ net.text_projection}
+
+
+def _causal(network: Any) -> bool:
+    """Say whether a text tower looks back only and reads the end of a caption."""
+    mask = getattr(network, "attn_mask", None)
+    if getattr(network, "text_pool_type", None) != "argmax" or mask is None:
+        return False
+    plain = isinstance(network.text_projection, torch.Tensor)
+    ahead = torch.ones_like(mask, dtype=torch.bool).triu(1)
+    return plain and bool((mask.isinf() == ahead).all())
 
 
 def shapes_clip() -> Any:

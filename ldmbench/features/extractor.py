@@ -100,8 +100,13 @@ class Extractor(ABC):
         unique = sorted(set(captions))
         row = {caption: i for i, caption in enumerate(unique)}
         tokens = self._tokens(unique)
-        found = self._batched(tokens, self._forward_text)["features"]
-        return found[[row[caption] for caption in captions]]
+        lengths = self._lengths(tokens)
+        order, parts = np.argsort(lengths, kind="stable"), []
+        for length in np.unique(lengths) if unique else [tokens.shape[1]]:
+            at = torch.from_numpy(order[lengths[order] == length])
+            parts.append(self._batched(tokens[at, :length], self._forward_text)["features"])
+        place = np.argsort(order)
+        return np.concatenate(parts)[[place[row[caption]] for caption in captions]]
 
     @abstractmethod
     def _forward(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -109,6 +114,10 @@ class Extractor(ABC):
 
     def _tokens(self, captions: Sequence[str]) -> torch.Tensor:
         raise NotImplementedError
+
+    def _lengths(self, tokens: torch.Tensor) -> npt.NDArray[np.int64]:
+        """Return how many columns of each row are worth computing, a matter of that row alone."""
+        return np.full(len(tokens), tokens.shape[1])
 
     def _forward_text(self, tokens: torch.Tensor) -> dict[str, torch.Tensor]:
         raise NotImplementedError

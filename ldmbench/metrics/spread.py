@@ -114,7 +114,7 @@ def _frechet_second(x: Array, y: Array | None, first: Moments, second: Moments) 
     (l its eigenvalues): a quadratic form with kernel h(x, x') below. It matters only where the
     sets are close to equal; elsewhere the first order outweighs it.
     """
-    values, axes = np.linalg.eigh((first.cov + second.cov) / 2.0)
+    values, axes = _pooled(x, y, first, second)
     if values[-1] <= 0.0:
         return 0.0
     values = np.maximum(values, 1e-12 * values[-1])
@@ -135,6 +135,26 @@ def _frechet_second(x: Array, y: Array | None, first: Moments, second: Moments) 
         total += 2.0 * square(c, d) / (len(y) * max(1, len(y) - 1))
         total += 4.0 * square(a, d) / (len(x) * len(y))
     return total
+
+
+def _pooled(x: Array, y: Array | None, first: Moments, second: Moments) -> tuple[Array, Array]:
+    """Return eigenvalues, ascending, and axes (D, p) of the mean covariance.
+
+    Few samples span few axes: those of the small matrix of their products are then enough.
+    """
+    if y is None or len(x) + len(y) >= len(first.mean):
+        return np.linalg.eigh((first.cov + second.cov) / 2.0)
+    rows = np.concatenate(
+        [
+            (side - own.mean) / np.sqrt(2.0 * (len(side) - 1))
+            for side, own in ((x, first), (y, second))
+        ]
+    )
+    values, vectors = np.linalg.eigh(rows @ rows.T)
+    kept = values > 1e-12 * max(float(values[-1]), np.finfo(np.float64).tiny)
+    if not kept.any():
+        return np.zeros(1), np.zeros((len(first.mean), 1))
+    return values[kept], rows.T @ (vectors[:, kept] / np.sqrt(values[kept]))
 
 
 def _sampled(x: Array, side: int, mean: Array, axes: Array) -> Array:

@@ -63,6 +63,19 @@ def test_equals_open_clip_itself(tiny):
     np.testing.assert_allclose(ours.extract_text(batch.captions), said, atol=1e-4)
 
 
+def test_captions_of_any_length_equal_open_clip(tiny):
+    model, path = tiny
+    captions = [" ".join(["boat"] * n) for n in (0, 1, 14, 15, 22, 23, 30, 40, 46, 47, 60, 90)]
+    with torch.no_grad():
+        said = model.encode_text(open_clip.get_tokenizer("ViT-B-32")(captions)).numpy()
+    ours = load_extractor("clip-vit-b-32", path=path)
+    found = ours.extract_text(captions)
+    np.testing.assert_allclose(found, said, atol=1e-5)
+    # the same bytes whoever comes with it
+    for i in (2, 7):
+        np.testing.assert_array_equal(ours.extract_text(captions[i : i + 1])[0], found[i])
+
+
 def test_other_weights_are_refused(tiny, tmp_path):
     stranger = tmp_path / "stranger.safetensors"
     save_file({"a": torch.zeros(1)}, stranger)

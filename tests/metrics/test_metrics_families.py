@@ -181,3 +181,24 @@ def test_report_runs_to_one():
 def test_bad_confidence():
     with pytest.raises(InputError):
         replicate(1.0, np.arange(4.0), confidence=1.0)
+
+
+def test_few_samples_have_the_same_axes_as_their_covariance():
+    from ldmbench.metrics import spread
+
+    x, y = draw(20, 30, 100, 0.1), draw(21, 40, 100)
+    first, second = moments(x), moments(y)
+    values, axes = spread._pooled(x, y, first, second)
+    whole = np.linalg.eigvalsh((first.cov + second.cov) / 2)
+    np.testing.assert_allclose(values, whole[-len(values) :], rtol=1e-8)
+    np.testing.assert_allclose(axes.T @ axes, np.eye(len(values)), atol=1e-8)
+    short = spread._frechet_second(x, y, first, second)
+    assert short == pytest.approx(_by_covariance(spread, x, y, first, second), rel=1e-4)
+
+
+def _by_covariance(spread, x, y, first, second):
+    """The same from the eigenvectors of the covariance itself."""
+    axes = np.linalg.eigh((first.cov + second.cov) / 2)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(spread, "_pooled", lambda *_: axes)
+        return spread._frechet_second(x, y, first, second)
