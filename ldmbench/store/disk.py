@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import shutil
+import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -55,7 +57,7 @@ class Store:
     _verified: dict[str, str] = field(default_factory=dict)
 
     def open(self) -> None:
-        """Make the folders of the store.
+        """Make the folders of the store, and remove what killed runs left behind.
 
         Raises:
             StoreError: if it cannot be written.
@@ -66,6 +68,7 @@ class Store:
             probe = self.root / "tmp" / f"probe-{uuid.uuid4().hex}"
             probe.write_bytes(b"")
             probe.unlink()
+            self.sweep()
 
     def folder(self, address: Address) -> Path:
         """Return where an artefact lies or would lie."""
@@ -86,7 +89,7 @@ class Store:
         folder = self.folder(address)
         try:
             manifest = read_manifest(folder)
-            if (manifest.kind, manifest.key) != (address.kind, address.key):
+            if Address(manifest.kind, manifest.key, manifest.shard) != address:
                 raise DamageError("it belongs to another key")
             if verify and self._verified.get(address.name) != manifest.digest:
                 check_digests(folder, manifest)
@@ -133,10 +136,10 @@ class Store:
                 file.flush()
                 os.fsync(file.fileno())
             target.parent.mkdir(parents=True, exist_ok=True)
-            if target.exists():
+            if target.exists() or target.is_symlink():
                 old = self.root / "tmp" / f"old-{uuid.uuid4().hex[:8]}"
                 target.rename(old)
-                shutil.rmtree(old, ignore_errors=True)
+                _remove(old)
             temporary.rename(target)
         self._verified[address.name] = manifest.digest
 
@@ -171,11 +174,15 @@ class Store:
             lock.release()
 
     def sweep(self) -> None:
-        """Remove temporary folders that no living process is writing (older than a day)."""
+        """Remove what killed runs left in tmp/: a day old, and of an artefact that nobody makes."""
         for path in (self.root / "tmp").iterdir():
             with contextlib.suppress(OSError):
-                if _age_hours(path) > 24:
-                    shutil.rmtree(path, ignore_errors=True)
+                if _age_hours(path) < 24:
+                    continue
+                owner = re.fullmatch(r"(.+)-[0-9a-f]{8}(-\d+)?", path.name)
+                lock = FileLock(self.root / "locks" / f"{owner[1] if owner else path.name}.lock")
+                with contextlib.suppress(Timeout), lock.acquire(timeout=0):
+                    _remove(path)
 
     def manifests(self, kind: str) -> Iterator[Manifest]:
         """Yield the manifests of one kind, one per key."""
@@ -184,6 +191,14 @@ class Store:
                 with contextlib.suppress(OSError, DamageError):
                     yield read_manifest(path.parent)
                     break
+
+
+def _remove(path: Path) -> None:
+    """Remove a folder, or whatever else stood in its place."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _has_shards(folder: Path) -> bool:
@@ -195,9 +210,7 @@ def _files(folder: Path) -> bool:
 
 
 def _age_hours(path: Path) -> float:
-    import time
-
-    return (time.time() - path.stat().st_mtime) / 3600
+    return (time.time() - path.lstat().st_mtime) / 3600
 
 
 @contextlib.contextmanager

@@ -2,6 +2,8 @@
 
 import errno
 import json
+import os
+import shutil
 import threading
 
 import pytest
@@ -73,6 +75,114 @@ def test_damage_is_set_aside_named_and_counts_as_not_there(store, harm, why):
     assert why in store.warnings[0]
     assert len(list((store.root / "damaged").iterdir())) == 1
     commit(store)
+    assert store.lookup(ADDRESS, verify=True)
+
+
+def _edit(path, **changes):
+    data = json.loads(path.read_text())
+    path.write_text(json.dumps({**data, **changes}))
+
+
+def _outputs(name="a.npy", **entry):
+    return lambda f: _edit(f / MANIFEST, outputs={name: entry})
+
+
+def _folder(path):
+    path.unlink()
+    path.mkdir()
+
+
+def _loop(path):
+    path.unlink()
+    path.symlink_to(path)
+
+
+def _self(folder):
+    shutil.rmtree(folder)
+    folder.symlink_to(folder)
+
+
+@pytest.mark.parametrize(
+    ("harm", "why"),
+    [
+        (_outputs(sha256="0"), "the manifest is damaged"),
+        (_outputs(bytes=3), "the manifest is damaged"),
+        (_outputs("/etc/passwd", sha256="0", bytes=1), "the manifest is damaged"),
+        (_outputs("../a", sha256="0", bytes=1), "the manifest is damaged"),
+        (_outputs("a" * 300, sha256="0", bytes=1), "the manifest is damaged"),
+        (lambda f: (f / MANIFEST).write_bytes(b"\0" * 4096), "the manifest is damaged"),
+        (lambda f: _edit(f / MANIFEST, shard=[64, 128]), "it belongs to another key"),
+        (lambda f: _folder(f / MANIFEST), "the manifest is no file"),
+        (lambda f: _loop(f / MANIFEST), "the manifest is no file"),
+        (lambda f: _folder(f / "a.npy"), "a.npy is missing"),
+        (_self, "the manifest is no file"),
+    ],
+)
+def test_a_manifest_that_lies_is_damage_too(store, harm, why):
+    commit(store)
+    harm(store.folder(ADDRESS))
+    assert store.lookup(ADDRESS) is None
+    assert why in store.warnings[0]
+    commit(store)
+    assert store.lookup(ADDRESS, verify=True)
+
+
+def test_a_foreign_file_is_found_by_a_closer_look(store):
+    commit(store)
+    (store.folder(ADDRESS) / ".nfs01").write_text("the file system's own")
+    assert Store(store.root).lookup(ADDRESS, verify=True)
+    (store.folder(ADDRESS) / "deep" / "b.npy").write_text("x")
+    again = Store(store.root)
+    assert again.lookup(ADDRESS, verify=True) is None
+    assert "deep/b.npy is foreign to it" in again.warnings[0]
+
+
+@pytest.mark.parametrize("more", [{}, {"unknown": 1}])
+def test_what_a_newer_version_made_is_left_alone(store, more):
+    commit(store)
+    _edit(store.folder(ADDRESS) / MANIFEST, api_version=2, **more)
+    with pytest.raises(StoreError, match=r"a newer ldmbench made it .*; upgrade ldmbench"):
+        store.lookup(ADDRESS)
+    assert (store.folder(ADDRESS) / MANIFEST).exists()
+
+
+@pytest.mark.parametrize("target", ["/nonexistent/x", "file"])
+def test_a_commit_replaces_whatever_stands_in_its_place(store, target):
+    folder = store.folder(ADDRESS)
+    folder.parent.mkdir(parents=True)
+    if target == "file":
+        folder.write_text("x")
+    else:
+        folder.symlink_to(target)
+    assert store.lookup(ADDRESS) is None
+    commit(store)
+    assert store.lookup(ADDRESS, verify=True)
+    assert not list((store.root / "tmp").iterdir())
+
+
+def test_what_a_killed_run_left_is_removed_unless_somebody_still_makes_it(store):
+    other = Address("features", KEY, (64, 128))
+    left, made, young = (store.temporary(a) for a in (ADDRESS, other, ADDRESS))
+    again = left.with_name(f"{left.name}-2")  # a second attempt on a cluster
+    again.mkdir()
+    for path in (left, made, again):
+        os.utime(path, (0, 0))
+    with store.lock(other):
+        Store(store.root).open()
+    assert set((store.root / "tmp").iterdir()) == {made, young}
+
+
+@pytest.mark.parametrize("name", ["with space", "ünï-日本 😀", "x" * 200, "link"])
+def test_a_store_may_lie_anywhere(tmp_path, name):
+    root = tmp_path / name
+    if name == "link":
+        (tmp_path / "real").mkdir()
+        root.symlink_to(tmp_path / "real")
+    store = Store(root)
+    store.open()
+    commit(store)
+    with store.lock(ADDRESS) as mine:
+        assert mine
     assert store.lookup(ADDRESS, verify=True)
 
 
