@@ -139,12 +139,22 @@ def _content(source: Path, name: str, archive: zipfile.ZipFile | None) -> bytes:
 
 
 def _names(path: Path) -> Iterator[str]:
-    """Yield the names of all files of a folder or zip that are not hidden."""
+    """Yield the names of all files of a folder or zip that are not hidden.
+
+    Raises:
+        InputError: if it is neither, or a zip has names that lead out of it.
+    """
     if path.is_dir():
         names: Iterable[str] = _walk(path)
     elif path.is_file() and zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             names = [info.filename for info in archive.infolist() if not info.is_dir()]
+        outside = [n for n in names if n.startswith("/") or ".." in n.split("/")]
+        if outside:
+            raise InputError(
+                f"{path}: {len(outside)} names lead out of the zip, such as {outside[0]}; zip the"
+                " folder itself"
+            )
     elif path.exists():
         raise InputError(f"{path}: neither a folder nor a zip nor an npz; give one of these")
     else:
