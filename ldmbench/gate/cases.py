@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ldmbench.gate.interval import Number, number
-from ldmbench.gate.match import Pair, group_of
+from ldmbench.gate.match import Pair
 from ldmbench.gate.verdict import Item
 from ldmbench.schema.baseline import Rule
 from ldmbench.schema.record import Measure, Score
@@ -89,7 +89,7 @@ def ratio(pairs: Sequence[Pair], new: Measure, item: Item, rule: Rule) -> Item |
         rule=rule,
         new=timed(new, rule),
         accepted=tuple(timed(m, rule) for m in there),
-        group=group_of(pairs[0].cell),
+        group=item.cell,  # timed apart from other cells, whatever was trained together
         key=(item.name, ""),
         bias=rule.doubt * abs(_log_stick(new, rule) - mean),
         logs=True,

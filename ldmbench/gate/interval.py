@@ -80,6 +80,7 @@ def change(
     spread: Spread,
     noise: float = 0.0,
     bias: float = 0.0,
+    apart: bool = False,
     alpha: float,
 ) -> Change:
     """Return how far a new value is from the mean of accepted ones.
@@ -95,11 +96,13 @@ def change(
         spread: between accepted runs.
         noise: declared standard deviation between runs.
         bias: half-width of what no amount of repeating would show.
+        apart: the accepted runs' own errors have nothing in common, as those of timings; else they
+            are taken as wholly shared, as those of scores on one reference.
         alpha: chance that the change lies below `low`, and likewise above `high`.
     """
     runs = len(accepted)
     mean = sum(item.value for item in accepted) / runs
-    base = _mean(accepted)
+    base = _mean(accepted, apart=apart)
     rho, method = _correlation(new.replicates, base.replicates)
     measured = spread.variance > noise * noise
     between = max(noise * noise, spread.variance) * (1 + 1 / runs)
@@ -150,16 +153,17 @@ def _own_variance(numbers: Sequence[Number]) -> float:
     return sum(((item.down + item.up) / 2) ** 2 for item in numbers) / len(numbers)
 
 
-def _mean(numbers: Sequence[Number]) -> Number:
-    """Return the mean of accepted runs; their errors are taken as wholly shared."""
+def _mean(numbers: Sequence[Number], *, apart: bool) -> Number:
+    """Return the mean of accepted runs, with errors that are shared or fall with their number."""
     runs = len(numbers)
+    part = math.sqrt(runs) if apart else 1.0
     stacks = [item.replicates for item in numbers if item.replicates is not None]
     alike = len(stacks) == runs and len({len(stack) for stack in stacks}) == 1
     replicates = np.mean(stacks, axis=0) if alike else None
     return Number(
         sum(item.value for item in numbers) / runs,
-        sum(item.down for item in numbers) / runs,
-        sum(item.up for item in numbers) / runs,
+        sum(item.down for item in numbers) / runs / part,
+        sum(item.up for item in numbers) / runs / part,
         replicates,
     )
 

@@ -273,7 +273,13 @@ def _judged(case: Case, spread: Spread, tests: int) -> Item:
     rule = case.rule
     alpha = (1 - rule.confidence) / tests
     found = change(
-        case.new, case.accepted, spread=spread, noise=rule.noise, bias=case.bias, alpha=alpha
+        case.new,
+        case.accepted,
+        spread=spread,
+        noise=rule.noise,
+        bias=case.bias,
+        apart=case.logs,
+        alpha=alpha,
     )
     tolerance, limit = (
         (math.log1p(rule.tolerance), math.log1p(rule.limit))
