@@ -18,8 +18,10 @@ from ldmbench.registry import nearest
 
 __all__ = [
     "GROUPS",
+    "Arguments",
     "Noun",
     "Point",
+    "arguments",
     "calling",
     "checked",
     "locate",
@@ -113,9 +115,14 @@ def sources(name: str, folder: Path, noun: Noun) -> dict[str, Path]:
     """Return the Python files that a target is made of, by a name that tells no place.
 
     A module in a package: all files of the package. A module beside the suite file: its own, and
-    those of the modules beside the suite file that it imports, and that these import.
+    those of the modules beside the suite file that it imports, and that these import. Beside
+    these, the files that the module names in a constant FILES, a list of paths from its folder.
     """
     file = locate(name, folder, noun)
+    return _modules(file, name, folder, noun) | _named_files(file, name)
+
+
+def _modules(file: Path, name: str, folder: Path, noun: Noun) -> dict[str, Path]:
     top = target_of(name, noun).partition(":")[0].split(".")[0]
     package = next(
         (p for p in file.parents if p.name == top and (p / "__init__.py").is_file()), None
@@ -132,6 +139,40 @@ def sources(name: str, folder: Path, noun: Noun) -> dict[str, Path]:
                         found[title] = other
                         todo.append(other)
     return found
+
+
+class Arguments(NamedTuple):
+    """The names of a function's arguments, and of those without a default."""
+
+    all: tuple[str, ...]
+    required: tuple[str, ...]
+
+
+def arguments(name: str, folder: Path, noun: Noun) -> Arguments:
+    """Return the arguments of a function, or of a class's `__call__`, read from the source.
+
+    Raises:
+        InputError: there is no such code, or it is not written with def in its module.
+    """
+    file = locate(name, folder, noun)
+    wanted = target_of(name, noun).partition(":")[2]
+    body: Any = _tree(file, name).body if file.suffix == ".py" else []
+    found = next((node for node in body if getattr(node, "name", None) == wanted), None)
+    if isinstance(found, ast.ClassDef):
+        methods = (node for node in found.body if getattr(node, "name", None) == "__call__")
+        found = next(methods, None)
+    if not isinstance(found, ast.FunctionDef):
+        raise InputError(
+            f"found '{name}', whose arguments cannot be read in {file}; allowed: a function, or a"
+            " class with `__call__`, that is written there with def"
+        )
+    told = found.args
+    plain = [a.arg for a in (*told.posonlyargs, *told.args)]
+    needed = plain[: len(plain) - len(told.defaults)]
+    keyed = [a.arg for a in told.kwonlyargs]
+    needed += [a for a, value in zip(keyed, told.kw_defaults, strict=True) if value is None]
+    known = [a for a in (*plain, *keyed) if a != "self"]
+    return Arguments(tuple(known), tuple(a for a in needed if a != "self"))
 
 
 def make(name: str, folder: Path, options: Mapping[str, Any], noun: Noun) -> Any:
@@ -233,6 +274,24 @@ def _beside_files(module: str, folder: Path) -> dict[str, Path]:
     if file is None:
         return {}
     return _files(file.parent) if file.name == "__init__.py" else {file.name: file}
+
+
+def _named_files(file: Path, name: str) -> dict[str, Path]:
+    """Return the files that a module says it reads, by FILES."""
+    body = _tree(file, name).body if file.suffix == ".py" else []
+    values = [n.value for n in body if isinstance(n, ast.Assign) and _is_files(n.targets)]
+    try:
+        named = [str(path) for value in values for path in ast.literal_eval(value)]
+    except (ValueError, TypeError):
+        raise InputError(f"found '{name}', but FILES in {file} is no list of paths") from None
+    for path in named:
+        if not (file.parent / path).is_file():
+            raise InputError(f"found '{name}', but {file} names '{path}', which is not a file")
+    return {f"FILES/{path}": file.parent / path for path in named}
+
+
+def _is_files(targets: list[ast.expr]) -> bool:
+    return any(isinstance(target, ast.Name) and target.id == "FILES" for target in targets)
 
 
 def _imports(file: Path) -> set[str]:

@@ -11,6 +11,7 @@ import click
 from ldmbench import catalog
 from ldmbench.cli.options import json_option, print_json
 from ldmbench.errors import InputError
+from ldmbench.plugins import GROUPS, checked
 from ldmbench.suite.load import headline
 
 TABLES: dict[str, Mapping[str, Any]] = {
@@ -36,6 +37,7 @@ def list_(what: str, as_json: bool) -> None:
       ldmbench list suites
     """
     rows = _suites() if what == "suites" else {n: row.about for n, row in TABLES[what].items()}
+    rows |= _plugins(what)
     if as_json:
         print_json(rows)
         return
@@ -44,6 +46,17 @@ def list_(what: str, as_json: bool) -> None:
     width = max((len(name) for name in rows), default=0)
     for name, about in rows.items():
         click.echo(f"{name:<{width}}  {about}")
+
+
+def _plugins(what: str) -> dict[str, str]:
+    """Return installed code of others by the name of its entry point, and where it comes from."""
+    if what not in GROUPS:
+        return {}
+    return {
+        point.name: f"{point.target}, from {point.origin}"
+        + (f"; broken: {problem}" if problem else "")
+        for point, problem in checked(what, Path.cwd())
+    }
 
 
 def _suites() -> dict[str, str]:

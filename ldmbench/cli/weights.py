@@ -86,7 +86,8 @@ def needed_weights(plan: Plan, store: Store) -> list[str]:
     names: list[str] = []
     for unit in survey(plan, store).missing:
         params = unit.stage.params
-        if unit.stage.kind == "features" and "file" not in params:
+        made_by_own_code = "call" in unit.stage.local
+        if unit.stage.kind == "features" and "file" not in params and not made_by_own_code:
             names.append(extractor_named(params["extractor"]).weights)
         elif params.get("family") == "lpips":
             names += LPIPS_WEIGHTS[params["lpips"]]

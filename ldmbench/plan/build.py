@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ldmbench.catalog import METRICS
+from ldmbench.catalog import EXTRACTORS, METRICS
 from ldmbench.plan.expand import Point, points
 from ldmbench.plan.images import Images
 from ldmbench.plan.ledger import SHARD, Ledger, aligned, items, score_params, whole
+from ldmbench.plan.own import metric_inputs, own_code, score_name
 from ldmbench.plan.traits import Traits, traits_of
 from ldmbench.schema.models import AutoencoderParams, LdmModel
 from ldmbench.schema.protocol import Protocol
@@ -38,7 +39,7 @@ def build_plan(loaded: LoadedSuite, *, cache: Path | None = None) -> Plan:
     return Plan(
         suite=loaded.name,
         suite_digest=loaded.digest,
-        metrics=loaded.written.metrics,
+        metrics=tuple(score_name(name) for name in loaded.written.metrics),
         probes=loaded.written.probes,
         price_per_device_hour=loaded.written.speed.price_per_device_hour,
         v100_factor=loaded.written.speed.v100_factor,
@@ -87,6 +88,9 @@ class _Builder:
         roles = {"autoencoder": autoencoder, "denoiser": denoiser, "samples": samples}
         for protocol in self.protocols:
             roles |= self._scores(point, samples, protocol)
+            roles |= self._own(point, samples, protocol)
+            if conditions and traits.told_image:
+                roles |= self._against(conditions, samples, protocol)
         if "reconstruction" in self.suite.probes:
             for protocol in self.protocols:
                 roles |= self._first_stage(point, autoencoder, protocol)
@@ -208,13 +212,17 @@ class _Builder:
         )
 
     def _features(self, images: Stage, extractor: str, protocol: Protocol) -> Stage:
+        if extractor not in EXTRACTORS:
+            code = own_code(extractor, self.folder, self.cache, noun="extractors")
+            return self.ledger.own_features(images, extractor, code)
         spatial = "sfid" in self.suite.metrics
         return self.ledger.features(images, extractor, protocol, spatial=spatial)
 
     def _scores(self, point: Point, samples: Stage, protocol: Protocol) -> dict[str, Stage]:
         count = count_for(protocol, point.sample.count)
         real, held = self.images.reference(point, protocol)
-        families = {METRICS[name].family for name in self.suite.metrics} - {"pairs", "lpips"}
+        named = {METRICS[name].family for name in self.suite.metrics if name in METRICS}
+        families = named - {"pairs", "lpips"}
         roles: dict[str, Stage] = {}
         for family in sorted(families):
             if family == "clip" and self._traits(point).conditioning != "caption":
@@ -226,6 +234,42 @@ class _Builder:
                 inputs["reference"] = items(features, held_to(family, protocol, held))
             roles[f"{protocol.name}:{family}"] = self.ledger.add(
                 "scores", score_params(family, protocol), inputs
+            )
+        return roles
+
+    def _against(self, truth: Stage, samples: Stage, protocol: Protocol) -> dict[str, Stage]:
+        """Hold samples to the very images that their conditions were made of."""
+        count = min(samples.count or 0, truth.count or 0)
+        inputs = {"generated": items(samples, count), "reference": items(truth, count)}
+        families = {"truth": "pairs"}
+        if "lpips" in self.suite.metrics:
+            families["truth-lpips"] = "lpips"
+        return {
+            f"{protocol.name}:{role}": self.ledger.add(
+                "scores", score_params(family, protocol), inputs
+            )
+            for role, family in families.items()
+        }
+
+    def _own(self, point: Point, samples: Stage, protocol: Protocol) -> dict[str, Stage]:
+        """Plan metrics of the user's own: each is handed what its arguments name."""
+        count, roles = count_for(protocol, point.sample.count), {}
+        for number, name in enumerate(n for n in self.suite.metrics if n not in METRICS):
+            code = own_code(name, self.folder, self.cache, noun="metrics")
+            asked = metric_inputs(name, self.folder)
+            real, held = self.images.reference(point, protocol)
+            sides = {"generated": (samples, count), "reference": (real, real.count)}
+            inputs: dict[str, Input] = {}
+            for role, (side, kind) in asked.roles.items():
+                stage, most = sides[side]
+                if kind == "features":
+                    stage = self._features(stage, protocol.extractor, protocol)
+                inputs[role] = items(stage, most)
+            params = {"family": "own", "target": name, "digest": code["digest"],
+                      "confidence": protocol.confidence}  # fmt: skip
+            local = {"call": code, "reads": asked.reads}
+            roles[f"{protocol.name}:own{number}"] = self.ledger.add(
+                "scores", params, inputs, local=local
             )
         return roles
 

@@ -104,6 +104,12 @@ class Ledger:
         inputs = {"images": aligned(images)}
         return self.add("features", params, inputs, shard=SHARD, count=images.count)
 
+    def own_features(self, images: Stage, extractor: str, code: Mapping[str, Any]) -> Stage:
+        """Add the features that the user's own code makes of images."""
+        params = {"extractor": extractor, "weights": code["digest"], "precision": "float32"}
+        inputs, local = {"images": aligned(images)}, {"call": dict(code)}
+        return self.add("features", params, inputs, shard=SHARD, count=images.count, local=local)
+
     def finished(self) -> tuple[Stage, ...]:
         """Return all stages; features are told how many images their extractor will see in all."""
         expected: Counter[tuple[str, str]] = Counter()
@@ -111,7 +117,9 @@ class Ledger:
             if stage.kind == "features" and "file" not in stage.params:
                 expected[_network(stage)] += stage.count or 0
         return tuple(
-            stage.model_copy(update={"local": {"expected": expected[_network(stage)]}})
+            stage.model_copy(
+                update={"local": {**stage.local, "expected": expected[_network(stage)]}}
+            )
             if stage.kind == "features" and "file" not in stage.params
             else stage
             for stage in self.stages.values()

@@ -56,6 +56,11 @@ class Traits:
         return "call" in self.local
 
     @property
+    def told_image(self) -> bool:
+        """Tell whether samples have a very image that they should come near to."""
+        return bool(self.given) or (self.is_called and self.conditioning == "truth")
+
+    @property
     def is_foreign(self) -> bool:
         """Tell whether it is not trained here."""
         return bool(self.local)

@@ -90,7 +90,9 @@ def _scores(cell: Cell, plan: Plan, stages: Mapping[str, Stage], store: Store) -
         values = read_json(stage, store, "scores.json") or {}
         for name, entry in values.items():
             shown = "rfid" if family == "rfid" else name
-            if shown in plan.metrics or family in ("rfid", "pairs"):
+            if family.startswith("truth"):
+                shown = f"truth_{name}"
+            if shown in plan.metrics or family in ("rfid", "pairs", "truth", "truth-lpips"):
                 yield Score(
                     name=shown,
                     **entry,

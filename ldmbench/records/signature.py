@@ -131,6 +131,8 @@ def _pinned(
 
 
 def _own_fields(metric: str, params: Mapping[str, Any]) -> dict[str, Any]:
+    if params["family"] == "own":
+        return {"code": params["digest"][:DIGITS]}
     if metric in ("precision", "recall"):
         return {"k": params["k"], "rule": params["rule"]}
     if metric in ("density", "coverage"):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, WithJsonSchema
 
+from ldmbench.plugins import points
+from ldmbench.registry import nearest
 from ldmbench.schema.base import Noun, Positive
 from ldmbench.schema.data import Data
 from ldmbench.schema.models import Model
@@ -24,6 +26,21 @@ Metric = Literal[
     "sfid",
     "lpips",
 ]
+METRICS: tuple[str, ...] = get_args(Metric)
+
+
+def _known(name: str) -> str:
+    """Refuse a metric that is none of ours, no module:name and no entry point."""
+    if name in METRICS or ":" in name or name in points("metrics"):
+        return name
+    own = "module:name of your own"
+    raise ValueError(
+        f"found '{name}'{nearest(name, METRICS)}; allowed: {', '.join(METRICS)}, {own}"
+    )
+
+
+_WRITTEN = {"anyOf": [{"enum": list(METRICS)}, {"type": "string", "description": "your own"}]}
+MetricName = Annotated[str, AfterValidator(_known), WithJsonSchema(_WRITTEN)]
 Probe = Literal[
     "throughput", "latency", "flops", "memory", "energy", "device_days", "coding", "reconstruction"
 ]
@@ -61,7 +78,7 @@ class Suite(Noun):
     data: Annotated[dict[Name, Data], Field(min_length=1)]
     models: Annotated[dict[Name, Model], Field(min_length=1)]
     sample: SampleParams = SampleParams()
-    metrics: Annotated[tuple[Metric, ...], Field(min_length=1)] = ("fid",)
+    metrics: Annotated[tuple[MetricName, ...], Field(min_length=1)] = ("fid",)
     probes: tuple[Probe, ...] = ("throughput", "device_days")
     speed: SpeedSettings = SpeedSettings()
     reconstruct: Annotated[int, Positive] = Field(

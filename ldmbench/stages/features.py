@@ -10,6 +10,7 @@ from ldmbench.data.shards import write_array
 from ldmbench.features.extractor import Extractor, load_extractor
 from ldmbench.schema.task import Task
 from ldmbench.stages.common import Report, images_of
+from ldmbench.stages.own import own_features
 
 
 def run(task: Task, report: Report) -> None:
@@ -18,6 +19,9 @@ def run(task: Task, report: Report) -> None:
     Spatial features, as wide as the others, are kept only where sFID asks for them.
     """
     params = task.params
+    if "call" in task.local:
+        own_features(task, images_of(task))
+        return
     expected = int(task.local.get("expected", 0))
     extractor = _extractor(params["extractor"], task.device, params["precision"], expected)
     images = images_of(task)

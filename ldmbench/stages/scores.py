@@ -20,6 +20,7 @@ from ldmbench.metrics.families import (
 from ldmbench.metrics.resample import Replicates, replicate
 from ldmbench.schema.task import Task
 from ldmbench.stages.common import Report, rows_of
+from ldmbench.stages.own import own_scores
 
 
 def run(task: Task, report: Report) -> None:
@@ -118,6 +119,7 @@ def _clip(task: Task, *, tell: Any) -> Mapping[str, Replicates]:
 
 
 _FAMILIES = {
+    "own": own_scores,
     "moments": _moments,
     "spatial": _spatial,
     "neighbours": _neighbours,

@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ldmbench.errors import SuiteError
+from ldmbench.catalog import METRICS
+from ldmbench.errors import InputError, SuiteError
 from ldmbench.registry import nearest
 from ldmbench.schema.weights import first_stages_in
 from ldmbench.suite.check_protocols import check_protocols
 from ldmbench.suite.load import LoadedSuite, Loc
 from ldmbench.suite.models import CONDITIONINGS, check_called, check_loaded, facts_or_none
+from ldmbench.suite.own import metric_arguments
 
 
 def check_suite(loaded: LoadedSuite) -> None:
@@ -23,7 +25,8 @@ def check_suite(loaded: LoadedSuite) -> None:
     suite, folder = loaded.written, loaded.path.parent
     told = {name: _told(model, folder) for name, model in suite.models.items()}
     found = [
-        *check_protocols(suite, told),
+        *check_protocols(suite, told, folder),
+        *_own_metrics(suite, folder),
         *_names(suite),
         *_shapes(suite),
         *_shipped(suite),
@@ -138,6 +141,16 @@ def _metrics(suite: Any, told: dict[str, tuple[str, ...]]) -> Iterator[tuple[Loc
             "clip_score needs a model with conditioning caption; found "
             + ", ".join(sorted(conditionings)),
         )
+
+
+def _own_metrics(suite: Any, folder: Path) -> Iterator[tuple[Loc, str]]:
+    """Say what is wrong with metrics of the user's own; nothing of them is run."""
+    for position, name in enumerate(suite.metrics):
+        if name not in METRICS:
+            try:
+                metric_arguments(name, folder.resolve())
+            except InputError as error:
+                yield ("metrics", position), str(error)
 
 
 def _told(model: Any, folder: Path) -> tuple[str, ...]:

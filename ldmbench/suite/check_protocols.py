@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from ldmbench.catalog import EXTRACTORS, PROTOCOLS
 from ldmbench.errors import InputError
+from ldmbench.plugins import points, sources
 from ldmbench.registry import nearest
 from ldmbench.schema.protocol import Override, Protocol
 from ldmbench.schema.weights import extractor_named
@@ -17,16 +19,19 @@ from ldmbench.suite.protocols import pinned, protocols_of, written_protocols
 LPIPS_SIDE = 32
 
 
-def check_protocols(suite: Any, told: Mapping[str, tuple[str, ...]]) -> Iterator[tuple[Loc, str]]:
+def check_protocols(
+    suite: Any, told: Mapping[str, tuple[str, ...]], folder: Path = Path()
+) -> Iterator[tuple[Loc, str]]:
     """Yield (place, problem) of the protocols of a suite.
 
     Args:
         suite: as written.
         told: model -> what it is conditioned on.
+        folder: of the suite file, where extractors of the user's own may lie.
     """
     several = isinstance(suite.protocol, tuple)
     for position, one in enumerate(written_protocols(suite)):
-        yield from _one(one, ("protocol", position) if several else ("protocol",))
+        yield from _one(one, ("protocol", position) if several else ("protocol",), folder)
     try:
         protocols = protocols_of(suite)
     except InputError:
@@ -38,7 +43,7 @@ def check_protocols(suite: Any, told: Mapping[str, tuple[str, ...]]) -> Iterator
     yield from _metrics(suite, protocols)
 
 
-def _one(one: str | Override, loc: Loc) -> Iterator[tuple[Loc, str]]:
+def _one(one: str | Override, loc: Loc, folder: Path) -> Iterator[tuple[Loc, str]]:
     name = one.base if isinstance(one, Override) else one
     if name not in PROTOCOLS:
         place = (*loc, "base") if isinstance(one, Override) else loc
@@ -49,7 +54,12 @@ def _one(one: str | Override, loc: Loc) -> Iterator[tuple[Loc, str]]:
             continue
         able = [e for e in EXTRACTORS if field == "extractor" or extractor_named(e).text]
         found = getattr(one, field)
-        if found not in able:
+        if field == "extractor" and (":" in found or found in points("extractors")):
+            try:
+                sources(found, folder.resolve(), "extractors")
+            except InputError as error:
+                yield (*loc, field), str(error)
+        elif found not in able:
             yield (
                 (*loc, field),
                 f"unknown extractor '{found}'{nearest(found, able)}; allowed: {', '.join(able)}",
