@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ldmbench.errors import InputError
+from ldmbench.errors import InputError, StageError
 from ldmbench.execute.execution import Listener, Result, run_plan
 from ldmbench.execute.host import Host, code_here, look, read_soon, settle
 from ldmbench.execute.places import LOCAL, Node, Place, address, local_size, places
@@ -236,17 +236,22 @@ class _RayRunner(Runner):
         super().__init__(place.device)
         self._ray, self._place, self._log, self._warn = ray, place, log, warn
         self._closed, self._node, self._patience = False, "", 0.0
+        self._stillborn = 0
         self._actor: Any = None
         self._called: Any = None
         self._begin()
 
     def is_ready(self) -> bool:
-        """Tell whether the actor has found room and lives."""
+        """Tell whether the actor has found room and lives.
+
+        Raises:
+            StageError: if one actor after the other dies before it says a word.
+        """
         if self._node:
             return True
         done, _ = self._ray.wait([self._called], timeout=0)
         if done:
-            self._node = self._ray.get(self._called)
+            self._node = self._met()
         elif time.monotonic() > self._patience:
             self._patience = float("inf")
             self._warn(
@@ -254,6 +259,22 @@ class _RayRunner(Runner):
                 " (`ray status` shows who holds it)"
             )
         return bool(self._node)
+
+    def _met(self) -> str:
+        """Return the name of the actor's node, or nothing when it died before it could say."""
+        try:
+            name: str = self._ray.get(self._called)
+        except self._ray.exceptions.RayError as error:
+            self._stillborn += 1
+            if self._stillborn >= ATTEMPTS and not self._closed:
+                raise StageError(
+                    f"no worker can start in the Ray cluster ({_first_line(error)}); `ray status`"
+                    " and Ray's own logs say more"
+                ) from None
+            self._begin()
+            return ""
+        self._stillborn = 0
+        return name
 
     def events(self, task: Task) -> Iterator[Event]:
         """Run a task and yield what is said of it; a lost actor's task begins again elsewhere."""
