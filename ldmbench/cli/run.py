@@ -42,6 +42,8 @@ from ldmbench.schema.stage import Plan
 from ldmbench.store.disk import Store
 from ldmbench.suite.load import LoadedSuite
 
+MOST_WARNINGS = 6
+
 
 @click.command()
 @suite_argument
@@ -213,10 +215,20 @@ def _finish(
         )
     else:
         click.echo(summary_table(records))
+        _say_warnings(records)
         _say_where(run, book, page, note=note, failed=failed)
     for warning in replay(book):
         say(f"warning: {warning}")
     return 4 if failed else 0
+
+
+def _say_warnings(records: Sequence[Record]) -> None:
+    """Say what makes numbers less than they seem, each sentence once, and no page of them."""
+    texts = list(dict.fromkeys(text for record in records for text in record.warnings))
+    for text in texts[:MOST_WARNINGS]:
+        say(f"warning: {text}")
+    if len(texts) > MOST_WARNINGS:
+        say(f"warning: {len(texts) - MOST_WARNINGS} more are in the records")
 
 
 def _say_where(run: Run, book: Book, page: Path, *, note: str, failed: list[Record]) -> None:
