@@ -35,6 +35,7 @@ _STAGES: dict[str, Any] = {
     "AutoencoderTiny": "tiny",
     "ProjectedAutoencoderKL": "kl",
     "VQModel": "vq",
+    "VariantVQModel": "vq",
 }
 _UNCOUNTED_CLASSES = 1000
 
@@ -188,14 +189,15 @@ def _compvis_condition(
     name, own = class_of(section, where="cond_stage_config"), params_of(section)
     joined = int(unet["in_channels"]) - int(params.get("channels", unet["out_channels"]))
     classes = int(own.get("n_classes", _UNCOUNTED_CLASSES))
+    unfed = "image" if joined else "class" if unet.get("num_classes") else "embedding"
     layout = name == "TransformerEmbedder" or not own.get("use_tokenizer", True)
     return {
         "__is_unconditional__": ("none" if unet.get("num_classes") is None else "class", None),
         "__is_first_stage__": ("inpainting", None),
-        "Identity": ("image" if joined else "embedding", None),
+        "Identity": (unfed, None),
         "ClassEmbedder": ("class", None if classes == _UNCOUNTED_CLASSES else classes - 1),
         "SpatialRescaler": ("semantic", None),
-        "FrozenCLIPEmbedder": ("text", None),
+        "FrozenCLIPEmbedder": ("inpainting" if joined else "text", None),
     }.get(name, ("layout" if layout else "text", None))
 
 
@@ -360,7 +362,9 @@ def _factor(first: Mapping[str, Any]) -> int:
 
 def _codebook(first: Mapping[str, Any]) -> int | None:
     return (
-        int(first.get("num_vq_embeddings", 256)) if first.get("_class_name") == "VQModel" else None
+        int(first.get("num_vq_embeddings", 256))
+        if "VQModel" in str(first.get("_class_name"))
+        else None
     )
 
 
