@@ -23,6 +23,7 @@ CONDITIONINGS = {
 }
 """What a loaded model is conditioned on -> what a dataset gives it."""
 _HUB_ID = r"[A-Za-z0-9][\w.-]*/[\w.-]+"
+_CHECKPOINTS = (".ckpt", ".safetensors", ".pt", ".pth", ".bin")
 
 
 def place_of(name: str | None, folder: Path) -> Path | None:
@@ -37,7 +38,7 @@ def model_place(path: str, folder: Path) -> Path:
         InputError: it is neither there nor in the hub's cache, and the hub did not give it.
     """
     place = (folder / path).resolve()
-    if place.exists() or not re.fullmatch(_HUB_ID, path):
+    if place.exists() or path.endswith(_CHECKPOINTS) or not re.fullmatch(_HUB_ID, path):
         return place
     fetch: Any = resolve(FACTS["hub"])
     found: Path = fetch(path)
@@ -181,7 +182,7 @@ def _what(path: str, place: Path | None) -> str:
     known = f"; this is {row.name} of {row.home} ({row.about}; {row.source})"
     if place is None:
         return known
-    folder = place.parent if place.suffix in (".ckpt", ".safetensors", ".pt", ".pth") else place
+    folder = place.parent if place.suffix in _CHECKPOINTS else place
     return f"{known}: put {row.files} into {folder}"
 
 

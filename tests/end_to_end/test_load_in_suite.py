@@ -157,14 +157,38 @@ def test_trained_models_keep_their_rules(tmp_path):
 
 def test_everything_missing_is_said_at_once(tmp_path):
     text = SUITE.replace(str(DIFFUSERS), "./ldm-celebahq-256").replace(
-        str(COMPVIS), "zoo/model.ckpt"
+        str(COMPVIS), "celeba256/model.ckpt"
     )
     with pytest.raises(SuiteError) as caught:
         check_suite(load_suite(tiny.write_suite(tmp_path, text)))
     problems = caught.value.problems
     assert len(problems) == 2
     assert f"{tmp_path}/tiny.yaml:7: models.folder.path: found './ldm-celebahq-256'" in problems[0]
-    assert "tiny.yaml:8: models.zoo.path: found 'zoo/model.ckpt', which is not there" in problems[1]
+    assert "CompVis/ldm-celebahq-256 of the Hugging Face hub (unconditional" in problems[0]
+    assert f"put the files of its repository into {tmp_path}/ldm-celebahq-256" in problems[0]
+    assert "models.zoo.path: found 'celeba256/model.ckpt', which is not there" in problems[1]
+    assert "this is celeba256 of the CompVis zoo (unconditional, CelebA-HQ, f = 4" in problems[1]
+    assert f"put model.ckpt and config.yaml into {tmp_path}/celeba256" in problems[1]
+
+
+def test_a_hub_id_is_taken_from_the_cache_else_missing(tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setenv("LDMBENCH_OFFLINE", "1")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    text = SUITE.replace(str(DIFFUSERS), "CompVis/ldm-celebahq-256")
+    suite = tiny.write_suite(tmp_path, text)
+    with pytest.raises(SuiteError) as caught:
+        check_suite(load_suite(suite))
+    assert "found 'CompVis/ldm-celebahq-256', which is not there" in str(caught.value)
+    assert "unconditional, CelebA-HQ" in str(caught.value)
+    repo = tmp_path / "hub" / "models--CompVis--ldm-celebahq-256"
+    shutil.copytree(DIFFUSERS, repo / "snapshots" / "abc")
+    (repo / "refs").mkdir()
+    (repo / "refs" / "main").write_text("abc")
+    loaded = load_suite(suite)
+    check_suite(loaded)
+    held, there = build_plan(loaded), plan_of(tmp_path)
+    assert cell_of(held, "folder").stages == cell_of(there, "folder").stages
 
 
 @pytest.mark.parametrize(
