@@ -15,7 +15,7 @@ from ldmbench.metrics.manifold import (
 )
 from ldmbench.metrics.memorize import Memorization, memorization
 from ldmbench.metrics.moments import Moments, moments
-from ldmbench.metrics.paired import psnr, ssim
+from ldmbench.metrics.paired import lpips, psnr, ssim
 from ldmbench.metrics.resample import Replicates
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "frechet_distance",
     "inception_score",
     "kernel_distance",
+    "lpips",
     "memorization",
     "moments",
     "precision_recall",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ldmbench.metrics.diversity import spatial_family, vendi_family
 from ldmbench.metrics.families import (
     clip_family,
     logits_family,
@@ -12,6 +13,9 @@ from ldmbench.metrics.families import (
     neighbours_family,
     pairs_family,
 )
+from ldmbench.metrics.infinity import infinity_family
+from ldmbench.metrics.memorize import memorization_family
+from ldmbench.metrics.paired import lpips_family
 from ldmbench.metrics.resample import Replicates
 from ldmbench.registry import pick
 
@@ -29,6 +33,11 @@ FAMILIES: dict[str, Callable[..., dict[str, Replicates]]] = {
     "clip_score":      clip_family,
     "psnr":            pairs_family,
     "ssim":            pairs_family,
+    "lpips":           lpips_family,
+    "sfid":            spatial_family,
+    "fd_infinity":     infinity_family,
+    "vendi_score":     vendi_family,
+    "memorization":    memorization_family,
 }
 # fmt: on
 
@@ -38,9 +47,9 @@ def bootstrap(metric: str, *inputs: object, **options: Any) -> Replicates:
 
     Args:
         metric: a row of FAMILIES.
-        inputs: what the metric takes: generated and reference features, logits, image pairs, or
-            image and text features.
-        options: of the family (confidence, k, subsets, ...).
+        inputs: what the metric takes: generated and reference features, logits, image pairs,
+            image and text features, or generated, training and held-out features.
+        options: of the family (confidence, k, subsets, ...; paths of LPIPS).
 
     Raises:
         InputError: an unknown metric, or inputs that the metric refuses.

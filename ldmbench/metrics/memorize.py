@@ -10,8 +10,9 @@ import numpy as np
 from ldmbench.metrics.arrays import Array, check_alike, check_features
 from ldmbench.metrics.blocks import Table, exact_squared, sweep, tables
 from ldmbench.metrics.engine import Engine, engine_of
+from ldmbench.metrics.resample import Replicates, replicate
 
-__all__ = ["Memorization", "memorization"]
+__all__ = ["Memorization", "memorization", "memorization_family"]
 
 
 @dataclass(frozen=True)
@@ -44,13 +45,7 @@ def memorization(generated: object, train: object, heldout: object) -> Memorizat
     Raises:
         InputError: bad features or unlike widths.
     """
-    x = check_features(generated, "generated", least=1)
-    seen = check_features(train, "training", least=1)
-    real = check_features(heldout, "held-out", least=1)
-    check_alike(x, seen)
-    check_alike(real, seen)
-    engine = engine_of(generated, train, heldout)
-    near, far = _to_nearest(x, seen, engine), _to_nearest(real, seen, engine)
+    near, far = _distances(generated, train, heldout)
     order = np.sort(near)
     below = np.searchsorted(order, far, side="left")
     equal = np.searchsorted(order, far, side="right") - below
@@ -62,6 +57,52 @@ def memorization(generated: object, train: object, heldout: object) -> Memorizat
     variance = n * h / 12.0 * ((n + h + 1) - ties)
     z = (wins - n * h / 2.0) / np.sqrt(variance) if variance > 0.0 else 0.0
     return Memorization(wins / (n * h), float(z), int((near == 0.0).sum()))
+
+
+def memorization_family(
+    generated: object, train: object, heldout: object, *, confidence: float = 0.95
+) -> dict[str, Replicates]:
+    """Return {"memorization": ...}: the share, its interval over generated and held-out samples.
+
+    Args:
+        generated: (N, D) features.
+        train: (T, D) features of what the model saw, taken as fixed.
+        heldout: (H, D) features of real samples that it did not see.
+        confidence: of the interval.
+
+    Raises:
+        InputError: bad features or unlike widths.
+    """
+    near, far = _distances(generated, train, heldout)
+    before = _shares(far, near)  # of held-out samples that each generated one is closer than
+    after = 1.0 - _shares(near, far)
+    made = replicate(
+        float(before.mean()),
+        before - before.mean(),
+        after - after.mean(),
+        share=True,
+        confidence=confidence,
+        note="training set taken as fixed",
+    )
+    return {"memorization": made}
+
+
+def _shares(others: Array, each: Array) -> Array:
+    """Return the share of `others` that lie above each value, ties half."""
+    order = np.sort(others)
+    below = np.searchsorted(order, each, side="left") + np.searchsorted(order, each, side="right")
+    return np.asarray(1.0 - below / (2.0 * len(order)))
+
+
+def _distances(generated: object, train: object, heldout: object) -> tuple[Array, Array]:
+    """Return squared distances to the training set, of generated and of held-out samples."""
+    x = check_features(generated, "generated", least=1)
+    seen = check_features(train, "training", least=1)
+    real = check_features(heldout, "held-out", least=1)
+    check_alike(x, seen)
+    check_alike(real, seen)
+    engine = engine_of(generated, train, heldout)
+    return _to_nearest(x, seen, engine), _to_nearest(real, seen, engine)
 
 
 def _to_nearest(x: Array, y: Array, engine: Engine) -> Array:

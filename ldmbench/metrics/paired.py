@@ -1,13 +1,18 @@
-"""Paired image measures: PSNR and SSIM of two uint8 image sets."""
+"""Paired image measures: PSNR, SSIM and LPIPS of two uint8 image sets."""
 
 from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ldmbench.errors import InputError
 from ldmbench.metrics.arrays import Array, as_array
+from ldmbench.metrics.resample import Replicates, replicate
+from ldmbench.registry import resolve
 
-__all__ = ["CONVENTIONS", "psnr", "ssim"]
+__all__ = ["CONVENTIONS", "lpips", "lpips_family", "psnr", "ssim"]
 
 PIXELS = 1 << 21  # pixels worked on at a time
 
@@ -76,6 +81,42 @@ def ssim(a: object, b: object, *, convention: str = "skimage_ssim_gaussian_wang"
     for start, stop in _parts(x):
         out[start:stop] = _similarity(x[start:stop], y[start:stop], window, gain, border)
     return out
+
+
+def lpips(a: object, b: object, **network: Any) -> Array:
+    """Return the perceptual distance of each pair (Zhang et al. 2018, eq. 1; version 0.1).
+
+    The network lives with the features and needs torch.
+
+    Args:
+        a: (N, H, W, 3) uint8 in 0..255; a single (H, W, 3) image is a batch of one.
+        b: the same shape.
+        network: net ("alex" or "vgg"), backbone and heads (paths; else the files that
+            `ldmbench weights` knows, their digests checked), convention, device, offline.
+
+    Returns:
+        (N,) float64, 0 for equal images.
+
+    Raises:
+        InputError: not uint8 images, unlike shapes, or weights that are missing or wrong.
+    """
+    x, y = _images(a, b)
+    load: Any = resolve("ldmbench.features.lpips:load_lpips")
+    files = {key: Path(network[key]) for key in ("backbone", "heads") if network.get(key)}
+    return np.asarray(load(**(network | files))(x, y))
+
+
+def lpips_family(
+    a: object, b: object, *, confidence: float = 0.95, **network: Any
+) -> dict[str, Replicates]:
+    """Return {"lpips": ...}: the mean over uint8 NHWC pairs.
+
+    Raises:
+        InputError: as lpips says.
+    """
+    each = lpips(a, b, **network)
+    note = "mean over samples"
+    return {"lpips": replicate(float(each.mean()), each, confidence=confidence, note=note)}
 
 
 def _similarity(x: Array, y: Array, window: Array, gain: float, border: str) -> Array:

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torchmetrics.functional.image.lpips import _LPIPS
 
+from ldmbench import metrics
 from ldmbench.errors import InputError
 from ldmbench.features.lpips import load_lpips
 
@@ -58,6 +59,19 @@ def test_equals_torchmetrics(files):
         theirs = twin(as_input(a), as_input(b)).flatten().numpy()
     ours = load_lpips(net, backbone=backbone, heads=heads, convention="torchmetrics")
     np.testing.assert_allclose(ours(a, b), theirs, rtol=1e-4)
+
+
+def test_the_metric_reads_the_network_by_path(files, tmp_path):
+    net, _, backbone, heads = files
+    a, b = pairs()
+    known = load_lpips(net, backbone=backbone, heads=heads)(a, b)
+    where = {"net": net, "backbone": str(backbone), "heads": heads}
+    np.testing.assert_array_equal(metrics.lpips(a, b, **where), known)
+    score = metrics.bootstrap("lpips", a, b, **where)
+    assert score.value == pytest.approx(known.mean())
+    assert score.low < score.value < score.high
+    with pytest.raises(InputError):
+        metrics.lpips(a, b, backbone=tmp_path / "absent", heads=heads)
 
 
 def test_wrong_input_is_refused(files, tmp_path):

@@ -202,3 +202,60 @@ def _by_covariance(spread, x, y, first, second):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(spread, "_pooled", lambda *_: axes)
         return spread._frechet_second(x, y, first, second)
+
+
+@pytest.mark.parametrize(("n", "m"), [(120, 90), (300, 25), (25, 300)])
+def test_dead_features_change_no_influence(n, m):
+    from ldmbench.metrics.spread import frechet_spread
+
+    x, y = (draw(s, size, 20, 0.2).astype(float) for s, size in ((22, n), (23, m)))
+    inside = np.linalg.qr(draw(24, 48, 20).astype(float))[0].T
+    plain = frechet_spread(x, y, moments(x), moments(y))
+    p, q = x @ inside, y @ inside
+    wide = frechet_spread(p, q, moments(p), moments(q))
+    for one, other in ((plain.generated, wide.generated), (plain.reference, wide.reference)):
+        np.testing.assert_allclose(other, one, atol=1e-6 * np.abs(one).max())
+    fixed = frechet_spread(p, None, moments(p), moments(q))
+    np.testing.assert_allclose(fixed.generated, wide.generated, atol=1e-5 * np.abs(p).max())
+
+
+def test_every_measure_has_replicates():
+    from ldmbench.metrics import bootstrap, fd_infinity, memorization, vendi_score
+
+    x, y, z = draw(30, 400, 6, 0.2), draw(31, 500, 6), draw(32, 300, 6)
+    far = bootstrap("fd_infinity", x, y)
+    assert far.value == pytest.approx(fd_infinity(x, y).value, rel=1e-12)
+    check(far, 400)
+    assert bootstrap("fd_infinity", x, moments(y)).high < far.high
+    vendi = bootstrap("vendi_score", x)
+    assert vendi.value == pytest.approx(vendi_score(x), rel=1e-9)
+    check(vendi, 400)
+    wide = np.hstack([x[:5], 0 * x[:5]])
+    assert bootstrap("vendi_score", wide).value == pytest.approx(vendi_score(wide), rel=1e-9)
+    close = bootstrap("memorization", x, y, z)
+    assert close.value == pytest.approx(memorization(x, y, z).share, rel=1e-12)
+    check(close, 400)
+    maps = [v.reshape(len(v), -1, 1, 1).repeat(7, 1)[:, :7] for v in (x, y)]
+    check(bootstrap("sfid", *maps), 400)
+
+
+@pytest.mark.parametrize(
+    ("name", "draws"),
+    [
+        ("fd_infinity", lambda s: (draw(3 * s, 900, 4, 0.3), draw(3 * s + 1, 800, 4))),
+        ("vendi_score", lambda s: (np.abs(draw(3 * s, 200, 8)),)),
+        (
+            "memorization",
+            lambda s: (draw(3 * s, 90, 4, 0.2), draw(1, 150, 4), draw(3 * s + 2, 80, 4)),
+        ),
+    ],
+)
+def test_their_intervals_are_as_wide_as_fresh_draws_spread(name, draws):
+    from ldmbench.metrics import bootstrap
+
+    found = [bootstrap(name, *draws(s)) for s in range(60)]
+    values = np.array([score.value for score in found])
+    half = np.mean([(score.high - score.low) / 2 / 1.96 for score in found])
+    assert half == pytest.approx(values.std(ddof=1), rel=0.3)
+    held = np.mean([score.low <= values.mean() <= score.high for score in found])
+    assert held >= 0.85
