@@ -1,0 +1,187 @@
+"""The difference of two scores: interval, p-value, verdict, the correction for being several."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from statistics import NormalDist
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from ldmbench.schema.record import Record, Score
+
+__all__ = ["Array", "Difference", "Verdict", "difference", "holm", "judged"]
+
+Array = npt.NDArray[np.float64]
+Verdict = Literal["same", "differs", "undecided"]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """B minus A for one score of one pair of cells.
+
+    Attributes:
+        difference: B - A; None where a value is missing.
+        low: lower end of its interval; None where there is none.
+        high: upper end of its interval.
+        p: two-sided p-value of "no difference".
+        p_holm: p corrected for all scores compared together (Holm 1979).
+        verdict: "differs" when p_holm is small; "same" when the interval lies within the margin;
+            else "undecided": too few samples, or too noisy.
+        method: how the interval was made, or why there is none.
+    """
+
+    cell_a: str
+    cell_b: str
+    name: str
+    protocol: str
+    n: int
+    a: float | None
+    b: float | None
+    difference: float | None
+    low: float | None
+    high: float | None
+    p: float | None
+    p_holm: float | None
+    verdict: Verdict
+    method: str
+    signature: str
+
+
+def difference(
+    x: Record,
+    y: Record,
+    s: Score,
+    t: Score,
+    *,
+    replicates: tuple[Array | None, Array | None],
+    level: float,
+) -> Difference:
+    """Return B minus A, its interval and its p-value, not yet judged.
+
+    Args:
+        x: the record of A.
+        y: the record of B.
+        s: a score of A.
+        t: the same score of B.
+        replicates: of both, where they are at hand.
+        level: confidence of the interval.
+    """
+    row = Difference(
+        cell_a=x.cell.id,
+        cell_b=y.cell.id,
+        name=s.name,
+        protocol=s.protocol,
+        n=s.n,
+        a=s.value,
+        b=t.value,
+        difference=None,
+        low=None,
+        high=None,
+        p=None,
+        p_holm=None,
+        verdict="undecided",
+        method="",
+        signature=s.signature,
+    )
+    if s.value is None or t.value is None:
+        return replace(row, method=s.reason or t.reason or "no value")
+    gap = t.value - s.value
+    first, second = _errors(s, replicates[0]), _errors(t, replicates[1])
+    if first is None or second is None:
+        return replace(row, difference=gap, method=f"no interval: {s.method or t.method}")
+    rho, method = _correlation(*replicates)
+    z = NormalDist().inv_cdf(0.5 + level / 2)
+    down = _joint(second[0], first[1], rho)
+    up = _joint(second[1], first[0], rho)
+    towards = down if gap > 0 else up
+    return replace(
+        row,
+        difference=gap,
+        low=gap - z * down,
+        high=gap + z * up,
+        p=_p_value(gap, towards),
+        method=method,
+    )
+
+
+def _errors(score: Score, replicates: Array | None) -> tuple[float, float] | None:
+    """Return the standard error below and above a score.
+
+    The ends of the interval may have been cut where the score cannot go; the spread of the
+    replicates is then the larger and counts.
+    """
+    if score.value is None or score.low is None or score.high is None:
+        return None
+    z = NormalDist().inv_cdf(0.5 + (score.confidence or 0.95) / 2)
+    spread = 0.0 if replicates is None else float(replicates.std())
+    low, high = (score.value - score.low) / z, (score.high - score.value) / z
+    return max(low, spread), max(high, spread)
+
+
+def _joint(one: float, other: float, rho: float) -> float:
+    """Return the standard error of a difference (MOVER: Zou, Donner 2008, equation 7)."""
+    return math.sqrt(max(0.0, one * one + other * other - 2 * rho * one * other))
+
+
+def _correlation(a: Array | None, b: Array | None) -> tuple[float, str]:
+    """Return how two scores move together under common resampling, and how that was found."""
+    if a is None or b is None:
+        return 0.0, "unpaired: intervals alone, replicates are not in the store"
+    if len(a) != len(b):
+        return 0.0, "unpaired: unlike numbers of replicates"
+    first, second = a - a.mean(), b - b.mean()
+    scale = math.sqrt(float(first @ first) * float(second @ second))
+    rho = float(first @ second) / scale if scale > 0 else 0.0
+    return min(1.0, max(-1.0, rho)), f"paired, {len(a)} replicates, correlation {rho:.2f}"
+
+
+def _p_value(gap: float, error: float) -> float:
+    if gap == 0:
+        return 1.0
+    return 0.0 if error == 0 else math.erfc(abs(gap) / error / math.sqrt(2))
+
+
+def judged(rows: Sequence[Difference], *, confidence: float, margin: float) -> Iterator[Difference]:
+    """Yield differences with their corrected p-values and verdicts.
+
+    Args:
+        rows: all that are compared together.
+        confidence: 1 - confidence bounds the chance of any false "differs".
+        margin: "same" needs an interval within this share of the larger value.
+    """
+    tested: Mapping[int, float] = {i: r.p for i, r in enumerate(rows) if r.p is not None}
+    corrected = dict(zip(tested, holm(list(tested.values())), strict=True))
+    for i, row in enumerate(rows):
+        if i not in corrected:
+            yield row
+            continue
+        yield replace(
+            row,
+            p_holm=corrected[i],
+            verdict=_verdict(row, corrected[i], confidence=confidence, margin=margin),
+        )
+
+
+def _verdict(row: Difference, p: float, *, confidence: float, margin: float) -> Verdict:
+    assert row.a is not None
+    assert row.b is not None
+    assert row.low is not None
+    assert row.high is not None
+    if p <= 1 - confidence:
+        return "differs"
+    within = margin * max(abs(row.a), abs(row.b))
+    return "same" if -within <= row.low and row.high <= within else "undecided"
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return p-values corrected for being several (Holm 1979, a step-down Bonferroni)."""
+    order = sorted(range(len(p_values)), key=lambda i: p_values[i])
+    found, highest = [0.0] * len(p_values), 0.0
+    for rank, i in enumerate(order):
+        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[i]))
+        found[i] = highest
+    return found
