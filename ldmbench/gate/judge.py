@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 
 from ldmbench.errors import UnlikeError
@@ -12,12 +12,14 @@ from ldmbench.gate.baseline import rounded, suite_of
 from ldmbench.gate.cases import Case, counted, ratio, scaled
 from ldmbench.gate.interval import Change, Number, Spread, change, pooled
 from ldmbench.gate.match import (
+    Foreign,
     cells_of,
     devices_of,
     group_of,
     like_measures,
     like_scores,
     same_images,
+    told_foreign,
 )
 from ldmbench.gate.rules import ON_DEVICES_ONLY, rules_with
 from ldmbench.gate.verdict import Item, Outcome, judge_change
@@ -102,7 +104,7 @@ class _Gate:
                 for r in self.records
                 if r.status == "failed"
             },
-            notes=(*self._notes(by_id), *_told(foreign)),
+            notes=(*self._notes(by_id), *told_foreign(foreign)),
         )
 
     def _notes(self, by_id: Mapping[str, Record]) -> Iterator[str]:
@@ -206,6 +208,11 @@ class _Gate:
             return counted(replace(item, before=values[-1]), rule)
         if rule.by == "ratio":
             return ratio(pairs, new, item, rule)
+        if new.low is not None and any(_as_measured(p.measure) == _as_measured(new) for p in pairs):
+            return replace(
+                item, verdict="pass", reason="the very same number, to the last digit",
+                before=new.value, change=0.0, low=0.0, high=0.0, method="equal to an accepted run",
+            )  # fmt: skip
         scale = abs(item.before or 0.0) if rule.relative else 1.0
         if scale == 0:
             return replace(item, reason="the accepted value is 0: nothing to be relative to")
@@ -219,27 +226,6 @@ class _Gate:
         )
 
 
-@dataclass(frozen=True)
-class Foreign:
-    """A measure that was accepted on other machine classes alone."""
-
-    name: str
-    here: str
-    there: tuple[str, ...]
-
-
-def _told(foreign: Sequence[Foreign]) -> Iterator[str]:
-    """Say once per machine class what was not judged."""
-    by_class: dict[tuple[str, tuple[str, ...]], list[str]] = {}
-    for part in foreign:
-        by_class.setdefault((part.here, part.there), []).append(part.name)
-    for (here, there), names in by_class.items():
-        yield (
-            f"{', '.join(dict.fromkeys(names))} of {len(names)} measures in all were accepted on"
-            f" {' and '.join(there)} and are measured on {here}: noted, not judged"
-        )
-
-
 def _score_names(cells: Sequence[AcceptedCell]) -> list[tuple[str, str]]:
     """Return name and protocol of every score accepted with a value, in order."""
     scores = [item.score for cell in cells for item in cell.scores]
@@ -250,6 +236,10 @@ def _measure_names(cells: Sequence[AcceptedCell]) -> list[str]:
     """Return the name of every measure accepted with a value, in order."""
     measures = [item for cell in cells for item in cell.measures]
     return list(dict.fromkeys(m.name for m in measures if m.value is not None))
+
+
+def _as_measured(found: Measure | None) -> tuple[float | int | None, ...]:
+    return (found.value, found.low, found.high, found.n) if found else ()
 
 
 def _missing(found: Score | Measure | None) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +13,7 @@ from ldmbench.schema.baseline import AcceptedCell, AcceptedScore, Baseline
 from ldmbench.schema.record import Measure, Record, Score
 
 __all__ = [
+    "Foreign",
     "Pair",
     "cells_of",
     "devices_of",
@@ -22,6 +23,7 @@ __all__ = [
     "measure_of",
     "same_images",
     "score_of",
+    "told_foreign",
 ]
 
 SHARES = frozenset({"precision", "recall", "coverage"})
@@ -127,3 +129,24 @@ def same_images(record: Record, cell: AcceptedCell, replicates: Replicas) -> boo
                 return False
             proof = proof or (score.name not in SHARES and float(np.ptp(now)) > 0)
     return proof
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """A measure that was accepted on other machine classes alone."""
+
+    name: str
+    here: str
+    there: tuple[str, ...]
+
+
+def told_foreign(foreign: Sequence[Foreign]) -> Iterator[str]:
+    """Say once per machine class what was not judged."""
+    by_class: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    for part in foreign:
+        by_class.setdefault((part.here, part.there), []).append(part.name)
+    for (here, there), names in by_class.items():
+        yield (
+            f"{', '.join(dict.fromkeys(names))} of {len(names)} measures in all were accepted on"
+            f" {' and '.join(there)} and are measured on {here}: noted, not judged"
+        )

@@ -11,6 +11,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from ldmbench.cli import door
+from ldmbench.gate import read_baseline
 
 ROOT = Path(__file__).parents[2]
 BLOCKS = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "ci.md").read_text("utf-8"), re.S)
@@ -65,3 +66,20 @@ def test_ci_gates_smoke_as_the_docs_say():
     gate = (ROOT / ".ci" / "gate").read_text("utf-8")
     assert "--baseline baselines/smoke.json" in gate
     assert "|| true" not in gate
+
+
+def test_the_baseline_of_smoke_is_of_smoke():
+    """Step counts, models and images are what the suite asks for; else accept it anew."""
+    made = read_baseline(ROOT / "baselines" / "smoke.json")
+    suite = YAML(typ="safe").load(ROOT / "suites" / "smoke.yaml")
+    told = suite["sample"]
+    wanted = {
+        f"{model}/{data}/{told['sampler']}-{steps}/g1/s{told['seed']}"
+        for model in suite["models"]
+        for data in suite["data"]
+        for steps in told["steps"]
+    }
+    assert made.runs
+    for run in made.runs:
+        assert {cell.id for cell in run.cells} == wanted
+        assert all(f"|n:{told['count']}|" in cell.scores[0].score.signature for cell in run.cells)
