@@ -101,11 +101,17 @@ def told(error: Exception, task: Task) -> str:
         return str(error)
     if isinstance(error, OSError) and error.errno is not None:
         return describe_os_error(error, Path(task.output))
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+    if _is_memory(error):
         return f"out of memory on {task.device}: lower sample.micro_batch or the model's batch"
     where = traceback.extract_tb(error.__traceback__)[-1]
     text = " ".join(str(error).split()) or "no message"
     return f"{type(error).__name__}: {text} ({Path(where.filename).name}:{where.lineno})"
+
+
+def _is_memory(error: Exception) -> bool:
+    """Tell want of memory: Python's, CUDA's by name, and torch's own on a CPU by its words."""
+    named = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    return named or "can't allocate memory" in str(error)
 
 
 if __name__ == "__main__":

@@ -27,6 +27,15 @@ from ldmbench.store.artifact import (
 
 Shard = tuple[int, int]
 
+HINTS = {
+    errno.EFBIG: "raise the limit on file sizes (ulimit -f), or move the store with --store DIR",
+    errno.EMFILE: "raise the limit on open files (ulimit -n)",
+    errno.ENFILE: "the system has no open file left; end other programs",
+    errno.ENAMETOOLONG: "move the store to a shorter path with --store DIR",
+    errno.EIO: "the disk or the network before it fails; move the store with --store DIR",
+    errno.ESTALE: "the network file system lost it; mount it again and run the same command",
+}
+
 
 @dataclass(frozen=True)
 class Address:
@@ -237,7 +246,8 @@ def describe_os_error(error: OSError, root: Path) -> str:
         )
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return f"{place}: no permission to write; choose another store with --store DIR"
-    return f"{place}: {error.strerror or error}"
+    hint = HINTS.get(error.errno or 0)
+    return f"{place}: {error.strerror or error}" + (f"; {hint}" if hint else "")
 
 
 def _existing(path: Path) -> Path:

@@ -84,6 +84,7 @@ def test_devices(monkeypatch):
         (InputError("just this"), "just this"),
         (OSError(errno.ENOSPC, "x"), "the disk is full"),
         (MemoryError(), "out of memory on cpu: lower sample.micro_batch"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "out of memory on cpu"),
         (RuntimeError("odd\n  thing"), "RuntimeError: odd thing (test_execute_local.py:"),
     ],
 )

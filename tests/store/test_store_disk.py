@@ -230,6 +230,8 @@ def test_full_disk_and_permission_are_one_sentence(tmp_path):
         fail(errno.ENOSPC)
     with pytest.raises(StoreError, match="no permission to write; choose another store"):
         fail(errno.EACCES)
+    with pytest.raises(StoreError, match=r"file: x; raise the limit on open files \(ulimit -n\)"):
+        fail(errno.EMFILE)
 
 
 def test_a_store_where_a_file_stands(tmp_path):
