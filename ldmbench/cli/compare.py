@@ -8,7 +8,14 @@ from pathlib import Path
 import click
 
 from ldmbench.catalog import METRICS
-from ldmbench.cli.options import json_option, print_json, say, store_option
+from ldmbench.cli.options import (
+    complete_metrics,
+    complete_runs,
+    json_option,
+    print_json,
+    say,
+    store_option,
+)
 from ldmbench.errors import InputError
 from ldmbench.plan.expand import matches
 from ldmbench.records.book import Book, read_records
@@ -20,9 +27,15 @@ EXIT_CODES = {"same": 0, "differs": 1, "undecided": 3}
 
 
 @click.command()
-@click.argument("a")
-@click.argument("b")
-@click.option("--metrics", default="", metavar="M,...", help="Only these; all when unset.")
+@click.argument("a", shell_complete=complete_runs)
+@click.argument("b", shell_complete=complete_runs)
+@click.option(
+    "--metrics",
+    default="",
+    metavar="M,...",
+    help="Only these; all when unset.",
+    shell_complete=complete_metrics,
+)
 @click.option("--confidence", type=float, default=0.95, show_default=True, help="Of intervals.")
 @click.option(
     "--margin",

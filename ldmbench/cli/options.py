@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,11 +12,15 @@ from typing import Any, TypeVar
 import click
 from click.shell_completion import CompletionItem
 
+from ldmbench.catalog import METRICS
+from ldmbench.pipeline import STAGES
 from ldmbench.records.book import Book
 from ldmbench.store.disk import Store
 
 F = TypeVar("F", bound=Callable[..., Any])
 DEFAULT_STORE = ".ldmbench"
+HEEDED = ("Cc", "Cf", "Zl", "Zp")
+"""Unicode categories that move, colour or turn what stands around them."""
 
 
 def store_option(command: F) -> F:
@@ -68,6 +73,19 @@ def only_option(command: F) -> F:
     )(command)
 
 
+def _stages(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    return [CompletionItem(kind) for kind in STAGES if kind.startswith(incomplete)]
+
+
+def complete_metrics(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Complete the last name of M,... with the metrics that are not named yet."""
+    before, comma, last = incomplete.rpartition(",")
+    left = [name for name in METRICS if name.startswith(last) and name not in before.split(",")]
+    return [CompletionItem(f"{before}{comma}{name}", help=METRICS[name].about) for name in left]
+
+
 def fresh_option(command: F) -> F:
     """Add --fresh STAGE."""
     return click.option(
@@ -75,18 +93,24 @@ def fresh_option(command: F) -> F:
         multiple=True,
         metavar="STAGE",
         help="Make a stage kind (or kind/key) anew although it is in the store; repeatable.",
+        shell_complete=_stages,
     )(command)
 
 
-def _runs(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+def complete_runs(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Complete the id of a run in the store, the newest first."""
     root = ctx.params.get("store") or Path(os.environ.get("LDMBENCH_STORE", DEFAULT_STORE))
-    ids = [run.id for run in Book(root).runs()]
+    ids = [run.id for run in reversed(Book(root).runs())]
     return [CompletionItem(i) for i in ids if i.startswith(incomplete)]
 
 
 def run_argument(command: F) -> F:
     """Add the RUN argument."""
-    return click.argument("run", required=False, metavar="[RUN]", shell_complete=_runs)(command)
+    return click.argument("run", required=False, metavar="[RUN]", shell_complete=complete_runs)(
+        command
+    )
 
 
 def opened(root: Path) -> Store:
@@ -104,6 +128,11 @@ def print_json(value: object) -> None:
 def say(text: str) -> None:
     """Print a line of progress to stderr."""
     click.echo(text, err=True)
+
+
+def inert(text: str) -> str:
+    """Return a name without what a terminal would obey: control characters and turned script."""
+    return "".join(c if unicodedata.category(c) not in HEEDED else "�" for c in text)
 
 
 def plural(count: int, noun: str) -> str:

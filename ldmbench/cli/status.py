@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from ldmbench.cli.options import (
+    inert,
     json_option,
     plural,
     print_json,
@@ -49,7 +50,7 @@ def status(run: str | None, store: Path, as_json: bool) -> None:
     for kind, counts in told["stages"].items():
         click.echo(f"  {kind:<16} {counts['done']:>6} of {plural(counts['all'], 'unit')}")
     for cell, reason in told["failed"].items():
-        click.echo(f"  failed {cell}: {reason}")
+        click.echo(f"  failed {inert(cell)}: {reason}")
     click.echo(f"  {told['cells_done']} of {plural(told['cells'], 'cell')} done")
 
 

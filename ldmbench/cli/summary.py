@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
+from ldmbench.cli.options import inert
 from ldmbench.schema.record import Record, Score
 
 SCORES = {
@@ -42,7 +43,8 @@ def summary_table(records: Sequence[Record], *, width: int | None = None) -> str
 
 
 def _title(record: Record) -> str:
-    return record.cell.id if record.status == "done" else f"{record.cell.id} (failed)"
+    name = inert(record.cell.id)
+    return name if record.status == "done" else f"{name} (failed)"
 
 
 def _score(record: Record, name: str) -> Score | None:

@@ -120,7 +120,7 @@ def read_records(path: Path) -> list[Record]:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: no record file: not UTF-8 text ({error.reason})") from None
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(text.split("\n"), start=1):  # names may hold U+2028
         if line.strip():
             record = _read(Record, line, f"{path}:{number}")
             found[record.cell.id] = record

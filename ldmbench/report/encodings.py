@@ -36,7 +36,7 @@ SHOWN = frozenset({
     "cell", "series", "dataset", "steps", "guidance", "f", "line", "quality", "low", "high",
     "front", "throughput", "total_device_days", "cost", "train_flops", "train_steps",
     "clip_score", "rate", "psnr", "rfid", "kind", "t", "bits_per_dim", "rmse", "step", "loss",
-    "mark",
+    "mark", "first",
 })
 # fmt: on
 """Fields that some chart reads; the others stay out of the specification."""
@@ -69,17 +69,20 @@ def lines_and_points(
     )
     layers = [line, bars, dots]
     if text and len(points) <= 80:
-        named = base.transform_filter(alt.FieldOneOfPredicate(field="line", oneOf=_firsts(points)))
+        named = base.transform_filter("datum.first")
         layers.append(named.mark_text(dy=-11, dx=6).encode(y=y, text=f"{text}:Q"))
     return layers
 
 
-def _firsts(points: Sequence[Point]) -> list[str]:
-    """Return one line of each series: the labels of all its lines would lie on one another."""
+def _marked(points: Sequence[Point]) -> list[Point]:
+    """Mark the first line of each series: the labels of all its lines would lie on one another.
+
+    A name is data and never part of an expression, which Vega would parse.
+    """
     first: dict[str, str] = {}
     for p in points:
-        first.setdefault(p["series"], p["line"])
-    return list(first.values())
+        first.setdefault(p["series"], p.get("line", ""))
+    return [{**p, "first": p.get("line", "") == first[p["series"]]} for p in points]
 
 
 def marks_of(
@@ -218,7 +221,7 @@ def tips(subject: Subject) -> list[Any]:
 def finish(layers: Sequence[Any], points: Sequence[Point]) -> Any:
     """Layer, facet by dataset where there are several, and add what the page steers."""
     params = [alt.param(name="keep", value=None), alt.param(name="hovered", value=None)]
-    used = [{k: v for k, v in p.items() if k in SHOWN} for p in points]
+    used = [{k: v for k, v in p.items() if k in SHOWN} for p in _marked(points)]
     chart = alt.layer(*layers, data=alt.Data(values=used))
     if len(datasets_of(points)) > 1:
         facet = alt.Facet("dataset:N", title=None, sort=datasets_of(points))

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 __all__ = ["csv_text", "frame", "json_text"]
 
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""How a text begins that spreadsheets would compute (OWASP, CSV injection)."""
+
 
 def frame(records: Sequence[Record]) -> pandas.DataFrame:
     """Return one row per cell: identity, axes, then per quantity its value, interval and origin.
@@ -37,8 +40,19 @@ def rows(records: Sequence[Record]) -> list[dict[str, Any]]:
 
 
 def csv_text(records: Sequence[Record]) -> str:
-    """Return CSV; `pandas.read_csv` gives back the numbers bit for bit."""
-    return str(frame(records).to_csv(index=False, lineterminator="\n"))
+    """Return CSV; `pandas.read_csv` gives back the numbers bit for bit.
+
+    A text that a spreadsheet would take for a formula gets an apostrophe before it; JSON keeps
+    texts as they are.
+    """
+    table = frame(records)
+    texts = table.select_dtypes(exclude="number").columns
+    table[texts] = table[texts].map(_inert)
+    return str(table.to_csv(index=False, lineterminator="\n"))
+
+
+def _inert(value: object) -> object:
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
 
 
 def json_text(records: Sequence[Record]) -> str:

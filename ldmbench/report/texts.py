@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 
 from ldmbench.report.cells import IDENTITY, shared_fields
@@ -30,7 +31,7 @@ _LATEX = {
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
-    '"': r"\textquotedbl{}",
+    '"': "''",
     "↓": r"$\downarrow$",
     "↑": r"$\uparrow$",
     "–": "--",
@@ -73,8 +74,10 @@ def latex(run: Run, records: Sequence[Record]) -> str:
 
 
 def _md(text: str) -> str:
-    """Make a text inert in Markdown: no HTML, no table cell, no emphasis, no line break."""
-    text = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    """Make a text inert in Markdown: no HTML, no cell, no emphasis, no line break, no turn."""
+    text = " ".join(text.split())
+    text = "".join(sign for sign in text if unicodedata.category(sign) not in ("Cc", "Cf"))
+    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     for sign in "\\|*_`[]#~":
         text = text.replace(sign, f"\\{sign}")
     return text
@@ -152,11 +155,11 @@ def _leading(table: Table) -> list[str]:
 def _tex(text: str) -> str:
     """Escape a text for LaTeX; what the usual fonts lack becomes '?'."""
     out = "".join(_LATEX.get(sign, sign) for sign in " ".join(text.split()))
-    return "".join(sign if sign.isascii() else "?" for sign in out)
+    return "".join(sign if sign.isascii() and sign.isprintable() else "?" for sign in out)
 
 
 def _comment(text: str) -> str:
-    return " ".join(text.split())
+    return "".join(sign if sign.isprintable() else "?" for sign in " ".join(text.split()))
 
 
 def _tex_table(run: Run, table: Table, group: str) -> str:
