@@ -14,7 +14,7 @@ from torch import nn
 from ldmbench.canonical import canonical_json
 from ldmbench.errors import InputError
 
-__all__ = ["blank", "read_card", "read_weights", "seeded", "write_card", "write_weights"]
+__all__ = ["blank", "kept_at", "read_card", "read_weights", "seeded", "write_card", "write_weights"]
 
 M = TypeVar("M")
 
@@ -82,3 +82,8 @@ def read_weights(module: nn.Module, path: Path, device: str | torch.device) -> N
         module.load_state_dict(state, assign=True)
     except Exception as error:
         raise InputError(f"{path} does not hold these weights: {error}") from error
+
+
+def kept_at(share: float) -> str:
+    """Return the folder name of weights kept at a share of the budget: at-0.50, at-0.125."""
+    return f"at-{share:.2f}" if round(share, 2) == share else f"at-{share:g}"

@@ -11,6 +11,7 @@ from ldmbench.errors import InputError
 from ldmbench.models.autoencoder import FirstStage
 from ldmbench.models.call import Called
 from ldmbench.models.denoiser import load_denoiser
+from ldmbench.models.files import kept_at
 from ldmbench.models.load_model import Model
 from ldmbench.models.loaded import Loaded, LoadedStage
 from ldmbench.models.loader import load
@@ -67,7 +68,7 @@ def model_of(task: Task, progress: float = 1.0) -> Trained | Loaded:
         return Loaded(loaded_of(task), task.local["given"])
     folder = task.inputs["denoiser"].folders[0]
     if progress != 1:
-        folder = folder / f"at-{progress:.2f}"
+        folder = folder / kept_at(progress)
     return trained_at(task.inputs["autoencoder"].folders[0], folder, task.device)
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ldmbench.canonical import canonical_json
 from ldmbench.errors import StageError
+from ldmbench.models.files import kept_at
 from ldmbench.train.checkpoint import read_checkpoint, write_checkpoint
 from ldmbench.train.limit import Limit
 
@@ -134,7 +135,7 @@ def run_job(
             _log(progress, loss_sum, job.batch)
         for share in checkpoints:
             if before < share <= after < 1:
-                _keep(job, scratch / "kept" / _name(share))
+                _keep(job, scratch / "kept" / kept_at(share))
 
         # Checkpoint
         if now - saved >= checkpoint_seconds and after < 1:
@@ -192,10 +193,6 @@ def _keep(job: Job, folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     job.keep(fresh)
     fresh.rename(folder)
-
-
-def _name(share: float) -> str:
-    return f"at-{share:.2f}" if round(share, 2) == share else f"at-{share:g}"
 
 
 def _note(progress: _Progress, limit: Limit, pace: float) -> str:

@@ -10,6 +10,7 @@ from ldmbench.data.shapes import render
 from ldmbench.errors import InputError, StageError
 from ldmbench.models.autoencoder import load_first_stage
 from ldmbench.models.denoiser import load_denoiser
+from ldmbench.models.files import kept_at
 from ldmbench.schema.models import AutoencoderParams, Budget, DenoiserParams
 from ldmbench.train.autoencoder import train_autoencoder
 from ldmbench.train.denoiser import train_denoiser
@@ -118,7 +119,7 @@ def test_denoiser_resumes_bit_for_bit(conditioning, tmp_path, monkeypatch):
     params = {
         "conditioning": conditioning,
         "prediction": "v" if conditioning == "none" else "eps",
-        "checkpoints": (0.2, 0.5),
+        "checkpoints": (0.125, 0.5),
     }
     latents = Latents() if conditioning != "none" else None
 
@@ -129,7 +130,7 @@ def test_denoiser_resumes_bit_for_bit(conditioning, tmp_path, monkeypatch):
     assert cost["steps"] == 10
     assert cost["images"] == 40
     names = {p.name for p in (tmp_path / "again").iterdir()}
-    assert {"at-0.20", "at-0.50", "curve.jsonl", "cost.json", "ldmbench.json"} <= names
+    assert {kept_at(0.125), "at-0.50", "curve.jsonl", "cost.json", "ldmbench.json"} <= names
     final, half = (load_denoiser(tmp_path / "again" / n) for n in (".", "at-0.50"))
     pairs = zip(final.parameters(), half.parameters())
     assert any(not torch.equal(a, b) for a, b in pairs)
