@@ -9,6 +9,7 @@ from ldmbench.metrics.blocks import Report, Table, sweep, tables
 from ldmbench.metrics.clip_score import clip_score
 from ldmbench.metrics.engine import Engine, engine_of
 from ldmbench.metrics.frechet import check_pair, check_side, overlap
+from ldmbench.metrics.frechet_spread import frechet_spread
 from ldmbench.metrics.inception_score import inception_score
 from ldmbench.metrics.kernel import KernelSums, Subsets
 from ldmbench.metrics.manifold import BallCount, Rule, check_k
@@ -20,7 +21,6 @@ from ldmbench.metrics.spread import (
     Spread,
     coverage_spread,
     density_spread,
-    frechet_spread,
     kernel_spread,
     logit_spread,
     share_spread,

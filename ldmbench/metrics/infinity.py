@@ -9,9 +9,9 @@ import numpy as np
 from ldmbench.errors import InputError
 from ldmbench.metrics.arrays import Array, check_alike, check_features, whole
 from ldmbench.metrics.frechet import check_side, frechet_distance
+from ldmbench.metrics.frechet_spread import frechet_spread
 from ldmbench.metrics.moments import Moments, moments
 from ldmbench.metrics.resample import Replicates, replicate
-from ldmbench.metrics.spread import frechet_spread
 from ldmbench.seeds import derive_seed
 
 __all__ = ["FrechetInfinity", "fd_infinity", "infinity_family"]

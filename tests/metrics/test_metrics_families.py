@@ -118,7 +118,7 @@ def test_rank_deficient_interval(n, m, d):
 
 @pytest.mark.parametrize(("n", "m"), [(120, 90), (40, 500), (24, 30)])
 def test_influence_is_the_derivative(n, m):
-    from ldmbench.metrics.spread import frechet_spread
+    from ldmbench.metrics.frechet_spread import frechet_spread
 
     d = 32
     x, y = draw(16, n, d, 0.3).astype(float), draw(17, m, d).astype(float)
@@ -184,7 +184,7 @@ def test_bad_confidence():
 
 
 def test_few_samples_have_the_same_axes_as_their_covariance():
-    from ldmbench.metrics import spread
+    from ldmbench.metrics import frechet_spread as spread
 
     x, y = draw(20, 30, 100, 0.1), draw(21, 40, 100)
     first, second = moments(x), moments(y)
@@ -206,7 +206,7 @@ def _by_covariance(spread, x, y, first, second):
 
 @pytest.mark.parametrize(("n", "m"), [(120, 90), (300, 25), (25, 300)])
 def test_dead_features_change_no_influence(n, m):
-    from ldmbench.metrics.spread import frechet_spread
+    from ldmbench.metrics.frechet_spread import frechet_spread
 
     x, y = (draw(s, size, 20, 0.2).astype(float) for s, size in ((22, n), (23, m)))
     inside = np.linalg.qr(draw(24, 48, 20).astype(float))[0].T
