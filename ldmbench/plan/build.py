@@ -258,7 +258,7 @@ class _Builder:
             code = own_code(name, self.folder, self.cache, noun="metrics")
             asked = metric_inputs(name, self.folder)
             real, held = self.images.reference(point, protocol)
-            sides = {"generated": (samples, count), "reference": (real, real.count)}
+            sides = {"generated": (samples, count), "reference": (real, held)}
             inputs: dict[str, Input] = {}
             for role, (side, kind) in asked.roles.items():
                 stage, most = sides[side]
