@@ -5,8 +5,8 @@ import pytest
 
 from ldmbench.models import load
 from ldmbench.models.convert import convert
-from ldmbench.models.peek import model_digest, peek
 from ldmbench.models.loaded import Loaded, LoadedStage
+from ldmbench.models.peek import model_digest, peek
 
 SAME = ("f", "conditioning", "regularization", "quantize", "timesteps", "weights", "null_class",
         "source")  # fmt: skip
