@@ -68,14 +68,21 @@ def write_report(run: Run, book: Book, *, again: bool) -> Path:
 
 
 def replay(book: Book) -> Iterator[str]:
-    """Mirror every ended run that MLflow has not taken yet; yield a warning for each that fails."""
+    """Mirror every ended run that MLflow has not taken yet; yield one warning per server.
+
+    A server that did not take one run is not asked for the others, which would each wait for it.
+    """
+    failed: set[str | None] = set()
     for folder in pending(book.folder):
         run = book.find(folder.name)
         settings = settings_of(run.source)
         if not settings.enabled or os.environ.get("LDMBENCH_MLFLOW", "1") == "0":
             continue
+        if settings.tracking_uri in failed:
+            continue
         warning = _mirror(run, book, settings)
         if warning:
+            failed.add(settings.tracking_uri)
             yield warning
 
 
