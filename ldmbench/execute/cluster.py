@@ -115,7 +115,7 @@ def _connected() -> Iterator[Any]:
     with _signals_kept():
         try:
             ray.init(address=where, log_to_driver=False, logging_level="ERROR", **own)
-        except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        except Exception as error:  # Ray raises bare ones when a part of it starts too slowly
             raise InputError(_unreachable(where, error)) from None
     try:
         yield ray

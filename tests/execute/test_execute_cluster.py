@@ -1,5 +1,6 @@
 """A real Ray cluster of two nodes on this machine: equal scores, lost actors, strangers."""
 
+import contextlib
 import json
 import os
 import socket
@@ -13,10 +14,12 @@ import pytest
 import tiny
 
 from ldmbench.cli import outcome
-from ldmbench.errors import InputError
+from ldmbench.errors import InputError, StageError
 from ldmbench.execute import cluster
 from ldmbench.execute.host import code_here, files_of, look, settle
+from ldmbench.execute.places import Place
 from ldmbench.records.book import Book
+from ldmbench.schema.task import Task
 from ldmbench.store.disk import Store
 
 
@@ -31,8 +34,11 @@ def two_nodes():
     from ray.cluster_utils import Cluster
 
     node = {"num_cpus": 1, "object_store_memory": 80 * 2**20, "include_dashboard": False}
-    made = Cluster(initialize_head=True, head_node_args=node)
-    made.add_node(num_cpus=1, object_store_memory=80 * 2**20)
+    try:
+        made = Cluster(initialize_head=True, head_node_args=node)
+        made.add_node(num_cpus=1, object_store_memory=80 * 2**20)
+    except Exception as error:  # Ray gives its parts 30 s, and raises a bare one
+        pytest.skip(f"this machine is too busy to start Ray: {error}")
     yield made.address
     made.shutdown()
 
@@ -46,24 +52,94 @@ def run(suite, store, *more, meanwhile=None, **environment):
     )  # fmt: skip
     if meanwhile:
         threading.Thread(target=meanwhile, daemon=True).start()
-    said = process.communicate()[1]
+    said = process.communicate(timeout=900)[1]
     book = Book(store)
     scores = {r.cell.id: [s.model_dump() for s in r.scores] for r in book.records(book.find().id)}
     return process.returncode, said, scores
 
 
-def kill(times, *, worker):
-    """SIGKILL the first actors seen at work, or their worker processes."""
+def kill(times, *, worker=False):
+    """SIGKILL the first actors of ours seen at work, or their worker processes."""
     killed = set()
     while len(killed) < times:
-        for process in psutil.process_iter(["name", "cmdline"]):
-            at_work = "ray::Host.run" in " ".join(process.info["cmdline"] or [])
-            below = process.children() if at_work and process.pid not in killed else []
-            if below:
-                killed.add(process.pid)
-                (below[0] if worker else process).kill()
-                break
+        with contextlib.suppress(psutil.Error):
+            for process in psutil.Process().children(recursive=True):
+                at_work = process.pid not in killed and "ray::Host.run" in process.cmdline()
+                below = process.children() if at_work else []
+                if below:
+                    killed.add(process.pid)
+                    (below[0] if worker else process).kill()
+                    break
         time.sleep(0.05)
+
+
+STUB = """
+import sys
+if "ldmbench.execute.worker" in sys.orig_argv:
+    import json, os, pathlib, time
+    print('{"event": "hello", "machine": {"device": "stub"}}', flush=True)
+    for line in sys.stdin:
+        task = json.loads(line)
+        time.sleep(2)
+        pathlib.Path(task["output"], "made").write_text(task["output"])
+        print('{"event": "progress", "fraction": 1.0, "note": "all"}', flush=True)
+        print('{"event": "done", "seconds": 2.0}', flush=True)
+    os._exit(0)
+"""
+
+
+@pytest.fixture(scope="module")
+def stub_cluster(tmp_path_factory):
+    """A cluster of our own whose worker processes only sleep and write."""
+    folder = tmp_path_factory.mktemp("stub")
+    (folder / "sitecustomize.py").write_text(STUB)
+    patch = pytest.MonkeyPatch()
+    patch.setenv("PYTHONPATH", f"{folder}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+    patch.setenv("RAY_AUTH_MODE", "disabled")  # else a token is written into the home folder
+    patch.setenv("LDMBENCH_DEVICES", "cpu")
+    patch.delenv("RAY_ADDRESS", raising=False)
+    with contextlib.ExitStack() as stack:
+        stack.callback(patch.undo)
+        try:
+            ray = stack.enter_context(cluster._connected())
+        except InputError as error:  # Ray gives its parts 30 s
+            pytest.skip(f"this machine is too busy to start Ray: {error}")
+        yield ray
+
+
+@pytest.fixture
+def runner(stub_cluster, tmp_path):
+    """A runner of that cluster, and what it warned of."""
+    made = cluster._RayRunner(stub_cluster, Place("cpu", {"CPU": 1}), tmp_path / "log", print)
+    yield made
+    made.close()
+
+
+def task(folder):
+    (folder / "out").mkdir()
+    (folder / "scratch").mkdir()
+    return Task(kind="scores", key="k", params={}, inputs={}, output=folder / "out",
+                scratch=folder / "scratch")  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kills", [0, 1, 2])
+def test_a_lost_actors_task_is_tried_once_more(runner, tmp_path, kills):
+    notes, warnings = [], []
+    killer = threading.Thread(target=kill, args=(kills,), daemon=True)
+    killer.start()
+    given = task(tmp_path)
+    if kills == 2:
+        with pytest.raises(StageError, match=r"was lost \(.*\), 2 times"):
+            runner.run(given, lambda _, note: notes.append(note), warnings.append)
+    else:
+        told = runner.run(given, lambda _, note: notes.append(note), warnings.append)
+        assert told.machine["device"] == "stub"
+        assert notes == ["all"]
+        [made] = given.output.iterdir()
+        assert made.read_text() == str(given.output) + ("-2" if kills else "")
+    assert ["once more" in text for text in warnings] == [True] * min(kills, 1)
+    assert {path.name for path in tmp_path.iterdir()} == {"out", "scratch", "log"}
 
 
 @pytest.mark.slow
@@ -73,7 +149,7 @@ def test_scores_equal_those_of_the_local_executor_although_an_actor_is_killed(tm
     assert code == 0
     code, said, scores = run(
         suite, tmp_path / "store", "--executor", "ray", RAY_ADDRESS=two_nodes,
-        meanwhile=lambda: kill(1, worker=False),
+        meanwhile=lambda: kill(1),
     )  # fmt: skip
     assert code == 0, said
     assert "was lost" in said
