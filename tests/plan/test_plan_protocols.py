@@ -87,9 +87,7 @@ def test_an_override_shows_in_key_name_and_signature(plan_of, tmp_path):
     )  # fmt: skip
     ((name, stage),) = scores(plan, "neighbours").items()
     assert name == "shapes-v1[k=5,rule=lt,timesteps=leading]"
-    shown = signature(
-        "precision", stage, plan.by_key(), Store(tmp_path), plan.protocols[0]
-    )
+    shown = signature("precision", stage, plan.by_key(), Store(tmp_path), plan.protocols[0])
     assert "|k:5|rule:lt" in shown
     assert "|steps:leading|" in shown
     plain = scores(plan_of("metrics=[precision]", "sample.count=64"), "neighbours")["shapes-v1"]
