@@ -6,6 +6,7 @@ import pickle
 import pickletools
 import sys
 import zipfile
+from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,18 +26,24 @@ _HARMLESS = frozenset(
     {
         "_codecs.encode",
         "argparse.Namespace",
+        "builtins.bool",
         "builtins.bytearray",
+        "builtins.bytes",
+        "builtins.dict",
+        "builtins.float",
         "builtins.frozenset",
+        "builtins.int",
+        "builtins.list",
+        "builtins.object",
         "builtins.set",
         "builtins.slice",
-        "__builtin__.set",
-        "__builtin__.frozenset",
-        "__builtin__.object",
-        "builtins.object",
+        "builtins.str",
+        "builtins.tuple",
         "collections.defaultdict",
         "collections.deque",
-        "copy_reg._reconstructor",
         "copyreg._reconstructor",
+        "datetime.datetime",
+        "datetime.timedelta",
         "numpy.core.multiarray._reconstruct",
         "numpy.core.multiarray.scalar",
         "numpy._core.multiarray._reconstruct",
@@ -46,6 +53,9 @@ _HARMLESS = frozenset(
         "pathlib.Path",
         "pathlib.PosixPath",
         "pathlib.WindowsPath",
+        "typing.Any",  # omegaconf's nodes name the types of their values
+        "typing.Optional",
+        "typing.Union",
     }
 )
 _LEGACY_PICKLES = 5  # torch before 1.6 wrote magic, version, system, object, storage keys
@@ -210,7 +220,7 @@ def _read_safetensors(path: Path) -> Tensors:
 
 def _read_pickle(path: Path) -> object:
     try:
-        names = sorted(_named_in(path))
+        names = sorted({_today(name) for name in _named_in(path)})
     except (ValueError, OSError, EOFError, KeyError, IndexError, zipfile.BadZipFile) as error:
         raise InputError(f"{path} is not a checkpoint that torch.save wrote: {error}") from error
     stubs: list[Any] = [(_stub(name), name) for name in names if _foreign(name, path)]
@@ -236,7 +246,7 @@ def _foreign(name: str, path: Path) -> bool:
     if name in _HARMLESS:
         return True
     root, _, last = name.partition(".")[0], name, name.rpartition(".")[2]
-    standard = root in sys.stdlib_module_names or root in ("__builtin__", "commands", "cPickle")
+    standard = root in sys.stdlib_module_names or root == "commands"
     if standard or root == "torch" or not last.lstrip("_")[:1].isupper():
         raise InputError(
             f"{path} names '{name}', which is not a tensor or a class to leave inert: "
@@ -244,6 +254,13 @@ def _foreign(name: str, path: Path) -> bool:
             "ask its author for a .safetensors file"
         )
     return True
+
+
+def _today(name: str) -> str:
+    """Return what a name of Python 2, which protocol 2 keeps, is called now."""
+    module, _, last = name.rpartition(".")
+    now = NAME_MAPPING.get((module, last), (IMPORT_MAPPING.get(module, module), last))
+    return ".".join(now)
 
 
 def _stub(name: str) -> type:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ldmbench.features.lpips import load_lpips
+from ldmbench.metrics.engine import Engine, engine_of
 from ldmbench.metrics.families import (
     clip_family,
     logits_family,
@@ -63,15 +64,24 @@ def _both(task: Task, name: str) -> tuple[np.ndarray, np.ndarray]:
     )
 
 
+def _engine(task: Task) -> Engine:
+    """Return where products are formed; only CUDA has the float64 they need."""
+    return engine_of(device=task.device if task.device.startswith("cuda") else "cpu")
+
+
 def _moments(task: Task, *, tell: Any) -> Mapping[str, Replicates]:
     generated, reference = _both(task, "features.npy")
     confidence = task.params["confidence"]
-    return moments_family(generated, reference, confidence=confidence, report=tell)
+    engine = _engine(task)
+    return moments_family(generated, reference, confidence=confidence, engine=engine, report=tell)
 
 
 def _spatial(task: Task, *, tell: Any) -> Mapping[str, Replicates]:
     confidence = task.params["confidence"]
-    found = moments_family(*_both(task, "spatial.npy"), confidence=confidence, report=tell)
+    engine = _engine(task)
+    found = moments_family(
+        *_both(task, "spatial.npy"), confidence=confidence, engine=engine, report=tell
+    )
     return {"sfid": found["fid"]}
 
 
@@ -87,6 +97,7 @@ def _neighbours(task: Task, *, tell: Any) -> Mapping[str, Replicates]:
         subsets=params["kid_subsets"],
         subset_size=params["kid_subset_size"],
         confidence=params["confidence"],
+        engine=_engine(task),
         report=tell,
     )
 

@@ -128,7 +128,7 @@ def test_damage_is_recomputed_to_the_same_bytes(copied, capsys):
 
 
 def test_device_days_become_v100_days_and_money(copied):
-    path, store, done = copied
+    path, store, _ = copied
     more = ("--set", "speed.v100_factor=2.2", "--set", "speed.price_per_device_hour=3")
     code, priced = run(path, store, *more)
     assert code == 0

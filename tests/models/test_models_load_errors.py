@@ -5,6 +5,7 @@ import os
 import pickle
 import subprocess
 import sys
+import typing
 import zipfile
 from pathlib import Path
 
@@ -103,6 +104,7 @@ def test_foreign_classes_stay_inert(tmp_path, base):
             "hyper_parameters": cls(),
             "callbacks": {cls: {"best": np.float64(0.5)}},
             "path": PurePosixPath("x").name,
+            "types": [typing.Any, dict, int],  # what omegaconf's nodes carry
         }
         torch.save(content, tmp_path / "model.ckpt")
     before = set(sys.modules)
