@@ -1,0 +1,120 @@
+"""Stages that protocols and metrics ask for: spatial features, lpips, classes, captions beside."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from ldmbench.canonical import digest_file
+from ldmbench.data.shards import write_array
+from ldmbench.features.lpips import load_lpips
+from ldmbench.metrics import frechet_distance
+from ldmbench.schema import weights
+from ldmbench.schema.data import DatasetParams, ShapesData
+from ldmbench.schema.task import Task, TaskInput
+from ldmbench.stages import dataset, features, scores
+
+ALEX = {"0": (64, 3, 11), "3": (192, 64, 5), "6": (384, 192, 3), "8": (256, 384, 3),
+        "10": (256, 256, 3)}  # fmt: skip
+
+
+def task(kind, output, params, inputs=(), **more):
+    output.mkdir(parents=True, exist_ok=True)
+    shard = more.pop("shard", None)
+    found = {
+        role: TaskInput(folders=(folder,), start=0, stop=n, first=0, shard=n)
+        for role, folder, n in inputs
+    }
+    return Task(
+        kind=kind, key="k", params=params, inputs=found, output=output, scratch=output,
+        shard=shard, **more,
+    )  # fmt: skip
+
+
+def report(fraction, note):
+    """Hear of progress."""
+
+
+def pictures(folder, seed, count=5, side=40):
+    folder.mkdir()
+    images = np.random.default_rng(seed).integers(0, 256, (count, side, side, 3), dtype=np.uint8)
+    write_array(folder / "images.npy", images)
+    write_array(folder / "labels.npy", np.zeros(count, np.int64))
+    (folder / "captions.json").write_text(json.dumps([""] * count))
+    return images
+
+
+@pytest.fixture
+def alexnet(tmp_path, monkeypatch):
+    """Random weights in the formats of torchvision and LPIPS, known by their digests."""
+    torch.manual_seed(0)
+    tensors = {}
+    for row, (wide, deep, side) in ALEX.items():
+        tensors[f"features.{row}.weight"] = torch.randn(wide, deep, side, side) * 0.05
+        tensors[f"features.{row}.bias"] = torch.randn(wide) * 0.05
+    heads = {
+        f"lin{i}.model.1.weight": torch.rand(1, wide, 1, 1)
+        for i, (wide, _, _) in enumerate(ALEX.values())
+    }
+    known = {w.name: w for w in weights.WEIGHTS}
+    for name, held in (("alexnet", tensors), ("lpips-alex", heads)):
+        file = tmp_path / "weights" / name / known[name].file
+        file.parent.mkdir(parents=True)
+        torch.save(held, file)
+        known[name] = known[name].model_copy(update={"sha256": digest_file(file)})
+    monkeypatch.setattr(weights, "WEIGHTS", tuple(known.values()))
+    monkeypatch.setenv("LDMBENCH_WEIGHTS", str(tmp_path / "weights"))
+    monkeypatch.setenv("LDMBENCH_OFFLINE", "1")
+
+
+@pytest.mark.usefixtures("alexnet")
+def test_lpips_is_a_mean_over_pairs_with_an_interval(tmp_path):
+    a, b = pictures(tmp_path / "a", 0), pictures(tmp_path / "b", 1)
+    params = {"family": "lpips", "lpips": "alex", "confidence": 0.95}
+    sides = [("generated", tmp_path / "a", 5), ("reference", tmp_path / "b", 5)]
+    scores.run(task("scores", tmp_path / "out", params, sides), report)
+    found = json.loads((tmp_path / "out" / "scores.json").read_text())["lpips"]
+    assert found["value"] == pytest.approx(load_lpips("alex")(a, b).mean(), rel=1e-6)
+    assert found["low"] < found["value"] < found["high"]
+    with np.load(tmp_path / "out" / "replicates.npz") as kept:
+        assert len(kept["lpips"]) == 200
+
+
+def test_spatial_features_are_kept_where_sfid_asks(tmp_path):
+    for name, seed in (("a", 0), ("b", 1)):
+        pictures(tmp_path / name, seed)
+        params = {"extractor": "shapes-net", "precision": "float32"}
+        images = [("images", tmp_path / name, 5)]
+        more = {"shard": (0, 5), "local": {"expected": 5}}
+        features.run(task("features", tmp_path / f"plain-{name}", params, images, **more), report)
+        assert not (tmp_path / f"plain-{name}" / "spatial.npy").exists()
+        params["spatial"] = True
+        features.run(task("features", tmp_path / f"f-{name}", params, images, **more), report)
+    rows = [np.load(tmp_path / f"f-{name}" / "spatial.npy") for name in "ab"]
+    assert rows[0].shape == (5, 128)
+    params = {"family": "spatial", "confidence": 0.95}
+    sides = [("generated", tmp_path / "f-a", 5), ("reference", tmp_path / "f-b", 5)]
+    scores.run(task("scores", tmp_path / "out", params, sides), report)
+    found = json.loads((tmp_path / "out" / "scores.json").read_text())
+    assert set(found) == {"sfid"}
+    assert found["sfid"]["value"] == pytest.approx(frechet_distance(*rows), rel=1e-6)
+
+
+@pytest.mark.parametrize("rule", ["balanced", "random"])
+def test_classes_of_prompts_depend_on_the_sample_alone(tmp_path, rule):
+    source = ShapesData(resolution=16).model_dump(mode="json", exclude={"train", "reference"})
+    params = DatasetParams(source=source, split="prompts", classes=rule).model_dump(mode="json")
+    shards = {}
+    for span in ((0, 64), (32, 64)):
+        out = tmp_path / str(span[0])
+        dataset.run(task("dataset", out, params, shard=span), report)
+        shards[span[0]] = np.load(out / "labels.npy")
+        count = json.loads((out / "facts.json").read_text())["classes"]
+    assert np.array_equal(shards[0][32:], shards[32])
+    if rule == "balanced":
+        assert np.array_equal(shards[0], np.arange(64) % count)
+    else:
+        assert shards[0].min() >= 0
+        assert shards[0].max() < count
+        assert len(set(shards[0].tolist())) > count / 2
