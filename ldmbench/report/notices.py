@@ -31,6 +31,7 @@ def notices_of(run: Run, table: Table) -> tuple[Notice, ...]:
         *_failures(records),
         *_state(run, records),
         *_stale(records),
+        *_cautions(records),
         *_evaluators(records),
         *_machines(records),
         *_nulls(table),
@@ -77,6 +78,22 @@ def _stale(records: Sequence[Record]) -> list[Notice]:
             tuple(cells),
         )
         for kinds, cells in by_kinds.items()
+    ]
+
+
+def _cautions(records: Sequence[Record]) -> list[Notice]:
+    by_text: dict[str, list[str]] = defaultdict(list)
+    for record in records:
+        for text in record.warnings:
+            by_text[text].append(record.cell.id)
+    return [
+        Notice(
+            "warning",
+            f"Scores of {len(cells)} of {_cells(records)}",
+            text,
+            () if len(cells) == len(records) else tuple(cells),
+        )
+        for text, cells in by_text.items()
     ]
 
 

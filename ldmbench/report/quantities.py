@@ -46,6 +46,7 @@ class Quantity:
 # fmt: off
 _TABLE = (
     ("fid",                     "FID",                  "lower",   "quality"),
+    ("sfid",                    "sFID",                 "lower",   "quality"),
     ("kid",                     "KID",                  "lower",   "quality"),
     ("inception_score",         "IS",                   "higher",  "quality"),
     ("precision",               "Precision",            "higher",  "quality"),
@@ -89,6 +90,7 @@ _TABLE = (
 
 _MEANINGS = {
     "fid": "Fréchet distance between features of samples and of real images",
+    "sfid": "Fréchet distance between spatial features of samples and of real images",
     "kid": "kernel distance between features of samples and of real images",
     "inception_score": "inception score: sure of each image's class, and many classes",
     "precision": "share of samples that fall among the real images",

@@ -92,11 +92,13 @@ def test_notices_put_failures_first_and_name_embedded_evaluators(small):
 def test_an_interrupted_stale_run_says_so(small):
     _, run, records, _ = small
     run = run.model_copy(update={"state": "interrupted", "notes": ("the disk was nearly full",)})
-    stale = records[0].model_copy(update={"stale": ("samples",)})
+    few = "n = 10 samples for 2,048 features"
+    stale = records[0].model_copy(update={"stale": ("samples",), "warnings": (few,)})
     titles = [n.title + n.text for n in notices_of(run, build([stale, *records[1:]]))]
     assert any("was interrupted" in t for t in titles)
     assert any("--fresh samples" in t for t in titles)
     assert any("nearly full" in t for t in titles)
+    assert any(few in t and "1 of " in t for t in titles)
 
 
 def test_csv_and_json_round_trip_through_pandas(small):
