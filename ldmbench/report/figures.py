@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,9 @@ FIGURES = {
 """Figure name (its file name too) -> Subject -> Figure, or a sentence why there is none."""
 
 
+_UNPRINTABLE = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
 @dataclass(frozen=True)
 class Drawn:
     """The figures of a run, and why the others were left out."""
@@ -62,12 +66,21 @@ def save(
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     for name, chart in figures.items():
-        spec = chart.to_dict()
+        spec = _printable(chart.to_dict())
         for kind in formats:
             path = folder / f"{name}.{kind}"
             path.write_bytes(_convert(vl_convert, spec, kind, version))
             written.append(path)
     return written
+
+
+def _printable(node: Any) -> Any:
+    """Return a spec whose texts XML allows; the converter aborts the process on others."""
+    if isinstance(node, dict):
+        return {_printable(key): _printable(value) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_printable(value) for value in node]
+    return _UNPRINTABLE.sub("\ufffd", node) if isinstance(node, str) else node
 
 
 def _convert(vl_convert: Any, spec: dict[str, Any], kind: str, version: str) -> bytes:

@@ -28,7 +28,7 @@ NAMES = (
     "-2+3",
     "@SUM(A1)",
     "\t=1",
-    "\x1b[31mred\x07",
+    "\x1b[31mred\x07\ufffe",
     "</script><img src=x onerror=alert(1)>",
     "{{ 7 * 7 }}{% raw %}",
     "a|b`c`[d](javascript:alert(1))",
