@@ -196,7 +196,12 @@ def test_code_that_hangs_ends_with_control_c(tmp_path):
     text += "models: {m: {kind: call, target: 'hangs:hangs'}}\nmetrics: [fid]\n" + SMALL
     suite = tiny.write_suite(tmp_path, text)
     command = [sys.executable, "-m", "ldmbench", "run", str(suite), "--store", str(tmp_path / "s")]
-    run = subprocess.Popen(command, stderr=subprocess.DEVNULL, env=dict(os.environ))
+    run = subprocess.Popen(
+        command,
+        stderr=subprocess.DEVNULL,
+        env=dict(os.environ),
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # nohup ignores it
+    )
     end = time.monotonic() + 300
     while not (tmp_path / "began").exists():
         assert run.poll() is None

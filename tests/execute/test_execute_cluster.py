@@ -145,8 +145,8 @@ def test_a_lost_actors_task_is_tried_once_more(runner, tmp_path, kills):
 @pytest.mark.slow
 def test_scores_equal_those_of_the_local_executor_although_an_actor_is_killed(tmp_path, two_nodes):
     suite = tiny.write_suite(tmp_path)
-    code, _, expected = run(suite, tmp_path / "local")
-    assert code == 0
+    code, said, expected = run(suite, tmp_path / "local")
+    assert code == 0, said
     code, said, scores = run(
         suite, tmp_path / "store", "--executor", "ray", RAY_ADDRESS=two_nodes,
         meanwhile=lambda: kill(1),

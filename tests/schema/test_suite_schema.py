@@ -22,7 +22,7 @@ def test_every_suite_is_valid_for_an_editor(path):
 
 @pytest.mark.parametrize(
     "change",
-    [{"protocl": "x"}, {"metrics": ["fidd"]}, {"sample": {"steps": "ten"}}, {"models": {}}],
+    [{"protocl": "x"}, {"probes": ["flopz"]}, {"sample": {"steps": "ten"}}, {"models": {}}],
 )
 def test_an_editor_sees_mistakes(change):
     suite = YAML(typ="safe").load(Path("suites/smoke.yaml"))
