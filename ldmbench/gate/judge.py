@@ -247,7 +247,8 @@ def _missing(found: Score | Measure | None) -> str:
 
 
 def _on_cpu(record: Record) -> bool:
-    return str(record.machine.get("device", "")).startswith("cpu")
+    device = str(record.machine.get("device", ""))
+    return device.startswith("cpu") or device.endswith("threads")  # as workers name a processor
 
 
 def _spreads(cases: Sequence[Case]) -> dict[tuple[str, str], Spread]:

@@ -35,7 +35,7 @@ class Made:
     flops: float = 2e9
     peak: float | None = None
     device: str = CPU
-    machine: str = "cpu"
+    machine: str = "AMD EPYC x 2 threads"
     batch: int = 8
     signature: str = "fid|v1|feat:shapes-net@6726825d|n:64|m:128|quant:round|dtype:f32"
     stale: tuple = ()
