@@ -107,6 +107,8 @@ class Store:
                 check_sizes(folder, manifest)
         except (FileNotFoundError, NotADirectoryError):
             if folder.is_dir() and (address.shard or not _has_shards(folder)) and _files(folder):
+                if (folder / MANIFEST).is_file():  # committed by another since it was looked for
+                    return self.lookup(address, verify=verify)
                 self.set_aside(address, "it has no manifest")
             return None
         except DamageError as damage:
