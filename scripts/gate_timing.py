@@ -39,7 +39,7 @@ def main() -> None:
     parser.add_argument("out", type=Path, nargs="+")
     parser.add_argument("--slow", type=float, default=0.0)
     given = parser.parse_args()
-    machine = prepare("cpu", 0)
+    machine = prepare("cpu")
     plan = Plan.model_validate_json(
         (given.store / "runs" / given.run / "plan.json").read_text("utf-8")
     )

@@ -6,18 +6,28 @@ import os
 import subprocess
 import sys
 
+import psutil
+
 from ldmbench.errors import InputError
+from ldmbench.store.machine import machine
+
+MOST_WORKERS = 4
+WORKER_BYTES = 6 * 2**30
+"""Memory of the machine for each worker on its processor, before there is one more."""
 
 
 def devices() -> list[str]:
     """Return the devices that get a worker each: LDMBENCH_DEVICES, else every GPU, else the CPU.
+
+    Small networks leave cores idle, so a CPU gets several workers, which share its cores: up to
+    four, as far as cores and memory reach.
 
     Raises:
         InputError: if LDMBENCH_DEVICES names no device.
     """
     named = os.environ.get("LDMBENCH_DEVICES")
     if named is None:
-        return [f"cuda:{i}" for i in range(_gpus())] or ["cpu"]
+        return [f"cuda:{i}" for i in range(_gpus())] or ["cpu"] * _cpu_workers()
     chosen = [part.strip() for part in named.split(",") if part.strip()]
     wrong = [d for d in chosen if d != "cpu" and not d.startswith(("cuda:", "mps"))]
     if wrong or not chosen:
@@ -25,6 +35,16 @@ def devices() -> list[str]:
             f"LDMBENCH_DEVICES: found '{named}'; allowed: cpu, mps, or a list like cuda:0,cuda:1"
         )
     return chosen
+
+
+def cores() -> int:
+    """Return how many processors this process may use."""
+    return int(machine()["cores"] or 1)
+
+
+def _cpu_workers() -> int:
+    fitting = int(psutil.virtual_memory().total) // WORKER_BYTES
+    return max(1, min(cores(), fitting, MOST_WORKERS))
 
 
 def _gpus() -> int:

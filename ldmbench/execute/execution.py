@@ -13,12 +13,15 @@ from ldmbench.execute.ready import Ready
 from ldmbench.execute.runner import Runner
 from ldmbench.execute.step import Clock, Done, InputLostError, Outcome, run_unit
 from ldmbench.execute.survey import Survey, survey
-from ldmbench.schema.stage import Plan
+from ldmbench.schema.stage import Kind, Plan
 from ldmbench.schema.task import Task
 from ldmbench.store.disk import Store, describe_os_error
 from ldmbench.store.units import Unit
 
 __all__ = ["Listener", "Result", "run_plan"]
+
+ALONE: frozenset[Kind] = frozenset({"speed"})
+"""Kinds that nothing may run beside where several workers share a processor."""
 
 PASSES = 12
 """Looks at the plan: one per stage kind is enough for any change to travel to the scores."""
@@ -162,7 +165,8 @@ class _Execution:
         return asked and unit.address.name not in self.refreshed
 
     def _run_all(self, todo: Sequence[Unit]) -> None:
-        ready = Ready(todo, self.stages, self.stop)
+        crowded = any(runner.threads_alone for runner in self.runners)
+        ready = Ready(todo, self.stages, self.stop, alone=ALONE if crowded else frozenset())
         at_hand = sorted(self.runners, key=lambda runner: not runner.is_ready())
         threads = [
             threading.Thread(target=self._serve, args=(runner, ready), daemon=True)
@@ -235,6 +239,7 @@ class _Execution:
             self.stages,
             execute=body,
             device=runner.device,
+            threads=runner.threads_alone if unit.stage.kind in ALONE else None,
             fresh=fresh,
             stopped=self.stop.is_set,
         )

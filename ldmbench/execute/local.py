@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from ldmbench.execute.devices import cores
 from ldmbench.execute.execution import Listener, Result, run_plan
 from ldmbench.execute.process import WorkerProcess
 from ldmbench.execute.runner import Event, Runner
@@ -13,6 +15,8 @@ from ldmbench.schema.task import Task
 from ldmbench.store.disk import Store
 
 __all__ = ["execute"]
+
+THREADS = "OMP_NUM_THREADS"
 
 
 def execute(
@@ -30,7 +34,8 @@ def execute(
     Args:
         plan: what is asked.
         store: an open store.
-        devices: one worker process each.
+        devices: one worker process each; those of one CPU share its cores, and stages that
+            measure speed then run alone and on all of them.
         listener: told of progress.
         log: a file for what workers and libraries print.
         fresh: stage kinds, or kind/key beginnings, to make anew.
@@ -40,16 +45,25 @@ def execute(
         InterruptError: after Ctrl-C; everything committed is kept.
         StoreError: if the store cannot be written.
     """
-    runners = [_LocalRunner(device, log) for device in devices]
+    beside = devices.count("cpu")
+    share = max(1, cores() // beside) if beside > 1 and not os.environ.get(THREADS) else None
+    runners = [_LocalRunner(d, log, share=share if d == "cpu" else None) for d in devices]
     return run_plan(plan, store, runners=runners, listener=listener, fresh=fresh, verify=verify)
 
 
 class _LocalRunner(Runner):
-    """A worker process of this machine; nothing of it is started before the first task."""
+    """A worker process of this machine; nothing of it is started before the first task.
 
-    def __init__(self, device: str, log: Path) -> None:
-        super().__init__(device)
-        self._process = WorkerProcess(device, log)
+    Args:
+        device: what it computes on.
+        log: a file for what it prints.
+        share: its part of the CPU's cores, where it is not the only worker there.
+    """
+
+    def __init__(self, device: str, log: Path, *, share: int | None) -> None:
+        super().__init__(device, threads_alone=cores() if share else None)
+        environment = {THREADS: str(share)} if share else {}
+        self._process = WorkerProcess(device, log, environment=environment)
 
     def events(self, task: Task) -> Iterator[Event]:
         """Run a task and yield what is said of it."""

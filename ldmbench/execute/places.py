@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ldmbench.errors import InputError
-from ldmbench.execute.devices import devices
+from ldmbench.execute.devices import cores, devices
 
 __all__ = ["LOCAL", "Node", "Place", "address", "local_size", "places"]
 
@@ -73,12 +73,9 @@ def address() -> str:
 
 def local_size() -> dict[str, int]:
     """Return how many CPUs and GPUs a cluster on this machine is told to have."""
-    wanted = devices()
-    cores = (
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    )
+    wanted = _here()
     return {
-        "num_cpus": max(cores, len(wanted)),
+        "num_cpus": max(cores(), len(wanted)),
         "num_gpus": sum(device.startswith("cuda") for device in wanted),
     }
 
@@ -118,9 +115,14 @@ def places(nodes: Sequence[Node], *, ours: bool) -> list[Place]:
 
 def _kinds(nodes: Sequence[Node], *, ours: bool) -> list[str]:
     if ours or "LDMBENCH_DEVICES" in os.environ:
-        return devices()
+        return _here()
     gpus = int(sum(node.resources.get("GPU", 0) for node in nodes))
     return ["cuda"] * gpus or ["cpu"] * max(1, len(nodes))
+
+
+def _here() -> list[str]:
+    """Return the devices of this machine; unless told, Ray's workers do not share a processor."""
+    return devices() if "LDMBENCH_DEVICES" in os.environ else list(dict.fromkeys(devices()))
 
 
 def _share(nodes: Sequence[Node], *, gpu: bool, workers: int) -> int:

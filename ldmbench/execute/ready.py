@@ -6,7 +6,7 @@ import heapq
 import threading
 from collections.abc import Mapping, Sequence
 
-from ldmbench.schema.stage import Stage
+from ldmbench.schema.stage import Kind, Stage
 from ldmbench.store.units import Unit, inputs_of
 
 __all__ = ["Ready"]
@@ -19,15 +19,23 @@ class Ready:
         todo: units to run, in plan order.
         stages: key -> stage of the whole plan.
         stop: once set, nothing more is handed out.
+        alone: kinds that are handed out one at a time, when nothing else is running or ready.
     """
 
     def __init__(
-        self, todo: Sequence[Unit], stages: Mapping[str, Stage], stop: threading.Event
+        self,
+        todo: Sequence[Unit],
+        stages: Mapping[str, Stage],
+        stop: threading.Event,
+        *,
+        alone: frozenset[Kind] = frozenset(),
     ) -> None:
-        self._stop = stop
+        self._stop, self._alone = stop, alone
         self._changed = threading.Condition()
-        self._place = {unit: number for number, unit in enumerate(todo)}
-        self._units = list(todo)
+        # What must run alone comes last: it waits for nothing else then, and nothing for it.
+        last = sorted(todo, key=lambda unit: unit.stage.kind in alone)
+        self._place = {unit: number for number, unit in enumerate(last)}
+        self._units = last
         self._waits: dict[Unit, set[Unit]] = {}
         self._dependents: dict[Unit, list[Unit]] = {}
         for unit in todo:
@@ -44,13 +52,16 @@ class Ready:
         """Return the next unit that can run; None when no more will."""
         with self._changed:
             while not self._stop.is_set():
-                if self._ready:
+                if self._ready and not (self._running and self._is_next_alone()):
                     self._running += 1
                     return self._units[heapq.heappop(self._ready)]
                 if not self._running:
                     return None
                 self._changed.wait(timeout=0.2)
         return None
+
+    def _is_next_alone(self) -> bool:
+        return self._units[self._ready[0]].stage.kind in self._alone
 
     def give(self, unit: Unit, *, ok: bool) -> None:
         """Say that a unit ended; what needs a failed one will not run."""

@@ -22,13 +22,15 @@ class Runner(ABC):
 
     Attributes:
         device: what tasks are told to compute on.
+        threads_alone: of a task that has all of the machine's cores to itself; None leaves it to
+            the worker process.
         machine: what the worker said of its device and, if it is another one, its machine.
         versions: of the libraries there, where they may differ from those here.
         waited: wall seconds in `run`, so far.
     """
 
-    def __init__(self, device: str) -> None:
-        self.device = device
+    def __init__(self, device: str, *, threads_alone: int | None = None) -> None:
+        self.device, self.threads_alone = device, threads_alone
         self.machine: dict[str, Any] = {}
         self.versions: dict[str, str] = {}
         self.waited = 0.0
@@ -67,7 +69,8 @@ class Runner(ABC):
                 elif event["event"] == "failed":
                     raise StageError(event["message"])
                 elif event["event"] == "done":
-                    return Outcome(event["seconds"], self.machine, self.versions)
+                    here = {**self.machine, **event.get("machine", {})}
+                    return Outcome(event["seconds"], here, self.versions)
             raise StageError("the worker ended without a word")
         finally:
             self.waited += time.perf_counter() - since

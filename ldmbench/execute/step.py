@@ -46,6 +46,7 @@ def run_unit(
     *,
     execute: Callable[[Task], Outcome],
     device: str,
+    threads: int | None = None,
     fresh: bool = False,
     stopped: Callable[[], bool] = lambda: False,
 ) -> Done:
@@ -64,7 +65,7 @@ def run_unit(
             found = store.lookup(unit.address)
             if found and _is_current(found, unit, store, stages, asked=asked if fresh else None):
                 return Done(unit, None)
-            return Done(unit, _make(unit, store, stages, execute, device))
+            return Done(unit, _make(unit, store, stages, execute, device, threads))
     raise StageError("stopped")
 
 
@@ -99,6 +100,7 @@ def _make(
     stages: Mapping[str, Stage],
     execute: Callable[[Task], Outcome],
     device: str,
+    threads: int | None,
 ) -> float:
     stage, started = unit.stage, datetime.now(UTC).isoformat()
     inputs = {role: _task_input(unit, units, store) for role, _, units in inputs_of(unit, stages)}
@@ -115,6 +117,7 @@ def _make(
                 output=output,
                 scratch=store.scratch(unit.address),
                 device=device,
+                threads=threads,
                 shard=unit.shard,
             )
         )

@@ -2,8 +2,9 @@
 
 It reads one JSON task per line on stdin and writes one JSON event per line on what was stdout:
 hello {machine}, progress {fraction, note}, done {seconds}, failed {message, trace}, and alive every
-ten seconds. Whatever libraries print goes to stderr, which the parent keeps in a log. The end of
-stdin, which a killed parent leaves behind, ends the process at once.
+ten seconds; done has {machine} as well where a task asked for threads of its own. Whatever
+libraries print goes to stderr, which the parent keeps in a log. The end of stdin, which a killed
+parent leaves behind, ends the process at once.
 """
 
 from __future__ import annotations
@@ -62,7 +63,6 @@ def main() -> None:
     """Serve tasks until stdin ends."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--threads", type=int, default=0)
     options = parser.parse_args()
     wire = Wire(os.fdopen(os.dup(1), "w", encoding="utf-8"))
     os.dup2(2, 1)
@@ -71,10 +71,15 @@ def main() -> None:
     threading.Thread(target=wire.beat, daemon=True).start()
 
     prepare: Any = resolve("ldmbench.stages.common:prepare")
-    machine = prepare(options.device, options.threads)
+    machine = prepare(options.device)
     wire.send("hello", machine=machine)
     while True:
-        serve(Task.model_validate_json(lines.get()), wire)
+        task = Task.model_validate_json(lines.get())
+        if task.threads in (None, machine["threads"]):
+            serve(task, wire)
+        else:
+            serve(task, wire, machine=prepare(options.device, threads=task.threads))
+            prepare(options.device, threads=machine["threads"])
 
 
 def _listen(lines: queue.Queue[str]) -> None:
@@ -83,8 +88,8 @@ def _listen(lines: queue.Queue[str]) -> None:
     os._exit(0)
 
 
-def serve(task: Task, wire: Wire) -> None:
-    """Run one task and report how it ended."""
+def serve(task: Task, wire: Wire, **more: Any) -> None:
+    """Run one task and report how it ended, with what more there is to say of its end."""
     began = time.perf_counter()
     try:
         run: Any = resolve(STAGES[task.kind].run)
@@ -92,7 +97,7 @@ def serve(task: Task, wire: Wire) -> None:
     except Exception as error:
         wire.send("failed", message=told(error, task), trace=traceback.format_exc())
     else:
-        wire.send("done", seconds=time.perf_counter() - began)
+        wire.send("done", seconds=time.perf_counter() - began, **more)
 
 
 def told(error: Exception, task: Task) -> str:

@@ -22,9 +22,9 @@ Report: TypeAlias = Callable[[float, str], None]
 Pixels: TypeAlias = npt.NDArray[np.uint8]
 
 
-def prepare(device: str, threads: int) -> dict[str, Any]:
+def prepare(device: str, *, threads: int | None = None) -> dict[str, Any]:
     """Make this process ready to compute, and say what it computes on."""
-    if threads:
+    if threads is not None:
         torch.set_num_threads(threads)
     if device.startswith("cuda"):
         torch.backends.cuda.matmul.allow_tf32 = False  # precision is a field, not the device's

@@ -5,6 +5,8 @@ import json
 import subprocess
 import sys
 import threading
+import time
+from types import SimpleNamespace
 
 import pytest
 import tiny
@@ -68,6 +70,52 @@ def test_what_needs_a_failed_unit_does_not_run():
     hand = ready(Unit(first), Unit(second))
     hand.give(hand.take(), ok=False)
     assert hand.take() is None
+
+
+def test_what_measures_speed_runs_last_and_alone():
+    units = [
+        Unit(stage("a", kind="speed")),
+        Unit(stage("b", kind="scores")),
+        Unit(stage("c", kind="speed")),
+        Unit(stage("d", kind="denoiser")),
+    ]
+    stages = {u.stage.key: u.stage for u in units}
+    hand = Ready(units, stages, threading.Event(), alone=frozenset({"speed"}))
+    order, now, most = [], set(), {"speed": 0, "other": 0}
+    looking = threading.Lock()
+
+    def serve():
+        while (unit := hand.take()) is not None:
+            with looking:
+                order.append(unit.stage.key)
+                now.add(unit.stage.kind)
+                kind = "speed" if unit.stage.kind == "speed" else "other"
+                most[kind] = max(most[kind], len(now))
+            time.sleep(0.05)
+            with looking:
+                now.discard(unit.stage.kind)
+            hand.give(unit, ok=True)
+
+    threads = [threading.Thread(target=serve) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert order[2:] == ["a", "c"]
+    assert set(order[:2]) == {"b", "d"}
+    assert most == {"speed": 1, "other": 2}
+
+
+@pytest.mark.parametrize(
+    ("cores", "gib", "workers"), [(2, 24, 2), (1, 24, 1), (2, 4, 1), (16, 16, 2), (64, 256, 4)]
+)
+def test_a_processor_gets_as_many_workers_as_it_has_room_for(monkeypatch, cores, gib, workers):
+    monkeypatch.delenv("LDMBENCH_DEVICES")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.setattr("ldmbench.execute.devices.cores", lambda: cores)
+    memory = SimpleNamespace(total=gib * 2**30)
+    monkeypatch.setattr("psutil.virtual_memory", lambda: memory)
+    assert devices() == ["cpu"] * workers
 
 
 def test_devices(monkeypatch):

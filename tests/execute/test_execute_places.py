@@ -64,6 +64,13 @@ def test_a_cluster_of_our_own_has_what_this_machine_has(monkeypatch):
     assert (place.device, place.threads) == ("cpu", 0)  # torch decides, as without Ray
 
 
+def test_workers_of_our_own_cluster_do_not_share_a_processor(monkeypatch):
+    monkeypatch.setattr("ldmbench.execute.places.devices", lambda: ["cpu"] * 3)
+    assert [p.device for p in places([CPU_NODE], ours=True)] == ["cpu"]
+    monkeypatch.setenv("LDMBENCH_DEVICES", "cpu,cpu,cpu")
+    assert len(places([CPU_NODE], ours=True)) == 3
+
+
 def test_address(monkeypatch):
     assert address() == LOCAL
     monkeypatch.setenv("RAY_ADDRESS", "head:6379")
