@@ -42,6 +42,6 @@ STAGES: dict[Kind, StageRow] = {
     "features":        StageRow("ldmbench.stages.features:run",        1, True,  ("images",),                                   ("features",)),
     "scores":          StageRow("ldmbench.stages.scores:run",          1, False, ("generated", "[reference]"),                  ("metrics", "features/lpips.py")),
     "coding":          StageRow("ldmbench.stages.coding:run",          1, False, ("autoencoder", "denoiser", "images"),         ("data", "models", "sample")),
-    "speed":           StageRow("ldmbench.stages.speed:run",           2, False, ("autoencoder", "denoiser", "[conditions]"),   ("models", "sample", "speed")),
+    "speed":           StageRow("ldmbench.stages.speed:run",           3, False, ("autoencoder", "denoiser", "[conditions]"),   ("models", "sample", "speed")),
 }
 # fmt: on

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from ldmbench.gate.cases import timed
-from ldmbench.gate.rules import ON_DEVICES_ONLY, RULES
+from ldmbench.gate.rules import BY_DEVICE, RULES
 from ldmbench.gate.steps import Step, noise_of, spark, steps
 from ldmbench.schema.baseline import Rule
 from ldmbench.schema.record import Measure, Record, Run
@@ -153,7 +153,7 @@ def _numbers(record: Record) -> Iterable[tuple[str, str, float, float]]:
 
 
 def _counted_anywhere(name: str) -> bool:
-    return name in RULES and RULES[name].by == "exact" and name not in ON_DEVICES_ONLY
+    return name in RULES and RULES[name].by == "exact" and name not in BY_DEVICE
 
 
 def _in_yardsticks(found: Measure, rule: Rule) -> tuple[float, float]:

@@ -21,7 +21,7 @@ from ldmbench.gate.match import (
     same_images,
     told_foreign,
 )
-from ldmbench.gate.rules import ON_DEVICES_ONLY, rules_with
+from ldmbench.gate.rules import BY_DEVICE, rules_with
 from ldmbench.gate.verdict import Item, Outcome, judge_change
 from ldmbench.records.compare import Replicas
 from ldmbench.schema.baseline import AcceptedCell, Baseline, Rule
@@ -139,9 +139,8 @@ class _Gate:
                 yield self._score(record, cells, name, protocol, rule, same=same)
         for name in _measure_names(cells):
             rule = self.rules.get(name, Rule())
-            if rule.by == "watched" or (name in ON_DEVICES_ONLY and _on_cpu(record)):
-                continue
-            yield self._measure(record, cells, name, rule)
+            if rule.by != "watched":
+                yield self._measure(record, cells, name, rule)
 
     def _score(
         self,
@@ -195,7 +194,7 @@ class _Gate:
         new = next((m for m in record.measures if m.name == name), None)
         if new is None or new.value is None:
             return replace(blank, reason=_missing(new))
-        on_device = rule.by == "ratio" or name in ON_DEVICES_ONLY
+        on_device = rule.by == "ratio" or name in BY_DEVICE
         pairs, unlike = like_measures(new, cells, on_device=on_device)
         there = devices_of(cells, name)
         if self.note_machines and on_device and new.device not in there:
@@ -244,11 +243,6 @@ def _as_measured(found: Measure | None) -> tuple[float | int | None, ...]:
 
 def _missing(found: Score | Measure | None) -> str:
     return f"not measured: {(found.reason if found else None) or 'it is not in this run'}"
-
-
-def _on_cpu(record: Record) -> bool:
-    device = str(record.machine.get("device", ""))
-    return device.startswith("cpu") or device.endswith("threads")  # as workers name a processor
 
 
 def _spreads(cases: Sequence[Case]) -> dict[tuple[str, str], Spread]:

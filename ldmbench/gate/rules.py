@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from ldmbench.registry import pick
 from ldmbench.schema.baseline import Rule, RuleChange
 
-__all__ = ["ON_DEVICES_ONLY", "RULES", "rules_with"]
+__all__ = ["BY_DEVICE", "RULES", "rules_with"]
 
 
 def _share(better: str, tolerance: float, limit: float, noise: float) -> Rule:
@@ -62,8 +62,8 @@ RULES: dict[str, Rule] = {
 # fmt: on
 """The built-in rules. What is not named here is watched: recorded, never judged."""
 
-ON_DEVICES_ONLY = frozenset({"peak_memory"})
-"""Counted by an accelerator's allocator, but only sampled on a CPU: not judged there."""
+BY_DEVICE = frozenset({"peak_memory"})
+"""Counts that differ between accelerators, whose allocators count; every CPU is "cpu"."""
 
 
 def rules_with(changes: Mapping[str, RuleChange]) -> dict[str, Rule]:

@@ -1,26 +1,24 @@
-"""Peak memory of a callable.
+"""Peak memory of a callable: the most that tensors held at once, weights included.
 
-On CUDA it is what torch's allocator held at most, weights included (max_memory_allocated). On a
-CPU there is no such counter: it is the highest resident size of the process while the callable
-runs, sampled every few milliseconds, minus the resident size before it began. Memory that the
-process already holds free is reused without growing, so a CPU's number is a lower bound, and it
-excludes the weights, which are there before.
+On CUDA it is what torch's allocator says (max_memory_allocated). A CPU has no such counter, so
+every operator is watched: what it reads and did not come from the call (weights, inputs) counts
+throughout, what it makes counts until it is freed. That number does not depend on the machine, on
+its load or on what the process held before; scratch space inside an operator is not in it.
 """
 
 from __future__ import annotations
 
 import gc
-import threading
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-import psutil
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 __all__ = ["PeakMemory", "peak_memory"]
-
-SAMPLE_SECONDS = 0.002
 
 
 @dataclass(frozen=True)
@@ -28,7 +26,7 @@ class PeakMemory:
     """Bytes at the peak, and how they were read."""
 
     bytes: int
-    method: Literal["cuda_max_allocated", "rss_growth"]
+    method: Literal["cuda_max_allocated", "live_tensors"]
 
 
 def peak_memory(call: Callable[[], object], *, device: str | torch.device = "cpu") -> PeakMemory:
@@ -37,7 +35,9 @@ def peak_memory(call: Callable[[], object], *, device: str | torch.device = "cpu
     gc.collect()
     if place.type == "cuda":
         return _on_cuda(call, place)
-    return _on_cpu(call)
+    with _Live() as live:
+        call()
+    return PeakMemory(live.peak, "live_tensors")
 
 
 def _on_cuda(call: Callable[[], object], device: torch.device) -> PeakMemory:
@@ -48,21 +48,47 @@ def _on_cuda(call: Callable[[], object], device: torch.device) -> PeakMemory:
     return PeakMemory(torch.cuda.max_memory_allocated(device), "cuda_max_allocated")
 
 
-def _on_cpu(call: Callable[[], object]) -> PeakMemory:
-    process, done = psutil.Process(), threading.Event()
-    before = peak = process.memory_info().rss
+class _Live(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Follows the storages that operators read and make.
 
-    def watch() -> None:
-        nonlocal peak
-        while not done.wait(SAMPLE_SECONDS):
-            peak = max(peak, process.memory_info().rss)
+    Attributes:
+        peak: the most bytes that were live at once.
+    """
 
-    watcher = threading.Thread(target=watch, daemon=True)
-    watcher.start()
-    try:
-        call()
-    finally:
-        peak = max(peak, process.memory_info().rss)
-        done.set()
-        watcher.join()
-    return PeakMemory(max(0, max(peak, process.memory_info().rss) - before), "rss_growth")
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.peak = 0
+        self._now = 0
+        self._known: set[int] = set()
+
+    def __torch_dispatch__(
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Run one operator and count the storages at both its ends."""
+        named = dict(kwargs or {})
+        self._count((args, named), made=False)
+        out = func(*args, **named)
+        self._count(out, made=True)
+        return out
+
+    def _count(self, values: Any, *, made: bool) -> None:
+        for value in tree_leaves(values):
+            if not isinstance(value, torch.Tensor):
+                continue
+            storage = value.untyped_storage()
+            name, size = storage._cdata, storage.nbytes()
+            if name in self._known:
+                continue
+            self._known.add(name)
+            self._now += size
+            self.peak = max(self.peak, self._now)
+            if made:
+                weakref.finalize(storage, self._freed, name, size).atexit = False
+
+    def _freed(self, name: int, size: int) -> None:
+        self._known.discard(name)
+        self._now -= size

@@ -45,8 +45,7 @@ class _Measurement:
         yield from self._timed()
         self.report(0.8, "memory")
         batch = self.params["batch"]
-        peak = peak_memory(lambda: self.make(batch), device=self.task.device)
-        yield self._one("peak_memory", peak.bytes, "bytes", batch=batch)
+        yield self._memory(batch)
         energy = measure_energy(lambda: self.make(batch), device=self.task.device)
         joules = None if energy.joules is None else energy.joules / batch
         yield self._one("energy_per_image", joules, "J", reason=energy.reason, batch=batch)
@@ -74,6 +73,15 @@ class _Measurement:
         yield self._one("latency", seconds, "s", **span, **_told(one))
         yield self._one("latency_p95", one.timing.p95, "s", n=repeats, batch=1)
 
+    def _memory(self, batch: int) -> dict[str, Any]:
+        """Return the peak memory; on a CPU it is counted, and the same on all of them."""
+        on_cpu = torch.device(self.task.device).type == "cpu"
+        where = {"batch": batch, **({"device": "cpu"} if on_cpu else {})}
+        if on_cpu and self.subject.work(self.params).evaluations is None:
+            return self._one("peak_memory", None, "bytes", reason=UNSEEN, **where)
+        peak = peak_memory(lambda: self.make(batch), device=self.task.device)
+        return self._one("peak_memory", peak.bytes, "bytes", **where)
+
     def _counted(self) -> Iterator[dict[str, Any]]:
         """Yield what is counted rather than timed."""
         guided, work = self.params["guidance"] != 1, self.subject.work(self.params)
@@ -83,13 +91,8 @@ class _Measurement:
             yield self._one("flops_per_image", work.whole, "FLOP")
             yield self._one("parameters", None, "parameters", reason=UNSEEN)
             return
-        flops = sampling_flops(
-            evaluations=asked,
-            denoiser=work.denoiser,
-            condition=work.condition,
-            decoder=work.decoder,
-            guided=guided,
-        )
+        parts = {"denoiser": work.denoiser, "condition": work.condition, "decoder": work.decoder}
+        flops = sampling_flops(evaluations=asked, guided=guided, **parts)
         yield self._one("evaluations", asked * (2 if guided else 1), "evaluations")
         yield self._one("flops_per_image", flops, "FLOP")
         if work.batch is not None:
@@ -101,16 +104,11 @@ class _Measurement:
     def make(self, count: int) -> None:
         """Sample, decode and quantise `count` images."""
         rows = np.arange(count) % max(len(self.conditions.labels()), 1)
-        draw(
-            self.subject,
-            list(range(count)),
-            self.params,
-            self.conditions.of(rows),
-            self.task.device,
-        )
+        conditions = self.conditions.of(rows)
+        draw(self.subject, list(range(count)), self.params, conditions, self.task.device)
 
     def _one(self, name: str, value: float | None, unit: str, **more: Any) -> dict[str, Any]:
-        return {"name": name, "value": value, "unit": unit, "device": self.device, **more}
+        return {"name": name, "value": value, "unit": unit, "device": self.device} | more
 
 
 def _told(times: Paired) -> dict[str, Any]:

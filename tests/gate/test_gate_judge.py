@@ -139,11 +139,12 @@ def test_counts_do_not_care_about_the_device(tmp_path):
     assert found["flops_per_image"].verdict == "pass"
 
 
-def test_peak_memory_counts_on_devices_only(tmp_path):
-    on_cpu, _ = verdicts(tmp_path, Made(peak=1e8), Made(number=2, peak=3e8))
-    assert "peak_memory" not in on_cpu
-    base, new = Made(peak=1e8, machine="cuda"), Made(number=2, peak=3e8, machine="cuda")
-    assert verdicts(tmp_path, base, new)[0]["peak_memory"].verdict == "regressed"
+def test_peak_memory_is_counted_and_judged_on_its_device(tmp_path):
+    found, _ = verdicts(tmp_path, Made(peak=1e8), Made(number=2, peak=1.02e8))
+    assert found["peak_memory"].verdict == "regressed"
+    found, _ = verdicts(tmp_path, Made(peak=1e8), Made(number=2, peak=1e8, device="Other GPU"))
+    assert found["peak_memory"].verdict == "incomparable"
+    assert "device" in found["peak_memory"].reason
 
 
 def test_stale_is_no_pass_and_says_what_to_type(tmp_path):

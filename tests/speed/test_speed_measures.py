@@ -77,16 +77,30 @@ def test_intervals_are_of_the_ratios():
     assert high > 1.4
 
 
-def test_memory_sees_what_a_call_holds():
-    def hold():
-        block = np.ones(64 * 2**20, dtype=np.uint8)
-        time.sleep(0.3)  # a busy machine lets the sampling thread wait
-        return int(block[-1])
+def test_memory_is_what_lives_at_once_weights_included():
+    weights, elsewhere = torch.randn(256, 256), torch.randn(512, 512)
+    each = weights.untyped_storage().nbytes()
 
-    peak = peak_memory(hold)
-    assert peak.method == "rss_growth"
-    assert 55 * 2**20 < peak.bytes < 150 * 2**20
-    assert peak_memory(lambda: None).bytes < 10 * 2**20
+    def chain():
+        x = torch.randn(256, 256)
+        for _ in range(5):
+            x = x @ weights  # the weights, what comes in and what goes out
+        return x.view(-1)[::2].sum()
+
+    peak = peak_memory(chain)
+    assert peak.method == "live_tensors"
+    assert peak.bytes == 3 * each
+    assert peak_memory(lambda: torch.stack([elsewhere, elsewhere])).bytes == 3 * 4 * each
+    assert peak_memory(lambda: None).bytes == 0
+
+
+def test_memory_counts_networks_alike_every_time():
+    net = torch.nn.Sequential(*[torch.nn.Linear(64, 64) for _ in range(4)])
+    x = torch.randn(32, 64)
+    with torch.inference_mode():
+        peaks = {peak_memory(lambda: net(x)).bytes for _ in range(3)}
+    held = 4 * (4 * (64 * 64 + 64) + 32 * 64)
+    assert peaks == {held + 2 * 4 * 32 * 64}
 
 
 def test_flops_are_two_per_multiply_add():
