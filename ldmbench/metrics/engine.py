@@ -12,6 +12,7 @@ import numpy as np
 
 from ldmbench.errors import InputError
 from ldmbench.metrics.arrays import Array
+from ldmbench.metrics.dense import add_gram
 
 __all__ = ["HOST", "Device", "Engine", "Host", "engine_of"]
 
@@ -47,8 +48,8 @@ class Engine(Protocol):
         """Return column sums in float64."""
         ...
 
-    def scatter(self, centred: Array) -> Array:
-        """Return centred' centred, (D, D) float64, of float64 rows."""
+    def scatter(self, total: Array, centred: Array) -> None:
+        """Add centred' centred of float64 rows to the lower triangle of total, (D, D) float64."""
         ...
 
     def exact(self) -> AbstractContextManager[Any]:
@@ -91,9 +92,9 @@ class Host:
         """Return column sums in float64."""
         return np.asarray(values.sum(axis=0, dtype=np.float64))
 
-    def scatter(self, centred: Array) -> Array:
-        """Return centred' centred."""
-        return np.asarray(centred.T @ centred)
+    def scatter(self, total: Array, centred: Array) -> None:
+        """Add centred' centred to the lower triangle."""
+        add_gram(total, centred)
 
     def exact(self) -> AbstractContextManager[Any]:
         """Return a context in which each product runs on one core, so that blocks run abreast."""
@@ -156,10 +157,10 @@ class Device:
         """Return column sums in float64."""
         return self.host(values.sum(0, dtype=self._torch.float64))
 
-    def scatter(self, centred: Array) -> Array:
-        """Return centred' centred."""
+    def scatter(self, total: Array, centred: Array) -> None:
+        """Add centred' centred."""
         rows = self.put(centred)
-        return self.host(rows.T @ rows)
+        total += self.host(rows.T @ rows)
 
     @contextmanager
     def exact(self) -> Iterator[None]:

@@ -8,6 +8,7 @@ import numpy as np
 
 from ldmbench.errors import InputError
 from ldmbench.metrics.arrays import Array, check_alike, check_features
+from ldmbench.metrics.dense import spectrum_between
 from ldmbench.metrics.engine import engine_of
 from ldmbench.metrics.moments import Moments, gather
 
@@ -72,7 +73,9 @@ def trace_root(
         rows2: the same for `second`.
     """
     if not (_short(rows1) or _short(rows2)):
-        quick = _by_cholesky(first.cov, second.cov)
+        # The second side is the one that is kept, and its factor with it.
+        lower = second.lower
+        quick = None if lower is None else _sum_of_roots(spectrum_between(lower, first.cov))
         if quick is not None:
             return quick
     product = root(first, rows1) @ root(second, rows2).T
@@ -116,24 +119,13 @@ def root(side: Moments, rows: Array | None = None) -> Array:
     """Return R, (rank or more, D) float64, with R'R = cov."""
     if rows is not None and _short(rows):
         return np.asarray((rows.astype(np.float64) - side.mean) / np.sqrt(len(rows) - 1))
-    try:
-        factor = np.linalg.cholesky(side.cov)
-        if np.diag(factor).min() > 1e-6 * np.diag(factor).max():
-            return np.ascontiguousarray(factor.T)
-    except np.linalg.LinAlgError:
-        pass
+    if side.lower is not None:
+        sizes = np.diag(side.lower)
+        if sizes.min() > 1e-6 * sizes.max():
+            return np.ascontiguousarray(side.lower.T)
     values, vectors = np.linalg.eigh(side.cov)
     kept = values > len(values) * EPS * max(float(values[-1]), 0.0)
     return np.asarray(np.sqrt(values[kept])[:, None] * vectors[:, kept].T)
-
-
-def _by_cholesky(cov1: Array, cov2: Array) -> float | None:
-    """Return the trace by the spectrum of L'S2 L, or None where rounding would show."""
-    try:
-        lower = np.linalg.cholesky(cov1)
-    except np.linalg.LinAlgError:
-        return None
-    return _sum_of_roots(np.linalg.eigvalsh(lower.T @ cov2 @ lower))
 
 
 def _sum_of_roots(values: Array) -> float | None:
@@ -174,8 +166,7 @@ def _check_covariance(side: Moments, name: str) -> None:
     """
     if side.n < 2:
         raise InputError(f"{name} moments are of {side.n} sample; at least 2 are needed")
-    cov, largest = side.cov, float(np.abs(side.cov).max(initial=0.0))
-    if np.diag(cov).min(initial=0.0) < 0.0 or np.abs(cov - cov.T).max(initial=0.0) > 1e-3 * largest:
+    if not side.is_sound:
         raise InputError(
             f"the covariance of the {name} moments is not symmetric or has a negative variance; "
             "make the moments anew from features"

@@ -23,7 +23,7 @@ __all__ = [
 ]
 
 Rule = Literal["le", "lt"]
-CROWD = 2048  # near-ties in one piece of a block from which on equal rows are looked for first
+CROWD = 2048  # near-ties in one block from which on equal rows are looked for first
 
 
 @dataclass(frozen=True)
@@ -130,6 +130,7 @@ class BallCount:
         self.partner, self.guest = np.zeros_like(self.per_point), np.zeros_like(self.per_ball)
         self._names: list[Array] | None = None
         self._pairs: list[tuple[Array, Array]] = []
+        self._came: list[tuple[Array, Array, Array]] = []
         # In units of nearness, -d^2 / (2 D); every pair that may be inside must pass.
         scale = -1.0 / (2.0 * x.rows.shape[1])
         self._reach = scale * (hood.outer[k] if ring else self._squared)
@@ -152,8 +153,13 @@ class BallCount:
         return i, j, products - self._x.half[i] - self._y.half[j]
 
     def fold(self, rows: slice, cols: slice, partial: tuple[Array, Array, Array]) -> None:
-        """Decide the pairs and count them."""
-        i, j, near = partial
+        """Gather the pairs of a block."""
+        self._came.append(partial)
+
+    def close(self, rows: slice, cols: slice) -> None:
+        """Decide the pairs of a block and count them."""
+        i, j, near = (np.concatenate(parts) for parts in zip(*self._came, strict=True))
+        self._came.clear()
         point, ball = (i, j) if self._by_cols else (j, i)
         scale = -2.0 * self._x.rows.shape[1]
         squared, limit = scale * near, self._squared[ball]
@@ -170,9 +176,6 @@ class BallCount:
         np.add.at(self.per_ball, ball, 1)
         np.add.at(self.partner, point, ball)
         np.add.at(self.guest, ball, point)
-
-    def close(self, rows: slice, cols: slice) -> None:
-        """Nothing is left to do."""
 
     def _exact(self, i: Array, j: Array) -> Array:
         """Return exact squared distances; many near-ties at once are mostly equal rows."""

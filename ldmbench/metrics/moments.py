@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from ldmbench.errors import InputError
 from ldmbench.metrics.arrays import Array, as_array, check_features, whole
+from ldmbench.metrics.dense import asymmetry, factor, mirror
 from ldmbench.metrics.engine import HOST, Engine, engine_of
 
 __all__ = ["Moments", "gather", "moments"]
@@ -43,6 +45,19 @@ class Moments:
             raise InputError("moments hold NaN or infinity; make them anew from finite features")
         object.__setattr__(self, "mean", mean)
         object.__setattr__(self, "cov", cov)
+
+    @cached_property
+    def lower(self) -> Array | None:
+        """Return L, (D, D) lower triangular with LL' = cov, or None where cov is singular."""
+        return factor(self.cov)
+
+    @cached_property
+    def is_sound(self) -> bool:
+        """Tell whether cov is symmetric, as far as float32 keeps it, with no negative variance."""
+        if np.diag(self.cov).min(initial=0.0) < 0.0:
+            return False
+        largest = max(float(self.cov.max(initial=0.0)), -float(self.cov.min(initial=0.0)))
+        return asymmetry(self.cov) <= 1e-3 * largest
 
     def update(self, batch: object) -> Moments:
         """Return the moments with a batch of features, (B, D), added.
@@ -102,7 +117,8 @@ def gather(x: Array, *, engine: Engine = HOST) -> Moments:
         part = x[start : start + ROWS]
         centred = np.subtract(part, pivot, out=buffer[: len(part)], dtype=np.float64)
         shift += centred.sum(axis=0)
-        scatter += engine.scatter(centred)
+        engine.scatter(scatter, centred)
+    mirror(scatter)
     shift /= n
     scatter -= np.outer(shift, n * shift)
     scatter /= max(1, n - 1)

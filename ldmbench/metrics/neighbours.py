@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from ldmbench.metrics.arrays import Array
-from ldmbench.metrics.blocks import Table, exact_squared, identities
+from ldmbench.metrics.blocks import ROWS, Table, exact_squared, identities
 
 __all__ = ["NearestSearch", "Neighbourhood"]
 
-SPARE = 4  # candidates kept beyond the last neighbour asked for, so that near-ties can be decided
+ENTRIES = 1 << 22  # products held at once where near-ties are too many to be kept
+SPARE = 8  # candidates kept beyond the last neighbour asked for, so that near-ties can be decided
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +88,7 @@ class NearestSearch:
 
     def finish(self) -> Neighbourhood:
         """Return the radii; each is decided on float64 differences among its near-ties."""
-        order = np.argsort(-self._near, axis=1, kind="stable")
+        order = np.lexsort((self._index, -self._near), axis=1)
         near = np.take_along_axis(self._near, order, axis=1)
         index = np.take_along_axis(self._index, order, axis=1)
         scale = -2.0 * self._table.rows.shape[1]
@@ -106,22 +107,26 @@ class NearestSearch:
         return i, j.ravel() + cols.start, near.ravel(), none, none, np.zeros(0)
 
     def _merge(self, sample: Array, other: Array, near: Array) -> None:
-        real = near > -np.inf
-        if not real.any():
+        real = np.flatnonzero(near > -np.inf)
+        if not len(real):
             return
-        sample, other, near = sample[real], other[real], near[real].astype(np.float64)
-        touched = np.unique(sample)
-        sample = np.concatenate([sample, np.repeat(touched, self._keep)])
-        other = np.concatenate([other, self._index[touched].ravel()])
-        near = np.concatenate([near, self._near[touched].ravel()])
-        order = np.lexsort((other, -near, sample))
-        sample, other, near = sample[order], other[order], near[order]
-        start = np.searchsorted(sample, touched)
-        rank = np.arange(len(sample)) - np.repeat(start, np.diff([*start, len(sample)]))
-        kept = rank < self._keep
-        self._near[sample[kept], rank[kept]] = near[kept]
-        self._index[sample[kept], rank[kept]] = other[kept]
-        self._worst[touched] = self._near[touched].min(axis=1)
+        real = real[np.argsort(sample[real], kind="stable")]
+        sample, other, near = sample[real], other[real], near[real]
+        start = np.flatnonzero(np.diff(sample, prepend=-1))
+        counts = np.diff(start, append=len(sample))
+        touched, row = sample[start], np.repeat(np.arange(len(start)), counts)
+        column = self._keep + np.arange(len(sample)) - np.repeat(start, counts)
+        wide = (len(touched), self._keep + int(counts.max()))
+        near_all, index_all = np.full(wide, -np.inf), np.full(wide, -1, dtype=np.int64)
+        near_all[:, : self._keep], index_all[:, : self._keep] = (
+            self._near[touched],
+            self._index[touched],
+        )
+        near_all[row, column], index_all[row, column] = near, other
+        best = np.argpartition(-near_all, self._keep - 1, axis=1)[:, : self._keep]
+        self._near[touched] = kept = np.take_along_axis(near_all, best, axis=1)
+        self._index[touched] = np.take_along_axis(index_all, best, axis=1)
+        self._worst[touched] = kept.min(axis=1)
 
     def _radius(self, near: Array, index: Array, k: int) -> Array:
         """Return exact squared distances to the k-th other sample."""
@@ -146,15 +151,36 @@ class NearestSearch:
         if not len(which):
             return out
         names = identities(rows)[0]
-        copies = np.bincount(names)[names]
-        for at in np.flatnonzero(copies[which] <= k):
-            d = np.concatenate(
-                [
-                    np.square(
-                        np.subtract(rows[a : a + 4096], rows[which[at]], dtype=np.float64)
-                    ).sum(1)
-                    for a in range(0, len(rows), 4096)
-                ]
-            )
-            out[at] = np.partition(d, k)[k]  # the sample itself is among them, at distance 0
+        lone = np.flatnonzero(np.bincount(names)[names][which] <= k)
+        step = max(1, ENTRIES // len(rows))
+        for at in range(0, len(lone), step):
+            part = lone[at : at + step]
+            out[part] = _kth_squared(rows, self._table.half, which[part], k)
         return out
+
+
+def _kth_squared(rows: Array, half: Array, which: Array, k: int) -> Array:
+    """Return squared distances to the k-th other row, decided as `NearestSearch` does, in float64.
+
+    Args:
+        rows: (N, D).
+        half: (N,) |x|^2 / (2 D).
+        which: (P,) the rows that are asked for.
+        k: which neighbour.
+    """
+    asked, width = rows[which].astype(np.float64), rows.shape[1]
+    near = np.empty((len(which), len(rows)))
+    for at in range(0, len(rows), ROWS):
+        part = slice(at, at + ROWS)
+        np.matmul(asked, rows[part].astype(np.float64).T, out=near[:, part])
+    near /= width
+    near -= half
+    near -= half[which][:, None]
+    near[np.arange(len(which)), which] = -np.inf
+    kth = -np.partition(-near, k - 1, axis=1)[:, k - 1 : k]
+    slack = (width + 16) * float(np.finfo(np.float64).eps)
+    blur = slack * (half[which][:, None] + half) + slack * (half[which] + half.max())[:, None]
+    i, j = np.nonzero(np.abs(near - kth) <= blur)
+    exact = np.where(near > kth, -np.inf, np.inf)
+    exact[i, j] = exact_squared(rows, rows, which[i], j)
+    return np.asarray(np.partition(exact, k - 1, axis=1)[:, k - 1])
