@@ -165,7 +165,7 @@ class _Execution:
         return asked and unit.address.name not in self.refreshed
 
     def _run_all(self, todo: Sequence[Unit]) -> None:
-        crowded = any(runner.threads_alone for runner in self.runners)
+        crowded = any(runner.crowded for runner in self.runners)
         ready = Ready(todo, self.stages, self.stop, alone=ALONE if crowded else frozenset())
         at_hand = sorted(self.runners, key=lambda runner: not runner.is_ready())
         threads = [

@@ -46,8 +46,7 @@ def execute(
         StoreError: if the store cannot be written.
     """
     beside = devices.count("cpu")
-    share = max(1, cores() // beside) if beside > 1 and not os.environ.get(THREADS) else None
-    runners = [_LocalRunner(d, log, share=share if d == "cpu" else None) for d in devices]
+    runners = [_LocalRunner(d, log, beside=beside if d == "cpu" else 1) for d in devices]
     return run_plan(plan, store, runners=runners, listener=listener, fresh=fresh, verify=verify)
 
 
@@ -57,12 +56,15 @@ class _LocalRunner(Runner):
     Args:
         device: what it computes on.
         log: a file for what it prints.
-        share: its part of the CPU's cores, where it is not the only worker there.
+        beside: how many workers share what it computes on; a CPU's cores are divided among them,
+            unless the user said how many threads each has.
     """
 
-    def __init__(self, device: str, log: Path, *, share: int | None) -> None:
-        super().__init__(device, threads_alone=cores() if share else None)
-        environment = {THREADS: str(share)} if share else {}
+    def __init__(self, device: str, log: Path, *, beside: int) -> None:
+        divided = beside > 1 and not os.environ.get(THREADS)
+        threads_alone = cores() if divided else None
+        super().__init__(device, crowded=beside > 1, threads_alone=threads_alone)
+        environment = {THREADS: str(max(1, cores() // beside))} if divided else {}
         self._process = WorkerProcess(device, log, environment=environment)
 
     def events(self, task: Task) -> Iterator[Event]:

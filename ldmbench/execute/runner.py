@@ -22,6 +22,7 @@ class Runner(ABC):
 
     Attributes:
         device: what tasks are told to compute on.
+        crowded: whether others compute on the same processor.
         threads_alone: of a task that has all of the machine's cores to itself; None leaves it to
             the worker process.
         machine: what the worker said of its device and, if it is another one, its machine.
@@ -29,8 +30,10 @@ class Runner(ABC):
         waited: wall seconds in `run`, so far.
     """
 
-    def __init__(self, device: str, *, threads_alone: int | None = None) -> None:
-        self.device, self.threads_alone = device, threads_alone
+    def __init__(
+        self, device: str, *, crowded: bool = False, threads_alone: int | None = None
+    ) -> None:
+        self.device, self.crowded, self.threads_alone = device, crowded, threads_alone
         self.machine: dict[str, Any] = {}
         self.versions: dict[str, str] = {}
         self.waited = 0.0

@@ -127,6 +127,26 @@ def test_damage_is_recomputed_to_the_same_bytes(copied, capsys):
     assert numbers(store, again) == before
 
 
+@pytest.mark.slow
+def test_two_workers_of_one_processor_give_the_numbers_of_one(finished, tmp_path, monkeypatch):
+    path, store, done = finished
+    monkeypatch.setenv("LDMBENCH_DEVICES", "cpu,cpu")
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    monkeypatch.setattr("ldmbench.execute.local.cores", lambda: 2)
+    asked = ["--set", "probes=[throughput]", "--set", "speed.repeats=2"]
+    code, both = run(path, tmp_path / "store", *asked)
+    assert code == 0
+    assert numbers(tmp_path / "store", both) == numbers(store, done)
+    manifests = [
+        json.loads(file.read_text()) for file in (tmp_path / "store").rglob("manifest.json")
+    ]
+    threads = {kind: set() for kind in ("speed", "denoiser")}
+    for manifest in manifests:
+        if manifest["kind"] in threads:
+            threads[manifest["kind"]].add(manifest["machine"]["threads"])
+    assert threads == {"speed": {2}, "denoiser": {1}}
+
+
 def test_device_days_become_v100_days_and_money(copied):
     path, store, _ = copied
     more = ("--set", "speed.v100_factor=2.2", "--set", "speed.price_per_device_hour=3")
