@@ -11,7 +11,7 @@ from ldmbench.metrics.engine import Engine, engine_of
 from ldmbench.metrics.frechet import check_pair, check_side, overlap
 from ldmbench.metrics.frechet_spread import frechet_spread
 from ldmbench.metrics.inception_score import inception_score
-from ldmbench.metrics.kernel import KernelSums, Subsets
+from ldmbench.metrics.kernel import KernelSums, Subsets, kernel_tables
 from ldmbench.metrics.manifold import BallCount, Rule, check_k
 from ldmbench.metrics.moments import Moments, gather
 from ldmbench.metrics.neighbours import NearestSearch, Neighbourhood
@@ -119,7 +119,8 @@ def neighbours_family(
     wide = min(density_k, len(x) - 1, len(y) - 1)
     size = min(subset_size, len(x), len(y))
     drawn = Subsets.draw(len(x), len(y), subsets=subsets, size=size, seed=seed)
-    first, second = tables(x, y, engine=engine or engine_of(generated, reference))
+    place = engine or engine_of(generated, reference)
+    first, second = kernel_tables(*tables(x, y, engine=place))
     shared = drawn.shared()
     in_x, in_y = (
         drawn.members(rows if shared else rows[:0], len(side), first.dtype)

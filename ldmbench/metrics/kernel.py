@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,9 @@ from ldmbench.metrics.blocks import Table, sweep, tables
 from ldmbench.metrics.engine import HOST, Engine, engine_of
 from ldmbench.metrics.frechet import check_pair
 
-__all__ = ["KernelDistance", "KernelSums", "Subsets", "kernel_distance"]
+__all__ = ["KernelDistance", "KernelSums", "Subsets", "kernel_distance", "kernel_tables"]
+
+LONGEST = 3.0  # |x|^2 / D up to which sums of cubes of float32 products are good to 1e-6
 
 
 @dataclass(frozen=True)
@@ -49,11 +51,29 @@ def kernel_distance(
         InputError: bad features, unlike widths, or a subset larger than a set.
     """
     x, y = check_pair(generated, reference)
-    first, second = tables(x, y, engine=engine_of(generated, reference))
+    first, second = kernel_tables(*tables(x, y, engine=engine_of(generated, reference)))
     if subsets is None:
         return _full(first, second)
     drawn = Subsets.draw(len(x), len(y), subsets=subsets, size=subset_size, seed=seed)
     return drawn.together(first, second) if drawn.shared() else drawn.apart(first, second)
+
+
+def kernel_tables(first: Table, second: Table) -> tuple[Table, Table]:
+    """Return both tables in float64 if float32 would show: entries grow as (|x|^2 / D + 1)^3."""
+    wide = np.dtype(np.float64)
+    if first.dtype == wide or 2.0 * max(first.half.max(), second.half.max()) <= LONGEST:
+        return first, second
+    finer = float(np.finfo(wide).eps / np.finfo(first.dtype).eps)
+    one, two = (
+        replace(
+            table,
+            dtype=wide,
+            slack=table.slack * finer,
+            held=None if table.held is None else table.engine.put(table.rows, wide),
+        )
+        for table in (first, second)
+    )
+    return one, two
 
 
 @dataclass(frozen=True, eq=False)

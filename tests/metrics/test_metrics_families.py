@@ -259,3 +259,24 @@ def test_their_intervals_are_as_wide_as_fresh_draws_spread(name, draws):
     assert half == pytest.approx(values.std(ddof=1), rel=0.3)
     held = np.mean([score.low <= values.mean() <= score.high for score in found])
     assert held >= 0.85
+
+
+@pytest.mark.parametrize("centre", [0.0, 1.6, 3.0, 20.0])
+def test_kid_of_long_rows_is_as_good_as_in_double(centre):
+    rng = np.random.default_rng(3)
+    x, y = ((rng.standard_normal((n, 256)) + centre).astype(np.float32) for n in (300, 260))
+    a, b = x.astype(np.float64), y.astype(np.float64)
+    drawn = np.random.RandomState(5)
+    values = []
+    for _ in range(3):
+        i, j = (drawn.choice(len(side), 200, replace=False) for side in (a, b))
+        xx, yy, xy = (
+            (left @ right.T / 256 + 1) ** 3
+            for left, right in ((a[i], a[i]), (b[j], b[j]), (a[i], b[j]))
+        )
+        inner = xx.sum() - np.trace(xx) + yy.sum() - np.trace(yy)
+        values.append(inner / (200 * 199) - 2 * xy.mean())
+    expected = pytest.approx(np.mean(values), rel=1e-6, abs=1e-7)
+    assert kernel_distance(x, y, subsets=3, subset_size=200, seed=5).mean == expected
+    found = neighbours_family(x, y, subsets=3, subset_size=200, seed=5)
+    assert found["kid"].value == expected
