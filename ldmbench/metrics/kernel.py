@@ -12,8 +12,16 @@ from ldmbench.metrics.arrays import Array, check_seed, whole
 from ldmbench.metrics.blocks import Table, sweep, tables
 from ldmbench.metrics.engine import HOST, Engine, engine_of
 from ldmbench.metrics.frechet import check_pair
+from ldmbench.metrics.kernel_far import centre_of, far_distances
 
-__all__ = ["KernelDistance", "KernelSums", "Subsets", "kernel_distance", "kernel_tables"]
+__all__ = [
+    "KernelDistance",
+    "KernelSums",
+    "Subsets",
+    "far_distance",
+    "kernel_distance",
+    "kernel_tables",
+]
 
 LONGEST = 3.0  # |x|^2 / D up to which sums of cubes of float32 products are good to 1e-6
 
@@ -51,11 +59,27 @@ def kernel_distance(
         InputError: bad features, unlike widths, or a subset larger than a set.
     """
     x, y = check_pair(generated, reference)
+    drawn = None
+    if subsets is not None:
+        drawn = Subsets.draw(len(x), len(y), subsets=subsets, size=subset_size, seed=seed)
+    afar = far_distance(x, y, drawn)
+    if afar is not None:
+        return afar
     first, second = kernel_tables(*tables(x, y, engine=engine_of(generated, reference)))
-    if subsets is None:
+    if drawn is None:
         return _full(first, second)
-    drawn = Subsets.draw(len(x), len(y), subsets=subsets, size=subset_size, seed=seed)
     return drawn.together(first, second) if drawn.shared() else drawn.apart(first, second)
+
+
+def far_distance(x: Array, y: Array, drawn: Subsets | None) -> KernelDistance | None:
+    """Return the distance of checked features that lie far from zero, None of others."""
+    centre = centre_of(y)
+    if centre is None:
+        return None
+    everything = [(np.arange(len(x)), np.arange(len(y)))]
+    pairs = everything if drawn is None else zip(drawn.generated, drawn.reference, strict=True)
+    values = far_distances(x, y, centre, pairs)
+    return KernelDistance(float(values.mean()), float(values.std()))
 
 
 def kernel_tables(first: Table, second: Table) -> tuple[Table, Table]:

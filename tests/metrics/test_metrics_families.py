@@ -280,3 +280,31 @@ def test_kid_of_long_rows_is_as_good_as_in_double(centre):
     assert kernel_distance(x, y, subsets=3, subset_size=200, seed=5).mean == expected
     found = neighbours_family(x, y, subsets=3, subset_size=200, seed=5)
     assert found["kid"].value == expected
+
+
+@pytest.mark.parametrize("offset", [30.0, 1e3, 1e4, 1e6])
+@pytest.mark.parametrize("d", [5, 300])
+def test_kid_far_from_zero(d, offset):
+    x, y = draw(1, 90, d, shift=offset + 0.1), draw(2, 80, d, shift=offset)
+    drawn = np.random.RandomState(5)
+    values = []
+    for _ in range(3):
+        i, j = (drawn.choice(len(side), 50, replace=False) for side in (x, y))
+        a, b = x[i].astype(np.longdouble), y[j].astype(np.longdouble)
+        xx, yy, xy = (
+            (left @ right.T / d + 1) ** 3 for left, right in ((a, a), (b, b), (a, b))
+        )  # fmt: skip
+        inner = xx.sum() - np.trace(xx) + yy.sum() - np.trace(yy)
+        values.append(float(inner / (50 * 49) - 2 * xy.mean()))
+    found = kernel_distance(x, y, subsets=3, subset_size=50, seed=5)
+    # long doubles have cancelled too at 1e6
+    assert found.mean == pytest.approx(np.mean(values), rel=1e-4 if offset == 1e6 else 1e-8)
+    assert found.std == pytest.approx(np.std(values), rel=1e-3 if offset == 1e6 else 1e-7)
+    assert neighbours_family(x, y, subsets=3, subset_size=50, seed=5)["kid"].value == found.mean
+
+
+@pytest.mark.parametrize("value", [0.1, 1e3, 1e6])
+def test_kid_of_equal_constant_sets(value):
+    x, y = np.full((60, 7), value), np.full((50, 7), value)
+    assert kernel_distance(x, y, subset_size=20).mean == pytest.approx(0.0, abs=1e-12)
+    assert kernel_distance(x, y, subsets=None).mean == pytest.approx(0.0, abs=1e-12)
