@@ -33,8 +33,9 @@ def put_features(given: Given, stages: Mapping[str, Stage], store: Store) -> Non
     temporary = store.temporary(address)
     try:
         for name in given.source.arrays:
-            rows = read_array(Path(given.name), name).astype(np.float32)
-            np.save(temporary / f"{name}.npy", rows)
+            rows = read_array(Path(given.name), name)
+            dtype = np.float64 if rows.dtype.itemsize > 4 else np.float32
+            np.save(temporary / f"{name}.npy", rows.astype(dtype))
         outputs = outputs_of(temporary)
         store.commit(
             temporary,

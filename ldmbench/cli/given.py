@@ -152,9 +152,9 @@ def _preparation(
 
 def _features(path: Path, names: set[str]) -> Given:
     features = read_rows(path, "features")
-    for name in ("logits", "spatial"):
-        if name in names:
-            read_rows(path, name, len(features))
+    extra = [
+        read_rows(path, name, len(features)) for name in ("logits", "spatial") if name in names
+    ]
     provenance = read_provenance(path)
     source = FeatureSource(
         path.name,
@@ -165,6 +165,7 @@ def _features(path: Path, names: set[str]) -> Given:
         weights=provenance.weights if provenance else "unverified",
         logits="logits" in names,
         spatial="spatial" in names,
+        double=any(rows.dtype.itemsize > 4 for rows in (features, *extra)),
     )
     side = provenance.resolution if provenance else 0
     return Given(

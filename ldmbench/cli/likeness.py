@@ -69,6 +69,12 @@ def check(
     """
     families = families_of(wanted)
     _check_source(made, families, protocol)
+    count = made.source.count if made.source else 0
+    if "inception_score" in wanted and count < protocol.splits:
+        raise InputError(
+            f"{made.name}: {count} found, at least {protocol.splits} are needed, one for each split"
+            " of inception_score"
+        )
     if set(PAIR_FAMILIES) & set(families):
         _check_pairs(made, beside, wanted)
     held = [name for name in wanted if METRICS[name].family in HELD_TO_REFERENCE]
@@ -79,7 +85,7 @@ def check(
             f"Missing option '--reference': {', '.join(held)} hold samples to real images"
         )
     _check_statistics(real, held)
-    _check_counts(made, real, protocol, families)
+    _check_counts(made, real, protocol, held)
     _check_alike(made, real, protocol)
     if "crop" not in allowed:
         _check_crop(made, real, protocol)
@@ -142,14 +148,16 @@ def _check_statistics(real: Given, held: Sequence[str]) -> None:
         raise InputError(f"{real.name}: has no spatial features; sfid needs them")
 
 
-def _check_counts(made: Given, real: Given, protocol: Protocol, families: Sequence[str]) -> None:
-    least = protocol.k + 1 if "neighbours" in families else 2
+def _check_counts(made: Given, real: Given, protocol: Protocol, held: Sequence[str]) -> None:
+    k = protocol.k if "neighbours" in families_of(held) else 1
+    if {"density", "coverage"} & set(held):
+        k = max(k, protocol.k_density)
     for side in (made, real):
-        count = side.source.count if side.source else least
-        if count < least:
+        count = side.source.count if side.source else k + 1
+        if count <= k:
             raise InputError(
-                f"{side.name}: {count} found, at least {least} are needed"
-                + (f" (k = {protocol.k})" if "neighbours" in families else "")
+                f"{side.name}: {count} found, at least {k + 1} are needed"
+                + (f" (k = {k})" if k > 1 else "")
             )
 
 

@@ -18,6 +18,8 @@ from ldmbench.schema.reference import Reference
 Array = npt.NDArray[Any]
 STATISTICS = {"fid": ("mu", "sigma"), "sfid": ("mu_s", "sigma_s")}
 """Metric -> the mean and covariance that serve it, as guided-diffusion names them."""
+MOST = 1e45
+"""Largest feature whose square and cube are finite."""
 
 
 def members(path: Path) -> set[str]:
@@ -64,6 +66,8 @@ def read_rows(path: Path, name: str, count: int | None = None) -> Array:
     found = read_array(path, name)
     if found.ndim != 2 or 0 in found.shape:
         raise InputError(f"{path}: {name} is {found.shape}; expected (N, D)")
+    if max(float(found.max()), -float(found.min())) >= MOST:
+        raise InputError(f"{path}: {name} holds values beyond {MOST:.0e}; look at what made them")
     if count is not None and len(found) != count:
         raise InputError(
             f"{path}: features and {name} have unlike numbers of rows, {count} and {len(found)}"

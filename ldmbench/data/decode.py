@@ -157,4 +157,6 @@ def _header(file: IO[bytes], path: Path) -> tuple[int, ...]:
         raise InputError(
             f"{path}: arr_0 is {dtype} {shape}; images are uint8 (N, H, W, 3) in C order"
         )
+    if 0 in shape:
+        raise InputError(f"{path}: arr_0 is {shape}, no image in it; save at least one")
     return tuple(int(n) for n in shape)

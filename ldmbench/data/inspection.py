@@ -8,7 +8,15 @@ from pathlib import Path, PurePosixPath
 
 from ldmbench.canonical import digest_bytes
 from ldmbench.data.decode import decode, npz_rows
-from ldmbench.data.listing import SPLITS, contents, list_images, other_files, top_folder
+from ldmbench.data.listing import (
+    PICTURES,
+    SPLITS,
+    SUFFIXES,
+    contents,
+    list_images,
+    other_files,
+    top_folder,
+)
 from ldmbench.errors import InputError
 
 __all__ = ["Inspection", "inspect_images"]
@@ -21,12 +29,12 @@ class Inspection:
     """What was found in a source.
 
     Attributes:
-        names: of all images, in the order in which they are used.
+        names: of all images, in the order in which they are used; then pictures that are not read.
         digests: name -> sha256 of the file (of the pixels for an npz).
         sizes: (width, height) -> how many.
         lossy: how many are jpg, jpeg or webp files.
         captions: how many have one.
-        left_out: files that are neither images of a format that is read nor captions.
+        left_out: files that are neither pictures nor captions.
         problems: one sentence for every image that cannot be used.
     """
 
@@ -51,7 +59,17 @@ def inspect_images(path: Path) -> Inspection:
         raise InputError(
             f"{path}: holds the splits {', '.join(splits)}; name the folder of one of them"
         )
-    found = Inspection(names=tuple(f.name for f in files), left_out=other_files(path))
+    others = other_files(path)
+    foreign = [name for name in others if name.lower().endswith(PICTURES)]
+    found = Inspection(
+        names=(*(f.name for f in files), *foreign),
+        left_out=tuple(name for name in others if name not in foreign),
+        problems=[
+            f"{path}/{name}: {PurePosixPath(name).suffix.lower()} files are not read, only"
+            f" {', '.join(SUFFIXES)}; save each picture in one of these, or remove it"
+            for name in foreign
+        ],
+    )
     found.captions = sum(f.text is not None or f.caption is not None for f in files)
     found.lossy = sum(PurePosixPath(name).suffix.lower() in _LOSSY for name in found.names)
     if path.is_file() and path.suffix.lower() == ".npz":

@@ -15,6 +15,7 @@ from ldmbench.errors import InputError
 
 __all__ = [
     "LARGEST",
+    "PICTURES",
     "SPLITS",
     "SUFFIXES",
     "ImageFile",
@@ -29,6 +30,9 @@ SPLITS = ("train", "validation", "reference")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 LARGEST = 256 * 2**20
 """Bytes of the largest file that is read into memory, unpacked."""
+PICTURES = (".gif", ".tif", ".tiff", ".apng", ".avif", ".heic", ".heif", ".jp2", ".jxl", ".jfif",
+            ".ppm", ".pgm", ".pnm", ".tga", ".exr", ".hdr")  # fmt: skip
+"""Suffixes of pictures that are not read."""
 _CAPTIONS = "captions.jsonl"
 _NOTES = (".txt", ".json", ".jsonl", ".md", ".csv", ".yaml", ".yml")
 _UNREADABLE = (

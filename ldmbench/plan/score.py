@@ -51,6 +51,7 @@ class FeatureSource:
         weights: sha256 of its weights, or "unverified".
         logits: whether there are logits too.
         spatial: whether there are spatial features, of sFID.
+        double: whether they are in double precision, and stay so.
     """
 
     title: str
@@ -61,6 +62,7 @@ class FeatureSource:
     weights: str = "unverified"
     logits: bool = False
     spatial: bool = False
+    double: bool = False
 
     @property
     def arrays(self) -> tuple[str, ...]:
@@ -135,6 +137,8 @@ class _Stages(Ledger):
         }
         if source.spatial:
             params["spatial"] = True
+        if source.double:
+            params["double"] = True
         inputs = {"images": Input(kind="dataset", key=images.key)}
         return self.add("features", params, inputs, shard=source.count, count=source.count)
 

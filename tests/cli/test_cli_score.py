@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from ldmbench.cli import outcome
-from ldmbench.metrics import Moments, frechet_distance
+from ldmbench.metrics import Moments, frechet_distance, precision_recall
 
 COUNT = 24
 
@@ -152,6 +152,36 @@ def test_every_corrupt_image_is_named_and_counted(tmp_path, capsys):
         assert any(name in line and why in line for line in said.splitlines()), (name, said)
 
 
+@pytest.mark.parametrize("name", ["099.gif", "sub/099.TIFF"])
+def test_pictures_of_other_formats_are_refused(tmp_path, capsys, name):
+    folder = write_images(tmp_path / "a")
+    (folder / name).parent.mkdir(exist_ok=True)
+    Image.new("RGB", (16, 16)).save(folder / name)
+    shown = refused(capsys, folder, "--reference", "shapes:16:30")
+    assert "1 of 25 images cannot be scored" in shown
+    assert f"{folder / name}: " in shown
+
+
+def test_an_npz_without_images(tmp_path, capsys):
+    np.savez(tmp_path / "none.npz", pixels(0)[:0])
+    assert "no image in it" in refused(capsys, tmp_path / "none.npz", "--reference", "shapes:16")
+
+
+def test_double_features_stay_double(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(40, 6)) + 1e6, 1.1 * rng.normal(size=(50, 6)) + 1e6
+    np.savez(tmp_path / "a.npz", features=a)
+    np.savez(tmp_path / "b.npz", features=b)
+    scores, _ = scored(
+        capsys, tmp_path / "a.npz", "--reference", tmp_path / "b.npz", "--metrics", "fid,precision"
+    )
+    assert scores["fid"]["value"] == pytest.approx(frechet_distance(a, b), rel=1e-9)
+    assert scores["precision"]["value"] == precision_recall(a, b).precision
+    np.savez(tmp_path / "b.npz", features=b * 1e50)
+    shown = refused(capsys, tmp_path / "a.npz", "--reference", tmp_path / "b.npz")
+    assert "values beyond 1e+45" in shown
+
+
 def test_features_that_are_not_finite(tmp_path, capsys):
     b = write_features(tmp_path / "b.npz")
     for bad in (np.nan, np.inf):
@@ -170,6 +200,10 @@ def test_too_few_samples(tmp_path, capsys):
     assert "1 found, at least 2" in refused(capsys, one, "--reference", b, "--metrics", "fid")
     said = refused(capsys, three, "--reference", b, "--metrics", "precision")
     assert "3 found, at least 4 are needed (k = 3)" in said
+    five = write_features(tmp_path / "five.npz", count=5, logits=np.zeros((5, 4), np.float32))
+    said = refused(capsys, b, "--reference", five, "--metrics", "precision,density")
+    assert "5 found, at least 6 are needed (k = 5)" in said
+    assert "one for each split" in refused(capsys, five, "--metrics", "inception_score")
 
 
 def test_unlike_widths(tmp_path, capsys):
