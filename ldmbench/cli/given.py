@@ -62,6 +62,8 @@ def given(name: str, protocol: Protocol, *, store: Path, side: int | None = None
     """
     if name.startswith("shapes:"):
         return _shapes(name)
+    if not name.strip():
+        raise InputError(f"'{name}': no name of a folder or file")
     path = Path(name)
     try:
         there = path.exists()

@@ -7,6 +7,7 @@ import math
 import os
 import struct
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO
@@ -21,6 +22,7 @@ __all__ = ["decode", "npz_labels", "npz_length", "npz_rows"]
 
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
 _MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA")
+_DAMAGE = (OSError, EOFError, zipfile.BadZipFile, zlib.error)
 _SIXTEEN = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")
 
 
@@ -97,7 +99,7 @@ def npz_labels(path: Path) -> list[int]:
     with _member(path, "arr_1.npy") as file:
         try:
             labels = np.lib.format.read_array(file, allow_pickle=False)
-        except ValueError as error:
+        except (ValueError, *_DAMAGE) as error:
             raise InputError(f"{path}: arr_1 cannot be read ({error})") from None
     if labels.shape != (count,) or not np.issubdtype(labels.dtype, np.integer):
         raise InputError(
@@ -107,31 +109,36 @@ def npz_labels(path: Path) -> list[int]:
     return [int(label) for label in labels]
 
 
-def npz_rows(path: Path, rows: Sequence[int]) -> Iterator[Pixels]:
+def npz_rows(path: Path, rows: Sequence[int], *, checked: bool = False) -> Iterator[Pixels]:
     """Yield rows of arr_0, uint8 HWC, reading no others into memory.
+
+    Args:
+        path: the npz.
+        rows: which.
+        checked: compare with the checksum of the file; only all rows in order can be.
 
     Raises:
         InputError: if arr_0 is damaged.
     """
-    with _member(path, "arr_0.npy") as file:
+    with _member(path, "arr_0.npy", checked=checked) as file:
         shape, start = _header(file, path), file.tell()
         size = math.prod(shape[1:])
         for row in rows:
             try:
                 file.seek(start + row * size)
                 data = file.read(size)
-            except (OSError, EOFError, zipfile.BadZipFile) as error:
+            except _DAMAGE as error:
                 raise InputError(f"{path}: row {row} of arr_0 is damaged ({error})") from None
             if len(data) != size:
                 raise InputError(f"{path}: arr_0 ends before row {row}; the file is truncated")
             yield np.frombuffer(data, dtype=np.uint8).reshape(shape[1:])
 
 
-def _member(path: Path, name: str) -> IO[bytes]:
+def _member(path: Path, name: str, *, checked: bool = False) -> IO[bytes]:
     try:
         archive = zipfile.ZipFile(path)
         info = archive.getinfo(name)
-        if info.compress_type != zipfile.ZIP_STORED:
+        if checked or info.compress_type != zipfile.ZIP_STORED:
             return archive.open(info)
         # not compressed: the file itself, so that any row is one seek away
         file = path.open("rb")
@@ -151,7 +158,7 @@ def _header(file: IO[bytes], path: Path) -> tuple[int, ...]:
         version = np.lib.format.read_magic(file)
         read = {1: np.lib.format.read_array_header_1_0, 2: np.lib.format.read_array_header_2_0}
         shape, fortran, dtype = read[version[0]](file)
-    except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except (ValueError, KeyError, *_DAMAGE) as error:
         raise InputError(f"{path}: arr_0 has no readable header ({error})") from None
     if dtype != np.uint8 or len(shape) != 4 or shape[3] != 3 or fortran:
         raise InputError(

@@ -73,7 +73,8 @@ def inspect_images(path: Path) -> Inspection:
     found.captions = sum(f.text is not None or f.caption is not None for f in files)
     found.lossy = sum(PurePosixPath(name).suffix.lower() in _LOSSY for name in found.names)
     if path.is_file() and path.suffix.lower() == ".npz":
-        for name, pixels in zip(found.names, npz_rows(path, range(len(files))), strict=True):
+        rows = npz_rows(path, range(len(files)), checked=True)
+        for name, pixels in zip(found.names, rows, strict=True):
             found.digests[name] = digest_bytes(pixels.tobytes())
             found.sizes[pixels.shape[1], pixels.shape[0]] += 1
         return found

@@ -157,6 +157,7 @@ def test_pictures_of_other_formats_are_refused(tmp_path, capsys, name):
     folder = write_images(tmp_path / "a")
     (folder / name).parent.mkdir(exist_ok=True)
     Image.new("RGB", (16, 16)).save(folder / name)
+    assert "no name of a folder" in refused(capsys, "", "--reference", "shapes:16:30")
     shown = refused(capsys, folder, "--reference", "shapes:16:30")
     assert "1 of 25 images cannot be scored" in shown
     assert f"{folder / name}: " in shown
@@ -165,6 +166,16 @@ def test_pictures_of_other_formats_are_refused(tmp_path, capsys, name):
 def test_an_npz_without_images(tmp_path, capsys):
     np.savez(tmp_path / "none.npz", pixels(0)[:0])
     assert "no image in it" in refused(capsys, tmp_path / "none.npz", "--reference", "shapes:16")
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+@pytest.mark.parametrize("place", [70, 6000])
+def test_a_damaged_npz_of_images(tmp_path, capsys, save, place):
+    save(tmp_path / "a.npz", pixels(0))
+    data = bytearray((tmp_path / "a.npz").read_bytes())
+    data[place : place + 20] = bytes(255 - byte for byte in data[place : place + 20])
+    (tmp_path / "a.npz").write_bytes(data)
+    assert "a.npz: " in refused(capsys, tmp_path / "a.npz", "--reference", "shapes:16")
 
 
 def test_double_features_stay_double(tmp_path, capsys):
