@@ -65,7 +65,8 @@ def _check(dd: Mapping[str, Any], where: str) -> None:
 
 
 def _attention_kind(dd: Mapping[str, Any]) -> str:
-    return "linear" if dd.get("use_linear_attn") else str(dd.get("attn_type", "vanilla"))
+    named = "linear" if dd.get("use_linear_attn") else str(dd.get("attn_type", "vanilla"))
+    return named.removesuffix("-xformers")  # another kernel for the same attention
 
 
 def _build(kind: str, params: Mapping[str, Any], dd: Mapping[str, Any], scale: float) -> nn.Module:

@@ -192,5 +192,4 @@ def _bert(
     if name == "TransformerEmbedder" or not params.get("use_tokenizer", True):
         return TokenBoxes(encoder)
     finder = bert_tokenizer(tokenizer, beside=path.parent)
-    places = int(params.get("max_seq_len", PROMPT_LENGTH))
-    return Prompts(encoder, finder, length=min(places, PROMPT_LENGTH))
+    return Prompts(encoder, finder, length=int(params.get("max_seq_len", PROMPT_LENGTH)))

@@ -142,9 +142,13 @@ def _heads(params: Mapping[str, Any], width: int, where: str) -> int:
 
 
 def _up_heads(params: Mapping[str, Any], heads: tuple[int, ...]) -> tuple[int, ...]:
-    """Return the heads on the way up: num_heads_upsample, which a fixed head width overrides."""
+    """Return the heads on the way up: num_heads_upsample, which a fixed head width overrides.
+
+    `legacy: false` fixes each level's width from num_heads, so that it overrides too.
+    """
     upward = int(params.get("num_heads_upsample", -1))
-    fixed = int(params.get("num_head_channels", -1)) != -1
+    legacy = bool(params.get("legacy", True))
+    fixed = int(params.get("num_head_channels", -1)) != -1 or not legacy
     return heads if upward == -1 or fixed else (upward,) * len(heads)
 
 

@@ -172,6 +172,8 @@ def _card(model: Model) -> dict[str, Any]:
     }
     if info.timesteps is not None:
         card["timesteps"] = info.timesteps
+    if isinstance(model.condition, Prompts):
+        card["prompt_length"] = model.condition.length
     return card
 
 

@@ -197,7 +197,7 @@ def _condition(
         encoder: Any = load_text(folder / text)
         if card.get("conditioning") == "layout":
             return TokenBoxes(encoder)
-        return _prompted(folder, index, text, encoder, joined, stage, tokenizer)
+        return _prompted(folder, index, card, text, encoder, joined, stage, tokenizer)
     if card.get("conditioning") == "inpainting":
         return MaskedImage(encode=stage.encode, channels=joined)
     if card.get("conditioning") == "embedding":
@@ -211,6 +211,7 @@ def _condition(
 def _prompted(
     folder: Path,
     index: Mapping[str, Any],
+    card: Mapping[str, Any],
     part: str,
     encoder: Any,
     joined: int,
@@ -218,6 +219,7 @@ def _prompted(
     tokenizer: Any,
 ) -> Condition:
     finder, length = load_tokenizer(folder, given=tokenizer, text=part, encoder=encoder)
+    length = int(card.get("prompt_length", length))
     prompts = Prompts(encoder, finder, length=length, name=part)
     if joined == 0:
         return prompts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 from collections.abc import Callable
@@ -52,7 +53,7 @@ def load_network(folder: Path) -> nn.Module:
     cls: Any = resolve(pick(NETWORKS, str(config.get("_class_name")), f"network in {folder}:"))
     try:
         with init_empty_weights(include_buffers=False):
-            network: nn.Module = cls.from_config(config)
+            network: nn.Module = cls.from_config(_asked(cls, config))
     except (
         ArithmeticError,
         AttributeError,
@@ -67,6 +68,14 @@ def load_network(folder: Path) -> nn.Module:
     tensors = {_modern(k): v for k, v in _weights(folder).items()}
     fill(network, tensors, {}, where=str(folder))
     return network.eval().requires_grad_(False)
+
+
+def _asked(cls: Any, config: dict[str, Any]) -> dict[str, Any]:
+    """Return what our own networks take; diffusers writes all fields of their bases too."""
+    if not cls.__module__.startswith("ldmbench."):
+        return config
+    known = inspect.signature(cls.__init__).parameters
+    return {k: v for k, v in config.items() if k in known or k.startswith("_")}
 
 
 def load_text(folder: Path) -> nn.Module:
@@ -127,7 +136,7 @@ def _config(folder: Path) -> dict[str, Any]:
 
 
 def _weights(folder: Path) -> Tensors:
-    """Read all tensors of a component, sharded or not, safetensors first, float32 files first."""
+    """Read all tensors of a component, sharded or not, float32 files first, safetensors first."""
     found = weights_in([p.name for p in folder.iterdir()]) if folder.is_dir() else None
     if found is None:
         raise InputError(

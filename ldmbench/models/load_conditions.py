@@ -26,7 +26,7 @@ __all__ = [
 
 Inputs = dict[str, torch.Tensor]
 PROMPT_LENGTH = 77
-"""Tokens that LDM pads a prompt to, whatever its transformer has places for."""
+"""Tokens that LDM pads a prompt to where its config says no max_seq_len; its pipeline, always."""
 
 
 class Condition(Protocol):

@@ -83,11 +83,12 @@ def component(index: Mapping[str, Any], names: tuple[str, ...]) -> str | None:
 def weights_in(names: Collection[str]) -> str | None:
     """Return the weights among a component's file names, or the index of their shards.
 
-    safetensors come first, then float32, then what has the fewest bits.
+    Full precision comes first, since a half-precision copy gives other outputs; of one precision
+    safetensors come before .bin.
     """
-    for suffix in ("safetensors", "bin"):
-        for stem in _STEMS:
-            for variant in _VARIANTS:
+    for variant in _VARIANTS:
+        for suffix in ("safetensors", "bin"):
+            for stem in _STEMS:
                 for name in (
                     f"{stem}.{suffix}.index{variant}.json",
                     f"{stem}{variant}.{suffix}",

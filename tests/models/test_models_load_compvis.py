@@ -1,5 +1,6 @@
 """CompVis checkpoints: golden numbers, and every family of the zoo against its own definition."""
 
+import dataclasses
 from pathlib import Path
 
 import compvis_reference as ref
@@ -485,3 +486,38 @@ def test_first_stages_may_have_averages(tmp_path):
     zoo.save(tmp_path, both, {"model": {"target": "ldm.VQModel", "params": params}})
     assert apart(load(tmp_path).encode(x), averaged) < TOLERANCE
     assert apart(load(tmp_path, ema=False).encode(x), raw) < TOLERANCE
+
+
+def test_prompts_are_padded_to_the_length_of_the_config(tmp_path):
+    """BERTEmbedder hands max_seq_len to its tokenizer, also where it is more than 77."""
+    family = zoo.FAMILIES["text"]
+    cond = zoo.BERT | {"params": zoo.BERT["params"] | {"max_seq_len": 92}}
+    config = zoo.config_of(dataclasses.replace(family, cond=cond))
+    w = zoo.make("text", tmp_path / "text")
+    w["cond_stage_model.transformer.pos_emb.emb.weight"] = torch.zeros(92, 24)
+    zoo.save(tmp_path / "long", w, config)
+    (tmp_path / "long" / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\nred\n")
+    model = load(tmp_path / "long")
+    z = initial_noise([0], seed=0, shape=(4, 8, 8))
+    assert model.condition.inputs(["a red"], z)["context"].shape == (1, 92, 24)
+    written = load(convert(model, tmp_path / "out"))
+    assert written.condition.inputs(["a red"], z)["context"].shape == (1, 92, 24)
+
+
+def test_attention_of_xformers_is_the_usual_one(tmp_path):
+    folder = tmp_path / "m"
+    zoo.make("churches", folder)
+    config = zoo.config_of(zoo.FAMILIES["churches"])
+    params = config["model"]["params"]["first_stage_config"]["params"]
+    changed = params | {"ddconfig": params["ddconfig"] | {"attn_type": "vanilla-xformers"}}
+    config["model"]["params"]["first_stage_config"]["params"] = changed
+    z = initial_noise([0], seed=0, shape=(4, 8, 8))
+    assert torch.equal(load(folder, config=config).decode(z), load(folder).decode(z))
+
+
+def test_heads_upsample_counts_in_legacy_networks_alone():
+    from ldmbench.models.compvis_unet import plan_unet
+
+    p = zoo.unet(num_heads=4, num_heads_upsample=2, **zoo.HEADS)
+    assert plan_unet(p, where="here").up_heads == (2, 2)
+    assert plan_unet(p | {"legacy": False}, where="here").up_heads == (4, 4)

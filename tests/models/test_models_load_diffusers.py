@@ -31,6 +31,7 @@ from diffusers.pipelines.latent_diffusion.pipeline_latent_diffusion import (
     LDMBertConfig,
     LDMBertModel,
 )
+from safetensors.torch import load_file
 from transformers import BertTokenizerFast, CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from ldmbench import errors
@@ -463,8 +464,6 @@ def test_old_attention_names_and_bin_files(tmp_path):
     """Folders of 2022 hold query, key, value and proj_attn in pickled files."""
     shutil.copytree(GOLDEN, tmp_path / "old")
     place = tmp_path / "old" / "unet"
-    from safetensors.torch import load_file
-
     tensors = load_file(place / "diffusion_pytorch_model.safetensors")
     names = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
     for new, old in names.items():
@@ -495,6 +494,13 @@ def test_sharded_and_half_precision_folders(tmp_path):
     want = load(tmp_path / "whole").eps(z, t)
     assert apart(load(tmp_path / "parts").eps(z, t), want) < 1e-5
     assert load(tmp_path / "half").eps(z, t).dtype == torch.float32
+    network.half().save_pretrained(tmp_path / "both" / "unet", variant="fp16")
+    for part in ("model_index.json", "scheduler/scheduler_config.json"):
+        (tmp_path / "both" / part).parent.mkdir(exist_ok=True)
+        shutil.copy(tmp_path / "whole" / part, tmp_path / "both" / part)
+    whole = load_file(tmp_path / "whole" / "unet" / "diffusion_pytorch_model.safetensors")
+    torch.save(whole, tmp_path / "both" / "unet" / "diffusion_pytorch_model.bin")
+    assert torch.equal(load(tmp_path / "both").eps(z, t), want)  # full precision, though pickled
     shard = sorted(unet_parts.glob("*-00002-of-*.safetensors"))[0]
     shard.unlink()
     with pytest.raises(errors.InputError, match="00002-of"):
