@@ -78,7 +78,11 @@ class Schedule:
             )
 
     def beta_array(self) -> NDArray[np.float64]:
-        """Return the T betas, float64."""
+        """Return the T betas, float64; with rescale_betas_zero_snr the last is 1."""
+        betas = self._named_betas()
+        return _without_signal(betas) if dict(self.options).get("rescale_betas_zero_snr") else betas
+
+    def _named_betas(self) -> NDArray[np.float64]:
         if self.kind == "array":
             return np.asarray(self.betas, dtype=np.float64)
         if self.kind == "cosine":
@@ -151,6 +155,15 @@ def _options(config: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
     skipped = (*_OWN, "trained_betas", "timestep_spacing")
     kept = {k: v for k, v in config.items() if not k.startswith("_") and k not in skipped}
     return tuple((k, tuple(v) if isinstance(v, list) else v) for k, v in sorted(kept.items()))
+
+
+def _without_signal(betas: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return betas whose last timestep holds no signal (arXiv:2305.08891, algorithm 1)."""
+    roots = np.sqrt(np.multiply.accumulate(1.0 - betas))
+    roots = (roots - roots[-1]) * roots[0] / (roots[0] - roots[-1])
+    bars = np.square(roots)
+    changed: NDArray[np.float64] = 1 - np.concatenate([bars[:1], bars[1:] / bars[:-1]])
+    return changed
 
 
 def cosine_betas(T: int, *, offset: float = 0.008, largest: float = 0.999) -> NDArray[np.float64]:

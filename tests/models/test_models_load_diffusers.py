@@ -429,6 +429,19 @@ def test_other_predictions_become_noise(tmp_path, prediction):
     assert apart(model.eps(z, t), theirs) < TOLERANCE
 
 
+@pytest.mark.parametrize("cls", [DDIMScheduler, DDPMScheduler])
+def test_schedules_without_signal_at_their_end(tmp_path, cls):
+    network = unet(in_channels=3, out_channels=3)
+    scheduler = cls(prediction_type="v_prediction", rescale_betas_zero_snr=True)
+    pipeline = DDIMPipeline if cls is DDIMScheduler else DDPMPipeline
+    pipeline(network, scheduler).save_pretrained(tmp_path / "m")
+    z, t = initial_noise([0, 1], seed=0, shape=(3, 8, 8)), torch.tensor([900, 990])
+    bars = scheduler.alphas_cumprod[t][:, None, None, None]
+    with torch.no_grad():
+        theirs = bars.sqrt() * network(z, t).sample + (1 - bars).sqrt() * z
+    assert apart(load(tmp_path / "m").eps(z, t), theirs) < 1e-5
+
+
 @pytest.mark.parametrize("kind", ["kl", "vq", "tiny"])
 def test_bare_first_stages(tmp_path, kind):
     x = initial_noise([0, 1], seed=1, shape=(3, 16, 16)).tanh()
