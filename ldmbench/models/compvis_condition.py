@@ -150,6 +150,8 @@ def _clip(
 ) -> Condition:
     """Build CLIP's text tower; with mask and masked latent joined it is SD's inpainting."""
     where = f"{path}: cond_stage_config"
+    if own.get("layer", "last") != "last":
+        raise InputError(f"{where}: CLIP's layer '{own['layer']}' is not supported; only 'last' is")
     clip: Any = build_clip(tensors, where=where)
     if clip.config.hidden_size != context:
         raise InputError(

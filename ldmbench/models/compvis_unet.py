@@ -27,6 +27,7 @@ _REFUSED = {
     "dims": (2, "networks of another dimension"),
     "n_embed": (None, "prediction of code indices"),
     "disable_self_attentions": (None, "levels without self-attention"),
+    "disable_middle_self_attn": (False, "a middle without self-attention"),
     "num_attention_blocks": (None, "attention blocks counted by level"),
 }
 

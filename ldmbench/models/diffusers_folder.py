@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from ldmbench.canonical import digest_files
 from ldmbench.errors import InputError
 from ldmbench.models.diffusers_parts import load_network, load_text, load_tokenizer
+from ldmbench.models.diffusers_schedule import read_json, read_noising, read_schedule
 from ldmbench.models.load_conditions import (
     ClassLabels,
     ClassTokens,
@@ -30,7 +30,6 @@ from ldmbench.models.load_model import Info, Model
 from ldmbench.models.load_stages import KL, VQ, FirstStage, Identity, Tiny
 from ldmbench.models.places import component, model_files
 from ldmbench.registry import nearest
-from ldmbench.sample import Schedule
 
 __all__ = ["CARD", "PIPELINES", "load_folder"]
 
@@ -58,27 +57,9 @@ _STAGES: dict[str, Callable[[Any], FirstStage]] = {
     "VQModel": VQ,
     "VariantVQModel": VQ,
 }
-_SCHEDULERS = (
-    "DDIMParallelScheduler",
-    "DDIMScheduler",
-    "DDPMParallelScheduler",
-    "DDPMScheduler",
-    "DEISMultistepScheduler",
-    "DPMSolverMultistepScheduler",
-    "DPMSolverSinglestepScheduler",
-    "EulerAncestralDiscreteScheduler",
-    "EulerDiscreteScheduler",
-    "HeunDiscreteScheduler",
-    "KDPM2AncestralDiscreteScheduler",
-    "KDPM2DiscreteScheduler",
-    "LMSDiscreteScheduler",
-    "PNDMScheduler",
-    "UniPCMultistepScheduler",
-)
 _UNFED = ("addition_embed_type", "class_embed_type", "encoder_hid_dim_type", "time_cond_proj_dim")
 _UNSIZED = 64  # Stable Diffusion's pipelines take this where the UNet has no sample_size
 _UPSCALER_SCALE = 0.08333  # which its pipeline sets whatever the first stage's config says
-_CLIPS = ("DDIMParallelScheduler", "DDIMScheduler", "DDPMParallelScheduler", "DDPMScheduler")
 
 
 def load_folder(folder: Path, *, tokenizer: Any = None) -> Model:
@@ -104,14 +85,14 @@ def load_folder(folder: Path, *, tokenizer: Any = None) -> Model:
 
 
 def _load_pipeline(folder: Path, tokenizer: Any) -> Model:
-    index = _read_json(folder / "model_index.json")
+    index = read_json(folder / "model_index.json")
     name = str(index.get("_class_name"))
     if name not in PIPELINES:
         raise InputError(
             f"{folder} is a '{name}'{nearest(name, PIPELINES)}, which is not supported; "
             f"there are: {', '.join(PIPELINES)}"
         )
-    card = _read_json(folder / CARD) if (folder / CARD).is_file() else {}
+    card = read_json(folder / CARD) if (folder / CARD).is_file() else {}
     stage = _stage(folder, index)
     part = component(index, ("unet", "transformer"))
     if part is None:
@@ -120,7 +101,7 @@ def _load_pipeline(folder: Path, tokenizer: Any) -> Model:
     _check_inputs(network, folder / part)
     channels = int(card.get("channels", _channels(stage, network.config)))
     condition = _condition(folder, index, card, network, channels, stage, tokenizer)
-    schedule = _schedule(folder, index, card)
+    schedule = read_schedule(folder, index, card)
     info = Info(
         f=_factor(stage),
         latent_shape=(channels, *_size(network.config.sample_size or _UNSIZED)),
@@ -137,7 +118,7 @@ def _load_pipeline(folder: Path, tokenizer: Any) -> Model:
 
 
 def _load_bare(folder: Path) -> Model:
-    name = _read_json(folder / "config.json").get("_class_name")
+    name = read_json(folder / "config.json").get("_class_name")
     if name not in _STAGES:
         raise InputError(
             f"{folder} holds a '{name}' alone; alone only first stages load: {', '.join(_STAGES)}"
@@ -146,7 +127,7 @@ def _load_bare(folder: Path) -> Model:
     stage = _STAGES[str(name)](network)
     factor = _factor(stage)
     side = _size(getattr(network.config, "sample_size", None) or 256)[0] // factor
-    card = _read_json(folder / CARD) if (folder / CARD).is_file() else {}
+    card = read_json(folder / CARD) if (folder / CARD).is_file() else {}
     width = getattr(network.config, "embed_dim", None) or getattr(
         network.config, "vq_embed_dim", None
     )
@@ -227,43 +208,11 @@ def _prompted(
         noising = component(index, ("low_res_scheduler",))
         return UpscaledPrompt(
             prompts,
-            noising=Schedule.from_config(_scheduler(folder, noising, index)) if noising else None,
+            noising=read_noising(folder, noising, index) if noising else None,
             largest=int(index.get("max_noise_level") or 350),
         )
     scale = float(stage.network.config.scaling_factor)
     return MaskedPrompt(prompts, encode=lambda x: stage.encode(x) * scale)
-
-
-def _schedule(folder: Path, index: Mapping[str, Any], card: Mapping[str, Any]) -> Schedule:
-    config = _scheduler(folder, component(index, ("scheduler",)) or "scheduler", index)
-    if config.get("_class_name") not in _CLIPS:  # the source does not; DDIM's own default would
-        config.setdefault("clip_sample", False)
-    config |= _patched(str(index.get("_class_name")), config)
-    if "timesteps" in card:
-        config["timestep_spacing"] = card["timesteps"]
-    return Schedule.from_config(config)
-
-
-def _scheduler(folder: Path, part: str, index: Mapping[str, Any]) -> dict[str, Any]:
-    """Read a scheduler's config, and refuse those of other processes."""
-    place = folder / part / "scheduler_config.json"
-    config = _read_json(place)
-    name = config.get("_class_name") or (index.get(part) or ["", ""])[1]
-    if name not in _SCHEDULERS:
-        raise InputError(
-            f"{place} names '{name}'{nearest(str(name), _SCHEDULERS)}, which is no scheduler of a "
-            f"diffusion in betas; supported are: {', '.join(_SCHEDULERS)}"
-        )
-    return config | {"_class_name": name}
-
-
-def _patched(pipeline: str, config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what Stable Diffusion's pipelines change in an outdated scheduler config."""
-    wanted: dict[str, Any] = {}
-    if pipeline.startswith("StableDiffusion") and "Upscale" not in pipeline:
-        other = "skip_prk_steps" if "Inpaint" in pipeline else "clip_sample"
-        wanted = {"steps_offset": 1, other: other == "skip_prk_steps"}
-    return {name: value for name, value in wanted.items() if name in config}
 
 
 def _scale(pipeline: str, stage: FirstStage, card: Mapping[str, Any]) -> float:
@@ -313,15 +262,3 @@ def _size(value: Any) -> tuple[int, int]:
 
 def _digest(folder: Path) -> str:
     return digest_files(model_files(folder), root=folder)
-
-
-def _read_json(place: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(place.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise InputError(f"{place} is missing; the folder is not complete") from error
-    except (ValueError, OSError) as error:
-        raise InputError(f"{place} is not readable as JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise InputError(f"{place} is not a JSON object")
-    return content

@@ -137,7 +137,7 @@ class Prompts:
 
     def inputs(self, cond: Any, z: torch.Tensor) -> Inputs:
         """Return context (B, length, D); cond: B prompts, ids (B, n), or a context itself."""
-        given = torch.as_tensor(cond) if hasattr(cond, "shape") else None
+        given = torch.as_tensor(cond) if hasattr(cond, "shape") or _numbers(cond) else None
         if given is not None and given.is_floating_point():
             return ContextTensor().inputs(given, z)
         ids = self.tokens(cond) if given is None else given
@@ -250,6 +250,14 @@ def null_labels(null_class: int | None, z: torch.Tensor) -> torch.Tensor:
             "the model was trained without a null class; give uncond, or leave guidance at 1"
         )
     return torch.full((z.shape[0],), null_class, dtype=torch.int64)
+
+
+def _numbers(cond: Any) -> bool:
+    """Say whether a condition is token ids in lists."""
+    rows = isinstance(cond, Sequence) and not isinstance(cond, str) and len(cond) > 0
+    return rows and all(
+        isinstance(row, list | tuple) and all(isinstance(i, int) for i in row) for row in cond
+    )
 
 
 def _check_batch(given: torch.Tensor, z: torch.Tensor, what: str) -> None:

@@ -155,7 +155,9 @@ def fill(
             continue
         used.add(key)
         value = _take(tensors[key], source, wanted.shape)
-        if value is None:
+        if wanted.is_floating_point() and not tensors[key].is_floating_point():
+            wrong.append(f"{key} is {tensors[key].dtype}")
+        elif value is None:
             wrong.append(f"{key} is {tuple(tensors[key].shape)}, not {tuple(wanted.shape)}")
         else:
             found[name] = value.to(wanted.dtype)
@@ -168,7 +170,11 @@ def _refuse(where: str, *, missing: list[str], extra: list[str], wrong: list[str
     if not (missing or extra or wrong):
         return
     parts = []
-    for name, keys in (("missing", missing), ("not asked for", extra), ("of another shape", wrong)):
+    for name, keys in (
+        ("missing", missing),
+        ("not asked for", extra),
+        ("of another shape or type", wrong),
+    ):
         if keys:
             more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
             parts.append(f"{len(keys)} {name} ({', '.join(keys[:3])}{more})")
@@ -280,6 +286,8 @@ def _named_in(path: Path) -> Iterator[str]:
                 yield from _names(file)
         return
     with path.open("rb") as file:
+        if file.peek(2)[:2] == b"PK":
+            raise ValueError("it begins as one, but its end is missing; get the whole file")
         for _ in range(_LEGACY_PICKLES):
             yield from _names(file)
             if not file.peek(1):

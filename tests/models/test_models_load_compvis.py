@@ -408,6 +408,8 @@ def test_stable_diffusion_checkpoints_hold_clip(tmp_path, joined):
     zoo.save(tmp_path / "sd", w, config)
     model = load(tmp_path / "sd")
     assert apart(model.eps(z, t, cond), theirs) < TOLERANCE
+    listed = cond | {"prompt": ids.tolist()} if joined else ids.tolist()
+    assert torch.equal(model.eps(z, t, listed), model.eps(z, t, cond))
     assert model.info.weights == "raw"
     assert model.info.conditioning == ("inpainting" if joined else "text")
     written = load(convert(model, tmp_path / "out"))

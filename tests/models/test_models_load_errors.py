@@ -153,6 +153,9 @@ def test_missing_and_extra_keys_are_named(tmp_path, base):
     refused(**changed(tmp_path, base, add=["mystery.weight"]), said="mystery.weight")
     refused(**changed(tmp_path, base, add=["model_ema.spare"]), said="1 not asked for")
     one = "first_stage_model.quant_conv.bias"
+    whole = base[0] | {one: base[0][one].to(torch.int64)}
+    torch.save({"state_dict": whole}, tmp_path / "model.ckpt")
+    refused(tmp_path / "model.ckpt", "quant_conv.bias is torch.int64", config=base[1])
     refused(**changed(tmp_path, base, drop=[one]), said=r"missing \(quant_conv\.bias\)")
 
 
@@ -174,6 +177,7 @@ def test_a_config_that_does_not_match_its_weights_is_told(tmp_path, base):
         (with_unet(attention_resolutions=[4]), "not asked for"),
         (with_unet(use_spatial_transformer=True, context_dim=8), "unconditional, but"),
         (with_unet(dims=3), "another dimension"),
+        (with_unet(disable_middle_self_attn=True), "middle without self-attention"),
         (with_unet(num_head_channels=-1), "neither num_heads nor num_head_channels"),
         (with_unet(in_channels=None), "wrong kind"),
         (with_dd(ch_mult=[1, 1]), "not asked for"),
@@ -225,7 +229,7 @@ def test_damaged_and_foreign_files_are_told(tmp_path):
     config = GOLDEN / "kl-f8" / "config.yaml"
     cut = tmp_path / "cut.ckpt"
     cut.write_bytes(whole[: len(whole) // 2])
-    refused(cut, "cut.ckpt", config=config)
+    refused(cut, "cut.ckpt.*its end is missing", config=config)
     for name, data in (("text.ckpt", b"hello"), ("empty.ckpt", b""), ("a.safetensors", b"x" * 64)):
         (tmp_path / name).write_bytes(data)
         refused(tmp_path / name, name, config=config)
