@@ -11,7 +11,7 @@ from ldmbench.errors import LdmbenchError
 from ldmbench.records.book import Book, write_text
 from ldmbench.schema.record import Run
 from ldmbench.schema.suite import MlflowSettings
-from ldmbench.suite.load import settings_of
+from ldmbench.suite.load import places_of, settings_of
 from ldmbench.track.spool import pending
 
 LATEST = 50
@@ -109,4 +109,5 @@ def _mirror(run: Run, book: Book, settings: MlflowSettings) -> str | None:
         settings=settings,
         default_uri=f"sqlite:///{(book.root / 'mlflow.db').resolve()}",
         files=_files(run, book),
+        places=places_of(run.source),
     )

@@ -302,6 +302,13 @@ def settings_of(text: str) -> MlflowSettings:
     return MlflowSettings.model_validate(data.get("mlflow") or {})
 
 
+def places_of(text: str) -> dict[str, str]:
+    """Return where a suite's text says its models from elsewhere are: a path, hub id or target."""
+    models = (_plain(YAML(typ="rt").load(text)) or {}).get("models") or {}
+    found = {name: model.get("path") or model.get("target") for name, model in models.items()}
+    return {name: str(place) for name, place in found.items() if place}
+
+
 def headline(path: Path) -> str:
     """Return the question a suite file asks, or '' when it cannot be read."""
     try:

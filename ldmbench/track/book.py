@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from mlflow import MlflowClient
-from mlflow.entities import Dataset, DatasetInput, Metric, Param, RunTag
+from mlflow.entities import Dataset, DatasetInput, LoggedModelInput, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 
 from ldmbench.canonical import digest
@@ -35,6 +36,8 @@ class Book:
     run: Run
     folder: Path
     deadline: float | None
+    places: Mapping[str, str]
+    models: dict[str, str] = field(default_factory=dict)
     start: int = field(init=False)
     end: int = field(init=False)
 
@@ -44,7 +47,14 @@ class Book:
 
     @classmethod
     def open(
-        cls, run: Run, *, uri: str, experiment: str, folder: Path, limit: float | None
+        cls,
+        run: Run,
+        *,
+        uri: str,
+        experiment: str,
+        folder: Path,
+        limit: float | None,
+        places: Mapping[str, str],
     ) -> Book:
         """Open or make the experiment; artefacts of an SQLite file lie beside it."""
         client = MlflowClient(tracking_uri=uri, registry_uri=uri)
@@ -54,7 +64,7 @@ class Book:
         if found is not None and found.lifecycle_stage == "deleted":
             raise MlflowException(f"its experiment '{experiment}' is deleted: restore or rename it")
         number = found.experiment_id if found else _create(client, experiment, place)
-        return cls(client, number, run, folder, deadline)
+        return cls(client, number, run, folder, deadline, places)
 
     def write(
         self, records: Sequence[Record], extras: Extras, *, files: Mapping[str, Path]
@@ -125,6 +135,7 @@ class Book:
         values = rows.values_of(record, time=self.end)
         self._log(child, values, rows.params_of(record), rows.tags_of(record))
         self._dataset(number, record)
+        self._model(number, record)
         if picture is not None:
             self._artifact(number, self.folder / picture.file, "samples")
         status = "FINISHED" if record.status == "done" else "FAILED"
@@ -165,6 +176,31 @@ class Book:
             source=f'{{"dataset": "{rows.key(record.cell.dataset)}", "key": "{key}"}}',
         )
         self.client.log_inputs(number, datasets=[DatasetInput(linked, tags=[])])
+
+    def _model(self, number: str, record: Record) -> None:
+        """Link a model that was not trained here; the experiment holds each such model once."""
+        told = rows.model_of(record, self.places)
+        if told is None:
+            return
+        mark = digest({name: value for name, value in told.items() if name != "source"})
+        if mark not in self.models:
+            self.models[mark] = self._external(told, mark)
+        self.client.log_inputs(number, models=[LoggedModelInput(self.models[mark])])
+
+    def _external(self, told: Mapping[str, str], mark: str) -> str:
+        """Return the id of the experiment's entry for a model whose files lie elsewhere."""
+        query = f"tags.`ldmbench.model` = '{mark}'"
+        found = self.client.search_logged_models([self.experiment], query, max_results=1)
+        model = found[0] if found else None
+        if model is None:
+            tags = {"ldmbench.model": mark, "mlflow.model.isExternal": "true"}
+            name = re.sub(r"[/:.%\"']", "_", told["model"])[:250]  # what MLflow allows in a name
+            model = self.client.create_logged_model(
+                self.experiment, name=name, tags=tags, params=dict(told), model_type="diffusion"
+            )
+        if str(model.status) != "READY":
+            self.client.finalize_logged_model(model.model_id, "READY")
+        return str(model.model_id)
 
     def _shared(
         self,

@@ -26,6 +26,7 @@ def mirror(
     settings: MlflowSettings,
     default_uri: str,
     files: Mapping[str, Path],
+    places: Mapping[str, str] | None = None,
     limit: float = LIMIT,
 ) -> str | None:
     """Write a run to MLflow; return None, or one sentence on why it is left for later.
@@ -42,6 +43,7 @@ def mirror(
         settings: where to; its `tracking_uri` comes before MLFLOW_TRACKING_URI.
         default_uri: where to when neither says so, for example sqlite:///STORE/mlflow.db.
         files: path among the artifacts -> file, for example report/report.html.
+        places: name of a model from elsewhere -> its path, hub id or target.
         limit: seconds that a remote server gets.
     """
     if not settings.enabled:
@@ -54,7 +56,7 @@ def mirror(
     if problem is None:
         problem = _write(
             run, records, extras, folder=folder, uri=uri, experiment=experiment, files=files,
-            limit=limit if is_remote(uri) else None,
+            places=places or {}, limit=limit if is_remote(uri) else None,
         )  # fmt: skip
     if problem is not None:
         return (
@@ -74,6 +76,7 @@ def _write(
     uri: str,
     experiment: str,
     files: Mapping[str, Path],
+    places: Mapping[str, str],
     limit: float | None,
 ) -> str | None:
     """Write everything; return what went wrong in a few words."""
@@ -81,7 +84,9 @@ def _write(
         with quiet():
             from ldmbench.track.book import Book
 
-            book = Book.open(run, uri=uri, experiment=experiment, folder=folder, limit=limit)
+            book = Book.open(
+                run, uri=uri, experiment=experiment, folder=folder, limit=limit, places=places
+            )
             book.write(records, extras, files=files)
     except Exception as error:  # a mirror stops no run, whatever breaks in it
         text = str(error).strip() or type(error).__name__

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,6 +17,7 @@ __all__ = [
     "curve_values",
     "key",
     "milliseconds",
+    "model_of",
     "params_of",
     "run_params",
     "table_rows",
@@ -57,6 +58,22 @@ def params_of(record: Record) -> dict[str, str]:
     fields: dict[str, Any] = cell.model_dump(exclude={"id", "axes", "stages"}, exclude_none=True)
     fields |= {f"axes.{name}": value for name, value in cell.axes.items()}
     return {key(name): str(value)[:LONGEST_PARAM] for name, value in fields.items()}
+
+
+def model_of(record: Record, places: Mapping[str, str]) -> dict[str, str] | None:
+    """Return what names a model from elsewhere; None for one that was trained in this run.
+
+    Args:
+        record: of a cell of that model.
+        places: name of a model in the suite -> path, hub id or target.
+    """
+    cell = record.cell
+    if cell.digest is None:
+        return None
+    found = {"model": cell.model, "digest": cell.digest, "weights": cell.weights}
+    found |= {"f": cell.f, "regularization": cell.regularization}
+    found |= {"source": places.get(cell.model.partition("[")[0])}
+    return {name: str(value)[:LONGEST_PARAM] for name, value in found.items() if value is not None}
 
 
 def values_of(record: Record, *, time: int) -> list[Value]:

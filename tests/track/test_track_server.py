@@ -13,6 +13,7 @@ import urllib.request
 
 import pytest
 from fake_records import fake
+from test_track_links import links, with_digests
 from test_track_mlflow import SMALL, _assert_whole, _held, _send
 
 from ldmbench.track.mlflow import pending
@@ -71,7 +72,7 @@ def test_a_server_that_dies_midway_ends_with_every_metric_once(server, tmp_path,
 
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     folder = tmp_path / "run"
-    made = fake(folder, failed=(4,), **SMALL)
+    made = with_digests(fake(folder, failed=(4,), **SMALL), folder, {1: "1" * 32, 4: "4" * 32})
     real, cells = Book._log, []
 
     def dies(self, there, *args, **more):
@@ -94,6 +95,9 @@ def test_a_server_that_dies_midway_ends_with_every_metric_once(server, tmp_path,
     client, (parent,), _, _ = held
     artifacts = {a.path for a in client.list_artifacts(parent.info.run_id)}
     assert {"comparison.json", "records", "samples", "suite.yaml"} <= artifacts
+    models, linked = links(server.uri, "killed")
+    assert sorted(m.name for m in models) == ["ldm[f=1]", "ldm[f=4]"]
+    assert sorted(linked) == [["ldm[f=1]"]] * 2 + [["ldm[f=4]"]] * 2
 
 
 def test_a_slow_server_takes_what_it_can_and_the_rest_later(server, tmp_path, monkeypatch):
