@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from ldmbench.errors import LdmbenchError
+from ldmbench.errors import InterruptError, LdmbenchError
 from ldmbench.registry import resolve
 
 COMMANDS = {
@@ -31,6 +31,8 @@ COMMANDS = {
     "list": "ldmbench.cli.list:list_",
     "doctor": "ldmbench.cli.doctor:doctor",
 }
+
+STOPPED = "interrupted; what is committed is kept, the same command goes on from there"
 
 
 class Door(click.Group):
@@ -99,18 +101,18 @@ def outcome(arguments: list[str] | None = None) -> int:
     """Run a command and return its exit code; no traceback reaches the user."""
     try:
         code: Any = door.main(args=arguments, prog_name="ldmbench", standalone_mode=False)
+    except InterruptError as error:
+        click.echo(str(error), err=True)
+        return error.exit_code
     except LdmbenchError as error:
         _say(str(error))
         return error.exit_code
-    except click.exceptions.Abort:
-        _say("interrupted; what is committed is kept, run the same command again to go on")
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        click.echo(STOPPED, err=True)
         return 130
     except click.ClickException as error:
         error.show()
         return error.exit_code
-    except KeyboardInterrupt:
-        _say("interrupted; what is committed is kept, run the same command again to go on")
-        return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -126,8 +128,10 @@ def outcome(arguments: list[str] | None = None) -> int:
 
 
 def _say(text: str) -> None:
+    from ldmbench.cli.terminal import tinted
+
     for line in text.splitlines():
-        click.echo(f"{click.style('error:', fg='red')} {line}", err=True)
+        click.echo(f"{tinted('error:', 'red')} {line}", err=True)
 
 
 def _internal(error: Exception) -> str:

@@ -11,11 +11,13 @@ from ldmbench.catalog import METRICS
 from ldmbench.cli.options import (
     complete_metrics,
     complete_runs,
+    inert,
     json_option,
     print_json,
     say,
     store_option,
 )
+from ldmbench.cli.terminal import columns_of
 from ldmbench.errors import InputError
 from ldmbench.plan.expand import matches
 from ldmbench.records.book import Book, read_records
@@ -128,13 +130,17 @@ def _change(row: Difference) -> str:
 
 
 def _show(found: Comparison) -> None:
-    shown = None
+    groups: dict[str, list[Difference]] = {}
     for row in found.rows:
         pair = row.cell_a if row.cell_a == row.cell_b else f"{row.cell_a} -> {row.cell_b}"
-        if pair != shown:
-            click.echo(pair)
-            shown = pair
-        click.echo(_line(row))
+        groups.setdefault(f"{pair} ({row.protocol})" if row.protocol else pair, []).append(row)
+    lines = iter(columns_of([_cells(row) for row in found.rows], right=[2]) if found.rows else [])
+    for title, rows in groups.items():
+        click.echo(inert(title))
+        for row in rows:
+            click.echo(f"  {next(lines)}")
+            if row.p_holm is None and row.method:
+                click.echo(f"    {row.method}")
     for note in found.notes:
         say(f"note: {note}")
     words = {
@@ -145,12 +151,12 @@ def _show(found: Comparison) -> None:
     click.echo(words[found.verdict])
 
 
-def _line(row: Difference) -> str:
-    name = f"{row.name} ({row.protocol})" if row.protocol else row.name
+def _cells(row: Difference) -> list[str]:
+    """Return name, values, difference, interval, p-value and verdict, short enough for 80."""
     if row.difference is None or row.a is None or row.b is None:
-        return f"  {name:<28} {row.verdict}: {row.method}"
-    values = f"{row.a:.4g} -> {row.b:.4g}  {row.difference:+.4g}"
+        return [row.name, "", "", "", "", row.verdict]
+    values, change = f"{row.a:.4g} -> {row.b:.4g}", f"{row.difference:+.4g}"
     if row.low is None or row.high is None or row.p_holm is None:
-        return f"  {name:<28} {values}  {row.verdict}: {row.method}"
-    interval = f"[{row.low:+.4g}, {row.high:+.4g}]"
-    return f"  {name:<28} {values} {interval}  p {row.p_holm:.2g}  n {row.n}  {_change(row)}"
+        return [row.name, values, change, "", "", row.verdict]
+    interval = f"[{row.low:+.3g}, {row.high:+.3g}]"
+    return [row.name, values, change, interval, f"p {row.p_holm:.1g}", _change(row)]

@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from ldmbench.cli.options import json_option, print_json, size, store_option
+from ldmbench.cli.terminal import listed
 from ldmbench.errors import LdmbenchError
 from ldmbench.execute.devices import devices
 from ldmbench.schema.weights import WEIGHTS
@@ -31,14 +32,10 @@ def doctor(store: Path, as_json: bool) -> int:
     if as_json:
         print_json({"checks": checks, "ready": not wrong})
         return 2 if wrong else 0
-    for check in checks:
-        mark = {"ok": "ok     ", "note": "note   ", "missing": "MISSING"}[check["state"]]
-        click.echo(f"{mark} {check['what']:<16} {check['found']}")
-    click.echo(
-        "next    ldmbench run suites/smoke.yaml"
-        if not wrong
-        else "next    mend what is MISSING, then `ldmbench doctor` again"
-    )
+    marks = {"ok": "ok     ", "note": "note   ", "missing": "MISSING"}
+    rows = {f"{marks[c['state']]} {c['what']}": c["found"] for c in checks}
+    mend = "mend what is MISSING, then `ldmbench doctor` again"
+    click.echo(listed({**rows, "next": mend if wrong else "ldmbench run suites/smoke.yaml"}))
     return 2 if wrong else 0
 
 

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from ldmbench.errors import InputError
 from ldmbench.records.book import Book, read_records
 from ldmbench.records.compare import Replicas, stored_replicates
@@ -48,17 +46,10 @@ def evidence(run: str | None, store: Path) -> Evidence:
         raise InputError(
             f"run {found.id} is {found.state}; run its suite again, it goes on from there"
         )
-    plan = _plan(book.path(found.id) / "plan.json")
+    plan = book.plan(found.id)
     if plan is not None:
         records = _with_stale(records, plan, Store(store))
     return Evidence(tuple(records), stored_replicates(store))
-
-
-def _plan(path: Path) -> Plan | None:
-    try:
-        return Plan.model_validate_json(path.read_text(encoding="utf-8"))
-    except (OSError, ValidationError):
-        return None
 
 
 def _with_stale(records: Sequence[Record], plan: Plan, store: Store) -> list[Record]:

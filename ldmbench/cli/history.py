@@ -76,7 +76,7 @@ def _show(shown: Sequence[Series]) -> None:
             click.echo(series.cell)
             cell = series.cell
         values = [point.value for point in series.points]
-        click.echo(f"  {series.name:<22} {series.sparkline:<40} {values[-1]:.4g}")
+        click.echo(f"  {series.name:<22} {series.sparkline[-40:]:<40} {values[-1]:.4g}")
         for step in series.steps:
             change = f"{step.before:.4g} -> {step.after:.4g}"
             click.echo(f"    {step.direction} at {step.run}: {change}")

@@ -10,6 +10,7 @@ import click
 
 from ldmbench import catalog
 from ldmbench.cli.options import json_option, print_json
+from ldmbench.cli.terminal import listed
 from ldmbench.errors import InputError
 from ldmbench.plugins import GROUPS, checked
 from ldmbench.suite.load import headline
@@ -43,9 +44,7 @@ def list_(what: str, as_json: bool) -> None:
         return
     if not rows:
         raise InputError("no suites/*.yaml below this folder; a clone of ldmbench has three")
-    width = max((len(name) for name in rows), default=0)
-    for name, about in rows.items():
-        click.echo(f"{name:<{width}}  {about}")
+    click.echo(listed(rows))
 
 
 def _plugins(what: str) -> dict[str, str]:

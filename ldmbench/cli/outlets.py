@@ -12,6 +12,7 @@ from ldmbench.records.book import Book, write_text
 from ldmbench.schema.record import Run
 from ldmbench.schema.suite import MlflowSettings
 from ldmbench.suite.load import places_of, settings_of
+from ldmbench.track.reach import is_remote, shown
 from ldmbench.track.spool import pending
 
 LATEST = 50
@@ -84,6 +85,17 @@ def replay(book: Book) -> Iterator[str]:
         if warning:
             failed.add(settings.tracking_uri)
             yield warning
+
+
+def mirror_of(run: Run, book: Book) -> str:
+    """Return the address of the server a run is mirrored to, or how to look at the file; or ''."""
+    settings = settings_of(run.source)
+    if not settings.enabled or os.environ.get("LDMBENCH_MLFLOW", "1") == "0":
+        return ""
+    uri = settings.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
+    if uri and is_remote(uri):
+        return shown(uri)
+    return f"mlflow ui --backend-store-uri {shown(uri or f'sqlite:///{book.root}/mlflow.db')}"
 
 
 def _files(run: Run, book: Book) -> dict[str, Path]:

@@ -26,6 +26,7 @@ from ldmbench.execute.devices import devices
 from ldmbench.execute.survey import Survey, survey
 from ldmbench.plan.estimate import Cost, flops_per_second, stage_cost
 from ldmbench.plan.explain import explain
+from ldmbench.plan.names import names_of
 from ldmbench.schema.stage import Plan, Stage
 from ldmbench.store.disk import Store
 from ldmbench.store.units import units_of
@@ -123,6 +124,7 @@ def _sum(costs: Any) -> Cost:
 def _explain(found: Plan, told: Survey, disk: Store) -> None:
     click.echo("")
     counts = Counter(unit.stage.key for unit in told.missing)
+    names = names_of(found)
     reasons = {unit.stage.key: reason for unit, reason in told.missing.items()}
     for stage in found.stages:
         if stage.key not in counts:
@@ -130,4 +132,5 @@ def _explain(found: Plan, told: Survey, disk: Store) -> None:
         reason = reasons[stage.key]
         if reason == "not in the store":
             reason = explain(stage, disk.manifests(stage.kind))
-        click.echo(f"{stage.label}: {plural(counts[stage.key], 'unit')} to run: {reason}")
+        units = plural(counts[stage.key], "unit")
+        click.echo(f"{names[stage.key]} ({stage.key[:8]}): {units} to run: {reason}")

@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -20,21 +20,35 @@ from rich.progress import (
     TextColumn,
     TimeElapsedColumn,
 )
+from rich.table import Column
+from rich.text import Text
 
-from ldmbench.cli.options import duration, plural
+from ldmbench.cli.options import duration, inert, plural
+from ldmbench.cli.terminal import tinted
 from ldmbench.store.units import Unit
 
 WEIGHTS = {"denoiser": 60.0, "autoencoder": 60.0, "samples": 6.0, "speed": 5.0, "coding": 3.0}
 """Rough shares of a run's time, until measured durations replace them."""
+WORTH_A_LINE = 1.0
+"""Seconds from which a terminal, which has bars, also keeps a line of a finished unit."""
 
 
 class Watch:
-    """A listener that draws bars on a terminal and plain lines elsewhere."""
+    """A listener that draws bars on a terminal and plain lines elsewhere.
 
-    def __init__(self, *, quiet: bool = False) -> None:
+    Args:
+        names: stage key -> what people call it; 'denoiser 3fa9c1e2' when unset.
+        quiet: show warnings alone.
+    """
+
+    def __init__(self, names: Mapping[str, str] | None = None, *, quiet: bool = False) -> None:
         self.console = Console(stderr=True)
         self.live = self.console.is_terminal and not quiet
         self.quiet = quiet
+        self._names = names or {}
+        self._labels: dict[str, str] = {}
+        self._awake = False
+        self._count = 0
         self._lock = threading.Lock()
         self._bars: dict[Unit, TaskID] = {}
         self._left: Counter[str] = Counter()
@@ -42,11 +56,11 @@ class Watch:
         self._fractions: dict[Unit, float] = {}
         self._began = time.monotonic()
         self._progress = Progress(
-            SpinnerColumn(),
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=24),
-            TextColumn("{task.fields[note]}", style="dim", markup=False),
-            TimeElapsedColumn(),
+            SpinnerColumn(table_column=Column(width=1)),
+            TextColumn("{task.description}", markup=False, table_column=_cut()),
+            BarColumn(bar_width=10, table_column=Column(width=10)),
+            TextColumn("{task.fields[note]}", style="dim", markup=False, table_column=_cut()),
+            TimeElapsedColumn(table_column=Column(width=7)),
             console=self.console,
             transient=True,
             disable=not self.live,
@@ -71,8 +85,11 @@ class Watch:
         """Show how much there is to do."""
         with self._lock:
             self._left = Counter(unit.stage.kind for unit in units)
+            self._count = len(units)
+            self._labels = {u.stage.label: self._named(u) for u in units if u.shard is None}
             if self._all is None:
                 self._all = self._progress.add_task("all", total=1.0, note="")
+                self._update_all()
         kinds = Counter(unit.stage.kind for unit in units)
         parts = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
         self._line(f"{plural(len(units), 'unit')} to run: {parts}")
@@ -80,13 +97,15 @@ class Watch:
     def started(self, unit: Unit) -> None:
         """Show a bar for a unit."""
         with self._lock:
-            self._bars[unit] = self._progress.add_task(unit.label, total=1.0, note="")
+            note = "" if self._awake else "starting a worker"
+            self._bars[unit] = self._progress.add_task(self._named(unit), total=1.0, note=note)
             if unit.shard is None and not self.live:
-                self._line(f"  {unit.label} ...")
+                self._line(f"  {self._named(unit)} ...")
 
     def progressed(self, unit: Unit, fraction: float, note: str) -> None:
         """Move a unit's bar and the ETA."""
         with self._lock:
+            self._awake = True
             if unit in self._bars:
                 self._progress.update(self._bars[unit], completed=fraction, note=note)
             self._fractions[unit] = fraction
@@ -96,21 +115,30 @@ class Watch:
         """Take a unit's bar away."""
         with self._lock:
             self._drop(unit)
+            self._awake = True
             if seconds is not None:
                 self._seconds.setdefault(unit.stage.kind, []).append(seconds)
-                if unit.shard is None:
-                    self._line(f"  {unit.label} done in {duration(seconds)}")
+                if unit.shard is None and (not self.live or seconds >= WORTH_A_LINE):
+                    self._line(f"  {self._named(unit)} done in {duration(seconds)}")
             self._update_all()
 
     def failed(self, unit: Unit, reason: str) -> None:
         """Say that a unit failed."""
         with self._lock:
             self._drop(unit)
-        self.warned(f"{unit.label} failed: {reason}")
+        self.warned(f"{self._named(unit)} failed: {reason}")
 
     def warned(self, text: str) -> None:
         """Say something the user should know."""
-        self._line(f"{click.style('warning:', fg='yellow')} {text}", always=True)
+        for label, name in self._labels.items():
+            text = text.replace(label, name)
+        self._line(f"{tinted('warning:', 'yellow')} {text}", always=True)
+
+    def _named(self, unit: Unit) -> str:
+        """Return what people call a unit; a shard says which items it holds."""
+        name = inert(self._names.get(unit.stage.key, unit.stage.label))
+        many = unit.shard is not None and (unit.stage.count or 0) > unit.shard[1] - unit.shard[0]
+        return f"{name} {unit.shard[0]}-{unit.shard[1]}" if many and unit.shard else name
 
     def _drop(self, unit: Unit) -> None:
         bar = self._bars.pop(unit, None)
@@ -128,7 +156,13 @@ class Watch:
         known = running + sum(sum(s) for s in self._seconds.values())
         remaining = left * (spent / known) if known > 1 else left
         share = spent / (spent + remaining) if spent + remaining else 1.0
-        self._progress.update(self._all, completed=share, note=f"about {duration(remaining)} left")
+        done = self._count - sum(self._left.values())
+        self._progress.update(
+            self._all,
+            completed=share,
+            description=f"all: {done} of {self._count} units",
+            note=f"about {duration(remaining)} left" if known > 1 else "",
+        )
 
     def _weight(self, kind: str) -> float:
         known = self._seconds.get(kind)
@@ -138,6 +172,11 @@ class Watch:
         if self.quiet and not always:
             return
         if self.live:
-            self._progress.console.print(text, markup=False, highlight=False)
+            self._progress.console.print(Text.from_ansi(text))
         else:
             click.echo(text, file=sys.stderr)
+
+
+def _cut() -> Column:
+    """Return a column that is cut short where it is too wide, not wrapped."""
+    return Column(no_wrap=True, overflow="ellipsis")

@@ -20,6 +20,7 @@ from ldmbench.cli.weights import require_weights
 from ldmbench.errors import InputError, StageError
 from ldmbench.execute.devices import devices
 from ldmbench.execute.local import execute
+from ldmbench.plan.names import names_of
 from ldmbench.plan.score import ImageSource, build_score_plan, drawn
 from ldmbench.records.book import write_text
 from ldmbench.schema.protocol import Protocol
@@ -161,7 +162,7 @@ def _extracted(
         found.source, None, protocol, metrics=["inception_score"], spatial=spatial
     )
     require_weights(plan, disk)
-    with Watch(quiet=quiet) as watch:
+    with Watch(names_of(plan), quiet=quiet) as watch:
         result = execute(
             plan, disk, devices=devices(), listener=watch, log=disk.root / "reference.log"
         )

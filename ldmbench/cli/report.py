@@ -10,6 +10,7 @@ from ldmbench.cli.options import json_option, print_json, run_argument, say, sto
 from ldmbench.cli.outlets import rendered, write_figures
 from ldmbench.errors import InputError
 from ldmbench.records.book import Book, write_text
+from ldmbench.records.loose import opened_run
 from ldmbench.schema.record import Run
 
 FORMATS = ("html", "markdown", "latex", "csv", "json")
@@ -37,17 +38,17 @@ def report(
     store: Path,
     as_json: bool,
 ) -> None:
-    """Render a RUN (the last one when unset) as a page, a table or figures.
+    """Render a RUN (the last one when unset) or a record file as a page, a table or figures.
 
     \b
     Examples:
       ldmbench report                              a page in the store; prints its path
       ldmbench report --format markdown            the comparative table, to stdout
       ldmbench report --format latex -o table.tex  for a paper
+      ldmbench report records.jsonl -o page.html   of records from elsewhere
       ldmbench report --figures figures/           each figure as SVG, PDF and PNG
     """
-    book = Book(store)
-    found = book.find(run)
+    found, book = opened_run(run, store)
     if figures is not None:
         if output is not None:
             raise InputError("--figures and -o are two things; call `ldmbench report` twice")

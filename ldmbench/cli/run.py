@@ -24,7 +24,7 @@ from ldmbench.cli.options import (
     store_option,
     suite_argument,
 )
-from ldmbench.cli.outlets import replay, write_report
+from ldmbench.cli.outlets import mirror_of, replay, write_report
 from ldmbench.cli.planning import planned
 from ldmbench.cli.progress import Watch
 from ldmbench.cli.summary import summary_table
@@ -34,6 +34,7 @@ from ldmbench.execute.devices import devices
 from ldmbench.execute.execution import Result
 from ldmbench.execute.local import execute
 from ldmbench.execute.survey import survey
+from ldmbench.plan.names import names_of
 from ldmbench.records.book import Book, write_text
 from ldmbench.records.collect import collect_extras, collect_record
 from ldmbench.records.pictures import draw_pictures
@@ -128,7 +129,7 @@ class _Session:
         self.book.write_run(self.run)
         say(f"run {self.run.id}: {plural(len(self.plan.cells), 'cell')}")
         try:
-            with Watch(quiet=as_json) as watch:
+            with Watch(names_of(self.plan), quiet=as_json) as watch:
                 result = engine(
                     self.plan,
                     self.store,
@@ -240,4 +241,9 @@ def _say_where(run: Run, book: Book, page: Path, *, note: str, failed: list[Reco
     say(f"run      {run.id}" + (f" ({duration(spent)})" if spent else ""))
     say(f"report   {page}")
     say(f"records  {book.path(run.id) / 'records.jsonl'}")
-    say("next     ldmbench report --format markdown | ldmbench status | ldmbench compare A B")
+    mirror = mirror_of(run, book)
+    if mirror:
+        say(f"mlflow   {mirror}")
+    if failed:
+        say(f"log      {book.path(run.id) / 'worker.log'}; the same command tries again")
+    say("next     open the report in a browser, or: ldmbench report --format markdown")

@@ -17,6 +17,7 @@ from ldmbench.cli.weights import require_weights
 from ldmbench.errors import InputError, StageError
 from ldmbench.execute.devices import devices
 from ldmbench.execute.local import execute
+from ldmbench.plan.names import names_of
 from ldmbench.plan.score import FeatureSource, ImageSource, build_score_plan, families_of
 from ldmbench.records.book import write_text
 from ldmbench.records.collect import collect_record
@@ -140,7 +141,7 @@ def _run(plan: Plan, sides: Sequence[Given], disk: Store, *, quiet: bool) -> dic
     for side in sides:
         if any(s.params.get("file") == getattr(side.source, "digest", 0) for s in plan.stages):
             put_features(side, plan.by_key(), disk)
-    with Watch(quiet=quiet) as watch:
+    with Watch(names_of(plan), quiet=quiet) as watch:
         result = execute(plan, disk, devices=devices(), listener=watch, log=disk.root / "score.log")
     return result.failed
 

@@ -20,8 +20,8 @@ from ldmbench.cli.options import (
 )
 from ldmbench.cli.outlets import replay
 from ldmbench.records.book import Book
+from ldmbench.records.loose import opened_run
 from ldmbench.schema.record import Run
-from ldmbench.schema.stage import Plan
 from ldmbench.store.disk import Store
 from ldmbench.store.units import units_of
 
@@ -31,17 +31,18 @@ from ldmbench.store.units import units_of
 @store_option
 @json_option
 def status(run: str | None, store: Path, as_json: bool) -> None:
-    """Show how far a RUN (the last one when unset) is; hand MLflow what it has not taken yet.
+    """Show how far a RUN is; hand MLflow what it has not taken yet.
+
+    RUN is a run id, a unique beginning of one, or a record file; the last run when unset.
 
     \b
     Examples:
       ldmbench status
       ldmbench status smoke --json
     """
-    book = Book(store)
-    for warning in replay(book):
+    for warning in replay(Book(store)):
         say(f"warning: {warning}")
-    found = book.find(run)
+    found, book = opened_run(run, store)
     told = _progress(found, book)
     if as_json:
         print_json(told)
@@ -52,14 +53,15 @@ def status(run: str | None, store: Path, as_json: bool) -> None:
     for cell, reason in told["failed"].items():
         click.echo(f"  failed {inert(cell)}: {reason}")
     click.echo(f"  {told['cells_done']} of {plural(told['cells'], 'cell')} done")
+    if told["next"]:
+        say(f"next: {told['next']}")
 
 
 def _progress(run: Run, book: Book) -> dict[str, Any]:
-    plan = Plan.model_validate_json((book.path(run.id) / "plan.json").read_text())
-    store = Store(book.root)
+    plan, store = book.plan(run.id), Store(book.root)
     done: Counter[str] = Counter()
     everything: Counter[str] = Counter()
-    for stage in plan.stages:
+    for stage in plan.stages if plan else ():
         for unit in units_of(stage):
             everything[stage.kind] += 1
             done[stage.kind] += store.lookup(unit.address) is not None
@@ -68,10 +70,22 @@ def _progress(run: Run, book: Book) -> dict[str, Any]:
         "run": run.id,
         "state": _state(run),
         "stages": {kind: {"done": done[kind], "all": count} for kind, count in everything.items()},
-        "cells": len(plan.cells),
+        "cells": len(run.cells),
         "cells_done": sum(record.status == "done" for record in records),
         "failed": {r.cell.id: r.reason for r in records if r.status == "failed"},
+        "next": _next(run, book),
     }
+
+
+def _next(run: Run, book: Book) -> str:
+    """Return what to do or to type next."""
+    name = run.id if book.holds(run.id) else ""
+    if run.state == "done":
+        return f"ldmbench report {name}" if name else ""
+    again = "run its suite again, it goes on from what is kept"
+    if run.state == "failed" and name:
+        return f"see {book.path(name) / 'worker.log'}, then {again}"
+    return again if _state(run) != "running" else ""
 
 
 def _state(run: Run) -> str:
@@ -80,7 +94,7 @@ def _state(run: Run) -> str:
     try:
         os.kill(run.pid, 0)
     except ProcessLookupError:
-        return "killed; run the suite again to go on"
+        return "killed"
     except PermissionError:
         return "running"
     return "running"

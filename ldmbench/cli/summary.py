@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
+from ldmbench.cli import terminal
 from ldmbench.cli.options import inert
 from ldmbench.schema.record import Record, Score
 
@@ -38,7 +39,9 @@ def summary_table(records: Sequence[Record], *, width: int | None = None) -> str
         shown += ["" if value is None else f"{value:.3g}" for value in values]
         table.add_row(_title(record), *shown)
     stream = io.StringIO()
-    Console(file=stream, width=width or 80, color_system=None, markup=False).print(table)
+    Console(
+        file=stream, width=width or terminal.width() or 80, color_system=None, markup=False
+    ).print(table)
     return stream.getvalue().rstrip()
 
 

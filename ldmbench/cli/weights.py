@@ -9,6 +9,7 @@ import click
 
 from ldmbench.catalog import WEIGHTS
 from ldmbench.cli.options import json_option, plural, print_json, size
+from ldmbench.cli.terminal import columns_of, width
 from ldmbench.execute.survey import survey
 from ldmbench.registry import resolve
 from ldmbench.schema.protocol import LPIPS_WEIGHTS
@@ -111,13 +112,23 @@ def _show(rows: list[dict[str, Any]], *, as_json: bool) -> None:
     if as_json:
         print_json(rows)
         return
-    width = max(len(row["name"]) for row in rows)
-    for row in rows:
-        big = size(row["bytes"]) if row["bytes"] else ""
-        click.echo(
-            f"{row['name']:<{width}}  {row['state']:<8}  {big:>9}  {row['licence']:<12}"
-            f"  {row['sha256'][:12]}  {row['path']}"
-        )
+    shown = [
+        [
+            row["name"],
+            row["state"],
+            size(row["bytes"]) if row["bytes"] else "",
+            row["licence"],
+            row["sha256"][:12],
+        ]
+        for row in rows
+    ]
+    lines = columns_of(shown, right=[2])
+    if width() is None:
+        lines = [f"{line}  {row['path']}" for line, row in zip(lines, rows, strict=True)]
+    click.echo("\n".join(lines))
+    if width() is not None:
+        folders = dict.fromkeys(str(Path(row["path"]).parents[1]) for row in rows)
+        click.echo("\n".join(f"in {folder}" for folder in folders))
     missing = sum(row["state"] == "missing" for row in rows)
     if missing:
         click.echo(

@@ -131,8 +131,7 @@ class _Execution:
                 self._run_all(todo)
         except KeyboardInterrupt:
             raise InterruptError(
-                "interrupted; finished stages and checkpoints are kept,"
-                " run the same command again to go on"
+                "interrupted; finished stages and checkpoints are kept, the same command goes on"
             ) from None
         finally:
             self._close()

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 from ldmbench.errors import InputError
 from ldmbench.registry import nearest
 from ldmbench.schema.record import Extras, Record, Run
+from ldmbench.schema.stage import Plan
 from ldmbench.store.disk import told
 
 API_VERSION = 1
@@ -96,6 +97,17 @@ class Book:
     def records(self, run: str) -> list[Record]:
         """Return a run's records; of several for one cell the last."""
         return read_records(self.path(run) / "records.jsonl")
+
+    def holds(self, run: str) -> bool:
+        """Tell whether the run lies in this store."""
+        return (self.path(run) / "run.json").is_file()
+
+    def plan(self, run: str) -> Plan | None:
+        """Return a run's plan, or None where it is not kept or not of this version."""
+        try:
+            return Plan.model_validate_json((self.path(run) / "plan.json").read_text("utf-8"))
+        except (OSError, ValueError):
+            return None
 
     def extras(self, run: str) -> Extras:
         """Return what a report shows beside the records."""

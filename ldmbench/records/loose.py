@@ -1,0 +1,118 @@
+"""Record files: a run that lies in no store, read as if it lay in one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from ldmbench.errors import InputError
+from ldmbench.records.book import Book, read_records
+from ldmbench.schema.record import Extras, Record, Run
+from ldmbench.schema.stage import Plan
+
+__all__ = ["LooseBook", "is_file_name", "opened_run"]
+
+SUFFIXES = (".jsonl", ".json", ".yaml", ".yml", ".html", ".csv", ".md", ".txt")
+_ID = re.compile(r"[\w.+-]+", re.ASCII)
+_MOMENT = re.compile(r"-(\d{8}T\d{6})Z-[0-9a-f]{4}$")
+
+
+@dataclass(frozen=True)
+class LooseBook(Book):
+    """A book of one run, whose records lie in a file of their own; `root` is where pages go."""
+
+    file: Path
+
+    def path(self, run: str) -> Path:
+        """Return the folder the file lies in."""
+        return self.file.parent
+
+    def runs(self) -> list[Run]:
+        """Return no run: a file has no history."""
+        return []
+
+    def records(self, run: str) -> list[Record]:
+        """Return the records of the file."""
+        return read_records(self.file)
+
+    def holds(self, run: str) -> bool:
+        """Return False: it lies in no store."""
+        return False
+
+    def plan(self, run: str) -> Plan | None:
+        """Return None: a plan lies with the run."""
+        return None
+
+    def extras(self, run: str) -> Extras:
+        """Return nothing: curves and pictures lie with the run, not in a record file."""
+        return Extras()
+
+
+def is_file_name(name: str) -> bool:
+    """Tell whether a text means a file and not the id of a run."""
+    path = Path(name)
+    return path.is_file() or path.is_dir() or path.suffix in SUFFIXES or "/" in name
+
+
+def opened_run(name: str | None, store: Path) -> tuple[Run, Book]:
+    """Return a run and the book that has its records: of the store, or of a record file.
+
+    A file that lies in its run's folder brings curves and pictures along.
+
+    Args:
+        name: a run id, a unique beginning of one, or a record file; None is the last run.
+        store: where runs lie.
+
+    Raises:
+        InputError: if there is no such run or file, or the file holds no records.
+    """
+    if name is None or not is_file_name(name):
+        book = Book(store)
+        return book.find(name), book
+    file = Path(name)
+    if file.is_dir():
+        raise InputError(f"{name}: is a folder; give a run id or its records.jsonl")
+    if not file.is_file():
+        raise InputError(f"{name}: no such record file; give a run id or a records.jsonl")
+    if file.suffix in (".yaml", ".yml"):
+        raise InputError(f"{name}: is no record file; if it is a suite: `ldmbench run {name}`")
+    inside = _within(file)
+    if inside is not None:
+        return inside
+    records = read_records(file)
+    if not records:
+        raise InputError(f"{name}: holds no record; give a run id or a records.jsonl")
+    return _run_of(records, file), LooseBook(store, file)
+
+
+def _within(file: Path) -> tuple[Run, Book] | None:
+    """Return the run of STORE/runs/RUN/records.jsonl."""
+    folder = file.resolve().parent
+    if file.name != "records.jsonl" or folder.parent.name != "runs":
+        return None
+    book = Book(folder.parents[1])
+    return next(((run, book) for run in book.runs() if run.id == folder.name), None)
+
+
+def _run_of(records: Sequence[Record], file: Path) -> Run:
+    """Return what records tell of their run; those of several runs are named by their file."""
+    ids = {record.run for record in records}
+    (name,) = ids if len(ids) == 1 else (file.stem,)
+    if not _ID.fullmatch(name) or name.startswith("."):  # it becomes the name of a page
+        name = re.sub(r"[^\w+-]+", "_", file.stem, flags=re.ASCII)
+    found = _MOMENT.search(name)
+    if found:
+        moment = datetime.strptime(found[1], "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
+    else:
+        moment = datetime.fromtimestamp(file.stat().st_mtime, UTC)
+    return Run(
+        id=name,
+        suite=name[: found.start()] if found else name,
+        suite_digest="",
+        state="failed" if any(r.status == "failed" for r in records) else "done",
+        started=moment.isoformat(timespec="seconds"),
+        cells=tuple(record.cell.id for record in records),
+    )
