@@ -54,13 +54,14 @@ class Watch:
         self._left: Counter[str] = Counter()
         self._seconds: dict[str, list[float]] = {}
         self._fractions: dict[Unit, float] = {}
-        self._began = time.monotonic()
+        self._began: float | None = None
+        self._known_before = 0.0
         self._progress = Progress(
             SpinnerColumn(table_column=Column(width=1)),
             TextColumn("{task.description}", markup=False, table_column=_cut()),
-            BarColumn(bar_width=10, table_column=Column(width=10)),
+            BarColumn(bar_width=10, table_column=Column(min_width=10)),
             TextColumn("{task.fields[note]}", style="dim", markup=False, table_column=_cut()),
-            TimeElapsedColumn(table_column=Column(width=7)),
+            TimeElapsedColumn(table_column=Column(min_width=7, no_wrap=True)),
             console=self.console,
             transient=True,
             disable=not self.live,
@@ -152,16 +153,19 @@ class Watch:
             return
         running = sum(self._weight(u.stage.kind) * f for u, f in self._fractions.items())
         left = sum(self._weight(kind) * n for kind, n in self._left.items()) - running
-        spent = time.monotonic() - self._began
         known = running + sum(sum(s) for s in self._seconds.values())
-        remaining = left * (spent / known) if known > 1 else left
-        share = spent / (spent + remaining) if spent + remaining else 1.0
+        if self._began is None and self._awake:  # how long workers take to start says nothing
+            self._began, self._known_before = time.monotonic(), known
+        spent = time.monotonic() - (self._began or time.monotonic())
+        seen = known - self._known_before
+        remaining = left * (spent / seen) if seen > 1 else left
+        share = known / (known + left) if known + left else 1.0
         done = self._count - sum(self._left.values())
         self._progress.update(
             self._all,
             completed=share,
             description=f"all: {done} of {self._count} units",
-            note=f"about {duration(remaining)} left" if known > 1 else "",
+            note=f"about {_rough(remaining)} left" if seen > 1 else "",
         )
 
     def _weight(self, kind: str) -> float:
@@ -175,6 +179,13 @@ class Watch:
             self._progress.console.print(Text.from_ansi(text))
         else:
             click.echo(text, file=sys.stderr)
+
+
+def _rough(seconds: float) -> str:
+    """Return a duration that is a guess: '40 s', '3 min', '2.5 h'."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
 def _cut() -> Column:

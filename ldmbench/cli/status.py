@@ -25,6 +25,9 @@ from ldmbench.schema.record import Run
 from ldmbench.store.disk import Store
 from ldmbench.store.units import units_of
 
+UNMEASURED = "not measured: "
+"""How the reason of a cell begins that lacks stages and of which none failed."""
+
 
 @click.command()
 @run_argument
@@ -50,9 +53,12 @@ def status(run: str | None, store: Path, as_json: bool) -> None:
     click.echo(f"run {found.id}: {told['state']}")
     for kind, counts in told["stages"].items():
         click.echo(f"  {kind:<16} {counts['done']:>6} of {plural(counts['all'], 'unit')}")
+    late = {c: why for c, why in told["failed"].items() if why and why.startswith(UNMEASURED)}
     for cell, reason in told["failed"].items():
-        click.echo(f"  failed {inert(cell)}: {reason}")
-    click.echo(f"  {told['cells_done']} of {plural(told['cells'], 'cell')} done")
+        if cell not in late:
+            click.echo(f"  failed {inert(cell)}: {reason}")
+    ending = f", {len(late):,} not measured yet" if late else ""
+    click.echo(f"  {told['cells_done']} of {plural(told['cells'], 'cell')} done{ending}")
     if told["next"]:
         say(f"next: {told['next']}")
 

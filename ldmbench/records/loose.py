@@ -17,7 +17,7 @@ __all__ = ["LooseBook", "is_file_name", "opened_run"]
 
 SUFFIXES = (".jsonl", ".json", ".yaml", ".yml", ".html", ".csv", ".md", ".txt")
 _ID = re.compile(r"[\w.+-]+", re.ASCII)
-_MOMENT = re.compile(r"-(\d{8}T\d{6})Z-[0-9a-f]{4}$")
+_MOMENT = re.compile(r"-(\d{8}T\d{6})Z?-[0-9a-f]{4}$")
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,12 @@ def opened_run(name: str | None, store: Path) -> tuple[Run, Book]:
     inside = _within(file)
     if inside is not None:
         return inside
-    records = read_records(file)
+    try:
+        records = read_records(file)
+    except InputError:
+        if file.suffix == ".jsonl":
+            raise
+        raise InputError(f"{name}: is no record file; give a run id or a records.jsonl") from None
     if not records:
         raise InputError(f"{name}: holds no record; give a run id or a records.jsonl")
     return _run_of(records, file), LooseBook(store, file)
