@@ -70,10 +70,10 @@ def door(offline: bool) -> None:
 
     \b
     Examples:
-      ldmbench doctor                             what this machine can do
-      ldmbench plan suites/quickstart.yaml        what would run, and what it costs
-      ldmbench run suites/quickstart.yaml         train, sample, score, time, report
-      ldmbench report --format markdown           the last run's table
+      ldmbench doctor                         what this machine can do
+      ldmbench plan suites/quickstart.yaml    what would run, and what it costs
+      ldmbench run suites/quickstart.yaml     train, sample, score, time, report
+      ldmbench report --format markdown       the last run's table
     """
     if offline:
         os.environ["LDMBENCH_OFFLINE"] = "1"
@@ -128,10 +128,11 @@ def outcome(arguments: list[str] | None = None) -> int:
 
 
 def _say(text: str) -> None:
-    from ldmbench.cli.terminal import tinted
+    from ldmbench.cli.terminal import fitted, tinted
 
     for line in text.splitlines():
-        click.echo(f"{tinted('error:', 'red')} {line}", err=True)
+        told = fitted(f"error: {line}", sys.stderr).removeprefix("error:")
+        click.echo(f"{tinted('error:', 'red')}{told}", err=True)
 
 
 def _internal(error: Exception) -> str:

@@ -25,6 +25,8 @@ from ldmbench.records.compare import Comparison, Difference, Side, stored_replic
 from ldmbench.records.compare import compare as compare_sides
 from ldmbench.registry import pick
 
+ROOM = 78
+"""Columns of a terminal of 80 beside the indent."""
 EXIT_CODES = {"same": 0, "differs": 1, "undecided": 3}
 
 
@@ -134,11 +136,15 @@ def _show(found: Comparison) -> None:
     for row in found.rows:
         pair = row.cell_a if row.cell_a == row.cell_b else f"{row.cell_a} -> {row.cell_b}"
         groups.setdefault(f"{pair} ({row.protocol})" if row.protocol else pair, []).append(row)
-    lines = iter(columns_of([_cells(row) for row in found.rows], right=[2]) if found.rows else [])
+    cells = [_cells(row) for row in found.rows]
+    lines = columns_of(cells, right=[2])
+    if max(map(len, lines), default=0) > ROOM:
+        lines = columns_of(cells, right=[2], gap=1)
+    told = iter(lines)
     for title, rows in groups.items():
         click.echo(inert(title))
         for row in rows:
-            click.echo(f"  {next(lines)}")
+            click.echo(f"  {next(told)}")
             if row.p_holm is None and row.method:
                 click.echo(f"    {row.method}")
     for note in found.notes:
@@ -151,6 +157,10 @@ def _show(found: Comparison) -> None:
     click.echo(words[found.verdict])
 
 
+def _p(value: float) -> str:
+    return "p <0.001" if value < 0.001 else f"p {value:.2g}"
+
+
 def _cells(row: Difference) -> list[str]:
     """Return name, values, difference, interval, p-value and verdict, short enough for 80."""
     if row.difference is None or row.a is None or row.b is None:
@@ -159,4 +169,4 @@ def _cells(row: Difference) -> list[str]:
     if row.low is None or row.high is None or row.p_holm is None:
         return [row.name, values, change, "", "", row.verdict]
     interval = f"[{row.low:+.3g}, {row.high:+.3g}]"
-    return [row.name, values, change, interval, f"p {row.p_holm:.1g}", _change(row)]
+    return [row.name, values, change, interval, _p(row.p_holm), _change(row)]

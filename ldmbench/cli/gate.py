@@ -64,8 +64,8 @@ def gate(
     \b
     Examples:
       ldmbench gate --baseline baselines/smoke.json
-      ldmbench gate --baseline baselines/smoke.json --junit gate.xml --summary gate.md
-      ldmbench gate --baseline baselines/smoke.json --other-machines note --noise note
+      ldmbench gate --baseline smoke.json --junit gate.xml --summary gate.md
+      ldmbench gate --baseline smoke.json --other-machines note --noise note
       ldmbench gate smoke-20260101 --baseline baselines/smoke.json --all
     """
     accepted, seen = read_baseline(baseline), evidence(run, store)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from ldmbench.catalog import METRICS
+from ldmbench.cli.terminal import fitted
 from ldmbench.pipeline import STAGES
 from ldmbench.records.book import Book
 from ldmbench.store.disk import Store
@@ -127,7 +129,7 @@ def print_json(value: object) -> None:
 
 def say(text: str) -> None:
     """Print a line of progress to stderr."""
-    click.echo(text, err=True)
+    click.echo(fitted(text, sys.stderr), err=True)
 
 
 def inert(text: str) -> str:

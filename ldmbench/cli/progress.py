@@ -24,7 +24,7 @@ from rich.table import Column
 from rich.text import Text
 
 from ldmbench.cli.options import duration, inert, plural
-from ldmbench.cli.terminal import tinted
+from ldmbench.cli.terminal import fitted, tinted
 from ldmbench.store.units import Unit
 
 WEIGHTS = {"denoiser": 60.0, "autoencoder": 60.0, "samples": 6.0, "speed": 5.0, "coding": 3.0}
@@ -178,7 +178,7 @@ class Watch:
         if self.live:
             self._progress.console.print(Text.from_ansi(text))
         else:
-            click.echo(text, file=sys.stderr)
+            click.echo(fitted(text, sys.stderr), file=sys.stderr)
 
 
 def _rough(seconds: float) -> str:

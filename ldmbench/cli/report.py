@@ -42,11 +42,11 @@ def report(
 
     \b
     Examples:
-      ldmbench report                              a page in the store; prints its path
-      ldmbench report --format markdown            the comparative table, to stdout
-      ldmbench report --format latex -o table.tex  for a paper
-      ldmbench report records.jsonl -o page.html   of records from elsewhere
-      ldmbench report --figures figures/           each figure as SVG, PDF and PNG
+      ldmbench report                           a page in the store; prints its path
+      ldmbench report --format markdown         the comparative table, to stdout
+      ldmbench report --format latex -o x.tex   for a paper
+      ldmbench report paper.jsonl -o page.html  of records from elsewhere
+      ldmbench report --figures figures/        each figure as SVG, PDF and PNG
     """
     found, book = opened_run(run, store)
     if figures is not None:

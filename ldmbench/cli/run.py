@@ -73,7 +73,7 @@ def run(
     \b
     Examples:
       ldmbench run suites/quickstart.yaml
-      ldmbench run suites/quickstart.yaml --set sample.count=1024 --only '*/ddim-50/*'
+      ldmbench run suites/quickstart.yaml --set sample.count=64 --only '*/ddim-5/*'
       ldmbench run suites/smoke.yaml --fresh speed
     """
     if executor == "ray":

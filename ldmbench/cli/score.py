@@ -64,7 +64,7 @@ def score(
     \b
     Examples:
       ldmbench score samples/ --reference shapes:64:5000
-      ldmbench score samples.zip --reference ffhq.npz --protocol clean-fid --metrics fid,kid
+      ldmbench score x.zip --reference ffhq.npz --protocol clean-fid --metrics fid
       ldmbench score samples/ --pairs originals/ --metrics psnr,ssim,lpips
       ldmbench score samples/ --prompts prompts.jsonl --metrics clip_score
     """

@@ -19,6 +19,7 @@ from ldmbench.cli.options import (
     store_option,
 )
 from ldmbench.cli.outlets import replay
+from ldmbench.cli.terminal import fitted
 from ldmbench.records.book import Book
 from ldmbench.records.loose import opened_run
 from ldmbench.schema.record import Run
@@ -56,7 +57,7 @@ def status(run: str | None, store: Path, as_json: bool) -> None:
     late = {c: why for c, why in told["failed"].items() if why and why.startswith(UNMEASURED)}
     for cell, reason in told["failed"].items():
         if cell not in late:
-            click.echo(f"  failed {inert(cell)}: {reason}")
+            click.echo(fitted(f"  failed {inert(cell)}: {reason}"))
     ending = f", {len(late):,} not measured yet" if late else ""
     click.echo(f"  {told['cells_done']} of {plural(told['cells'], 'cell')} done{ending}")
     if told["next"]:

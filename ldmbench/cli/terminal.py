@@ -7,10 +7,11 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Mapping, Sequence
+from typing import TextIO
 
 import click
 
-__all__ = ["columns_of", "listed", "tinted", "width"]
+__all__ = ["columns_of", "fitted", "listed", "tinted", "width"]
 
 NARROWEST = 40
 
@@ -20,11 +21,32 @@ def tinted(text: str, colour: str) -> str:
     return text if os.environ.get("NO_COLOR") else click.style(text, fg=colour)
 
 
-def width() -> int | None:
-    """Return the columns of the terminal that stdout is; None when it is a pipe or a file."""
-    if not sys.stdout.isatty():
+def width(stream: TextIO | None = None) -> int | None:
+    """Return the columns of the terminal that a stream (stdout) is; None for a pipe or a file."""
+    if not (stream or sys.stdout).isatty():
         return None
     return max(shutil.get_terminal_size().columns, NARROWEST)
+
+
+def fitted(text: str, stream: TextIO | None = None) -> str:
+    """Return lines broken between words where the terminal ends; as they are for a pipe."""
+    wide = width(stream)
+    if wide is None:
+        return text
+    told = [
+        textwrap.fill(
+            line,
+            wide,
+            initial_indent=line[: len(line) - len(line.lstrip())],
+            subsequent_indent=" " * (len(line) - len(line.lstrip()) + 2),
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        if len(line) > wide
+        else line
+        for line in text.splitlines()
+    ]
+    return "\n".join(told)
 
 
 def listed(rows: Mapping[str, str]) -> str:
@@ -39,13 +61,18 @@ def listed(rows: Mapping[str, str]) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
-def columns_of(rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> list[str]:
+def columns_of(
+    rows: Sequence[Sequence[str]], *, right: Sequence[int] = (), gap: int = 2
+) -> list[str]:
     """Return lines whose columns are as wide as their widest cell.
 
     Args:
         rows: cells of text, as many in each row.
         right: the columns that are set flush right.
+        gap: spaces between columns.
     """
+    if not rows:
+        return []
     sizes = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
     for row in rows:
@@ -53,5 +80,5 @@ def columns_of(rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> l
             f"{cell:>{size}}" if place in right else f"{cell:<{size}}"
             for place, (cell, size) in enumerate(zip(row, sizes, strict=True))
         ]
-        lines.append("  ".join(cells).rstrip())
+        lines.append((" " * gap).join(cells).rstrip())
     return lines

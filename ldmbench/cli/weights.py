@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from ldmbench.catalog import WEIGHTS
-from ldmbench.cli.options import json_option, plural, print_json, size
+from ldmbench.cli.options import json_option, plural, print_json, say, size
 from ldmbench.cli.terminal import columns_of, width
 from ldmbench.execute.survey import survey
 from ldmbench.registry import resolve
@@ -28,7 +28,7 @@ def weights(ctx: click.Context, as_json: bool) -> None:
     Examples:
       ldmbench weights list
       ldmbench weights verify inception-v3-compat
-      ldmbench weights import ~/Downloads/weights-inception-2015-12-05-6726825d.pth
+      ldmbench weights import weights-inception-2015-12-05-6726825d.pth
     """
     ctx.obj = as_json
 
@@ -54,7 +54,7 @@ def verify(before: bool, names: tuple[str, ...], as_json: bool) -> int:
     _show(rows, as_json=before or as_json)
     wrong = [r for r in rows if r["state"] == "damaged" or (names and r["state"] == "missing")]
     for row in wrong:
-        click.echo(_advice(row), err=True)
+        say(_advice(row))
     return 2 if wrong else 0
 
 
@@ -131,10 +131,9 @@ def _show(rows: list[dict[str, Any]], *, as_json: bool) -> None:
         click.echo("\n".join(f"in {folder}" for folder in folders))
     missing = sum(row["state"] == "missing" for row in rows)
     if missing:
-        click.echo(
+        say(
             f"{plural(missing, 'file')} missing: fetched when first needed, or bring them with"
-            " `ldmbench weights import FILE`",
-            err=True,
+            " `ldmbench weights import FILE`"
         )
 
 

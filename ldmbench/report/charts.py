@@ -39,6 +39,8 @@ __all__ = [
 ]
 
 ONE_SCALE = "All cells sample with the same guidance scale."
+SAME_BUDGET = 1.05
+"""Budgets whose ratio is below this are one: a budget ends on a whole step."""
 _COMPUTE = {"train_flops": "FLOP", "total_device_days": "device-days", "train_steps": "steps"}
 
 
@@ -91,9 +93,10 @@ def quality_compute(subject: Subject) -> Figure | str:
     points = [{**p, "line": p["track"]} for p in longest(subject.points, "steps") if p.get(field)]
     if quality is None or not points:
         return "No cell has both a quality score and a training budget that was measured."
-    if len({round(p[field], 12) for p in points}) < 2:
+    spent = [p[field] for p in points]
+    if max(spent) <= SAME_BUDGET * min(spent):
         return (
-            f"All models were trained with the same budget ({number(points[0][field])} "
+            f"All models were trained with the same budget ({number(max(spent))} "
             f"{_COMPUTE[field]}); a list under `sample.progress` or `budget` makes this figure."
         )
     x = x_axis(field, f"Training compute, {_COMPUTE[field]}", points)

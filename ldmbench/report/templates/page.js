@@ -45,7 +45,17 @@
       else spec.columns = 1;
     }
     if (!spec.facet || spec.columns === 1) part.width = Math.max(200, Math.min(part.width, room - 90));
+    narrowed(spec, part.width * (spec.columns === 2 ? 2 : 1));
     return spec;
+  }
+  /** Give every legend no more columns than its names have room for. */
+  function narrowed(node, room) {
+    if (!node || typeof node !== "object") return;
+    if (node.legend && node.legend.columns && node.legend.values) {
+      const longest = Math.max(1, ...node.legend.values.map((name) => String(name).length));
+      node.legend.columns = Math.max(1, Math.min(node.legend.columns, Math.floor(room / (7 * (longest + 4)))));
+    }
+    for (const part of Object.values(node)) narrowed(part, room);
   }
   const embed = (target, name, theme, room = 0) =>
     window.vegaEmbed(target, fitted(name, room), {
