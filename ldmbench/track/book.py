@@ -241,6 +241,8 @@ class Book:
             self.client.log_artifact(number, str(path), place or None)
 
 
+_KIND = {"mlflow.experimentKind": "custom_model_development"}
+"""Lets MLflow's pages open with runs and models, not with traces of agents."""
 _SOURCE = {"mlflow.source.name": "ldmbench", "mlflow.source.type": "LOCAL"}
 
 
@@ -256,7 +258,8 @@ def _artifacts_beside(uri: str) -> str | None:
 
 def _create(client: Any, experiment: str, place: str | None) -> str:
     try:
-        return str(client.create_experiment(experiment, artifact_location=place))
+        made = client.create_experiment(experiment, artifact_location=place, tags=_KIND)
+        return str(made)
     except MlflowException:
         found = client.get_experiment_by_name(experiment)  # another mirror was first
         if found is None:

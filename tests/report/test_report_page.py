@@ -46,6 +46,29 @@ def test_a_figure_without_content_says_why(tmp_path):
     assert all(reason.endswith(".") for reason in drawn.left_out.values())
 
 
+def test_one_budget_that_ends_on_whole_steps_is_no_figure(tmp_path):
+    run, records, extras = fake(tmp_path, steps=(10,), datasets=("shapes",), pictures=False)
+
+    def spending(flops):
+        return [
+            r.model_copy(
+                update={
+                    "measures": tuple(
+                        m.model_copy(update={"value": flops(r.cell.f)})
+                        if m.name == "train_flops"
+                        else m
+                        for m in r.measures
+                    )
+                }
+            )
+            for r in records
+        ]
+
+    near = draw(run, spending(lambda f: 5e12 * (1 + 1e-3 * f)), extras)
+    assert "same budget" in near.left_out["quality_compute"]
+    assert "quality_compute" in draw(run, spending(lambda f: 5e12 * f), extras).charts
+
+
 def test_figure_seven_has_a_line_per_model_and_a_point_per_step_count(tmp_path):
     made = fake(tmp_path, datasets=("shapes",), pictures=False)
     spec = figures_of(*made)["quality_throughput"].to_dict()

@@ -59,6 +59,7 @@ def test_loaded_models_are_linked_once_however_often_they_are_sent(tmp_path):
     assert _send((later, again, extras), tmp_path / "b", uri, experiment="links") is None
     (model,), linked = links(uri, "links")
     assert model.name == "ldm[f=4]"
+    assert model.source_run_id is None
     assert str(model.status) == "READY"
     assert model.tags["mlflow.model.isExternal"] == "true"
     assert model.params["digest"] == "d" * 32
