@@ -79,19 +79,23 @@ def terminal(outcome: Outcome, *, everything: bool = False) -> str:
     """
     lines: list[str] = []
     shown = [i for i in _sorted(outcome.items) if everything or i.verdict != "pass"]
+    one = len({item.protocol for item in shown if item.protocol}) < 2
+    titles = {id(i): i.name if one else title_of(i) for i in shown}
+    room = max(map(len, titles.values()), default=0)
+    values = max((len(values_of(item)) for item in shown), default=0)
     cell = None
     for item in shown:
         if item.cell != cell:
             lines.append(item.cell)
             cell = item.cell
-        lines += _lines(item)
+        lines += _lines(item, titles[id(item)], room, values)
     lines += [f"failed {cell}: {reason}" for cell, reason in outcome.failed.items()]
     lines.append(headline(outcome))
     return "\n".join(lines)
 
 
-def _lines(item: Item) -> Iterator[str]:
-    numbers = f"{values_of(item)}  {change_of(item)} {span_of(item)}".rstrip()
-    yield f"  {item.verdict:<12} {title_of(item):<20} {numbers}".rstrip()
+def _lines(item: Item, title: str, room: int, values: int) -> Iterator[str]:
+    numbers = f"{values_of(item):<{values}} {change_of(item):>7} {span_of(item)}".rstrip()
+    yield f"  {item.verdict:<12} {title:<{room}} {numbers}".rstrip()
     if item.verdict in ("incomparable", "inconclusive"):
         yield f"               {item.reason}"

@@ -39,7 +39,7 @@ def test_accept_says_what_and_whence(store, tmp_path, capsys):
     capsys.readouterr()
     assert typed("accept", store, "-o", tmp_path / "base.json") == 0
     shown = capsys.readouterr().out
-    assert "regressed    flops_per_image      2e+09 -> 3e+09  +50 %" in shown
+    assert "regressed flops_per_image 2e+09 -> 3e+09 +50 %" in " ".join(shown.split())
     assert f"accepted {new.id}" in shown
     assert typed("accept", store, Made().id, "-o", tmp_path / "base.json", "--add", "--json") == 0
     told = json.loads(capsys.readouterr().out)
