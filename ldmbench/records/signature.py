@@ -49,7 +49,7 @@ def signature(
     fields["model"] = _loaded(generated, stages)
     fields |= _pinned(generated, stages, protocol)
     fields["dtype"] = "f32" if generated.params.get("precision", "float32") == "float32" else "bf16"
-    fields |= _own_fields(metric, scores.params)
+    fields |= _own_fields(metric, scores.params, min(fields["n"], fields.get("m", fields["n"])))
     shown = "|".join(f"{name}:{value}" for name, value in fields.items() if value is not None)
     return f"{metric}|v{scores.version}|{shown}"
 
@@ -130,7 +130,8 @@ def _pinned(
     return fields
 
 
-def _own_fields(metric: str, params: Mapping[str, Any]) -> dict[str, Any]:
+def _own_fields(metric: str, params: Mapping[str, Any], least: int) -> dict[str, Any]:
+    """Return the fields of one metric; `least` is the size of the smaller set."""
     if params["family"] == "own":
         return {"code": params["digest"][:DIGITS]}
     if metric in ("precision", "recall"):
@@ -138,7 +139,7 @@ def _own_fields(metric: str, params: Mapping[str, Any]) -> dict[str, Any]:
     if metric in ("density", "coverage"):
         return {"k": params["k_density"], "rule": "lt"}
     if metric == "kid":
-        return {"subsets": f"{params['kid_subsets']}x{params['kid_subset_size']}"}
+        return {"subsets": f"{params['kid_subsets']}x{min(params['kid_subset_size'], least)}"}
     if metric == "inception_score":
         seed = params["shuffle_seed"]
         return {"splits": params["splits"], "order": "kept" if seed is None else f"shuffled{seed}"}
