@@ -165,7 +165,13 @@ class _Execution:
 
     def _run_all(self, todo: Sequence[Unit]) -> None:
         crowded = any(runner.crowded for runner in self.runners)
-        ready = Ready(todo, self.stages, self.stop, alone=ALONE if crowded else frozenset())
+        ready = Ready(
+            todo,
+            self.stages,
+            self.stop,
+            alone=ALONE if crowded else frozenset(),
+            longest_first=len(self.runners) > 1,
+        )
         at_hand = sorted(self.runners, key=lambda runner: not runner.is_ready())
         threads = [
             threading.Thread(target=self._serve, args=(runner, ready), daemon=True)

@@ -1,4 +1,4 @@
-"""Ready: hands out units whose inputs are there, in plan order."""
+"""Ready: hands out units whose inputs are there; which first decides how long a run takes."""
 
 from __future__ import annotations
 
@@ -6,20 +6,24 @@ import heapq
 import threading
 from collections.abc import Mapping, Sequence
 
+from ldmbench.plan.estimate import rough_seconds
 from ldmbench.schema.stage import Kind, Stage
-from ldmbench.store.units import Unit, inputs_of
+from ldmbench.store.units import Unit, inputs_of, units_of
 
 __all__ = ["Ready"]
 
 
 class Ready:
-    """Hands out units whose inputs are there, in plan order; shared by all runners' threads.
+    """Hands out units whose inputs are there; shared by all runners' threads.
+
+    With one runner that is plan order; with several, a long training must not begin last.
 
     Args:
         todo: units to run, in plan order.
         stages: key -> stage of the whole plan.
         stop: once set, nothing more is handed out.
         alone: kinds that are handed out one at a time, when nothing else is running or ready.
+        longest_first: what the longest chain of work waits for comes first; else in plan order.
     """
 
     def __init__(
@@ -29,24 +33,39 @@ class Ready:
         stop: threading.Event,
         *,
         alone: frozenset[Kind] = frozenset(),
+        longest_first: bool = False,
     ) -> None:
         self._stop, self._alone = stop, alone
         self._changed = threading.Condition()
-        # What must run alone comes last: it waits for nothing else then, and nothing for it.
-        last = sorted(todo, key=lambda unit: unit.stage.kind in alone)
-        self._place = {unit: number for number, unit in enumerate(last)}
-        self._units = last
         self._waits: dict[Unit, set[Unit]] = {}
         self._dependents: dict[Unit, list[Unit]] = {}
+        wanted = set(todo)
         for unit in todo:
             inputs = inputs_of(unit, stages)
-            waits = {part for _, _, parts in inputs for part in parts if part in self._place}
+            waits = {part for _, _, parts in inputs for part in parts if part in wanted}
             self._waits[unit] = waits
             for part in waits:
                 self._dependents.setdefault(part, []).append(unit)
+        ways = self._ways(todo, stages) if longest_first else {}
+        # What must run alone comes last: it waits for nothing else then, and nothing for it.
+        self._units = sorted(todo, key=lambda u: (u.stage.kind in alone, -ways.get(u, 0.0)))
+        self._place = {unit: number for number, unit in enumerate(self._units)}
         self._ready = [self._place[unit] for unit, waits in self._waits.items() if not waits]
         heapq.heapify(self._ready)
         self._running = 0
+
+    def _ways(self, todo: Sequence[Unit], stages: Mapping[str, Stage]) -> dict[Unit, float]:
+        """Return about how long it is from each unit's start to the end of all that needs it."""
+        keys = {unit.stage.key: unit.stage for unit in todo}
+        seconds = {
+            key: rough_seconds(stage, stages) / max(1, len(units_of(stage)))
+            for key, stage in keys.items()
+        }
+        ways: dict[Unit, float] = {}
+        for unit in reversed(todo):
+            behind = (ways[dependent] for dependent in self._dependents.get(unit, ()))
+            ways[unit] = seconds[unit.stage.key] + max(behind, default=0.0)
+        return ways
 
     def take(self) -> Unit | None:
         """Return the next unit that can run; None when no more will."""

@@ -78,6 +78,12 @@ def stage_cost(stage: Stage, stages: Mapping[str, Stage]) -> Cost:
     return Cost(seconds=SECONDS.get(stage.kind, 1.0))
 
 
+def rough_seconds(stage: Stage, stages: Mapping[str, Stage]) -> float:
+    """Return the seconds of a whole stage on some processor, to weigh stages against each other."""
+    cost = stage_cost(stage, stages)
+    return cost.seconds + cost.flops / RATES["cpu"]
+
+
 def flops_per_second(
     history: Iterable[Manifest], stages: Mapping[str, Stage], device: str
 ) -> float:

@@ -24,24 +24,23 @@ class Energy:
 
     Attributes:
         joules: None where it cannot be read.
-        seconds: how long the call took.
+        seconds: how long the call took; None where it was not made, for want of a counter.
         method: "nvml_total" (the device's own counter), "nvml_power" (power sampled and
             integrated) or "".
         reason: why `joules` is None.
     """
 
     joules: float | None
-    seconds: float
+    seconds: float | None
     method: str = ""
     reason: str | None = None
 
 
 def measure_energy(call: Callable[[], object], *, device: str | torch.device = "cpu") -> Energy:
-    """Call `call` once; it should take a second or more, since the counters are slow."""
+    """Call `call` once where energy can be read; a second or more, since the counters are slow."""
     place = torch.device(device)
     if place.type != "cuda":
-        seconds = _timed(call, place)
-        return Energy(None, seconds, reason=f"no energy counter is read for a {place.type} device")
+        return Energy(None, None, reason=f"no energy counter is read for a {place.type} device")
     try:
         import pynvml
 

@@ -22,8 +22,9 @@ from ldmbench.store import machine
 from ldmbench.store.units import Unit, inputs_of, units_of
 
 
-def stage(key, *, kind="samples", shard=None, count=None, inputs=None):
-    return Stage(kind=kind, key=key, params={}, shard=shard, count=count, inputs=inputs or {})
+def stage(key, *, kind="samples", params=None, shard=None, count=None, inputs=None):
+    given = {"params": params or {}, "inputs": inputs or {}}
+    return Stage(kind=kind, key=key, shard=shard, count=count, **given)
 
 
 def test_units_of_a_sharded_stage():
@@ -70,6 +71,17 @@ def test_what_needs_a_failed_unit_does_not_run():
     hand = ready(Unit(first), Unit(second))
     hand.give(hand.take(), ok=False)
     assert hand.take() is None
+
+
+def test_several_runners_begin_with_what_the_longest_chain_waits_for():
+    budget = {"flops": 1e12, "device_minutes": None, "images": None, "steps": None}
+    quick = Unit(stage("a", kind="scores"))
+    model = {"channels": 8, "multipliers": [1], "blocks": 1, "attention_sizes": []}
+    long = Unit(stage("b", kind="denoiser", params={**model, "budget": budget}))
+    stages = {u.stage.key: u.stage for u in (quick, long)}
+    for longest_first, first in ((False, quick), (True, long)):
+        hand = Ready([quick, long], stages, threading.Event(), longest_first=longest_first)
+        assert hand.take() == first
 
 
 def test_what_measures_speed_runs_last_and_alone():

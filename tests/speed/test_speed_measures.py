@@ -111,10 +111,10 @@ def test_flops_are_two_per_multiply_add():
 
 
 def test_energy_says_why_it_is_missing():
-    energy = measure_energy(lambda: time.sleep(0.01))
+    energy = measure_energy(lambda: pytest.fail("called for nothing"))
     assert energy.joules is None
     assert "cpu" in energy.reason
-    assert energy.seconds >= 0.01
+    assert energy.seconds is None
 
 
 @pytest.mark.gpu
