@@ -1,9 +1,9 @@
 """Peak memory of a callable: the most that tensors held at once, weights included.
 
 On CUDA it is what torch's allocator says (max_memory_allocated). A CPU has no such counter, so
-every operator is watched: what it reads and did not come from the call (weights, inputs) counts
-throughout, what it makes counts until it is freed. That number does not depend on the machine, on
-its load or on what the process held before; scratch space inside an operator is not in it.
+every operator is watched: what it reads (weights, inputs) and what it makes counts until it is
+freed. That number does not depend on the machine, on its load or on what the process held before;
+scratch space inside an operator is not in it.
 """
 
 from __future__ import annotations
@@ -35,8 +35,17 @@ def peak_memory(call: Callable[[], object], *, device: str | torch.device = "cpu
     gc.collect()
     if place.type == "cuda":
         return _on_cuda(call, place)
-    with _Live() as live:
-        call()
+    # Reference cycles would hold tensors until the collector happens to run; it must not happen.
+    collects = gc.isenabled()
+    gc.disable()
+    live = _Live()
+    try:
+        with live:
+            call()
+    finally:
+        live.forget()
+        if collects:
+            gc.enable()
     return PeakMemory(live.peak, "live_tensors")
 
 
@@ -59,7 +68,7 @@ class _Live(TorchDispatchMode):  # type: ignore[no-untyped-call]
         super().__init__()  # type: ignore[no-untyped-call]
         self.peak = 0
         self._now = 0
-        self._known: set[int] = set()
+        self._known: dict[int, weakref.finalize[Any, Any]] = {}
 
     def __torch_dispatch__(
         self,
@@ -70,12 +79,18 @@ class _Live(TorchDispatchMode):  # type: ignore[no-untyped-call]
     ) -> Any:
         """Run one operator and count the storages at both its ends."""
         named = dict(kwargs or {})
-        self._count((args, named), made=False)
+        self._count((args, named))
         out = func(*args, **named)
-        self._count(out, made=True)
+        self._count(out)
         return out
 
-    def _count(self, values: Any, *, made: bool) -> None:
+    def forget(self) -> None:
+        """Follow no storage any longer."""
+        for ending in self._known.values():
+            ending.detach()
+        self._known.clear()
+
+    def _count(self, values: Any) -> None:
         for value in tree_leaves(values):
             if not isinstance(value, torch.Tensor):
                 continue
@@ -83,12 +98,11 @@ class _Live(TorchDispatchMode):  # type: ignore[no-untyped-call]
             name, size = storage._cdata, storage.nbytes()
             if name in self._known:
                 continue
-            self._known.add(name)
+            # An address may be used again, so it is known only as long as what lies there.
+            self._known[name] = weakref.finalize(storage, self._freed, name, size)
             self._now += size
             self.peak = max(self.peak, self._now)
-            if made:
-                weakref.finalize(storage, self._freed, name, size).atexit = False
 
     def _freed(self, name: int, size: int) -> None:
-        self._known.discard(name)
+        self._known.pop(name, None)
         self._now -= size

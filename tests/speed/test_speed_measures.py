@@ -1,3 +1,4 @@
+import gc
 import time
 
 import numpy as np
@@ -101,6 +102,21 @@ def test_memory_counts_networks_alike_every_time():
         peaks = {peak_memory(lambda: net(x)).bytes for _ in range(3)}
     held = 4 * (4 * (64 * 64 + 64) + 32 * 64)
     assert peaks == {held + 2 * 4 * 32 * 64}
+
+
+def test_memory_depends_on_no_collector_and_no_address():
+    def fed_from_outside():
+        for _ in range(50):  # each input is freed before the next, whose address is often the same
+            torch.from_numpy(np.ones(1000, dtype=np.float32)).add(1)
+
+    def in_cycles():
+        for _ in range(200):
+            cycle = [torch.zeros(1000)]
+            cycle.append(cycle)
+
+    assert {peak_memory(fed_from_outside).bytes for _ in range(3)} == {2 * 4000}
+    assert {peak_memory(in_cycles).bytes for _ in range(3)} == {200 * 4000}
+    assert gc.isenabled()
 
 
 def test_flops_are_two_per_multiply_add():
