@@ -118,6 +118,7 @@ def _evaluators(records: Sequence[Record]) -> list[Notice]:
 def _machines(records: Sequence[Record]) -> list[Notice]:
     devices = sorted(
         {m.device for r in records for m in r.measures if m.device and m.value is not None}
+        - {"cpu"}  # what is counted on any processor
     )
     if len(devices) < 2:
         return []
