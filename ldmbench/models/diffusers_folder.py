@@ -9,7 +9,7 @@ from typing import Any
 from ldmbench.canonical import digest_files
 from ldmbench.errors import InputError
 from ldmbench.models.diffusers_parts import load_network, load_text, load_tokenizer
-from ldmbench.models.diffusers_schedule import read_json, read_noising, read_schedule
+from ldmbench.models.diffusers_schedule import read_noising, read_schedule
 from ldmbench.models.load_conditions import (
     ClassLabels,
     ClassTokens,
@@ -28,7 +28,7 @@ from ldmbench.models.load_images import (
 )
 from ldmbench.models.load_model import Info, Model
 from ldmbench.models.load_stages import KL, VQ, FirstStage, Identity, Tiny
-from ldmbench.models.places import component, model_files
+from ldmbench.models.places import component, model_files, read_json
 from ldmbench.registry import nearest
 
 __all__ = ["CARD", "PIPELINES", "load_folder"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from ldmbench.errors import InputError
-from ldmbench.models.places import component
+from ldmbench.models.places import component, read_json
 from ldmbench.registry import nearest
 from ldmbench.sample import Schedule
 from ldmbench.sample.grids import check_spacing
 
-__all__ = ["read_json", "read_noising", "read_schedule"]
+__all__ = ["read_noising", "read_schedule"]
 
 _SCHEDULERS = (
     "DDIMParallelScheduler",
@@ -91,16 +90,3 @@ def _patched(pipeline: str, config: Mapping[str, Any]) -> dict[str, Any]:
 def read_noising(folder: Path, part: str, index: Mapping[str, Any]) -> Schedule:
     """Return the schedule of a component such as low_res_scheduler."""
     return _checked(_scheduler(folder, part, index), folder / part / "scheduler_config.json")
-
-
-def read_json(place: Path) -> dict[str, Any]:
-    """Return a JSON object, or say what is wrong with its file."""
-    try:
-        content = json.loads(place.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise InputError(f"{place} is missing; the folder is not complete") from error
-    except (ValueError, OSError) as error:
-        raise InputError(f"{place} is not readable as JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise InputError(f"{place} is not a JSON object")
-    return content

@@ -5,7 +5,6 @@ A plan is made from these; the worker that loads the model holds them to what it
 
 from __future__ import annotations
 
-import json
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,7 +22,14 @@ from ldmbench.models.compvis_config import (
     read_config,
     sides_of,
 )
-from ldmbench.models.places import SUFFIXES, checkpoint_in, component, is_folder, model_files
+from ldmbench.models.places import (
+    SUFFIXES,
+    checkpoint_in,
+    component,
+    is_folder,
+    model_files,
+    read_json,
+)
 from ldmbench.schema.models import ModelFacts
 
 __all__ = ["model_digest", "peek", "tokenizer_digest"]
@@ -369,14 +375,4 @@ def _codebook(first: Mapping[str, Any]) -> int | None:
 
 
 def _read(place: Path, *, optional: bool = False) -> dict[str, Any]:
-    if optional and not place.is_file():
-        return {}
-    try:
-        content = json.loads(place.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise InputError(f"{place} is missing; the folder is not complete") from error
-    except (ValueError, OSError) as error:
-        raise InputError(f"{place} is not readable as JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise InputError(f"{place} is not a JSON object")
-    return content
+    return {} if optional and not place.is_file() else read_json(place)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -17,6 +18,7 @@ __all__ = [
     "is_folder",
     "is_hub_id",
     "model_files",
+    "read_json",
     "shards_of",
     "weights_in",
 ]
@@ -106,3 +108,16 @@ def shards_of(name: str, names: Collection[str]) -> list[str]:
     stem, suffix, variant = found[1], found[2], found[3] or ""
     shard = re.compile(re.escape(stem + variant) + r"-\d+-of-\d+\." + suffix)
     return [name, *sorted(n for n in names if shard.fullmatch(n))]
+
+
+def read_json(place: Path) -> dict[str, Any]:
+    """Return a JSON object, or say what is wrong with its file."""
+    try:
+        content = json.loads(place.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(f"{place} is missing; the folder is not complete") from error
+    except (ValueError, OSError) as error:
+        raise InputError(f"{place} is not readable as JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{place} is not a JSON object")
+    return content
