@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from ldmbench.metrics.arrays import Array
+from ldmbench.metrics.moments import pivot_of
 
 __all__ = ["FAR", "centre_of", "far_distances"]
 
@@ -16,8 +17,7 @@ ROWS = 128
 
 def centre_of(rows: Array) -> Array | None:
     """Return the centre (D,) float64 of features (N, D) that lie far from zero, else None."""
-    first = rows[0].astype(np.float64)
-    centre = first + np.subtract(rows[:4096], first, dtype=np.float64).mean(axis=0)
+    centre = pivot_of(rows)
     return centre if float(centre @ centre) > FAR * rows.shape[1] else None
 
 

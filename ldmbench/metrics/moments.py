@@ -12,7 +12,7 @@ from ldmbench.metrics.arrays import Array, as_array, check_features, whole
 from ldmbench.metrics.dense import asymmetry, factor, mirror
 from ldmbench.metrics.engine import HOST, Engine, engine_of
 
-__all__ = ["Moments", "gather", "moments"]
+__all__ = ["Moments", "gather", "moments", "pivot_of"]
 
 ROWS = 4096  # rows turned into float64 at a time: 64 MiB at 2,048 columns
 
@@ -109,9 +109,7 @@ def moments(features: object) -> Moments:
 
 def gather(x: Array, *, engine: Engine = HOST) -> Moments:
     """Return the moments of checked features, at least one row."""
-    # Differences to one row first: exact for constant sets, and no cancellation far from zero.
-    first = x[0].astype(np.float64)
-    pivot = first + np.subtract(x[:ROWS], first, dtype=np.float64).mean(axis=0)
+    pivot = pivot_of(x)
     n, width = x.shape
     buffer, shift = np.empty((min(n, ROWS), width)), np.zeros(width)
     scatter = np.zeros((width, width))
@@ -125,6 +123,15 @@ def gather(x: Array, *, engine: Engine = HOST) -> Moments:
     scatter -= np.outer(shift, n * shift)
     scatter /= max(1, n - 1)
     return Moments(n, pivot + shift, scatter)
+
+
+def pivot_of(rows: Array) -> Array:
+    """Return a point near the centre of features (N, D), (D,) float64: the mean of the first rows.
+
+    Differences to one row come first: exact for constant sets, and no cancellation far from zero.
+    """
+    first = rows[0].astype(np.float64)
+    return np.asarray(first + np.subtract(rows[:ROWS], first, dtype=np.float64).mean(axis=0))
 
 
 def _numbers(value: object) -> Array:

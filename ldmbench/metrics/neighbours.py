@@ -118,10 +118,8 @@ class NearestSearch:
         column = self._keep + np.arange(len(sample)) - np.repeat(start, counts)
         wide = (len(touched), self._keep + int(counts.max()))
         near_all, index_all = np.full(wide, -np.inf), np.full(wide, -1, dtype=np.int64)
-        near_all[:, : self._keep], index_all[:, : self._keep] = (
-            self._near[touched],
-            self._index[touched],
-        )
+        near_all[:, : self._keep] = self._near[touched]
+        index_all[:, : self._keep] = self._index[touched]
         near_all[row, column], index_all[row, column] = near, other
         best = np.argpartition(-near_all, self._keep - 1, axis=1)[:, : self._keep]
         self._near[touched] = kept = np.take_along_axis(near_all, best, axis=1)

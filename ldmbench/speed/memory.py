@@ -35,18 +35,7 @@ def peak_memory(call: Callable[[], object], *, device: str | torch.device = "cpu
     gc.collect()
     if place.type == "cuda":
         return _on_cuda(call, place)
-    # Reference cycles would hold tensors until the collector happens to run; it must not happen.
-    collects = gc.isenabled()
-    gc.disable()
-    live = _Live()
-    try:
-        with live:
-            call()
-    finally:
-        live.forget()
-        if collects:
-            gc.enable()
-    return PeakMemory(live.peak, "live_tensors")
+    return _on_cpu(call)
 
 
 def _on_cuda(call: Callable[[], object], device: torch.device) -> PeakMemory:
@@ -55,6 +44,20 @@ def _on_cuda(call: Callable[[], object], device: torch.device) -> PeakMemory:
     call()
     torch.cuda.synchronize(device)
     return PeakMemory(torch.cuda.max_memory_allocated(device), "cuda_max_allocated")
+
+
+def _on_cpu(call: Callable[[], object]) -> PeakMemory:
+    # Reference cycles would hold tensors until the collector happens to run; it must not happen.
+    collects, live = gc.isenabled(), _Live()
+    gc.disable()
+    try:
+        with live:
+            call()
+    finally:
+        live.forget()
+        if collects:
+            gc.enable()
+    return PeakMemory(live.peak, "live_tensors")
 
 
 class _Live(TorchDispatchMode):  # type: ignore[no-untyped-call]

@@ -108,7 +108,7 @@ class _Measurement:
         draw(self.subject, list(range(count)), self.params, conditions, self.task.device)
 
     def _one(self, name: str, value: float | None, unit: str, **more: Any) -> dict[str, Any]:
-        return {"name": name, "value": value, "unit": unit, "device": self.device} | more
+        return {"name": name, "value": value, "unit": unit, "device": self.device, **more}
 
 
 def _told(times: Paired) -> dict[str, Any]:
