@@ -1,4 +1,4 @@
-"""What all tests share: few threads, no MLflow telemetry, no store in the working folder."""
+"""What all tests share: few threads, no MLflow telemetry, own stores, long files first."""
 
 import os
 import sys
@@ -16,3 +16,14 @@ def own_store(tmp_path, monkeypatch):
     """Keep every test out of the store of whoever runs it."""
     monkeypatch.setenv("LDMBENCH_STORE", str(tmp_path / "store"))
     monkeypatch.setenv("LDMBENCH_DEVICES", "cpu")
+
+
+def pytest_configure(config):
+    """Let xdist hand out files in the order of the collection, not by their number of tests."""
+    config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(items):
+    """Begin with the files that hold slow tests, so that none is left for one worker at the end."""
+    long = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in long)

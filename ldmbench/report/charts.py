@@ -7,6 +7,7 @@ import altair as alt
 from ldmbench.report import points as pt
 from ldmbench.report.encodings import (
     KEPT,
+    PLAIN,
     colour,
     finish,
     lines_and_points,
@@ -254,7 +255,7 @@ def _first_stage(subject: Subject, field: str, label: str, better: str) -> Figur
     marks = marks_of(kinds, points, field="kind", title="Regularization")
     y = alt.Y(f"{field}:Q", title=label, scale=padded(scale_for(points, field)))
     if ticks := ticks_for(points, field):
-        y.axis = alt.Axis(values=ticks, format="~g")
+        y.axis = alt.Axis(values=ticks, format=PLAIN)
     x = x_axis("rate", "Rate, bits per pixel", points)
     base = alt.Chart().transform_filter(KEPT).encode(x=x, y=y)
     dash = {"strokeDash": marks.pop("strokeDash"), "color": marks["color"]}

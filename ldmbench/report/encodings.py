@@ -14,6 +14,7 @@ from ldmbench.report.theme import DASHES, SHAPES
 
 __all__ = [
     "KEPT",
+    "PLAIN",
     "colour",
     "finish",
     "lines_and_points",
@@ -40,6 +41,9 @@ SHOWN = frozenset({
 })
 # fmt: on
 """Fields that some chart reads; the others stay out of the specification."""
+
+PLAIN = ".6~g"
+"""Ticks in digits; without the 6 Vega takes as many as tell ticks apart and writes 20 as 2e+1."""
 
 KEPT = (
     "keep == null || ("
@@ -181,7 +185,7 @@ def x_axis(
     """Return the horizontal axis; `values` are the only ticks where given."""
     ticks = ticks_for(points, field)
     large = max((p[field] for p in points if p.get(field) is not None), default=0) >= 1000
-    axis = alt.Axis(format="~s" if large else "~g", tickCount=6)
+    axis = alt.Axis(format="~s" if large else PLAIN, tickCount=6)
     if values:
         axis = alt.Axis(values=list(values), format="d")
     elif field in ("total_device_days", "cost", "rate", "clip_score", "guidance"):
@@ -201,7 +205,7 @@ def y_axis(subject: Subject, points: Sequence[Point]) -> alt.Y:
     title = f"{subject.label}, {better}"
     axis = alt.Axis(tickCount=6)
     if ticks := ticks_for(points, "low", "high"):
-        axis = alt.Axis(values=ticks, format="~g")
+        axis = alt.Axis(values=ticks, format=PLAIN)
     return alt.Y("quality:Q", title=title, scale=padded(scale_for(points, "low")), axis=axis)
 
 

@@ -46,27 +46,27 @@ def test_a_figure_without_content_says_why(tmp_path):
     assert all(reason.endswith(".") for reason in drawn.left_out.values())
 
 
+def with_measure(records, name, value):
+    """The records with a measure replaced by a function of f."""
+    return [
+        r.model_copy(
+            update={
+                "measures": tuple(
+                    m.model_copy(update={"value": value(r.cell.f)}) if m.name == name else m
+                    for m in r.measures
+                )
+            }
+        )
+        for r in records
+    ]
+
+
 def test_one_budget_that_ends_on_whole_steps_is_no_figure(tmp_path):
     run, records, extras = fake(tmp_path, steps=(10,), datasets=("shapes",), pictures=False)
-
-    def spending(flops):
-        return [
-            r.model_copy(
-                update={
-                    "measures": tuple(
-                        m.model_copy(update={"value": flops(r.cell.f)})
-                        if m.name == "train_flops"
-                        else m
-                        for m in r.measures
-                    )
-                }
-            )
-            for r in records
-        ]
-
-    near = draw(run, spending(lambda f: 5e12 * (1 + 1e-3 * f)), extras)
+    near = draw(run, with_measure(records, "train_flops", lambda f: 5e12 * (1 + 1e-3 * f)), extras)
     assert "same budget" in near.left_out["quality_compute"]
-    assert "quality_compute" in draw(run, spending(lambda f: 5e12 * f), extras).charts
+    apart = with_measure(records, "train_flops", lambda f: 5e12 * f)
+    assert "quality_compute" in draw(run, apart, extras).charts
 
 
 def test_figure_seven_has_a_line_per_model_and_a_point_per_step_count(tmp_path):
@@ -112,6 +112,16 @@ def test_figures_are_saved_without_a_browser(tmp_path):
     heads = [p.read_bytes()[:5] for p in paths]
     assert heads == [b"<svg ", b"%PDF-", b"\x89PNG\r"]
     assert "ldm[f=4]" in paths[0].read_text()
+
+
+def test_ticks_are_written_in_digits(tmp_path):
+    run, records, extras = fake(tmp_path / "run", datasets=("shapes",), pictures=False)
+    records = with_measure(records, "throughput", lambda f: 13.0 + 2 * f)
+    charts = {"quality_throughput": figures_of(run, records, extras)["quality_throughput"]}
+    (path,) = save_figures(charts, tmp_path / "figures", formats=("svg",))
+    told = re.findall(r">([^<>]+)</text>", path.read_text())
+    assert "40" in told
+    assert not [text for text in told if re.fullmatch(r"[\d.]+e\+?\d+", text)]
 
 
 def _contrast(a: str, b: str) -> float:
