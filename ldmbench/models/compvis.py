@@ -9,6 +9,7 @@ from typing import Any
 
 from ldmbench.canonical import digest, digest_file
 from ldmbench.errors import InputError
+from ldmbench.models.clip_config import find_text_config
 from ldmbench.models.compvis_adm import load_adm
 from ldmbench.models.compvis_autoencoder import first_stage
 from ldmbench.models.compvis_condition import build_condition
@@ -87,7 +88,9 @@ def load_checkpoint(
     """
     content = read_config(config, path)
     tensors = with_aliases(read_weights(path), path)
-    identity = digest({"weights": digest_file(path), "config": config_digest(config, path)})
+    beside = find_text_config(params_of(content.get("model")).get("cond_stage_config"), path)
+    named = {"weights": digest_file(path), "config": config_digest(config, path)}
+    identity = digest(named | ({"text": digest_file(beside)} if beside else {}))
     try:
         return _load(content, tensors, path, identity, ema=ema, tokenizer=tokenizer)
     except InputError:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from ldmbench.errors import InputError
+from ldmbench.models.clip_config import find_text_config
 from ldmbench.models.compvis_config import class_of, params_of
 from ldmbench.models.compvis_networks import ClassEmbedder, SpatialRescaler
 from ldmbench.models.compvis_text import build_bert, build_clip
@@ -87,7 +88,7 @@ def build_condition(
         return SemanticMap(_rescaler(own, tensors, where))
     elif name == "FrozenCLIPEmbedder":
         return _clip(
-            own,
+            section,
             tensors,
             tokenizer,
             path,
@@ -138,7 +139,7 @@ def _check_fit(name: str, plan: UNetPlan, joined: int, own: Mapping[str, Any], w
 
 
 def _clip(
-    own: Mapping[str, Any],
+    section: Any,
     tensors: Tensors,
     tokenizer: Any,
     path: Path,
@@ -149,10 +150,10 @@ def _clip(
     context: int | None,
 ) -> Condition:
     """Build CLIP's text tower; with mask and masked latent joined it is SD's inpainting."""
-    where = f"{path}: cond_stage_config"
+    where, own = f"{path}: cond_stage_config", params_of(section)
     if own.get("layer", "last") != "last":
         raise InputError(f"{where}: CLIP's layer '{own['layer']}' is not supported; only 'last' is")
-    clip: Any = build_clip(tensors, where=where)
+    clip: Any = build_clip(tensors, where=where, config=find_text_config(section, path))
     if clip.config.hidden_size != context:
         raise InputError(
             f"{where}: CLIP gives {clip.config.hidden_size} channels, the UNet's context_dim is "

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
 from ldmbench.errors import InputError
+from ldmbench.models.clip_config import heads_of, read_clip_config
 from ldmbench.models.weights import Source, Tensors, fill
 
 __all__ = ["build_bert", "build_clip"]
@@ -67,10 +69,16 @@ def _bert_sources(layers: int) -> dict[str, Source]:
     return {new: Source(old) for new, old in names.items()}
 
 
-def build_clip(tensors: Tensors, *, where: str) -> nn.Module:
+def build_clip(tensors: Tensors, *, where: str, config: Path | None = None) -> nn.Module:
     """Build CLIP's text tower as Stable Diffusion 1 checkpoints keep it (FrozenCLIPEmbedder).
 
-    Its sizes are those of its tensors; heads are 64 wide, as in every released CLIP.
+    Its sizes are those of its tensors. Without a config its heads are 64 wide and its special
+    tokens the last two, as in every released CLIP.
+
+    Args:
+        tensors: keys from `transformer.` on.
+        where: said in messages.
+        config: see `find_text_config`.
     """
     from transformers import CLIPTextConfig, CLIPTextModel
 
@@ -83,25 +91,36 @@ def build_clip(tensors: Tensors, *, where: str) -> nn.Module:
     layer = "transformer.text_model.encoder.layers."
     layers = {k[len(layer) :].split(".")[0] for k in tensors if k.startswith(layer)}
     width, words = int(table.shape[1]), int(table.shape[0])
-    config = CLIPTextConfig(
-        vocab_size=words,
-        hidden_size=width,
-        intermediate_size=int(tensors[f"{layer}0.mlp.fc1.weight"].shape[0]),
-        num_hidden_layers=len(layers),
-        num_attention_heads=max(width // 64, 1),
-        max_position_embeddings=int(places.shape[0]),
-        hidden_act="quick_gelu",
-        bos_token_id=words - 2,
-        eos_token_id=words - 1,
-        pad_token_id=words - 1,
-    )
+    sizes = {
+        "vocab_size": words,
+        "hidden_size": width,
+        "intermediate_size": int(tensors[f"{layer}0.mlp.fc1.weight"].shape[0]),
+        "num_hidden_layers": len(layers),
+        "max_position_embeddings": int(places.shape[0]),
+    }
+    rules: dict[str, Any] = {
+        "hidden_act": "quick_gelu",
+        "bos_token_id": words - 2,
+        "eos_token_id": words - 1,
+        "pad_token_id": words - 1,
+    }
+    if config is None:
+        rules["num_attention_heads"] = heads_of(width, where=where)
+    else:
+        rules |= read_clip_config(config, sizes)
     with torch.device("meta"):
-        network: nn.Module = CLIPTextModel(config)
+        network: nn.Module = CLIPTextModel(CLIPTextConfig(**sizes, **rules))
     root = "transformer.text_model"
     parts = ("embeddings", "encoder", "final_layer_norm")
     sources = {part: Source(f"{root}.{part}") for part in parts} | {"text_model": Source(root)}
     fill(network, tensors, sources, where=where, ignore=lambda k: k.endswith("position_ids"))
-    for module in network.modules():
-        if "position_ids" in module._buffers:  # left on the meta device: it is no weight
-            module._buffers["position_ids"] = torch.arange(places.shape[0])[None]
+    place_positions(network)
     return network.eval().requires_grad_(False)
+
+
+def place_positions(network: nn.Module) -> None:
+    """Count the positions of a tower that was built on the meta device; they are no weight."""
+    for module in network.modules():
+        found = module._buffers.get("position_ids")
+        if found is not None:
+            module._buffers["position_ids"] = torch.arange(found.shape[-1])[None]

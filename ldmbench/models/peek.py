@@ -13,6 +13,7 @@ from typing import Any
 from ldmbench.canonical import digest
 from ldmbench.data.source_digest import file_digests
 from ldmbench.errors import InputError
+from ldmbench.models.clip_config import find_text_config
 from ldmbench.models.compvis_config import (
     class_of,
     find_config,
@@ -81,8 +82,14 @@ def model_digest(path: Path, cache: Path | None = None, *, config: Path | None =
         return digest({p.relative_to(path).as_posix(): known[p] for p in files})
     file = _checkpoint(path)
     beside = config or find_config(file)
-    known = file_digests([file, *([beside] if beside else [])], cache)
-    return digest({"weights": known[file], "config": known[beside] if beside else digest(None)})
+    named = {"weights": file}
+    if beside:
+        named["config"] = beside
+        model = params_of(read_config(beside, file).get("model"))
+        text = find_text_config(model.get("cond_stage_config"), file)
+        named |= {"text": text} if text else {}
+    known = file_digests([*named.values()], cache)
+    return digest({"config": digest(None)} | {name: known[p] for name, p in named.items()})
 
 
 def tokenizer_digest(place: Path) -> str:

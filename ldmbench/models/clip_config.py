@@ -1,0 +1,133 @@
+"""Config files of text towers beside a checkpoint: what tensors alone do not say of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ldmbench.errors import InputError
+from ldmbench.models.compvis_config import params_of
+from ldmbench.models.places import read_json
+from ldmbench.registry import nearest
+
+__all__ = ["find_text_config", "heads_of", "read_clip_config"]
+
+_KINDS = ("clip", "clip_text_model")
+_TOKENS = ("bos_token_id", "eos_token_id", "pad_token_id")
+_HEAD = 64
+
+
+def find_text_config(section: Any, checkpoint: Path) -> Path | None:
+    """Return the file that says how the text tower of a cond stage is built, or None.
+
+    Of CLIP it is the config.json of the folder that `version` names (absolute, or relative to the
+    checkpoint's folder), else that of `text_encoder/` or `tokenizer/` beside the checkpoint.
+
+    Args:
+        section: cond_stage_config of the model.
+        checkpoint: the weights file.
+    """
+    target = section.get("target") if isinstance(section, Mapping) else None
+    name = target.rpartition(".")[2] if isinstance(target, str) else ""
+    own, beside = params_of(section), checkpoint.parent
+    if name != "FrozenCLIPEmbedder":
+        return None
+    version = own.get("version")
+    named = [version] if version and isinstance(version, str) else []
+    places = [beside / folder / "config.json" for folder in (*named, "text_encoder", "tokenizer")]
+    return next((place for place in places if _is_file(place)), None)
+
+
+def read_clip_config(place: Path, sizes: Mapping[str, int]) -> dict[str, Any]:
+    """Return what a CLIPTextConfig, or the text part of a CLIPConfig, adds to a tower's sizes.
+
+    Args:
+        place: its config.json; what it leaves out has transformers' default.
+        sizes: fields of CLIPTextConfig as the checkpoint's tensors have them.
+
+    Returns:
+        Fields of CLIPTextConfig: heads, activation, epsilon, and the special tokens it names.
+
+    Raises:
+        InputError: it is another model's, its sizes are not the tensors', or a value cannot be.
+    """
+    from transformers import CLIPTextConfig
+    from transformers.activations import ACT2FN
+
+    content, default = read_json(place), CLIPTextConfig()
+    kind = content.get("model_type", _KINDS[0])
+    told = content.get("text_config", content)
+    if kind not in _KINDS or not isinstance(told, Mapping):
+        raise InputError(f"{place} is the config of '{_short(kind)}'; allowed are a CLIP's own")
+    wanted = {name: told.get(name, getattr(default, name)) for name in sizes}
+    _check_sizes(place, wanted, sizes)
+    act = told.get("hidden_act", default.hidden_act)
+    if not isinstance(act, str) or act not in ACT2FN:
+        raise InputError(
+            f"{place}: hidden_act is '{_short(act)}'{nearest(str(act), ACT2FN)}; allowed are "
+            "quick_gelu, gelu and transformers' others"
+        )
+    heads = told.get("num_attention_heads", default.num_attention_heads)
+    _check_heads(place, "num_attention_heads", heads, sizes["hidden_size"])
+    tokens = {name: told[name] for name in _TOKENS if told.get(name) is not None}
+    for name, token in tokens.items():
+        if not _is_whole(token) or not 0 <= token < sizes["vocab_size"]:
+            raise InputError(
+                f"{place}: {name} is {_short(token)}; allowed are the tokens 0 to "
+                f"{sizes['vocab_size'] - 1}"
+            )
+    epsilon = told.get("layer_norm_eps", default.layer_norm_eps)
+    if not isinstance(epsilon, float | int) or not 0 < epsilon < 1:
+        raise InputError(
+            f"{place}: layer_norm_eps is {_short(epsilon)}; allowed are numbers between 0 and 1"
+        )
+    made = {"num_attention_heads": heads, "hidden_act": act, "layer_norm_eps": epsilon}
+    return made | tokens
+
+
+def _check_sizes(place: Path, found: Mapping[str, Any], sizes: Mapping[str, int]) -> None:
+    """Refuse a config file whose sizes are not those of the tensors."""
+    for name, size in sizes.items():
+        if found[name] != size:
+            raise InputError(
+                f"{place}: {name} is {_short(found[name])}; allowed is {size}, as the "
+                "checkpoint's tensors have it"
+            )
+
+
+def _check_heads(place: Path, name: str, heads: Any, width: int) -> None:
+    """Refuse a number of heads that does not divide a tower's width."""
+    if not _is_whole(heads) or heads < 1 or width % heads:
+        raise InputError(
+            f"{place}: {name} is {_short(heads)}; allowed are the divisors of the width {width}"
+        )
+
+
+def heads_of(width: int, *, where: str) -> int:
+    """Return the heads of a tower that no config describes: 64 wide, as in every released CLIP.
+
+    Raises:
+        InputError: the width is no multiple of that.
+    """
+    if width > _HEAD and width % _HEAD:
+        raise InputError(
+            f"{where}: the text encoder is {width} wide, allowed are multiples of {_HEAD} unless "
+            "its own config says how many heads it has"
+        )
+    return max(width // _HEAD, 1)
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_file(place: Path) -> bool:
+    try:
+        return place.is_file()
+    except (OSError, ValueError):  # a name that no file can have
+        return False
+
+
+def _short(value: Any) -> str:
+    return " ".join(str(value).split())[:60]
