@@ -11,18 +11,30 @@ from ldmbench.models.compvis_config import params_of
 from ldmbench.models.places import read_json
 from ldmbench.registry import nearest
 
-__all__ = ["find_text_config", "heads_of", "read_clip_config"]
+__all__ = ["find_text_config", "heads_of", "read_clip_config", "read_open_clip_config"]
 
 _KINDS = ("clip", "clip_text_model")
 _TOKENS = ("bos_token_id", "eos_token_id", "pad_token_id")
 _HEAD = 64
+_OPEN_CLIP = {  # its names and defaults of what transformers calls otherwise
+    "context_length": ("max_position_embeddings", 77),
+    "layers": ("num_hidden_layers", 12),
+    "vocab_size": ("vocab_size", 49408),
+    "width": ("hidden_size", 512),
+}
+_OTHER_TOWERS = (
+    "act_kwargs", "block_type", "embed_cls", "hf_model_name", "ls_init_value", "no_causal_mask",
+    "norm_kwargs", "qk_norm", "scale_attn", "scale_attn_inner", "scale_fc", "scale_heads",
+    "scaled_cosine_attn",
+)  # fmt: skip
 
 
 def find_text_config(section: Any, checkpoint: Path) -> Path | None:
     """Return the file that says how the text tower of a cond stage is built, or None.
 
     Of CLIP it is the config.json of the folder that `version` names (absolute, or relative to the
-    checkpoint's folder), else that of `text_encoder/` or `tokenizer/` beside the checkpoint.
+    checkpoint's folder), else that of `text_encoder/` or `tokenizer/` beside the checkpoint; of
+    OpenCLIP the JSON file that `arch` names likewise, with or without its suffix.
 
     Args:
         section: cond_stage_config of the model.
@@ -31,11 +43,16 @@ def find_text_config(section: Any, checkpoint: Path) -> Path | None:
     target = section.get("target") if isinstance(section, Mapping) else None
     name = target.rpartition(".")[2] if isinstance(target, str) else ""
     own, beside = params_of(section), checkpoint.parent
-    if name != "FrozenCLIPEmbedder":
+    field = {"FrozenCLIPEmbedder": "version", "FrozenOpenCLIPEmbedder": "arch"}.get(name)
+    if field is None:
         return None
-    version = own.get("version")
-    named = [version] if version and isinstance(version, str) else []
-    places = [beside / folder / "config.json" for folder in (*named, "text_encoder", "tokenizer")]
+    told = own.get(field)
+    named = [told] if told and isinstance(told, str) else []
+    if field == "version":
+        folders = (*named, "text_encoder", "tokenizer")
+        places = [beside / folder / "config.json" for folder in folders]
+    else:
+        places = [beside / file for name in named for file in (name, f"{name}.json")]
     return next((place for place in places if _is_file(place)), None)
 
 
@@ -84,6 +101,39 @@ def read_clip_config(place: Path, sizes: Mapping[str, int]) -> dict[str, Any]:
         )
     made = {"num_attention_heads": heads, "hidden_act": act, "layer_norm_eps": epsilon}
     return made | tokens
+
+
+def read_open_clip_config(place: Path, sizes: Mapping[str, int]) -> dict[str, Any]:
+    """Return what a model config of open_clip adds to the sizes of a text tower.
+
+    Args:
+        place: its JSON file, with text_cfg at the top or under model_cfg.
+        sizes: of the whole tower, as in `read_clip_config`.
+
+    Returns:
+        Fields of CLIPTextConfig: heads and activation.
+
+    Raises:
+        InputError: it has no text_cfg, asks for another kind of tower, or its sizes are not the
+            tensors'.
+    """
+    content = read_json(place)
+    model = content.get("model_cfg", content)
+    told = model.get("text_cfg") if isinstance(model, Mapping) else None
+    if not isinstance(told, Mapping):
+        raise InputError(f"{place} has no text_cfg; allowed is a model config of open_clip")
+    other = [name for name in _OTHER_TOWERS if told.get(name)]
+    if other:
+        raise InputError(
+            f"{place}: text_cfg has {other[0]} = {_short(told[other[0]])}; allowed are causal "
+            "towers without it"
+        )
+    found = {ours: told.get(name, default) for name, (ours, default) in _OPEN_CLIP.items()}
+    _check_sizes(place, found, {name: sizes[name] for name in found})
+    heads = told.get("heads", 8)
+    _check_heads(place, "heads", heads, sizes["hidden_size"])
+    act = "quick_gelu" if model.get("quick_gelu") else "gelu"
+    return {"num_attention_heads": heads, "hidden_act": act}
 
 
 def _check_sizes(place: Path, found: Mapping[str, Any], sizes: Mapping[str, int]) -> None:

@@ -12,6 +12,7 @@ from ldmbench.errors import InputError
 from ldmbench.models.clip_config import find_text_config
 from ldmbench.models.compvis_config import class_of, params_of
 from ldmbench.models.compvis_networks import ClassEmbedder, SpatialRescaler
+from ldmbench.models.compvis_open_clip import PAD, build_open_clip
 from ldmbench.models.compvis_text import build_bert, build_clip
 from ldmbench.models.compvis_unet import UNetPlan
 from ldmbench.models.load_conditions import (
@@ -36,6 +37,7 @@ _STAGES = (
     "BERTEmbedder",
     "ClassEmbedder",
     "FrozenCLIPEmbedder",
+    "FrozenOpenCLIPEmbedder",
     "Identity",
     "SpatialRescaler",
     "TransformerEmbedder",
@@ -86,7 +88,7 @@ def build_condition(
         return ClassTokens(_embedder(own, tensors, where))
     elif name == "SpatialRescaler":
         return SemanticMap(_rescaler(own, tensors, where))
-    elif name == "FrozenCLIPEmbedder":
+    elif name in _CLIPS:
         return _clip(
             section,
             tensors,
@@ -107,7 +109,8 @@ def build_condition(
     return found
 
 
-_CROSS = ("BERTEmbedder", "ClassEmbedder", "FrozenCLIPEmbedder", "TransformerEmbedder")
+_CLIPS = ("FrozenCLIPEmbedder", "FrozenOpenCLIPEmbedder")
+_CROSS = ("BERTEmbedder", "ClassEmbedder", *_CLIPS, "TransformerEmbedder")
 _JOINS = ("SpatialRescaler", "__is_first_stage__")
 
 
@@ -119,7 +122,7 @@ def _check_fit(name: str, plan: UNetPlan, joined: int, own: Mapping[str, Any], w
             f"there are: {', '.join(_STAGES)}, __is_first_stage__, __is_unconditional__"
         )
     inpainting = plan.out_channels + 1  # the masked latent and its mask
-    crossed, both = plan.context is not None, name == "FrozenCLIPEmbedder" and joined == inpainting
+    crossed, both = plan.context is not None, name in _CLIPS and joined == inpainting
     if name == "__is_unconditional__" and (joined or crossed):
         raise InputError(f"{where} says unconditional, but the UNet takes a condition")
     wants_cross = name in _CROSS or (name == "Identity" and not joined and plan.classes is None)
@@ -151,17 +154,24 @@ def _clip(
 ) -> Condition:
     """Build CLIP's text tower; with mask and masked latent joined it is SD's inpainting."""
     where, own = f"{path}: cond_stage_config", params_of(section)
-    if own.get("layer", "last") != "last":
+    config, finder = find_text_config(section, path), clip_tokenizer(tokenizer, beside=path.parent)
+    is_open = class_of(section, where=where) == "FrozenOpenCLIPEmbedder"
+    if not is_open and own.get("layer", "last") != "last":
         raise InputError(f"{where}: CLIP's layer '{own['layer']}' is not supported; only 'last' is")
-    clip: Any = build_clip(tensors, where=where, config=find_text_config(section, path))
+    clip: Any = (
+        build_open_clip(own, tensors, where=where, config=config)
+        if is_open
+        else build_clip(tensors, where=where, config=config)
+    )
     if clip.config.hidden_size != context:
         raise InputError(
             f"{where}: CLIP gives {clip.config.hidden_size} channels, the UNet's context_dim is "
             f"{context}"
         )
-    length = int(own.get("max_length", clip.config.max_position_embeddings))
-    finder = clip_tokenizer(tokenizer, beside=path.parent)
-    prompts = Prompts(clip, finder, length=length, name="text_encoder")
+    places = clip.config.max_position_embeddings
+    length = places if is_open else int(own.get("max_length", places))  # which it does not use
+    pad = PAD if is_open else None
+    prompts = Prompts(clip, finder, length=length, name="text_encoder", pad=pad)
     if not joined:
         return prompts
     return MaskedPrompt(prompts, encode=lambda x: stage.encode(x) * scale)

@@ -13,7 +13,7 @@ from ldmbench.errors import InputError
 from ldmbench.models.clip_config import heads_of, read_clip_config
 from ldmbench.models.weights import Source, Tensors, fill
 
-__all__ = ["build_bert", "build_clip"]
+__all__ = ["build_bert", "build_clip", "place_positions"]
 
 
 def build_bert(params: Mapping[str, Any], tensors: Tensors, *, where: str) -> nn.Module:

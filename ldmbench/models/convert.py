@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import logging
 import shutil
@@ -172,8 +173,10 @@ def _card(model: Model) -> dict[str, Any]:
     }
     if info.timesteps is not None:
         card["timesteps"] = info.timesteps
-    if isinstance(model.condition, Prompts):
-        card["prompt_length"] = model.condition.length
+    prompts = getattr(model.condition, "prompts", model.condition)
+    if isinstance(prompts, Prompts):
+        card["prompt_length"] = prompts.length
+        card |= {} if prompts.pad is None else {"prompt_pad": prompts.pad}
     return card
 
 
@@ -190,6 +193,9 @@ def _write_tokenizer(model: Model, folder: Path) -> dict[str, Any]:
         return {"tokenizer": [None, None]}
     if not hasattr(tokenizer, "save_pretrained"):
         return {"tokenizer": [None, None]}
+    if prompts.pad is not None:
+        tokenizer = copy.deepcopy(tokenizer)  # the caller's own stays as it is
+        tokenizer.pad_token = tokenizer.convert_ids_to_tokens(prompts.pad)
     tokenizer.save_pretrained(folder / "tokenizer")
     return {"tokenizer": ["transformers", type(tokenizer).__name__]}
 

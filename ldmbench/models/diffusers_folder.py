@@ -201,7 +201,8 @@ def _prompted(
 ) -> Condition:
     finder, length = load_tokenizer(folder, given=tokenizer, text=part, encoder=encoder)
     length = int(card.get("prompt_length", length))
-    prompts = Prompts(encoder, finder, length=length, name=part)
+    pad = int(card["prompt_pad"]) if "prompt_pad" in card else None
+    prompts = Prompts(encoder, finder, length=length, name=part, pad=pad)
     if joined == 0:
         return prompts
     if joined == 3:

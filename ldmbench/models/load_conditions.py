@@ -127,6 +127,7 @@ class Prompts:
         encoder: transformer; called with ids (B, length), its first output is the context.
         tokenizer: returns the tokenizer, or says what is missing.
         length: number of tokens a prompt is padded or cut to.
+        pad: token that it is padded with; None is the tokenizer's own.
     """
 
     encoder: Any
@@ -134,6 +135,7 @@ class Prompts:
     length: int
     kind: str = "text"
     name: str = "bert"
+    pad: int | None = None
 
     def inputs(self, cond: Any, z: torch.Tensor) -> Inputs:
         """Return context (B, length, D); cond: B prompts, ids (B, n), or a context itself."""
@@ -153,8 +155,13 @@ class Prompts:
         told: dict[str, Any] = {}
         if hasattr(tokenizer, "save_pretrained"):  # transformers' own; others pad by themselves
             told = {"padding": "max_length", "max_length": self.length, "truncation": True}
+            if self.pad is not None:  # a word of the texts, which the tokenizer may hold special
+                told |= {"padding": False, "split_special_tokens": True}
         found = tokenizer(list(prompts), **told)
-        return torch.as_tensor(found["input_ids"] if hasattr(found, "keys") else found)
+        ids = found["input_ids"] if hasattr(found, "keys") else found
+        if told and self.pad is not None:
+            ids = [[*row, *[self.pad] * (self.length - len(row))] for row in ids]
+        return torch.as_tensor(ids)
 
     def null(self, cond: Any, z: torch.Tensor) -> Any:
         """Return the empty prompt B times."""

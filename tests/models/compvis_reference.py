@@ -204,10 +204,13 @@ def cross_attention(w, name, x, context, heads):
     return linear(w, f"{name}.to_out.0", attend(q, k, v, heads), c)
 
 
-def spatial_transformer(w, name, x, context, heads, depth):
+def spatial_transformer(w, name, x, context, heads, depth, flat=False):
     b, c, height, width = x.shape
-    h = conv(w, f"{name}.proj_in", group_norm(w, f"{name}.norm", x, 1e-6), c, 1)
-    h = h.flatten(2).transpose(1, 2)
+    h = group_norm(w, f"{name}.norm", x, 1e-6)
+    if flat:
+        h = linear(w, f"{name}.proj_in", h.flatten(2).transpose(1, 2), c)
+    else:
+        h = conv(w, f"{name}.proj_in", h, c, 1).flatten(2).transpose(1, 2)
     for i in range(depth):
         block = f"{name}.transformer_blocks.{i}"
         own = layer_norm(w, f"{block}.norm1", h)
@@ -217,6 +220,8 @@ def spatial_transformer(w, name, x, context, heads, depth):
         wide = linear(w, f"{block}.ff.net.0.proj", layer_norm(w, f"{block}.norm3", h), 8 * c)
         value, gate = wide.chunk(2, dim=-1)
         h = h + linear(w, f"{block}.ff.net.2", value * F.gelu(gate), c)
+    if flat:
+        return x + linear(w, f"{name}.proj_out", h, c).transpose(1, 2).reshape(x.shape)
     h = h.transpose(1, 2).reshape(b, c, height, width)
     return x + conv(w, f"{name}.proj_out", h, c, 1)
 
@@ -238,7 +243,8 @@ def unet(w, prefix, x, t, params, context=None, labels=None):
     def attention(name, h):
         heads = heads_of(h.shape[1])
         if p.get("use_spatial_transformer"):
-            return spatial_transformer(w, name, h, context, heads, depth)
+            flat = bool(p.get("use_linear_in_transformer"))
+            return spatial_transformer(w, name, h, context, heads, depth, flat)
         if "output_blocks" in name and p.get("num_head_channels", -1) == -1:
             heads = p.get("num_heads_upsample", heads)
         return attention_block(w, name, h, heads, bool(p.get("use_new_attention_order")))

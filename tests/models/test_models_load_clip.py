@@ -11,7 +11,8 @@ from transformers import CLIPConfig, CLIPTextConfig, CLIPTextModel
 from ldmbench import errors
 from ldmbench.models import load
 from ldmbench.models.convert import convert
-from ldmbench.models.peek import model_digest
+from ldmbench.models.peek import model_digest, peek
+from ldmbench.models.weights import read_weights
 from ldmbench.sample import initial_noise
 
 CLIP = "ldm.modules.encoders.modules.FrozenCLIPEmbedder"
@@ -44,7 +45,7 @@ def apart(ours, theirs):
     return float((ours - theirs).abs().max() / theirs.abs().max())
 
 
-def write(folder, cond, told, context, *, unet=None, **params):
+def write(folder, cond, told, context, *, unet=None, concat=None, **params):
     """Write a Stable Diffusion checkpoint; return z, t and what its UNet predicts of them.
 
     Args:
@@ -53,6 +54,7 @@ def write(folder, cond, told, context, *, unet=None, **params):
         told: the tensors under cond_stage_model.
         context: of the two prompts, (2, n, D).
         unet: changes of the UNet's config.
+        concat: what is joined to the latent.
         params: changes of the model's config.
     """
     family = zoo.FAMILIES["text"]
@@ -65,8 +67,9 @@ def write(folder, cond, told, context, *, unet=None, **params):
     w = ref.Weights()
     w.update({k: v for k, v in first if k.startswith("first_stage_model.")})
     z, t = initial_noise([0, 1], seed=0, shape=(4, 8, 8)), torch.tensor([5, 500])
+    x = z if concat is None else torch.cat([z, concat], 1)
     with torch.no_grad():
-        out = ref.unet(w, "model.diffusion_model.", z, t, p, context=context)
+        out = ref.unet(w, "model.diffusion_model.", x, t, p, context=context)
     w.update({f"cond_stage_model.{k}": v for k, v in told.items()})
     zoo.save(folder, w, config)
     return z, t, out
@@ -145,6 +148,181 @@ def test_configs_of_another_clip_are_refused(tmp_path):
 def test_widths_that_no_config_explains_are_refused(tmp_path):
     clip(tmp_path / "sd", "x" * 5000, hidden_size=96)  # a folder that no system can have
     refused(tmp_path / "sd", "is 96 wide, allowed are multiples of 64")
+
+
+OPEN = "ldm.modules.encoders.modules.FrozenOpenCLIPEmbedder"
+TEXT = {"context_length": 12, "vocab_size": 40, "width": 128, "heads": 2, "layers": 3}
+VISION = {"image_size": 32, "layers": 1, "width": 64, "patch_size": 16, "head_width": 64}
+SD2 = {
+    "use_linear_in_transformer": True,
+    "num_head_channels": 64,
+    "num_heads": -1,
+    "model_channels": 64,
+}
+
+
+def open_clip_of(folder, layer=None, *, unet=None, concat=None, quick=False, arch=None, **text):
+    """Write a checkpoint with an open_clip tower; return its context and what was predicted."""
+    import open_clip
+
+    torch.manual_seed(0)
+    tower = open_clip.model.CLIP(32, VISION, TEXT | text, quick_gelu=quick).eval()
+    tower.requires_grad_(False)
+    for weight in tower.parameters():
+        weight.add_(0.1 * torch.randn(weight.shape))
+    # FrozenOpenCLIPEmbedder.encode_with_transformer, by open_clip's own modules
+    kept = TEXT["layers"] - (layer == "penultimate")
+    x = tower.token_embedding(IDS) + tower.positional_embedding
+    for block in tower.transformer.resblocks[:kept]:
+        x = block(x, attn_mask=tower.attn_mask)
+    context = tower.ln_final(x)
+    told = {k: v for k, v in tower.state_dict().items() if not k.startswith("visual.")}
+    told = {f"model.{k}": v for k, v in (told | {"attn_mask": tower.attn_mask}).items()}
+    given = {"freeze": True, "layer": layer, "arch": arch}
+    own = {"target": OPEN, "params": {k: v for k, v in given.items() if v is not None}}
+    rules = {"parameterization": "v"} if unet else {}
+    return context, write(folder, own, told, context, unet=unet, concat=concat, **rules)
+
+
+def words(text="<|startoftext|>", end="<|endoftext|>"):
+    """Return a CLIP tokenizer of few words, which pads with the end, as SD1's does."""
+    from transformers import CLIPTokenizer
+
+    listed = ["!", *(f"w{i}" for i in range(1, 30)), "a</w>", "b</w>", "!</w>", "a", "b", "x", "y"]
+    vocabulary = {word: i for i, word in enumerate([*listed, "z", text, end])}
+    return CLIPTokenizer(vocab=vocabulary, merges=[])
+
+
+@pytest.mark.parametrize("layer", [None, "last", "penultimate"])
+def test_stable_diffusion_2_is_open_clip(tmp_path, layer):
+    context, (z, t, v) = open_clip_of(tmp_path / "sd", layer, unet=SD2)
+    model = load(tmp_path / "sd", tokenizer=words())
+    assert apart(model.condition.inputs(IDS, z)["context"], context) < 1e-5
+    assert apart(model.predict(z, t, model.condition.inputs(IDS, z)), v) < 1e-5
+    bars = torch.as_tensor(model.info.schedule.alphas_cumprod())[t][:, None, None, None]
+    eps = (bars.sqrt() * v + (1 - bars).sqrt() * z).float()
+    assert apart(model.eps(z, t, IDS), eps) < 1e-5
+    assert model.condition.encoder.config.hidden_act == "gelu"
+    assert model.network.config.use_linear_projection
+    prompts = ["a b", "b!"]
+    ids = torch.tensor([[38, 30, 31, 39] + [0] * 8, [38, 31, 32, 39] + [0] * 8])
+    assert torch.equal(model.condition.tokens(prompts), ids)
+    written = load(convert(model, tmp_path / "out"))
+    assert torch.equal(written.condition.tokens(prompts), ids)
+    assert written.condition.tokenizer().pad_token_id == 0
+    assert apart(written.eps(z, t, prompts), model.eps(z, t, ids)) < 1e-5
+    assert written.info.schedule.prediction == "v_prediction"
+    index = json.loads((tmp_path / "out" / "model_index.json").read_text())
+    assert index["_class_name"] == "StableDiffusionPipeline"
+    settings = json.loads((tmp_path / "out" / "tokenizer" / "tokenizer_config.json").read_text())
+    assert settings["pad_token"] == "!"
+
+
+def test_prompts_are_open_clips_tokens():
+    """Padding is 0, which is the word "!" too; a prompt's own "!" stays what it is."""
+    import open_clip
+    from transformers import CLIPTokenizer
+
+    from ldmbench.models.load_conditions import Prompts
+
+    theirs = open_clip.tokenizer.SimpleTokenizer()
+    begin, end = "<|startoftext|>", "<|endoftext|>"
+    vocabulary = dict(theirs.encoder) | {begin: 49406, end: 49407}
+    for name in ("<start_of_text>", "<end_of_text>"):
+        del vocabulary[name]
+    merges = [tuple(pair) for pair in theirs.bpe_ranks]
+    texts = ["A cat!", "", "hello!! world, it's 12 o'clock", "word " * 100]
+    for pad in (end, "!"):
+        own = CLIPTokenizer(vocab=vocabulary, merges=merges, pad_token=pad)
+        prompts = Prompts(None, lambda own=own: own, length=77, pad=0)
+        assert torch.equal(prompts.tokens(texts), open_clip.tokenize(texts))
+
+
+def test_stable_diffusion_2_inpainting_joins_mask_and_latent(tmp_path):
+    g = torch.Generator().manual_seed(0)
+    concat = torch.randn(2, 5, 8, 8, generator=g)
+    context, (z, t, theirs) = open_clip_of(
+        tmp_path / "sd", "penultimate", unet=SD2 | {"in_channels": 9}, concat=concat
+    )
+    model = load(tmp_path / "sd")
+    assert model.info.conditioning == "inpainting"
+    assert peek(tmp_path / "sd").conditioning == "inpainting"
+    assert apart(model.predict(z, t, {"context": context, "concat": concat}), theirs) < 1e-5
+    image = torch.rand(2, 3, 32, 32, generator=g) * 2 - 1
+    cond = {"prompt": IDS, "image": image, "mask": (image[:, :1] > 0).float()}
+    written = load(convert(model, tmp_path / "out"))
+    assert apart(written.eps(z, t, cond), model.eps(z, t, cond)) < 1e-5
+    assert written.condition.prompts.pad == 0
+
+
+@pytest.mark.parametrize(
+    ("arch", "file"), [("{}/tiny.json", "tiny.json"), ("own/tiny", "sd/own/tiny.json")]
+)
+def test_narrow_heads_are_told_by_open_clips_config(tmp_path, arch, file):
+    arch = arch.format(tmp_path)
+    context, (z, t, theirs) = open_clip_of(tmp_path / "sd", arch=arch, quick=True, heads=8)
+    blind = load(tmp_path / "sd")
+    assert apart(blind.condition.inputs(IDS, z)["context"], context) > 1e-3
+    content = {"embed_dim": 32, "quick_gelu": True, "text_cfg": TEXT | {"heads": 8}}
+    place = tmp_path / file
+    place.parent.mkdir(exist_ok=True)
+    place.write_text(json.dumps({"model_cfg": content} if arch == "own/tiny" else content))
+    model = load(tmp_path / "sd")
+    assert apart(model.condition.inputs(IDS, z)["context"], context) < 1e-5
+    assert apart(model.eps(z, t, IDS), theirs) < 1e-5
+    assert blind.info.digest != model.info.digest == model_digest(tmp_path / "sd")
+    if arch != "own/tiny":
+        return
+    for changes, said in (
+        ({"heads": 7}, "heads is 7; allowed are the divisors of the width 128"),
+        ({"layers": 2}, "num_hidden_layers is 2; allowed is 3"),
+        ({"no_causal_mask": True}, "text_cfg has no_causal_mask = True; allowed are causal"),
+        ({"hf_model_name": "bert"}, "text_cfg has hf_model_name = bert"),
+    ):
+        place.write_text(json.dumps({"text_cfg": content["text_cfg"] | changes}))
+        refused(tmp_path / "sd", said)
+    place.write_text(json.dumps({"text_cfg": 3}))
+    refused(tmp_path / "sd", "has no text_cfg; allowed is a model config of open_clip")
+
+
+def test_broken_open_clip_towers_are_refused(tmp_path):
+    open_clip_of(tmp_path / "sd", "penultimate")
+    tensors = read_weights(tmp_path / "sd" / "model.ckpt")
+    config = json.loads((tmp_path / "sd" / "config.yaml").read_text())
+    root, block = "cond_stage_model.model.", "cond_stage_model.model.transformer.resblocks."
+    joint, wide = f"{block}1.attn.in_proj_weight", f"{block}0.mlp.c_fc.weight"
+    for drop, add, said in (
+        ([joint], {}, "1 missing .model.transformer.resblocks.1.attn.in_proj_weight"),
+        ([f"{root}ln_final.bias"], {}, "1 missing .model.ln_final.bias"),
+        ([wide], {}, "no OpenCLIP text encoder .*resblocks.0.mlp.c_fc.weight is missing"),
+        ([f"{root}positional_embedding"], {}, "model.positional_embedding is missing"),
+        ([k for k in tensors if k.startswith(root)], {}, "no OpenCLIP text encoder"),
+        ([], {f"{root}spare": 2}, "1 not asked for .model.spare"),
+        ([], {f"{block}9.ln_1.bias": 128}, "not asked for|missing"),
+        ([], {joint: (383, 128)}, "of another shape"),
+        ([], {joint: (384, 64)}, "of another shape"),
+        ([], {f"{root}token_embedding.weight": 40}, "token_embedding.weight is missing or no mat"),
+        ([], {f"{root}token_embedding.weight": (40, 96)}, "is 96 wide, allowed are multiples"),
+        ([], {f"{root}attn_mask": (12, 12)}, "allowed is the causal mask of 12 tokens"),
+    ):
+        made = {k: v for k, v in tensors.items() if k not in drop}
+        made |= {k: torch.zeros(shape) for k, shape in add.items()}
+        torch.save({"state_dict": made}, tmp_path / "broken.ckpt")
+        refused(tmp_path / "broken.ckpt", said, config=config)
+    section = config["model"]["params"]["cond_stage_config"]
+    for changes, said in (
+        ({"layer": "pooled"}, "OpenCLIP's layer is 'pooled'; allowed are last, penultimate"),
+        ({"layer": ["last"]}, "allowed are last, penultimate"),
+        ({"layer": "last"}, None),
+    ):
+        config["model"]["params"]["cond_stage_config"] = section | {"params": changes}
+        if said is None:
+            load(tmp_path / "sd" / "model.ckpt", config=config)
+        else:
+            refused(tmp_path / "sd" / "model.ckpt", said, config=config)
+    # Stable Diffusion XL
+    engine = {"target": "sgm.models.diffusion.DiffusionEngine", "params": {}}
+    refused(tmp_path / "sd", "'DiffusionEngine'.* is not supported", config={"model": engine})
 
 
 def refused(path, said, **options):
