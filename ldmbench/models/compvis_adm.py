@@ -8,7 +8,8 @@ from typing import Any
 
 from ldmbench.errors import InputError
 from ldmbench.models.compvis_unet import build_unet, plan_unet
-from ldmbench.models.load_conditions import ClassLabels, NoCondition
+from ldmbench.models.load_conditions import ClassLabels, Condition, NoCondition
+from ldmbench.models.load_images import EnlargedImage
 from ldmbench.models.load_model import Info, Model
 from ldmbench.models.load_stages import Identity
 from ldmbench.models.weights import Tensors
@@ -22,31 +23,35 @@ _MULT = {
     128: (1, 1, 2, 3, 4),
     64: (1, 2, 3, 4),
 }
+_UPSAMPLER_MULT = {512: (1, 1, 2, 2, 4, 4), 256: (1, 1, 2, 2, 4, 4), 64: (1, 2, 3, 4)}
 _CLASSES = 1000
 
 
 def load_adm(flags: Mapping[str, Any], tensors: Tensors, *, path: Path, identity: str) -> Model:
-    """Load a guided-diffusion UNet.
+    """Load a guided-diffusion UNet, or one that upsamples (SuperResModel).
 
     Args:
         flags: of its scripts (image_size, num_channels, attention_resolutions as image sizes,
-            class_cond, learn_sigma, noise_schedule, ...), with their defaults.
+            class_cond, learn_sigma, noise_schedule, ...), with their defaults; upsamplers have
+            large_size and small_size in place of image_size.
         tensors: the state dict.
         path: where it came from.
         identity: digest of weights and flags.
     """
-    where, size = str(path), int(flags["image_size"])
+    where = str(path)
+    size, small = _sides(flags, where)
     learned = bool(flags.get("learn_sigma", False))
     classes = int(flags.get("num_classes") or _CLASSES) if flags.get("class_cond") else None
     _check_flags(flags, where)
-    mult = _numbers(flags.get("channel_mult")) or _MULT.get(size)
+    known = _MULT if small is None else _UPSAMPLER_MULT
+    mult = _numbers(flags.get("channel_mult")) or known.get(size)
     if mult is None:
-        raise InputError(f"{where}: image_size {size} needs channel_mult; known: {list(_MULT)}")
+        raise InputError(f"{where}: image size {size} needs channel_mult; known: {list(known)}")
     attention = _numbers(flags.get("attention_resolutions", "16,8"))
     plan = plan_unet(
         {
             "image_size": size,
-            "in_channels": 3,
+            "in_channels": 3 if small is None else 6,
             "out_channels": 6 if learned else 3,
             "model_channels": int(flags["num_channels"]),
             "num_res_blocks": int(flags.get("num_res_blocks", 2)),
@@ -73,9 +78,24 @@ def load_adm(flags: Mapping[str, Any], tensors: Tensors, *, path: Path, identity
         schedule=_schedule(flags, learned=learned, where=where),
         timesteps="leading",
     )
-    condition = NoCondition() if classes is None else ClassLabels(classes)
+    condition: Condition = NoCondition() if classes is None else ClassLabels(classes)
+    if small is not None:
+        condition = EnlargedImage(small, size, classes)
     network = build_unet(plan, tensors, where=where)
     return Model(info, Identity(), network=network, condition=condition)
+
+
+def _sides(flags: Mapping[str, Any], where: str) -> tuple[int, int | None]:
+    """Return the side of the images, and of the small ones that an upsampler starts from."""
+    if "large_size" not in flags and "small_size" not in flags:
+        return int(flags["image_size"]), None
+    large, small = int(flags.get("large_size", 256)), int(flags.get("small_size", 64))
+    if not 0 < small < large:
+        raise InputError(
+            f"{where}: small_size is {small} and large_size {large}; allowed is a small_size "
+            "from 1 up to less than large_size"
+        )
+    return large, small
 
 
 def _schedule(flags: Mapping[str, Any], *, learned: bool, where: str) -> Schedule:
@@ -104,8 +124,6 @@ def _schedule(flags: Mapping[str, Any], *, learned: bool, where: str) -> Schedul
 
 
 def _check_flags(flags: Mapping[str, Any], where: str) -> None:
-    if "large_size" in flags or "small_size" in flags:
-        raise InputError(f"{where}: guided-diffusion's upsamplers are not supported")
     if flags.get("rescale_timesteps") and int(flags.get("diffusion_steps", 1000)) != 1000:
         raise InputError(
             f"{where}: rescale_timesteps is not supported with diffusion_steps other than 1000"

@@ -91,7 +91,8 @@ def params_of(section: Any) -> dict[str, Any]:
 
 def is_adm(config: Mapping[str, Any]) -> bool:
     """Say whether a config holds guided-diffusion's flags."""
-    return "model" not in config and {"image_size", "num_channels"} <= set(config)
+    sized = "image_size" in config or "large_size" in config
+    return "model" not in config and sized and "num_channels" in config
 
 
 def geometry(params: Mapping[str, Any]) -> tuple[int, int, int]:

@@ -23,7 +23,12 @@ from ldmbench.models.load_conditions import (
     Prompts,
     TokenBoxes,
 )
-from ldmbench.models.load_images import AlignedImage, MaskedPrompt, UpscaledPrompt
+from ldmbench.models.load_images import (
+    AlignedImage,
+    EnlargedImage,
+    MaskedPrompt,
+    UpscaledPrompt,
+)
 from ldmbench.models.load_model import Model
 from ldmbench.sample import initial_noise
 
@@ -173,6 +178,8 @@ def _card(model: Model) -> dict[str, Any]:
     }
     if info.timesteps is not None:
         card["timesteps"] = info.timesteps
+    if isinstance(model.condition, EnlargedImage):
+        card["small_size"] = model.condition.small
     prompts = getattr(model.condition, "prompts", model.condition)
     if isinstance(prompts, Prompts):
         card["prompt_length"] = prompts.length
@@ -263,6 +270,12 @@ def _probe(model: Model, z: torch.Tensor) -> Inputs:
         classes = int(parts["rescaler"].config.in_channels)
         side = [s * model.info.f for s in z.shape[2:]]
         return condition.inputs(initial_noise([0, 1], seed=2, shape=(classes, *side)), z)
+    if isinstance(condition, EnlargedImage):
+        side = [s * condition.small // condition.large for s in z.shape[2:]]
+        told: Any = initial_noise([0, 1], seed=2, shape=(3, *side))
+        if condition.classes is not None:
+            told = {"labels": torch.zeros(len(z), dtype=torch.int64), "image": told}
+        return condition.inputs(told, z)
     joined = int(network.config.in_channels) - z.shape[1]
     return condition.inputs(initial_noise([0, 1], seed=2, shape=(joined, *z.shape[2:])), z)
 

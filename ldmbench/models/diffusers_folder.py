@@ -21,6 +21,7 @@ from ldmbench.models.load_conditions import (
 )
 from ldmbench.models.load_images import (
     AlignedImage,
+    EnlargedImage,
     MaskedImage,
     MaskedPrompt,
     SemanticMap,
@@ -183,9 +184,12 @@ def _condition(
         return MaskedImage(encode=stage.encode, channels=joined)
     if card.get("conditioning") == "embedding":
         return ContextTensor()
+    classes = config.get("num_class_embeds")
+    if "small_size" in card:
+        large = _size(config.sample_size or _UNSIZED)[0]
+        return EnlargedImage(int(card["small_size"]), large, classes)
     if joined:
         return AlignedImage(joined)
-    classes = config.get("num_class_embeds")
     return NoCondition() if classes is None else ClassLabels(int(classes))
 
 

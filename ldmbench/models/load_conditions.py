@@ -21,7 +21,9 @@ __all__ = [
     "NoCondition",
     "Prompts",
     "TokenBoxes",
+    "labels_of",
     "null_class_of",
+    "null_labels",
 ]
 
 Inputs = dict[str, torch.Tensor]
@@ -39,7 +41,11 @@ class Condition(Protocol):
 
     @property
     def kind(self) -> str:
-        """Return none, class, text, layout, image, semantic, inpainting, upscaling, embedding."""
+        """Return the task's name.
+
+        One of none, class, text, layout, image, class-image, semantic, inpainting, upscaling and
+        embedding.
+        """
         ...
 
     def inputs(self, cond: Any, z: torch.Tensor) -> Inputs:

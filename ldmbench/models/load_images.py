@@ -10,10 +10,17 @@ import torch
 from torch import nn
 
 from ldmbench.errors import InputError
-from ldmbench.models.load_conditions import Inputs, Prompts
+from ldmbench.models.load_conditions import Inputs, Prompts, labels_of, null_labels
 from ldmbench.sample import Schedule
 
-__all__ = ["AlignedImage", "MaskedImage", "MaskedPrompt", "SemanticMap", "UpscaledPrompt"]
+__all__ = [
+    "AlignedImage",
+    "EnlargedImage",
+    "MaskedImage",
+    "MaskedPrompt",
+    "SemanticMap",
+    "UpscaledPrompt",
+]
 
 DEFAULT_NOISE_LEVEL = 20
 """Of the low-resolution image, as the source's pipeline has it."""
@@ -33,6 +40,51 @@ class AlignedImage:
 
     def null(self, cond: Any, z: torch.Tensor) -> Any:
         """Return zeros."""
+        return torch.zeros_like(torch.as_tensor(cond))
+
+    def parts(self) -> dict[str, nn.Module]:
+        """Return no networks."""
+        return {}
+
+
+@dataclass(frozen=True)
+class EnlargedImage:
+    """guided-diffusion's upsampling: a small image, enlarged bilinearly, joins the noisy one.
+
+    Attributes:
+        small: side of the small image.
+        large: side of the noisy one, at the resolution of training.
+        classes: how many labels there are, or None for a model without.
+    """
+
+    small: int
+    large: int
+    classes: int | None = None
+
+    @property
+    def kind(self) -> str:
+        """Return image, or class-image where labels are told too."""
+        return "image" if self.classes is None else "class-image"
+
+    def inputs(self, cond: Any, z: torch.Tensor) -> Inputs:
+        """Return concat (B, 3, H, W), and labels (B,) where the model has classes.
+
+        cond: the small image (B, 3, h, w) in [-1, 1], or {"labels": (B,), "image": the same}.
+        """
+        told: Inputs = {}
+        if self.classes is not None:
+            _check_fields(cond, ("labels", "image"))
+            told["labels"] = labels_of(cond["labels"], z, classes=self.classes)
+            cond = cond["image"]
+        wanted = (z.shape[0], 3, *(s * self.small // self.large for s in z.shape[2:]))
+        image = _shaped(cond, z, wanted, "the low-resolution image")
+        size = (z.shape[2], z.shape[3])
+        return told | {"concat": nn.functional.interpolate(image, size, mode="bilinear")}
+
+    def null(self, cond: Any, z: torch.Tensor) -> Any:
+        """Return zeros; a model with classes has none that stands for no class."""
+        if self.classes is not None:
+            return null_labels(None, z)
         return torch.zeros_like(torch.as_tensor(cond))
 
     def parts(self) -> dict[str, nn.Module]:

@@ -32,7 +32,7 @@ class Info:
         f: downsampling factor.
         latent_shape: (C, h, w) of one latent at the resolution of training.
         parameters: of all its networks together.
-        conditioning: none, class, text, layout, image, semantic, inpainting, upscaling, embedding.
+        conditioning: what it is told, the `kind` of its condition.
         scale: what encode multiplies by; 1 for a bare first stage.
         schedule: the forward process; None for a bare first stage.
         digest: sha256 of its weights and config files.

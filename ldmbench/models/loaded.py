@@ -87,7 +87,7 @@ class Loaded:
                 return joined
             parts = {"image": joined[:, :3], "mask": (joined[:, 3:] + 1) / 2}
             return {"prompt": list(truth.captions), **parts}
-        side = self.shape[1]
+        side = int(getattr(condition, "small", self.shape[1]))
         small = low_resolution(truth.images, side, resize=self.given["downscale"])
         if kind == "image":
             return small

@@ -134,13 +134,18 @@ def _peek_checkpoint(
 
 
 def _peek_adm(flags: Mapping[str, Any], size: int) -> ModelFacts:
-    side = int(flags["image_size"])
+    labelled = bool(flags.get("class_cond"))
+    conditioning = "class" if labelled else "none"
+    side = flags.get("image_size")
+    if "large_size" in flags or "small_size" in flags:
+        conditioning = "class-image" if labelled else "image"
+        side = flags.get("large_size", 256)
     return ModelFacts(
         source="guided-diffusion:UNetModel",
         f=1,
-        sides=(side, side),
-        conditioning="class" if flags.get("class_cond") else "none",
-        classes=_UNCOUNTED_CLASSES if flags.get("class_cond") else None,
+        sides=sides_of(side),
+        conditioning=conditioning,
+        classes=int(flags.get("num_classes") or _UNCOUNTED_CLASSES) if labelled else None,
         regularization="pixel",
         quantize="truncate",
         timesteps="leading",
@@ -339,7 +344,7 @@ def _folder_condition(
     if component(index, ("bert", "text_encoder")):
         kinds = {0: "text", 3: "upscaling"}
         return str(card.get("conditioning") or kinds.get(joined, "inpainting")), None
-    if card.get("conditioning") in ("inpainting", "embedding"):
+    if card.get("conditioning") in ("inpainting", "embedding", "class-image"):
         return str(card["conditioning"]), None
     if joined:
         return "image", None
