@@ -6,7 +6,7 @@ import compvis_reference as ref
 import compvis_zoo as zoo
 import pytest
 import torch
-from transformers import CLIPConfig, CLIPTextConfig, CLIPTextModel
+from transformers import CLIPConfig, CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from ldmbench import errors
 from ldmbench.models import load
@@ -186,8 +186,6 @@ def open_clip_of(folder, layer=None, *, unet=None, concat=None, quick=False, arc
 
 def words(text="<|startoftext|>", end="<|endoftext|>"):
     """Return a CLIP tokenizer of few words, which pads with the end, as SD1's does."""
-    from transformers import CLIPTokenizer
-
     listed = ["!", *(f"w{i}" for i in range(1, 30)), "a</w>", "b</w>", "!</w>", "a", "b", "x", "y"]
     vocabulary = {word: i for i, word in enumerate([*listed, "z", text, end])}
     return CLIPTokenizer(vocab=vocabulary, merges=[])
@@ -214,14 +212,16 @@ def test_stable_diffusion_2_is_open_clip(tmp_path, layer):
     assert written.info.schedule.prediction == "v_prediction"
     index = json.loads((tmp_path / "out" / "model_index.json").read_text())
     assert index["_class_name"] == "StableDiffusionPipeline"
-    settings = json.loads((tmp_path / "out" / "tokenizer" / "tokenizer_config.json").read_text())
-    assert settings["pad_token"] == "!"
+    theirs = CLIPTokenizer.from_pretrained(tmp_path / "out" / "tokenizer")
+    assert (theirs.pad_token, theirs.pad_token_id) == ("!", 0)
+    text = CLIPTextModel.from_pretrained(tmp_path / "out" / "text_encoder")
+    with torch.no_grad():
+        assert apart(text(IDS)[0], context) < 1e-5
 
 
 def test_prompts_are_open_clips_tokens():
     """Padding is 0, which is the word "!" too; a prompt's own "!" stays what it is."""
     import open_clip
-    from transformers import CLIPTokenizer
 
     from ldmbench.models.load_conditions import Prompts
 
