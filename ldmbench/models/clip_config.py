@@ -75,8 +75,10 @@ def read_clip_config(place: Path, sizes: Mapping[str, int]) -> dict[str, Any]:
     content, default = read_json(place), CLIPTextConfig()
     kind = content.get("model_type", _KINDS[0])
     told = content.get("text_config", content)
-    if kind not in _KINDS or not isinstance(told, Mapping):
+    if kind not in _KINDS:
         raise InputError(f"{place} is the config of '{_short(kind)}'; allowed are a CLIP's own")
+    if not isinstance(told, Mapping):
+        raise InputError(f"{place}: text_config is {_short(told)}; allowed is a mapping")
     wanted = {name: told.get(name, getattr(default, name)) for name in sizes}
     _check_sizes(place, wanted, sizes)
     act = told.get("hidden_act", default.hidden_act)
@@ -158,14 +160,15 @@ def heads_of(width: int, *, where: str) -> int:
     """Return the heads of a tower that no config describes: 64 wide, as in every released CLIP.
 
     Raises:
-        InputError: the width is no multiple of that.
+        InputError: so many do not divide its width.
     """
-    if width > _HEAD and width % _HEAD:
+    heads = max(width // _HEAD, 1)
+    if width % heads:
         raise InputError(
             f"{where}: the text encoder is {width} wide, allowed are multiples of {_HEAD} unless "
             "its own config says how many heads it has"
         )
-    return max(width // _HEAD, 1)
+    return heads
 
 
 def _is_whole(value: Any) -> bool:

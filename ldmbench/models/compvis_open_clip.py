@@ -60,8 +60,9 @@ def build_open_clip(
     shape = CLIPTextConfig(**(sizes | {"num_hidden_layers": kept}), **rules, **tokens)
     with torch.device("meta"):
         network: nn.Module = CLIPTextModel(shape)
-    unused = (*_UNUSED, *(f"{_BLOCKS}{i}." for i in range(kept, sizes["num_hidden_layers"])))
-    fill(network, tensors, _sources(kept), where=where, ignore=lambda k: k.startswith(unused))
+    cut = tuple(f"{_BLOCKS}{i}." for i in range(kept, sizes["num_hidden_layers"]))
+    unused = {key for key in tensors if key in _UNUSED or key.startswith(cut)}
+    fill(network, tensors, _sources(kept), where=where, ignore=unused.__contains__)
     place_positions(network)
     return network.eval().requires_grad_(False)
 

@@ -131,7 +131,7 @@ def test_configs_of_another_clip_are_refused(tmp_path):
         ({"pad_token_id": "end"}, "pad_token_id is end"),
         ({"layer_norm_eps": "tiny"}, "layer_norm_eps is tiny; allowed are numbers between 0 and 1"),
         ({"model_type": "bert"}, "is the config of 'bert'; allowed are a CLIP's own"),
-        ({"text_config": 3}, "allowed are a CLIP's own"),
+        ({"text_config": 3}, "text_config is 3; allowed is a mapping"),
         ({"text_config": {}}, "vocab_size is 49408; allowed is 40"),
     )
     for changes, said in sentences:
@@ -146,8 +146,8 @@ def test_configs_of_another_clip_are_refused(tmp_path):
 
 
 def test_widths_that_no_config_explains_are_refused(tmp_path):
-    clip(tmp_path / "sd", "x" * 5000, hidden_size=96)  # a folder that no system can have
-    refused(tmp_path / "sd", "is 96 wide, allowed are multiples of 64")
+    clip(tmp_path / "sd", "x" * 5000, hidden_size=200)  # a folder that no system can have
+    refused(tmp_path / "sd", "is 200 wide, allowed are multiples of 64")
 
 
 OPEN = "ldm.modules.encoders.modules.FrozenOpenCLIPEmbedder"
@@ -298,11 +298,12 @@ def test_broken_open_clip_towers_are_refused(tmp_path):
         ([f"{root}positional_embedding"], {}, "model.positional_embedding is missing"),
         ([k for k in tensors if k.startswith(root)], {}, "no OpenCLIP text encoder"),
         ([], {f"{root}spare": 2}, "1 not asked for .model.spare"),
+        ([], {f"{root}logit_scale.spare": 2}, "1 not asked for .model.logit_scale.spare"),
         ([], {f"{block}9.ln_1.bias": 128}, "not asked for|missing"),
         ([], {joint: (383, 128)}, "of another shape"),
         ([], {joint: (384, 64)}, "of another shape"),
         ([], {f"{root}token_embedding.weight": 40}, "token_embedding.weight is missing or no mat"),
-        ([], {f"{root}token_embedding.weight": (40, 96)}, "is 96 wide, allowed are multiples"),
+        ([], {f"{root}token_embedding.weight": (40, 200)}, "is 200 wide, allowed are multiples"),
         ([], {f"{root}attn_mask": (12, 12)}, "allowed is the causal mask of 12 tokens"),
     ):
         made = {k: v for k, v in tensors.items() if k not in drop}
