@@ -6,7 +6,10 @@ from typing import Literal, NamedTuple
 
 from ldmbench.schema.weights import EXTRACTORS as SPECS
 
-Family = Literal["moments", "spatial", "neighbours", "logits", "pairs", "lpips", "clip"]
+Family = Literal[
+    "moments", "spatial", "infinity", "neighbours", "memorization", "vendi", "logits", "pairs",
+    "lpips", "clip",
+]  # fmt: skip
 
 
 class Row(NamedTuple):
@@ -78,11 +81,14 @@ EXTRACTORS = {
 METRICS = {
     "fid":             MetricRow("moments",    "lower",  "Frechet distance of features (arXiv:1706.08500)"),
     "sfid":            MetricRow("spatial",    "lower",  "Frechet distance of spatial features (arXiv:2103.03841)"),
+    "fd_infinity":     MetricRow("infinity",   "lower",  "Frechet distance at infinitely many samples (arXiv:1911.07023)"),
     "kid":             MetricRow("neighbours", "lower",  "kernel distance of features (arXiv:1801.01401)"),
     "precision":       MetricRow("neighbours", "higher", "share of samples on the real manifold (arXiv:1904.06991)"),
     "recall":          MetricRow("neighbours", "higher", "share of real images on the sample manifold (arXiv:1904.06991)"),
     "density":         MetricRow("neighbours", "higher", "how densely samples lie among real images (arXiv:2002.09797)"),
     "coverage":        MetricRow("neighbours", "higher", "share of real images with a sample nearby (arXiv:2002.09797)"),
+    "vendi_score":     MetricRow("vendi",      "higher", "how many different samples there are in effect (arXiv:2210.02410)"),
+    "memorization":    MetricRow("memorization", "lower", "chance that a sample is nearer to the training set than an unseen image (arXiv:2004.05675)"),
     "inception_score": MetricRow("logits",     "higher", "confidence and variety of class predictions (arXiv:1606.03498)"),
     "clip_score":      MetricRow("clip",       "higher", "100 x cosine between image and its caption (arXiv:2104.08718)"),
     "rfid":            MetricRow("moments",    "lower",  "FID of reconstructions against the images they came from"),

@@ -40,7 +40,7 @@ STAGES: dict[Kind, StageRow] = {
     "samples":         StageRow("ldmbench.stages.samples:run",         1, True,  ("autoencoder", "denoiser", "[conditions]"),   ("models", "sample")),
     "reconstructions": StageRow("ldmbench.stages.reconstructions:run", 1, True,  ("autoencoder", "images"),                     ("data", "models", "features/perceptual.py")),
     "features":        StageRow("ldmbench.stages.features:run",        1, True,  ("images",),                                   ("features",)),
-    "scores":          StageRow("ldmbench.stages.scores:run",          1, False, ("generated", "[reference]"),                  ("metrics", "features/lpips.py")),
+    "scores":          StageRow("ldmbench.stages.scores:run",          1, False, ("generated", "[reference]", "[train]"),       ("metrics", "features/lpips.py")),
     "coding":          StageRow("ldmbench.stages.coding:run",          1, False, ("autoencoder", "denoiser", "images"),         ("data", "models", "sample")),
     "speed":           StageRow("ldmbench.stages.speed:run",           3, False, ("autoencoder", "denoiser", "[conditions]"),   ("models", "sample", "speed")),
 }

@@ -15,6 +15,7 @@ from ldmbench.cli.options import plural
 from ldmbench.errors import InputError
 from ldmbench.plan.score import FeatureSource, ImageSource, Source, files_source, shapes_source
 from ldmbench.registry import resolve
+from ldmbench.schema.data import Split
 from ldmbench.schema.protocol import Protocol
 from ldmbench.schema.reference import Reference
 
@@ -48,7 +49,14 @@ class Given:
     provenance: Reference | None = None
 
 
-def given(name: str, protocol: Protocol, *, store: Path, side: int | None = None) -> Given:
+def given(
+    name: str,
+    protocol: Protocol,
+    *,
+    store: Path,
+    side: int | None = None,
+    split: Split = "reference",
+) -> Given:
     """Recognise what was typed: a folder, zip, npz of images or features, or shapes:R[:N].
 
     Args:
@@ -56,12 +64,13 @@ def given(name: str, protocol: Protocol, *, store: Path, side: int | None = None
         protocol: whose resolution, crop and resize prepare images that are not square already.
         store: where digests of image files are remembered.
         side: the resolution of the other side, which this one must be brought to.
+        split: of the embedded data.
 
     Raises:
         InputError: naming every image that cannot be read, or what is wrong with the file.
     """
     if name.startswith("shapes:"):
-        return _shapes(name)
+        return _shapes(name, split)
     if not name.strip():
         raise InputError(f"'{name}': no name of a folder or file")
     path = Path(name)
@@ -84,14 +93,14 @@ def given(name: str, protocol: Protocol, *, store: Path, side: int | None = None
     return _images(path, protocol, store=store, side=side)
 
 
-def _shapes(name: str) -> Given:
+def _shapes(name: str, split: Split) -> Given:
     parts = name.split(":")[1:]
     if not 1 <= len(parts) <= 2 or not all(p.isdigit() and int(p) > 0 for p in parts):
         raise InputError(f"{name}: write shapes:RESOLUTION or shapes:RESOLUTION:COUNT")
     side, count = int(parts[0]), int(parts[1]) if len(parts) == 2 else SHAPES_COUNT
     if not 8 <= side <= 2048:
         raise InputError(f"{name}: the resolution lies between 8 and 2048 pixels")
-    return Given(name, shapes_source(side, count), sizes={(side, side): count})
+    return Given(name, shapes_source(side, count, split=split), sizes={(side, side): count})
 
 
 def _images(

@@ -7,14 +7,11 @@ from pathlib import Path
 
 from ldmbench.catalog import METRICS
 from ldmbench.cli.given import Given, side_of
+from ldmbench.cli.heldout import check_train, seen_warning
 from ldmbench.errors import InputError, UnlikeError
-from ldmbench.plan.score import (
-    HELD_TO_REFERENCE,
-    PAIR_FAMILIES,
-    FeatureSource,
-    ImageSource,
-    families_of,
-)
+from ldmbench.plan.enough import least
+from ldmbench.plan.ledger import HELD_TO_REFERENCE
+from ldmbench.plan.score import PAIR_FAMILIES, FeatureSource, ImageSource, families_of
 from ldmbench.records.cautions import few_samples, unlike_count
 from ldmbench.registry import pick
 from ldmbench.schema.protocol import Protocol
@@ -23,12 +20,17 @@ from ldmbench.schema.weights import EXTRACTORS, extractor_named, weights_named
 DEFAULT = ("fid", "kid", "precision", "recall")
 PAIRED = ("psnr", "ssim")
 SCORABLE = {name: row for name, row in METRICS.items() if name != "rfid"}
+FRECHET = ("moments", "spatial", "infinity")
 SMALLEST = {"lpips": 32, "ssim": 11}
 """Metric -> the smallest side of an image it is defined for."""
 
 
 def wanted_of(
-    metrics: str, real: Given | None, beside: Given | None, prompts: Path | None
+    metrics: str,
+    real: Given | None,
+    beside: Given | None,
+    prompts: Path | None,
+    train: Given | None = None,
 ) -> tuple[str, ...]:
     """Return the metrics asked for, or those that the input allows.
 
@@ -41,7 +43,12 @@ def wanted_of(
     if names:
         return tuple(dict.fromkeys(names))
     base = () if real is None else DEFAULT if real.source else tuple(sorted(real.moments))
-    return (*base, *(PAIRED if beside else ()), *(("clip_score",) if prompts else ()))
+    return (
+        *base,
+        *(("memorization",) if train else ()),
+        *(PAIRED if beside else ()),
+        *(("clip_score",) if prompts else ()),
+    )
 
 
 def check(
@@ -51,6 +58,7 @@ def check(
     protocol: Protocol,
     wanted: Sequence[str],
     *,
+    train: Given | None = None,
     allowed: Collection[str] = (),
 ) -> None:
     """Refuse what cannot be scored, or would mean nothing, before anything runs.
@@ -61,6 +69,7 @@ def check(
         beside: the other halves of pairs, if they were given.
         protocol: how.
         wanted: the metrics.
+        train: what the model saw, if it was given.
         allowed: unlikenesses that the user takes upon himself: "crop".
 
     Raises:
@@ -69,12 +78,7 @@ def check(
     """
     families = families_of(wanted)
     _check_source(made, families, protocol)
-    count = made.source.count if made.source else 0
-    if "inception_score" in wanted and count < protocol.splits:
-        raise InputError(
-            f"{made.name}: {count} found, at least {protocol.splits} are needed, one for each split"
-            " of inception_score"
-        )
+    _check_count(made, [least(name, protocol)[0::2] for name in wanted])
     if set(PAIR_FAMILIES) & set(families):
         _check_pairs(made, beside, wanted)
     held = [name for name in wanted if METRICS[name].family in HELD_TO_REFERENCE]
@@ -85,10 +89,14 @@ def check(
             f"Missing option '--reference': {', '.join(held)} hold samples to real images"
         )
     _check_statistics(real, held)
-    _check_counts(made, real, protocol, held)
-    _check_alike(made, real, protocol)
-    if "crop" not in allowed:
-        _check_crop(made, real, protocol)
+    _check_count(real, [least(name, protocol)[1:] for name in held])
+    if "memorization" in wanted:
+        check_train(real, train)
+    for side in (real, train if "memorization" in wanted else None):
+        if side is not None:
+            _check_alike(made, side, protocol)
+            if "crop" not in allowed:
+                _check_crop(made, side, protocol)
 
 
 def _check_source(made: Given, families: Sequence[str], protocol: Protocol) -> None:
@@ -128,9 +136,9 @@ def _check_pairs(made: Given, beside: Given | None, wanted: Sequence[str]) -> No
         raise UnlikeError(
             f"samples are {mine} x {mine} pixels, their pairs in {beside.name} {theirs} x {theirs}"
         )
-    for metric, least in SMALLEST.items():
-        if metric in wanted and mine is not None and mine < least:
-            raise InputError(f"{made.name}: {metric} needs {least} pixels or more, found {mine}")
+    for metric, pixels in SMALLEST.items():
+        if metric in wanted and mine is not None and mine < pixels:
+            raise InputError(f"{made.name}: {metric} needs {pixels} pixels or more, found {mine}")
 
 
 def _check_statistics(real: Given, held: Sequence[str]) -> None:
@@ -148,24 +156,18 @@ def _check_statistics(real: Given, held: Sequence[str]) -> None:
         raise InputError(f"{real.name}: has no spatial features; sfid needs them")
 
 
-def _check_counts(made: Given, real: Given, protocol: Protocol, held: Sequence[str]) -> None:
-    k = protocol.k if "neighbours" in families_of(held) else 1
-    if {"density", "coverage"} & set(held):
-        k = max(k, protocol.k_density)
-    for side in (made, real):
-        count = side.source.count if side.source else k + 1
-        if count <= k:
-            raise InputError(
-                f"{side.name}: {count} found, at least {k + 1} are needed"
-                + (f" (k = {k})" if k > 1 else "")
-            )
+def _check_count(side: Given, needs: Sequence[tuple[int, str]]) -> None:
+    """Refuse fewer images than the most that one of the metrics needs."""
+    most, why = max(needs, key=lambda need: need[0])
+    if side.source is not None and side.source.count < most:
+        raise InputError(f"{side.name}: {side.source.count} found, at least {most} are needed{why}")
 
 
 def _check_alike(made: Given, real: Given, protocol: Protocol) -> None:
     mine, theirs = side_of(made), side_of(real)
     if mine and theirs and mine != theirs:
         raise UnlikeError(
-            f"samples are {mine} x {mine} pixels, the reference {real.name} {theirs} x {theirs};"
+            f"samples are {mine} x {mine} pixels, {real.name} {theirs} x {theirs};"
             " prepare both alike: the resolution changes the features"
         )
     first, second = width_of(made, protocol), width_of(real, protocol)
@@ -226,14 +228,19 @@ def _maker(side: Given, protocol: Protocol) -> str | None:
 
 
 def warnings_of(
-    made: Given, real: Given | None, protocol: Protocol, wanted: Sequence[str]
+    made: Given,
+    real: Given | None,
+    protocol: Protocol,
+    wanted: Sequence[str],
+    *,
+    train: Given | None = None,
 ) -> Iterator[str]:
     """Say what makes a number less than it seems."""
     count = made.source.count if made.source else 0
-    sides = [side for side in (made, real) if side is not None]
+    sides = [side for side in (made, real, train) if side is not None]
     for side in sides:
         few = few_samples(side.source.count, width_of(side, protocol)) if side.source else None
-        if few and {"moments", "spatial"} & set(families_of(wanted)):
+        if few and side is not train and set(FRECHET) & set(families_of(wanted)):
             yield few if side is made else f"{side.name}: {few}"
     other = unlike_count(protocol, count)
     if other:
@@ -246,11 +253,8 @@ def warnings_of(
             )
     if real is not None:
         yield from _unlike_ways(made, real, protocol)
-    for side in sides:
-        if isinstance(side.source, FeatureSource) and side.provenance is None:
-            yield f"{side.name}: nothing says what extractor made these features"
-        if side.source is None:
-            yield f"{side.name}: statistics without a count or provenance are taken as they are"
+    if real is not None and train is not None and "memorization" in wanted:
+        yield from seen_warning(real, train)
 
 
 def _unlike_ways(made: Given, real: Given, protocol: Protocol) -> Iterator[str]:

@@ -18,7 +18,13 @@ from ldmbench.errors import InputError, StageError
 from ldmbench.execute.devices import devices
 from ldmbench.execute.local import execute
 from ldmbench.plan.names import names_of
-from ldmbench.plan.score import FeatureSource, ImageSource, build_score_plan, families_of
+from ldmbench.plan.score import (
+    PAIR_FAMILIES,
+    FeatureSource,
+    ImageSource,
+    build_score_plan,
+    families_of,
+)
 from ldmbench.records.book import write_text
 from ldmbench.records.collect import collect_record
 from ldmbench.schema.protocol import Protocol
@@ -31,6 +37,7 @@ from ldmbench.suite.protocols import protocol_named
 @click.command()
 @click.argument("images")
 @click.option("--reference", metavar="REF", help="Real images, or what was built of them.")
+@click.option("--train", metavar="TRAIN", help="What the model saw: memorization.")
 @click.option("--protocol", "named", default="shapes-v1", show_default=True, metavar="P")
 @click.option("--metrics", default="", metavar="M,...", help="Unless told: what the input allows.")
 @click.option("--prompts", type=click.Path(path_type=Path), help='JSONL {"file", "text"}, or .txt.')
@@ -47,6 +54,7 @@ from ldmbench.suite.protocols import protocol_named
 def score(
     images: str,
     reference: str | None,
+    train: str | None,
     named: str,
     metrics: str,
     prompts: Path | None,
@@ -59,7 +67,8 @@ def score(
     """Score IMAGES: a folder, zip, npz of images (arr_0) or of features.
 
     REF is a folder, zip or npz too, a reference that `ldmbench reference build` wrote, statistics
-    (npz with mu and sigma), or shapes:RESOLUTION[:COUNT] for the embedded data.
+    (npz with mu and sigma), or shapes:RESOLUTION[:COUNT] for the embedded data. TRAIN is the
+    same; memorization holds samples to it, with REF as images that the model did not see.
 
     \b
     Examples:
@@ -67,16 +76,18 @@ def score(
       ldmbench score x.zip --reference ffhq.npz --protocol clean-fid --metrics fid
       ldmbench score samples/ --pairs originals/ --metrics psnr,ssim,lpips
       ldmbench score samples/ --prompts prompts.jsonl --metrics clip_score
+      ldmbench score samples/ --train seen/ --reference unseen/ --metrics memorization
     """
     protocol = protocol_named(named)
     made = given(images, protocol, store=store)
     side = side_of(made)
     real = given(reference, protocol, store=store, side=side) if reference else None
+    seen = given(train, protocol, store=store, side=side, split="train") if train else None
     beside = given(pairs, protocol, store=store, side=side) if pairs else None
-    wanted = wanted_of(metrics, real, beside, prompts)
+    wanted = wanted_of(metrics, real, beside, prompts, seen)
     if not wanted:
         raise InputError("Missing option '--reference': give real images, --pairs or --prompts")
-    check(made, real, beside, protocol, wanted, allowed=allow)
+    check(made, real, beside, protocol, wanted, train=seen, allowed=allow)
     disk = opened(store)
     if prompts:
         made = with_prompts(made, prompts, disk)
@@ -85,8 +96,8 @@ def score(
             f"{images}: {made.captions} of {len(made.images)} images have a caption; put one in a"
             " .txt beside each, or give --prompts FILE"
         )
-    warnings = tuple(dict.fromkeys(warnings_of(made, real, protocol, wanted)))
-    record = _scored(made, real, beside, protocol, wanted, disk, quiet=as_json)
+    warnings = tuple(dict.fromkeys(warnings_of(made, real, protocol, wanted, train=seen)))
+    record = _scored(made, real, beside, seen, protocol, wanted, disk, quiet=as_json)
     record = record.model_copy(update={"warnings": warnings})
     if output:
         write_text(output, record.model_dump_json() + "\n")
@@ -97,6 +108,7 @@ def _scored(
     made: Given,
     real: Given | None,
     beside: Given | None,
+    train: Given | None,
     protocol: Protocol,
     wanted: Sequence[str],
     disk: Store,
@@ -113,13 +125,14 @@ def _scored(
         real.source if real else None,
         protocol,
         metrics=planned,
+        train=train.source if train else None,
         pairs=beside.source if beside and isinstance(beside.source, ImageSource) else None,
         spatial="sfid" in apart,
     )
     require_weights(plan, disk)
     failed: dict[str, str] = {}
     if plan.stages:
-        failed = _run(plan, [side for side in (made, real) if side], disk, quiet=quiet)
+        failed = _run(plan, [side for side in (made, real, train) if side], disk, quiet=quiet)
     record = collect_record(plan.cells[0], plan, disk, run="score", failed=failed)
     if record.status == "failed" and plan.metrics and failed:
         raise StageError(f"{made.name}: {record.reason}")
@@ -134,7 +147,7 @@ def _scored(
 
 def _extracts(metrics: Sequence[str]) -> bool:
     """Tell whether any of these metrics is of the protocol's extractor."""
-    return bool(set(families_of(metrics)) & {"moments", "spatial", "neighbours", "logits"})
+    return bool(set(families_of(metrics)) - {"clip", *PAIR_FAMILIES})
 
 
 def _run(plan: Plan, sides: Sequence[Given], disk: Store, *, quiet: bool) -> dict[str, str]:

@@ -34,6 +34,9 @@ RULES: dict[str, Rule] = {
     #                            better    tolerance limit  noise
     "fid":                _share("lower",   0.05,    0.15,  0.01),
     "sfid":               _share("lower",   0.05,    0.15,  0.01),
+    "fd_infinity":        _share("lower",   0.05,    0.15,  0.01),
+    "vendi_score":        _share("higher",  0.05,    0.15,  0.01),
+    "memorization":    _absolute("lower",   0.02,    0.10,  0.005),
     "kid":                _share("lower",   0.10,    0.30,  0.02),
     "inception_score":    _share("higher",  0.03,    0.10,  0.005),
     "precision":       _absolute("higher",  0.02,    0.10,  0.005),

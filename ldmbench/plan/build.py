@@ -8,9 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from ldmbench.catalog import EXTRACTORS, METRICS
+from ldmbench.plan.enough import check_enough
 from ldmbench.plan.expand import Point, points
 from ldmbench.plan.images import Images
-from ldmbench.plan.ledger import SHARD, Ledger, aligned, items, score_params, whole
+from ldmbench.plan.ledger import (
+    HELD_TO_REFERENCE,
+    SHARD,
+    Ledger,
+    aligned,
+    items,
+    score_params,
+    whole,
+)
 from ldmbench.plan.own import metric_inputs, own_code, score_name
 from ldmbench.plan.traits import Traits, traits_of
 from ldmbench.schema.models import AutoencoderParams, LdmModel
@@ -31,12 +40,15 @@ def build_plan(loaded: LoadedSuite, *, cache: Path | None = None) -> Plan:
     Args:
         loaded: a suite whose names and shapes are right.
         cache: a folder for remembered digests of image folders; content is hashed once.
+
+    Raises:
+        SuiteError: fewer samples or real images than a metric needs.
     """
     protocols = protocols_of(loaded.written)
     images = Images(loaded.written, loaded.path.parent, cache, protocols)
     builder = _Builder(loaded.written, loaded.path.parent, cache, protocols, images)
     cells = tuple(builder.cell(point) for point in points(loaded.written))
-    return Plan(
+    plan = Plan(
         suite=loaded.name,
         suite_digest=loaded.digest,
         metrics=tuple(score_name(name) for name in loaded.written.metrics),
@@ -47,6 +59,8 @@ def build_plan(loaded: LoadedSuite, *, cache: Path | None = None) -> Plan:
         cells=cells,
         stages=builder.ledger.finished(),
     )
+    check_enough(plan, loaded)
+    return plan
 
 
 @dataclass(frozen=True)
@@ -229,9 +243,12 @@ class _Builder:
                 continue
             extractor = protocol.clip if family == "clip" else protocol.extractor
             inputs = {"generated": items(self._features(samples, extractor, protocol), count)}
-            if family in ("moments", "spatial", "neighbours"):
+            if family in HELD_TO_REFERENCE:
                 features = self._features(real, extractor, protocol)
                 inputs["reference"] = items(features, held_to(family, protocol, held))
+            if family == "memorization":
+                seen = self.images.train(point)
+                inputs["train"] = items(self._features(seen, extractor, protocol), seen.count)
             roles[f"{protocol.name}:{family}"] = self.ledger.add(
                 "scores", score_params(family, protocol), inputs
             )

@@ -9,7 +9,7 @@ from typing import Any
 
 from ldmbench.canonical import digest
 from ldmbench.pipeline import STAGES
-from ldmbench.schema.protocol import LPIPS_WEIGHTS, Protocol
+from ldmbench.schema.protocol import INFINITY, LPIPS_WEIGHTS, Protocol
 from ldmbench.schema.stage import Input, Kind, Stage
 from ldmbench.schema.weights import extractor_named, weights_named
 
@@ -21,6 +21,9 @@ FEATURE_BATCH = 64
 _FIELDS = {
     "moments": {"confidence"},
     "spatial": {"confidence"},
+    "infinity": {"confidence"},
+    "memorization": {"confidence"},
+    "vendi": {"confidence"},
     "neighbours": {"confidence", "k", "k_density", "rule", "kid_subsets", "kid_subset_size"},
     "logits": {"confidence", "splits", "shuffle_seed"},
     "pairs": {"confidence"},
@@ -28,6 +31,8 @@ _FIELDS = {
     "clip": {"confidence"},
 }
 """Metric family -> what of a protocol it depends on."""
+HELD_TO_REFERENCE = ("moments", "spatial", "infinity", "neighbours", "memorization")
+"""Families that take features of real images too."""
 
 
 def score_params(family: str, protocol: Protocol) -> dict[str, Any]:
@@ -35,6 +40,10 @@ def score_params(family: str, protocol: Protocol) -> dict[str, Any]:
     params = {"family": family, **protocol.model_dump(mode="json", include=_FIELDS[family])}
     if family == "lpips":
         params["weights"] = [weights_named(n).sha256 for n in LPIPS_WEIGHTS[protocol.lpips]]
+    elif family == "infinity":
+        params |= INFINITY
+    elif family == "vendi":
+        params["kernel"] = "cosine"
     return params
 
 

@@ -9,14 +9,14 @@ from typing import Any
 from ldmbench.canonical import digest
 from ldmbench.catalog import METRICS
 from ldmbench.plan.build import held_to
-from ldmbench.plan.ledger import KEY_DIGITS, Ledger, items, score_params
+from ldmbench.plan.ledger import HELD_TO_REFERENCE, KEY_DIGITS, Ledger, items, score_params
 from ldmbench.schema.data import DATASET_SHARD, ShapesData
 from ldmbench.schema.protocol import Protocol
 from ldmbench.schema.stage import Cell, Input, Plan, Stage
 
 PAIRED = ("psnr", "ssim")
 PAIR_FAMILIES = ("pairs", "lpips")
-HELD_TO_REFERENCE = ("moments", "spatial", "neighbours")
+ROLES = ("generated", "reference", "train")
 
 
 @dataclass(frozen=True)
@@ -91,10 +91,10 @@ def files_source(
     return ImageSource(title, count, keyed, local={"path": path})
 
 
-def shapes_source(resolution: int, count: int) -> ImageSource:
-    """Return the reference split of the embedded data, with the key that a suite gives it."""
+def shapes_source(resolution: int, count: int, *, split: str = "reference") -> ImageSource:
+    """Return a split of the embedded data, with the key that a suite gives it."""
     data = ShapesData(resolution=resolution).model_dump(mode="json", exclude={"train", "reference"})
-    return ImageSource(f"shapes:{resolution}:{count}", count, data, split="reference")
+    return ImageSource(f"shapes:{resolution}:{count}", count, data, split=split)
 
 
 @dataclass
@@ -162,6 +162,7 @@ def build_score_plan(
     protocol: Protocol,
     *,
     metrics: Sequence[str],
+    train: Source | None = None,
     pairs: ImageSource | None = None,
     spatial: bool = False,
 ) -> Plan:
@@ -172,6 +173,7 @@ def build_score_plan(
         reference: what they are held to; None when no metric needs it.
         protocol: how.
         metrics: rows of the catalog.
+        train: for memorization, what the model saw.
         pairs: for psnr, ssim and lpips, the images that belong to `generated`, in their order.
         spatial: keep spatial features though no metric of the plan needs them.
     """
@@ -191,9 +193,11 @@ def build_score_plan(
                 assert reference is not None
                 real = stages.extracted(reference, extractor, protocol)
                 below.append((real, held_to(family, protocol, reference.count)))
+            if family == "memorization":
+                assert train is not None
+                below.append((stages.extracted(train, extractor, protocol), train.count))
         inputs = {
-            role: items(stage, count)
-            for role, (stage, count) in zip(("generated", "reference"), below, strict=False)
+            role: items(stage, count) for role, (stage, count) in zip(ROLES, below, strict=False)
         }
         scores = stages.add("scores", score_params(family, protocol), inputs)
         roles[f"{protocol.name}:{family}"] = scores.key

@@ -11,7 +11,7 @@ from ldmbench.schema.weights import EXTRACTORS
 __all__ = ["cautions_of", "few_samples", "unlike_count"]
 
 _WIDTHS = {spec.name: spec.dim for spec in EXTRACTORS}
-_FRECHET = ("moments", "spatial")
+_FRECHET = ("moments", "spatial", "infinity")
 
 
 def cautions_of(cell: Cell, plan: Plan) -> tuple[str, ...]:
@@ -21,7 +21,7 @@ def cautions_of(cell: Cell, plan: Plan) -> tuple[str, ...]:
     for protocol in plan.protocols:
         scores = {
             family: stages[cell.stages[f"{protocol.name}:{family}"]]
-            for family in (*_FRECHET, "neighbours", "logits")
+            for family in (*_FRECHET, "neighbours", "memorization", "vendi", "logits")
             if f"{protocol.name}:{family}" in cell.stages
         }
         found += _counts(scores, protocol, stages)
@@ -62,7 +62,7 @@ def _counts(
                 (made, "samples"),
                 (stage.inputs["reference"].count or 0, "real images"),
             ):
-                few = few_samples(count, width, what) if family == "moments" else None
+                few = few_samples(count, width, what) if family != "spatial" else None
                 if few:
                     yield few
 

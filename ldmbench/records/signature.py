@@ -45,6 +45,11 @@ def signature(
     if reference:
         fields["m"] = reference.count
         fields |= _preparation(_dataset_under(stages[reference.key], stages))
+    train = scores.inputs.get("train")
+    if train:
+        seen = _dataset_under(stages[train.key], stages)
+        fields["train"] = f"{_title(seen)}@{_images_digest(stages[train.key], stages, store)}"
+        fields["t"] = train.count
     fields["quant"] = _quantisation(generated, stages)
     fields["model"] = _loaded(generated, stages)
     fields |= _pinned(generated, stages, protocol)
@@ -143,6 +148,10 @@ def _own_fields(metric: str, params: Mapping[str, Any], least: int) -> dict[str,
     if metric == "inception_score":
         seed = params["shuffle_seed"]
         return {"splits": params["splits"], "order": "kept" if seed is None else f"shuffled{seed}"}
+    if metric == "fd_infinity":
+        return {"points": params["points"], "seed": params["seed"]}
+    if metric == "vendi_score":
+        return {"kernel": params["kernel"]}
     if metric == "ssim":
         return {"window": "gaussian11"}
     return {}

@@ -24,6 +24,9 @@ Metric = Literal[
     "coverage",
     "clip_score",
     "sfid",
+    "fd_infinity",
+    "vendi_score",
+    "memorization",
     "lpips",
 ]
 METRICS: tuple[str, ...] = get_args(Metric)

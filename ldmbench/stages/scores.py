@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ldmbench.features.lpips import load_lpips
+from ldmbench.metrics.diversity import vendi_family
 from ldmbench.metrics.engine import Engine, engine_of
 from ldmbench.metrics.families import (
     clip_family,
@@ -18,6 +19,8 @@ from ldmbench.metrics.families import (
     neighbours_family,
     pairs_family,
 )
+from ldmbench.metrics.infinity import infinity_family
+from ldmbench.metrics.memorize import memorization_family
 from ldmbench.metrics.resample import Replicates, replicate
 from ldmbench.schema.task import Task
 from ldmbench.stages.common import Report, rows_of
@@ -85,6 +88,22 @@ def _spatial(task: Task, *, tell: Any) -> Mapping[str, Replicates]:
     return {"sfid": found["fid"]}
 
 
+def _infinity(task: Task, *, tell: Any) -> Mapping[str, Replicates]:
+    options = {name: task.params[name] for name in ("points", "seed", "confidence")}
+    return infinity_family(*_both(task, "features.npy"), **options)
+
+
+def _vendi(task: Task, *, tell: Any) -> Mapping[str, Replicates]:
+    generated = rows_of(task.inputs["generated"], "features.npy").all()
+    return vendi_family(generated, confidence=task.params["confidence"])
+
+
+def _memorization(task: Task, *, tell: Any) -> Mapping[str, Replicates]:
+    generated, heldout = _both(task, "features.npy")
+    train = rows_of(task.inputs["train"], "features.npy").all()
+    return memorization_family(generated, train, heldout, confidence=task.params["confidence"])
+
+
 def _neighbours(task: Task, *, tell: Any) -> Mapping[str, Replicates]:
     generated, reference = _both(task, "features.npy")
     params = task.params
@@ -133,6 +152,9 @@ _FAMILIES = {
     "own": own_scores,
     "moments": _moments,
     "spatial": _spatial,
+    "infinity": _infinity,
+    "vendi": _vendi,
+    "memorization": _memorization,
     "neighbours": _neighbours,
     "logits": _logits,
     "pairs": _pairs,

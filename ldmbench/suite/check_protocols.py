@@ -14,7 +14,7 @@ from ldmbench.registry import nearest
 from ldmbench.schema.protocol import Override, Protocol
 from ldmbench.schema.weights import extractor_named
 from ldmbench.suite.load import Loc
-from ldmbench.suite.protocols import pinned, protocols_of, written_protocols
+from ldmbench.suite.protocols import pinned, protocols_of, real_images, written_protocols
 
 LPIPS_SIDE = 32
 
@@ -97,8 +97,27 @@ def _metrics(suite: Any, protocols: tuple[Protocol, ...]) -> Iterator[tuple[Loc,
                     f"{metric} needs {needed} features, which {spec.name} of {protocol.name} has"
                     f" not; allowed: {', '.join(able)}",
                 )
+        if metric == "memorization":
+            yield from _memorization(suite, protocols, loc)
         if metric == "lpips":
             yield from _lpips(suite, loc)
+
+
+def _memorization(
+    suite: Any, protocols: tuple[Protocol, ...], loc: Loc
+) -> Iterator[tuple[Loc, str]]:
+    """Refuse a reference that the models have seen."""
+    for protocol in protocols:
+        for name in suite.data:
+            split = real_images(protocol, name).split
+            if split == "train":
+                yield (
+                    loc,
+                    "memorization holds samples to real images that no model saw, but the reference"
+                    f" of {protocol.name} for data.{name} is the split train; allowed: a protocol"
+                    f" with another, such as {{base: {protocol.name.partition('[')[0]},"
+                    " reference_split: reference}",
+                )
 
 
 def _spec(protocol: Protocol) -> Any:

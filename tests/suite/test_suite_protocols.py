@@ -103,3 +103,14 @@ def test_what_the_suite_sets_settles_a_quarrel(loaded):
             "sample.quantize=round",
         )
     )
+
+
+def test_memorization_is_refused_where_the_reference_was_trained_on(loaded):
+    check_suite(loaded("metrics=[memorization]"))
+    check_suite(
+        loaded(
+            "metrics=[memorization]", "protocol={base: adm-2105.05233, reference_split: reference}"
+        )
+    )
+    with pytest.raises(SuiteError, match=r"metrics\[0\]: memorization .* is the split train"):
+        check_suite(loaded("metrics=[memorization]", "protocol=adm-2105.05233"))

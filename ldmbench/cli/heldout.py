@@ -1,0 +1,55 @@
+"""What memorization is held to: images that a model saw, and others that it did not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ldmbench.cli.given import Given
+from ldmbench.cli.options import plural
+from ldmbench.errors import InputError, UnlikeError
+
+__all__ = ["check_train", "seen_warning"]
+
+
+def seen_warning(real: Given, train: Given) -> Iterator[str]:
+    """Say how much of a reference the model saw, or nothing."""
+    shared = _seen(real, train)
+    if shared:
+        yield (
+            f"{real.name}: {shared} of {plural(len(real.images), 'image')} are in the training set"
+            f" {train.name} too; memorization is meant against unseen ones"
+        )
+
+
+def check_train(real: Given, train: Given | None) -> None:
+    """Refuse memorization without a training set, or where the reference was seen.
+
+    Args:
+        real: the reference.
+        train: what the model saw, if it was given.
+
+    Raises:
+        InputError: no training set, or statistics alone.
+        UnlikeError: nothing of the reference is unseen.
+    """
+    if train is None:
+        raise InputError(
+            "Missing option '--train': memorization needs the images that the model saw, and as"
+            " --reference others of the kind that it did not see"
+        )
+    if train.source is None:
+        raise InputError(
+            f"{train.name}: holds mean and covariance alone; memorization needs images or features"
+        )
+    mine, theirs = (getattr(side.source, "digest", None) for side in (real, train))
+    if (mine and mine == theirs) or (real.images and _seen(real, train) == len(real.images)):
+        raise UnlikeError(
+            f"{real.name}: all of the reference is in the training set {train.name}; memorization"
+            " needs a reference that the model did not see"
+        )
+
+
+def _seen(real: Given, train: Given) -> int:
+    """Return how many images of a reference are in the training set, to the byte."""
+    seen = set(train.images.values())
+    return sum(digest in seen for digest in real.images.values())

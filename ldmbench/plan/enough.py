@@ -1,0 +1,73 @@
+"""How many images a metric needs, and suites that have too few: told before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from ldmbench.catalog import METRICS
+from ldmbench.errors import SuiteError
+from ldmbench.schema.protocol import Protocol
+from ldmbench.schema.stage import Cell, Plan
+from ldmbench.suite.load import LoadedSuite, Loc
+
+__all__ = ["Least", "check_enough", "least"]
+
+LINE = 20
+"""Samples that fd_infinity needs for a line through a tenth of them and more."""
+
+
+class Least(NamedTuple):
+    """The fewest samples and real images a metric is defined for, and why."""
+
+    samples: int
+    reals: int
+    why: str
+
+
+def least(metric: str, protocol: Protocol) -> Least:
+    """Return how many images a metric of the catalog needs under a protocol."""
+    family = METRICS[metric].family
+    if metric == "inception_score":
+        return Least(protocol.splits, 0, ", one for each split of inception_score")
+    if metric == "fd_infinity":
+        return Least(LINE, 2, " by fd_infinity")
+    if family == "neighbours":
+        wide = metric in ("density", "coverage")
+        k = max(protocol.k, protocol.k_density) if wide else protocol.k
+        return Least(k + 1, k + 1, f" (k = {k})")
+    return Least(2, 2, "") if family in ("moments", "spatial") else Least(1, 1, "")
+
+
+def check_enough(plan: Plan, loaded: LoadedSuite) -> None:
+    """Refuse a suite with fewer samples or real images than its metrics need.
+
+    Raises:
+        SuiteError: with all problems in one pass.
+    """
+    found = dict.fromkeys(problem for cell in plan.cells for problem in _problems(cell, plan))
+    if found:
+        raise SuiteError([loaded.places.problem(loc, text) for loc, text in found])
+
+
+def _problems(cell: Cell, plan: Plan) -> Iterator[tuple[Loc, str]]:
+    stages, dataset = plan.by_key(), cell.dataset.partition("[")[0]
+    places: dict[str, Loc] = {
+        "generated": ("sample", "count"),
+        "reference": ("data", dataset, "reference"),
+    }
+    for protocol in plan.protocols:
+        for metric in (name for name in plan.metrics if name in METRICS):
+            key = cell.stages.get(f"{protocol.name}:{METRICS[metric].family}")
+            if key is None:
+                continue
+            need = least(metric, protocol)
+            for (role, loc), count in zip(places.items(), need[:2], strict=True):
+                given = stages[key].inputs.get(role)
+                if given and given.count is not None and given.count < count:
+                    what = "samples" if role == "generated" else "real images"
+                    yield (
+                        loc,
+                        f"found {given.count} {what}, but {metric} under {protocol.name} needs"
+                        f" {count} or more{'' if metric in need.why else need.why}",
+                    )
