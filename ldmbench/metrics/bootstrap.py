@@ -54,4 +54,7 @@ def bootstrap(metric: str, *inputs: object, **options: Any) -> Replicates:
     Raises:
         InputError: an unknown metric, or inputs that the metric refuses.
     """
-    return pick(FAMILIES, metric, "metric")(*inputs, **options)[metric]
+    family = pick(FAMILIES, metric, "metric")
+    if family is neighbours_family and metric not in ("density", "coverage"):
+        options["density_k"] = None  # what is not asked for needs no samples
+    return family(*inputs, **options)[metric]

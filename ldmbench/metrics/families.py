@@ -85,7 +85,7 @@ def neighbours_family(
     *,
     k: int = 3,
     rule: Rule = "le",
-    density_k: int = 5,
+    density_k: int | None = 5,
     density_rule: Rule = "lt",
     subsets: int = 100,
     subset_size: int = 1000,
@@ -96,12 +96,15 @@ def neighbours_family(
 ) -> dict[str, Replicates]:
     """Return kid, precision, recall, density and coverage from one pass over the three products.
 
+    The kernel distance does not depend on the size of its subsets but for noise, so these shrink
+    where the sets are small, as `method` says; no k does.
+
     Args:
         generated: (N, D) features.
         reference: (M, D) features.
         k: neighbours of precision and recall.
         rule: border rule of precision and recall.
-        density_k: neighbours of density and coverage; min(N, M) - 1 where the sets are smaller.
+        density_k: neighbours of density and coverage; None leaves these two out.
         density_rule: border rule of density and coverage.
         subsets: subsets of the kernel distance.
         subset_size: samples in each; min(N, M) where the sets are smaller.
@@ -111,12 +114,13 @@ def neighbours_family(
         report: told the fraction done.
 
     Raises:
-        InputError: bad features, unlike widths, or not more than k samples on a side.
+        InputError: bad features, unlike widths, or not more than a k samples on a side.
     """
     x, y = check_pair(generated, reference)
-    check_k(len(x), k, "generated")
-    check_k(len(y), k, "reference")
-    wide = min(density_k, len(x) - 1, len(y) - 1)
+    ks = (k,) if density_k is None else (k, density_k)
+    for each in ks:
+        check_k(len(x), each, "generated")
+        check_k(len(y), each, "reference")
     size = min(subset_size, len(x), len(y))
     drawn = Subsets.draw(len(x), len(y), subsets=subsets, size=size, seed=seed)
     place = engine or engine_of(generated, reference)
@@ -128,12 +132,12 @@ def neighbours_family(
     )
     sides = ((in_x, None), (in_y, None), (in_x, in_y))
     sums = [KernelSums(rows, cols, first.engine) for rows, cols in sides]
-    hood_y = _own(second, (k, wide), sums[1], _share(report, 0.0, 0.25))
+    hood_y = _own(second, ks, sums[1], _share(report, 0.0, 0.25))
     hood_x = _own(first, (k,), sums[0], _share(report, 0.25, 0.5))
     near = BallCount(first, second, hood_y, k, rule, ring=True)
     back = BallCount(first, second, hood_x, k, rule, balls="rows", ring=True)
-    dense = BallCount(first, second, hood_y, wide, density_rule, ring=True)
-    sweep(first, second, [sums[2], near, back, dense], report=_share(report, 0.5, 1.0))
+    dense = [BallCount(first, second, hood_y, each, density_rule, ring=True) for each in ks[1:]]
+    sweep(first, second, [sums[2], near, back, *dense], report=_share(report, 0.5, 1.0))
     kid = far_distance(x, y, drawn)
     if kid is None:
         kid = drawn.combine(*sums) if shared else drawn.apart(first, second)
@@ -152,14 +156,16 @@ def neighbours_family(
         )
     }
     shares = {
-        "precision": (float((near.per_point > 0).mean()), share_spread(near, hood_y, k)),
-        "recall": (float((back.per_point > 0).mean()), _turned(share_spread(back, hood_x, k))),
-        "density": (float(dense.per_point.mean() / wide), density_spread(dense, hood_y, wide)),
-        "coverage": (float((dense.per_ball > 0).mean()), coverage_spread(dense, hood_y, wide)),
+        "precision": ((near.per_point > 0).mean(), k, share_spread(near, hood_y, k)),
+        "recall": ((back.per_point > 0).mean(), k, _turned(share_spread(back, hood_x, k))),
     }
-    for name, (value, each) in shares.items():
+    for balls, wide in zip(dense, ks[1:], strict=True):
+        value, covered = balls.per_point.mean() / wide, (balls.per_ball > 0).mean()
+        shares["density"] = value, wide, density_spread(balls, hood_y, wide)
+        shares["coverage"] = covered, wide, coverage_spread(balls, hood_y, wide)
+    for name, (value, many, each) in shares.items():
         made[name] = replicate(
-            value,
+            float(value),
             each.generated,
             each.reference,
             excess=each.excess,
@@ -167,7 +173,7 @@ def neighbours_family(
             share=name != "density",
             draws=draws,
             confidence=confidence,
-            note=f"k = {k if name in ('precision', 'recall') else wide}",
+            note=f"k = {many}",
         )
     return made
 
@@ -180,7 +186,7 @@ def logits_family(
     confidence: float = 0.95,
     report: Report | None = None,
 ) -> dict[str, Replicates]:
-    """Return {"inception_score": ...}; fewer samples than splits give one split per sample.
+    """Return {"inception_score": ...}.
 
     Args:
         logits: (N, C).
@@ -190,15 +196,14 @@ def logits_family(
         report: told the fraction done.
 
     Raises:
-        InputError: bad logits.
+        InputError: bad logits, or more splits than samples.
     """
     x = check_features(logits, "logit", least=1)
-    parts = min(splits, len(x))
-    value = inception_score(x, splits=parts, shuffle_seed=shuffle_seed).mean
+    value = inception_score(x, splits=splits, shuffle_seed=shuffle_seed).mean
     order = np.arange(len(x))
     if shuffle_seed is not None:
         order = np.random.RandomState(shuffle_seed).permutation(len(x))
-    spread = logit_spread(x[order], parts)
+    spread = logit_spread(x[order], splits)
     influence = np.empty(len(x))
     influence[order] = spread.generated
     _tell(report, 1.0)
@@ -208,7 +213,7 @@ def logits_family(
         excess=spread.excess,
         least=1.0,
         confidence=confidence,
-        note=f"{parts} splits",
+        note=f"{splits} splits",
     )
     return {"inception_score": made}
 

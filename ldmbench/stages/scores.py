@@ -106,13 +106,13 @@ def _memorization(task: Task, *, tell: Any) -> Mapping[str, Replicates]:
 
 def _neighbours(task: Task, *, tell: Any) -> Mapping[str, Replicates]:
     generated, reference = _both(task, "features.npy")
-    params = task.params
+    params, wide = task.params, task.params["k_density"]
     return neighbours_family(
         generated,
         reference,
         k=params["k"],
         rule=params["rule"],
-        density_k=params["k_density"],
+        density_k=wide if wide < min(len(generated), len(reference)) else None,
         subsets=params["kid_subsets"],
         subset_size=params["kid_subset_size"],
         confidence=params["confidence"],

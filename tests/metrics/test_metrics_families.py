@@ -61,13 +61,29 @@ def test_smoke_sizes_never_fail():
     }  # fmt: skip
     for score in found.values():
         check(score, 32)
-    tiny = neighbours_family(x[:4], y[:5]) | moments_family(x[:4], y[:5]) | logits_family(x[:4])
+    tiny = neighbours_family(x[:4], y[:5], density_k=None) | moments_family(x[:4], y[:5])
+    assert set(tiny) == {"fid", "kid", "precision", "recall"}
     assert all(np.isfinite(score.value) for score in tiny.values())
 
 
 def test_few_samples_are_refused_in_one_sentence():
     with pytest.raises(InputError, match="k = 3"):
         neighbours_family(draw(1, 3), draw(2, 30))
+    with pytest.raises(InputError, match=r"k = 5 neighbours need at least 6 generated samples"):
+        neighbours_family(draw(1, 5), draw(2, 30))
+    with pytest.raises(InputError, match="10 splits"):
+        logits_family(draw(1, 9))
+
+
+def test_bootstrap_refuses_what_the_public_functions_refuse():
+    from ldmbench.metrics import bootstrap
+
+    x, y = draw(1, 5), draw(2, 30)
+    for name, asked in (("density", (x, y)), ("coverage", (x, y)), ("inception_score", (x,))):
+        with pytest.raises(InputError, match=r"5 samples|5 logit"):
+            bootstrap(name, *asked)
+    assert bootstrap("precision", x, y).value == precision_recall(x, y).precision
+    assert bootstrap("recall", x, y).method.endswith("k = 3")
     with pytest.raises(InputError, match="at least 2"):
         moments_family(draw(1, 1), draw(2, 30))
 

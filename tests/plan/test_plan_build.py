@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from ldmbench.errors import SuiteError
 from ldmbench.plan.build import build_plan
 from ldmbench.plan.expand import matches
 from ldmbench.plan.explain import explain
@@ -173,3 +174,22 @@ def test_explain_names_the_field_that_differs(plan_of):
 def test_every_suite_that_ships_plans():
     for path in sorted(Path("suites").glob("*.yaml")):
         assert build_plan(load_suite(path)).cells
+
+
+def test_too_few_images_are_told_before_anything_runs(plan_of):
+    def problems(*sets):
+        with pytest.raises(SuiteError) as caught:
+            plan_of(*sets)
+        return caught.value.problems
+
+    (splits,) = problems("metrics=[fid,inception_score]")
+    assert splits.endswith(
+        "sample.count: found 8 samples, but inception_score under shapes-v1 needs 10 or more"
+    )
+    line, k = problems(
+        "metrics=[density,fd_infinity]", "data.shapes.reference=5", "sample.count=19"
+    )
+    assert "needs 20 or more" in next(p for p in (line, k) if "sample.count" in p)
+    assert "data.shapes.reference: found 5 real images" in next(p for p in (line, k) if "real" in p)
+    plan_of("metrics=[precision]", "sample.count=4")
+    assert "needs 6 or more (k = 5)" in problems("metrics=[density]", "sample.count=4")[0]
