@@ -20,9 +20,9 @@ from ldmbench.cli.options import (
 from ldmbench.cli.terminal import columns_of
 from ldmbench.errors import InputError
 from ldmbench.plan.expand import matches
-from ldmbench.records.book import Book, read_records
 from ldmbench.records.compare import Comparison, Difference, Side, stored_replicates
 from ldmbench.records.compare import compare as compare_sides
+from ldmbench.records.loose import opened_run
 from ldmbench.registry import pick
 
 ROOM = 78
@@ -81,21 +81,13 @@ def compare(
 def _side(spec: str, store: Path) -> Side:
     """Return the cells that RUN, FILE, RUN:GLOB or FILE:GLOB names."""
     name, glob = _split(spec)
-    path = Path(name)
-    places: tuple[Path, ...] = (store,)
-    if path.is_file():
-        records = read_records(path)
-        places = (*path.resolve().parents[2:3], store)  # STORE/runs/RUN/records.jsonl
-    elif path.is_dir() or path.suffix in (".json", ".jsonl"):
-        raise InputError(f"{name}: no such record file; give a run id or a records.jsonl")
-    else:
-        book = Book(store)
-        records = book.records(book.find(name).id)
+    run, book = opened_run(name, store)
+    records = book.records(run.id)
     kept = tuple(r for r in records if glob is None or matches(r.cell.id, glob))
     if not kept:
         ids = ", ".join(r.cell.id for r in records[:8]) or "no record"
         raise InputError(f"{spec}: no cell; there are: {ids}")
-    return Side(spec, kept, stored_replicates(*places))
+    return Side(spec, kept, stored_replicates(*book.stores, store))
 
 
 def _split(spec: str) -> tuple[str, str | None]:

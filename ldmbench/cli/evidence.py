@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ldmbench.errors import InputError
-from ldmbench.records.book import Book, read_records
 from ldmbench.records.compare import Replicas, stored_replicates
+from ldmbench.records.loose import opened_run
 from ldmbench.schema.record import Record
 from ldmbench.schema.stage import Plan
 from ldmbench.store.disk import Store
@@ -27,20 +27,13 @@ class Evidence:
 def evidence(run: str | None, store: Path) -> Evidence:
     """Return the records of a run id, a unique beginning of one, or a record file.
 
-    Artefacts of a run in the store are held against the code as it is now, so that a change after
+    Artefacts of a run in a store are held against the code as it is now, so that a change after
     the run makes it stale as well.
 
     Raises:
         InputError: if there is no such run or file, or the run has no records.
     """
-    path = Path(run) if run else None
-    if path is not None and path.is_file():
-        records, places = read_records(path), [*path.resolve().parents[2:3], store]
-        return Evidence(tuple(records), stored_replicates(*places))
-    if path is not None and path.suffix in (".json", ".jsonl"):
-        raise InputError(f"{run}: no such record file; give a run id or a records.jsonl")
-    book = Book(store)
-    found = book.find(run)
+    found, book = opened_run(run, store)
     records = book.records(found.id)
     if found.state in ("running", "interrupted"):
         raise InputError(
@@ -48,8 +41,8 @@ def evidence(run: str | None, store: Path) -> Evidence:
         )
     plan = book.plan(found.id)
     if plan is not None:
-        records = _with_stale(records, plan, Store(store))
-    return Evidence(tuple(records), stored_replicates(store))
+        records = _with_stale(records, plan, Store(book.root))
+    return Evidence(tuple(records), stored_replicates(*book.stores, store))
 
 
 def _with_stale(records: Sequence[Record], plan: Plan, store: Store) -> list[Record]:

@@ -33,6 +33,11 @@ class Book:
     root: Path
 
     @property
+    def stores(self) -> tuple[Path, ...]:
+        """The stores in which replicates of its scores may lie."""
+        return (self.root,)
+
+    @property
     def folder(self) -> Path:
         """The folder that holds one folder per run."""
         return self.root / "runs"

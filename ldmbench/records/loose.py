@@ -13,7 +13,7 @@ from ldmbench.records.book import Book, read_records
 from ldmbench.schema.record import Extras, Record, Run
 from ldmbench.schema.stage import Plan
 
-__all__ = ["LooseBook", "is_file_name", "opened_run"]
+__all__ = ["LooseBook", "opened_run"]
 
 SUFFIXES = (".jsonl", ".json", ".yaml", ".yml", ".html", ".csv", ".md", ".txt")
 _ID = re.compile(r"[\w.+-]+", re.ASCII)
@@ -25,6 +25,11 @@ class LooseBook(Book):
     """A book of one run, whose records lie in a file of their own; `root` is where pages go."""
 
     file: Path
+
+    @property
+    def stores(self) -> tuple[Path, ...]:
+        """The store that the file may lie in, as STORE/runs/RUN/FILE, and the one at hand."""
+        return (*self.file.resolve().parents[2:3], self.root)
 
     def path(self, run: str) -> Path:
         """Return the folder the file lies in."""
@@ -51,7 +56,7 @@ class LooseBook(Book):
         return Extras()
 
 
-def is_file_name(name: str) -> bool:
+def _is_file_name(name: str) -> bool:
     """Tell whether a text means a file and not the id of a run."""
     path = Path(name)
     return path.is_file() or path.is_dir() or path.suffix in SUFFIXES or "/" in name
@@ -69,7 +74,7 @@ def opened_run(name: str | None, store: Path) -> tuple[Run, Book]:
     Raises:
         InputError: if there is no such run or file, or the file holds no records.
     """
-    if name is None or not is_file_name(name):
+    if name is None or not _is_file_name(name):
         book = Book(store)
         return book.find(name), book
     file = Path(name)

@@ -12,6 +12,7 @@ from fake_records import fake
 
 from ldmbench.cli import outcome
 from ldmbench.records.loose import opened_run
+from ldmbench.schema.baseline import Baseline
 
 SMALL = {"downsampling": (1, 4), "steps": (10,), "datasets": ("shapes",), "side": 8}
 
@@ -70,16 +71,18 @@ def test_status_tells_the_cells_of_a_file(file, tmp_path, capsys):
         ("folder", ..., "is a folder"),
     ],
 )
-@pytest.mark.parametrize("command", ["report", "status"])
+@pytest.mark.parametrize("command", ["report", "status", "gate", "accept", "compare"])
 def test_what_is_no_record_file_is_said_in_a_sentence(
     tmp_path, monkeypatch, capsys, command, name, text, message
 ):
     monkeypatch.chdir(tmp_path)
+    more = {"compare": [name], "accept": ["-o", "new.json"], "gate": ["--baseline", "base.json"]}
+    Path("base.json").write_text(Baseline(suite="x").model_dump_json())
     if text is ...:
         Path(name).mkdir()
     elif text is not None:
         Path(name).write_text(text)
-    assert outcome([command, name]) == 2
+    assert outcome([command, name, *more.get(command, [])]) == 2
     shown = capsys.readouterr().err
     assert message in shown
     assert shown.count("\n") == 1
