@@ -5,7 +5,7 @@ LdmbenchError                 base; `exit_code` is what the door returns
 |   |-- SuiteError            all errors of one suite file, gathered in one pass        exit 2
 |   `-- UnlikeError           things with different signatures were to be compared      exit 2
 |-- InconclusiveError         too few samples, too noisy, nothing measured              exit 3
-|-- StoreError                the store cannot be read or written (disk, permission)    exit 4
+|-- StoreError                the store fails under way (full disk, damage)             exit 4
 |-- StageError                a stage failed; its cells are reported as failed          exit 4
 `-- InterruptError            Ctrl-C; everything committed so far is kept               exit 130
 """
@@ -50,7 +50,7 @@ class InconclusiveError(LdmbenchError):
 
 
 class StoreError(LdmbenchError):
-    """The store cannot be read or written."""
+    """The store cannot be read or written, though it could be opened."""
 
     exit_code = 4
 

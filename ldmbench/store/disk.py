@@ -15,7 +15,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from ldmbench.errors import StoreError
+from ldmbench.errors import InputError, StoreError
 from ldmbench.schema.stage import Manifest
 from ldmbench.store.artifact import (
     MANIFEST,
@@ -27,6 +27,9 @@ from ldmbench.store.artifact import (
 
 Shard = tuple[int, int]
 
+FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
+MISPLACED = {errno.ENOTDIR, errno.EEXIST, errno.ENOENT, errno.ELOOP, errno.ENAMETOOLONG}
+"""What a folder that no store can be made in gives."""
 HINTS = {
     errno.EFBIG: "raise the limit on file sizes (ulimit -f), or move the store with --store DIR",
     errno.EMFILE: "raise the limit on open files (ulimit -n)",
@@ -69,14 +72,24 @@ class Store:
         """Make the folders of the store, and remove what killed runs left behind.
 
         Raises:
-            StoreError: if it cannot be written.
+            InputError: if no store can be kept there.
+            StoreError: if the disk is full or fails.
         """
         with told(self.root):
-            for name in ("tmp", "scratch", "locks", "runs"):
-                (self.root / name).mkdir(parents=True, exist_ok=True)
-            probe = self.root / "tmp" / f"probe-{uuid.uuid4().hex}"
-            probe.write_bytes(b"")
-            probe.unlink()
+            try:
+                for name in ("tmp", "scratch", "locks", "runs"):
+                    (self.root / name).mkdir(parents=True, exist_ok=True)
+                probe = self.root / "tmp" / f"probe-{uuid.uuid4().hex}"
+                probe.write_bytes(b"")
+                probe.unlink()
+            except OSError as error:
+                if error.errno not in FORBIDDEN | MISPLACED:
+                    raise
+                why = "no permission to write" if error.errno in FORBIDDEN else error.strerror
+                raise InputError(
+                    f"{self.root}: no store can be kept there ({why}); choose another folder with"
+                    " --store DIR"
+                ) from None
             self.sweep()
 
     def folder(self, address: Address) -> Path:
@@ -246,7 +259,7 @@ def describe_os_error(error: OSError, root: Path) -> str:
             f"{place}: the disk is full ({free / 1e6:,.0f} MB free); free some space or move the"
             " store with --store DIR, then run the same command again: finished stages are kept"
         )
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+    if error.errno in FORBIDDEN:
         return f"{place}: no permission to write; choose another store with --store DIR"
     hint = HINTS.get(error.errno or 0)
     return f"{place}: {error.strerror or error}" + (f"; {hint}" if hint else "")

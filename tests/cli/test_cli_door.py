@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import tiny
 
@@ -108,11 +109,21 @@ def test_results_go_to_stdout_and_plain_text_has_no_colour(tmp_path):
     assert done.stderr == ""
 
 
-def test_a_store_that_cannot_be_made(tmp_path, capsys):
+@pytest.mark.parametrize("command", ["run", "score"])
+def test_a_store_that_cannot_be_made_is_the_users_error(tmp_path, capsys, command):
     (tmp_path / "file").write_text("")
-    code = outcome(["run", str(tiny.write_suite(tmp_path)), "--store", str(tmp_path / "file/s")])
-    assert code == 4
-    assert "Traceback" not in capsys.readouterr().err
+    np.savez(tmp_path / "a.npz", features=np.random.default_rng(0).normal(size=(9, 2)))
+    asked = {
+        "run": [str(tiny.write_suite(tmp_path))],
+        "score": [str(tmp_path / "a.npz"), "--reference", str(tmp_path / "a.npz")],
+    }
+    store = tmp_path / "file" / "s"
+    assert outcome([command, *asked[command], "--store", str(store)]) == 2
+    said = capsys.readouterr().err
+    assert said == (
+        f"error: {store}: no store can be kept there (Not a directory); choose another folder with"
+        " --store DIR\n"
+    )
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="needs root to mount a small file system")
@@ -153,6 +164,6 @@ def test_no_permission_is_one_sentence(tmp_path):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     if "ModuleNotFoundError" in done.stderr or "Permission denied: '/root" in done.stderr:
         pytest.skip("the interpreter is not readable without privileges")
-    assert done.returncode in (2, 4)
-    assert "no permission" in done.stderr
+    assert done.returncode == 2
+    assert f"{store}: no store can be kept there (no permission to write)" in done.stderr
     assert "Traceback" not in done.stderr

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from ldmbench.errors import StoreError
+from ldmbench.errors import InputError, StoreError
 from ldmbench.schema.stage import Manifest
 from ldmbench.store.artifact import MANIFEST, outputs_digest, outputs_of
 from ldmbench.store.disk import Address, Store, told
@@ -236,7 +236,7 @@ def test_full_disk_and_permission_are_one_sentence(tmp_path):
 
 def test_a_store_where_a_file_stands(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(StoreError):
+    with pytest.raises(InputError, match=r"file: no store can be kept there \(Not a directory\)"):
         Store(tmp_path / "file").open()
 
 
