@@ -9,7 +9,7 @@ import numpy as np
 from ldmbench.metrics.arrays import Array
 from ldmbench.metrics.moments import pivot_of
 
-__all__ = ["FAR", "centre_of", "far_distances"]
+__all__ = ["FAR", "centre_of", "far_distances", "far_part"]
 
 FAR = 100.0  # |centre|^2 / D from which on rows are centred first
 ROWS = 128
@@ -19,6 +19,11 @@ def centre_of(rows: Array) -> Array | None:
     """Return the centre (D,) float64 of features (N, D) that lie far from zero, else None."""
     centre = pivot_of(rows)
     return centre if float(centre @ centre) > FAR * rows.shape[1] else None
+
+
+def far_part(rows: Array, centre: Array) -> Array:
+    """Return k(x, c), (N,) float64: what a sample alone adds to its entries, but for a constant."""
+    return np.asarray((rows.astype(np.float64) @ centre / len(centre) + 1.0) ** 3)
 
 
 def far_distances(x: Array, y: Array, centre: Array, pairs: Iterable[tuple[Array, Array]]) -> Array:

@@ -9,6 +9,7 @@ import numpy as np
 from ldmbench.metrics.arrays import Array
 from ldmbench.metrics.inception_score import divergences, log_softmax, split_slices
 from ldmbench.metrics.kernel import KernelSums, Subsets
+from ldmbench.metrics.kernel_far import centre_of, far_part
 from ldmbench.metrics.manifold import BallCount
 from ldmbench.metrics.neighbours import Neighbourhood
 from ldmbench.seeds import derive_seed
@@ -53,6 +54,11 @@ def kernel_spread(
     xx, yy, xy = sums
     gen = 2.0 * (xx.by_row / (n - 1) - xy.by_row / m)
     ref = 2.0 * (yy.by_row / (m - 1) - xy.by_col / n)
+    centre = centre_of(y)
+    if centre is not None:
+        # The rows' sums leave out the sample itself, and with it what it adds to every entry.
+        gen += 2.0 * far_part(x, centre) / (n - 1)
+        ref += 2.0 * far_part(y, centre) / (m - 1)
     # A sample counts as often as it was drawn.
     gen = (gen - gen.mean()) * np.bincount(drawn.generated.ravel(), minlength=n)
     ref = (ref - ref.mean()) * np.bincount(drawn.reference.ravel(), minlength=m)
