@@ -255,6 +255,11 @@ def warnings_of(
         yield from _unlike_ways(made, real, protocol)
     if real is not None and train is not None and "memorization" in wanted:
         yield from seen_warning(real, train)
+    for side in sides:
+        if isinstance(side.source, FeatureSource) and side.provenance is None:
+            yield f"{side.name}: nothing says what extractor made these features"
+        if side.source is None:
+            yield f"{side.name}: statistics without a count or provenance are taken as they are"
 
 
 def _unlike_ways(made: Given, real: Given, protocol: Protocol) -> Iterator[str]:

@@ -118,9 +118,9 @@ def neighbours_family(
     """
     x, y = check_pair(generated, reference)
     ks = (k,) if density_k is None else (k, density_k)
-    for each in ks:
-        check_k(len(x), each, "generated")
-        check_k(len(y), each, "reference")
+    for one in ks:
+        check_k(len(x), one, "generated")
+        check_k(len(y), one, "reference")
     size = min(subset_size, len(x), len(y))
     drawn = Subsets.draw(len(x), len(y), subsets=subsets, size=size, seed=seed)
     place = engine or engine_of(generated, reference)
@@ -136,7 +136,7 @@ def neighbours_family(
     hood_x = _own(first, (k,), sums[0], _share(report, 0.25, 0.5))
     near = BallCount(first, second, hood_y, k, rule, ring=True)
     back = BallCount(first, second, hood_x, k, rule, balls="rows", ring=True)
-    dense = [BallCount(first, second, hood_y, each, density_rule, ring=True) for each in ks[1:]]
+    dense = [BallCount(first, second, hood_y, one, density_rule, ring=True) for one in ks[1:]]
     sweep(first, second, [sums[2], near, back, *dense], report=_share(report, 0.5, 1.0))
     kid = far_distance(x, y, drawn)
     if kid is None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from ldmbench.catalog import METRICS
 from ldmbench.errors import SuiteError
 from ldmbench.schema.protocol import Protocol
-from ldmbench.schema.stage import Cell, Plan
+from ldmbench.schema.stage import Cell, Plan, Stage
 from ldmbench.suite.load import LoadedSuite, Loc
 
 __all__ = ["Least", "check_enough", "least"]
@@ -45,13 +45,14 @@ def check_enough(plan: Plan, loaded: LoadedSuite) -> None:
     Raises:
         SuiteError: with all problems in one pass.
     """
-    found = dict.fromkeys(problem for cell in plan.cells for problem in _problems(cell, plan))
+    stages = plan.by_key()
+    found = dict.fromkeys(p for cell in plan.cells for p in _problems(cell, plan, stages))
     if found:
         raise SuiteError([loaded.places.problem(loc, text) for loc, text in found])
 
 
-def _problems(cell: Cell, plan: Plan) -> Iterator[tuple[Loc, str]]:
-    stages, dataset = plan.by_key(), cell.dataset.partition("[")[0]
+def _problems(cell: Cell, plan: Plan, stages: Mapping[str, Stage]) -> Iterator[tuple[Loc, str]]:
+    dataset = cell.dataset.partition("[")[0]
     places: dict[str, Loc] = {
         "generated": ("sample", "count"),
         "reference": ("data", dataset, "reference"),
