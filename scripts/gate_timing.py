@@ -25,7 +25,7 @@ from ldmbench.execute.step import Outcome, run_unit
 from ldmbench.schema.stage import Plan
 from ldmbench.schema.task import Task
 from ldmbench.stages.common import autoencoder_at, prepare
-from ldmbench.stages.speed import run as measure
+from ldmbench.stages.speed import timed
 from ldmbench.stages.subject import trained_at
 from ldmbench.store.disk import Store
 from ldmbench.store.units import Unit
@@ -53,7 +53,7 @@ def main() -> None:
 
 
 def timing(plan: Plan, store: Store, machine: dict[str, Any], *, slow: float) -> dict[str, Any]:
-    """Measure every speed stage of a plan and return {cell: measures}."""
+    """Time every speed stage of a plan and return {cell: measures}."""
     stages, found = plan.by_key(), dict[str, Any]()
 
     def execute(task: Task) -> Outcome:
@@ -61,8 +61,8 @@ def timing(plan: Plan, store: Store, machine: dict[str, Any], *, slow: float) ->
             places = [task.inputs[role].folders[0] for role in ("autoencoder", "denoiser")]
             burden(trained_at(*places, task.device).denoiser, slow)
         began = time.perf_counter()
-        measure(task, lambda share, note: None)
-        found[task.key] = json.loads((task.output / "measures.json").read_text("utf-8"))
+        found[task.key] = timed(task, lambda share, note: None)
+        (task.output / "measures.json").write_text(json.dumps(found[task.key]), "utf-8")
         return Outcome(time.perf_counter() - began, machine)
 
     for key in dict.fromkeys(cell.stages["speed"] for cell in plan.cells):

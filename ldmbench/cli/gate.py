@@ -9,7 +9,7 @@ import click
 from ldmbench.cli.evidence import evidence
 from ldmbench.cli.options import json_option, print_json, run_argument, say, store_option
 from ldmbench.gate import judge, junit_xml, markdown, read_baseline, terminal
-from ldmbench.records.book import write_text
+from ldmbench.records.book import write_output
 
 
 @click.command()
@@ -78,10 +78,10 @@ def gate(
         noise_passes=noise == "note",
     )
     if junit:
-        write_text(junit, junit_xml(outcome))
+        write_output(junit, junit_xml(outcome))
     if summary:
         before = summary.read_text(encoding="utf-8") if summary.exists() else ""
-        write_text(summary, before + markdown(outcome))
+        write_output(summary, before + markdown(outcome))
     if as_json:
         print_json(outcome.to_json())
         return outcome.exit_code

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,12 +21,12 @@ from ldmbench.execute.devices import devices
 from ldmbench.execute.local import execute
 from ldmbench.plan.names import names_of
 from ldmbench.plan.score import ImageSource, build_score_plan, drawn
-from ldmbench.records.book import write_text
+from ldmbench.records.book import write_output
 from ldmbench.schema.protocol import Protocol
 from ldmbench.schema.reference import Reference
 from ldmbench.schema.stage import Stage
 from ldmbench.schema.weights import extractor_named
-from ldmbench.store.disk import Store, told
+from ldmbench.store.disk import Store
 from ldmbench.store.machine import versions
 from ldmbench.store.units import units_of
 from ldmbench.suite.protocols import protocol_named
@@ -190,11 +189,7 @@ def _write(
     source = found.source.source
     memory = io.BytesIO()
     np.savez(memory, **arrays)
-    with told(output.parent):
-        output.parent.mkdir(parents=True, exist_ok=True)
-        neighbour = output.with_name(f".{output.name}.{os.getpid()}")
-        neighbour.write_bytes(memory.getvalue())
-        neighbour.replace(output)
+    write_output(output, memory.getvalue())
     about = Reference(
         title=found.source.title,
         protocol=protocol.name,
@@ -212,7 +207,7 @@ def _write(
         sha256=digest_bytes(memory.getvalue()),
         versions=versions(),
     )
-    write_text(provenance_file(output), about.model_dump_json(indent=1))
+    write_output(provenance_file(output), about.model_dump_json(indent=1))
     return about
 
 

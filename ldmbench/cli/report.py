@@ -9,7 +9,7 @@ import click
 from ldmbench.cli.options import json_option, print_json, run_argument, say, store_option
 from ldmbench.cli.outlets import rendered, write_figures
 from ldmbench.errors import InputError
-from ldmbench.records.book import Book, write_text
+from ldmbench.records.book import Book, write_output
 from ldmbench.records.loose import opened_run
 from ldmbench.schema.record import Run
 
@@ -60,7 +60,7 @@ def report(
     if output is None:
         click.echo(text, nl=False)
         return
-    write_text(output, text)
+    write_output(output, text)
     click.echo(str(output))
 
 

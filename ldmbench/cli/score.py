@@ -25,7 +25,7 @@ from ldmbench.plan.score import (
     build_score_plan,
     families_of,
 )
-from ldmbench.records.book import write_text
+from ldmbench.records.book import write_output
 from ldmbench.records.collect import collect_record
 from ldmbench.schema.protocol import Protocol
 from ldmbench.schema.record import Record, Score
@@ -100,7 +100,7 @@ def score(
     record = _scored(made, real, beside, seen, protocol, wanted, disk, quiet=as_json)
     record = record.model_copy(update={"warnings": warnings})
     if output:
-        write_text(output, record.model_dump_json() + "\n")
+        write_output(output, record.model_dump_json() + "\n")
     _show(record, as_json=as_json)
 
 

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from ldmbench.errors import InconclusiveError, InputError, UnlikeError
 from ldmbench.gate.provenance import Commit
 from ldmbench.gate.rules import rules_with
-from ldmbench.records.book import write_text
+from ldmbench.records.book import write_output
 from ldmbench.records.compare import Replicas
 from ldmbench.schema.baseline import AcceptedCell, AcceptedRun, AcceptedScore, Baseline
 from ldmbench.schema.record import Record, Score
@@ -194,4 +194,4 @@ def write_baseline(path: Path, baseline: Baseline) -> None:
     text = json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False)
     # A JSON string holds no line break, so only lists of plain numbers match.
     flat = re.sub(r"\[\n[-+0-9.eE,\n ]+\]", lambda found: re.sub(r"\n *", "", found[0]), text)
-    write_text(path, flat + "\n")
+    write_output(path, flat + "\n")

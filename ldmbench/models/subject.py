@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -157,9 +158,13 @@ class Trained:
 
     def work(self, params: Mapping[str, Any]) -> Work:
         """Count on networks without weights."""
+        return replace(self._parts, evaluations=evaluations_of(self.schedule, params))
+
+    @cached_property
+    def _parts(self) -> Work:
+        """What its networks take, however often they are called."""
         side = self.shape[1] * self.autoencoder.f
         return Work(
-            evaluations=evaluations_of(self.schedule, params),
             denoiser=self.denoiser.flops_per_image(),
             condition=self.denoiser.condition_flops(),
             decoder=self.autoencoder.flops(side)[1],

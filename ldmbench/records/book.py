@@ -17,7 +17,7 @@ from ldmbench.errors import InputError
 from ldmbench.registry import nearest
 from ldmbench.schema.record import Extras, Record, Run
 from ldmbench.schema.stage import Plan
-from ldmbench.store.disk import told
+from ldmbench.store.disk import possible, told
 
 API_VERSION = 1
 MIGRATIONS: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
@@ -169,7 +169,26 @@ def _migrated(data: Any, place: object) -> Any:
 def write_text(path: Path, text: str) -> None:
     """Write a file through a temporary neighbour, so that no half of it is ever seen."""
     with told(path.parent):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        neighbour = path.with_name(f".{path.name}.{os.getpid()}")
-        neighbour.write_text(text, encoding="utf-8")
+        _write(path, text.encode("utf-8"))
+
+
+def write_output(path: Path, content: str | bytes) -> None:
+    """Write a file that the user named, as `write_text` does.
+
+    Raises:
+        InputError: no such file can be written.
+        StoreError: the disk is full or fails.
+    """
+    with told(path.parent), possible(f"{path}: cannot be written", "name another file"):
+        _write(path, content.encode("utf-8") if isinstance(content, str) else content)
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    neighbour = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        neighbour.write_bytes(content)
         neighbour.replace(path)
+    except OSError:
+        neighbour.unlink(missing_ok=True)
+        raise

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch
 
-from ldmbench.models.subject import Subject
+from ldmbench.models.subject import Subject, Work
 from ldmbench.schema.task import Task
 from ldmbench.speed.energy import measure_energy
 from ldmbench.speed.flops import sampling_flops
@@ -32,6 +33,12 @@ def run(task: Task, report: Report) -> None:
     report(1.0, "")
 
 
+@torch.no_grad()
+def timed(task: Task, report: Report) -> list[dict[str, Any]]:
+    """Return throughput, latency and the yardstick alone, each as its record has it."""
+    return list(_Measurement(task, subject_of(task), report).timed())
+
+
 class _Measurement:
     def __init__(self, task: Task, subject: Subject, report: Report) -> None:
         self.task, self.params, self.report = task, {"seed": 0, **task.params}, report
@@ -39,10 +46,15 @@ class _Measurement:
         self.conditions = Conditions(task, subject)
         self.device = device_name(torch.device(task.device))
 
+    @cached_property
+    def work(self) -> Work:
+        """What one image takes."""
+        return self.subject.work(self.params)
+
     def all(self) -> Iterator[dict[str, Any]]:
         """Yield every measure as its record has it."""
         yield from self._counted()
-        yield from self._timed()
+        yield from self.timed()
         self.report(0.8, "memory")
         batch = self.params["batch"]
         yield self._memory(batch)
@@ -50,7 +62,7 @@ class _Measurement:
         joules = None if energy.joules is None else energy.joules / batch
         yield self._one("energy_per_image", joules, "J", reason=energy.reason, batch=batch)
 
-    def _timed(self) -> Iterator[dict[str, Any]]:
+    def timed(self) -> Iterator[dict[str, Any]]:
         """Yield speeds, each between yardsticks; intervals are of the ratios to them."""
         batch, repeats = self.params["batch"], self.params["repeats"]
         times = interleave(
@@ -77,14 +89,14 @@ class _Measurement:
         """Return the peak memory; on a CPU it is counted, and the same on all of them."""
         on_cpu = torch.device(self.task.device).type == "cpu"
         where = {"batch": batch, **({"device": "cpu"} if on_cpu else {})}
-        if on_cpu and self.subject.work(self.params).evaluations is None:
+        if on_cpu and self.work.evaluations is None:
             return self._one("peak_memory", None, "bytes", reason=UNSEEN, **where)
         peak = peak_memory(lambda: self.make(batch), device=self.task.device)
         return self._one("peak_memory", peak.bytes, "bytes", **where)
 
     def _counted(self) -> Iterator[dict[str, Any]]:
         """Yield what is counted rather than timed."""
-        guided, work = self.params["guidance"] != 1, self.subject.work(self.params)
+        guided, work = self.params["guidance"] != 1, self.work
         asked = work.evaluations
         if asked is None:
             yield self._one("evaluations", None, "evaluations", reason=UNSEEN)

@@ -28,8 +28,10 @@ from ldmbench.store.artifact import (
 Shard = tuple[int, int]
 
 FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
-MISPLACED = {errno.ENOTDIR, errno.EEXIST, errno.ENOENT, errno.ELOOP, errno.ENAMETOOLONG}
-"""What a folder that no store can be made in gives."""
+MISPLACED = {
+    errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOENT, errno.ELOOP, errno.ENAMETOOLONG,
+}  # fmt: skip
+"""What a place gives where no such folder or file can be made: another name is needed."""
 HINTS = {
     errno.EFBIG: "raise the limit on file sizes (ulimit -f), or move the store with --store DIR",
     errno.EMFILE: "raise the limit on open files (ulimit -n)",
@@ -76,20 +78,14 @@ class Store:
             StoreError: if the disk is full or fails.
         """
         with told(self.root):
-            try:
+            with possible(
+                f"{self.root}: no store can be kept there", "choose another folder with --store DIR"
+            ):
                 for name in ("tmp", "scratch", "locks", "runs"):
                     (self.root / name).mkdir(parents=True, exist_ok=True)
                 probe = self.root / "tmp" / f"probe-{uuid.uuid4().hex}"
                 probe.write_bytes(b"")
                 probe.unlink()
-            except OSError as error:
-                if error.errno not in FORBIDDEN | MISPLACED:
-                    raise
-                why = "no permission to write" if error.errno in FORBIDDEN else error.strerror
-                raise InputError(
-                    f"{self.root}: no store can be kept there ({why}); choose another folder with"
-                    " --store DIR"
-                ) from None
             self.sweep()
 
     def folder(self, address: Address) -> Path:
@@ -248,6 +244,22 @@ def told(root: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise StoreError(describe_os_error(error, root)) from None
+
+
+@contextlib.contextmanager
+def possible(what: str, remedy: str) -> Iterator[None]:
+    """Tell a place that the user named badly from a disk that fails.
+
+    Raises:
+        InputError: nothing can be made there; any other error of the file system stays as it is.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in FORBIDDEN | MISPLACED:
+            raise
+        why = "no permission to write" if error.errno in FORBIDDEN else error.strerror
+        raise InputError(f"{what} ({why}); {remedy}") from None
 
 
 def describe_os_error(error: OSError, root: Path) -> str:

@@ -126,6 +126,25 @@ def test_a_store_that_cannot_be_made_is_the_users_error(tmp_path, capsys, comman
     )
 
 
+@pytest.mark.parametrize("place", ["file/x.jsonl", "x" * 300])
+def test_a_file_that_cannot_be_written_is_the_users_error(tmp_path, capsys, place):
+    (tmp_path / "file").write_text("")
+    np.savez(tmp_path / "a.npz", features=np.random.default_rng(0).normal(size=(9, 2)))
+    record, out = tmp_path / "record.jsonl", tmp_path / place
+    features = str(tmp_path / "a.npz")
+    score = ["score", features, "--reference", features, "--metrics", "fid", "-o"]
+    assert outcome([*score, str(record)]) == 0
+    for words in (score, ["report", str(record), "--format", "csv", "-o"]):
+        capsys.readouterr()
+        assert outcome([*words, str(out)]) == 2
+        said = capsys.readouterr().err
+        assert f"error: {out}: cannot be written (" in said
+        assert said.endswith("); name another file\n")
+    assert sorted(p.name for p in tmp_path.iterdir() if p.name != "store") == [
+        "a.npz", "file", "record.jsonl",
+    ]  # fmt: skip
+
+
 @pytest.mark.skipif(os.getuid() != 0, reason="needs root to mount a small file system")
 @pytest.mark.slow
 def test_a_full_disk_is_one_sentence_and_loses_nothing(tmp_path):

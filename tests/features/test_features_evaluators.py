@@ -1,5 +1,6 @@
 """The embedded evaluators measure: what is worse scores worse, and in the right order."""
 
+import os
 from itertools import pairwise
 
 import numpy as np
@@ -19,6 +20,8 @@ from ldmbench.metrics import (
 )
 
 SETTINGS = [(32, "plain"), (64, "fine")]
+IMAGES = int(os.environ.get("EVALUATOR_IMAGES", "2000"))
+"""Images of each large set; docs/evaluators.md was made with 4,000, which take twice as long."""
 FOUR = [(r, t) for r in (32, 64) for t in ("plain", "fine")]
 
 
@@ -63,7 +66,7 @@ def bench(net):
 
 @pytest.fixture(scope="module", params=SETTINGS, ids=lambda s: f"{s[0]}px-{s[1]}")
 def large(net, request):
-    return Bench(net, 4000, *request.param)
+    return Bench(net, IMAGES, *request.param)
 
 
 def rises(values):

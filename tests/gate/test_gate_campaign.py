@@ -17,6 +17,8 @@ TINY = [
         "models.ldm.autoencoder.budget.steps=4",
         "models.pixel.budget.steps=2",
         "sample.count=32",
+        "sample.steps=[2]",
+        "metrics=[fid, precision]",
         "speed.repeats=2",
         "speed.batch=1",
     )
