@@ -93,7 +93,7 @@ class Campaign:
         changes = [f"models.{name}.train_seed={seed}" for name in SEEDS]
         changes += [f"sample.seed=[{', '.join(map(str, range(self._seeds(kind))))}]"]
         speeds = "throughput, latency, " if (kind, seed) == TIMED_MODELS else ""
-        changes += [f"probes=[{speeds}flops, reconstruction]", *self.sets]
+        changes += [f"probes=[{speeds}flops, reconstruction, coding]", *self.sets]
         if kind == "half":
             changes += [f"models.{name}={steps}" for name, steps in self._half_budgets.items()]
         words = [word for change in changes for word in ("--set", change)]

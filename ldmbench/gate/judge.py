@@ -10,7 +10,7 @@ from functools import cached_property
 from ldmbench.errors import UnlikeError
 from ldmbench.gate.baseline import rounded, suite_of
 from ldmbench.gate.cases import Case, counted, ratio, scaled
-from ldmbench.gate.interval import Change, Number, Spread, change, pooled
+from ldmbench.gate.interval import Change, Spread, change, pooled
 from ldmbench.gate.match import (
     Foreign,
     cells_of,
@@ -91,7 +91,9 @@ class _Gate:
         foreign = [part for part in found if isinstance(part, Foreign)]
         spreads = _spreads(cases)
         items = [
-            _judged(part, spreads[part.key], len(cases)) if isinstance(part, Case) else part
+            _judged(part, spreads[part.key, part.group], len(cases))
+            if isinstance(part, Case)
+            else part
             for part in found
             if not isinstance(part, Foreign)
         ]
@@ -207,7 +209,7 @@ class _Gate:
             return counted(replace(item, before=values[-1]), rule)
         if rule.by == "ratio":
             return ratio(pairs, new, item, rule)
-        if new.low is not None and any(_as_measured(p.measure) == _as_measured(new) for p in pairs):
+        if any(_as_measured(p.measure) == _as_measured(new) for p in pairs):
             return replace(
                 item, verdict="pass", reason="the very same number, to the last digit",
                 before=new.value, change=0.0, low=0.0, high=0.0, method="equal to an accepted run",
@@ -245,12 +247,20 @@ def _missing(found: Score | Measure | None) -> str:
     return f"not measured: {(found.reason if found else None) or 'it is not in this run'}"
 
 
-def _spreads(cases: Sequence[Case]) -> dict[tuple[str, str], Spread]:
-    """Return the spread between accepted runs of each measure, over all its cells."""
-    groups: dict[tuple[str, str], list[tuple[str, Sequence[Number]]]] = {}
-    for case in cases:
-        groups.setdefault(case.key, []).append((case.group, case.accepted))
-    return {key: pooled(parts) for key, parts in groups.items()}
+def _spreads(cases: Sequence[Case]) -> dict[tuple[tuple[str, str], str], Spread]:
+    """Return the spread between accepted runs of each measure in each group.
+
+    It is pooled over all cells of the measure, unless the group's own cells vary more: one model's
+    trainings may differ by a third where another's differ by a tenth.
+    """
+    found = {}
+    for key in {case.key for case in cases}:
+        alike = [case for case in cases if case.key == key]
+        over_all = pooled([(case.group, case.accepted) for case in alike])
+        for group in {case.group for case in alike}:
+            own = pooled([(group, case.accepted) for case in alike if case.group == group])
+            found[key, group] = max(over_all, own, key=lambda spread: spread.variance)
+    return found
 
 
 def _judged(case: Case, spread: Spread, tests: int) -> Item:

@@ -53,6 +53,7 @@ RULES: dict[str, Rule] = {
     "truth_ssim":      _absolute("higher",  0.005,   0.02,  0.001),
     "truth_lpips":        _share("lower",   0.03,    0.10,  0.005),
     "rate":               _share("lower",   0.01,    0.05,  0.002),
+    "coding_rate":        _share("lower",   0.02,    0.10,  0.005),
     "throughput":         _timed("higher"),
     "latency":            _timed("lower"),
     "flops_per_image":         _COUNTED,

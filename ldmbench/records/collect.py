@@ -114,6 +114,11 @@ def _measures(
     made = stages.get(cell.stages.get("reconstructions", ""))
     if made:
         yield from first_stage_measures(made, stages, store)
+    coded = stages.get(cell.stages.get("coding", ""))
+    points = (read_json(coded, store, "coding.json") if coded else None) or ()
+    if points:
+        whole = min(points, key=lambda point: int(point["t"]))
+        yield Measure(name="coding_rate", value=whole["bits_per_dim"], unit="bits/dim", device="")
 
 
 PROBE_OF = {

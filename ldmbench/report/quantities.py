@@ -87,6 +87,7 @@ _TABLE = (
     ("rate",                    "Rate",                 "lower",   "first stage"),
     ("code_entropy",            "Code entropy",         "lower",   "first stage"),
     ("latent_scale",            "Latent scale",         None,      "first stage"),
+    ("coding_rate",             "Coding rate",          None,      "other"),
     ("yardstick",               "Yardstick",            None,      "other"),
 )
 # fmt: on
@@ -134,6 +135,8 @@ _MEANINGS = {
     "rate": "bits of the latent per pixel of the image",
     "code_entropy": "empirical entropy of the VQ codes",
     "latent_scale": "factor that brings latents to unit variance",
+    "coding_rate": "progressive coding of unseen images down to t = 0, in bits per dimension of the"
+    " image; compare it between models of one first stage",
     "yardstick": "a fixed workload timed beside the measurements: how fast the machine was",
 }
 

@@ -20,6 +20,7 @@ ALWAYS = (
     "total_device_days",
     "amortised_device_days",
     "train_flops",
+    "coding_rate",
 )
 
 
@@ -55,4 +56,7 @@ def test_the_sweep_keeps_every_axis_and_fills_every_column(tmp_path, monkeypatch
             assert ("code_entropy" in measures) == vq
     extras = book.extras(book.find().id)
     assert len(extras.coding) == len(records)
+    for record in records:
+        rates = {m.name: m.value for m in record.measures}
+        assert rates["coding_rate"] == extras.coding[record.cell.id][0].bits_per_dim
     assert len(extras.pictures) == len(records) + 2

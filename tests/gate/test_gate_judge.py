@@ -1,5 +1,6 @@
 """Verdicts: what regresses, passes, cannot be told, cannot be compared; never a pass of nothing."""
 
+import itertools
 import json
 from dataclasses import replace
 
@@ -8,9 +9,11 @@ import pytest
 from made_records import CPU, Made, baseline_of
 
 from ldmbench.errors import InputError, UnlikeError
+from ldmbench.gate.baseline import accepted_run
 from ldmbench.gate.judge import judge
+from ldmbench.gate.provenance import Commit
 from ldmbench.records.compare import stored_replicates
-from ldmbench.schema.baseline import RuleChange
+from ldmbench.schema.baseline import Baseline, RuleChange
 
 ONE = ("ldm/shapes/ddim-4/g1/s0",)
 
@@ -262,3 +265,29 @@ def test_false_alarms_stay_below_what_is_promised(tmp_path):
         passed += outcome.exit_code == 0
     assert bad <= 2
     assert passed >= 180
+
+
+def test_a_model_that_varies_more_than_the_others_is_believed(tmp_path):
+    """Trainings of one model differ by 30 %, of another by 1 %: pooling would cry wolf."""
+    rng = np.random.default_rng(3)
+    rules = {name: RuleChange(by="watched") for name in ("throughput", "latency")}
+    fresh = itertools.count()
+
+    def records():
+        number = next(fresh) % 90
+        parts = [
+            Made(number=number, cells=(f"{model}/shapes/ddim-4/g1/s0",), fid=fid, precision=None)
+            for model, fid in (
+                ("ldm", 20 * (1 + 0.3 * rng.normal())),
+                ("pixel", 20 * (1 + 0.01 * rng.normal())),
+            )
+        ]
+        return [record for part in parts for record in part.records(tmp_path)]
+
+    read = stored_replicates(tmp_path)
+    bad = 0
+    for _ in range(200):
+        runs = [accepted_run(records(), read, commit=Commit()) for _ in range(6)]
+        base = Baseline(suite="smoke", rules=rules, runs=tuple(runs))
+        bad += judge(records(), base, read).exit_code == 1
+    assert bad <= 2
