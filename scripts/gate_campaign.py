@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -359,6 +360,7 @@ def say(text: str) -> None:
 
 def main() -> None:
     """Do what is asked of the campaign, or all of it."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that no busy process stays behind
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--small", action="store_true", help="in miniature: some minutes")
