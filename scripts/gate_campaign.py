@@ -87,8 +87,12 @@ class Campaign:
             for _ in pool.map(lambda pair: self._train(*pair), seeds):
                 pass
 
+    def _records(self, kind: str, seed: int) -> Path:
+        """Return where the records of a training are kept."""
+        return self.folder / "models" / f"{kind}-{seed:03d}.jsonl"
+
     def _train(self, kind: str, seed: int) -> None:
-        done = self.folder / "models" / f"{kind}-{seed:03d}.jsonl"
+        done = self._records(kind, seed)
         if done.exists():
             return
         changes = [f"models.{name}.train_seed={seed}" for name in SEEDS]
@@ -119,7 +123,7 @@ class Campaign:
 
     def time(self, kind: str, count: int) -> None:
         """Time `count` times: quiet, load, or slow."""
-        run_id = read_records(self.folder / "models" / "full-000.jsonl")[0].run
+        run_id = read_records(self._records(*TIMED_MODELS))[0].run
         outs = [self.folder / kind / f"{number:03d}.json" for number in range(count)]
         left = [str(out) for out in outs if not out.exists()]
         outs[0].parent.mkdir(parents=True, exist_ok=True)

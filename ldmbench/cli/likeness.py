@@ -12,7 +12,7 @@ from ldmbench.errors import InputError, UnlikeError
 from ldmbench.plan.enough import least
 from ldmbench.plan.ledger import HELD_TO_REFERENCE
 from ldmbench.plan.score import PAIR_FAMILIES, FeatureSource, ImageSource, families_of
-from ldmbench.records.cautions import few_samples, unlike_count
+from ldmbench.records.cautions import FRECHET, few_samples, unlike_count
 from ldmbench.registry import pick
 from ldmbench.schema.protocol import Protocol
 from ldmbench.schema.weights import EXTRACTORS, extractor_named, weights_named
@@ -20,7 +20,6 @@ from ldmbench.schema.weights import EXTRACTORS, extractor_named, weights_named
 DEFAULT = ("fid", "kid", "precision", "recall")
 PAIRED = ("psnr", "ssim")
 SCORABLE = {name: row for name, row in METRICS.items() if name != "rfid"}
-FRECHET = ("moments", "spatial", "infinity")
 SMALLEST = {"lpips": 32, "ssim": 11}
 """Metric -> the smallest side of an image it is defined for."""
 

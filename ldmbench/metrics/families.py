@@ -12,6 +12,7 @@ from ldmbench.metrics.frechet import check_pair, check_side, overlap
 from ldmbench.metrics.frechet_spread import frechet_spread
 from ldmbench.metrics.inception_score import inception_score
 from ldmbench.metrics.kernel import KernelSums, Subsets, far_distance, kernel_tables
+from ldmbench.metrics.kernel_far import centre_of
 from ldmbench.metrics.manifold import BallCount, Rule, check_k
 from ldmbench.metrics.moments import Moments, gather
 from ldmbench.metrics.neighbours import NearestSearch, Neighbourhood
@@ -138,10 +139,12 @@ def neighbours_family(
     back = BallCount(first, second, hood_x, k, rule, balls="rows", ring=True)
     dense = [BallCount(first, second, hood_y, one, density_rule, ring=True) for one in ks[1:]]
     sweep(first, second, [sums[2], near, back, *dense], report=_share(report, 0.5, 1.0))
-    kid = far_distance(x, y, drawn)
-    if kid is None:
+    centre = centre_of(y)
+    if centre is not None:
+        kid = far_distance(x, y, centre, drawn)
+    else:
         kid = drawn.combine(*sums) if shared else drawn.apart(first, second)
-    spread = kernel_spread(x, y, drawn, (sums[0], sums[1], sums[2]))
+    spread = kernel_spread(x, y, drawn, (sums[0], sums[1], sums[2]), centre=centre)
     draws = Draws()
     made = {
         "kid": replicate(

@@ -62,20 +62,17 @@ def kernel_distance(
     drawn = None
     if subsets is not None:
         drawn = Subsets.draw(len(x), len(y), subsets=subsets, size=subset_size, seed=seed)
-    afar = far_distance(x, y, drawn)
-    if afar is not None:
-        return afar
+    centre = centre_of(y)
+    if centre is not None:
+        return far_distance(x, y, centre, drawn)
     first, second = kernel_tables(*tables(x, y, engine=engine_of(generated, reference)))
     if drawn is None:
         return _full(first, second)
     return drawn.together(first, second) if drawn.shared() else drawn.apart(first, second)
 
 
-def far_distance(x: Array, y: Array, drawn: Subsets | None) -> KernelDistance | None:
-    """Return the distance of checked features that lie far from zero, None of others."""
-    centre = centre_of(y)
-    if centre is None:
-        return None
+def far_distance(x: Array, y: Array, centre: Array, drawn: Subsets | None) -> KernelDistance:
+    """Return the distance of checked features that lie far from zero, about `centre_of(y)`."""
     everything = [(np.arange(len(x)), np.arange(len(y)))]
     pairs = everything if drawn is None else zip(drawn.generated, drawn.reference, strict=True)
     values = far_distances(x, y, centre, pairs)

@@ -23,7 +23,11 @@ def centre_of(rows: Array) -> Array | None:
 
 def far_part(rows: Array, centre: Array) -> Array:
     """Return k(x, c), (N,) float64: what a sample alone adds to its entries, but for a constant."""
-    return np.asarray((rows.astype(np.float64) @ centre / len(centre) + 1.0) ** 3)
+    out = np.empty(len(rows))
+    for at in range(0, len(rows), ROWS):
+        part = slice(at, at + ROWS)
+        out[part] = rows[part].astype(np.float64) @ centre
+    return np.asarray((out / len(centre) + 1.0) ** 3)
 
 
 def far_distances(x: Array, y: Array, centre: Array, pairs: Iterable[tuple[Array, Array]]) -> Array:

@@ -9,7 +9,7 @@ import numpy as np
 from ldmbench.metrics.arrays import Array
 from ldmbench.metrics.inception_score import divergences, log_softmax, split_slices
 from ldmbench.metrics.kernel import KernelSums, Subsets
-from ldmbench.metrics.kernel_far import centre_of, far_part
+from ldmbench.metrics.kernel_far import far_part
 from ldmbench.metrics.manifold import BallCount
 from ldmbench.metrics.neighbours import Neighbourhood
 from ldmbench.seeds import derive_seed
@@ -47,14 +47,26 @@ class Spread:
 
 
 def kernel_spread(
-    x: Array, y: Array, drawn: Subsets, sums: tuple[KernelSums, KernelSums, KernelSums]
+    x: Array,
+    y: Array,
+    drawn: Subsets,
+    sums: tuple[KernelSums, KernelSums, KernelSums],
+    *,
+    centre: Array | None,
 ) -> Spread:
-    """Return influences on the kernel distance, from the row sums of the three kernel blocks."""
+    """Return influences on the kernel distance, from the row sums of the three kernel blocks.
+
+    Args:
+        x: (N, D) generated features.
+        y: (M, D) the reference.
+        drawn: the subsets.
+        sums: of generated with generated, reference with reference, and one with the other.
+        centre: of the reference, if it lies far from zero.
+    """
     n, m = len(x), len(y)
     xx, yy, xy = sums
     gen = 2.0 * (xx.by_row / (n - 1) - xy.by_row / m)
     ref = 2.0 * (yy.by_row / (m - 1) - xy.by_col / n)
-    centre = centre_of(y)
     if centre is not None:
         # The rows' sums leave out the sample itself, and with it what it adds to every entry.
         gen += 2.0 * far_part(x, centre) / (n - 1)

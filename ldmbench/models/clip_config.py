@@ -11,8 +11,10 @@ from ldmbench.models.compvis_config import params_of
 from ldmbench.models.places import read_json
 from ldmbench.registry import nearest
 
-__all__ = ["find_text_config", "heads_of", "read_clip_config", "read_open_clip_config"]
+__all__ = ["CLIPS", "find_text_config", "heads_of", "read_clip_config", "read_open_clip_config"]
 
+CLIPS = {"FrozenCLIPEmbedder": "version", "FrozenOpenCLIPEmbedder": "arch"}
+"""Cond stages with a CLIP -> the parameter that may name its config."""
 _KINDS = ("clip", "clip_text_model")
 _TOKENS = ("bos_token_id", "eos_token_id", "pad_token_id")
 _HEAD = 64
@@ -43,7 +45,7 @@ def find_text_config(section: Any, checkpoint: Path) -> Path | None:
     target = section.get("target") if isinstance(section, Mapping) else None
     name = target.rpartition(".")[2] if isinstance(target, str) else ""
     own, beside = params_of(section), checkpoint.parent
-    field = {"FrozenCLIPEmbedder": "version", "FrozenOpenCLIPEmbedder": "arch"}.get(name)
+    field = CLIPS.get(name)
     if field is None:
         return None
     told = own.get(field)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from ldmbench.errors import InputError
-from ldmbench.models.clip_config import find_text_config
+from ldmbench.models.clip_config import CLIPS, find_text_config
 from ldmbench.models.compvis_config import class_of, params_of
 from ldmbench.models.compvis_networks import ClassEmbedder, SpatialRescaler
 from ldmbench.models.compvis_open_clip import PAD, build_open_clip
@@ -36,8 +36,7 @@ __all__ = ["build_condition"]
 _STAGES = (
     "BERTEmbedder",
     "ClassEmbedder",
-    "FrozenCLIPEmbedder",
-    "FrozenOpenCLIPEmbedder",
+    *CLIPS,
     "Identity",
     "SpatialRescaler",
     "TransformerEmbedder",
@@ -88,7 +87,7 @@ def build_condition(
         return ClassTokens(_embedder(own, tensors, where))
     elif name == "SpatialRescaler":
         return SemanticMap(_rescaler(own, tensors, where))
-    elif name in _CLIPS:
+    elif name in CLIPS:
         return _clip(
             section,
             tensors,
@@ -109,8 +108,7 @@ def build_condition(
     return found
 
 
-_CLIPS = ("FrozenCLIPEmbedder", "FrozenOpenCLIPEmbedder")
-_CROSS = ("BERTEmbedder", "ClassEmbedder", *_CLIPS, "TransformerEmbedder")
+_CROSS = ("BERTEmbedder", "ClassEmbedder", *CLIPS, "TransformerEmbedder")
 _JOINS = ("SpatialRescaler", "__is_first_stage__")
 
 
@@ -122,7 +120,7 @@ def _check_fit(name: str, plan: UNetPlan, joined: int, own: Mapping[str, Any], w
             f"there are: {', '.join(_STAGES)}, __is_first_stage__, __is_unconditional__"
         )
     inpainting = plan.out_channels + 1  # the masked latent and its mask
-    crossed, both = plan.context is not None, name in _CLIPS and joined == inpainting
+    crossed, both = plan.context is not None, name in CLIPS and joined == inpainting
     if name == "__is_unconditional__" and (joined or crossed):
         raise InputError(f"{where} says unconditional, but the UNet takes a condition")
     wants_cross = name in _CROSS or (name == "Identity" and not joined and plan.classes is None)

@@ -13,7 +13,7 @@ from typing import Any
 from ldmbench.canonical import digest
 from ldmbench.data.source_digest import file_digests
 from ldmbench.errors import InputError
-from ldmbench.models.clip_config import find_text_config
+from ldmbench.models.clip_config import CLIPS, find_text_config
 from ldmbench.models.compvis_config import (
     class_of,
     find_config,
@@ -36,7 +36,6 @@ from ldmbench.schema.models import ModelFacts
 __all__ = ["model_digest", "peek", "tokenizer_digest"]
 
 _CLIP, _BERT = "clip-vit-large-patch14", "bert-base-uncased"
-_CLIPS = ("FrozenCLIPEmbedder", "FrozenOpenCLIPEmbedder")
 _COMPVIS_STAGES: dict[str, Any] = {"VQModel": "vq", "VQModelInterface": "vq", "AutoencoderKL": "kl"}
 _STAGES: dict[str, Any] = {
     "AutoencoderKL": "kl",
@@ -216,7 +215,7 @@ def _compvis_condition(
         "Identity": (unfed, None),
         "ClassEmbedder": ("class", None if classes == _UNCOUNTED_CLASSES else classes - 1),
         "SpatialRescaler": ("semantic", None),
-        **dict.fromkeys(_CLIPS, ("inpainting" if joined else "text", None)),
+        **dict.fromkeys(CLIPS, ("inpainting" if joined else "text", None)),
     }.get(name, ("layout" if layout else "text", None))
 
 
@@ -239,7 +238,7 @@ def _prompted(
     if conditioning != "text":
         return {}
     kind = class_of(params.get("cond_stage_config", ""), where="cond_stage_config")
-    return _tokenizer(given, beside, _CLIP if kind in _CLIPS else _BERT)
+    return _tokenizer(given, beside, _CLIP if kind in CLIPS else _BERT)
 
 
 def _tokenizer(given: Path | None, beside: Path, name: str) -> dict[str, Any]:

@@ -8,10 +8,11 @@ from ldmbench.schema.protocol import Protocol
 from ldmbench.schema.stage import Cell, Plan, Stage
 from ldmbench.schema.weights import EXTRACTORS
 
-__all__ = ["cautions_of", "few_samples", "unlike_count"]
+__all__ = ["FRECHET", "cautions_of", "few_samples", "unlike_count"]
 
 _WIDTHS = {spec.name: spec.dim for spec in EXTRACTORS}
-_FRECHET = ("moments", "spatial", "infinity")
+FRECHET = ("moments", "spatial", "infinity")
+"""Families that fit a covariance, which few samples do not determine."""
 
 
 def cautions_of(cell: Cell, plan: Plan) -> tuple[str, ...]:
@@ -21,7 +22,7 @@ def cautions_of(cell: Cell, plan: Plan) -> tuple[str, ...]:
     for protocol in plan.protocols:
         scores = {
             family: stages[cell.stages[f"{protocol.name}:{family}"]]
-            for family in (*_FRECHET, "neighbours", "memorization", "vendi", "logits")
+            for family in (*FRECHET, "neighbours", "memorization", "vendi", "logits")
             if f"{protocol.name}:{family}" in cell.stages
         }
         found += _counts(scores, protocol, stages)
@@ -55,7 +56,7 @@ def _counts(
         wrong = unlike_count(protocol, made)
         if wrong:
             yield wrong
-        if family in _FRECHET:
+        if family in FRECHET:
             extractor = stages[stage.inputs["generated"].key].params["extractor"]
             width = _WIDTHS.get(extractor, 0)
             for count, what in (
@@ -70,7 +71,7 @@ def _counts(
 def _reference(
     cell: Cell, scores: Mapping[str, Stage], protocol: Protocol, stages: Mapping[str, Stage]
 ) -> Iterator[str]:
-    held = next((scores[f].inputs["reference"] for f in _FRECHET if f in scores), None)
+    held = next((scores[f].inputs["reference"] for f in FRECHET if f in scores), None)
     if held is None:
         return
     rule = protocol.rule_for(cell.dataset.partition("[")[0])

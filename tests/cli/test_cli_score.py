@@ -7,37 +7,10 @@ import zipfile
 import numpy as np
 import pytest
 from PIL import Image
+from scoring import COUNT, pixels, scored, write_features, write_images
 
 from ldmbench.cli import outcome
 from ldmbench.metrics import Moments, frechet_distance, precision_recall
-
-COUNT = 24
-
-
-def pixels(seed, count=COUNT, side=16):
-    return np.random.default_rng(seed).integers(0, 256, (count, side, side, 3), dtype=np.uint8)
-
-
-def write_images(folder, seed=0, count=COUNT, side=16, suffix="png"):
-    """Write a folder of images and return it."""
-    folder.mkdir(parents=True)
-    for i, array in enumerate(pixels(seed, count, side)):
-        Image.fromarray(array).save(folder / f"{i:03d}.{suffix}")
-    return folder
-
-
-def write_features(path, seed=0, count=40, width=6, **more):
-    rows = np.random.default_rng(seed).normal(size=(count, width)).astype(np.float32)
-    np.savez(path, features=rows, **more)
-    return path
-
-
-def scored(capsys, *arguments):
-    code = outcome(["score", *map(str, arguments), "--json"])
-    shown = capsys.readouterr()
-    assert code == 0, shown.err
-    found = json.loads(shown.out)
-    return {s["name"]: s for s in found["scores"]}, found["warnings"]
 
 
 def refused(capsys, *arguments):

@@ -1,44 +1,21 @@
 """`ldmbench score` of fd_infinity, vendi_score and memorization: what the public functions give."""
 
-import json
 import shutil
 
 import numpy as np
 import pytest
 import tiny
-from PIL import Image
+from scoring import scored, write_features, write_images
 
 from ldmbench.cli import outcome
 from ldmbench.metrics import bootstrap, fd_infinity, memorization, vendi_score
 from ldmbench.records.book import Book
 
 
-def write_features(path, seed=0, count=60, width=6):
-    rows = np.random.default_rng(seed).normal(size=(count, width)).astype(np.float32)
-    np.savez(path, features=rows)
-    return path
-
-
-def write_images(folder, seed=0, count=24):
-    folder.mkdir()
-    pixels = np.random.default_rng(seed).integers(0, 256, (count, 16, 16, 3), dtype=np.uint8)
-    for number, array in enumerate(pixels):
-        Image.fromarray(array).save(folder / f"{number:03d}.png")
-    return folder
-
-
 @pytest.fixture
 def store(tmp_path, monkeypatch):
     monkeypatch.setenv("LDMBENCH_STORE", str(tmp_path / "store"))
     return tmp_path / "store"
-
-
-def score(capsys, *arguments):
-    code = outcome(["score", *map(str, arguments), "--json"])
-    shown = capsys.readouterr()
-    assert code == 0, shown.err
-    found = json.loads(shown.out)
-    return {s["name"]: s for s in found["scores"]}, found["warnings"]
 
 
 def refused(capsys, *arguments):
@@ -51,7 +28,7 @@ def refused(capsys, *arguments):
 def test_files_of_features_give_what_the_functions_give(tmp_path, store, capsys):
     files = [write_features(tmp_path / f"{n}.npz", n, 60 + n) for n in range(3)]
     x, y, seen = (np.load(file)["features"] for file in files)
-    scores, _ = score(
+    scores, _ = scored(
         capsys, files[0], "--reference", files[1], "--train", files[2],
         "--metrics", "memorization,vendi_score,fd_infinity",
     )  # fmt: skip
@@ -78,17 +55,17 @@ def test_files_of_features_give_what_the_functions_give(tmp_path, store, capsys)
 
 
 def test_a_training_set_alone_asks_for_memorization(tmp_path, store, capsys):
-    a, b = write_features(tmp_path / "a.npz"), write_features(tmp_path / "b.npz", 1)
-    scores, _ = score(capsys, a, "--reference", b, "--train", a)
+    a, b = (write_features(tmp_path / f"{n}.npz", i, 60) for i, n in enumerate("ab"))
+    scores, _ = scored(capsys, a, "--reference", b, "--train", a)
     assert set(scores) == {"fid", "kid", "precision", "recall", "memorization"}
     assert scores["memorization"]["value"] == 1.0
     assert scores["memorization"]["method"].endswith("exact copies: 60")
 
 
 def test_what_is_missing_is_one_sentence(tmp_path, store, capsys):
-    a, b = write_features(tmp_path / "a.npz"), write_features(tmp_path / "b.npz", 1)
+    a, b = (write_features(tmp_path / f"{n}.npz", i, 60) for i, n in enumerate("ab"))
     few = write_features(tmp_path / "few.npz", count=19)
-    wide = write_features(tmp_path / "wide.npz", width=7)
+    wide = write_features(tmp_path / "wide.npz", count=60, width=7)
     np.savez(tmp_path / "stats.npz", mu=np.zeros(6), sigma=np.eye(6))
     copied = shutil.copy(b, tmp_path / "copied.npz")
     asked = ("--metrics", "memorization", "--reference", b)
@@ -106,7 +83,7 @@ def test_images_on_both_sides_are_told(tmp_path, store, capsys):
     asked = ("--metrics", "memorization", "--train", seen, "--reference")
     assert "all of the reference" in refused(capsys, seen, *asked, seen)
     shutil.copy(seen / "000.png", unseen / "copy.png")
-    scores, warnings = score(capsys, seen, *asked, unseen)
+    scores, warnings = scored(capsys, seen, *asked, unseen)
     assert scores["memorization"]["value"] == pytest.approx(0.98)  # one tie of 25
     assert any("1 of 25 images are in the training set" in text for text in warnings)
 

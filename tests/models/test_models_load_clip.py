@@ -6,6 +6,7 @@ import compvis_reference as ref
 import compvis_zoo as zoo
 import pytest
 import torch
+from comparing import apart, one_thread  # noqa: F401
 from transformers import CLIPConfig, CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from ldmbench import errors
@@ -29,20 +30,6 @@ SMALL = {
     "pad_token_id": 3,
 }
 IDS = torch.tensor([[1, 5, 6, 2] + [3] * 8, [1, 7, 2] + [3] * 9])
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    threads, state = torch.get_num_threads(), torch.random.get_rng_state()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-    torch.random.set_rng_state(state)
-
-
-def apart(ours, theirs):
-    assert tuple(ours.shape) == tuple(theirs.shape)
-    return float((ours - theirs).abs().max() / theirs.abs().max())
 
 
 def write(folder, cond, told, context, *, unet=None, concat=None, **params):

@@ -8,6 +8,7 @@ import compvis_zoo as zoo
 import numpy as np
 import pytest
 import torch
+from comparing import apart, one_thread  # noqa: F401
 
 from ldmbench import errors
 from ldmbench.models import load
@@ -17,21 +18,6 @@ from ldmbench.sample import initial_noise, step_noise
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "compvis"
 TOLERANCE = 2e-4
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    threads, state = torch.get_num_threads(), torch.random.get_rng_state()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-    torch.random.set_rng_state(state)
-
-
-def apart(ours, theirs):
-    theirs = torch.as_tensor(theirs)
-    assert tuple(ours.shape) == tuple(theirs.shape)
-    return float((torch.as_tensor(ours) - theirs).abs().max() / theirs.abs().max())
 
 
 def golden(case):

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from comparing import apart
 from diffusers import (
     AutoencoderKL,
     AutoencoderTiny,
@@ -53,12 +54,6 @@ def _one_thread():
     yield
     torch.set_num_threads(threads)
     torch.random.set_rng_state(state)
-
-
-def apart(ours, theirs):
-    theirs = torch.as_tensor(theirs)
-    assert tuple(ours.shape) == tuple(theirs.shape)
-    return float((torch.as_tensor(ours) - theirs).abs().max() / theirs.abs().max())
 
 
 def vae(cls=AutoencoderKL, **changes):

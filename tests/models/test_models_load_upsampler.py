@@ -5,6 +5,7 @@ import compvis_zoo as zoo
 import numpy as np
 import pytest
 import torch
+from comparing import apart, one_thread  # noqa: F401
 
 from ldmbench import errors
 from ldmbench.models import load
@@ -27,19 +28,6 @@ SMALL = {
     "learn_sigma": True,
     "resblock_updown": True,
 }
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-def apart(ours, theirs):
-    assert tuple(ours.shape) == tuple(theirs.shape)
-    return float((ours - theirs).abs().max() / theirs.abs().max())
 
 
 def write(folder, flags, *, mult=(1, 2), attends=(1, 2), side=16):
