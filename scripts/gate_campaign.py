@@ -274,8 +274,9 @@ def values(sets: dict[tuple[int, int], list[Record]]) -> dict[tuple[str, str], l
     found: dict[tuple[str, str], list[float]] = {}
     for records in sets.values():
         for record in records:
-            for score in record.scores:
-                found.setdefault((record.cell.id, score.name), []).append(score.value or 0.0)
+            made = (*record.scores, *(m for m in record.measures if m.name == "coding_rate"))
+            for number in made:
+                found.setdefault((record.cell.id, number.name), []).append(number.value or 0.0)
     return found
 
 
