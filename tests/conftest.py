@@ -1,14 +1,20 @@
 """What all tests share: few threads, no MLflow telemetry, own stores, long files first."""
 
 import os
+import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # the tests run side by side
+
+import forked
+
+from ldmbench.execute import process
 
 
 @pytest.fixture(autouse=True)
@@ -19,8 +25,9 @@ def own_store(tmp_path, monkeypatch):
 
 
 def pytest_configure(config):
-    """Let xdist hand out files in the order of the collection, not by their number of tests."""
+    """Let xdist hand out files in the order of the collection; fork the workers of runs."""
     config.option.loadscopereorder = False
+    process.subprocess = SimpleNamespace(PIPE=subprocess.PIPE, Popen=forked.Popen)
 
 
 def pytest_collection_modifyitems(items):
