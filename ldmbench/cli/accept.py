@@ -7,7 +7,16 @@ from pathlib import Path
 import click
 
 from ldmbench.cli.evidence import evidence
-from ldmbench.cli.options import json_option, plural, print_json, run_argument, say, store_option
+from ldmbench.cli.options import (
+    json_option,
+    legible,
+    plural,
+    print_json,
+    run_argument,
+    say,
+    store_option,
+)
+from ldmbench.cli.terminal import fitted
 from ldmbench.gate import accepted_run, judge, merged, read_baseline, terminal, write_baseline
 from ldmbench.gate.provenance import commit_of
 from ldmbench.gate.verdict import Outcome
@@ -69,7 +78,7 @@ def _show(made: Baseline, old: Baseline | None, output: Path, outcome: Outcome |
     if outcome is None:
         click.echo(f"new baseline of {plural(len(run.cells), 'cell')}")
     else:
-        click.echo(terminal(outcome, everything=False))
+        click.echo(fitted(legible(terminal(outcome, moved=True))))
         cells = {cell.id for item in old.runs for cell in item.cells} if old else set()
         for cell in run.cells:
             if cell.id not in cells:

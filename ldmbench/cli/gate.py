@@ -7,7 +7,15 @@ from pathlib import Path
 import click
 
 from ldmbench.cli.evidence import evidence
-from ldmbench.cli.options import json_option, print_json, run_argument, say, store_option
+from ldmbench.cli.options import (
+    json_option,
+    legible,
+    print_json,
+    run_argument,
+    say,
+    store_option,
+)
+from ldmbench.cli.terminal import fitted
 from ldmbench.gate import judge, junit_xml, markdown, read_baseline, terminal
 from ldmbench.records.book import write_output
 
@@ -85,7 +93,7 @@ def gate(
     if as_json:
         print_json(outcome.to_json())
         return outcome.exit_code
-    click.echo(terminal(outcome, everything=everything))
+    click.echo(fitted(legible(terminal(outcome, everything=everything))))
     for note in outcome.notes:
         say(f"note: {note}")
     if outcome.exit_code == 1:

@@ -137,6 +137,11 @@ def inert(text: str) -> str:
     return "".join(c if unicodedata.category(c) not in HEEDED else "�" for c in text)
 
 
+def legible(text: str) -> str:
+    """Return lines of text, inert each."""
+    return "\n".join(inert(line) for line in text.splitlines())
+
+
 def plural(count: int, noun: str) -> str:
     """Return '1 cell', '2 cells'."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"

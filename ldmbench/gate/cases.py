@@ -11,13 +11,20 @@ import numpy as np
 from ldmbench.gate.interval import Number, number
 from ldmbench.gate.match import Pair
 from ldmbench.gate.verdict import Item
-from ldmbench.schema.baseline import Rule
+from ldmbench.schema.baseline import AcceptedCell, Baseline, Rule
 from ldmbench.schema.record import Measure, Score
 
-__all__ = ["Case", "counted", "ratio", "scaled", "timed"]
+__all__ = ["ALL_CELLS", "Case", "counted", "over_all_cells", "ratio", "scaled", "timed"]
+
+ALL_CELLS = "all cells"
+"""Where an item names its cell: the mean over all of them."""
 
 EXACT = 1e-9
 """Relative difference below which counted numbers are equal."""
+
+
+SMALL = {2: 1.196, 3: 1.495, 4: 1.363, 5: 1.206, 6: 1.2, 7: 1.14, 8: 1.129, 9: 1.107}
+"""n -> what the median absolute deviation of n numbers falls short of that of many."""
 
 
 @dataclass(frozen=True)
@@ -29,10 +36,11 @@ class Case:
         rule: by which it is judged.
         new: this run's number, on the rule's scale.
         accepted: those of the accepted runs.
-        group: what stands on the same training.
-        key: name and protocol; cells of one key are pooled.
+        group: what stands on the same training, or on the same timing.
+        key: name and protocol, by which cells are pooled; means over all cells are pooled together.
         bias: half-width that no repeating would show.
-        logs: the scale is logarithmic.
+        logs: the scale is logarithmic: it is a speed.
+        cells: the accepted cells that `accepted` come from.
     """
 
     item: Item
@@ -43,6 +51,7 @@ class Case:
     key: tuple[str, str]
     bias: float = 0.0
     logs: bool = False
+    cells: tuple[AcceptedCell, ...] = ()
 
 
 def scaled(found: Score | Measure, replicates: Sequence[float], scale: float) -> Number:
@@ -77,7 +86,8 @@ def counted(item: Item, rule: Rule) -> Item:
 
 def ratio(pairs: Sequence[Pair], new: Measure, item: Item, rule: Rule) -> Item | Case:
     """Prepare a speed in yardsticks: how much of the fixed workload's time it takes."""
-    there = [p.measure for p in pairs if p.measure is not None and p.measure.ratios]
+    sides = [(p.cell, p.measure) for p in pairs if p.measure is not None and p.measure.ratios]
+    there = [measure for _, measure in sides]
     if not new.ratios or not there:
         where = "the baseline" if new.ratios else "this run"
         return replace(item, reason=f"not timed beside a yardstick in {where}; measure it anew")
@@ -89,23 +99,66 @@ def ratio(pairs: Sequence[Pair], new: Measure, item: Item, rule: Rule) -> Item |
         rule=rule,
         new=timed(new, rule),
         accepted=tuple(timed(m, rule) for m in there),
-        group=item.cell,  # timed apart from other cells, whatever was trained together
+        group=str(new.ratios),  # cells that differ in their seeds alone share one timing
         key=(item.name, ""),
         bias=rule.doubt * abs(_log_stick(new, rule) - mean),
         logs=True,
+        cells=tuple(cell for cell, _ in sides),
     )
+
+
+def over_all_cells(cases: Sequence[Case], baseline: Baseline) -> list[Case]:
+    """Return, for each speed that several cells have, the geometric mean over those cells.
+
+    What makes every cell a little slower shows here first: each timing stands apart from the
+    others, so that their errors average out. Accepted runs that have not all of the cells are left
+    out of it.
+    """
+    runs = {id(cell): number for number, run in enumerate(baseline.runs) for cell in run.cells}
+    found = []
+    for key in dict.fromkeys(case.key for case in cases if case.logs):
+        timings = {case.group: case for case in cases if case.key == key}
+        accepted = [
+            {runs[id(cell)]: number for cell, number in zip(case.cells, case.accepted, strict=True)}
+            for case in timings.values()
+        ]
+        common = sorted(set.intersection(*(set(numbers) for numbers in accepted)))
+        if len(timings) > 1 and common:
+            means = [_mean_number([numbers[run] for numbers in accepted]) for run in common]
+            found.append(_mean_of(list(timings.values()), means))
+    return found
+
+
+def _mean_of(cases: Sequence[Case], accepted: Sequence[Number]) -> Case:
+    """Return the mean of the speeds of several cells; it is about yardsticks, not seconds."""
+    first = cases[0]
+    return replace(
+        first,
+        item=replace(first.item, cell=ALL_CELLS, before=None, now=None),
+        new=_mean_number([case.new for case in cases]),
+        accepted=tuple(accepted),
+        group=first.item.name,
+        key=("", ALL_CELLS),
+        bias=sum(case.bias for case in cases) / len(cases),
+    )
+
+
+def _mean_number(numbers: Sequence[Number]) -> Number:
+    error = math.sqrt(sum(item.up**2 for item in numbers)) / len(numbers)
+    return Number(sum(item.value for item in numbers) / len(numbers), error, error)
 
 
 def timed(found: Measure, rule: Rule) -> Number:
     """Return the logarithm of a speed in yardsticks, with the error of its median ratio.
 
     The error is 1.2533 standard deviations over sqrt(n), as of a normal median, with the median
-    absolute deviation for the standard deviation: a repeat that was disturbed moves neither.
+    absolute deviation for the standard deviation (its bias at small n taken off: Croux, Rousseeuw
+    1992): a repeat that was disturbed moves neither.
     """
-    logs = np.log(np.asarray(found.ratios, dtype=np.float64))
+    logs, n = np.log(np.asarray(found.ratios, dtype=np.float64)), len(found.ratios)
     middle = float(np.median(logs))
-    spread = 1.4826 * float(np.median(np.abs(logs - middle)))
-    error = 1.2533 * spread / math.sqrt(len(logs))
+    spread = 1.4826 * SMALL.get(n, n / (n - 0.8)) * float(np.median(np.abs(logs - middle)))
+    error = 1.2533 * spread / math.sqrt(n)
     return Number(-middle if rule.better == "higher" else middle, error, error)
 
 

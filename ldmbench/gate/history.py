@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from ldmbench.gate.cases import timed
-from ldmbench.gate.rules import BY_DEVICE, RULES
+from ldmbench.gate.rules import ANYWHERE, RULES
 from ldmbench.gate.steps import Step, noise_of, spark, steps
 from ldmbench.schema.baseline import Rule
 from ldmbench.schema.record import Measure, Record, Run
@@ -142,7 +142,7 @@ def _numbers(record: Record) -> Iterable[tuple[str, str, float, float]]:
             continue
         rule = RULES.get(measure.name)
         timed_beside = rule is not None and rule.by == "ratio" and bool(measure.ratios)
-        anywhere = _counted_anywhere(measure.name) or not measure.device
+        anywhere = measure.name in ANYWHERE or not measure.device
         unit = f"in {measure.yardstick}" if timed_beside else measure.unit
         batch = f"batch {measure.batch}" if measure.batch else ""
         made = ", ".join(filter(None, ("" if anywhere else measure.device, unit, batch)))
@@ -150,10 +150,6 @@ def _numbers(record: Record) -> Iterable[tuple[str, str, float, float]]:
             yield measure.name, made, *_in_yardsticks(measure, rule)
         else:
             yield measure.name, made, measure.value, _error(measure.low, measure.high)
-
-
-def _counted_anywhere(name: str) -> bool:
-    return name in RULES and RULES[name].by == "exact" and name not in BY_DEVICE
 
 
 def _in_yardsticks(found: Measure, rule: Rule) -> tuple[float, float]:

@@ -9,7 +9,7 @@ from functools import cached_property
 
 from ldmbench.errors import UnlikeError
 from ldmbench.gate.baseline import rounded, suite_of
-from ldmbench.gate.cases import Case, counted, ratio, scaled
+from ldmbench.gate.cases import ALL_CELLS, Case, counted, over_all_cells, ratio, scaled
 from ldmbench.gate.interval import Change, Spread, change, pooled
 from ldmbench.gate.match import (
     Foreign,
@@ -21,13 +21,16 @@ from ldmbench.gate.match import (
     same_images,
     told_foreign,
 )
-from ldmbench.gate.rules import BY_DEVICE, rules_with
+from ldmbench.gate.rules import ANYWHERE, rules_with
 from ldmbench.gate.verdict import Item, Outcome, judge_change
 from ldmbench.records.compare import Replicas
 from ldmbench.schema.baseline import AcceptedCell, Baseline, Rule
 from ldmbench.schema.record import Measure, Record, Score
 
 __all__ = ["judge"]
+
+MOST = 50.0
+"""A logarithm beyond which an interval is as good as unbounded."""
 
 
 def judge(
@@ -87,6 +90,7 @@ class _Gate:
         by_id = {record.cell.id: record for record in self.records}
         for id, cells in self.accepted.items():
             found += self._cell(id, by_id.get(id), cells)
+        found += over_all_cells([part for part in found if isinstance(part, Case)], self.baseline)
         cases = [part for part in found if isinstance(part, Case)]
         foreign = [part for part in found if isinstance(part, Foreign)]
         spreads = _spreads(cases)
@@ -97,6 +101,8 @@ class _Gate:
             for part in found
             if not isinstance(part, Foreign)
         ]
+        # The mean over all cells may show what no cell does; where it shows nothing, the cells say.
+        items = [i for i in items if (i.cell, i.verdict) != (ALL_CELLS, "inconclusive")]
         return Outcome(
             run=self.records[0].run if self.records else "",
             baseline=title,
@@ -196,7 +202,7 @@ class _Gate:
         new = next((m for m in record.measures if m.name == name), None)
         if new is None or new.value is None:
             return replace(blank, reason=_missing(new))
-        on_device = rule.by == "ratio" or name in BY_DEVICE
+        on_device = name not in ANYWHERE
         pairs, unlike = like_measures(new, cells, on_device=on_device)
         there = devices_of(cells, name)
         if self.note_machines and on_device and new.device not in there:
@@ -251,13 +257,17 @@ def _spreads(cases: Sequence[Case]) -> dict[tuple[tuple[str, str], str], Spread]
     """Return the spread between accepted runs of each measure in each group.
 
     It is pooled over all cells of the measure, unless the group's own cells vary more: one model's
-    trainings may differ by a third where another's differ by a tenth.
+    trainings may differ by a third where another's differ by a tenth. What disturbs times is the
+    machine, which is the same for all.
     """
     found = {}
     for key in {case.key for case in cases}:
         alike = [case for case in cases if case.key == key]
         over_all = pooled([(case.group, case.accepted) for case in alike])
-        for group in {case.group for case in alike}:
+        for group, logs in {(case.group, case.logs) for case in alike}:
+            if logs:
+                found[key, group] = over_all
+                continue
             own = pooled([(group, case.accepted) for case in alike if case.group == group])
             found[key, group] = max(over_all, own, key=lambda spread: spread.variance)
     return found
@@ -282,11 +292,12 @@ def _judged(case: Case, spread: Spread, tests: int) -> Item:
         else (rule.tolerance, rule.limit)
     )
     verdict, reason = judge_change(found, rule, tolerance=tolerance, limit=limit)
-    shown = (
-        Change(math.expm1(found.value), math.expm1(found.low), math.expm1(found.high), found.method)
-        if case.logs
-        else found
-    )
+    shown = found
+    if case.logs:
+        value, low, high = (
+            math.expm1(min(end, MOST)) for end in (found.value, found.low, found.high)
+        )
+        shown = Change(value, low, high, found.method)
     return replace(
         case.item,
         verdict=verdict,

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from ldmbench.registry import pick
 from ldmbench.schema.baseline import Rule, RuleChange
 
-__all__ = ["BY_DEVICE", "RULES", "rules_with"]
+__all__ = ["ANYWHERE", "RULES", "rules_with"]
 
 
 def _share(better: str, tolerance: float, limit: float, noise: float) -> Rule:
@@ -66,8 +66,14 @@ RULES: dict[str, Rule] = {
 # fmt: on
 """The built-in rules. What is not named here is watched: recorded, never judged."""
 
-BY_DEVICE = frozenset({"peak_memory"})
-"""Counts that differ between accelerators, whose allocators count; every CPU is "cpu"."""
+ANYWHERE = frozenset(
+    {
+        "flops_per_image", "flops_per_training_step", "evaluations", "parameters",
+        "autoencoder_parameters", "train_flops", "train_steps", "train_images", "rate",
+        "coding_rate", "perceptual_distance", "code_entropy", "latent_scale",
+    }
+)  # fmt: skip
+"""Measures that no device changes; all others are held to those of the same device alone."""
 
 
 def rules_with(changes: Mapping[str, RuleChange]) -> dict[str, Rule]:

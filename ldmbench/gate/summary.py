@@ -70,15 +70,20 @@ def _safe(text: str) -> str:
     return re.sub(r"([\\`*_\[\]|#~!])", r"\\\1", escaped)
 
 
-def terminal(outcome: Outcome, *, everything: bool = False) -> str:
+def terminal(outcome: Outcome, *, everything: bool = False, moved: bool = False) -> str:
     """Return lines for people: by cell, what did not pass first.
 
     Args:
         outcome: of a gate.
         everything: also what passed.
+        moved: also what passed with another number than was accepted.
     """
     lines: list[str] = []
-    shown = [i for i in _sorted(outcome.items) if everything or i.verdict != "pass"]
+    shown = [
+        i
+        for i in _sorted(outcome.items)
+        if everything or i.verdict != "pass" or (moved and i.before != i.now)
+    ]
     one = len({item.protocol for item in shown if item.protocol}) < 2
     titles = {id(i): i.name if one else title_of(i) for i in shown}
     room = max(map(len, titles.values()), default=0)

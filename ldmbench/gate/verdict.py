@@ -21,7 +21,7 @@ class Item:
     """The verdict on one measure of one cell.
 
     Attributes:
-        cell: the cell's id.
+        cell: the cell's id; "all cells" for the mean of a speed over them.
         name: the score or measure; "cell" for a whole cell that is missing.
         protocol: of a score, "" otherwise.
         verdict: what the gate says.

@@ -31,7 +31,7 @@ class Rule(Noun):
         default=0.0, ge=0, description="standard deviation between runs that no interval shows"
     )
     doubt: float = Field(
-        default=0.1, ge=0, description="how much of a yardstick's correction is not believed"
+        default=0.05, ge=0, description="how much of a yardstick's correction is not believed"
     )
     confidence: float = Field(
         default=0.99, gt=0, lt=1, description="that nothing in the whole gate is falsely regressed"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -13,6 +15,8 @@ from ldmbench.speed.timer import Timing, time_calls
 __all__ = ["Paired", "interleave"]
 
 Call = Callable[[], object]
+PAUSE = 0.1
+"""Seconds: the period in which processes on a shared processor are commonly held back."""
 
 
 @dataclass(frozen=True)
@@ -49,10 +53,12 @@ def interleave(
     device: str | torch.device = "cpu",
     report: Callable[[float], None] = lambda _: None,
 ) -> dict[str, Paired]:
-    """Time yardstick, first call, yardstick, second call, yardstick, ... `repeats` times over.
+    """Time yardstick, first call, yardstick, second call, yardstick; `repeats` times over.
 
     Each call stands between two yardsticks of the same moment, so that a machine that is slow, or
-    busy for a while, slows both.
+    busy for a while, slows both. A pause of random length, at most PAUSE, comes before each row:
+    what disturbs a machine often does so in a rhythm, and rows that kept time with it would all
+    meet it at the same place.
 
     Args:
         calls: what is timed, in this order within a repeat.
@@ -70,8 +76,9 @@ def interleave(
         call()
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     sticks: dict[str, list[float]] = {name: [] for name in calls}
-    before = timed(yardstick)
     for repeat in range(repeats):
+        time.sleep(random.uniform(0, PAUSE))
+        before = timed(yardstick)
         for name, call in calls.items():
             seconds[name].append(timed(call))
             after = timed(yardstick)

@@ -50,7 +50,7 @@ def test_accept_says_what_and_whence(store, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("change", "code", "said"),
     [
-        ({}, 0, "pass: 10 pass"),
+        ({}, 0, "pass: 12 pass"),
         ({"throughput": 80.0}, 1, "regressed    throughput"),
         ({"wobble": 0.3}, 3, "too noisy"),
         ({"device": "Other CPU"}, 2, "device was"),

@@ -217,6 +217,6 @@ def test_the_terminal_shows_what_did_not_pass_in_80_columns(tmp_path):
     text = terminal(outcome)
     assert "regressed    throughput" in text
     assert "fid" not in text
-    assert text.splitlines()[-1].startswith("regressed: 2 regressed")
+    assert text.splitlines()[-1].startswith("regressed: 3 regressed")
     assert all(len(line) <= 80 for line in text.splitlines())
     assert "fid" in terminal(outcome, everything=True)

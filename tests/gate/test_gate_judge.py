@@ -10,6 +10,7 @@ from made_records import CPU, Made, baseline_of
 
 from ldmbench.errors import InputError, UnlikeError
 from ldmbench.gate.baseline import accepted_run
+from ldmbench.gate.cases import ALL_CELLS
 from ldmbench.gate.judge import judge
 from ldmbench.gate.provenance import Commit
 from ldmbench.records.compare import stored_replicates
@@ -73,7 +74,7 @@ def test_a_big_correction_is_doubted(tmp_path):
     near, _ = verdicts(tmp_path, Made(), Made(number=2))
     far, _ = verdicts(tmp_path, Made(), Made(number=3, throughput=25.0, yardstick=0.2))
     width = {n: i["throughput"].high - i["throughput"].low for n, i in (("n", near), ("f", far))}
-    assert width["f"] > width["n"] + 0.2
+    assert width["f"] > width["n"] + 0.1
 
 
 @pytest.mark.parametrize(
@@ -291,3 +292,73 @@ def test_a_model_that_varies_more_than_the_others_is_believed(tmp_path):
         base = Baseline(suite="smoke", rules=rules, runs=tuple(runs))
         bad += judge(records(), base, read).exit_code == 1
     assert bad <= 2
+
+
+def test_a_slowdown_too_small_for_any_cell_shows_in_all_of_them(tmp_path):
+    """Eight cells 8 % slower, each timed too roughly to be called by itself."""
+    cells = tuple(f"m{i}/shapes/ddim-4/g1/s0" for i in range(8))
+    base = Made(cells=cells, wobble=0.035, precision=None)
+    rules = {"fid": RuleChange(by="watched"), "throughput": RuleChange(limit=0.3)}
+    slow = replace(base, number=2, throughput=100 / 1.08)
+    _, outcome = verdicts(tmp_path, base, slow, rules=rules)
+    found = {i.cell: i for i in outcome.items if i.name == "throughput"}
+    assert {found[cell].verdict for cell in cells} == {"pass"}
+    assert found[ALL_CELLS].verdict == "regressed"
+    assert found[ALL_CELLS].change == pytest.approx(1 / 1.08 - 1)
+    assert outcome.exit_code == 1
+    _, outcome = verdicts(tmp_path, replace(base, cells=cells[:1]), slow, rules=rules)
+    assert not [i for i in outcome.items if i.cell == ALL_CELLS]  # one cell is its own mean
+
+
+def test_the_mean_over_all_cells_never_spoils_what_the_cells_say(tmp_path):
+    """Few accepted runs, a shift common to all their cells: it is left out, not inconclusive."""
+    cells = tuple(f"m{i}/shapes/ddim-4/g1/s0" for i in range(20))
+    rng = np.random.default_rng(0)
+    rules = {name: RuleChange(by="watched") for name in ("fid", "precision")}
+    made = itertools.count()
+
+    def shifted():
+        near = np.exp(rng.normal(scale=0.01, size=2))
+        return Made(
+            number=next(made) % 90, cells=cells, throughput=100 * near[0], latency=0.02 * near[1]
+        )
+
+    for runs in (1, 2, 3, 5):
+        ends = [
+            verdicts(tmp_path, tuple(shifted() for _ in range(runs)), shifted(), rules=rules)[1]
+            for _ in range(20)
+        ]
+        assert sum(outcome.exit_code == 1 for outcome in ends) <= 1
+        shown = [i for o in ends for i in o.items if i.cell == ALL_CELLS]
+        assert {i.verdict for i in shown} <= {"pass", "improved", "regressed"}
+
+
+def test_cells_of_one_timing_are_no_evidence_of_each_other(tmp_path):
+    """Five sample seeds share one speed stage: their mean is that timing and no better."""
+    seeds = tuple(f"ldm/shapes/ddim-4/g1/s{i}" for i in range(5))
+    _, outcome = verdicts(tmp_path, Made(cells=seeds), Made(number=2, cells=seeds))
+    assert ALL_CELLS not in {item.cell for item in outcome.items}
+
+
+def test_accepted_runs_of_unlike_cells_are_not_mixed(tmp_path):
+    both = ("ldm/shapes/ddim-4/g1/s0", "pixel/shapes/ddim-4/g1/s0")
+    apart = (Made(cells=both[:1], throughput=50.0), Made(number=2, cells=both[1:], throughput=99.0))
+    _, outcome = verdicts(tmp_path, apart, Made(number=3))
+    assert ALL_CELLS not in {item.cell for item in outcome.items}
+    _, outcome = verdicts(tmp_path, (*apart, Made(number=4)), Made(number=3))
+    (found,) = (i for i in outcome.items if (i.cell, i.name) == (ALL_CELLS, "throughput"))
+    assert found.change == pytest.approx(0.0, abs=1e-9)
+
+
+def test_an_interval_without_end_is_no_error(tmp_path):
+    cells = tuple(f"m{i}/shapes/ddim-4/g1/s0" for i in range(200))
+    base = Made(cells=cells, precision=None)
+    runs = (base, replace(base, number=2, throughput=150.0, latency=0.03))
+    _, outcome = verdicts(tmp_path, runs, replace(base, number=3, own=2))
+    json.dumps(outcome.to_json(), allow_nan=False)
+
+
+def test_energy_of_another_device_is_not_compared(tmp_path):
+    rules = {"train_device_days": RuleChange(by="difference", tolerance=0.1, limit=0.5)}
+    found, _ = verdicts(tmp_path, Made(), Made(device="Other CPU"), rules=rules)
+    assert found["train_device_days"].verdict == "incomparable"
