@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent / "ldmbench"
-GROUND = {"errors", "canonical", "seeds", "registry", "plugins"}
+GROUND = {"errors", "canonical", "offline", "seeds", "registry", "plugins"}
 NOUNS = GROUND | {"schema"}
 TABLES = NOUNS | {"pipeline", "catalog"}
 ROOMS = {"data", "metrics", "features", "sample", "models", "train", "speed"}

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from ldmbench.errors import LdmbenchError
 from ldmbench.records.book import Book, write_text
 from ldmbench.schema.record import Run
@@ -17,6 +19,8 @@ from ldmbench.track.spool import pending
 
 LATEST = 50
 """Runs of a suite that a page's history goes back."""
+LOCKED = 5.0
+"""Seconds to wait for another process that is sending the same run."""
 
 
 def rendered(run: Run, book: Book, form: str) -> str:
@@ -75,13 +79,17 @@ def replay(book: Book) -> Iterator[str]:
     """
     failed: set[str | None] = set()
     for folder in pending(book.folder):
-        run = book.find(folder.name)
-        settings = settings_of(run.source)
-        if not settings.enabled or os.environ.get("LDMBENCH_MLFLOW", "1") == "0":
+        try:
+            run = book.find(folder.name)
+            settings = settings_of(run.source)
+            if not settings.enabled or os.environ.get("LDMBENCH_MLFLOW", "1") == "0":
+                continue
+            if settings.tracking_uri in failed:
+                continue
+            warning = _mirror(run, book, settings)
+        except Exception as error:  # a run that is damaged keeps no other from MLflow
+            yield f"MLflow was not sent run {folder.name}: {' '.join(str(error).split())[:200]}"
             continue
-        if settings.tracking_uri in failed:
-            continue
-        warning = _mirror(run, book, settings)
         if warning:
             failed.add(settings.tracking_uri)
             yield warning
@@ -111,15 +119,20 @@ def _files(run: Run, book: Book) -> dict[str, Path]:
 
 
 def _mirror(run: Run, book: Book, settings: MlflowSettings) -> str | None:
+    """Send one run, unless another process is sending it; return why it was not taken."""
     from ldmbench.track.mlflow import mirror
 
-    return mirror(
-        run,
-        book.records(run.id),
-        book.extras(run.id),
-        folder=book.path(run.id),
-        settings=settings,
-        default_uri=f"sqlite:///{(book.root / 'mlflow.db').resolve()}",
-        files=_files(run, book),
-        places=places_of(run.source),
-    )
+    try:
+        with FileLock(book.path(run.id) / "mlflow.lock").acquire(timeout=LOCKED):
+            return mirror(
+                run,
+                book.records(run.id),
+                book.extras(run.id),
+                folder=book.path(run.id),
+                settings=settings,
+                default_uri=f"sqlite:///{(book.root / 'mlflow.db').resolve()}",
+                files=_files(run, book),
+                places=places_of(run.source),
+            )
+    except Timeout:
+        return None

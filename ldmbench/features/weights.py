@@ -19,12 +19,12 @@ from uuid import uuid4
 
 from ldmbench.canonical import digest_file
 from ldmbench.errors import InputError
+from ldmbench.offline import is_offline
 from ldmbench.schema.weights import SHIPPED, WEIGHTS, Weights, weights_named
 
 __all__ = [
     "WeightsState",
     "import_weights",
-    "is_offline",
     "list_weights",
     "verify_weights",
     "weights_folder",
@@ -53,11 +53,6 @@ def weights_folder() -> Path:
     """Return the folder of downloaded and imported weights."""
     named = os.environ.get("LDMBENCH_WEIGHTS")
     return Path(named).expanduser() if named else Path.home() / ".cache" / "ldmbench" / "weights"
-
-
-def is_offline() -> bool:
-    """Whether LDMBENCH_OFFLINE forbids connections."""
-    return os.environ.get("LDMBENCH_OFFLINE", "").lower() not in ("", "0", "false", "no")
 
 
 def weights_path(name: str, *, offline: bool | None = None) -> Path:

@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 
 from ldmbench.errors import InputError
 from ldmbench.models.places import SUFFIXES, shards_of, weights_in
+from ldmbench.offline import is_offline
 
 __all__ = ["snapshot", "wanted"]
 
@@ -113,5 +114,4 @@ def _has_weights(part: Path) -> bool:
 
 
 def _offline() -> bool:
-    own, theirs = os.environ.get("LDMBENCH_OFFLINE"), os.environ.get("HF_HUB_OFFLINE", "")
-    return own == "1" or theirs.lower() in _ON
+    return is_offline() or os.environ.get("HF_HUB_OFFLINE", "").lower() in _ON

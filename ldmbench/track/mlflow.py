@@ -9,7 +9,7 @@ from pathlib import Path
 from ldmbench.schema.record import Extras, Record, Run
 from ldmbench.schema.suite import MlflowSettings
 from ldmbench.track.reach import is_remote, quiet, shown, unreachable
-from ldmbench.track.spool import is_mirrored, mark, pending
+from ldmbench.track.spool import content_of, is_mirrored, mark, pending
 
 __all__ = ["LIMIT", "mirror", "pending"]
 
@@ -52,19 +52,24 @@ def mirror(
     experiment = settings.experiment or run.suite
     if is_mirrored(folder, f"{uri} {experiment}"):
         return None
+    content = content_of(folder)
     problem = unreachable(uri)
     if problem is None:
         problem = _write(
             run, records, extras, folder=folder, uri=uri, experiment=experiment, files=files,
             places=places or {}, limit=limit if is_remote(uri) else None,
         )  # fmt: skip
-    if problem is not None:
-        return (
-            f"MLflow at {shown(uri)} did not take run {run.id} ({problem}); nothing is lost, and "
-            "the next `ldmbench run` or `ldmbench status` tries again."
-        )
-    mark(folder, f"{uri} {experiment}")
-    return None
+    if problem is None:
+        try:
+            mark(folder, f"{uri} {experiment}", content)
+        except OSError as error:
+            problem = f"it did, but that cannot be noted: {error.strerror or error}"
+    if problem is None:
+        return None
+    return (
+        f"MLflow at {shown(uri)} did not take run {run.id} ({problem}); nothing is lost, and "
+        "the next `ldmbench run` or `ldmbench status` tries again."
+    )
 
 
 def _write(

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
+from ldmbench.offline import is_offline
+
 __all__ = ["is_remote", "quiet", "shown", "unreachable"]
 
 PATIENCE = 3.0
@@ -44,6 +46,8 @@ def unreachable(uri: str) -> str | None:
     parts = urlsplit(uri)
     if not is_remote(uri) or parts.hostname is None:
         return None
+    if is_offline():
+        return "--offline opens no connection"
     if parts.scheme in urllib.request.getproxies() and not urllib.request.proxy_bypass(
         parts.hostname
     ):

@@ -10,7 +10,7 @@ from typing import Any
 from ldmbench.canonical import digest, digest_file
 from ldmbench.schema.record import Run
 
-__all__ = ["is_mirrored", "mark", "pending"]
+__all__ = ["content_of", "is_mirrored", "mark", "pending"]
 
 MARK = "mirrored.json"
 VOLATILE = {"pid", "executed", "reused", "state", "finished", "notes"}
@@ -20,12 +20,12 @@ VOLATILE = {"pid", "executed", "reused", "state", "finished", "notes"}
 def is_mirrored(folder: Path, target: str) -> bool:
     """Tell whether this run, as it is now, was taken by this target."""
     found = _read(folder)
-    return found.get("content") == _content(folder) and found.get("target") == digest(target)
+    return found.get("content") == content_of(folder) and found.get("target") == digest(target)
 
 
-def mark(folder: Path, target: str) -> None:
-    """Note that the target has taken the run as it is now. Nothing of the target is written."""
-    value = {"api_version": 1, "content": _content(folder), "target": digest(target)}
+def mark(folder: Path, target: str, content: str) -> None:
+    """Note that the target has taken the run as `content_of` saw it; no target is written."""
+    value = {"api_version": 1, "content": content, "target": digest(target)}
     draft = folder / f".{MARK}.{os.getpid()}"
     draft.write_text(json.dumps(value) + "\n")
     draft.replace(folder / MARK)
@@ -36,7 +36,7 @@ def pending(runs_folder: Path) -> list[Path]:
     if not runs_folder.is_dir():
         return []
     ended = [path.parent for path in runs_folder.glob("*/run.json") if _has_ended(path)]
-    left = [folder for folder in ended if _read(folder).get("content") != _content(folder)]
+    left = [folder for folder in ended if _read(folder).get("content") != content_of(folder)]
     return sorted(left, key=lambda folder: (_run(folder / "run.json").started, folder.name))
 
 
@@ -59,8 +59,8 @@ def _read(folder: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) and found.get("api_version") == 1 else {}
 
 
-def _content(folder: Path) -> str:
-    """Digest what the mirror shows: the run without its volatile fields, records, extras."""
+def content_of(folder: Path) -> str:
+    """Return a digest of what the mirror shows: the run but for what varies, records, extras."""
     run = _run(folder / "run.json")
     files = [folder / "records.jsonl", folder / "extras.json"]
     parts = {f.name: digest_file(f) if f.is_file() else None for f in files}

@@ -188,9 +188,9 @@ def test_a_rerun_that_executed_nothing_does_not_import_mlflow(tmp_path):
     folder = tmp_path / "run"
     made = fake(folder, **SMALL)
     uri = f"sqlite:///{tmp_path / 'x.db'}"
-    from ldmbench.track.spool import mark
+    from ldmbench.track.spool import content_of, mark
 
-    mark(folder, f"{uri} one")
+    mark(folder, f"{uri} one", content_of(folder))
     write(folder, made[0].model_copy(update={"executed": 0, "reused": 99}), *made[1:])
     code = (
         "import sys; from pathlib import Path; from fake_records import *;"
