@@ -46,12 +46,21 @@ def check_enough(plan: Plan, loaded: LoadedSuite) -> None:
         SuiteError: with all problems in one pass.
     """
     stages = plan.by_key()
-    found = dict.fromkeys(p for cell in plan.cells for p in _problems(cell, plan, stages))
+    lacks = dict.fromkeys(lack for cell in plan.cells for lack in _lacks(cell, plan, stages))
+    found: dict[tuple[Loc, str], list[str]] = {}
+    for loc, metric, text in lacks:
+        found.setdefault((loc, text), []).append(metric)
     if found:
-        raise SuiteError([loaded.places.problem(loc, text) for loc, text in found])
+        raise SuiteError(
+            [
+                loaded.places.problem(loc, text.format(", ".join(metrics), "s"[len(metrics) > 1 :]))
+                for (loc, text), metrics in found.items()
+            ]
+        )
 
 
-def _problems(cell: Cell, plan: Plan, stages: Mapping[str, Stage]) -> Iterator[tuple[Loc, str]]:
+def _lacks(cell: Cell, plan: Plan, stages: Mapping[str, Stage]) -> Iterator[tuple[Loc, str, str]]:
+    """Yield where too few are asked for, by which metric, and what to say of such metrics."""
     dataset = cell.dataset.partition("[")[0]
     places: dict[str, Loc] = {
         "generated": ("sample", "count"),
@@ -67,8 +76,6 @@ def _problems(cell: Cell, plan: Plan, stages: Mapping[str, Stage]) -> Iterator[t
                 given = stages[key].inputs.get(role)
                 if given and given.count is not None and given.count < count:
                     what = "samples" if role == "generated" else "real images"
-                    yield (
-                        loc,
-                        f"found {given.count} {what}, but {metric} under {protocol.name} needs"
-                        f" {count} or more{'' if metric in need.why else need.why}",
-                    )
+                    why = "" if metric in need.why else need.why
+                    told = f"found {given.count} {what}, but {{}} under {protocol.name} need{{}}"
+                    yield loc, metric, f"{told} {count} or more{why}"

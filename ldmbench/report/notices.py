@@ -13,6 +13,9 @@ from ldmbench.schema.record import Record, Run
 
 __all__ = ["Notice", "notices_of"]
 
+SLOW = 2.0
+"""Times the quickest yardstick of a run from which a reader is told."""
+
 
 @dataclass(frozen=True)
 class Notice:
@@ -34,6 +37,7 @@ def notices_of(run: Run, table: Table) -> tuple[Notice, ...]:
         *_cautions(records),
         *_evaluators(records),
         *_machines(records),
+        *_disturbed(records),
         *_nulls(table),
         *(Notice("note", "Note of the run", text) for text in run.notes),
     ]
@@ -124,6 +128,29 @@ def _machines(records: Sequence[Record]) -> list[Notice]:
         return []
     text = f"Speed and cost come from {', '.join(devices)}; the best is marked per device."
     return [Notice("warning", f"{len(devices)} kinds of device", text)]
+
+
+def _disturbed(records: Sequence[Record]) -> list[Notice]:
+    """Tell of cells that were timed while the machine was much slower than for the others."""
+    sticks: dict[str, dict[str, float]] = defaultdict(dict)
+    for record in records:
+        for measure in record.measures:
+            if measure.name == "yardstick" and measure.value:
+                sticks[measure.device][record.cell.id] = measure.value
+    found = []
+    for device, cells in sticks.items():
+        usual = min(cells.values())
+        slow = tuple(cell for cell, seconds in cells.items() if seconds > SLOW * usual)
+        if slow:
+            text = (
+                f"Their yardstick took up to {max(cells.values()) / usual:.1f} times the"
+                f" {1000 * usual:.3g} ms of the quickest cell on {device}: something else was"
+                " running there. Throughput and latency are as wrong in seconds. To time them anew"
+                " when it is quiet: ldmbench run SUITE --fresh speed"
+            )
+            title = f"Timed on a busy machine: {len(slow)} of {_cells(tuple(cells))}"
+            found.append(Notice("warning", title, text, slow))
+    return found
 
 
 def _nulls(table: Table) -> list[Notice]:

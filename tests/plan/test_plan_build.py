@@ -193,3 +193,8 @@ def test_too_few_images_are_told_before_anything_runs(plan_of):
     assert "data.shapes.reference: found 5 real images" in next(p for p in (line, k) if "real" in p)
     plan_of("metrics=[precision]", "sample.count=4")
     assert "needs 6 or more (k = 5)" in problems("metrics=[density]", "sample.count=4")[0]
+    few = problems("metrics=[precision,recall,coverage]", "sample.count=3")
+    assert [text.partition("sample.count: ")[2] for text in few] == [
+        "found 3 samples, but precision, recall under shapes-v1 need 4 or more (k = 3)",
+        "found 3 samples, but coverage under shapes-v1 needs 6 or more (k = 5)",
+    ]

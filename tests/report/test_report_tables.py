@@ -14,7 +14,7 @@ from ldmbench.report import FORMATS, render
 from ldmbench.report.notices import notices_of
 from ldmbench.report.quantities import fields_of, number, scale_of, with_interval
 from ldmbench.report.tables import build, group_table
-from ldmbench.schema.record import Score
+from ldmbench.schema.record import Measure, Score
 
 
 def test_best_is_marked_once_per_dataset_and_signature(tmp_path):
@@ -99,6 +99,24 @@ def test_an_interrupted_stale_run_says_so(small):
     assert any("--fresh samples" in t for t in titles)
     assert any("nearly full" in t for t in titles)
     assert any(few in t and "1 of " in t for t in titles)
+
+
+def test_cells_timed_on_a_busy_machine_are_named(small):
+    _, run, records, _ = small
+
+    def timed(record, seconds):
+        stick = Measure(name="yardstick", value=seconds, unit="s", device="Some CPU")
+        return record.model_copy(update={"measures": (*record.measures, stick)})
+
+    calm = [timed(record, 0.02 + 0.001 * i) for i, record in enumerate(records)]
+    assert not [n for n in notices_of(run, build(calm)) if n.title.startswith("Timed")]
+    (told,) = (
+        n
+        for n in notices_of(run, build([*calm[:-1], timed(records[-1], 0.5)]))
+        if n.title.startswith("Timed")
+    )
+    assert told.cells == (records[-1].cell.id,)
+    assert "--fresh speed" in told.text
 
 
 def test_csv_and_json_round_trip_through_pandas(small):
