@@ -57,10 +57,8 @@ WEIGHTS = {
 INSPECTIONS = {
     "folder": "ldmbench.data.inspection:inspect_images",
 }
-STATISTICS = {
-    "moments": "ldmbench.metrics.moments:Moments",
-    "fid": "ldmbench.metrics.families:moments_family",
-}
+MOMENTS = "ldmbench.metrics.moments:moments"
+FIDELITY = "ldmbench.features.statistics:read_fidelity"
 MODELS = {
     "ldm":  Row("ldmbench.schema.models:LdmModel",  "trained here: autoencoder (f = 1: none) and diffusion UNet"),
     "load": Row("ldmbench.schema.models:LoadModel", "from disk: a diffusers folder, a CompVis or guided-diffusion checkpoint"),

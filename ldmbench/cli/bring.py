@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ldmbench.canonical import digest
+from ldmbench.canonical import digest, digest_file
 from ldmbench.cli.given import Given
-from ldmbench.cli.npz import read_array
+from ldmbench.cli.npz import STATISTICS, Array, read_array
 from ldmbench.errors import InputError
 from ldmbench.plan.score import FeatureSource, ImageSource
 from ldmbench.schema.stage import Manifest, Stage
@@ -23,17 +23,32 @@ from ldmbench.store.machine import code_digest, machine, versions
 
 
 def put_features(given: Given, stages: Mapping[str, Stage], store: Store) -> None:
-    """Commit the features of a file as the artefact that its stage names, unless it is there."""
-    if not isinstance(given.source, FeatureSource):
-        return
-    stage = next(s for s in stages.values() if s.params.get("file") == given.source.digest)
-    address = Address("features", stage.key, (0, given.source.count))
+    """Commit the features and statistics of a file as the artefacts that stages name."""
+    for stage in stages.values():
+        source = given.source if isinstance(given.source, FeatureSource) else None
+        if source and stage.params.get("file") == source.digest:
+            arrays = {name: read_array(Path(given.name), name) for name in source.arrays}
+            _put(arrays, stage, source.digest, store)
+        elif "statistics" in stage.params and stage.params["file"] == _file(given):
+            named = {name: STATISTICS[name] for name in given.moments}
+            pairs = {n: zip(named[n], given.moments[n], strict=True) for n in named}
+            arrays = {array: value for pair in pairs.values() for array, value in pair}
+            _put(arrays, stage, str(stage.params["file"]), store)
+
+
+def _file(given: Given) -> str:
+    """Return the digest of a file that holds statistics; "" if none are given."""
+    return digest_file(Path(given.name)) if given.moments else ""
+
+
+def _put(arrays: Mapping[str, Array], stage: Stage, file: str, store: Store) -> None:
+    """Commit arrays as one artefact, unless it is there."""
+    address = Address("features", stage.key, (0, stage.count or 1))
     if store.lookup(address):
         return
     temporary = store.temporary(address)
     try:
-        for name in given.source.arrays:
-            rows = read_array(Path(given.name), name)
+        for name, rows in arrays.items():
             dtype = np.float64 if rows.dtype.itemsize > 4 else np.float32
             np.save(temporary / f"{name}.npy", rows.astype(dtype))
         outputs = outputs_of(temporary)
@@ -42,11 +57,11 @@ def put_features(given: Given, stages: Mapping[str, Stage], store: Store) -> Non
             Manifest(
                 kind="features",
                 key=stage.key,
-                shard=(0, given.source.count),
+                shard=address.shard,
                 version=stage.version,
                 params=stage.params,
                 inputs=stage.inputs,
-                input_digests={"images": given.source.digest},
+                input_digests={"images": file},
                 outputs=outputs,
                 digest=outputs_digest(outputs),
                 code=code_digest("features"),

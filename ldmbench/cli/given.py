@@ -9,8 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from ldmbench.canonical import digest_file
-from ldmbench.catalog import FINGERPRINTS, INSPECTIONS
-from ldmbench.cli.npz import Array, members, read_provenance, read_rows, read_statistics
+from ldmbench.catalog import FIDELITY, FINGERPRINTS, INSPECTIONS
+from ldmbench.cli.npz import (
+    Array,
+    covariance,
+    members,
+    read_provenance,
+    read_rows,
+    read_statistics,
+)
 from ldmbench.cli.options import plural
 from ldmbench.errors import InputError
 from ldmbench.plan.score import FeatureSource, ImageSource, Source, files_source, shapes_source
@@ -90,6 +97,11 @@ def given(
             return _statistics(path, names)
         moments = read_statistics(path, names)
         return _images(path, protocol, store=store, side=side, moments=moments)
+    if path.is_file() and path.suffix.lower() == ".pt":
+        read: Any = resolve(FIDELITY)
+        held = read(path)
+        parts = [(name, held[name]) for name in ("mu", "sigma")]
+        return Given(name, None, moments={"fid": covariance(path, *parts)})
     return _images(path, protocol, store=store, side=side)
 
 
@@ -158,6 +170,14 @@ def _preparation(
             f" {f'{target} x {target}' if target else 'one square size'}; prepare them alike, or"
             " name a --protocol that crops, such as coco-30k or adm-2105.05233"
         )
+    small = {size: n for size, n in sizes.items() if min(size) < target}
+    if small:
+        shown = ", ".join(f"{n} of {w} x {h}" for (w, h), n in list(small.items())[:3])
+        raise InputError(
+            f"{path}: {sum(small.values())} of {plural(sizes.total(), 'image')} are smaller than"
+            f" the {target} pixels that {protocol.name} crops them to ({shown}); leave them out, or"
+            " name another --protocol"
+        )
     return target, str(protocol.crop), protocol.resize or "pil-bicubic"
 
 
@@ -175,8 +195,9 @@ def _features(path: Path, names: set[str]) -> Given:
         extractor=provenance.extractor if provenance else "unnamed",
         weights=provenance.weights if provenance else "unverified",
         logits="logits" in names,
-        spatial="spatial" in names,
+        spatial=extra[-1].shape[1] if "spatial" in names else 0,
         double=any(rows.dtype.itemsize > 4 for rows in (features, *extra)),
+        **(_known(provenance) if provenance else {}),
     )
     side = provenance.resolution if provenance else 0
     return Given(
@@ -186,6 +207,12 @@ def _features(path: Path, names: set[str]) -> Given:
         lossy=provenance.lossy if provenance else 0,
         provenance=provenance,
     )
+
+
+def _known(provenance: Reference) -> dict[str, Any]:
+    """Return what a built reference says of its images."""
+    names = ("precision", "resolution", "crop", "resize", "ref")
+    return {name: getattr(provenance, name) for name in names}
 
 
 def _statistics(path: Path, names: set[str]) -> Given:

@@ -48,6 +48,15 @@ def read_array(path: Path, name: str) -> Array:
         raise InputError(f"{path}: {name} cannot be read ({error})") from None
     except (NotImplementedError, RuntimeError, zlib.error) as error:
         raise InputError(f"{path}: {name} cannot be read ({error}); save it again") from None
+    return checked(path, name, found)
+
+
+def checked(path: Path, name: str, found: Array) -> Array:
+    """Return an array of floats, all finite.
+
+    Raises:
+        InputError: if it is no such array.
+    """
     if not isinstance(found, np.ndarray) or not np.issubdtype(found.dtype, np.floating):
         kind = getattr(found, "dtype", "no array")
         raise InputError(f"{path}: {name} is {kind}; save it as float32 or float64")
@@ -81,21 +90,29 @@ def read_statistics(path: Path, names: set[str]) -> dict[str, tuple[Array, Array
     Raises:
         InputError: if their shapes do not fit, or a covariance is none.
     """
-    found = {}
-    for metric, (mean, cov) in STATISTICS.items():
-        if {mean, cov} <= names:
-            mu = read_array(path, mean).astype(np.float64)
-            sigma = read_array(path, cov).astype(np.float64)
-            if mu.ndim != 1 or sigma.shape != (len(mu), len(mu)) or not len(mu):
-                raise InputError(
-                    f"{path}: {mean} is {mu.shape} and {cov} {sigma.shape}; expected (D,), (D, D)"
-                )
-            if np.abs(sigma - sigma.T).max() > 1e-6 * max(1e-300, np.abs(sigma).max()):
-                raise InputError(f"{path}: {cov} is not symmetric, so it is no covariance")
-            if sigma.diagonal().min() < 0:
-                raise InputError(f"{path}: {cov} has a negative variance, so it is no covariance")
-            found[metric] = (mu, sigma)
-    return found
+    return {
+        metric: covariance(path, (mean, read_array(path, mean)), (cov, read_array(path, cov)))
+        for metric, (mean, cov) in STATISTICS.items()
+        if {mean, cov} <= names
+    }
+
+
+def covariance(path: Path, mean: tuple[str, Array], cov: tuple[str, Array]) -> tuple[Array, Array]:
+    """Return a mean and a covariance in float64, each given with its name.
+
+    Raises:
+        InputError: if their shapes do not fit, or the covariance is none.
+    """
+    mu, sigma = (checked(path, *part).astype(np.float64) for part in (mean, cov))
+    if mu.ndim != 1 or sigma.shape != (len(mu), len(mu)) or not len(mu):
+        raise InputError(
+            f"{path}: {mean[0]} is {mu.shape} and {cov[0]} {sigma.shape}; expected (D,), (D, D)"
+        )
+    if np.abs(sigma - sigma.T).max() > 1e-6 * max(1e-300, np.abs(sigma).max()):
+        raise InputError(f"{path}: {cov[0]} is not symmetric, so it is no covariance")
+    if sigma.diagonal().min() < 0:
+        raise InputError(f"{path}: {cov[0]} has a negative variance, so it is no covariance")
+    return mu, sigma
 
 
 def provenance_file(path: Path) -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,8 @@ from typing import Any
 import click
 import numpy as np
 
-from ldmbench.canonical import digest, digest_bytes
+from ldmbench.canonical import digest, digest_file
+from ldmbench.catalog import MOMENTS
 from ldmbench.cli.given import Given, given
 from ldmbench.cli.npz import members, provenance_file, read_array, read_provenance, read_rows
 from ldmbench.cli.options import json_option, opened, plural, print_json, store_option
@@ -22,9 +22,11 @@ from ldmbench.execute.local import execute
 from ldmbench.plan.names import names_of
 from ldmbench.plan.score import ImageSource, build_score_plan, drawn
 from ldmbench.records.book import write_output
+from ldmbench.records.signature import name_of
+from ldmbench.registry import resolve
 from ldmbench.schema.protocol import Protocol
 from ldmbench.schema.reference import Reference
-from ldmbench.schema.stage import Stage
+from ldmbench.schema.stage import Plan, Stage
 from ldmbench.schema.weights import extractor_named
 from ldmbench.store.disk import Store
 from ldmbench.store.machine import versions
@@ -87,8 +89,9 @@ def build(
         raise InputError(f"{path}: 1 image found, at least 2 are needed for moments")
     found = _ordered(found, drawn(found.source, protocol))
     quiet = before or as_json
-    arrays, stage = _extracted(found, protocol, opened(store), spatial=spatial, quiet=quiet)
-    about = _write(output, arrays, found, protocol, stage)
+    disk = opened(store)
+    arrays, plan = _extracted(found, protocol, disk, spatial=spatial, quiet=quiet)
+    about = _write(output, arrays, found, protocol, plan, disk)
     if before or as_json:
         print_json({"reference": str(output), **about.model_dump(mode="json", exclude={"images"})})
     else:
@@ -154,12 +157,11 @@ def _ordered(found: Given, source: ImageSource) -> Given:
 
 def _extracted(
     found: Given, protocol: Protocol, disk: Store, *, spatial: bool, quiet: bool
-) -> tuple[dict[str, Any], Stage]:
+) -> tuple[dict[str, Any], Plan]:
     """Return features, logits and moments, made by the same stages as a run's."""
     assert found.source is not None
-    plan = build_score_plan(
-        found.source, None, protocol, metrics=["inception_score"], spatial=spatial
-    )
+    whole = protocol.model_copy(update={"splits": 1})  # of a score that is made on the way
+    plan = build_score_plan(found.source, None, whole, metrics=["inception_score"], spatial=spatial)
     require_weights(plan, disk)
     with Watch(names_of(plan), quiet=quiet) as watch:
         result = execute(
@@ -167,29 +169,36 @@ def _extracted(
         )
     if result.failed:
         raise StageError(f"{found.name}: {next(iter(result.failed.values()))}")
-    stage = next(s for s in plan.stages if s.kind == "features")
-    folders = [disk.folder(unit.address) for unit in units_of(stage)]
+    folders = [disk.folder(unit.address) for unit in units_of(_features(plan))]
     arrays = {
         name: np.concatenate([np.load(f / f"{name}.npy", allow_pickle=False) for f in folders])[
             : found.source.count
         ]
         for name in ("features", "logits", *(("spatial",) if spatial else ()))
     }
+    moments: Any = resolve(MOMENTS)
     for name, ends in ENDS.items():
         if name in arrays:
-            rows = arrays[name].astype(np.float64)
-            arrays |= {f"mu{ends}": rows.mean(axis=0), f"sigma{ends}": np.cov(rows, rowvar=False)}
-    return arrays, stage
+            made = moments(arrays[name])
+            arrays |= {f"mu{ends}": made.mean, f"sigma{ends}": made.cov}
+    return arrays, plan
+
+
+def _features(plan: Plan) -> Stage:
+    return next(stage for stage in plan.stages if stage.kind == "features")
 
 
 def _write(
-    output: Path, arrays: dict[str, Any], found: Given, protocol: Protocol, stage: Stage
+    output: Path,
+    arrays: dict[str, Any],
+    found: Given,
+    protocol: Protocol,
+    plan: Plan,
+    disk: Store,
 ) -> Reference:
     assert isinstance(found.source, ImageSource)
-    source = found.source.source
-    memory = io.BytesIO()
-    np.savez(memory, **arrays)
-    write_output(output, memory.getvalue())
+    source, stage = found.source.source, _features(plan)
+    write_output(output, lambda file: np.savez(file, **arrays))
     about = Reference(
         title=found.source.title,
         protocol=protocol.name,
@@ -202,9 +211,10 @@ def _write(
         count=found.source.count,
         width=int(arrays["features"].shape[1]),
         lossy=found.lossy,
+        ref=name_of(stage, plan.by_key(), disk),
         source_digest=str(source.get("digest", "")),
         images=dict(found.images),
-        sha256=digest_bytes(memory.getvalue()),
+        sha256=digest_file(output),
         versions=versions(),
     )
     write_output(provenance_file(output), about.model_dump_json(indent=1))
@@ -218,16 +228,16 @@ def _check_moments(file: Path) -> None:
         InputError: if an array is missing or damaged, or they are not the same.
     """
     held = members(file)
+    moments: Any = resolve(MOMENTS)
     for name, ends in ENDS.items():
         if name not in held and name != "features":
             continue
-        rows = read_rows(file, name).astype(np.float64)
+        found = moments(read_rows(file, name))
         mu, sigma = read_array(file, f"mu{ends}"), read_array(file, f"sigma{ends}")
-        width = rows.shape[1]
+        width = len(found.mean)
         if (mu.shape, sigma.shape) != ((width,), (width, width)):
             raise InputError(f"{file}: mu{ends} and sigma{ends} do not fit {width} {name}")
-        apart = np.abs(mu - rows.mean(axis=0)).max()
-        spread = np.abs(sigma - np.cov(rows, rowvar=False)).max()
+        apart, spread = np.abs(mu - found.mean).max(), np.abs(sigma - found.cov).max()
         if max(apart, spread) > TOLERANCE * max(1.0, float(np.abs(sigma).max())):
             raise InputError(
                 f"{file}: mu{ends} and sigma{ends} are not those of its {name}; build it again"

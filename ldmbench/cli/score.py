@@ -12,19 +12,13 @@ from ldmbench.cli.given import Given, given, side_of
 from ldmbench.cli.likeness import check, wanted_of, warnings_of
 from ldmbench.cli.options import json_option, opened, print_json, say, store_option
 from ldmbench.cli.progress import Watch
-from ldmbench.cli.statistics import by_statistics, score_statistics
+from ldmbench.cli.statistics import statistics_of
 from ldmbench.cli.weights import require_weights
 from ldmbench.errors import InputError, StageError
 from ldmbench.execute.devices import devices
 from ldmbench.execute.local import execute
 from ldmbench.plan.names import names_of
-from ldmbench.plan.score import (
-    PAIR_FAMILIES,
-    FeatureSource,
-    ImageSource,
-    build_score_plan,
-    families_of,
-)
+from ldmbench.plan.score import ImageSource, build_score_plan
 from ldmbench.records.book import write_output
 from ldmbench.records.collect import collect_record
 from ldmbench.schema.protocol import Protocol
@@ -116,44 +110,29 @@ def _scored(
     quiet: bool,
 ) -> Record:
     assert made.source is not None
-    apart = by_statistics(made, real, protocol, wanted)
-    planned = [name for name in wanted if name not in apart]
-    if apart and not isinstance(made.source, FeatureSource) and not _extracts(planned):
-        planned.append("inception_score")  # features alone never run
     plan = build_score_plan(
         made.source,
         real.source if real else None,
         protocol,
-        metrics=planned,
+        metrics=wanted,
         train=train.source if train else None,
         pairs=beside.source if beside and isinstance(beside.source, ImageSource) else None,
-        spatial="sfid" in apart,
+        statistics=statistics_of(made, real, protocol, wanted),
     )
     require_weights(plan, disk)
-    failed: dict[str, str] = {}
-    if plan.stages:
-        failed = _run(plan, [side for side in (made, real, train) if side], disk, quiet=quiet)
+    failed = _run(plan, [side for side in (made, real, train) if side], disk, quiet=quiet)
     record = collect_record(plan.cells[0], plan, disk, run="score", failed=failed)
-    if record.status == "failed" and plan.metrics and failed:
+    if record.status == "failed":
         raise StageError(f"{made.name}: {record.reason}")
     scores = [_signed(s) for s in record.scores if s.name in wanted]
-    if apart:
-        assert real is not None
-        scores = [*score_statistics(made, real, protocol, apart, plan, disk), *scores]
     order = {name: place for place, name in enumerate(wanted)}
     scores.sort(key=lambda found: order[found.name])
     return record.model_copy(update={"scores": tuple(scores), "status": "done", "reason": None})
 
 
-def _extracts(metrics: Sequence[str]) -> bool:
-    """Tell whether any of these metrics is of the protocol's extractor."""
-    return bool(set(families_of(metrics)) - {"clip", *PAIR_FAMILIES})
-
-
 def _run(plan: Plan, sides: Sequence[Given], disk: Store, *, quiet: bool) -> dict[str, str]:
     for side in sides:
-        if any(s.params.get("file") == getattr(side.source, "digest", 0) for s in plan.stages):
-            put_features(side, plan.by_key(), disk)
+        put_features(side, plan.by_key(), disk)
     with Watch(names_of(plan), quiet=quiet) as watch:
         result = execute(plan, disk, devices=devices(), listener=watch, log=disk.root / "score.log")
     return result.failed

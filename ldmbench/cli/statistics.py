@@ -1,29 +1,33 @@
-"""FID and sFID against the mean and covariance of a file, which the scores stage does not read."""
+"""Means and covariances of a file: which metrics they serve, and as a source of a plan."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from ldmbench.canonical import digest_file
-from ldmbench.catalog import STATISTICS
 from ldmbench.cli.given import Given
-from ldmbench.cli.npz import read_array
 from ldmbench.errors import UnlikeError
-from ldmbench.pipeline import STAGES
-from ldmbench.plan.score import FeatureSource
-from ldmbench.registry import resolve
+from ldmbench.plan.score import FeatureSource, StatisticsSource
 from ldmbench.schema.protocol import Protocol
-from ldmbench.schema.record import Score
-from ldmbench.schema.stage import Plan
-from ldmbench.schema.weights import extractor_named, weights_named
-from ldmbench.store.disk import Store
-from ldmbench.store.units import units_of
+from ldmbench.schema.weights import extractor_named
 
-ARRAYS = {"fid": "features", "sfid": "spatial"}
+ARRAYS = {"fid": "features", "sfid": "spatial features"}
+
+
+def statistics_of(
+    made: Given, real: Given | None, protocol: Protocol, wanted: Sequence[str]
+) -> StatisticsSource | None:
+    """Return the statistics of a file as a source, if they serve any of the metrics.
+
+    Raises:
+        UnlikeError: as `by_statistics`.
+    """
+    served = by_statistics(made, real, protocol, wanted)
+    if real is None or not served:
+        return None
+    path = Path(real.name)
+    return StatisticsSource(path.stem, digest_file(path), served)
 
 
 def by_statistics(
@@ -51,63 +55,8 @@ def by_statistics(
     return tuple(served)
 
 
-def score_statistics(
-    made: Given,
-    real: Given,
-    protocol: Protocol,
-    names: Sequence[str],
-    plan: Plan,
-    disk: Store,
-) -> list[Score]:
-    """Return the scores against statistics; the interval takes these as fixed."""
-    moments: Any = resolve(STATISTICS["moments"])
-    family: Any = resolve(STATISTICS["fid"])
-    ref = f"{Path(real.name).stem}@{digest_file(Path(real.name))[:8]}"
-    scores = []
-    for name in names:
-        rows = _rows(made, protocol, plan, disk, ARRAYS[name])
-        held = moments(2, *real.moments[name])
-        found = family(rows, held, confidence=protocol.confidence)["fid"]
-        dtype = "f32" if protocol.precision == "float32" else "bf16"
-        scores.append(
-            Score(
-                name=name,
-                value=float(found.value),
-                low=found.low,
-                high=found.high,
-                confidence=found.confidence,
-                n=len(rows),
-                method=found.method,
-                signature=f"{name}|v{STAGES['scores'].version}|feat:{_feat(made, protocol)}"
-                f"|ref:{ref}|n:{len(rows)}|m:statistics|quant:given|dtype:{dtype}",
-                protocol=protocol.name,
-            )
-        )
-    return scores
-
-
 def _width(made: Given, protocol: Protocol, name: str) -> int | None:
     if not isinstance(made.source, FeatureSource):
         spec = extractor_named(protocol.extractor)
         return spec.dim if name == "fid" else spec.spatial
-    return made.source.width if name == "fid" else None
-
-
-def _feat(made: Given, protocol: Protocol) -> str:
-    if isinstance(made.source, FeatureSource):
-        return f"{made.source.extractor}@{made.source.weights[:8]}"
-    weights = weights_named(extractor_named(protocol.extractor).weights)
-    return f"{protocol.extractor}@{weights.short}"
-
-
-def _rows(made: Given, protocol: Protocol, plan: Plan, disk: Store, name: str) -> Any:
-    if isinstance(made.source, FeatureSource):
-        return read_array(Path(made.name), name)
-    stage = next(
-        stage
-        for stage in plan.stages
-        if stage.kind == "features" and stage.params["extractor"] == protocol.extractor
-    )
-    folders = [disk.folder(unit.address) for unit in units_of(stage)]
-    parts = [np.load(f / f"{name}.npy", allow_pickle=False) for f in folders]
-    return np.concatenate(parts)[: made.source.count if made.source else None]
+    return made.source.width if name == "fid" else made.source.spatial or None

@@ -145,6 +145,8 @@ def _member(path: Path, name: str, *, checked: bool = False) -> IO[bytes]:
         file.seek(info.header_offset + 26)
         file.seek(sum(struct.unpack("<HH", file.read(4))), os.SEEK_CUR)
         return file
+    except (RuntimeError, NotImplementedError) as error:  # encrypted, or of an unknown method
+        raise InputError(f"{path}: {name} cannot be read ({error}); save it again") from None
     except (OSError, KeyError, struct.error, zipfile.BadZipFile) as error:
         raise InputError(
             f"{path}: not an npz with {name.removesuffix('.npy')} ({error}); "

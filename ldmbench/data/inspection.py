@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from ldmbench.canonical import digest_bytes
 from ldmbench.data.decode import decode, npz_rows
 from ldmbench.data.listing import (
+    LOSSY,
     PICTURES,
     SPLITS,
     SUFFIXES,
@@ -20,8 +21,6 @@ from ldmbench.data.listing import (
 from ldmbench.errors import InputError
 
 __all__ = ["Inspection", "inspect_images"]
-
-_LOSSY = (".jpg", ".jpeg", ".webp")
 
 
 @dataclass
@@ -71,7 +70,7 @@ def inspect_images(path: Path) -> Inspection:
         ],
     )
     found.captions = sum(f.text is not None or f.caption is not None for f in files)
-    found.lossy = sum(PurePosixPath(name).suffix.lower() in _LOSSY for name in found.names)
+    found.lossy = sum(PurePosixPath(name).suffix.lower() in LOSSY for name in found.names)
     if path.is_file() and path.suffix.lower() == ".npz":
         rows = npz_rows(path, range(len(files)), checked=True)
         for name, pixels in zip(found.names, rows, strict=True):

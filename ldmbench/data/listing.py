@@ -28,6 +28,7 @@ __all__ = [
 
 SPLITS = ("train", "validation", "reference")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+LOSSY = (".jpg", ".jpeg", ".webp")
 LARGEST = 256 * 2**20
 """Bytes of the largest file that is read into memory, unpacked."""
 PICTURES = (".gif", ".tif", ".tiff", ".apng", ".avif", ".heic", ".heif", ".jp2", ".jxl", ".jfif",

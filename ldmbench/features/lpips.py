@@ -130,6 +130,8 @@ def load_lpips(
     *,
     backbone: Path | None = None,
     heads: Path | None = None,
+    backbone_sha256: str | None = None,
+    heads_sha256: str | None = None,
     convention: Convention = "lpips",
     device: str = "cpu",
     offline: bool | None = None,
@@ -140,6 +142,8 @@ def load_lpips(
         net: "alex" or "vgg".
         backbone: torchvision's state dict; None takes the named weights, digest-checked.
         heads: the linear heads' state dict, as lpips and torchmetrics ship it; None likewise.
+        backbone_sha256: what the file of `backbone` must have; None takes it as it is.
+        heads_sha256: the same for `heads`.
         convention: "lpips" or "torchmetrics".
         device: a torch device.
         offline: open no connection; None asks LDMBENCH_OFFLINE.
@@ -149,9 +153,15 @@ def load_lpips(
     """
     pick(_BACKBONES, net, "LPIPS network")
     pick({"lpips": 0, "torchmetrics": 0}, convention, "LPIPS convention")
-    for path in (backbone, heads):
-        if path is not None and not path.is_file():
+    for path, sha256 in ((backbone, backbone_sha256), (heads, heads_sha256)):
+        if path is None:
+            continue
+        if not path.is_file():
             raise InputError(f"{path} is no file; give weights of LPIPS or leave the path out")
+        if sha256 is not None and digest_file(path) != sha256:
+            raise InputError(
+                f"{path} has the sha256 {digest_file(path)}, expected {sha256}; fetch it again"
+            )
     return Lpips(
         net,
         backbone or weights_path(_BACKBONES[net], offline=offline),

@@ -49,12 +49,18 @@ def bootstrap(metric: str, *inputs: object, **options: Any) -> Replicates:
         metric: a row of FAMILIES.
         inputs: what the metric takes: generated and reference features, logits, image pairs,
             image and text features, or generated, training and held-out features.
-        options: of the family (confidence, k, subsets, ...; paths of LPIPS).
+        options: of the metric (k, rule, subsets, splits, ...; paths of LPIPS), and confidence.
 
     Raises:
         InputError: an unknown metric, or inputs that the metric refuses.
     """
     family = pick(FAMILIES, metric, "metric")
-    if family is neighbours_family and metric not in ("density", "coverage"):
-        options["density_k"] = None  # what is not asked for needs no samples
+    if family is neighbours_family:
+        dense = metric in ("density", "coverage")
+        if dense:  # its own names for them are those of the metric that is asked for
+            options = {f"density_{n}" if n in ("k", "rule") else n: v for n, v in options.items()}
+        else:
+            options["density_k"] = None
+        if dense or metric == "kid":
+            options["k"] = 1  # what is not asked for needs no samples
     return family(*inputs, **options)[metric]

@@ -55,9 +55,7 @@ def frechet_distance(generated: object, reference: object) -> float:
     first, rows1 = _side(generated, "generated")
     second, rows2 = _side(reference, "reference")
     check_alike(first.mean[None], second.mean[None])
-    delta = first.mean - second.mean
-    straight = float(delta @ delta + np.trace(first.cov) + np.trace(second.cov))
-    return straight - 2.0 * trace_root(first, second, rows1, rows2)
+    return _straight(first, second) - 2.0 * trace_root(first, second, rows1, rows2)
 
 
 def trace_root(
@@ -75,7 +73,8 @@ def trace_root(
     if not (_short(rows1) or _short(rows2)):
         # The second side is the one that is kept, and its factor with it.
         lower = second.lower
-        quick = None if lower is None else _sum_of_roots(spectrum_between(lower, first.cov))
+        values = None if lower is None else spectrum_between(lower, first.cov)
+        quick = None if values is None else _sum_of_roots(values, _straight(first, second))
         if quick is not None:
             return quick
     product = root(first, rows1) @ root(second, rows2).T
@@ -108,7 +107,7 @@ def overlap(
     if not product.size:
         return Overlap(0.0, base, np.zeros(0), np.zeros((0, 0)), turned)
     values, vectors = np.linalg.eigh(product)
-    trace = _sum_of_roots(values)
+    trace = _sum_of_roots(values, _straight(first, second))
     if trace is None:
         trace = trace_root(one, two, own, others)
     kept = values > EPS * len(values) * max(float(values[-1]), 0.0)
@@ -128,8 +127,19 @@ def root(side: Moments, rows: Array | None = None) -> Array:
     return np.asarray(np.sqrt(values[kept])[:, None] * vectors[:, kept].T)
 
 
-def _sum_of_roots(values: Array) -> float | None:
-    """Return the sum of the roots of eigenvalues, or None where rounding would show."""
+def _straight(first: Moments, second: Moments) -> float:
+    """Return the distance but for its last term."""
+    delta = first.mean - second.mean
+    return float(delta @ delta + np.trace(first.cov) + np.trace(second.cov))
+
+
+def _sum_of_roots(values: Array, straight: float) -> float | None:
+    """Return the sum of the roots of eigenvalues, or None where rounding would show.
+
+    Args:
+        values: ascending.
+        straight: the distance but for twice this sum.
+    """
     largest = float(values[-1])
     if largest <= 0.0 or float(values[0]) <= EPS * len(values) * largest:
         return None
@@ -137,7 +147,7 @@ def _sum_of_roots(values: Array) -> float | None:
     # A shift of one eigenvalue by eps x the largest moves its root by eps x largest / (2 root).
     blur = EPS * largest * float((0.5 / roots).sum())
     total = float(roots.sum())
-    return total if blur < 1e-8 * max(1.0, total) else None
+    return total if 2.0 * blur < 1e-6 * max(1.0, straight - 2.0 * total) else None
 
 
 def _side(value: object, name: str) -> tuple[Moments, Array | None]:

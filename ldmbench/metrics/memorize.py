@@ -60,7 +60,12 @@ def memorization(generated: object, train: object, heldout: object) -> Memorizat
 
 
 def memorization_family(
-    generated: object, train: object, heldout: object, *, confidence: float = 0.95
+    generated: object,
+    train: object,
+    heldout: object,
+    *,
+    confidence: float = 0.95,
+    engine: Engine | None = None,
 ) -> dict[str, Replicates]:
     """Return {"memorization": ...}: the share, its interval over generated and held-out samples.
 
@@ -69,11 +74,12 @@ def memorization_family(
         train: (T, D) features of what the model saw, taken as fixed.
         heldout: (H, D) features of real samples that it did not see.
         confidence: of the interval.
+        engine: where products are formed; None: where the features are, else the processor.
 
     Raises:
         InputError: bad features or unlike widths.
     """
-    near, far = _distances(generated, train, heldout)
+    near, far = _distances(generated, train, heldout, engine)
     before = _shares(far, near)  # of held-out samples that each generated one is closer than
     after = 1.0 - _shares(near, far)
     made = replicate(
@@ -94,15 +100,17 @@ def _shares(others: Array, each: Array) -> Array:
     return np.asarray(1.0 - below / (2.0 * len(order)))
 
 
-def _distances(generated: object, train: object, heldout: object) -> tuple[Array, Array]:
+def _distances(
+    generated: object, train: object, heldout: object, engine: Engine | None = None
+) -> tuple[Array, Array]:
     """Return squared distances to the training set, of generated and of held-out samples."""
     x = check_features(generated, "generated", least=1)
     seen = check_features(train, "training", least=1)
     real = check_features(heldout, "held-out", least=1)
     check_alike(x, seen)
     check_alike(real, seen)
-    engine = engine_of(generated, train, heldout)
-    return _to_nearest(x, seen, engine), _to_nearest(real, seen, engine)
+    place = engine or engine_of(generated, train, heldout)
+    return _to_nearest(x, seen, place), _to_nearest(real, seen, place)
 
 
 def _to_nearest(x: Array, y: Array, engine: Engine) -> Array:
@@ -110,7 +118,39 @@ def _to_nearest(x: Array, y: Array, engine: Engine) -> Array:
     first, second = tables(x, y, engine=engine)
     search = _NearestOther(first, second)
     sweep(first, second, [search])
-    return exact_squared(x, y, np.arange(len(x)), search.index)
+    decided = _NearTies(first, second, search)
+    sweep(first, second, [decided])
+    return decided.squared
+
+
+class _NearTies:
+    """Visitor that decides, on float64 differences, among all columns that may be the nearest.
+
+    Attributes:
+        squared: (N,) squared distance of each row to its nearest column.
+    """
+
+    def __init__(self, x: Table, y: Table, found: _NearestOther) -> None:
+        self._x, self._y, self._engine = x, y, y.engine
+        self._half = y.engine.put(y.half, y.dtype)
+        self.squared = exact_squared(x.rows, y.rows, np.arange(len(x.rows)), found.index)
+        # Each of two nearnesses is off by at most the slack, and rows are as long as the longest.
+        off = 2.0 * y.slack * (x.half + float(y.half.max(initial=0.0)))
+        self._least = found.near - 2.0 * off
+
+    def part(self, rows: slice, cols: slice, gram: Any) -> tuple[Array, Array]:
+        gram -= self._half[cols]
+        least = self._engine.put(self._least[rows], self._y.dtype)
+        flat, _ = self._engine.picked(gram, gram >= least[:, None])
+        i, j = np.divmod(flat, gram.shape[1])
+        i, j = i + rows.start, j + cols.start
+        return i, exact_squared(self._x.rows, self._y.rows, i, j)
+
+    def fold(self, rows: slice, cols: slice, partial: tuple[Array, Array]) -> None:
+        np.minimum.at(self.squared, *partial)
+
+    def close(self, rows: slice, cols: slice) -> None:
+        pass
 
 
 class _NearestOther:
@@ -119,7 +159,7 @@ class _NearestOther:
     def __init__(self, x: Table, y: Table) -> None:
         self._engine = y.engine
         self._half = y.engine.put(y.half, y.dtype)
-        self._near = np.full(len(x.rows), -np.inf)
+        self.near = np.full(len(x.rows), -np.inf)
         self.index = np.zeros(len(x.rows), dtype=np.int64)
 
     def part(self, rows: slice, cols: slice, gram: Any) -> tuple[Array, Array]:
@@ -129,9 +169,9 @@ class _NearestOther:
 
     def fold(self, rows: slice, cols: slice, partial: tuple[Array, Array]) -> None:
         index, near = partial
-        better = near > self._near[rows]
+        better = near > self.near[rows]
         self.index[rows] = np.where(better, index, self.index[rows])
-        self._near[rows] = np.where(better, near, self._near[rows])
+        self.near[rows] = np.where(better, near, self.near[rows])
 
     def close(self, rows: slice, cols: slice) -> None:
         pass

@@ -91,7 +91,8 @@ def lpips(a: object, b: object, **network: Any) -> Array:
     Args:
         a: (N, H, W, 3) uint8 in 0..255; a single (H, W, 3) image is a batch of one.
         b: the same shape.
-        network: net ("alex" or "vgg"), backbone and heads (paths; else the files that
+        network: net ("alex" or "vgg"), backbone and heads (paths, checked against
+            backbone_sha256 and heads_sha256 where these are given; else the files that
             `ldmbench weights` knows, their digests checked), convention, device, offline.
 
     Returns:

@@ -50,8 +50,13 @@ class FeatureSource:
         extractor: what made them, or "unnamed".
         weights: sha256 of its weights, or "unverified".
         logits: whether there are logits too.
-        spatial: whether there are spatial features, of sFID.
+        spatial: how many spatial features there are a row, of sFID; 0 for none.
         double: whether they are in double precision, and stay so.
+        precision: in which they were extracted.
+        resolution: side of the images; 0 if it is not known.
+        crop: how the images were cropped, "given" if that is not known.
+        resize: how they were resized, likewise.
+        ref: how signatures name the images they are of; "" if that is not known.
     """
 
     title: str
@@ -61,14 +66,39 @@ class FeatureSource:
     extractor: str = "unnamed"
     weights: str = "unverified"
     logits: bool = False
-    spatial: bool = False
+    spatial: int = 0
     double: bool = False
+    precision: str = "float32"
+    resolution: int = 0
+    crop: str = "given"
+    resize: str = "given"
+    ref: str = ""
 
     @property
     def arrays(self) -> tuple[str, ...]:
         """Names of the arrays that its file holds."""
-        extra = (("logits", self.logits), ("spatial", self.spatial))
+        extra = (("logits", self.logits), ("spatial", bool(self.spatial)))
         return ("features", *(name for name, there in extra if there))
+
+
+@dataclass(frozen=True)
+class StatisticsSource:
+    """Means and covariances that were computed elsewhere; FID and sFID are held to them.
+
+    Attributes:
+        title: for people.
+        digest: of the file.
+        metrics: those that they serve in a plan.
+    """
+
+    title: str
+    digest: str
+    metrics: tuple[str, ...]
+
+    @property
+    def families(self) -> set[str]:
+        """Return the families that are held to them."""
+        return {METRICS[name].family for name in self.metrics}
 
 
 Source = ImageSource | FeatureSource
@@ -122,25 +152,45 @@ class _Stages(Ledger):
 
     def _given(self, source: FeatureSource) -> Stage:
         """Return features that `cli.score` puts into the store itself."""
-        below = {"kind": "features", "resolution": source.width, "digest": source.digest}
-        images = self.add(
-            "dataset",
-            {"source": below, "split": "file"},
-            {},
-            shard=source.count,
-            count=source.count,
-        )
-        params: dict[str, Any] = {
-            "extractor": source.extractor,
-            "weights": source.weights,
-            "file": source.digest,
-        }
+        params: dict[str, Any] = {"extractor": source.extractor, "weights": source.weights}
         if source.spatial:
             params["spatial"] = True
         if source.double:
             params["double"] = True
+        if source.precision != "float32":
+            params["precision"] = source.precision
+        if source.ref:
+            params["ref"] = source.ref
+        below = {"crop": source.crop, "resize": source.resize}
+        side = source.resolution or source.width
+        return self._brought(source.digest, params, below, side=side, count=source.count)
+
+    def statistics(self, source: StatisticsSource) -> Stage:
+        """Return means and covariances that `cli.score` puts into the store itself."""
+        params = {
+            "extractor": "unnamed",
+            "weights": "unverified",
+            "statistics": True,
+            "ref": f"{source.title}@{source.digest[:8]}",
+        }
+        below = {"crop": "given", "resize": "given"}
+        return self._brought(source.digest, params, below, side=0, count=1)
+
+    def _brought(
+        self,
+        file: str,
+        params: Mapping[str, Any],
+        below: Mapping[str, Any],
+        *,
+        side: int,
+        count: int,
+    ) -> Stage:
+        source = {"kind": "features", "resolution": side, "digest": file, **below}
+        images = self.add(
+            "dataset", {"source": source, "split": "file"}, {}, shard=count, count=count
+        )
         inputs = {"images": Input(kind="dataset", key=images.key)}
-        return self.add("features", params, inputs, shard=source.count, count=source.count)
+        return self.add("features", {**params, "file": file}, inputs, shard=count, count=count)
 
 
 def drawn(source: ImageSource, protocol: Protocol) -> ImageSource:
@@ -164,6 +214,7 @@ def build_score_plan(
     metrics: Sequence[str],
     train: Source | None = None,
     pairs: ImageSource | None = None,
+    statistics: StatisticsSource | None = None,
     spatial: bool = False,
 ) -> Plan:
     """Return a plan of one cell that scores `generated` against `reference`.
@@ -175,6 +226,7 @@ def build_score_plan(
         metrics: rows of the catalog.
         train: for memorization, what the model saw.
         pairs: for psnr, ssim and lpips, the images that belong to `generated`, in their order.
+        statistics: what some metrics are held to in place of `reference`.
         spatial: keep spatial features though no metric of the plan needs them.
     """
     if isinstance(reference, ImageSource):
@@ -189,7 +241,9 @@ def build_score_plan(
         else:
             made = stages.extracted(generated, extractor, protocol)
             below = [(made, generated.count)]
-            if family in HELD_TO_REFERENCE:
+            if statistics and family in statistics.families:
+                below.append((stages.statistics(statistics), 1))
+            elif family in HELD_TO_REFERENCE:
                 assert reference is not None
                 real = stages.extracted(reference, extractor, protocol)
                 below.append((real, held_to(family, protocol, reference.count)))
@@ -201,7 +255,7 @@ def build_score_plan(
         }
         scores = stages.add("scores", score_params(family, protocol), inputs)
         roles[f"{protocol.name}:{family}"] = scores.key
-    against = reference.title if reference else pairs.title if pairs else "none"
+    against = next((side.title for side in (reference, statistics, pairs) if side), "none")
     cell = Cell(
         id=f"{generated.title}/{against}",
         model=generated.title,

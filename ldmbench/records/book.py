@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -169,25 +169,33 @@ def _migrated(data: Any, place: object) -> Any:
 def write_text(path: Path, text: str) -> None:
     """Write a file through a temporary neighbour, so that no half of it is ever seen."""
     with told(path.parent):
-        _write(path, text.encode("utf-8"))
+        _write(path, text)
 
 
-def write_output(path: Path, content: str | bytes) -> None:
+def write_output(path: Path, content: str | Callable[[IO[bytes]], object]) -> None:
     """Write a file that the user named, as `write_text` does.
+
+    Args:
+        path: the file.
+        content: a text, or what writes into the open file, for what is too large to be held twice.
 
     Raises:
         InputError: no such file can be written.
         StoreError: the disk is full or fails.
     """
     with told(path.parent), possible(f"{path}: cannot be written", "name another file"):
-        _write(path, content.encode("utf-8") if isinstance(content, str) else content)
+        _write(path, content)
 
 
-def _write(path: Path, content: bytes) -> None:
+def _write(path: Path, content: str | Callable[[IO[bytes]], object]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     neighbour = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        neighbour.write_bytes(content)
+        with neighbour.open("wb") as file:
+            if isinstance(content, str):
+                file.write(content.encode("utf-8"))
+            else:
+                content(file)
         neighbour.replace(path)
     except OSError:
         neighbour.unlink(missing_ok=True)

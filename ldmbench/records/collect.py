@@ -9,7 +9,7 @@ from typing import Any
 
 from ldmbench.records.cautions import cautions_of
 from ldmbench.records.first_stage import first_stage_measures
-from ldmbench.records.signature import signature
+from ldmbench.records.signature import dataset_under, signature
 from ldmbench.schema.record import (
     CodingPoint,
     CurvePoint,
@@ -21,6 +21,7 @@ from ldmbench.schema.record import (
 )
 from ldmbench.schema.stage import Cell, Manifest, Plan, Stage
 from ldmbench.store.disk import Address, Store
+from ldmbench.store.units import units_of
 
 SECONDS_PER_DAY = 86_400
 
@@ -58,12 +59,31 @@ def collect_record(
         reason=reasons[0] if reasons else None,
         scores=tuple(_scores(cell, plan, stages, store)),
         measures=tuple(_measures(cell, plan, stages, store)),
-        warnings=cautions_of(cell, plan),
+        warnings=(*cautions_of(cell, plan), *_lossy(cell, stages, store)),
         keys=cell.stages,
         stale=tuple(sorted({stages[k].kind for k in cell.stages.values() if k in stale})),
         machine=any_manifest.machine if any_manifest else {},
         versions=any_manifest.versions if any_manifest else {},
     )
+
+
+def _lossy(cell: Cell, stages: Mapping[str, Stage], store: Store) -> Iterator[str]:
+    """Warn of samples that are held to lossy files: compression alone moves FID."""
+    held = {
+        dataset_under(stages[scores.inputs["reference"].key], stages).key
+        for scores in (stages[key] for key in cell.stages.values())
+        if scores.kind == "scores" and "reference" in scores.inputs
+    }
+    for stage in (stages[key] for key in sorted(held)):
+        units = [unit.address for unit in units_of(stage)]
+        files = [store.folder(at) / "facts.json" for at in units if store.lookup(at)]
+        facts = [json.loads(file.read_text()) for file in files if file.exists()]
+        lossy = sum(told.get("lossy", 0) for told in facts)
+        if lossy and stage.params["split"] != "truth":
+            yield (
+                f"{lossy:,} of the real images are jpg or webp files, and samples are not:"
+                " compression alone moves FID"
+            )
 
 
 def _manifest(stage: Stage, store: Store) -> Manifest | None:

@@ -39,31 +39,47 @@ def signature(
         fields["feat"] = f"lpips-{scores.params['lpips']}@{weights}"
     reference = scores.inputs.get("reference")
     if reference:
-        dataset = _dataset_under(stages[reference.key], stages)
-        fields["ref"] = f"{_title(dataset)}@{_images_digest(stages[reference.key], stages, store)}"
-    fields["n"] = scores.inputs["generated"].count
+        fields["ref"] = name_of(stages[reference.key], stages, store)
+    fields["n"] = least = scores.inputs["generated"].count or 0
     if reference:
-        fields["m"] = reference.count
-        fields |= _preparation(_dataset_under(stages[reference.key], stages))
+        of_numbers = stages[reference.key].params.get("statistics")
+        fields["m"] = "statistics" if of_numbers else reference.count
+        least = least if of_numbers else min(least, reference.count or 0)
+        fields |= _preparation(dataset_under(stages[reference.key], stages))
     train = scores.inputs.get("train")
     if train:
-        seen = _dataset_under(stages[train.key], stages)
-        fields["train"] = f"{_title(seen)}@{_images_digest(stages[train.key], stages, store)}"
+        fields["train"] = name_of(stages[train.key], stages, store)
         fields["t"] = train.count
+    fields["cropped"] = _cropped(generated, stages)
     fields["quant"] = _quantisation(generated, stages)
     fields["model"] = _loaded(generated, stages)
     fields |= _pinned(generated, stages, protocol)
     fields["dtype"] = "f32" if generated.params.get("precision", "float32") == "float32" else "bf16"
-    fields |= _own_fields(metric, scores.params, min(fields["n"], fields.get("m", fields["n"])))
+    fields |= _own_fields(metric, scores.params, least)
     shown = "|".join(f"{name}:{value}" for name, value in fields.items() if value is not None)
     return f"{metric}|v{scores.version}|{shown}"
+
+
+def name_of(images: Stage, stages: Mapping[str, Stage], store: Store) -> str:
+    """Return how signatures name real images: what they are, and a digest of them.
+
+    Args:
+        images: their dataset stage, or the features of them.
+        stages: every stage of the plan, by key.
+        store: where their digests are read.
+    """
+    if "ref" in images.params:  # features that came from elsewhere
+        return str(images.params["ref"])
+    title = _title(dataset_under(images, stages))
+    return f"{title}@{_images_digest(images, stages, store)}"
 
 
 def _extractor(features: Stage) -> str:
     return f"{features.params['extractor']}@{features.params['weights'][:DIGITS]}"
 
 
-def _dataset_under(stage: Stage, stages: Mapping[str, Stage]) -> Stage:
+def dataset_under(stage: Stage, stages: Mapping[str, Stage]) -> Stage:
+    """Return the dataset that images or features come from."""
     while stage.kind != "dataset":
         stage = stages[stage.inputs["images"].key]
     return stage
@@ -99,6 +115,13 @@ def _images_digest(stage: Stage, stages: Mapping[str, Stage], store: Store) -> s
 def _preparation(dataset: Stage) -> dict[str, Any]:
     source = dataset.params["source"]
     return {"crop": source.get("crop", "none"), "resize": source.get("resize", "none")}
+
+
+def _cropped(generated: Stage, stages: Mapping[str, Stage]) -> str | None:
+    """Return how samples that were given were cropped and resized, if they were."""
+    made = _images_under(generated, stages)
+    found = _preparation(made) if made.kind == "dataset" else {"crop": "none"}
+    return None if found["crop"] in ("none", "given") else f"{found['crop']},{found['resize']}"
 
 
 def _quantisation(generated: Stage, stages: Mapping[str, Stage]) -> str:

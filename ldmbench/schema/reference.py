@@ -26,6 +26,7 @@ class Reference(Noun):
     count: int = Field(description="images, m")
     width: int = Field(description="features per image")
     lossy: int = Field(default=0, description="images that were jpg, jpeg or webp files")
+    ref: str = Field(default="", description="how signatures name its images")
     source_digest: str = Field(description="of the images' names and contents")
     images: dict[str, str] = Field(default={}, description="image -> sha256; empty for shapes")
     sha256: Sha256 = Field(description="of FILE.npz")

@@ -14,7 +14,7 @@ from ldmbench.data.batch import Ints
 from ldmbench.data.captions import captions
 from ldmbench.data.conditions import class_labels, with_captions, write_conditions
 from ldmbench.data.images import list_images, read_captions, read_images, split_images
-from ldmbench.data.listing import ImageFile
+from ldmbench.data.listing import LOSSY, ImageFile
 from ldmbench.data.scenes import scene
 from ldmbench.data.shapes import CLASSES, render, split_indices
 from ldmbench.data.shards import write_batch
@@ -63,8 +63,9 @@ def _folder(task: Task, params: DatasetParams, shard: tuple[int, int]) -> None:
     if source.get("order") == "digest":
         names = tuple(sorted(names, key=lambda file: digest(file.name)))
     classes = max((f.label for f in files), default=0) + 1
-    _write_facts(task.output, classes=classes)
     chosen: Sequence[ImageFile] = names[slice(*shard)]
+    lossy = sum(file.name.lower().endswith(LOSSY) for file in chosen)
+    _write_facts(task.output, classes=classes, lossy=lossy)
     if split != params.split and not names:
         raise InputError(f"{task.local['path']}: no validation image to take prompts from")
     if split != params.split:
@@ -94,5 +95,6 @@ def _labels(own: Ints, params: DatasetParams, shard: tuple[int, int], *, count: 
     return class_labels(params.classes, *shard, count=count) if params.classes else own
 
 
-def _write_facts(folder: Path, *, classes: int) -> None:
-    (folder / "facts.json").write_text(json.dumps({"classes": classes}))
+def _write_facts(folder: Path, *, classes: int, lossy: int = 0) -> None:
+    facts = {"classes": classes, **({"lossy": lossy} if lossy else {})}
+    (folder / "facts.json").write_text(json.dumps(facts))

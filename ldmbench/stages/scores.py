@@ -21,10 +21,14 @@ from ldmbench.metrics.families import (
 )
 from ldmbench.metrics.infinity import infinity_family
 from ldmbench.metrics.memorize import memorization_family
+from ldmbench.metrics.moments import Moments, gather
 from ldmbench.metrics.resample import Replicates, replicate
-from ldmbench.schema.task import Task
+from ldmbench.schema.task import Task, TaskInput
 from ldmbench.stages.common import Report, rows_of
 from ldmbench.stages.own import own_scores
+
+REFERENCES = 2
+"""References of which moments, radii and kernel sums are kept between tasks."""
 
 
 def run(task: Task, report: Report) -> None:
@@ -73,19 +77,42 @@ def _engine(task: Task) -> Engine:
 
 
 def _moments(task: Task, *, tell: Any) -> Mapping[str, Replicates]:
-    generated, reference = _both(task, "features.npy")
-    confidence = task.params["confidence"]
-    engine = _engine(task)
-    return moments_family(generated, reference, confidence=confidence, engine=engine, report=tell)
+    return _frechet(task, "features", ("mu", "sigma"), tell=tell)
 
 
 def _spatial(task: Task, *, tell: Any) -> Mapping[str, Replicates]:
-    confidence = task.params["confidence"]
-    engine = _engine(task)
-    found = moments_family(
-        *_both(task, "spatial.npy"), confidence=confidence, engine=engine, report=tell
-    )
-    return {"sfid": found["fid"]}
+    return {"sfid": _frechet(task, "spatial", ("mu_s", "sigma_s"), tell=tell)["fid"]}
+
+
+def _frechet(
+    task: Task, rows: str, given: tuple[str, str], *, tell: Any
+) -> Mapping[str, Replicates]:
+    """Return the distance to features, or to statistics where the reference is made of these."""
+    generated = rows_of(task.inputs["generated"], f"{rows}.npy").all()
+    folders = task.inputs["reference"].folders
+    options = {"confidence": task.params["confidence"], "engine": _engine(task), "report": tell}
+    if (folders[0] / f"{given[0]}.npy").exists():
+        mu, sigma = (np.load(folders[0] / f"{name}.npy", allow_pickle=False) for name in given)
+        return moments_family(generated, Moments(2, mu, sigma), **options)
+    reference = rows_of(task.inputs["reference"], f"{rows}.npy").all()
+    kept = _kept(task.inputs["reference"], rows)
+    if "moments" not in kept:
+        kept["moments"] = gather(reference, engine=options["engine"])
+    return moments_family(generated, reference, reference_moments=kept["moments"], **options)
+
+
+_KEPT: dict[object, dict[object, Any]] = {}
+
+
+def _kept(reference: TaskInput, rows: str) -> dict[object, Any]:
+    """Return what this process found of a reference before: many cells are held to one."""
+    made = tuple((f, (f / f"{rows}.npy").stat().st_mtime_ns) for f in reference.folders)
+    name = (made, reference.start, reference.stop, rows)
+    if name not in _KEPT:
+        while len(_KEPT) >= REFERENCES:
+            _KEPT.pop(next(iter(_KEPT)))
+        _KEPT[name] = {}
+    return _KEPT[name]
 
 
 def _infinity(task: Task, *, tell: Any) -> Mapping[str, Replicates]:
@@ -101,7 +128,8 @@ def _vendi(task: Task, *, tell: Any) -> Mapping[str, Replicates]:
 def _memorization(task: Task, *, tell: Any) -> Mapping[str, Replicates]:
     generated, heldout = _both(task, "features.npy")
     train = rows_of(task.inputs["train"], "features.npy").all()
-    return memorization_family(generated, train, heldout, confidence=task.params["confidence"])
+    options = {"confidence": task.params["confidence"], "engine": _engine(task)}
+    return memorization_family(generated, train, heldout, **options)
 
 
 def _neighbours(task: Task, *, tell: Any) -> Mapping[str, Replicates]:
@@ -117,6 +145,7 @@ def _neighbours(task: Task, *, tell: Any) -> Mapping[str, Replicates]:
         subset_size=params["kid_subset_size"],
         confidence=params["confidence"],
         engine=_engine(task),
+        kept=_kept(task.inputs["reference"], "features"),
         report=tell,
     )
 

@@ -11,10 +11,16 @@ import time
 
 import numpy as np
 
+from ldmbench.metrics.diversity import vendi_family
 from ldmbench.metrics.families import clip_family, logits_family, moments_family, neighbours_family
+from ldmbench.metrics.infinity import infinity_family
+from ldmbench.metrics.memorize import memorization_family
 
 WIDTH = 64
 SCALES = 0.5 + (np.arange(WIDTH) % 7) / 4.0
+
+
+TRAIN = (np.random.default_rng(3).standard_normal((800, WIDTH)) * SCALES).astype(np.float32)
 
 
 def same(rng, n, m):
@@ -46,7 +52,7 @@ CASES = {
 def scores(x, y):
     found = moments_family(x, y) | neighbours_family(x, y)
     found |= logits_family(2.0 * x[:, :20]) | clip_family(x[: len(y)], y[: len(x)])
-    return found
+    return found | infinity_family(x, y) | vendi_family(x) | memorization_family(x, TRAIN, y)
 
 
 def main():

@@ -102,6 +102,16 @@ def test_a_built_reference_gives_the_numbers_of_its_images(tmp_path, capsys):
         )
         assert code == 0
         found = json.loads(capsys.readouterr().out)
-        values.append(found["scores"][0]["value"])
+        (score,) = found["scores"]
+        values.append((score["value"], score["low"], score["signature"]))
         assert any("lossy" in text for text in found["warnings"])
     assert values[0] == values[1]
+
+
+@pytest.mark.slow
+def test_a_reference_of_two_images(tmp_path):
+    """No metric that is made on the way asks for more than moments need."""
+    real, file = write_images(tmp_path / "real", 0, count=2), tmp_path / "r.npz"
+    assert outcome(["reference", "build", str(real), "-o", str(file)]) == 0
+    assert outcome(["reference", "verify", str(file)]) == 0
+    assert outcome(["score", str(real), "--reference", str(file), "--metrics", "fid"]) == 0

@@ -35,6 +35,45 @@ def test_features_against_statistics_of_another_library(tmp_path, capsys):
     assert any("without a count" in text for text in warnings)
 
 
+def test_two_scores_against_statistics_are_compared_in_pairs(tmp_path, capsys):
+    rows = np.random.default_rng(5).normal(size=(300, 6)) + 0.3
+    np.savez(tmp_path / "stats.npz", mu=rows.mean(0), sigma=np.cov(rows, rowvar=False))
+    for seed in (0, 1):
+        a = write_features(tmp_path / f"{seed}.npz", seed)
+        scored(capsys, a, "--reference", tmp_path / "stats.npz", "-o", tmp_path / f"{seed}.jsonl")
+    records = [str(tmp_path / f"{seed}.jsonl") for seed in (0, 1)]
+    assert outcome(["compare", *records, "--json"]) in (0, 1, 3)
+    told = json.loads(capsys.readouterr().out)
+    assert "200 replicates" in json.dumps(told)
+
+
+def test_statistics_that_torch_fidelity_keeps(tmp_path, capsys):
+    import torch
+    from torch_fidelity.metric_fid import fid_features_to_statistics
+
+    rows = torch.randn(300, 6, generator=torch.Generator().manual_seed(0))
+    stats = fid_features_to_statistics(rows)
+    torch.save(stats, tmp_path / "mine-inception-v3-compat-stat-fid-2048.pt")
+    a = write_features(tmp_path / "a.npz")
+    at = tmp_path / "mine-inception-v3-compat-stat-fid-2048.pt"
+    scores, _ = scored(capsys, a, "--reference", at)
+    mu, sigma = (np.asarray(stats[n], dtype=np.float64) for n in ("mu", "sigma"))
+    expected = frechet_distance(np.load(a)["features"], Moments(300, mu, sigma))
+    assert scores["fid"]["value"] == pytest.approx(expected, rel=1e-9)
+    torch.save({"weights": torch.ones(3)}, at)
+    assert "holds weights; expected mu and sigma" in refused(capsys, a, "--reference", at)
+    at.write_bytes(at.read_bytes()[:100])
+    assert "not readable as torch-fidelity's" in refused(capsys, a, "--reference", at)
+
+
+def test_images_smaller_than_the_crop_are_counted_before_anything_runs(tmp_path, capsys):
+    folder = write_images(tmp_path / "a", count=3)
+    Image.new("RGB", (400, 300)).save(folder / "large.png")
+    shown = refused(capsys, folder, "--reference", folder, "--protocol", "coco-30k")
+    assert "3 of 4 images are smaller than the 256 pixels" in shown
+    assert "3 of 16 x 16" in shown
+
+
 def test_features_against_features(tmp_path, capsys):
     logits = np.random.default_rng(2).normal(size=(40, 5)).astype(np.float32)
     a = write_features(tmp_path / "a.npz", logits=logits)

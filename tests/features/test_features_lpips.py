@@ -94,3 +94,11 @@ def test_wrong_input_is_refused(files, tmp_path):
 def test_missing_weights_fail_closed(weights_home):
     with pytest.raises(InputError, match=r"alexnet-owt-7be5be79\.pth"):
         load_lpips("alex")
+
+
+def test_given_files_are_checked_where_their_digest_is_given(tmp_path):
+    for name in ("backbone", "heads"):
+        file = tmp_path / name
+        file.write_bytes(b"x")
+        with pytest.raises(InputError, match=r"has the sha256 .*, expected 00"):
+            load_lpips("alex", **{name: file, f"{name}_sha256": "00" * 32})

@@ -29,6 +29,7 @@ from ldmbench.metrics import (
     vendi_score,
 )
 from ldmbench.metrics.blocks import sweep, tables
+from ldmbench.metrics.families import neighbours_family
 from ldmbench.metrics.kernel import KernelSums
 from ldmbench.metrics.manifold import BallCount
 from ldmbench.metrics.neighbours import NearestSearch
@@ -337,3 +338,35 @@ def test_wrong_input_gets_one_sentence(metric, inputs):
 def test_wrong_options_get_one_sentence(call):
     with pytest.raises(InputError):
         call()
+
+
+def test_memorization_finds_the_copy_among_near_duplicates():
+    """Float32 products cannot tell a copy from its near-duplicates; the differences can."""
+    rng = np.random.default_rng(0)
+    bases = np.repeat(rng.normal(size=(40, 512)), 10, axis=0)
+    train = (bases + 1e-4 * rng.normal(size=bases.shape)).astype(np.float32)
+    other = rng.normal(size=(50, 512)).astype(np.float32)
+    assert tables(train, other)[0].dtype == np.float32
+    assert memorization(train[::7], train, other).copies == len(train[::7])
+
+
+def test_bootstrap_takes_a_metrics_own_options():
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(60, 8)), rng.normal(size=(50, 8))
+    dense = density_coverage(x, y, k=10, rule="le")
+    for name, value in (("density", dense.density), ("coverage", dense.coverage)):
+        assert bootstrap(name, x, y, k=10, rule="le").value == value
+    assert bootstrap("kid", x[:2], y[:2], subset_size=2).n == 2
+
+
+def test_a_reference_that_was_seen_before_gives_the_same_numbers():
+    rng = np.random.default_rng(0)
+    y, kept = rng.normal(size=(70, 8)), {}
+    for seed in range(3):
+        x = np.random.default_rng(seed).normal(size=(60, 8))
+        again = neighbours_family(x, y, kept=kept)
+        alone = neighbours_family(x, y)
+        for name, found in alone.items():
+            assert again[name].value == found.value
+            np.testing.assert_array_equal(again[name].replicates, found.replicates)
+    assert len(kept) == 1
