@@ -8,6 +8,7 @@ Tests that begin a program of their own (`python -m ldmbench run ...`) start rea
 """
 
 import contextlib
+import importlib
 import json
 import os
 import random
@@ -136,7 +137,9 @@ def work(asked, tasks, events, log):
     os.environ.clear()
     os.environ.update(asked["environment"])
     os.chdir(asked["folder"])
-    sys.path.insert(0, asked["folder"])
+    there = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    sys.path[:0] = [asked["folder"], *filter(None, there)]
+    importlib.invalidate_caches()
     sys.argv = [worker.__file__, *asked["arguments"]]
     random.seed()  # as unlike each other as processes are
     np.random.seed()

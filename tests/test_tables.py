@@ -19,6 +19,7 @@ def test_ten_stages_and_a_file_for_each():
     files = {p.stem for p in (ROOT / "stages").glob("*.py")} - {
         "__init__",
         "common",
+        "kept",
         "own",
         "subject",
         "plugin",
@@ -37,7 +38,7 @@ def test_stage_rows_resolve(kind):
 
 @pytest.mark.parametrize("path", sorted((ROOT / "stages").glob("*.py")), ids=lambda p: p.name)
 def test_stages_are_short(path):
-    limit = {"common.py": 160, "scores.py": 170, "speed.py": 130}
+    limit = {"common.py": 160, "scores.py": 180, "speed.py": 130}
     limit |= dict.fromkeys(("subject.py", "samples.py"), 130)
     assert len(path.read_text().splitlines()) <= limit.get(path.name, 100)
 

@@ -23,12 +23,10 @@ from ldmbench.metrics.infinity import infinity_family
 from ldmbench.metrics.memorize import memorization_family
 from ldmbench.metrics.moments import Moments, gather
 from ldmbench.metrics.resample import Replicates, replicate
-from ldmbench.schema.task import Task, TaskInput
+from ldmbench.schema.task import Task
 from ldmbench.stages.common import Report, rows_of
+from ldmbench.stages.kept import kept_of
 from ldmbench.stages.own import own_scores
-
-REFERENCES = 2
-"""References of which moments, radii and kernel sums are kept between tasks."""
 
 
 def run(task: Task, report: Report) -> None:
@@ -95,24 +93,10 @@ def _frechet(
         mu, sigma = (np.load(folders[0] / f"{name}.npy", allow_pickle=False) for name in given)
         return moments_family(generated, Moments(2, mu, sigma), **options)
     reference = rows_of(task.inputs["reference"], f"{rows}.npy").all()
-    kept = _kept(task.inputs["reference"], rows)
+    kept = kept_of(task.inputs["reference"], rows)
     if "moments" not in kept:
         kept["moments"] = gather(reference, engine=options["engine"])
     return moments_family(generated, reference, reference_moments=kept["moments"], **options)
-
-
-_KEPT: dict[object, dict[object, Any]] = {}
-
-
-def _kept(reference: TaskInput, rows: str) -> dict[object, Any]:
-    """Return what this process found of a reference before: many cells are held to one."""
-    made = tuple((f, (f / f"{rows}.npy").stat().st_mtime_ns) for f in reference.folders)
-    name = (made, reference.start, reference.stop, rows)
-    if name not in _KEPT:
-        while len(_KEPT) >= REFERENCES:
-            _KEPT.pop(next(iter(_KEPT)))
-        _KEPT[name] = {}
-    return _KEPT[name]
 
 
 def _infinity(task: Task, *, tell: Any) -> Mapping[str, Replicates]:
@@ -145,7 +129,7 @@ def _neighbours(task: Task, *, tell: Any) -> Mapping[str, Replicates]:
         subset_size=params["kid_subset_size"],
         confidence=params["confidence"],
         engine=_engine(task),
-        kept=_kept(task.inputs["reference"], "features"),
+        kept=kept_of(task.inputs["reference"], "features"),
         report=tell,
     )
 
