@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,31 +24,33 @@ from ldmbench.store.machine import code_digest, machine, versions
 
 def put_features(given: Given, stages: Mapping[str, Stage], store: Store) -> None:
     """Commit the features and statistics of a file as the artefacts that stages name."""
+    source = given.source if isinstance(given.source, FeatureSource) else None
+    path = Path(given.name)
     for stage in stages.values():
-        source = given.source if isinstance(given.source, FeatureSource) else None
         if source and stage.params.get("file") == source.digest:
-            arrays = {name: read_array(Path(given.name), name) for name in source.arrays}
-            _put(arrays, stage, source.digest, store)
-        elif "statistics" in stage.params and stage.params["file"] == _file(given):
-            named = {name: STATISTICS[name] for name in given.moments}
-            pairs = {n: zip(named[n], given.moments[n], strict=True) for n in named}
-            arrays = {array: value for pair in pairs.values() for array, value in pair}
-            _put(arrays, stage, str(stage.params["file"]), store)
+            arrays = ((name, read_array(path, name)) for name in source.arrays)
+            _put(arrays, stage, store)
+        elif (
+            given.moments
+            and "statistics" in stage.params
+            and stage.params["file"] == digest_file(path)
+        ):
+            _put(_statistics(given), stage, store)
 
 
-def _file(given: Given) -> str:
-    """Return the digest of a file that holds statistics; "" if none are given."""
-    return digest_file(Path(given.name)) if given.moments else ""
+def _statistics(given: Given) -> Iterator[tuple[str, Array]]:
+    for metric, pair in given.moments.items():
+        yield from zip(STATISTICS[metric], pair, strict=True)
 
 
-def _put(arrays: Mapping[str, Array], stage: Stage, file: str, store: Store) -> None:
-    """Commit arrays as one artefact, unless it is there."""
+def _put(arrays: Iterable[tuple[str, Array]], stage: Stage, store: Store) -> None:
+    """Commit named arrays as one artefact, unless it is there; only then are they read."""
     address = Address("features", stage.key, (0, stage.count or 1))
     if store.lookup(address):
         return
     temporary = store.temporary(address)
     try:
-        for name, rows in arrays.items():
+        for name, rows in arrays:
             dtype = np.float64 if rows.dtype.itemsize > 4 else np.float32
             np.save(temporary / f"{name}.npy", rows.astype(dtype))
         outputs = outputs_of(temporary)
@@ -61,7 +63,7 @@ def _put(arrays: Mapping[str, Array], stage: Stage, file: str, store: Store) -> 
                 version=stage.version,
                 params=stage.params,
                 inputs=stage.inputs,
-                input_digests={"images": file},
+                input_digests={"images": str(stage.params["file"])},
                 outputs=outputs,
                 digest=outputs_digest(outputs),
                 code=code_digest("features"),

@@ -127,7 +127,7 @@ def _scored(
     scores = [_signed(s) for s in record.scores if s.name in wanted]
     order = {name: place for place, name in enumerate(wanted)}
     scores.sort(key=lambda found: order[found.name])
-    return record.model_copy(update={"scores": tuple(scores), "status": "done", "reason": None})
+    return record.model_copy(update={"scores": tuple(scores)})
 
 
 def _run(plan: Plan, sides: Sequence[Given], disk: Store, *, quiet: bool) -> dict[str, str]:

@@ -18,11 +18,8 @@ __all__ = ["ALL_CELLS", "Case", "counted", "over_all_cells", "ratio", "scaled", 
 
 ALL_CELLS = "all cells"
 """Where an item names its cell: the mean over all of them."""
-
 EXACT = 1e-9
 """Relative difference below which counted numbers are equal."""
-
-
 SMALL = {2: 1.196, 3: 1.495, 4: 1.363, 5: 1.206, 6: 1.2, 7: 1.14, 8: 1.129, 9: 1.107}
 """n -> what the median absolute deviation of n numbers falls short of that of many."""
 

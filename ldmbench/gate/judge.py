@@ -264,11 +264,8 @@ def _spreads(cases: Sequence[Case]) -> dict[tuple[tuple[str, str], str], Spread]
     for key in {case.key for case in cases}:
         alike = [case for case in cases if case.key == key]
         over_all = pooled([(case.group, case.accepted) for case in alike])
-        for group, logs in {(case.group, case.logs) for case in alike}:
-            if logs:
-                found[key, group] = over_all
-                continue
-            own = pooled([(group, case.accepted) for case in alike if case.group == group])
+        for group in {case.group for case in alike}:
+            own = pooled([(group, c.accepted) for c in alike if c.group == group and not c.logs])
             found[key, group] = max(over_all, own, key=lambda spread: spread.variance)
     return found
 

@@ -53,7 +53,12 @@ def check_enough(plan: Plan, loaded: LoadedSuite) -> None:
     if found:
         raise SuiteError(
             [
-                loaded.places.problem(loc, text.format(", ".join(metrics), "s"[len(metrics) > 1 :]))
+                loaded.places.problem(
+                    loc,
+                    text.format(
+                        metrics=", ".join(metrics), need="need" if len(metrics) > 1 else "needs"
+                    ),
+                )
                 for (loc, text), metrics in found.items()
             ]
         )
@@ -77,5 +82,9 @@ def _lacks(cell: Cell, plan: Plan, stages: Mapping[str, Stage]) -> Iterator[tupl
                 if given and given.count is not None and given.count < count:
                     what = "samples" if role == "generated" else "real images"
                     why = "" if metric in need.why else need.why
-                    told = f"found {given.count} {what}, but {{}} under {protocol.name} need{{}}"
-                    yield loc, metric, f"{told} {count} or more{why}"
+                    yield (
+                        loc,
+                        metric,
+                        f"found {given.count} {what}, but {{metrics}} under {protocol.name}"
+                        f" {{need}} {count} or more{why}",
+                    )

@@ -77,7 +77,7 @@ class FeatureSource:
     @property
     def arrays(self) -> tuple[str, ...]:
         """Names of the arrays that its file holds."""
-        extra = (("logits", self.logits), ("spatial", bool(self.spatial)))
+        extra = (("logits", self.logits), ("spatial", self.spatial))
         return ("features", *(name for name, there in extra if there))
 
 

@@ -69,17 +69,19 @@ def collect_record(
 
 def _lossy(cell: Cell, stages: Mapping[str, Stage], store: Store) -> Iterator[str]:
     """Warn of samples that are held to lossy files: compression alone moves FID."""
+    scores = [stages[key] for key in cell.stages.values() if stages[key].kind == "scores"]
     held = {
-        dataset_under(stages[scores.inputs["reference"].key], stages).key
-        for scores in (stages[key] for key in cell.stages.values())
-        if scores.kind == "scores" and "reference" in scores.inputs
+        dataset.key: dataset
+        for stage in scores
+        if "reference" in stage.inputs
+        for dataset in [dataset_under(stages[stage.inputs["reference"].key], stages)]
+        if dataset.params["source"]["kind"] == "folder" and dataset.params["split"] != "truth"
     }
-    for stage in (stages[key] for key in sorted(held)):
-        units = [unit.address for unit in units_of(stage)]
+    for dataset in held.values():
+        units = [unit.address for unit in units_of(dataset)]
         files = [store.folder(at) / "facts.json" for at in units if store.lookup(at)]
-        facts = [json.loads(file.read_text()) for file in files if file.exists()]
-        lossy = sum(told.get("lossy", 0) for told in facts)
-        if lossy and stage.params["split"] != "truth":
+        lossy = sum(json.loads(file.read_text()).get("lossy", 0) for file in files)
+        if lossy:
             yield (
                 f"{lossy:,} of the real images are jpg or webp files, and samples are not:"
                 " compression alone moves FID"

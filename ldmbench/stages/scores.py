@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ldmbench.features.lpips import load_lpips
+from ldmbench.metrics.arrays import check_features
 from ldmbench.metrics.diversity import vendi_family
 from ldmbench.metrics.engine import Engine, engine_of
 from ldmbench.metrics.families import (
@@ -95,7 +96,8 @@ def _frechet(
     reference = rows_of(task.inputs["reference"], f"{rows}.npy").all()
     kept = kept_of(task.inputs["reference"], rows)
     if "moments" not in kept:
-        kept["moments"] = gather(reference, engine=options["engine"])
+        checked = check_features(reference, "reference")
+        kept["moments"] = gather(checked, engine=options["engine"])
     return moments_family(generated, reference, reference_moments=kept["moments"], **options)
 
 
