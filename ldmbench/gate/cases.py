@@ -129,8 +129,12 @@ def over_all_cells(cases: Sequence[Case], baseline: Baseline) -> list[Case]:
 def _mean_of(cases: Sequence[Case], accepted: Sequence[Number]) -> Case:
     """Return the mean of the speeds of several cells; it is about yardsticks, not seconds."""
     first = cases[0]
+    rule = first.rule
+    if rule.mean_tolerance is not None:
+        rule = rule.model_copy(update={"tolerance": rule.mean_tolerance})
     return replace(
         first,
+        rule=rule,
         item=replace(first.item, cell=ALL_CELLS, before=None, now=None),
         new=_mean_number([case.new for case in cases]),
         accepted=tuple(accepted),

@@ -93,9 +93,9 @@ class _Gate:
         found += over_all_cells([part for part in found if isinstance(part, Case)], self.baseline)
         cases = [part for part in found if isinstance(part, Case)]
         foreign = [part for part in found if isinstance(part, Foreign)]
-        spreads = _spreads(cases)
+        spreads, means = _spreads(cases), sum(case.item.cell == ALL_CELLS for case in cases)
         items = [
-            _judged(part, spreads[part.key, part.group], len(cases))
+            _judged(part, spreads[part.key, part.group], _share(part, len(cases), means))
             if isinstance(part, Case)
             else part
             for part in found
@@ -270,10 +270,17 @@ def _spreads(cases: Sequence[Case]) -> dict[tuple[tuple[str, str], str], Spread]
     return found
 
 
-def _judged(case: Case, spread: Spread, tests: int) -> Item:
+def _share(case: Case, cases: int, means: int) -> float:
+    """Return a case's share of the chance to err: half of it goes to the means over all cells."""
+    if not 0 < means < cases:
+        return 1 / cases
+    return 0.5 / (means if case.item.cell == ALL_CELLS else cases - means)
+
+
+def _judged(case: Case, spread: Spread, share: float) -> Item:
     """Judge one case; all intervals hold together with the rule's confidence (Bonferroni)."""
     rule = case.rule
-    alpha = (1 - rule.confidence) / tests
+    alpha = (1 - rule.confidence) * share
     found = change(
         case.new,
         case.accepted,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from ldmbench.metrics.arrays import Array
@@ -10,15 +12,32 @@ from ldmbench.metrics.moments import Moments
 from ldmbench.metrics.spread import PAIRS, Spread
 from ldmbench.seeds import derive_seed
 
-__all__ = ["frechet_spread"]
+__all__ = ["SecondOrder", "frechet_influences", "frechet_spread", "second_order"]
 
 ROWS = 2048
+
+
+class SecondOrder(NamedTuple):
+    """Second-order variance of the distance by the pairs it comes from; 0 for what is fixed."""
+
+    generated: float
+    between: float
+    reference: float
 
 
 def frechet_spread(
     x: Array, y: Array | None, first: Moments, second: Moments, *, shared: Overlap | None = None
 ) -> Spread:
-    """Return influences on the Fréchet distance.
+    """Return first and second order of the Fréchet distance; arguments of frechet_influences."""
+    generated, reference = frechet_influences(x, y, first, second, shared=shared)
+    total = sum(second_order(x, y, first, second))
+    return Spread(generated, reference, total, total)
+
+
+def frechet_influences(
+    x: Array, y: Array | None, first: Moments, second: Moments, *, shared: Overlap | None = None
+) -> tuple[Array, Array | None]:
+    """Return influences on the Fréchet distance, (N,) of generated and (M,) of reference samples.
 
     Its derivative in S1 is I - T with T the optimal map from N(m1, S1) to N(m2, S2), so a sample
     weighs (x - m1)'(I - T)(x - m1) + 2 (m1 - m2)'(x - m1) (Bhatia, Jain, Lim 2019, section 3).
@@ -44,8 +63,7 @@ def frechet_spread(
         there = _influence(two, other, (both.base.T @ both.vectors) / quarter, -delta)
     generated, reference = (there, here) if both.turned else (here, there)
     assert generated is not None
-    second_order = _frechet_second(x, y, first, second)
-    return Spread(generated, reference, second_order, second_order)
+    return generated, reference
 
 
 def _own_influence(x: Array, side: Moments, both: Overlap, turn: Array, delta: Array) -> Array:
@@ -74,7 +92,7 @@ def _influence(x: Array, side: Moments, half: Array, delta: Array, *, moved: boo
     return np.asarray(out - out.mean())
 
 
-def _frechet_second(x: Array, y: Array | None, first: Moments, second: Moments) -> float:
+def second_order(x: Array, y: Array | None, first: Moments, second: Moments) -> SecondOrder:
     """Return the second-order variance of the distance, at the pooled covariance.
 
     Around S1 = S2 = S the distance is |dm|^2 + 1/2 sum |dS_ij|^2 / (l_i + l_j) in the axes of S
@@ -83,7 +101,7 @@ def _frechet_second(x: Array, y: Array | None, first: Moments, second: Moments) 
     """
     values, axes = _pooled(x, y, first, second)
     if values[-1] <= 0.0:
-        return 0.0
+        return SecondOrder(0.0, 0.0, 0.0)
     values = np.maximum(values, 1e-12 * values[-1])
     kernel = 1.0 / (values[:, None] + values[None, :])
     trace = float(values.sum())
@@ -96,12 +114,12 @@ def _frechet_second(x: Array, y: Array | None, first: Moments, second: Moments) 
         return float(np.square(inner + both / 2.0).mean())
 
     a, b = (_sampled(x, side, first.mean, axes) for side in (0, 1))
-    total = 2.0 * square(a, b) / (len(x) * max(1, len(x) - 1))
-    if y is not None:
-        c, d = (_sampled(y, side, second.mean, axes) for side in (0, 1))
-        total += 2.0 * square(c, d) / (len(y) * max(1, len(y) - 1))
-        total += 4.0 * square(a, d) / (len(x) * len(y))
-    return total
+    generated = 2.0 * square(a, b) / (len(x) * max(1, len(x) - 1))
+    if y is None:
+        return SecondOrder(generated, 0.0, 0.0)
+    c, d = (_sampled(y, side, second.mean, axes) for side in (0, 1))
+    between = 4.0 * square(a, d) / (len(x) * len(y))
+    return SecondOrder(generated, between, 2.0 * square(c, d) / (len(y) * max(1, len(y) - 1)))
 
 
 def _pooled(x: Array, y: Array | None, first: Moments, second: Moments) -> tuple[Array, Array]:

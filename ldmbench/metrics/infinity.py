@@ -9,7 +9,7 @@ import numpy as np
 from ldmbench.errors import InputError
 from ldmbench.metrics.arrays import Array, check_alike, check_features, whole
 from ldmbench.metrics.frechet import check_side, frechet_distance
-from ldmbench.metrics.frechet_spread import frechet_spread
+from ldmbench.metrics.frechet_spread import frechet_influences, second_order
 from ldmbench.metrics.moments import Moments, moments
 from ldmbench.metrics.resample import Replicates, replicate
 from ldmbench.seeds import derive_seed
@@ -94,19 +94,24 @@ def infinity_family(
     """
     x, second, y = _sides(generated, reference, points)
     line = extrapolate(x, second, points=points, seed=seed)
-    spread = frechet_spread(x, y, moments(x), second)
-    shares = np.array([len(x) / len(rows) for rows in line.subsets])
-    counts = np.zeros(len(x))
-    for rows, weight in zip(line.subsets, line.weights * shares, strict=True):
-        counts[rows] += weight
-    # The second order of a subset's distance falls with the square of its size.
-    second_order = float(np.square(line.weights * shares).sum()) * spread.least
+    own, other = frechet_influences(x, y, moments(x), second)
+    held = np.stack([np.bincount(rows, minlength=len(x)) for rows in line.subsets])
+    sizes = held.sum(axis=1)
+    counts = (line.weights * len(x) / sizes) @ held
+    square = float(np.square(counts).mean())
+    # Two samples move the line by as many pairs as the subsets hold of them.
+    pairs = np.square(held @ held.T * len(x) / np.outer(sizes, sizes))
+    pairs_counted = float(line.weights @ pairs @ line.weights)
+    order = second_order(x, y, moments(x), second)
+    floor = pairs_counted * order.generated + square * order.between + order.reference
+    # What the estimated influences carry twice, of plain pairs, less what the line has itself.
+    shown = 2.0 * (square * order.generated + order.reference) + (square + 1.0) * order.between
     made = replicate(
         line.value,
-        spread.generated * counts,
-        spread.reference,
-        excess=second_order,
-        floor=second_order,
+        own * counts,
+        other,
+        excess=shown - floor,
+        floor=floor,
         confidence=confidence,
         note=f"{len(line.subsets)} subsets, " + ("both sets" if y is not None else "generated"),
     )

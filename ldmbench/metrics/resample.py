@@ -51,6 +51,7 @@ def replicate(
     floor: float = 0.0,
     least: float = -np.inf,
     share: bool = False,
+    most: float | None = None,
     confidence: float = CONFIDENCE,
     trials: int = TRIALS,
     note: str = "",
@@ -74,6 +75,7 @@ def replicate(
         least: smallest possible score; the interval ends there.
         share: the score is a share in [0, 1]: the interval is Wilson's (1927) at the effective
             number of samples, v (1 - v) / variance, so that it keeps its promise near 0 and 1.
+        most: effective number of samples that a share can have; None: those of the smaller side.
         confidence: of the interval.
         trials: replicates.
         note: said in `method`.
@@ -103,17 +105,18 @@ def replicate(
     z, error = NormalDist().inv_cdf(0.5 + confidence / 2.0), float(np.sqrt(true))
     low, high = max(least, value - z * error), value + z * error
     if share:
-        low, high = wilson(value, error, z, min(len(part) for _, part in parts))
+        smaller = min(len(part) for _, part in parts)
+        low, high = wilson(value, error, z, smaller, most or smaller)
     if variance > 0.0:
         total *= float(np.sqrt(true / variance))
     method = f"linearised bootstrap, {trials} replicates" + (f"; {note}" if note else "")
     return Replicates(value, low, high, confidence, n, method, value + total)
 
 
-def wilson(value: float, error: float, z: float, n: int) -> tuple[float, float]:
+def wilson(value: float, error: float, z: float, n: int, most: float) -> tuple[float, float]:
     """Return Wilson's interval of a share with a known standard error; n where it shows none."""
     spread = value * (1.0 - value)
-    size = min(float(n), spread / error**2) if error > 0.0 and spread > 0.0 else float(n)
+    size = min(most, spread / error**2) if error > 0.0 and spread > 0.0 else float(n)
     shrink = 1.0 + z * z / size
     centre = (value + z * z / (2.0 * size)) / shrink
     reach = z / shrink * float(np.sqrt(spread / size + z * z / (4.0 * size * size)))

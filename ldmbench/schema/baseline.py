@@ -26,6 +26,9 @@ class Rule(Noun):
         default=True, description="tolerance, limit and noise are shares of the accepted value"
     )
     tolerance: float = Field(default=0.0, ge=0, description="a loss up to this is accepted")
+    mean_tolerance: float | None = Field(
+        default=None, ge=0, description="of a speed's mean over all cells; unset: `tolerance`"
+    )
     limit: float = Field(default=0.0, ge=0, description="a loss of this size must not go unseen")
     noise: float = Field(
         default=0.0, ge=0, description="standard deviation between runs that no interval shows"
@@ -45,6 +48,7 @@ class RuleChange(Noun):
     by: By | None = None
     relative: bool | None = None
     tolerance: float | None = Field(default=None, ge=0)
+    mean_tolerance: float | None = Field(default=None, ge=0)
     limit: float | None = Field(default=None, ge=0)
     noise: float | None = Field(default=None, ge=0)
     doubt: float | None = Field(default=None, ge=0)

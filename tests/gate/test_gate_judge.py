@@ -224,7 +224,7 @@ def test_shares_of_one_use_the_interval(tmp_path):
 
 
 def test_the_spread_of_train_seeds_is_believed(tmp_path):
-    new = Made(number=9, fid=22.5, own=2)
+    new = Made(number=9, fid=23.0, own=2)
     alone, _ = verdicts(tmp_path, Made(), new)
     assert alone["fid"].verdict == "regressed"
     seeds = tuple(Made(number=i, fid=f, own=1 + i % 2) for i, f in enumerate((18, 22, 19, 21, 20)))
@@ -308,6 +308,34 @@ def test_a_slowdown_too_small_for_any_cell_shows_in_all_of_them(tmp_path):
     assert outcome.exit_code == 1
     _, outcome = verdicts(tmp_path, replace(base, cells=cells[:1]), slow, rules=rules)
     assert not [i for i in outcome.items if i.cell == ALL_CELLS]  # one cell is its own mean
+
+
+def test_the_mean_over_all_cells_has_a_tolerance_of_its_own(tmp_path):
+    cells = tuple(f"m{i}/shapes/ddim-4/g1/s0" for i in range(8))
+    base = Made(cells=cells, precision=None)
+    slow = replace(base, number=2, throughput=100 / 1.08)
+    for own, verdict in ((None, "pass"), (0.03, "regressed")):
+        rules = {"throughput": RuleChange(tolerance=0.1, mean_tolerance=own, limit=0.5)}
+        _, outcome = verdicts(tmp_path, base, slow, rules=rules)
+        found = {i.cell: i for i in outcome.items if i.name == "throughput"}
+        assert {found[cell].verdict for cell in cells} == {"pass"}
+        assert found[ALL_CELLS].verdict == verdict
+        assert found[ALL_CELLS].tolerance == (own or 0.1)
+
+
+def test_half_of_the_chance_to_err_is_for_the_means(tmp_path):
+    """The interval of the mean hangs on how many means there are, not on how many scores."""
+    cells = tuple(f"m{i}/shapes/ddim-4/g1/s0" for i in range(8))
+    widths = []
+    for more in ({}, {"fid": RuleChange(by="watched")}):
+        base = Made(cells=cells, precision=None)
+        again = replace(base, number=2, own=2)
+        _, outcome = verdicts(tmp_path, base, again, rules=more)
+        found = {i.cell: i for i in outcome.items if i.name == "throughput"}
+        widths.append([found[cell].high - found[cell].low for cell in (ALL_CELLS, cells[0])])
+    (mean, own), (mean_alone, own_alone) = widths
+    assert mean == pytest.approx(mean_alone)
+    assert own > own_alone
 
 
 def test_the_mean_over_all_cells_never_spoils_what_the_cells_say(tmp_path):

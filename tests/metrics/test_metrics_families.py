@@ -208,7 +208,7 @@ def test_few_samples_have_the_same_axes_as_their_covariance():
     whole = np.linalg.eigvalsh((first.cov + second.cov) / 2)
     np.testing.assert_allclose(values, whole[-len(values) :], rtol=1e-8)
     np.testing.assert_allclose(axes.T @ axes, np.eye(len(values)), atol=1e-8)
-    short = spread._frechet_second(x, y, first, second)
+    short = sum(spread.second_order(x, y, first, second))
     assert short == pytest.approx(_by_covariance(spread, x, y, first, second), rel=1e-4)
 
 
@@ -217,7 +217,7 @@ def _by_covariance(spread, x, y, first, second):
     axes = np.linalg.eigh((first.cov + second.cov) / 2)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(spread, "_pooled", lambda *_: axes)
-        return spread._frechet_second(x, y, first, second)
+        return sum(spread.second_order(x, y, first, second))
 
 
 @pytest.mark.parametrize(("n", "m"), [(120, 90), (300, 25), (25, 300)])
