@@ -7,6 +7,7 @@ import json
 import math
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 
 def canonical_json(value: object) -> str:
@@ -36,6 +37,23 @@ def _refuse_surprises(value: object) -> None:
             raise ValueError(f"{value!r} has no canonical JSON form")
     elif not isinstance(value, str | int | bool | None):
         raise TypeError(f"{type(value).__name__} has no canonical JSON form")
+
+
+def finite_json(text: str) -> Any:
+    """Return what a JSON text holds.
+
+    Raises:
+        json.JSONDecodeError: if it is none, or one of its numbers is NaN or infinite: every
+            comparison with such a number fails, and what is compared seems equal.
+    """
+
+    def number(found: str) -> float:
+        value = float(found)
+        if not math.isfinite(value):
+            raise json.JSONDecodeError(f"{found} is no finite number", found, 0)
+        return value
+
+    return json.loads(text, parse_constant=number, parse_float=number)
 
 
 def digest(value: object) -> str:

@@ -21,7 +21,8 @@ class StageRow(NamedTuple):
         version: raised when the same parameters come to mean something else.
         sharded: outputs are committed in shards, and the key has no count.
         needs: the roles of its inputs; one in brackets may be absent.
-        rooms: the packages whose code makes its outputs (beside stages/<kind>.py).
+        rooms: the packages and modules whose code makes its outputs (beside stages/<kind>.py and
+            what all stages share).
     """
 
     run: str
@@ -31,17 +32,20 @@ class StageRow(NamedTuple):
     rooms: tuple[str, ...]
 
 
+_MODEL = ("stages/subject.py", "stages/truth.py")
+"""How stages bring a model, and what it is told, into memory."""
+
 # fmt: off
 STAGES: dict[Kind, StageRow] = {
     "dataset":         StageRow("ldmbench.stages.dataset:run",         1, True,  (),                                            ("data",)),
-    "autoencoder":     StageRow("ldmbench.stages.autoencoder:run",     1, False, ("[images]",),                                 ("data", "models", "train", "features/perceptual.py")),
-    "latents":         StageRow("ldmbench.stages.latents:run",         1, True,  ("autoencoder", "images"),                     ("data", "models")),
-    "denoiser":        StageRow("ldmbench.stages.denoiser:run",        1, False, ("autoencoder", "images", "[latents]"),        ("data", "models", "train")),
-    "samples":         StageRow("ldmbench.stages.samples:run",         1, True,  ("autoencoder", "denoiser", "[conditions]"),   ("models", "sample")),
-    "reconstructions": StageRow("ldmbench.stages.reconstructions:run", 1, True,  ("autoencoder", "images"),                     ("data", "models", "features/perceptual.py")),
-    "features":        StageRow("ldmbench.stages.features:run",        1, True,  ("images",),                                   ("features",)),
-    "scores":          StageRow("ldmbench.stages.scores:run",          1, False, ("generated", "[reference]", "[train]"),       ("metrics", "features/lpips.py")),
-    "coding":          StageRow("ldmbench.stages.coding:run",          1, False, ("autoencoder", "denoiser", "images"),         ("data", "models", "sample")),
-    "speed":           StageRow("ldmbench.stages.speed:run",           3, False, ("autoencoder", "denoiser", "[conditions]"),   ("models", "sample", "speed")),
+    "autoencoder":     StageRow("ldmbench.stages.autoencoder:run",     1, False, ("[images]",),                                 ("data", "models", "train", "features/perceptual.py", *_MODEL)),
+    "latents":         StageRow("ldmbench.stages.latents:run",         1, True,  ("autoencoder", "images"),                     ("data", "models", "sample/noise.py")),
+    "denoiser":        StageRow("ldmbench.stages.denoiser:run",        1, False, ("autoencoder", "images", "[latents]"),        ("data", "models", "train", *_MODEL)),
+    "samples":         StageRow("ldmbench.stages.samples:run",         1, True,  ("autoencoder", "denoiser", "[conditions]"),   ("models", "sample", *_MODEL)),
+    "reconstructions": StageRow("ldmbench.stages.reconstructions:run", 1, True,  ("autoencoder", "images"),                     ("data", "models", "features/perceptual.py", *_MODEL)),
+    "features":        StageRow("ldmbench.stages.features:run",        1, True,  ("images",),                                   ("features", "stages/own.py")),
+    "scores":          StageRow("ldmbench.stages.scores:run",          1, False, ("generated", "[reference]", "[train]"),       ("metrics", "features/lpips.py", "stages/kept.py", "stages/own.py")),
+    "coding":          StageRow("ldmbench.stages.coding:run",          1, False, ("autoencoder", "denoiser", "images"),         ("data", "models", "sample", "metrics/rate.py", *_MODEL)),
+    "speed":           StageRow("ldmbench.stages.speed:run",           3, False, ("autoencoder", "denoiser", "[conditions]"),   ("models", "sample", "speed", "stages/samples.py", *_MODEL)),
 }
 # fmt: on

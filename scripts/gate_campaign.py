@@ -1,7 +1,6 @@
 """False alarms and power of the gate, on smoke's models trained many times; resumable.
 
     python scripts/gate_campaign.py FOLDER [--small] [--only models|quiet|load|slow|judge]
-                                    [--tolerance 0.02]
 
 1. models: trains smoke's models from many train seeds (and some on half the budget) with
    `ldmbench run`, and samples and scores each with several sample seeds. Load does not matter.
@@ -10,7 +9,7 @@
    the denoiser. Nothing else may run meanwhile.
 3. judge: gates. Half the trainings, drawn anew for every gate, are accepted (`accept` and
    `accept --add`), each with sample seed and timing of its own; one of the others is gated. Rules
-   are those of the project's baseline; --tolerance is another one for throughput and latency.
+   are those of the project's baseline.
 
 Everything is kept in FOLDER; what is there is not made again. One thread, as in CI.
 """
@@ -40,7 +39,7 @@ from ldmbench.gate.provenance import Commit
 from ldmbench.gate.verdict import Outcome
 from ldmbench.records.book import read_records
 from ldmbench.records.compare import stored_replicates
-from ldmbench.schema.baseline import Baseline, RuleChange
+from ldmbench.schema.baseline import Baseline
 from ldmbench.schema.record import Measure, Record, Score
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -52,8 +51,6 @@ BUSY = "while True: pass"
 TIMED_MODELS = ("full", 0)
 """The training whose speed stages are timed; what it costs to run does not hang on the weights."""
 TIMED = ("throughput", "latency", "latency_p95", "yardstick")
-LIMIT = 0.25
-"""Of throughput and latency under --tolerance."""
 STEPS = ("models", "quiet", "load", "slow", "judge")
 
 
@@ -76,11 +73,8 @@ SMALL = Size(models=4, halves=1, sample_seeds=2, gates=6, quiet=3, load=2, slow=
 class Campaign:
     """One folder of trainings, timings and verdicts."""
 
-    def __init__(
-        self, folder: Path, size: Size, sets: Sequence[str], tolerance: float | None = None
-    ) -> None:
+    def __init__(self, folder: Path, size: Size, sets: Sequence[str]) -> None:
         self.folder, self.size, self.sets = folder.resolve(), size, sets
-        self.tolerance = tolerance
         self.store = self.folder / "store"
         self.read = cache(stored_replicates(self.store))
 
@@ -178,10 +172,7 @@ class Campaign:
 
     def _rules(self) -> Baseline:
         """Return a baseline without runs, with the rules of the one that CI uses."""
-        rules = dict(read_baseline(BASELINE).rules) if BASELINE.exists() else {}
-        if self.tolerance is not None:
-            rule = RuleChange(tolerance=self.tolerance, limit=LIMIT)
-            rules |= dict.fromkeys(("throughput", "latency"), rule)
+        rules = read_baseline(BASELINE).rules if BASELINE.exists() else {}
         return Baseline(suite="smoke", rules=rules)
 
     def replicates(self, score: Score) -> Any:
@@ -381,13 +372,12 @@ def main() -> None:
     parser.add_argument("--small", action="store_true", help="in miniature: some minutes")
     parser.add_argument("--only", choices=STEPS, action="append", default=[])
     parser.add_argument("--set", action="append", default=[], help="changes of the suite")
-    parser.add_argument("--tolerance", type=float, help="of throughput and latency")
     for name in Size.__dataclass_fields__:
         parser.add_argument(f"--{name.replace('_', '-')}", type=int)
     given = parser.parse_args()
     base = SMALL if given.small else Size()
     size = Size(**{n: getattr(given, n) or getattr(base, n) for n in Size.__dataclass_fields__})
-    campaign = Campaign(given.folder, size, given.set, given.tolerance)
+    campaign = Campaign(given.folder, size, given.set)
     steps: dict[str, Callable[[], None]] = {
         "models": campaign.models,
         "quiet": lambda: campaign.time("quiet", size.quiet),

@@ -1,5 +1,6 @@
 """pipeline x stages/ and catalog x code match one to one."""
 
+import re
 from pathlib import Path
 from typing import get_args
 
@@ -11,6 +12,7 @@ from ldmbench.registry import resolve
 from ldmbench.schema.protocol import Protocol
 from ldmbench.schema.stage import Kind
 from ldmbench.schema.suite import Metric, Probe
+from ldmbench.store.machine import SHARED
 
 ROOT = Path(__file__).parent.parent / "ldmbench"
 
@@ -34,6 +36,20 @@ def test_stage_rows_resolve(kind):
     assert callable(resolve(STAGES[kind].run))
     for room in STAGES[kind].rooms:
         assert (ROOT / room).exists()
+
+
+@pytest.mark.parametrize("kind", STAGES)
+def test_a_change_of_any_stage_code_behind_a_kind_changes_its_digest(kind):
+    """What stages/<kind>.py imports from its own room, and what that imports, is code of its."""
+    seen, left = set(), [kind]
+    while left:
+        name = left.pop()
+        if name not in seen:
+            seen.add(name)
+            text = (ROOT / "stages" / f"{name}.py").read_text()
+            left += re.findall(r"^from ldmbench\.stages\.(\w+) import", text, re.MULTILINE)
+    known = {f"stages/{kind}.py", *SHARED, *STAGES[kind].rooms}
+    assert {f"stages/{name}.py" for name in seen} <= known
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "stages").glob("*.py")), ids=lambda p: p.name)

@@ -13,7 +13,7 @@ from ldmbench.schema.record import Record
 from ldmbench.schema.stage import Plan
 from ldmbench.store.disk import Store
 from ldmbench.store.machine import code_digest
-from ldmbench.store.units import units_of
+from ldmbench.store.units import lineage, units_of
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ def evidence(run: str | None, store: Path) -> Evidence:
     the run makes it stale as well.
 
     Raises:
-        InputError: if there is no such run or file, or the run has no records.
+        InputError: if there is no such run or file, or its records or plan cannot be read.
     """
     found, book = opened_run(run, store)
     records = book.records(found.id)
@@ -42,6 +42,11 @@ def evidence(run: str | None, store: Path) -> Evidence:
     plan = book.plan(found.id)
     if plan is not None:
         records = _with_stale(records, plan, Store(book.root))
+    elif book.holds(found.id) and (book.path(found.id) / "plan.json").exists():
+        raise InputError(
+            f"run {found.id}: its plan.json is damaged or of another version, so nothing tells"
+            " which code made its artefacts; run its suite again"
+        )
     return Evidence(tuple(records), stored_replicates(*book.stores, store))
 
 
@@ -59,7 +64,6 @@ def _with_stale(records: Sequence[Record], plan: Plan, store: Store) -> list[Rec
 
     told = []
     for record in records:
-        keys = [key for key in record.keys.values() if key in stages]
-        kinds = {stages[key].kind for key in keys if outdated(key)}
+        kinds = {stages[k].kind for k in lineage(record.keys.values(), stages) if outdated(k)}
         told.append(record.model_copy(update={"stale": tuple(sorted({*record.stale, *kinds}))}))
     return told

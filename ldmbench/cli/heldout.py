@@ -13,10 +13,10 @@ __all__ = ["check_train", "seen_warning"]
 
 def seen_warning(real: Given, train: Given) -> Iterator[str]:
     """Say how much of a reference the model saw, or nothing."""
-    shared = _seen(real, train)
+    shared, count = _seen(real, train), len(_images(real))
     if shared:
         yield (
-            f"{real.name}: {shared} of {plural(len(real.images), 'image')} are in the training set"
+            f"{real.name}: {shared} of {plural(count, 'image')} are in the training set"
             f" {train.name} too; memorization is meant against unseen ones"
         )
 
@@ -42,7 +42,7 @@ def check_train(real: Given, train: Given | None) -> None:
             f"{train.name}: holds mean and covariance alone; memorization needs images or features"
         )
     mine, theirs = (getattr(side.source, "digest", None) for side in (real, train))
-    if (mine and mine == theirs) or (real.images and _seen(real, train) == len(real.images)):
+    if (mine and mine == theirs) or 0 < len(_images(real)) == _seen(real, train):
         raise UnlikeError(
             f"{real.name}: all of the reference is in the training set {train.name}; memorization"
             " needs a reference that the model did not see"
@@ -51,5 +51,10 @@ def check_train(real: Given, train: Given | None) -> None:
 
 def _seen(real: Given, train: Given) -> int:
     """Return how many images of a reference are in the training set, to the byte."""
-    seen = set(train.images.values())
-    return sum(digest in seen for digest in real.images.values())
+    seen = set(_images(train))
+    return sum(digest in seen for digest in _images(real))
+
+
+def _images(side: Given) -> list[str]:
+    """Return the digests of the images of one side, those a reference was built from too."""
+    return [*(side.images or (side.provenance.images if side.provenance else {})).values()]

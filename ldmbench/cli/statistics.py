@@ -13,6 +13,8 @@ from ldmbench.schema.protocol import Protocol
 from ldmbench.schema.weights import extractor_named
 
 ARRAYS = {"fid": "features", "sfid": "spatial features"}
+BESIDE_IMAGES = "inception-v3-compat"
+"""Who made the statistics of a file that has images too: guided-diffusion's evaluator."""
 
 
 def statistics_of(
@@ -35,12 +37,12 @@ def by_statistics(
 ) -> tuple[str, ...]:
     """Return the metrics that the statistics of a file serve, where these are as wide as needed.
 
-    Where the file has images too, statistics of other features are left alone.
+    Where the file has images too, statistics of another network are left alone.
 
     Raises:
         UnlikeError: if a file of statistics alone has those of another width.
     """
-    if real is None:
+    if real is None or (real.source is not None and protocol.extractor != BESIDE_IMAGES):
         return ()
     served = []
     for name in (n for n in wanted if n in real.moments):

@@ -77,13 +77,12 @@ def inspect_images(path: Path) -> Inspection:
             found.digests[name] = digest_bytes(pixels.tobytes())
             found.sizes[pixels.shape[1], pixels.shape[0]] += 1
         return found
-    for file in files:
+    for (_, name), data in contents([(path, f.name) for f in files], problems=found.problems):
         try:
-            ((_, data),) = contents([(path, file.name)])
-            pixels = decode(data, f"{path}/{file.name}")
+            pixels = decode(data, f"{path}/{name}")
         except InputError as error:
             found.problems.append(str(error))
             continue
-        found.digests[file.name] = digest_bytes(data)
+        found.digests[name] = digest_bytes(data)
         found.sizes[pixels.shape[1], pixels.shape[0]] += 1
     return found

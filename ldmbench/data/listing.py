@@ -108,11 +108,17 @@ def other_files(path: Path) -> tuple[str, ...]:
     return tuple(sorted(n for n in _names(path) if not n.lower().endswith(known)))
 
 
-def contents(wanted: Iterable[tuple[Path, str]]) -> Iterator[tuple[tuple[Path, str], bytes]]:
+def contents(
+    wanted: Iterable[tuple[Path, str]], *, problems: list[str] | None = None
+) -> Iterator[tuple[tuple[Path, str], bytes]]:
     """Yield the bytes of files of folders and zips, opening each zip once.
 
+    Args:
+        wanted: folder or zip, and the name in it.
+        problems: where those that cannot be read are told; they are then left out.
+
     Raises:
-        InputError: if one cannot be read.
+        InputError: if one cannot be read and `problems` is None.
     """
     archives: dict[Path, zipfile.ZipFile] = {}
     try:
@@ -121,10 +127,14 @@ def contents(wanted: Iterable[tuple[Path, str]]) -> Iterator[tuple[tuple[Path, s
                 if not source.is_dir() and source not in archives:
                     archives[source] = zipfile.ZipFile(source)
                 data = _content(source, name, archives.get(source))
-            except _UNREADABLE as error:
-                raise InputError(
-                    f"{source}/{name}: cannot be read ({error}); replace or remove it"
-                ) from None
+            except (InputError, *_UNREADABLE) as error:
+                why = str(error)
+                if not isinstance(error, InputError):
+                    why = f"{source}/{name}: cannot be read ({error}); replace or remove it"
+                if problems is None:
+                    raise InputError(why) from None
+                problems.append(why)
+                continue
             yield (source, name), data
     finally:
         for archive in archives.values():

@@ -22,6 +22,8 @@ __all__ = ["ArrayShards", "ImageShards", "read_batch", "write_array", "write_bat
 
 Array: TypeAlias = npt.NDArray[Any]
 
+OPEN = 64
+"""Shards kept open at once: a process may open about a thousand files in all."""
 _PARTS = {"images": "|u1", "labels": "<i8", "boxes": "<f4", "box_labels": "<i8", "masks": "|u1"}
 
 
@@ -164,6 +166,8 @@ class ArrayShards:
 
     def _shard(self, k: int) -> Array:
         if k not in self._maps:
+            while len(self._maps) >= OPEN:
+                self._maps.pop(next(iter(self._maps)))
             self._maps[k] = _open(self.folders[k] / self.name)
         return self._maps[k]
 

@@ -103,7 +103,10 @@ def _make(
     threads: int | None,
 ) -> float:
     stage, started = unit.stage, datetime.now(UTC).isoformat()
-    inputs = {role: _task_input(unit, units, store) for role, _, units in inputs_of(unit, stages)}
+    inputs = {
+        role: _task_input(unit, units, store, item.count)
+        for role, item, units in inputs_of(unit, stages)
+    }
     digests = {role: found or "" for role, found in _input_digests(unit, store, stages).items()}
     output = store.temporary(unit.address)
     try:
@@ -145,7 +148,7 @@ def _make(
     return outcome.seconds
 
 
-def _task_input(unit: Unit, units: list[Unit], store: Store) -> TaskInput:
+def _task_input(unit: Unit, units: list[Unit], store: Store, count: int | None) -> TaskInput:
     for part in units:
         if store.lookup(part.address, verify=True) is None:
             raise InputLostError(part.label)
@@ -156,7 +159,6 @@ def _task_input(unit: Unit, units: list[Unit], store: Store) -> TaskInput:
     aligned = unit.shard is not None
     start, stop = unit.shard if unit.shard else (0, units[-1].shard[1] if units[-1].shard else 0)
     size = first.shard[1] - first.shard[0]
-    count = next((i.count for i in unit.stage.inputs.values() if i.key == first.stage.key), None)
     return TaskInput(
         folders=folders,
         start=start,

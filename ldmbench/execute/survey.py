@@ -61,7 +61,9 @@ def survey(
     required: dict[str, dict[Unit, None]] = {}
     reasons: dict[Unit, str] = {}
     for stage in reversed(plan.stages):
-        wanted = units_of(stage) if stage.kind in TARGETS else list(required.get(stage.key, {}))
+        wanted = units_of(stage)
+        if stage.kind not in TARGETS:
+            wanted = _asked(wanted, required.get(stage.key, {}), store, found, fresh, verify=verify)
         for unit in wanted:
             reason = _why_missing(unit, store, stages, found, fresh=fresh, verify=verify)
             if reason:
@@ -72,6 +74,24 @@ def survey(
     ordered = sorted(reasons, key=lambda u: (order[u.stage.key], u.shard or (0, 0)))
     found.missing = {unit: reasons[unit] for unit in ordered}
     return found
+
+
+def _asked(
+    units: Sequence[Unit],
+    required: Mapping[Unit, None],
+    store: Store,
+    found: Survey,
+    fresh: Callable[[Unit], bool],
+    *,
+    verify: bool,
+) -> list[Unit]:
+    """Return the units that others need or --fresh names; note the rest that an old code made."""
+    wanted = dict.fromkeys((*required, *(unit for unit in units if fresh(unit))))
+    for unit in units:
+        manifest = None if unit in wanted else found.look(unit, store, verify=verify)
+        if manifest:
+            _outdated(unit, manifest, found)
+    return list(wanted)
 
 
 def _why_missing(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -12,6 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from ldmbench.canonical import finite_json
 from ldmbench.errors import InconclusiveError, InputError, UnlikeError
 from ldmbench.gate.provenance import Commit
 from ldmbench.gate.rules import rules_with
@@ -53,9 +53,7 @@ def read_baseline(path: Path) -> Baseline:
             f"{path}: no such baseline file; write one with `ldmbench accept -o {path}`"
         )
     try:
-        data = json.loads(
-            path.read_text(encoding="utf-8"), parse_constant=_number, parse_float=_number
-        )
+        data = finite_json(path.read_text(encoding="utf-8"))
         found = Baseline.model_validate(_migrated(data, path))
     except ValidationError as error:
         first = error.errors()[0]
@@ -71,14 +69,6 @@ def read_baseline(path: Path) -> Baseline:
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     return found
-
-
-def _number(text: str) -> float:
-    """Return a finite number; what is not would be judged as if nothing had changed."""
-    value = float(text)
-    if not math.isfinite(value):
-        raise json.JSONDecodeError(f"{text} is no finite number", text, 0)
-    return value
 
 
 def _migrated(data: Any, path: Path) -> Any:

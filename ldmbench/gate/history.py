@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import groupby
 from typing import Any, Literal
 
 from ldmbench.gate.cases import timed
@@ -86,8 +87,9 @@ def history(
                 continue
             for name, made, value, error in _numbers(record):
                 if name in names or (not names and name in RULES):
-                    point = Point(run.id, run.started, value, error)
-                    found.setdefault((record.cell.id, name, made), []).append(point)
+                    points = found.setdefault((record.cell.id, name, made), [])
+                    if not points or points[-1].run != run.id:  # else: of a like protocol
+                        points.append(Point(run.id, run.started, value, error))
     return [
         Series(cell, name, made, tuple(points), _told(name, points))
         for (cell, name, made), points in found.items()
@@ -164,17 +166,30 @@ def _error(low: float | None, high: float | None) -> float:
 
 
 def _told(name: str, points: Sequence[Point]) -> tuple[StepTold, ...]:
-    values = [point.value for point in points]
-    exact = name in RULES and RULES[name].by == "exact"
+    rule, values = RULES.get(name, Rule()), [point.value for point in points]
+    noise = 0.0 if rule.by == "exact" else _noise(rule, points)
+    return tuple(_step(rule, points[s.at], s) for s in steps(values, noise=noise))
+
+
+def _noise(rule: Rule, points: Sequence[Point]) -> float:
+    """Return the noise of one point, as if all were apart.
+
+    The same number again is the same artefact: m runs that share one know no more than one run, as
+    m points of sqrt(m) times the noise do.
+    """
+    apart = [value for value, _ in groupby(point.value for point in points)]
     errors = sorted(point.error for point in points)
-    noise = 0.0 if exact else noise_of(values, least=errors[len(errors) // 2])
-    return tuple(_step(name, points[s.at], s) for s in steps(values, noise=noise))
+    middle = sorted(abs(point.value) for point in points)[len(points) // 2]
+    declared = rule.noise * (middle if rule.relative else 1.0)
+    found = noise_of(apart, least=max(errors[len(errors) // 2], declared))
+    return found * math.sqrt(len(points) / len(apart))
 
 
-def _step(name: str, first: Point, step: Step) -> StepTold:
-    rule = RULES.get(name)
+def _step(rule: Rule, first: Point, step: Step) -> StepTold:
+    """Return a step as it is told: regressed or improved only beyond the rule's tolerance."""
     direction: Literal["regressed", "improved", "changed"] = "changed"
-    if rule is not None and rule.by != "watched":
+    accepted = rule.tolerance * (abs(step.before) if rule.relative else 1.0)
+    if rule.by != "watched" and abs(step.after - step.before) > accepted:
         worse = (step.after > step.before) == (rule.better == "lower")
         direction = "regressed" if worse else "improved"
     return StepTold(first.run, first.started, step.before, step.after, direction)

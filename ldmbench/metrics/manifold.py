@@ -125,6 +125,8 @@ class BallCount:
         self._x, self._y, self._by_cols = x, y, balls == "cols"
         self._squared, self._le, self._ring = hood.squared[k], rule == "le", ring
         points, owners = (x, y) if self._by_cols else (y, x)
+        # A ball whose next radius is 0 too stands on a crowd of equal rows; no ring lies around it.
+        self._wide = hood.outer[k] > 4.0 * x.rows.shape[1] * x.slack * owners.half
         self.per_point = np.zeros(len(points.rows), dtype=np.int64)
         self.per_ball = np.zeros(len(owners.rows), dtype=np.int64)
         self.partner, self.guest = np.zeros_like(self.per_point), np.zeros_like(self.per_ball)
@@ -170,7 +172,8 @@ class BallCount:
             exact, bound = self._exact(i[unsure], j[unsure]), limit[unsure]
             inside[unsure] = exact <= bound if self._le else exact < bound
         if self._ring:
-            self._pairs.append((point[~inside], ball[~inside]))
+            ring = ~inside & self._wide[ball]
+            self._pairs.append((point[ring], ball[ring]))
         point, ball = point[inside], ball[inside]
         np.add.at(self.per_point, point, 1)
         np.add.at(self.per_ball, ball, 1)

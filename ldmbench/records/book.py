@@ -13,6 +13,7 @@ from typing import IO, Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from ldmbench.canonical import finite_json
 from ldmbench.errors import InputError
 from ldmbench.registry import nearest
 from ldmbench.schema.record import Extras, Record, Run
@@ -146,7 +147,7 @@ def read_records(path: Path) -> list[Record]:
 
 def _read(noun: type[N], text: str, place: object) -> N:
     try:
-        return noun.model_validate(_migrated(json.loads(text), place))
+        return noun.model_validate(_migrated(finite_json(text), place))
     except (json.JSONDecodeError, ValidationError) as error:
         first = str(error).splitlines()[0]
         raise InputError(f"{place}: is damaged or no {noun.__name__.lower()}: {first}") from None

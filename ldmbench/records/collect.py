@@ -21,7 +21,7 @@ from ldmbench.schema.record import (
 )
 from ldmbench.schema.stage import Cell, Manifest, Plan, Stage
 from ldmbench.store.disk import Address, Store
-from ldmbench.store.units import units_of
+from ldmbench.store.units import lineage, units_of
 
 SECONDS_PER_DAY = 86_400
 
@@ -61,7 +61,9 @@ def collect_record(
         measures=tuple(_measures(cell, plan, stages, store)),
         warnings=(*cautions_of(cell, plan), *_lossy(cell, stages, store)),
         keys=cell.stages,
-        stale=tuple(sorted({stages[k].kind for k in cell.stages.values() if k in stale})),
+        stale=tuple(
+            sorted({stages[k].kind for k in lineage(cell.stages.values(), stages) & {*stale}})
+        ),
         machine=any_manifest.machine if any_manifest else {},
         versions=any_manifest.versions if any_manifest else {},
     )

@@ -15,6 +15,8 @@ from ldmbench.pipeline import STAGES
 from ldmbench.schema.stage import Kind
 
 PACKAGE = Path(__file__).resolve().parent.parent
+SHARED = ("seeds.py", "canonical.py", "stages/common.py", "stages/plugin.py")
+"""Code behind the outputs of every stage."""
 LIBRARIES = ("torch", "numpy", "scipy", "diffusers", "torch-fidelity", "open_clip_torch", "pillow")
 
 
@@ -56,7 +58,7 @@ def versions() -> dict[str, str]:
 @cache
 def code_digest(kind: Kind) -> str:
     """Return the digest of the code that makes a stage's outputs."""
-    parts = [PACKAGE / "stages" / f"{kind}.py", PACKAGE / "seeds.py", PACKAGE / "canonical.py"]
+    parts = [PACKAGE / name for name in (f"stages/{kind}.py", *SHARED)]
     for room in STAGES[kind].rooms:
         place = PACKAGE / room
         parts += [place] if place.suffix else sorted(place.rglob("*.py"))

@@ -47,6 +47,13 @@ def test_accept_says_what_and_whence(store, tmp_path, capsys):
     assert told["diff"]["verdict"] == "regressed" or told["diff"]["counts"]["improved"] == 2
 
 
+def test_a_plan_that_cannot_be_read_is_no_pass(store, tmp_path, capsys):
+    (Book(store).path(Made().id) / "plan.json").write_text('{"suite": "smoke", "stag')
+    capsys.readouterr()
+    assert typed("gate", store, "--baseline", tmp_path / "base.json") == 2
+    assert "plan.json is damaged" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("change", "code", "said"),
     [

@@ -28,8 +28,11 @@ def typed(place, *words):
 
 
 @pytest.mark.slow
-def test_code_that_changed_under_a_warm_store_is_never_a_pass(tmp_path):
-    """Accept, change the denoiser's code, run on the warm store: stale until it is made anew."""
+@pytest.mark.parametrize(
+    ("module", "kind"), [("models/denoiser.py", "denoiser"), ("features/extractor.py", "features")]
+)
+def test_code_that_changed_under_a_warm_store_is_never_a_pass(tmp_path, module, kind):
+    """Accept, change code of a cell or beneath it, run on the warm store: stale until made anew."""
     place, store, base = tmp_path / "code", tmp_path / "store", tmp_path / "base.json"
     shutil.copytree(PACKAGE, place / "ldmbench", ignore=shutil.ignore_patterns("__pycache__"))
     suite = tiny.write_suite(tmp_path)
@@ -37,7 +40,7 @@ def test_code_that_changed_under_a_warm_store_is_never_a_pass(tmp_path):
     assert typed(place, "run", suite, *at)[0] == 0
     assert typed(place, "accept", *at, "-o", base)[0] == 0
     assert typed(place, "gate", *at, *against)[0] == 0
-    code = place / "ldmbench" / "models" / "denoiser.py"
+    code = place / "ldmbench" / module
     code.write_text(code.read_text() + "\n# another line\n")
 
     told = typed(place, "gate", *at, *against)  # the same run, judged by the changed code
@@ -48,7 +51,7 @@ def test_code_that_changed_under_a_warm_store_is_never_a_pass(tmp_path):
     assert told[0] == 2
     found = json.loads(told[1])
     assert {item["verdict"] for item in found["items"]} == {"incomparable"}
-    assert all("denoiser" in item["reason"] for item in found["items"])
+    assert all(kind in item["reason"] for item in found["items"])
     assert typed(place, "accept", *at, "-o", tmp_path / "other.json")[0] == 2
 
     kinds = sorted({part.split()[0] for part in found["items"][0]["reason"].split("--fresh ")[1:]})

@@ -98,6 +98,7 @@ def test_statistics_of_other_features_beside_images_are_left_alone():
     both = Given("batch.npz", both.source, moments=statistics().moments, images=both.images)
     assert by_statistics(images(), both, ADM, ["fid"]) == ("fid",)
     assert by_statistics(images(), both, SHAPES, ["fid"]) == ()
+    assert by_statistics(images(), both, protocol_named("clean-fid"), ["fid"]) == ()
     assert extractor_named(SHAPES.extractor).dim != 2048
 
 

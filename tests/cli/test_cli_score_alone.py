@@ -82,6 +82,10 @@ def test_images_on_both_sides_are_told(tmp_path, store, capsys):
     seen, unseen = write_images(tmp_path / "seen"), write_images(tmp_path / "unseen", 1)
     asked = ("--metrics", "memorization", "--train", seen, "--reference")
     assert "all of the reference" in refused(capsys, seen, *asked, seen)
+    built = tmp_path / "built.npz"
+    assert outcome(["reference", "build", str(seen), "-o", str(built)]) == 0
+    capsys.readouterr()
+    assert "all of the reference" in refused(capsys, seen, *asked, built)
     shutil.copy(seen / "000.png", unseen / "copy.png")
     scores, warnings = scored(capsys, seen, *asked, unseen)
     assert scores["memorization"]["value"] == pytest.approx(0.98)  # one tie of 25

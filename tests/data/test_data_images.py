@@ -16,6 +16,7 @@ from ldmbench.data.images import (
     source_digest,
     split_images,
 )
+from ldmbench.data.inspection import inspect_images
 from ldmbench.errors import InputError
 
 HOW = {"resolution": 16, "crop": "center", "resize": "pil-bicubic"}
@@ -217,6 +218,18 @@ def test_digest_cache_is_used_and_noticed_to_be_old(folder, tmp_path, monkeypatc
 def test_a_damaged_cache_is_made_anew(folder, tmp_path, damage):
     (tmp_path / "cache.json").write_text(damage)
     assert source_digest(folder, tmp_path / "cache.json") == source_digest(folder)
+
+
+def test_a_zip_is_opened_once_and_every_bad_picture_in_it_named(folder, tmp_path, monkeypatch):
+    bad = folder / "bad.png"
+    bad.write_bytes(b"no picture")
+    packed, opened, real = _zip(folder, tmp_path / "set.zip"), [], zipfile.ZipFile
+    monkeypatch.setattr(zipfile, "ZipFile", lambda *a: opened.append(a) or real(*a))
+    found = inspect_images(packed)
+    assert len(found.problems) == 1
+    assert "bad.png" in found.problems[0]
+    assert len(found.digests) == len(found.names) - 1
+    assert len(opened) <= 4  # names, other names, captions, contents
 
 
 def test_zip_digest_is_cached(folder, tmp_path, monkeypatch):

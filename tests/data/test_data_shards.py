@@ -1,6 +1,7 @@
 """Batches on disk and reading across shards."""
 
 import pickle
+import resource
 
 import numpy as np
 import pytest
@@ -45,6 +46,19 @@ def test_a_batch_without_boxes(tmp_path):
     again = read_batch(tmp_path / "new/folder")
     assert again.boxes is None
     assert again.captions == ("ü", "")
+
+
+def test_more_shards_than_a_process_may_open_files(tmp_path):
+    count, (soft, hard) = 300, resource.getrlimit(resource.RLIMIT_NOFILE)
+    folders = [tmp_path / str(number) for number in range(count)]
+    for number, folder in enumerate(folders):
+        write_array(folder / "features.npy", np.full((2, 3), number, np.float32))
+    view = ArrayShards(folders, "features.npy", start=0, stop=2 * count, first=0, size=2)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(256, soft), hard))
+    try:
+        assert np.array_equal(view.all()[:, 0], np.repeat(np.arange(count), 2))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_random_access_across_shards(shards):

@@ -14,11 +14,13 @@ import tiny
 from ldmbench.errors import InputError
 from ldmbench.execute.devices import devices
 from ldmbench.execute.ready import Ready
+from ldmbench.execute.step import Outcome, run_unit
 from ldmbench.execute.worker import told
 from ldmbench.records.book import Book
 from ldmbench.schema.stage import Input, Stage
 from ldmbench.schema.task import Task
 from ldmbench.store import machine
+from ldmbench.store.disk import Store
 from ldmbench.store.units import Unit, inputs_of, units_of
 
 
@@ -44,6 +46,24 @@ def test_a_shard_reads_the_shards_it_covers_and_a_count_reads_from_the_start():
     assert [u.shard for u in units] == [(512, 1024)]
     [(_, _, units)] = inputs_of(Unit(counted), stages)
     assert [u.shard for u in units] == [(0, 512), (512, 1024)]
+
+
+def test_each_input_has_the_count_of_its_own_role(tmp_path):
+    """Samples and reference of one source, 100 of it and 600: neither takes the other's count."""
+    source = stage("f", kind="features", shard=512, count=600)
+    counts = {"generated": 100, "reference": 600}
+    held = {role: Input(kind="features", key="f", count=count) for role, count in counts.items()}
+    scores = stage("s", kind="scores", inputs=held)
+    store, stages, read = Store(tmp_path), {"f": source, "s": scores}, {}
+
+    def execute(task):
+        read.update({role: found.stop for role, found in task.inputs.items()})
+        (task.output / "made.txt").write_text(task.key)
+        return Outcome(0.0, {})
+
+    for unit in (*units_of(source), Unit(scores)):
+        run_unit(unit, store, stages, execute=execute, device="cpu")
+    assert read == counts
 
 
 def ready(*units):

@@ -104,3 +104,32 @@ def test_the_data_of_a_page_names_the_first_run_of_a_regression(tmp_path):
     assert "in yardstick-v2" in speed["made"]
     assert [point["at"] for point in speed["points"]] == list(range(9))
     assert speed["points"][0]["value"] == pytest.approx(100.0 * 0.05)
+
+
+def test_runs_that_share_an_artefact_know_no_more_than_one(tmp_path):
+    """Ten runs on one training, ten on another 1.9 standard errors away: no step; at 20, one."""
+    for far, found in ((21.9, 0), (40.0, 1)):
+        made = [Made(number=i, fid=20.0 if i <= 10 else far, fid_error=1.0) for i in range(1, 21)]
+        series = history(runs_of(tmp_path, *made), names=("fid",))
+        assert {len(s.steps) for s in series} == {found}
+        assert {s.steps[0].run for s in series if s.steps} == ({made[10].id} if found else set())
+
+
+def test_a_step_inside_the_tolerance_is_no_regression(tmp_path):
+    """2 of 2e9 FLOPs count, as the gate says; 1 % of memory on an accelerator does not."""
+    from ldmbench.gate.history import Point, _told
+
+    runs = [Point(f"r{i}", str(i), 1000.0 if i < 3 else 1005.0) for i in range(6)]
+    assert [step.direction for step in _told("peak_memory", runs)] == ["changed"]
+    assert [step.direction for step in _told("flops_per_image", runs)] == ["regressed"]
+    near = [Point(f"r{i}", str(i), 0.42435 if i < 3 else 0.42436) for i in range(6)]
+    assert _told("coding_rate", near) == ()
+
+
+def test_two_protocols_of_one_signature_are_one_series_with_one_point_a_run(tmp_path):
+    made = [Made(number=i) for i in (1, 2)]
+    doubled = [
+        (run, [r.model_copy(update={"scores": (*r.scores, *r.scores)}) for r in records])
+        for run, records in runs_of(tmp_path, *made)
+    ]
+    assert {len(s.points) for s in history(doubled, names=("fid",))} == {2}

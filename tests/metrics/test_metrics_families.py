@@ -346,3 +346,21 @@ def test_kernel_interval_far_from_zero_is_as_wide_as_fresh_draws_spread():
     spread = np.std([score.value for score in found], ddof=1)
     width = np.mean([score.high - score.low for score in found]) / (2 * 1.96)
     assert 0.7 < width / spread < 1.4  # 4.3 before what a sample adds alone was taken off
+
+
+def test_a_crowd_of_equal_rows_keeps_no_pair_of_them():
+    """Memory stays linear: no ball of radius 0 whose next radius is 0 too has a ring around it."""
+    from ldmbench.metrics.blocks import sweep, tables
+    from ldmbench.metrics.engine import engine_of
+    from ldmbench.metrics.manifold import BallCount, nearest
+
+    x = np.concatenate([np.full((200, 16), 3.7, np.float32), draw(40, 20, 16)])
+    y = np.concatenate([np.full((150, 16), 3.7, np.float32), draw(41, 30, 16)])
+    first, second = tables(x, y, engine=engine_of(x, y))
+    balls = BallCount(first, second, nearest(second, (5,)), 5, "lt", ring=True)
+    sweep(first, second, [balls])
+    assert len(balls.rings()[0]) < 20 * 30
+    assert (balls.per_ball[:150] == 0).all()
+    found = neighbours_family(x, y)
+    assert found["precision"].value == pytest.approx(0.9, abs=0.1)
+    assert found["density"].low <= found["density"].value <= found["density"].high

@@ -48,6 +48,16 @@ def test_a_damaged_line_is_named(tmp_path):
         read_records(path)
 
 
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "1e999"])
+def test_a_number_that_is_not_finite_is_refused(tmp_path, number):
+    path = tmp_path / "records.jsonl"
+    measure = {"name": "flops_per_image", "value": 0, "unit": "FLOP", "device": "cpu"}
+    data = {**json.loads(record().model_dump_json()), "measures": [measure]}
+    path.write_text(json.dumps(data).replace('"value": 0', f'"value": {number}'))
+    with pytest.raises(InputError, match=rf"records.jsonl:1: .*{number} is no finite number"):
+        read_records(path)
+
+
 def test_foreign_folders_are_passed_over(tmp_path):
     book = Book(tmp_path)
     (book.folder / "junk").mkdir(parents=True)
