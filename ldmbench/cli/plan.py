@@ -23,7 +23,7 @@ from ldmbench.cli.options import (
 )
 from ldmbench.cli.planning import planned
 from ldmbench.execute.devices import devices
-from ldmbench.execute.survey import Survey, survey
+from ldmbench.execute.survey import Survey, check_fresh, is_named, survey
 from ldmbench.plan.estimate import Cost, flops_per_second, stage_cost
 from ldmbench.plan.explain import explain
 from ldmbench.plan.names import names_of
@@ -57,8 +57,9 @@ def plan(
       ldmbench plan suites/quickstart.yaml --set sample.steps=[10,20,50] --explain
     """
     _, found = planned(suite, sets, only, store=store)
+    check_fresh(found, fresh)
     disk = Store(store)
-    told = survey(found, disk, fresh=lambda unit: unit.stage.kind in fresh)
+    told = survey(found, disk, fresh=lambda unit: is_named(unit.stage, fresh))
     table = _table(found, told, disk)
     if as_json:
         print_json(table)

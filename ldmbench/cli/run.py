@@ -33,7 +33,7 @@ from ldmbench.execute import cluster
 from ldmbench.execute.devices import devices
 from ldmbench.execute.execution import Result
 from ldmbench.execute.local import execute
-from ldmbench.execute.survey import survey
+from ldmbench.execute.survey import check_fresh, survey
 from ldmbench.plan.names import names_of
 from ldmbench.records.book import Book, write_text
 from ldmbench.records.collect import collect_extras, collect_record
@@ -79,6 +79,7 @@ def run(
     if executor == "ray":
         cluster.require()
     loaded, plan = planned(suite, sets, only, store=store)
+    check_fresh(plan, fresh)
     disk, book = opened(store), Book(store)
     reopened = None if fresh or verify else _reopen(plan, disk, book, executor)
     if reopened:

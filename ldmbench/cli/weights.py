@@ -85,7 +85,7 @@ def require_weights(plan: Plan, store: Store) -> None:
 def needed_weights(plan: Plan, store: Store) -> list[str]:
     """Return the names of the weights for what is not in the store yet."""
     names: list[str] = []
-    for unit in survey(plan, store).missing:
+    for unit in survey(plan, store, machines=()).missing:
         params = unit.stage.params
         made_by_own_code = "call" in unit.stage.local
         if unit.stage.kind == "features" and "file" not in params and not made_by_own_code:

@@ -23,6 +23,7 @@ from ldmbench.execute.runner import Event, Runner
 from ldmbench.schema.stage import Plan
 from ldmbench.schema.task import Task
 from ldmbench.store.disk import Store
+from ldmbench.store.machine import machine
 
 __all__ = ["execute", "require"]
 
@@ -80,7 +81,7 @@ def execute(
             listener=listener,
             fresh=fresh,
             verify=verify,
-            machines=[fact["machine"] for fact in facts] or None,
+            machines=[fact["machine"] for fact in facts] or [machine()],
         )
 
 

@@ -5,15 +5,31 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
 
 import psutil
 
 from ldmbench.errors import InputError
-from ldmbench.store.machine import machine
+from ldmbench.store.machine import machine, versions
 
 MOST_WORKERS = 4
 WORKER_BYTES = 6 * 2**30
 """Memory of the machine for each worker on its processor, before there is one more."""
+
+
+def speed_machines(devices: Sequence[str]) -> list[dict[str, Any]]:
+    """Return what this machine says of itself for each device, as manifests of speeds do.
+
+    Args:
+        devices: what workers compute on.
+    """
+    kinds = dict.fromkeys(device.partition(":")[0] for device in devices)
+    names = set(_gpu_names()) if "cuda" in kinds else set()
+    named = {"device": names.pop()} if len(names) == 1 else {}  # which of several is not known
+    common = {**machine(), "torch": versions().get("torch")}
+    return [{**common, "kind": kind, **(named if kind == "cuda" else {})} for kind in kinds]
 
 
 def devices() -> list[str]:
@@ -52,12 +68,19 @@ def _gpus() -> int:
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
         return len([part for part in visible.split(",") if part.strip() not in ("", "-1")])
+    return len(_gpu_names())
+
+
+@cache
+def _gpu_names() -> list[str]:
+    """Return the names of the GPUs that the driver shows, as "GPU 0: NVIDIA H200 (UUID: ...)"."""
     if sys.platform != "linux":
-        return 0
+        return []
     try:
         told = subprocess.run(
             ["nvidia-smi", "--list-gpus"], capture_output=True, text=True, timeout=20, check=True
         )
     except (OSError, subprocess.SubprocessError):
-        return 0
-    return sum(line.startswith("GPU") for line in told.stdout.splitlines())
+        return []
+    lines = [line for line in told.stdout.splitlines() if line.startswith("GPU")]
+    return [line.partition(": ")[2].partition(" (UUID")[0] for line in lines]

@@ -12,7 +12,7 @@ from ldmbench.errors import InterruptError, StageError, StoreError
 from ldmbench.execute.ready import Ready
 from ldmbench.execute.runner import Runner
 from ldmbench.execute.step import Clock, Done, InputLostError, Outcome, run_unit
-from ldmbench.execute.survey import Survey, survey
+from ldmbench.execute.survey import Survey, is_named, survey
 from ldmbench.schema.stage import Kind, Plan
 from ldmbench.schema.task import Task
 from ldmbench.store.disk import Store, describe_os_error
@@ -78,7 +78,7 @@ def run_plan(
     listener: Listener,
     fresh: Iterable[str] = (),
     verify: bool = False,
-    machines: Sequence[Mapping[str, Any]] | None = None,
+    machines: Sequence[Mapping[str, Any]] = (),
 ) -> Result:
     """Make everything a plan asks for that is not in the store; close the runners.
 
@@ -89,7 +89,7 @@ def run_plan(
         listener: told of progress.
         fresh: stage kinds, or kind/key beginnings, to make anew.
         verify: compare every digest in the store first.
-        machines: whose speed counts, when the runners are not on this machine.
+        machines: whose speed counts; any when empty.
 
     Raises:
         InterruptError: after Ctrl-C; everything committed is kept.
@@ -108,7 +108,7 @@ class _Execution:
         listener: Listener,
         *,
         fresh: tuple[str, ...],
-        machines: Sequence[Mapping[str, Any]] | None,
+        machines: Sequence[Mapping[str, Any]],
     ) -> None:
         self.plan, self.store, self.runners, self.listener = plan, store, runners, listener
         self.stages = {stage.key: stage for stage in plan.stages}
@@ -159,9 +159,7 @@ class _Execution:
             self.listener.warned(self.store.warnings.pop(0))
 
     def _is_fresh(self, unit: Unit) -> bool:
-        named = (unit.stage.kind, f"{unit.stage.kind}/{unit.stage.key}")
-        asked = any(named[0] == f or named[1].startswith(f) for f in self.fresh)
-        return asked and unit.address.name not in self.refreshed
+        return is_named(unit.stage, self.fresh) and unit.address.name not in self.refreshed
 
     def _run_all(self, todo: Sequence[Unit]) -> None:
         crowded = any(runner.crowded for runner in self.runners)
@@ -232,6 +230,8 @@ class _Execution:
         outside = runner.waited
 
         def body(task: Task) -> Outcome:
+            with self.counting:
+                self._pass_on_warnings()
             return runner.run(
                 task,
                 lambda fraction, note: self.listener.progressed(unit, fraction, note),
@@ -246,6 +246,7 @@ class _Execution:
             device=runner.device,
             threads=runner.threads_alone if unit.stage.kind in ALONE else None,
             fresh=fresh,
+            machines=self.machines,
             stopped=self.stop.is_set,
         )
         self.refreshed.add(unit.address.name)

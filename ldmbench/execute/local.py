@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from ldmbench.execute.devices import cores
+from ldmbench.execute.devices import cores, speed_machines
 from ldmbench.execute.execution import Listener, Result, run_plan
 from ldmbench.execute.process import WorkerProcess
 from ldmbench.execute.runner import Event, Runner
@@ -47,7 +47,15 @@ def execute(
     """
     beside = devices.count("cpu")
     runners = [_LocalRunner(d, log, beside=beside if d == "cpu" else 1) for d in devices]
-    return run_plan(plan, store, runners=runners, listener=listener, fresh=fresh, verify=verify)
+    return run_plan(
+        plan,
+        store,
+        runners=runners,
+        listener=listener,
+        fresh=fresh,
+        verify=verify,
+        machines=speed_machines(devices),
+    )
 
 
 class _LocalRunner(Runner):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from ldmbench.canonical import digest
 from ldmbench.errors import StageError
+from ldmbench.execute.survey import speed_outdated
 from ldmbench.schema.stage import Manifest, Stage
 from ldmbench.schema.task import Task, TaskInput
 from ldmbench.store.artifact import outputs_digest, outputs_of
@@ -48,9 +50,21 @@ def run_unit(
     device: str,
     threads: int | None = None,
     fresh: bool = False,
+    machines: Sequence[Mapping[str, Any]] = (),
     stopped: Callable[[], bool] = lambda: False,
 ) -> Done:
     """Make one artefact, or find that another run has just made it.
+
+    Args:
+        unit: what to make.
+        store: where it will lie.
+        stages: of the plan, by key.
+        execute: does the work.
+        device: what it computes on.
+        threads: of a task that has all cores to itself.
+        fresh: make it anew although it is there.
+        machines: whose speed counts; any when empty.
+        stopped: tells that nothing is waited for any more.
 
     Raises:
         StageError: if the stage failed; the message is its reason.
@@ -63,7 +77,9 @@ def run_unit(
             if not mine:
                 continue
             found = store.lookup(unit.address)
-            if found and _is_current(found, unit, store, stages, asked=asked if fresh else None):
+            if found and _is_current(
+                found, unit, store, stages, asked=asked if fresh else None, machines=machines
+            ):
                 return Done(unit, None)
             return Done(unit, _make(unit, store, stages, execute, device, threads))
     raise StageError("stopped")
@@ -76,10 +92,11 @@ def _is_current(
     stages: Mapping[str, Stage],
     *,
     asked: str | None,
+    machines: Sequence[Mapping[str, Any]],
 ) -> bool:
     if asked is not None and found.started < asked:
         return False
-    if unit.stage.kind == "speed" and found.code != code_digest("speed"):
+    if unit.stage.kind == "speed" and speed_outdated(found, machines):
         return False
     now = _input_digests(unit, store, stages)
     return all(
@@ -108,6 +125,7 @@ def _make(
         for role, item, units in inputs_of(unit, stages)
     }
     digests = {role: found or "" for role, found in _input_digests(unit, store, stages).items()}
+    made_by = digest({"code": code_digest(stage.kind), "inputs": digests})
     output = store.temporary(unit.address)
     try:
         outcome = execute(
@@ -118,7 +136,7 @@ def _make(
                 inputs=inputs,
                 local=stage.local,
                 output=output,
-                scratch=store.scratch(unit.address),
+                scratch=store.scratch(unit.address, made_by=made_by),
                 device=device,
                 threads=threads,
                 shard=unit.shard,

@@ -2,17 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ldmbench.errors import InputError
+from ldmbench.execute.devices import devices, speed_machines
+from ldmbench.registry import pick
 from ldmbench.schema.stage import Manifest, Plan, Stage
 from ldmbench.store.disk import Store
-from ldmbench.store.machine import code_digest, machine
+from ldmbench.store.machine import code_digest
 from ldmbench.store.units import Unit, inputs_digest, inputs_of, units_of
 
 TARGETS = {"autoencoder", "denoiser", "samples", "scores", "coding", "speed"}
 """Kinds that a run wants for themselves; the others run when something above them must."""
+
+
+def is_named(stage: Stage, fresh: Iterable[str]) -> bool:
+    """Tell whether --fresh names a stage: by its kind, or by kind/ and the beginning of its key."""
+    name = f"{stage.kind}/{stage.key}"
+    return any(f == stage.kind or ("/" in f and name.startswith(f)) for f in fresh)
+
+
+def check_fresh(plan: Plan, fresh: Iterable[str]) -> None:
+    """Refuse what --fresh names and the plan has not.
+
+    Raises:
+        InputError: naming it, with the nearest kind.
+    """
+    kinds = dict.fromkeys(stage.kind for stage in plan.stages)
+    for name in fresh:
+        if not any(is_named(stage, [name]) for stage in plan.stages):
+            pick(kinds, name.partition("/")[0], "stage of this plan for --fresh")
+            raise InputError(f"--fresh {name}: no {name.partition('/')[0]} has such a key")
 
 
 @dataclass
@@ -54,10 +76,10 @@ def survey(
         store: where artefacts lie.
         fresh: tells the units that must run although they are there.
         verify: compare every digest.
-        machines: whose speed counts: this one when unset, any when empty.
+        machines: whose speed counts: this one's devices when unset, any when empty.
     """
     stages = {stage.key: stage for stage in plan.stages}
-    found = Survey(machines=(machine(),) if machines is None else tuple(machines))
+    found = Survey(machines=tuple(speed_machines(devices()) if machines is None else machines))
     required: dict[str, dict[Unit, None]] = {}
     reasons: dict[Unit, str] = {}
     for stage in reversed(plan.stages):
@@ -118,15 +140,27 @@ def _why_missing(
 
 def _outdated(unit: Unit, manifest: Manifest, found: Survey) -> str | None:
     """Say why a speed must be measured anew; note other artefacts that an older code made."""
-    old_code = manifest.code != code_digest(unit.stage.kind)
     if unit.stage.kind == "speed":
-        if found.machines and not any(_agrees(here, manifest) for here in found.machines):
-            return "the machine is not the one it was measured on"
-        return "the code changed since it was measured" if old_code else None
-    if old_code:
+        return speed_outdated(manifest, found.machines)
+    if manifest.code != code_digest(unit.stage.kind):
         found.stale.setdefault(unit.stage.key, unit.stage.label)
     return None
 
 
+def speed_outdated(manifest: Manifest, machines: Sequence[Mapping[str, Any]]) -> str | None:
+    """Say why a speed must be measured anew, or nothing.
+
+    Args:
+        manifest: of the speed in the store.
+        machines: whose speed counts; any when empty.
+    """
+    if machines and not any(_agrees(here, manifest) for here in machines):
+        return "the machine, the device or torch is not what it was measured with"
+    if manifest.code != code_digest("speed"):
+        return "the code changed since it was measured"
+    return None
+
+
 def _agrees(here: Mapping[str, Any], manifest: Manifest) -> bool:
-    return all(manifest.machine.get(name) == value for name, value in here.items())
+    known = {**manifest.versions, **manifest.machine}
+    return all(known.get(name) == value for name, value in here.items())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -15,6 +16,8 @@ __all__ = ["CONFIDENCE", "TRIALS", "Draws", "Replicates", "replicate"]
 
 TRIALS = 200
 CONFIDENCE = 0.95
+KEPT = 1 << 26
+"""Positions kept for the next score (256 MB); more are drawn again."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,22 +132,25 @@ def nothing(value: float, n: int, why: str, confidence: float = CONFIDENCE) -> R
 
 
 class Draws:
-    """Resampled positions of both sides, made once for all scores of a family.
+    """Resampled positions of both sides, made once for all scores of a family unless too many.
 
     They depend on side, size and trial alone, so models scored on equally many samples share them.
     """
 
     def __init__(self) -> None:
-        self._made: dict[tuple[str, int, int], Array] = {}
+        self._made: dict[tuple[str, int, int], list[Array]] = {}
 
     def means(self, side: str, values: Array, trials: int) -> Array:
         """Return means of `values` (N,) over resampled positions, (trials,) float64."""
         key = (side, len(values), trials)
-        if key not in self._made:
-            self._made[key] = _positions(*key)
-        return np.array([values[at].mean() for at in self._made[key]])
+        drawn: Iterable[Array] = self._made.get(key, ())
+        if not drawn:
+            drawn = _positions(*key)
+            if len(values) * trials <= KEPT:
+                drawn = self._made[key] = list(drawn)
+        return np.array([values[at].mean() for at in drawn])
 
 
-def _positions(side: str, n: int, trials: int) -> Array:
+def _positions(side: str, n: int, trials: int) -> Iterator[Array]:
     rng = np.random.default_rng(derive_seed("bootstrap", side, n))
-    return np.stack([rng.integers(0, n, n, dtype=np.int32) for _ in range(trials)])
+    return (rng.integers(0, n, n, dtype=np.int32) for _ in range(trials))

@@ -39,7 +39,7 @@ def signature(
         fields["feat"] = f"lpips-{scores.params['lpips']}@{weights}"
     reference = scores.inputs.get("reference")
     if reference:
-        fields["ref"] = name_of(stages[reference.key], stages, store)
+        fields["ref"] = name_of(stages[reference.key], stages, store, reference.count)
     fields["n"] = least = scores.inputs["generated"].count or 0
     if reference:
         of_numbers = stages[reference.key].params.get("statistics")
@@ -48,7 +48,7 @@ def signature(
         fields |= _preparation(dataset_under(stages[reference.key], stages))
     train = scores.inputs.get("train")
     if train:
-        fields["train"] = name_of(stages[train.key], stages, store)
+        fields["train"] = name_of(stages[train.key], stages, store, train.count)
         fields["t"] = train.count
     fields["cropped"] = _cropped(generated, stages)
     fields["quant"] = _quantisation(generated, stages)
@@ -60,18 +60,21 @@ def signature(
     return f"{metric}|v{scores.version}|{shown}"
 
 
-def name_of(images: Stage, stages: Mapping[str, Stage], store: Store) -> str:
+def name_of(
+    images: Stage, stages: Mapping[str, Stage], store: Store, count: int | None = None
+) -> str:
     """Return how signatures name real images: what they are, and a digest of them.
 
     Args:
         images: their dataset stage, or the features of them.
         stages: every stage of the plan, by key.
         store: where their digests are read.
+        count: how many of them are used, from the first; None: all that are planned.
     """
     if "ref" in images.params:  # features that came from elsewhere
         return str(images.params["ref"])
     title = _title(dataset_under(images, stages))
-    return f"{title}@{_images_digest(images, stages, store)}"
+    return f"{title}@{_images_digest(images, stages, store, count)}"
 
 
 def _extractor(features: Stage) -> str:
@@ -99,10 +102,12 @@ def _title(dataset: Stage) -> str:
     return f"{kind}{source['resolution']}{texture}-{dataset.params['split']}"
 
 
-def _images_digest(stage: Stage, stages: Mapping[str, Stage], store: Store) -> str:
+def _images_digest(
+    stage: Stage, stages: Mapping[str, Stage], store: Store, count: int | None
+) -> str:
     """Return a digest of the reference images, which outlives the images themselves."""
     parts: list[str] = []
-    for unit in units_of(stage):
+    for unit in units_of(stage, stop=count):
         manifest = store.lookup(unit.address)
         if stage.kind == "dataset":
             parts.append(manifest.digest if manifest else "?")

@@ -33,6 +33,7 @@ def prepare(device: str, *, threads: int | None = None) -> dict[str, Any]:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     return {
         "device": device_name(torch.device(device)),
+        "kind": torch.device(device).type,
         "threads": torch.get_num_threads(),
         "cuda": torch.version.cuda if device.startswith("cuda") else None,
         "system": platform.system(),

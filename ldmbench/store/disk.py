@@ -163,11 +163,27 @@ class Store:
             temporary.rename(target)
         self._verified[address.name] = manifest.digest
 
-    def scratch(self, address: Address) -> Path:
-        """Return the folder in which a stage keeps checkpoints between attempts."""
+    def scratch(self, address: Address, *, made_by: str = "") -> Path:
+        """Return the folder in which a stage keeps checkpoints between attempts.
+
+        Args:
+            address: of the artefact.
+            made_by: what else than the address decides on its content; what was kept under another
+                value is removed, and `warnings` says so.
+        """
         folder = self.root / "scratch" / address.name
+        stamp = folder / "made_by"
         with told(self.root):
+            before = stamp.read_text("utf-8") if stamp.is_file() else made_by
+            if before != made_by:
+                shutil.rmtree(folder)
+                self.warnings.append(
+                    f"{address.name}: a checkpoint of another code or other inputs is dropped; the"
+                    " stage begins anew"
+                )
             folder.mkdir(parents=True, exist_ok=True)
+            if made_by:
+                stamp.write_text(made_by, "utf-8")
         return folder
 
     def drop_scratch(self, address: Address) -> None:

@@ -12,12 +12,14 @@ import pytest
 import tiny
 
 from ldmbench.errors import InputError
-from ldmbench.execute.devices import devices
+from ldmbench.execute.devices import devices, speed_machines
 from ldmbench.execute.ready import Ready
 from ldmbench.execute.step import Outcome, run_unit
+from ldmbench.execute.survey import check_fresh, is_named
 from ldmbench.execute.worker import told
 from ldmbench.records.book import Book
-from ldmbench.schema.stage import Input, Stage
+from ldmbench.records.signature import name_of
+from ldmbench.schema.stage import Input, Plan, Stage
 from ldmbench.schema.task import Task
 from ldmbench.store import machine
 from ldmbench.store.disk import Store
@@ -64,6 +66,72 @@ def test_each_input_has_the_count_of_its_own_role(tmp_path):
     for unit in (*units_of(source), Unit(scores)):
         run_unit(unit, store, stages, execute=execute, device="cpu")
     assert read == counts
+
+
+def make(unit, store, stages=None, **how):
+    """Make a unit with a file of its key; return whether it ran."""
+
+    def execute(task):
+        (task.output / "made.txt").write_text(task.key)
+        return Outcome(1.0, {"kind": "cpu", "device": "Some CPU"})
+
+    return run_unit(unit, store, stages or {}, execute=execute, device="cpu", **how).seconds == 1.0
+
+
+def test_a_speed_is_measured_anew_on_another_machine_and_a_score_is_not(tmp_path):
+    store = Store(tmp_path)
+    speed, scores = Unit(stage("v", kind="speed")), Unit(stage("s", kind="scores"))
+    here = {**machine.machine(), "kind": "cpu"}
+    for unit in (speed, scores):
+        assert make(unit, store, machines=[here])
+        assert not make(unit, store, machines=[here])
+    for other in (
+        {**here, "kind": "cuda"},
+        {**here, "platform": "Linux-9"},
+        {**here, "torch": "1"},
+    ):
+        assert make(speed, store, machines=[other])
+        assert not make(scores, store, machines=[other])
+    assert not make(speed, store, machines=[other, here])
+    assert not make(speed, store)
+
+
+def test_what_a_machine_says_of_its_devices(monkeypatch):
+    monkeypatch.setattr("ldmbench.execute.devices._gpu_names", lambda: ["NVIDIA H200"] * 2)
+    cpu, gpu = speed_machines(["cpu", "cuda:0", "cuda:1"])
+    assert (cpu["kind"], gpu["kind"], gpu["device"]) == ("cpu", "cuda", "NVIDIA H200")
+    assert "device" not in cpu
+    assert cpu["platform"] == machine.machine()["platform"]
+
+
+def test_fresh_names_a_kind_or_the_beginning_of_a_key(tmp_path):
+    stages = (stage("ab12", kind="samples"), stage("cd34", kind="scores"))
+    plan = Plan(suite="s", suite_digest="", cells=(), stages=stages, metrics=(), probes=())
+    assert is_named(stages[0], ["samples"])
+    assert is_named(stages[0], ["scores", "samples/ab"])
+    assert not any(is_named(s, ["s", "samples/cd", "scores/ab"]) for s in stages)
+    check_fresh(plan, ["samples", "scores/cd34"])
+    with pytest.raises(InputError, match="did you mean 'samples'"):
+        check_fresh(plan, ["sampels"])
+    with pytest.raises(InputError, match="--fresh scores/ab: no scores has such a key"):
+        check_fresh(plan, ["scores/ab"])
+
+
+def test_the_name_of_a_reference_hangs_on_what_is_used_of_it_alone(tmp_path):
+    """Another score that takes more of the same images changes nothing."""
+    store, names = Store(tmp_path), []
+    source = {"kind": "shapes", "resolution": 8}
+    for count in (600, 1100):
+        params = {"source": source, "split": "reference"}
+        images = stage("i", kind="dataset", shard=512, count=count, params=params)
+        held = {"images": Input(kind="dataset", key="i")}
+        seen = stage("f", kind="features", shard=64, count=count, inputs=held)
+        stages = {"i": images, "f": seen}
+        for unit in (*units_of(images), *units_of(seen)):
+            make(unit, store, stages)
+        names += [name_of(part, stages, store, 512) for part in (images, seen)]
+    assert len(set(names[::2])) == 1
+    assert len(set(names[1::2])) == 1
 
 
 def ready(*units):

@@ -364,3 +364,14 @@ def test_a_crowd_of_equal_rows_keeps_no_pair_of_them():
     found = neighbours_family(x, y)
     assert found["precision"].value == pytest.approx(0.9, abs=0.1)
     assert found["density"].low <= found["density"].value <= found["density"].high
+
+
+def test_positions_drawn_again_are_the_same(monkeypatch):
+    from ldmbench.metrics import resample
+
+    values = draw(50, 90, 2).astype(np.float64)
+    kept = [resample.Draws().means("generated", column, 30) for column in values.T]
+    monkeypatch.setattr(resample, "KEPT", 0)
+    draws = resample.Draws()
+    for column, expected in zip(values.T, kept, strict=True):
+        np.testing.assert_array_equal(draws.means("generated", column, 30), expected)

@@ -200,6 +200,16 @@ def test_a_changed_byte_is_found_by_digest(store, tmp_path):
     assert "does not have the digest it was committed with" in again.warnings[0]
 
 
+def test_checkpoints_of_another_code_or_other_inputs_are_dropped(store):
+    address = Address("denoiser", "ab")
+    kept = store.scratch(address, made_by="one") / "checkpoint"
+    kept.write_text("weights")
+    assert (store.scratch(address, made_by="one") / "checkpoint").exists()
+    assert store.warnings == []
+    assert not (store.scratch(address, made_by="two") / "checkpoint").exists()
+    assert "begins anew" in store.warnings[0]
+
+
 def test_a_commit_replaces_an_older_one(store):
     commit(store, content=b"old")
     new = commit(store, content=b"new")
