@@ -190,8 +190,10 @@ def _longtable(spec: str, head: str, body: Sequence[str], *, caption: str, label
 
 
 def _tex_row(row: Row, columns: Sequence[Column]) -> str:
+    r"""Return a row; `[` or `*` at its head would belong to the `\\` or `\midrule` before it."""
     cells = [*map(_tex, row.leading), *(_tex_entry(row, c) for c in columns)]
-    return " & ".join(cells) + r" \\"
+    guard = "{}" if cells[0].startswith(("[", "*")) else ""
+    return guard + " & ".join(cells) + r" \\"
 
 
 def _tex_entry(row: Row, column: Column) -> str:

@@ -34,6 +34,9 @@ NAMES = (
     "a|b`c`[d](javascript:alert(1))",
     '"quoted","and, commas"',
     "__proto__",
+    "[ours]",
+    "[-9cm] x",
+    "*starred",
 )
 
 
@@ -114,6 +117,14 @@ def test_figures_draw_every_name(hostile, tmp_path):
     text = path.read_text()
     assert "<script" not in text
     assert "\x1b" not in text
+
+
+def test_latex_rows_begin_with_nothing_that_belongs_to_the_line_before(hostile):
+    rows = [line for line in _render(hostile, "latex").splitlines() if line.endswith(r"\\")]
+    assert not [row for row in rows if row.startswith(("[", "*"))]
+    assert {"{}[ours][f=4]", "{}[-9cm] x[f=4]", "{}*starred[f=4]"} <= {
+        row.partition(" & ")[0] for row in rows
+    }
 
 
 @pytest.mark.slow
