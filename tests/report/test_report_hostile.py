@@ -104,6 +104,16 @@ def test_markdown_keeps_one_line_per_cell(hostile):
     assert not re.search(r"(?<!\\)\]\(javascript", text)
 
 
+def test_a_signature_stays_in_its_code_span(hostile):
+    folder, run, records, extras = hostile
+    evil = "fid|v1`<img src=x>``[a](javascript:alert(1))\n# `"
+    score = records[0].scores[0].model_copy(update={"signature": evil})
+    spoilt = records[0].model_copy(update={"scores": (score,)})
+    text = render(run, [spoilt], extras, folder=folder, format="markdown")
+    flat = " ".join(evil.split())
+    assert text.rstrip().splitlines()[-1] == f"- ``` {flat} ```"
+
+
 def test_the_terminal_obeys_no_name(hostile):
     text = summary_table(hostile[2])
     assert not set(text) & {"\x1b", "\x07", "\r", "\u202e"}
