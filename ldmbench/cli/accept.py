@@ -49,7 +49,8 @@ def accept(run: str | None, output: Path, add: bool, store: Path, as_json: bool)
       ldmbench accept smoke-20260101 -o baselines/smoke.json --add
     """
     seen = evidence(run, store)
-    accepted = accepted_run(seen.records, seen.replicates, commit=commit_of(Path.cwd()))
+    commit = commit_of(Path.cwd(), besides=output)
+    accepted = accepted_run(seen.records, seen.replicates, commit=commit)
     old = read_baseline(output) if output.exists() else None
     made = merged(accepted, old, add=add)
     outcome = judge(seen.records, old, seen.replicates, title=str(output)) if old else None
