@@ -97,7 +97,8 @@ def _show(made: Baseline, old: Baseline | None, output: Path, outcome: Outcome |
     _show_dropped(dropped(old, made))
     where = f"commit {run.commit[:12]}" if run.commit else "no commit"
     dirty = ", with uncommitted changes" if run.dirty else ""
-    click.echo(f"accepted {run.run} ({where}{dirty}); {plural(len(made.runs), 'run')} in {output}")
+    stay = f"{plural(len(made.runs), 'run')} in {output}"
+    click.echo(f"accepted {inert(run.run)} ({where}{dirty}); {stay}")
     say(f"next: git add {output}, and in CI: ldmbench gate --baseline {output}")
 
 
@@ -129,9 +130,7 @@ def _show_dropped(runs: Sequence[AcceptedRun]) -> None:
         classes = ", ".join(dict.fromkeys(filter(None, measured))) or "no machine named"
         click.echo(inert(f"dropped {run.run} ({classes})"))
     if runs:
-        say(
-            "note: --add keeps the runs that were accepted before; the old file is in git, if added"
-        )
+        say(f"note: {plural(len(runs), 'accepted run')} dropped; --add would have kept them")
 
 
 def _warn_of_unpaired(made: Baseline) -> None:
