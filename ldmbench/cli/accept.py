@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
 from ldmbench.cli.evidence import evidence
 from ldmbench.cli.options import (
+    inert,
     json_option,
     legible,
     plural,
@@ -18,9 +20,12 @@ from ldmbench.cli.options import (
 )
 from ldmbench.cli.terminal import fitted
 from ldmbench.gate import accepted_run, judge, merged, read_baseline, terminal, write_baseline
+from ldmbench.gate.baseline import dropped, unpaired
+from ldmbench.gate.match import cells_of, measure_of, score_of
 from ldmbench.gate.provenance import commit_of
+from ldmbench.gate.rules import rules_with
 from ldmbench.gate.verdict import Outcome
-from ldmbench.schema.baseline import Baseline
+from ldmbench.schema.baseline import AcceptedRun, Baseline
 
 
 @click.command()
@@ -49,19 +54,23 @@ def accept(run: str | None, output: Path, add: bool, store: Path, as_json: bool)
       ldmbench accept smoke-20260101 -o baselines/smoke.json --add
     """
     seen = evidence(run, store)
-    accepted = accepted_run(seen.records, seen.replicates, commit=commit_of(Path.cwd()))
+    commit = commit_of(Path.cwd(), besides=output)
+    accepted = accepted_run(seen.records, seen.replicates, commit=commit)
     old = read_baseline(output) if output.exists() else None
     made = merged(accepted, old, add=add)
     outcome = judge(seen.records, old, seen.replicates, title=str(output)) if old else None
     write_baseline(output, made)
     if as_json:
-        print_json(_as_json(made, output, outcome))
-        return 0
-    _show(made, old, output, outcome)
+        print_json(_as_json(made, old, output, outcome))
+    else:
+        _show(made, old, output, outcome)
+    _warn_of_unpaired(made)
     return 0
 
 
-def _as_json(made: Baseline, output: Path, outcome: Outcome | None) -> dict[str, object]:
+def _as_json(
+    made: Baseline, old: Baseline | None, output: Path, outcome: Outcome | None
+) -> dict[str, object]:
     run = made.runs[-1]
     return {
         "baseline": str(output),
@@ -69,21 +78,68 @@ def _as_json(made: Baseline, output: Path, outcome: Outcome | None) -> dict[str,
         "commit": run.commit,
         "dirty": run.dirty,
         "runs": [item.run for item in made.runs],
+        "dropped": [item.run for item in dropped(old, made)],
         "diff": outcome.to_json() if outcome else None,
+        "new": _new(run, old) if old else {},
     }
 
 
 def _show(made: Baseline, old: Baseline | None, output: Path, outcome: Outcome | None) -> None:
     run = made.runs[-1]
-    if outcome is None:
+    if old is None or outcome is None:
         click.echo(f"new baseline of {plural(len(run.cells), 'cell')}")
     else:
         click.echo(fitted(legible(terminal(outcome, moved=True))))
-        cells = {cell.id for item in old.runs for cell in item.cells} if old else set()
-        for cell in run.cells:
-            if cell.id not in cells:
-                click.echo(f"new cell {cell.id}")
+        for cell, names in _new(run, old).items():
+            known = bool(cells_of(old, cell))
+            told = f"new in {cell}: {', '.join(names)}" if known else f"new cell {cell}"
+            click.echo(fitted(inert(told)))
+    _show_dropped(dropped(old, made))
     where = f"commit {run.commit[:12]}" if run.commit else "no commit"
     dirty = ", with uncommitted changes" if run.dirty else ""
-    click.echo(f"accepted {run.run} ({where}{dirty}); {plural(len(made.runs), 'run')} in {output}")
+    stay = f"{plural(len(made.runs), 'run')} in {output}"
+    click.echo(f"accepted {inert(run.run)} ({where}{dirty}); {stay}")
     say(f"next: git add {output}, and in CI: ldmbench gate --baseline {output}")
+
+
+def _new(run: AcceptedRun, old: Baseline) -> dict[str, list[str]]:
+    """Return, by cell, the scores and measures of which no accepted run has a value."""
+    found: dict[str, list[str]] = {}
+    for cell in run.cells:
+        before = cells_of(old, cell.id)
+        scores = [item.score for item in cell.scores if item.score.value is not None]
+        names = [
+            f"{score.name} ({score.protocol})" if score.protocol else score.name
+            for score in scores
+            if not any(score_of(past, score.name, score.protocol) for past in before)
+        ]
+        names += [
+            measure.name
+            for measure in cell.measures
+            if measure.value is not None
+            and not any(measure_of(past, measure.name) for past in before)
+        ]
+        if names or not before:
+            found[cell.id] = names
+    return found
+
+
+def _show_dropped(runs: Sequence[AcceptedRun]) -> None:
+    for run in runs:
+        measured = (measure.device for cell in run.cells for measure in cell.measures)
+        classes = ", ".join(dict.fromkeys(filter(None, measured))) or "no machine named"
+        click.echo(inert(f"dropped {run.run} ({classes})"))
+    if runs:
+        say(f"note: {plural(len(runs), 'accepted run')} dropped; --add would have kept them")
+
+
+def _warn_of_unpaired(made: Baseline) -> None:
+    """Say which scores were accepted without replicates: gates pair nothing with them."""
+    run = made.runs[-1]
+    lost = [item.score for cell in run.cells for item in cell.scores if not item.replicates]
+    names = unpaired(lost, rules_with(made.rules))
+    if names:
+        say(
+            f"warning: accepted without replicates: {', '.join(names)}; gates will judge them by"
+            " wider intervals; give --store where they lie, or a run in place of its file"
+        )

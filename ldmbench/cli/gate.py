@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
 
-from ldmbench.cli.evidence import evidence
+from ldmbench.cli.evidence import Evidence, evidence
 from ldmbench.cli.options import (
+    inert,
     json_option,
     legible,
     print_json,
@@ -16,8 +19,13 @@ from ldmbench.cli.options import (
     store_option,
 )
 from ldmbench.cli.terminal import fitted
+from ldmbench.errors import LdmbenchError
 from ldmbench.gate import judge, junit_xml, markdown, read_baseline, terminal
+from ldmbench.gate.baseline import unpaired
+from ldmbench.gate.rules import rules_with
+from ldmbench.gate.verdict import Outcome
 from ldmbench.records.book import write_output
+from ldmbench.schema.baseline import Baseline
 
 
 @click.command()
@@ -76,26 +84,91 @@ def gate(
       ldmbench gate --baseline smoke.json --other-machines note --noise note
       ldmbench gate smoke-20260101 --baseline baselines/smoke.json --all
     """
-    accepted, seen = read_baseline(baseline), evidence(run, store)
-    outcome = judge(
-        seen.records,
-        accepted,
-        seen.replicates,
-        title=str(baseline),
-        note_machines=other_machines == "note",
-        noise_passes=noise == "note",
-    )
-    if junit:
-        write_output(junit, junit_xml(outcome))
-    if summary:
-        before = summary.read_text(encoding="utf-8") if summary.exists() else ""
-        write_output(summary, before + markdown(outcome))
+    try:
+        accepted, seen = read_baseline(baseline), evidence(run, store)
+        outcome = judge(
+            seen.records,
+            accepted,
+            seen.replicates,
+            title=str(baseline),
+            note_machines=other_machines == "note",
+            noise_passes=noise == "note",
+        )
+    except (LdmbenchError, OSError) as error:
+        refusal = _Refusal.of(error, run, baseline)
+        _write(refusal, junit, summary)
+        if as_json:
+            print_json({**refusal.to_json(), "error": str(error)})
+        raise
+    outcome = replace(outcome, notes=(*outcome.notes, *_unpaired(seen, accepted)))
+    _write(outcome, junit, summary)
     if as_json:
         print_json(outcome.to_json())
         return outcome.exit_code
     click.echo(fitted(legible(terminal(outcome, everything=everything))))
     for note in outcome.notes:
-        say(f"note: {note}")
+        say(f"note: {inert(note)}")
     if outcome.exit_code == 1:
-        say(f"next: ldmbench report, or if this is meant: ldmbench accept -o {baseline}")
+        say(f"next: ldmbench report, or if this is meant: {_accept(baseline, accepted)}")
     return outcome.exit_code
+
+
+@dataclass(frozen=True)
+class _Refusal(Outcome):
+    """Nothing was judged: what files and programs are told of it, so that no old file speaks."""
+
+    code: int = 2
+
+    @classmethod
+    def of(cls, error: LdmbenchError | OSError, run: str | None, baseline: Path) -> _Refusal:
+        """Return what is said of an error, which ends the program with its own code."""
+        code = error.exit_code if isinstance(error, LdmbenchError) else 4
+        return cls(run or "", str(baseline), (), {}, notes=(str(error),), code=code)
+
+    @property
+    def exit_code(self) -> int:
+        """What the program returns."""
+        return self.code
+
+    @property
+    def verdict(self) -> str:
+        """One word for the whole gate."""
+        return "refused"
+
+
+def _write(outcome: Outcome, junit: Path | None, summary: Path | None) -> None:
+    if junit:
+        write_output(junit, junit_xml(outcome))
+    if summary:
+        before = summary.read_text(encoding="utf-8") if summary.exists() else ""
+        write_output(summary, before + markdown(outcome))
+
+
+def _unpaired(seen: Evidence, accepted: Baseline) -> Iterator[str]:
+    """Say which scores are judged without pairing them, since replicates are not at hand."""
+    rules = rules_with(accepted.rules)
+    cells = [cell for run in accepted.runs for cell in run.cells]
+    there = unpaired((s.score for c in cells for s in c.scores if not s.replicates), rules)
+    if there:
+        yield (
+            f"accepted without replicates, so judged by wider intervals: {', '.join(there)};"
+            " accept the runs anew from their store"
+        )
+    known = {cell.id for cell in cells}
+    scores = [
+        score for record in seen.records if record.cell.id in known for score in record.scores
+    ]
+    here = unpaired((score for score in scores if seen.replicates(score) is None), rules)
+    if here:
+        yield (
+            f"replicates not at hand, so judged by wider intervals: {', '.join(here)}; give --store"
+            " where they lie, or a run in place of its file"
+        )
+
+
+def _accept(baseline: Path, accepted: Baseline) -> str:
+    """Return what to type, and what it does to a baseline of several runs."""
+    command = f"ldmbench accept -o {baseline}"
+    if len(accepted.runs) < 2:
+        return command
+    return f"{command} (it drops the {len(accepted.runs)} runs accepted before; --add keeps them)"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from ldmbench.cli.options import json_option, plural, print_json, store_option
+from ldmbench.cli.options import inert, json_option, plural, print_json, say, store_option
 from ldmbench.errors import InconclusiveError, InputError
 from ldmbench.gate import history as series_of
 from ldmbench.gate import history_data
@@ -15,7 +15,7 @@ from ldmbench.gate.baseline import suite_of
 from ldmbench.gate.history import Series
 from ldmbench.plan.expand import matches
 from ldmbench.records.book import Book
-from ldmbench.schema.record import Record
+from ldmbench.schema.record import Record, Run
 
 
 @click.command()
@@ -50,7 +50,7 @@ def history(
     runs = [run for run in book.runs() if run.suite == name and run.state in ("done", "failed")]
     if not runs:
         raise InputError(f"no finished run of suite '{name}' in {store}")
-    told = [(run, _wanted(book.records(run.id), only)) for run in runs]
+    told = [(run, _wanted(records, only)) for run, records in _readable(runs, book)]
     if as_json:
         data = history_data(name, told, names=measure)
         print_json(data)
@@ -61,8 +61,26 @@ def history(
     shown = [s for s in found if everything or s.steps or measure]
     _show(shown)
     stepped = sum(bool(s.steps) for s in found)
-    click.echo(f"{plural(len(runs), 'run')} of {name}, {len(found)} series, {stepped} with a step")
+    click.echo(f"{plural(len(told), 'run')} of {name}, {len(found)} series, {stepped} with a step")
     return 0
+
+
+def _readable(runs: Sequence[Run], book: Book) -> list[tuple[Run, list[Record]]]:
+    """Return runs with their records; one that is damaged keeps no other from being shown.
+
+    Raises:
+        InputError: if all of them are damaged.
+    """
+    found, damage = [], None
+    for run in runs:
+        try:
+            found.append((run, book.records(run.id)))
+        except (InputError, OSError) as error:
+            damage = damage or error
+            say(f"warning: run {inert(run.id)} is left out: {inert(str(error))}")
+    if damage and not found:
+        raise damage
+    return found
 
 
 def _wanted(records: Sequence[Record], only: Sequence[str]) -> list[Record]:
@@ -73,10 +91,10 @@ def _show(shown: Sequence[Series]) -> None:
     cell = None
     for series in shown:
         if series.cell != cell:
-            click.echo(series.cell)
+            click.echo(inert(series.cell))
             cell = series.cell
         values = [point.value for point in series.points]
-        click.echo(f"  {series.name:<22} {series.sparkline[-40:]:<40} {values[-1]:.4g}")
+        click.echo(f"  {inert(series.name):<22} {series.sparkline[-40:]:<40} {values[-1]:.4g}")
         for step in series.steps:
             change = f"{step.before:.4g} -> {step.after:.4g}"
-            click.echo(f"    {step.direction} at {step.run}: {change}")
+            click.echo(f"    {step.direction} at {inert(step.run)}: {change}")

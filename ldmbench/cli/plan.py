@@ -12,6 +12,7 @@ import click
 from ldmbench.cli.options import (
     duration,
     fresh_option,
+    inert,
     json_option,
     only_option,
     plural,
@@ -65,7 +66,7 @@ def plan(
         print_json(table)
         return
     for cell in table["cells"]:
-        click.echo(cell)
+        click.echo(inert(cell))
     click.echo(f"\n{'stage':<16} {'in store':>9} {'to run':>7} {'time':>9} {'disk':>9}")
     for row in table["stages"]:
         click.echo(
@@ -134,4 +135,4 @@ def _explain(found: Plan, told: Survey, disk: Store) -> None:
         if reason == "not in the store":
             reason = explain(stage, disk.manifests(stage.kind))
         units = plural(counts[stage.key], "unit")
-        click.echo(f"{names[stage.key]} ({stage.key[:8]}): {units} to run: {reason}")
+        click.echo(inert(f"{names[stage.key]} ({stage.key[:8]}): {units} to run: {reason}"))

@@ -14,7 +14,9 @@ import click
 from ldmbench.cli.options import (
     duration,
     fresh_option,
+    inert,
     json_option,
+    legible,
     only_option,
     opened,
     plural,
@@ -220,7 +222,7 @@ def _finish(
         _say_warnings(records)
         _say_where(run, book, page, note=note, failed=failed)
     for warning in replay(book):
-        say(f"warning: {warning}")
+        say(f"warning: {inert(warning)}")
     return 4 if failed else 0
 
 
@@ -228,7 +230,7 @@ def _say_warnings(records: Sequence[Record]) -> None:
     """Say what makes numbers less than they seem, each sentence once, and no page of them."""
     texts = list(dict.fromkeys(text for record in records for text in record.warnings))
     for text in texts[:MOST_WARNINGS]:
-        say(f"warning: {text}")
+        say(f"warning: {legible(text)}")
     if len(texts) > MOST_WARNINGS:
         say(f"warning: {len(texts) - MOST_WARNINGS} more are in the records")
 
@@ -237,7 +239,7 @@ def _say_where(run: Run, book: Book, page: Path, *, note: str, failed: list[Reco
     if note:
         say(note)
     for record in failed:
-        say(f"failed: {record.cell.id}: {record.reason}")
+        say(legible(f"failed: {inert(record.cell.id)}: {record.reason}"))
     spent = run.spans.get("all")
     say(f"run      {run.id}" + (f" ({duration(spent)})" if spent else ""))
     say(f"report   {page}")

@@ -12,6 +12,7 @@ import click
 from ldmbench.cli.options import (
     inert,
     json_option,
+    legible,
     plural,
     print_json,
     run_argument,
@@ -45,7 +46,7 @@ def status(run: str | None, store: Path, as_json: bool) -> None:
       ldmbench status smoke --json
     """
     for warning in replay(Book(store)):
-        say(f"warning: {warning}")
+        say(f"warning: {inert(warning)}")
     found, book = opened_run(run, store)
     told = _progress(found, book)
     if as_json:
@@ -57,7 +58,7 @@ def status(run: str | None, store: Path, as_json: bool) -> None:
     late = {c: why for c, why in told["failed"].items() if why and why.startswith(UNMEASURED)}
     for cell, reason in told["failed"].items():
         if cell not in late:
-            click.echo(fitted(f"  failed {inert(cell)}: {reason}"))
+            click.echo(fitted(legible(f"  failed {inert(cell)}: {reason}")))
     ending = f", {len(late):,} not measured yet" if late else ""
     click.echo(f"  {told['cells_done']} of {plural(told['cells'], 'cell')} done{ending}")
     if told["next"]:

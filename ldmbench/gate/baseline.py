@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,16 +17,18 @@ from ldmbench.gate.provenance import Commit
 from ldmbench.gate.rules import rules_with
 from ldmbench.records.book import write_output
 from ldmbench.records.compare import Replicas
-from ldmbench.schema.baseline import AcceptedCell, AcceptedRun, AcceptedScore, Baseline
+from ldmbench.schema.baseline import AcceptedCell, AcceptedRun, AcceptedScore, Baseline, Rule
 from ldmbench.schema.record import Record, Score
 
 __all__ = [
     "accepted_run",
+    "dropped",
     "merged",
     "read_baseline",
     "refuse_stale",
     "rounded",
     "suite_of",
+    "unpaired",
     "write_baseline",
 ]
 
@@ -156,6 +158,20 @@ def _score(score: Score, replicates: Replicas) -> AcceptedScore:
     values = replicates(score)
     kept = () if values is None else rounded(values.tolist())
     return AcceptedScore(score=score, replicates=kept)
+
+
+def unpaired(scores: Iterable[Score], rules: Mapping[str, Rule]) -> list[str]:
+    """Return the names of those scores that a gate judges by intervals, which pairs make narrow."""
+    judged = (
+        s.name for s in scores if s.low is not None and rules.get(s.name, Rule()).by == "difference"
+    )
+    return list(dict.fromkeys(judged))
+
+
+def dropped(old: Baseline | None, new: Baseline) -> list[AcceptedRun]:
+    """Return the accepted runs that a baseline keeps no more."""
+    kept = {item.run for item in new.runs}
+    return [item for item in old.runs if item.run not in kept] if old else []
 
 
 def merged(run: AcceptedRun, old: Baseline | None, *, add: bool) -> Baseline:

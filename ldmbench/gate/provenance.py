@@ -17,13 +17,20 @@ class Commit:
     dirty: bool = False
 
 
-def commit_of(folder: Path) -> Commit:
-    """Return the commit that is checked out in a folder."""
-    head = _git(folder, "rev-parse", "HEAD")
-    if not head:
+def commit_of(folder: Path, *, besides: Path) -> Commit:
+    """Return the commit that is checked out in a folder.
+
+    Args:
+        folder: in a checkout, or in none.
+        besides: the baseline that is being written: that it differs makes nothing dirty.
+    """
+    found = _git(folder, "rev-parse", "HEAD", "--show-toplevel")
+    if not found:
         return Commit()
-    changed = _git(folder, "status", "--porcelain", "--untracked-files=no")
-    return Commit(head, bool(changed))
+    head, top = found.rstrip("\n").split("\n", maxsplit=1)
+    status = _git(folder, "status", "--porcelain", "-z", "--no-renames", "--untracked-files=no")
+    changed = {Path(top, entry[3:]) for entry in (status or "").split("\0") if entry}
+    return Commit(head, bool(changed - {besides.parent.resolve() / besides.name}))
 
 
 def _git(folder: Path, *arguments: str) -> str | None:
@@ -33,9 +40,10 @@ def _git(folder: Path, *arguments: str) -> str | None:
             cwd=folder,
             capture_output=True,
             text=True,
+            errors="surrogateescape",
             check=False,
             timeout=10,
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return done.stdout.strip() if done.returncode == 0 else None
+    return done.stdout if done.returncode == 0 else None

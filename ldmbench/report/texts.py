@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Sequence
 
@@ -75,19 +76,29 @@ def latex(run: Run, records: Sequence[Record]) -> str:
 
 def _md(text: str) -> str:
     """Make a text inert in Markdown: no HTML, no cell, no emphasis, no line break, no turn."""
-    text = " ".join(text.split())
-    text = "".join(sign for sign in text if unicodedata.category(sign) not in ("Cc", "Cf"))
-    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    text = _flat(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     for sign in "\\|*_`[]#~":
         text = text.replace(sign, f"\\{sign}")
     return text
+
+
+def _flat(text: str) -> str:
+    text = " ".join(text.split())
+    return "".join(sign for sign in text if unicodedata.category(sign) not in ("Cc", "Cf"))
+
+
+def _md_code(text: str) -> str:
+    """Return a code span: its fence is longer than any in the text (CommonMark 0.31, 6.1)."""
+    text = _flat(text)
+    fence = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
+    return f"{fence} {text} {fence}" if "`" in text else f"`{text}`"
 
 
 def _md_head(run: Run, records: Sequence[Record]) -> str:
     shared = ", ".join(
         f"{heading} {_md(value)}" for heading, value in shared_fields(records).items()
     )
-    return f"Run `{run.id}`, {run.state}, started {run.started}." + (
+    return f"Run {_md_code(run.id)}, {run.state}, started {_md(run.started)}." + (
         f" All cells: {shared}." if shared else ""
     )
 
@@ -124,7 +135,7 @@ def _md_signatures(records: Sequence[Record]) -> str:
     signatures = sorted({score.signature for record in records for score in record.scores})
     if not signatures:
         return ""
-    return "## How these numbers were made\n\n" + "\n".join(f"- `{s}`" for s in signatures)
+    return "## How these numbers were made\n\n" + "\n".join(f"- {_md_code(s)}" for s in signatures)
 
 
 def _md_published(found: Sequence[Beside]) -> list[str]:
@@ -190,8 +201,10 @@ def _longtable(spec: str, head: str, body: Sequence[str], *, caption: str, label
 
 
 def _tex_row(row: Row, columns: Sequence[Column]) -> str:
+    r"""Return a row; `[` or `*` at its head would belong to the `\\` or `\midrule` before it."""
     cells = [*map(_tex, row.leading), *(_tex_entry(row, c) for c in columns)]
-    return " & ".join(cells) + r" \\"
+    guard = "{}" if cells[0].startswith(("[", "*")) else ""
+    return guard + " & ".join(cells) + r" \\"
 
 
 def _tex_entry(row: Row, column: Column) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -18,6 +19,8 @@ from mlflow.exceptions import MlflowException
 from ldmbench.canonical import digest
 from ldmbench.schema.record import Extras, Picture, Record, Run
 from ldmbench.track import rows
+from ldmbench.track.reach import is_database
+from ldmbench.track.spool import content_of
 
 __all__ = ["Book"]
 
@@ -25,6 +28,8 @@ T = TypeVar("T")
 TABLE = "comparison.json"
 AT_ONCE = {"metrics": 1000, "params": 100, "tags": 100}
 """What MLflow takes in one request."""
+CURVES = 10
+"""Curves of one request at most: a replay may have to ask for the points of each, one by one."""
 
 
 @dataclass
@@ -57,6 +62,8 @@ class Book:
         places: Mapping[str, str],
     ) -> Book:
         """Open or make the experiment; artefacts of an SQLite file lie beside it."""
+        if is_database(uri):
+            _connect_once(uri)
         client = MlflowClient(tracking_uri=uri, registry_uri=uri)
         deadline = None if limit is None else time.monotonic() + limit
         place = _artifacts_beside(uri)
@@ -71,19 +78,35 @@ class Book:
     ) -> None:
         """Write the parent, then its cells, then what all cells share; the parent ends last."""
         parent = self._parent()
-        self._log(parent, rows.curve_values(extras, start=self.start), rows.run_params(self.run))
+        self._log(parent, (), rows.run_params(self.run))
+        self._curves(parent, rows.curve_values(extras, start=self.start))
         children = self._children(parent.info.run_id)
         pictures = {picture.title: picture for picture in extras.pictures}
         for record in records:
-            self._in_time(len(records))
+            self._in_time()
             self._cell(record, parent.info.run_id, children, pictures.get(record.cell.id))
-        self._shared(parent.info.run_id, records, extras, files)
+        self._shared(parent, records, extras, files)
         status = {"done": "FINISHED", "failed": "FAILED"}.get(self.run.state, "KILLED")
         self.client.set_terminated(parent.info.run_id, status, end_time=self.end)
 
-    def _in_time(self, cells: int) -> None:
+    def _in_time(self) -> None:
         if self.deadline is not None and time.monotonic() > self.deadline:
-            raise MlflowException(f"too slow for {cells} cells; those it took stay")
+            raise MlflowException("too slow; what it took stays")
+
+    def _go_on(
+        self, parent: Any, name: str, steps: Sequence[Callable[[], object]], content: str
+    ) -> None:
+        """Take steps from where an earlier mirror of the same content broke off.
+
+        A tag of the parent counts the steps that are done: a slow server gets further each time.
+        """
+        tag, mark = f"ldmbench.{name}", content[:16]
+        count, _, of = parent.data.tags.get(tag, "").partition(" of ")
+        done = int(count) if of == mark else 0
+        for number, step in enumerate(steps[done:], start=done + 1):
+            self._in_time()
+            step()
+            self.client.set_tag(parent.info.run_id, tag, f"{number} of {mark}")
 
     def _parent(self) -> Any:
         query = f"tags.`ldmbench.run` = '{self.run.id}' and tags.`ldmbench.role` = 'suite'"
@@ -149,14 +172,9 @@ class Book:
         params: Mapping[str, str],
         tags: Mapping[str, str] | None = None,
     ) -> None:
-        """Log what a run does not hold yet; a metric is known by key, time and step."""
+        """Log what a run does not hold yet; each of these metrics has one value."""
         number = there.info.run_id
-        held = {
-            (name, m.timestamp, m.step)
-            for name in there.data.metrics
-            for m in self.client.get_metric_history(number, name)
-        }
-        metrics = [Metric(n, v, at, s) for n, v, at, s in values if (n, at, s) not in held]
+        metrics = [Metric(n, v, at, s) for n, v, at, s in values if n not in there.data.metrics]
         new = [Param(n, v) for n, v in params.items() if n not in there.data.params]
         marks = [RunTag(n, v) for n, v in (tags or {}).items()]
         for part in _parts(metrics, AT_ONCE["metrics"]):
@@ -165,6 +183,25 @@ class Book:
             self.client.log_batch(number, params=some)
         for few in _parts(marks, AT_ONCE["tags"]):
             self.client.log_batch(number, tags=few)
+
+    def _curves(self, parent: Any, values: Sequence[rows.Value]) -> None:
+        """Log the training curves, a request's worth of points at a time."""
+        parts = [*_curve_parts(values)]
+        steps = [partial(self._points, parent, part) for part in parts]
+        self._go_on(parent, "curves", steps, digest(parts))
+
+    def _points(self, parent: Any, part: Sequence[rows.Value]) -> None:
+        """Log the points that a run does not hold yet; one is known by key, time and step."""
+        number, names = parent.info.run_id, dict.fromkeys(name for name, *_ in part)
+        held = {
+            (name, m.timestamp, m.step)
+            for name in names
+            if name in parent.data.metrics
+            for m in self.client.get_metric_history(number, name)
+        }
+        metrics = [Metric(n, v, at, s) for n, v, at, s in part if (n, at, s) not in held]
+        if metrics:
+            self.client.log_batch(number, metrics=metrics)
 
     def _dataset(self, number: str, record: Record) -> None:
         """Link the dataset that the cell's samples are held to."""
@@ -204,25 +241,29 @@ class Book:
 
     def _shared(
         self,
-        parent: str,
+        parent: Any,
         records: Sequence[Record],
         extras: Extras,
         files: Mapping[str, Path],
     ) -> None:
-        self._table(parent, records)
-        if self.run.source:
-            self.client.log_text(parent, self.run.source, "suite.yaml")
-        for name in ("run.json", "records.jsonl", "extras.json"):
-            self._artifact(parent, self.folder / name, "records")
-        for picture in extras.pictures:
-            if picture.title.startswith("real/"):
-                self._artifact(parent, self.folder / picture.file, "samples")
-        for name, path in files.items():
-            parts = [part for part in PurePosixPath(name).parent.parts if part not in ("..", "/")]
-            self._artifact(parent, path, "/".join(parts))
+        """Write what all cells share, one file at a time."""
+        number = parent.info.run_id
+        sent = [("records", self.folder / n) for n in ("run.json", "records.jsonl", "extras.json")]
+        real = [picture for picture in extras.pictures if picture.title.startswith("real/")]
+        sent += [("samples", self.folder / picture.file) for picture in real]
+        sent += [(_inside(name), path) for name, path in files.items()]
         states = [record.status for record in records]
-        tags = {f"ldmbench.cells_{state}": str(states.count(state)) for state in ("done", "failed")}
-        self.client.log_batch(parent, tags=[RunTag(n, v) for n, v in tags.items()])
+        counts = {f"ldmbench.cells_{s}": str(states.count(s)) for s in ("done", "failed")}
+        tags = [RunTag(n, v) for n, v in counts.items()]
+        steps: list[Callable[[], object]] = [
+            partial(self._table, number, records),
+            partial(self.client.log_batch, number, tags=tags),
+            *(partial(self._artifact, number, path, place) for place, path in sent),
+        ]
+        if self.run.source:
+            steps.append(partial(self.client.log_text, number, self.run.source, "suite.yaml"))
+        names = [f"{place}/{path.name}" for place, path in sent]
+        self._go_on(parent, "shared", steps, digest([content_of(self.folder), names]))
 
     def _table(self, parent: str, records: Sequence[Record]) -> None:
         """Write the comparative table with log_table; over an older one, as log_table appends."""
@@ -246,6 +287,20 @@ _KIND = {"mlflow.experimentKind": "custom_model_development"}
 _SOURCE = {"mlflow.source.name": "ldmbench", "mlflow.source.type": "LOCAL"}
 
 
+def _inside(name: str) -> str:
+    """Return the folder of a file among the artifacts, which no name leads out of."""
+    return "/".join(p for p in PurePosixPath(name).parent.parts if p not in ("..", "/"))
+
+
+def _connect_once(uri: str) -> None:
+    """Raise what a database refuses; MLflow itself would ask it ten times, for 100 seconds."""
+    from mlflow.store.db.utils import create_sqlalchemy_engine
+
+    engine = create_sqlalchemy_engine(uri)
+    engine.connect().close()
+    engine.dispose()
+
+
 def _artifacts_beside(uri: str) -> str | None:
     """Make the folder of an SQLite file; return where its artefacts go, or None for a server."""
     parts = urlsplit(uri)
@@ -265,6 +320,21 @@ def _create(client: Any, experiment: str, place: str | None) -> str:
         if found is None:
             raise
         return str(found.experiment_id)
+
+
+def _curve_parts(values: Sequence[rows.Value]) -> Iterator[list[rows.Value]]:
+    """Cut the points of curves into requests of few points, of few curves."""
+    part: list[rows.Value] = []
+    names: set[str] = set()
+    for value in values:
+        full = len(names) == CURVES and value[0] not in names
+        if full or len(part) == AT_ONCE["metrics"]:
+            yield part
+            part, names = [], set()
+        part.append(value)
+        names.add(value[0])
+    if part:
+        yield part
 
 
 def _parts(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:

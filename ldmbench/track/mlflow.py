@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ldmbench.schema.record import Extras, Record, Run
 from ldmbench.schema.suite import MlflowSettings
-from ldmbench.track.reach import is_remote, quiet, shown, unreachable
+from ldmbench.track.reach import is_local, quiet, shown, unreachable
 from ldmbench.track.spool import content_of, is_mirrored, mark, pending
 
 __all__ = ["LIMIT", "mirror", "pending"]
@@ -32,8 +32,8 @@ def mirror(
     """Write a run to MLflow; return None, or one sentence on why it is left for later.
 
     Nothing is raised for what a server, a disk or a network does: the records are on disk, and
-    the folder stays in `pending` until a later call succeeds. Cells that were taken before are
-    not sent again, and no metric is ever logged twice.
+    the folder stays in `pending` until a later call succeeds. What was taken before is not sent
+    again, so that each call brings a slow server further, and no metric is ever logged twice.
 
     Args:
         run: the run; `folder` holds it as run.json.
@@ -57,7 +57,7 @@ def mirror(
     if problem is None:
         problem = _write(
             run, records, extras, folder=folder, uri=uri, experiment=experiment, files=files,
-            places=places or {}, limit=limit if is_remote(uri) else None,
+            places=places or {}, limit=None if is_local(uri) else limit,
         )  # fmt: skip
     if problem is None:
         try:

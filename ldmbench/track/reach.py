@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import socket
 import urllib.request
 import warnings
@@ -13,10 +14,11 @@ from urllib.parse import urlsplit
 
 from ldmbench.offline import is_offline
 
-__all__ = ["is_remote", "quiet", "shown", "unreachable"]
+__all__ = ["is_database", "is_local", "is_remote", "quiet", "shown", "unreachable"]
 
 PATIENCE = 3.0
 """Seconds that a server may take to accept a connection."""
+PORTS = {"http": 80, "https": 443, "postgresql": 5432, "mysql": 3306}
 
 _SETTINGS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -25,6 +27,7 @@ _SETTINGS = {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_ENABLE_ASYNC_LOGGING": "false",
+    "PGCONNECT_TIMEOUT": "10",
     "GIT_PYTHON_REFRESH": "quiet",
 }
 _LOUD = ("alembic", "mlflow.store.db.utils", "mlflow.tracking", "urllib3")
@@ -32,32 +35,65 @@ _LOUD = ("alembic", "mlflow.store.db.utils", "mlflow.tracking", "urllib3")
 
 def is_remote(uri: str) -> bool:
     """Tell whether a tracking URI names a server."""
-    return urlsplit(uri).scheme in ("http", "https")
+    return _scheme(uri) in ("http", "https")
+
+
+def is_database(uri: str) -> bool:
+    """Tell whether a tracking URI names a database that a server keeps."""
+    return _scheme(uri) in ("postgresql", "mysql", "mssql")
+
+
+def is_local(uri: str) -> bool:
+    """Tell whether a tracking URI is a path or an SQLite file: no connection leads there."""
+    return _scheme(uri) in ("", "file", "sqlite") and uri != "databricks"
+
+
+def _scheme(uri: str) -> str:
+    """Return how a URI begins, without a driver; '' for a path, even with a drive."""
+    found = re.match(r"([A-Za-z][\w.-]+)(\+[\w.-]+)?:", uri)
+    return found[1].lower() if found else ""
 
 
 def shown(uri: str) -> str:
     """Return a URI without the user and password that may stand in it."""
-    login, at, _ = urlsplit(uri).netloc.rpartition("@")
-    return uri.replace(login + at, "", 1) if at else uri
+    return re.sub(r"(?<=://)[^/?#]*@", "", uri, count=1)
 
 
 def unreachable(uri: str) -> str | None:
-    """Return why nobody answers at a server's address, or None; a proxy is trusted to know."""
-    parts = urlsplit(uri)
-    if not is_remote(uri) or parts.hostname is None:
+    """Return why nobody answers at an address, or None; a proxy is trusted to know."""
+    if is_local(uri):
         return None
     if is_offline():
         return "--offline opens no connection"
-    if parts.scheme in urllib.request.getproxies() and not urllib.request.proxy_bypass(
-        parts.hostname
-    ):
-        return None
-    port = parts.port or (443 if parts.scheme == "https" else 80)
     try:
-        socket.create_connection((parts.hostname, port), timeout=PATIENCE).close()
+        place = _place(uri)
+        if place is not None and not _has_proxy(uri, place[0]):
+            socket.create_connection(place, timeout=PATIENCE).close()
     except OSError as error:
         return str(error)
+    except ValueError:  # a database's driver may read what is no URI to us
+        return "this is no address; change it where it is set" if is_remote(uri) else None
     return None
+
+
+def _place(uri: str) -> tuple[str, int] | None:
+    """Return host and port; None where a driver alone knows: several hosts, a socket file.
+
+    Raises:
+        ValueError: if the URI is none.
+    """
+    parts = urlsplit(uri)
+    host, port = parts.hostname, parts.port or PORTS.get(_scheme(uri))
+    if not host or port is None:
+        return None
+    unsure = host == "localhost" or "," in host or re.search(r"\b(host|unix_socket)=", parts.query)
+    return None if is_database(uri) and unsure else (host, port)
+
+
+def _has_proxy(uri: str, host: str) -> bool:
+    scheme = _scheme(uri)
+    known = is_remote(uri) and scheme in urllib.request.getproxies()
+    return known and not urllib.request.proxy_bypass(host)
 
 
 @contextmanager

@@ -54,6 +54,94 @@ def test_a_plan_that_cannot_be_read_is_no_pass(store, tmp_path, capsys):
     assert "plan.json is damaged" in capsys.readouterr().err
 
 
+def test_accept_names_the_runs_that_it_drops(store, tmp_path, capsys):
+    base = tmp_path / "base.json"
+    other = Made(number=2, device="Other CPU")
+    write(Book(store), other, store)
+    assert typed("accept", store, "-o", base, "--add") == 0
+    write(Book(store), Made(number=3, throughput=50.0), store)
+    capsys.readouterr()
+    assert typed("gate", store, "--baseline", base) == 1
+    assert "it drops the 2 runs accepted before; --add keeps them" in capsys.readouterr().err
+    assert typed("accept", store, "-o", base) == 0
+    shown = capsys.readouterr()
+    assert f"dropped {Made().id} (Some CPU x 2 threads)\n" in shown.out
+    assert f"dropped {other.id} (Other CPU)\n" in shown.out
+    assert "; 1 run in " in shown.out
+    assert "2 accepted runs dropped; --add would have kept them" in shown.err
+    assert typed("accept", store, other.id, "-o", base, "--add", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["dropped"] == []
+    assert typed("accept", store, other.id, "-o", base, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["dropped"] == [Made(number=3).id]
+
+
+def test_accept_shows_numbers_that_no_run_had(tmp_path, capsys):
+    store, base = tmp_path / "s", tmp_path / "base.json"
+    write(Book(store), Made(precision=None, throughput=None), store)
+    assert typed("accept", store, "-o", base) == 0
+    cells = (*Made().cells, "third/shapes/ddim-4/g1/s0")
+    write(Book(store), Made(number=2, cells=cells, peak=1e9), store)
+    capsys.readouterr()
+    assert typed("accept", store, "-o", base) == 0
+    shown = capsys.readouterr().out
+    assert f"new in {cells[0]}: precision, throughput, peak_memory\n" in shown
+    assert f"new in {cells[1]}: precision, throughput, peak_memory\n" in shown
+    assert f"new cell {cells[2]}\n" in shown
+    assert typed("accept", store, "-o", base, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["new"] == {}
+
+
+def test_lost_replicates_are_named_on_both_sides(store, tmp_path, capsys):
+    alone = shutil.copy(Book(store).path(Made().id) / "records.jsonl", tmp_path / "alone.jsonl")
+    base, poor = tmp_path / "base.json", tmp_path / "poor.json"
+    capsys.readouterr()
+    assert typed("accept", tmp_path / "no", alone, "-o", poor) == 0
+    told = capsys.readouterr().err
+    assert "warning: accepted without replicates: fid, precision; " in told
+    assert typed("gate", tmp_path / "no", alone, "--baseline", base) in (0, 3)
+    told = capsys.readouterr().err
+    assert "note: replicates not at hand, so judged by wider intervals: fid, precision; " in told
+    assert "accepted without" not in told
+    assert typed("gate", store, "--baseline", poor, "--json") in (0, 3)
+    (note,) = json.loads(capsys.readouterr().out)["notes"]
+    assert note.startswith("accepted without replicates, so judged by wider intervals: fid, prec")
+    assert typed("accept", store, alone, "-o", poor) == 0
+    assert "replicates" not in capsys.readouterr().err
+    assert typed("gate", store, "--baseline", poor) == 0
+    assert "replicates" not in capsys.readouterr().err
+
+
+def test_what_a_job_uploads_is_accepted_with_its_replicates(tmp_path, capsys):
+    """The folders that docs/ci.md uploads: runs and scores, without what they were made from."""
+    store, kept, base = tmp_path / "s", tmp_path / "kept", tmp_path / "base.json"
+    write(Book(store), Made(), store)
+    for name in ("runs", "scores"):
+        shutil.copytree(store / name, kept / name)
+    assert typed("accept", kept, "-o", base) == 0
+    assert "replicates" not in capsys.readouterr().err
+    assert (
+        len(json.loads(base.read_text())["runs"][0]["cells"][0]["scores"][0]["replicates"]) == 200
+    )
+
+
+def test_a_name_cannot_speak_to_the_terminal(store, tmp_path, capsys):
+    cells = (*Made().cells, "\x1b]0;x\x07/shapes/ddim-4/g1/s0")
+    for number in range(2, 9):
+        flops = 3e9 if number > 5 else 2e9
+        write(Book(store), Made(number=number, cells=cells, flops=flops), store)
+    base = tmp_path / "base.json"
+    for command, *more in (
+        ("gate", "--baseline", base),
+        ("accept", "-o", base),
+        ("history", "--all"),
+    ):
+        capsys.readouterr()
+        assert typed(command, store, *more) in (0, 1)
+        shown = "".join(capsys.readouterr())
+        assert "]0;x\ufffd/shapes" in shown
+        assert not set(shown) & {"\x1b", "\x07"}, command
+
+
 @pytest.mark.parametrize(
     ("change", "code", "said"),
     [
@@ -136,6 +224,36 @@ def test_a_spoilt_baseline_is_one_sentence(store, tmp_path, spoil, message, caps
     assert base.read_bytes() == (spoilt if isinstance(spoilt, bytes) else spoilt.encode())
 
 
+@pytest.mark.parametrize("refused", ["missing", "damaged", "foreign", "unfinished", "no run"])
+def test_a_refusal_leaves_no_green_file_of_an_older_gate(store, tmp_path, refused, capsys):
+    base, junit, summary = (tmp_path / name for name in ("base.json", "gate.xml", "gate.md"))
+    arguments = ["--baseline", base, "--junit", junit, "--summary", summary]
+    assert typed("gate", store, *arguments) == 0
+    assert ET.parse(junit).getroot().get("errors") == "0"
+    if refused == "missing":
+        base.unlink()
+    elif refused == "damaged":
+        base.write_text("{")
+    elif refused == "foreign":
+        base.write_text('{"api_version": 1, "suite": "other", "runs": []}')
+    elif refused == "unfinished":
+        run = Book(store).find()
+        Book(store).write_run(run.model_copy(update={"state": "interrupted"}))
+    else:
+        arguments = ["none", *arguments]
+    capsys.readouterr()
+    assert typed("gate", store, *arguments, "--json") == 2
+    shown = capsys.readouterr()
+    told = json.loads(shown.out)
+    assert (told["verdict"], told["exit_code"], told["items"]) == ("refused", 2, [])
+    assert told["error"] in shown.err
+    root = ET.parse(junit).getroot()
+    assert (root.get("tests"), root.get("errors"), root.get("failures")) == ("1", "1", "0")
+    assert root.find(".//error").get("message") == told["error"]
+    assert summary.read_text().count("## ldmbench gate: ") == 2
+    assert "## ldmbench gate: refused: nothing was judged" in summary.read_text()
+
+
 def test_a_baseline_of_nothing_judges_nothing(store, tmp_path, capsys):
     base = tmp_path / "base.json"
     base.write_text('{"api_version": 1, "suite": "smoke", "runs": []}')
@@ -175,6 +293,25 @@ def test_history_names_the_run(store, capsys):
     (series,) = json.loads(capsys.readouterr().out)["series"]
     assert len(series["points"]) == 8
     assert typed("history", store, "--measure", "nothing") == 3
+
+
+def test_history_leaves_out_a_damaged_run(store, capsys):
+    for number in (2, 3):
+        write(Book(store), Made(number=number), store)
+    files = [Book(store).path(Made(number=n).id) / "records.jsonl" for n in (1, 2, 3)]
+    files[1].write_text('{"api_version": 1}\n')
+    capsys.readouterr()
+    assert typed("history", store) == 0
+    shown = capsys.readouterr()
+    assert shown.err.startswith(f"warning: run {Made(number=2).id} is left out: {files[1]}:1: ")
+    assert len(shown.err.splitlines()) == 1
+    assert "2 runs of smoke, 10 series, 0 with a step" in shown.out
+    assert typed("history", store, "--json") == 0
+    assert len(json.loads(capsys.readouterr().out)["runs"]) == 2
+    for file in files:
+        file.write_text("{")
+    assert typed("history", store) == 2
+    assert f"error: {files[0]}:1: is damaged" in capsys.readouterr().err
 
 
 def test_the_commands_need_no_torch(store, tmp_path):

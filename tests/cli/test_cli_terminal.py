@@ -9,9 +9,14 @@ import subprocess
 import sys
 
 import pytest
+import tiny
 
-from ldmbench.cli import terminal
+from ldmbench.cli import outcome, terminal
 from ldmbench.cli.options import inert
+from ldmbench.cli.run import _say_warnings, _say_where
+from ldmbench.records.book import Book
+from ldmbench.schema.record import Record, Run
+from ldmbench.schema.stage import Cell
 
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -80,3 +85,42 @@ def test_columns_are_as_wide_as_they_need_to_be():
 
 def test_names_cannot_move_the_cursor():
     assert "\x1b" not in inert("a\x1b[2Jb")
+
+
+HOSTILE = "\x1b]0;x\x07"
+
+
+def obeys_nothing(capsys):
+    """Return what was printed, which moves, colours and names no terminal."""
+    shown = "".join(capsys.readouterr())
+    assert not set(shown) & {"\x1b", "\x07"}
+    assert "]0;x\ufffd" in shown
+    return shown
+
+
+def test_plan_is_obeyed_by_no_terminal(tmp_path, capsys):
+    suite = tiny.SUITE.replace("  pixel:", '  "\\x1b]0;x\\x07":')
+    assert outcome(["plan", str(tiny.write_suite(tmp_path, suite)), "--explain"]) == 0
+    shown = obeys_nothing(capsys)
+    assert "\ufffd]0;x\ufffd/shapes/ddim-2/g1/s0\n" in shown
+    assert "denoiser \ufffd]0;x\ufffd" in shown
+
+
+def test_run_and_status_are_obeyed_by_no_terminal(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("LDMBENCH_MLFLOW", "0")
+    book = Book(tmp_path)
+    run = Run(id="a", suite="a", suite_digest="", state="failed", started="2026-01-01T00:00:00")
+    cell = Cell(
+        id=f"{HOSTILE}/shapes", model=HOSTILE, dataset="shapes", sampler="ddim", steps=4, eta=0.0,
+        guidance=1.0, count=64,
+    )  # fmt: skip
+    reason = f"{HOSTILE}\nsecond line"
+    record = Record(run="a", cell=cell, status="failed", reason=reason, warnings=(HOSTILE,))
+    book.write_run(run)
+    book.rewrite("a", [record])
+    _say_warnings([record])
+    obeys_nothing(capsys)
+    _say_where(run, book, tmp_path / "page.html", note="", failed=[record])
+    assert "]0;x\ufffd\nsecond line\n" in obeys_nothing(capsys)
+    assert outcome(["status", "--store", str(tmp_path)]) == 0
+    assert "]0;x\ufffd\nsecond line\n" in obeys_nothing(capsys)

@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -54,7 +56,32 @@ def test_provenance_is_kept(tmp_path):
     score = run.cells[0].scores[0].score
     assert score.signature.startswith("fid|v1|")
     assert score.low < score.value < score.high
-    assert commit_of(tmp_path) == Commit()
+    assert commit_of(tmp_path, besides=tmp_path / "b.json") == Commit()
+
+
+def test_the_baseline_itself_makes_no_commit_dirty(tmp_path):
+    """In a real checkout, from a folder below its root, with names that git would quote."""
+    base, other = tmp_path / "base lines" / "é.json", tmp_path / "other file"
+    base.parent.mkdir()
+
+    def git(*arguments):
+        identity = ("-c", "user.name=A", "-c", "user.email=a@b.c")
+        subprocess.run(["git", *identity, *arguments], cwd=tmp_path, check=True)
+
+    for path in (base, other):
+        path.write_text("1")
+    git("init", "-q")
+    git("add", ".")
+    git("commit", "-qm", "first")
+    clean = commit_of(base.parent, besides=base)
+    assert re.fullmatch("[0-9a-f]{40}", clean.digest)
+    assert not clean.dirty
+    base.write_text("2")
+    assert commit_of(base.parent, besides=base) == clean
+    assert commit_of(base.parent, besides=tmp_path / "else.json").dirty
+    assert commit_of(base.parent, besides=Path("/elsewhere.json")).dirty
+    other.write_text("2")
+    assert commit_of(base.parent, besides=base).dirty
 
 
 @pytest.mark.parametrize(

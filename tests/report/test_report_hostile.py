@@ -34,6 +34,9 @@ NAMES = (
     "a|b`c`[d](javascript:alert(1))",
     '"quoted","and, commas"',
     "__proto__",
+    "[ours]",
+    "[-9cm] x",
+    "*starred",
 )
 
 
@@ -101,6 +104,16 @@ def test_markdown_keeps_one_line_per_cell(hostile):
     assert not re.search(r"(?<!\\)\]\(javascript", text)
 
 
+def test_a_signature_stays_in_its_code_span(hostile):
+    folder, run, records, extras = hostile
+    evil = "fid|v1`<img src=x>``[a](javascript:alert(1))\n# `"
+    score = records[0].scores[0].model_copy(update={"signature": evil})
+    spoilt = records[0].model_copy(update={"scores": (score,)})
+    text = render(run, [spoilt], extras, folder=folder, format="markdown")
+    flat = " ".join(evil.split())
+    assert text.rstrip().splitlines()[-1] == f"- ``` {flat} ```"
+
+
 def test_the_terminal_obeys_no_name(hostile):
     text = summary_table(hostile[2])
     assert not set(text) & {"\x1b", "\x07", "\r", "\u202e"}
@@ -114,6 +127,14 @@ def test_figures_draw_every_name(hostile, tmp_path):
     text = path.read_text()
     assert "<script" not in text
     assert "\x1b" not in text
+
+
+def test_latex_rows_begin_with_nothing_that_belongs_to_the_line_before(hostile):
+    rows = [line for line in _render(hostile, "latex").splitlines() if line.endswith(r"\\")]
+    assert not [row for row in rows if row.startswith(("[", "*"))]
+    assert {"{}[ours][f=4]", "{}[-9cm] x[f=4]", "{}*starred[f=4]"} <= {
+        row.partition(" & ")[0] for row in rows
+    }
 
 
 @pytest.mark.slow

@@ -117,9 +117,10 @@ def test_sqlite_holds_the_run_and_a_replay_changes_nothing(database, tmp_path):
 def test_log_table_is_read_back_by_mlflow(database, tmp_path, monkeypatch):
     made = fake(tmp_path / "run", **SMALL)
     uri = f"sqlite:///{database}"
-    for _ in range(2):
-        assert _send(made, tmp_path / "run", uri, experiment="table") is None
-        (tmp_path / "run" / "mirrored.json").unlink()
+    for question in ("Is it read back?", "Is it once there, though the run changed?"):
+        changed = (made[0].model_copy(update={"question": question}), *made[1:])
+        write(tmp_path / "run", *changed)
+        assert _send(changed, tmp_path / "run", uri, experiment="table") is None
     client, (parent,), _, _ = _held(uri, "table")
     number = client.get_experiment_by_name("table").experiment_id
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
@@ -156,6 +157,29 @@ def test_a_mirror_that_broke_off_goes_on_without_duplicates(database, tmp_path, 
     assert len(calls) > 8
     assert warning is None
     _assert_whole(made, _held(uri, "broken"))
+
+
+def test_what_an_older_version_has_sent_is_not_sent_again(database, tmp_path, monkeypatch):
+    """It set no tags that count the steps; what is held is looked up then."""
+    from mlflow import MlflowClient
+
+    folder, uri = tmp_path / "run", f"sqlite:///{database}"
+    made = fake(folder, **SMALL)
+    assert _send(made, folder, uri, experiment="older") is None
+    client, (parent,), _, _ = _held(uri, "older")
+    for name in ("curves", "shared"):
+        client.delete_tag(parent.info.run_id, f"ldmbench.{name}")
+    (folder / "mirrored.json").unlink()
+    real, sent = MlflowClient.log_batch, []
+
+    def listens(self, number, metrics=(), **more):
+        sent.extend(metrics)
+        return real(self, number, metrics=metrics, **more)
+
+    monkeypatch.setattr(MlflowClient, "log_batch", listens)
+    assert _send(made, folder, uri, experiment="older") is None
+    assert sent == []
+    _assert_whole(made, _held(uri, "older"))
 
 
 def test_a_cell_with_new_numbers_replaces_the_old(database, tmp_path):
