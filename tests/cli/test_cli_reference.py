@@ -127,7 +127,7 @@ def test_a_rule_of_a_dataset_counts_real_images_too():
     assert ruled(ldm, "ffhq-256").reference_count == 60_000
     assert ruled(ldm, "openimages-256").reference_count == 2_048  # what stands before a bracket
     assert ruled(ldm, None) is ldm
-    with pytest.raises(InputError, match="did you mean 'ffhq-256'.*lsun-churches-256"):
+    with pytest.raises(InputError, match=r"did you mean 'ffhq-256'.*lsun-churches-256"):
         ruled(ldm, "ffhq")
     with pytest.raises(InputError, match="shapes-v1 has no rules"):
         ruled(protocol_named("shapes-v1"), "ffhq")

@@ -196,6 +196,12 @@ def test_replicates_are_read_from_the_first_store_that_has_them(tmp_path):
     assert read(score(key="only-two"))[0] == 2.0
     assert read(score(key="only-one", name="rfid"))[0] == 1.0
     assert read(score(key="neither")) is None
+    folder = tmp_path / "one/scores/pairs"
+    folder.mkdir()
+    np.savez(folder / "replicates.npz", psnr=np.full(200, 3.0), truth_own=np.full(200, 4.0))
+    assert read(score(key="pairs", name="truth_psnr"))[0] == 3.0
+    assert read(score(key="pairs", name="truth_own"))[0] == 4.0
+    assert read(score(key="pairs", name="truth_ssim")) is None
     assert read(score(key="only-one", name="kid")) is None
     damaged = tmp_path / "one/scores/only-one/replicates.npz"
     damaged.write_bytes(damaged.read_bytes()[:-30])
