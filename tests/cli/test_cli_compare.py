@@ -95,10 +95,16 @@ def test_too_few_to_tell(store, capsys):
 
 
 def test_a_record_file_brings_its_replicates(store, tmp_path, capsys):
-    file = store / "runs/old-1/records.jsonl"
-    code, found = compared(capsys, tmp_path / "elsewhere", str(file), str(file))
+    files = [str(store / f"runs/{run}/records.jsonl") for run in ("old-1", "same-2")]
+    code, found = compared(capsys, tmp_path / "elsewhere", *files)
     assert code == 0
     assert "paired" in found["comparisons"][0]["method"]
+
+
+def test_a_run_and_itself_are_the_very_same(store, capsys):
+    code, found = compared(capsys, store, "old", "old", "--margin", "1e-9")
+    assert code == 0
+    assert {row["method"] for row in found["comparisons"]} == {"the very same artefact"}
 
 
 def test_two_cells_of_one_run(store, capsys):
