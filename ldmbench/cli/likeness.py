@@ -234,7 +234,7 @@ def warnings_of(
     *,
     train: Given | None = None,
 ) -> Iterator[str]:
-    """Say what makes a number less than it seems."""
+    """Say what makes a number less than it seems, beside the cautions of its record."""
     count = made.source.count if made.source else 0
     sides = [side for side in (made, real, train) if side is not None]
     for side in sides:
@@ -269,9 +269,8 @@ def _unlike_ways(made: Given, real: Given, protocol: Protocol) -> Iterator[str]:
     if known and known.protocol != protocol.name:
         yield f"{real.name} was built under {known.protocol}, not {protocol.name}"
     mine, theirs = _crop(made), _crop(real)
-    asked = protocol.crop if protocol.crop != "none" else None
-    if theirs and (mine or asked) and theirs != (mine or asked):
-        yield f"crop is {mine or asked} for samples and {theirs} in {real.name}, as was allowed"
+    if mine and theirs and mine != theirs:
+        yield f"crop is {mine} for samples and {theirs} in {real.name}, as was allowed"
     count = real.source.count if real.source else 0
     if isinstance(real.source, FeatureSource) and count > (protocol.neighbour_count or count):
         yield (

@@ -98,7 +98,8 @@ def score(
     if resolution not in (None, side):
         warnings.append(f"{images}: scored at {side} pixels, not at --resolution {resolution}")
     record = _scored(made, real, beside, seen, protocol, wanted, disk, quiet=as_json)
-    record = record.model_copy(update={"warnings": tuple(dict.fromkeys(warnings))})
+    told = tuple(dict.fromkeys([*record.warnings, *warnings]))
+    record = record.model_copy(update={"warnings": told})
     if output:
         write_output(output, record.model_dump_json() + "\n")
     _show(record, as_json=as_json)
