@@ -94,7 +94,7 @@ def score(
             f"{images}: {made.captions} of {len(made.images)} images have a caption; put one in a"
             " .txt beside each, or give --prompts FILE"
         )
-    warnings = [*warnings_of(made, real, protocol, wanted, train=seen)]
+    warnings = [*warnings_of(made, real, protocol, wanted, train=seen, beside=beside)]
     if resolution not in (None, side):
         warnings.append(f"{images}: scored at {side} pixels, not at --resolution {resolution}")
     record = _scored(made, real, beside, seen, protocol, wanted, disk, quiet=as_json)
