@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -64,6 +65,7 @@ class Given:
         captions: images that have one.
         left_out: files that are of no format that is read.
         images: name -> sha256, in the order of use.
+        zeros: rows of features that are zero throughout.
         provenance: of a built reference.
     """
 
@@ -75,6 +77,7 @@ class Given:
     captions: int = 0
     left_out: tuple[str, ...] = ()
     images: Mapping[str, str] = field(default_factory=dict)
+    zeros: int = 0
     provenance: Reference | None = None
 
 
@@ -104,6 +107,8 @@ def given(
         return _shapes(name, split)
     if not name.strip():
         raise InputError(f"'{name}': no name of a folder or file")
+    if os.fsencode(name).decode(errors="replace") != name:
+        raise InputError(f"{os.fsencode(name)!r}: the name is not UTF-8; rename it")
     path = Path(name)
     try:
         there = path.exists()
@@ -268,6 +273,7 @@ def _features(path: Path, names: set[str]) -> Given:
         source,
         sizes={(side, side): source.count} if side else {},
         lossy=provenance.lossy if provenance else 0,
+        zeros=int((~features.any(axis=1)).sum()),
         provenance=provenance,
     )
 

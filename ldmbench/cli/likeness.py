@@ -111,6 +111,11 @@ def _check_source(made: Given, families: Sequence[str], protocol: Protocol) -> N
         for family, metric in needed.items():
             if family in families and not getattr(made.source, family):
                 raise InputError(f"{made.name}: has no {family}; {metric} needs them")
+        if "vendi" in families and made.zeros:
+            raise InputError(
+                f"{made.name}: features have {plural(made.zeros, 'row')} of zeros, whose cosines"
+                " vendi_score cannot take; leave them out"
+            )
         return
     spec = extractor_named(protocol.extractor)
     for family, metric in needed.items():

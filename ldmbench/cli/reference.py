@@ -11,6 +11,7 @@ import numpy as np
 
 from ldmbench.canonical import digest, digest_file
 from ldmbench.catalog import MOMENTS
+from ldmbench.cli.bring import check_captions
 from ldmbench.cli.given import Given, dataset_option, given, resolution_option, ruled, side_of
 from ldmbench.cli.npz import members, provenance_file, read_array, read_provenance, read_rows
 from ldmbench.cli.options import json_option, opened, plural, print_json, store_option
@@ -94,6 +95,7 @@ def build(
         raise InputError(f"--resolution {resolution}: {path} says its own; leave the option out")
     if found.source.count < 2:
         raise InputError(f"{path}: 1 image found, at least 2 are needed for moments")
+    check_captions(found, needed=False)
     found = _ordered(found, drawn(found.source, protocol))
     quiet = before or as_json
     disk = opened(store)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from ldmbench.cli.bring import put_features, with_prompts
+from ldmbench.cli.bring import check_captions, put_features, with_prompts
 from ldmbench.cli.given import Given, dataset_option, given, resolution_option, ruled, side_of
 from ldmbench.cli.likeness import check, wanted_of, warnings_of
 from ldmbench.cli.options import json_option, opened, print_json, say, store_option
@@ -78,10 +78,10 @@ def score(
     """
     protocol = ruled(protocol_named(named), dataset)
     made = given(images, protocol, store=store, raw=resolution)
-    side = side_of(made) or resolution
-    real = given(reference, protocol, store=store, side=side) if reference else None
-    seen = given(train, protocol, store=store, side=side, split="train") if train else None
-    beside = given(pairs, protocol, store=store, side=side) if pairs else None
+    pixels = side_of(made) or resolution
+    real = given(reference, protocol, store=store, side=pixels) if reference else None
+    seen = given(train, protocol, store=store, side=pixels, split="train") if train else None
+    beside = given(pairs, protocol, store=store, side=pixels) if pairs else None
     wanted = wanted_of(metrics, real, beside, prompts, seen)
     if not wanted:
         raise InputError("Missing option '--reference': give real images, --pairs or --prompts")
@@ -89,14 +89,11 @@ def score(
     disk = opened(store)
     if prompts:
         made = with_prompts(made, prompts, disk)
-    if "clip_score" in wanted and made.captions < len(made.images):
-        raise InputError(
-            f"{images}: {made.captions} of {len(made.images)} images have a caption; put one in a"
-            " .txt beside each, or give --prompts FILE"
-        )
+    for side in filter(None, (made, real, seen, beside)):
+        check_captions(side, needed=side is made and "clip_score" in wanted)
     warnings = [*warnings_of(made, real, protocol, wanted, train=seen, beside=beside)]
-    if resolution not in (None, side):
-        warnings.append(f"{images}: scored at {side} pixels, not at --resolution {resolution}")
+    if resolution not in (None, pixels):
+        warnings.append(f"{images}: scored at {pixels} pixels, not at --resolution {resolution}")
     record = _scored(made, real, beside, seen, protocol, wanted, disk, quiet=as_json)
     told = tuple(dict.fromkeys([*record.warnings, *warnings]))
     record = record.model_copy(update={"warnings": told})
