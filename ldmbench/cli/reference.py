@@ -14,7 +14,7 @@ from ldmbench.catalog import MOMENTS
 from ldmbench.cli.bring import check_captions
 from ldmbench.cli.given import Given, dataset_option, given, resolution_option, ruled, side_of
 from ldmbench.cli.npz import members, provenance_file, read_array, read_provenance, read_rows
-from ldmbench.cli.options import json_option, opened, plural, print_json, store_option
+from ldmbench.cli.options import json_option, opened, plural, print_json, say, store_option
 from ldmbench.cli.progress import Watch
 from ldmbench.cli.weights import require_weights
 from ldmbench.errors import InputError, StageError
@@ -118,7 +118,11 @@ def list_(before: bool, folder: Path, as_json: bool) -> None:
         raise InputError(f"{folder}: no such folder")
     rows = []
     for path in sorted(folder.glob("*.npz")):
-        about = read_provenance(path)
+        try:
+            about = read_provenance(path)
+        except InputError as error:
+            say(f"warning: {error}")
+            continue
         if about:
             shown = about.model_dump(mode="json", exclude={"images"})
             rows.append({"reference": str(path), **shown})
@@ -145,7 +149,8 @@ def verify(before: bool, file: Path, images: str | None, store: Path, as_json: b
     about = read_provenance(file)
     if about is None:
         raise InputError(
-            f"{file}: has no {provenance_file(file).name}; nothing says how it was made"
+            f"{file}: {provenance_file(file).name} is missing or of something else; nothing says"
+            " how it was made"
         )
     _check_moments(file)
     if images:

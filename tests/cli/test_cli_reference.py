@@ -1,6 +1,7 @@
 """`ldmbench reference`: built by the stages of a run, listed, verified, and scored against."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -56,6 +57,29 @@ def test_a_changed_file_is_found(written, capsys):
     np.savez(written, features=np.zeros((30, WIDTH), np.float32))
     assert outcome(["reference", "verify", str(written)]) == 2
     assert "sha256 differs" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("other", ['{"lr": 0.1}', "[1, 2]", "no JSON", "", "[" * 99_999])
+def test_another_json_beside_features_is_left_alone(tmp_path, other):
+    file = tmp_path / "feats.npz"
+    np.savez(file, features=np.ones((20, 6), np.float32))
+    file.with_suffix(".json").write_text(other)
+    assert given(str(file), protocol_named("shapes-v1"), store=tmp_path).provenance is None
+
+
+def test_a_damaged_reference_is_refused_and_the_others_listed(written, capsys):
+    good = shutil.copy(written, written.with_name("zz.npz"))
+    text = written.with_suffix(".json").read_text()
+    written.with_name("zz.json").write_text(text)
+    for damaged in (text[:200], text.replace("shapes-v1", "\x00"), '{"sha256": "0"}'):
+        written.with_suffix(".json").write_text(damaged)
+        assert outcome(["score", str(good), "--reference", str(written)]) == 2
+        assert "real.json: no provenance" in capsys.readouterr().err
+        assert outcome(["reference", "list", str(written.parent), "--json"]) == 0
+        shown = capsys.readouterr()
+        assert [row["reference"] for row in json.loads(shown.out)] == [str(good)]
+        assert "warning: " in shown.err
+        assert "real.json: no provenance" in shown.err
 
 
 def test_images_that_differ_are_named(written, tmp_path, capsys):
