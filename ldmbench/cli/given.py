@@ -221,9 +221,9 @@ def _preparation(
     shown = ", ".join(f"{n} of {w} x {h}" for (w, h), n in sizes.most_common(3))
     target = wanted or raw
     if protocol.crop in (None, "none") or target is None:
+        expected = f"{target} x {target}" if target else "one square size"
         raise InputError(
-            f"{path}: the images are {shown}, expected"
-            f" {f'{target} x {target}' if target else 'one square size'}; {_advice(protocol)}"
+            f"{path}: the images are {shown}, expected {expected}; {_advice(protocol, target)}"
         )
     small = {size: n for size, n in sizes.items() if min(size) < target}
     if small:
@@ -236,16 +236,14 @@ def _preparation(
     return target, str(protocol.crop), protocol.resize or "pil-bicubic"
 
 
-def _advice(protocol: Protocol) -> str:
+def _advice(protocol: Protocol, target: int | None) -> str:
     """Return what to type for images that are not of one square size."""
     if protocol.crop not in (None, "none"):
         return f"say --resolution N, to which {protocol.name} crops by '{protocol.crop}'"
     cropped = [rule.dataset for rule in protocol.sampling if rule.crop not in (None, "none")]
     if cropped:
-        return (
-            f"say --resolution N and which --dataset of {protocol.name} they are:"
-            f" {', '.join(cropped)}"
-        )
+        size = "" if target else "--resolution N and "
+        return f"say {size}which --dataset of {protocol.name} they are: {', '.join(cropped)}"
     return "prepare them alike, or name a --protocol that crops, such as coco-30k or adm-2105.05233"
 
 
