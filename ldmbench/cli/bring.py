@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from ldmbench.cli.given import Given
 from ldmbench.cli.npz import STATISTICS, Array, read_array
 from ldmbench.errors import InputError
 from ldmbench.plan.score import FeatureSource, ImageSource
+from ldmbench.registry import resolve
 from ldmbench.schema.stage import Manifest, Stage
 from ldmbench.store.artifact import outputs_digest, outputs_of
 from ldmbench.store.disk import Address, Store
@@ -101,6 +103,35 @@ def with_prompts(given: Given, prompts: Path, store: Store) -> Given:
         local={**given.source.local, "captions": str(file.resolve())},
     )
     return replace(given, source=source, captions=len(table))
+
+
+def check_captions(given: Given, *, needed: bool) -> None:
+    """Refuse captions beside images that cannot be read; where they are needed, empty ones too.
+
+    Args:
+        given: images of a folder or zip; nothing else has captions beside it.
+        needed: whether each image must have one.
+
+    Raises:
+        InputError: naming the file that is not UTF-8, or the first image without a caption.
+    """
+    count = len(given.images)
+    if needed and given.captions < count:
+        raise InputError(
+            f"{given.name}: {given.captions} of {count} images have a caption; put one in a"
+            " .txt beside each, or give --prompts FILE"
+        )
+    prompted = isinstance(given.source, ImageSource) and "captions" in given.source.local
+    if not given.captions or prompted:
+        return
+    listed: Any = resolve("ldmbench.data.images:list_images")
+    read: Any = resolve("ldmbench.data.images:read_captions")
+    blank = [name for name, text in zip(given.images, read(listed(Path(given.name)))) if not text]
+    if needed and blank:
+        raise InputError(
+            f"{given.name}/{blank[0]}: the caption is empty ({len(blank)} of {count} are); write"
+            " one in its .txt, or give --prompts FILE"
+        )
 
 
 def _matched(

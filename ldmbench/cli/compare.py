@@ -66,11 +66,11 @@ def compare(
       ldmbench compare 'quick:*/ddim-10/*' 'quick:*/ddim-50/*'
     """
     names = [name.strip() for name in metrics.split(",") if name.strip()]
+    sides = _side(a, store), _side(b, store)
+    there = {s.name for side in sides for record in side.records for s in record.scores}
     for name in names:
-        pick(METRICS, name, "metric")
-    found = compare_sides(
-        _side(a, store), _side(b, store), metrics=names, confidence=confidence, margin=margin
-    )
+        pick(dict.fromkeys([*METRICS, *sorted(there)]), name, "metric")
+    found = compare_sides(*sides, metrics=names, confidence=confidence, margin=margin)
     if as_json:
         print_json(_as_json(found, confidence, margin))
     else:
@@ -116,7 +116,8 @@ def _change(row: Difference) -> str:
     """Say whether B is better or worse, when it differs."""
     if row.verdict != "differs" or row.difference is None:
         return row.verdict
-    wanted = METRICS[row.name].better if row.name in METRICS else None
+    metric = METRICS.get(row.name.removeprefix("truth_"))
+    wanted = metric.better if metric else None
     up = row.difference > 0
     return {"higher": "better" if up else "worse", "lower": "worse" if up else "better"}.get(
         wanted or "", "differs"

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import click
 
 from ldmbench.canonical import digest_file
 from ldmbench.catalog import FIDELITY, FINGERPRINTS, INSPECTIONS
@@ -18,15 +21,35 @@ from ldmbench.cli.npz import (
     read_rows,
     read_statistics,
 )
-from ldmbench.cli.options import plural
+from ldmbench.cli.options import F, plural
 from ldmbench.errors import InputError
 from ldmbench.plan.score import FeatureSource, ImageSource, Source, files_source, shapes_source
-from ldmbench.registry import resolve
+from ldmbench.registry import pick, resolve
 from ldmbench.schema.data import Split
 from ldmbench.schema.protocol import Protocol
 from ldmbench.schema.reference import Reference
+from ldmbench.suite.protocols import real_images
 
 SHAPES_COUNT = 10_000
+
+
+def dataset_option(command: F) -> F:
+    """Add --dataset NAME."""
+    return click.option(
+        "--dataset",
+        metavar="NAME",
+        help="The protocol's rules for this dataset: crop, resize and count of real images.",
+    )(command)
+
+
+def resolution_option(command: F) -> F:
+    """Add --resolution N."""
+    return click.option(
+        "--resolution",
+        type=click.IntRange(8, 2048),
+        metavar="N",
+        help="Pixels a side that images are cropped and resized to.",
+    )(command)
 
 
 @dataclass(frozen=True)
@@ -42,6 +65,7 @@ class Given:
         captions: images that have one.
         left_out: files that are of no format that is read.
         images: name -> sha256, in the order of use.
+        zeros: rows of features that are zero throughout.
         provenance: of a built reference.
     """
 
@@ -53,6 +77,7 @@ class Given:
     captions: int = 0
     left_out: tuple[str, ...] = ()
     images: Mapping[str, str] = field(default_factory=dict)
+    zeros: int = 0
     provenance: Reference | None = None
 
 
@@ -62,6 +87,7 @@ def given(
     *,
     store: Path,
     side: int | None = None,
+    raw: int | None = None,
     split: Split = "reference",
 ) -> Given:
     """Recognise what was typed: a folder, zip, npz of images or features, or shapes:R[:N].
@@ -71,6 +97,7 @@ def given(
         protocol: whose resolution, crop and resize prepare images that are not square already.
         store: where digests of image files are remembered.
         side: the resolution of the other side, which this one must be brought to.
+        raw: the resolution of images that are not square already, where nothing else tells it.
         split: of the embedded data.
 
     Raises:
@@ -80,6 +107,8 @@ def given(
         return _shapes(name, split)
     if not name.strip():
         raise InputError(f"'{name}': no name of a folder or file")
+    if os.fsencode(name).decode(errors="replace") != name:
+        raise InputError(f"{os.fsencode(name)!r}: the name is not UTF-8; rename it")
     path = Path(name)
     try:
         there = path.exists()
@@ -96,13 +125,34 @@ def given(
         if "arr_0" not in names:
             return _statistics(path, names)
         moments = read_statistics(path, names)
-        return _images(path, protocol, store=store, side=side, moments=moments)
+        return _images(path, protocol, store=store, side=side, raw=raw, moments=moments)
     if path.is_file() and path.suffix.lower() == ".pt":
         read: Any = resolve(FIDELITY)
         held = read(path)
         parts = [(name, held[name]) for name in ("mu", "sigma")]
         return Given(name, None, moments={"fid": covariance(path, *parts)})
-    return _images(path, protocol, store=store, side=side)
+    return _images(path, protocol, store=store, side=side, raw=raw)
+
+
+def ruled(protocol: Protocol, dataset: str | None) -> Protocol:
+    """Return a protocol with what its rule for a dataset says of real images, as a suite has it.
+
+    Args:
+        protocol: with rules per dataset.
+        dataset: a name of one, or None.
+
+    Raises:
+        InputError: if the protocol has no rule for it.
+    """
+    if dataset is None:
+        return protocol
+    rules = {rule.dataset: rule for rule in protocol.sampling}
+    if not rules:
+        raise InputError(f"--dataset {dataset}: {protocol.name} has no rules for single datasets")
+    rule = protocol.rule_for(dataset) or pick(rules, dataset, f"dataset of {protocol.name}")
+    real = real_images(protocol, rule.dataset)
+    fields = {"reference_count": real.count, "crop": real.crop, "resize": real.resize}
+    return protocol.model_copy(update={**fields, "sampling": (rule,)})
 
 
 def _shapes(name: str, split: Split) -> Given:
@@ -121,6 +171,7 @@ def _images(
     *,
     store: Path,
     side: int | None,
+    raw: int | None,
     moments: Mapping[str, tuple[Array, Array]] | None = None,
 ) -> Given:
     inspect: Any = resolve(INSPECTIONS["folder"])
@@ -131,7 +182,7 @@ def _images(
             f"{path}: {len(found.problems)} of {plural(len(found.names), 'image')} cannot be"
             f" scored; mend or remove:\n{listed}"
         )
-    resolution, crop, resize = _preparation(path, found.sizes, protocol, side)
+    resolution, crop, resize = _preparation(path, found.sizes, protocol, side=side, raw=raw)
     fingerprint: Any = resolve(FINGERPRINTS["folder"])
     source = files_source(
         path.name,
@@ -155,7 +206,12 @@ def _images(
 
 
 def _preparation(
-    path: Path, sizes: Counter[tuple[int, int]], protocol: Protocol, side: int | None
+    path: Path,
+    sizes: Counter[tuple[int, int]],
+    protocol: Protocol,
+    *,
+    side: int | None,
+    raw: int | None,
 ) -> tuple[int, str, str]:
     """Return resolution, crop and resize; images of one square size are taken as they are."""
     wanted = side or protocol.resolution
@@ -163,12 +219,11 @@ def _preparation(
     if not others and width == height and wanted in (None, width):
         return width, "none", "pil-bicubic"
     shown = ", ".join(f"{n} of {w} x {h}" for (w, h), n in sizes.most_common(3))
-    target = wanted or protocol.resolution
+    target = wanted or raw
     if protocol.crop in (None, "none") or target is None:
+        expected = f"{target} x {target}" if target else "one square size"
         raise InputError(
-            f"{path}: the images are {shown}, expected"
-            f" {f'{target} x {target}' if target else 'one square size'}; prepare them alike, or"
-            " name a --protocol that crops, such as coco-30k or adm-2105.05233"
+            f"{path}: the images are {shown}, expected {expected}; {_advice(protocol, target)}"
         )
     small = {size: n for size, n in sizes.items() if min(size) < target}
     if small:
@@ -179,6 +234,17 @@ def _preparation(
             " name another --protocol"
         )
     return target, str(protocol.crop), protocol.resize or "pil-bicubic"
+
+
+def _advice(protocol: Protocol, target: int | None) -> str:
+    """Return what to type for images that are not of one square size."""
+    if protocol.crop not in (None, "none"):
+        return f"say --resolution N, to which {protocol.name} crops by '{protocol.crop}'"
+    cropped = [rule.dataset for rule in protocol.sampling if rule.crop not in (None, "none")]
+    if cropped:
+        size = "" if target else "--resolution N and "
+        return f"say {size}which --dataset of {protocol.name} they are: {', '.join(cropped)}"
+    return "prepare them alike, or name a --protocol that crops, such as coco-30k or adm-2105.05233"
 
 
 def _features(path: Path, names: set[str]) -> Given:
@@ -205,6 +271,7 @@ def _features(path: Path, names: set[str]) -> Given:
         source,
         sizes={(side, side): source.count} if side else {},
         lossy=provenance.lossy if provenance else 0,
+        zeros=int((~features.any(axis=1)).sum()),
         provenance=provenance,
     )
 

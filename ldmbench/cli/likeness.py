@@ -8,6 +8,7 @@ from pathlib import Path
 from ldmbench.catalog import METRICS
 from ldmbench.cli.given import Given, side_of
 from ldmbench.cli.heldout import check_train, seen_warning
+from ldmbench.cli.options import plural
 from ldmbench.errors import InputError, UnlikeError
 from ldmbench.plan.enough import least
 from ldmbench.plan.ledger import HELD_TO_REFERENCE
@@ -110,6 +111,11 @@ def _check_source(made: Given, families: Sequence[str], protocol: Protocol) -> N
         for family, metric in needed.items():
             if family in families and not getattr(made.source, family):
                 raise InputError(f"{made.name}: has no {family}; {metric} needs them")
+        if "vendi" in families and made.zeros:
+            raise InputError(
+                f"{made.name}: features have {plural(made.zeros, 'row')} of zeros, whose cosines"
+                " vendi_score cannot take; leave them out"
+            )
         return
     spec = extractor_named(protocol.extractor)
     for family, metric in needed.items():
@@ -233,10 +239,13 @@ def warnings_of(
     wanted: Sequence[str],
     *,
     train: Given | None = None,
+    beside: Given | None = None,
 ) -> Iterator[str]:
-    """Say what makes a number less than it seems."""
+    """Say what makes a number less than it seems, beside the cautions of its record."""
     count = made.source.count if made.source else 0
     sides = [side for side in (made, real, train) if side is not None]
+    paired = [name for name in wanted if METRICS[name].family in PAIR_FAMILIES]
+    pairs = [beside] if beside is not None and paired else []
     for side in sides:
         few = few_samples(side.source.count, width_of(side, protocol)) if side.source else None
         if few and side is not train and set(FRECHET) & set(families_of(wanted)):
@@ -244,7 +253,7 @@ def warnings_of(
     other = unlike_count(protocol, count)
     if other:
         yield other
-    for side in sides:
+    for side in (*sides, *pairs):
         if side.left_out:
             yield (
                 f"{side.name}: {len(side.left_out)} files are not of a format that is read and are"
@@ -252,6 +261,12 @@ def warnings_of(
             )
     if real is not None:
         yield from _unlike_ways(made, real, protocol)
+    for side in pairs:  # of the same names, so the other side is as lossy
+        if side.lossy:
+            yield (
+                f"{side.name}: {plural(side.lossy, 'image')} of the pairs are jpg or webp files:"
+                f" compression alone moves {', '.join(paired)}"
+            )
     if real is not None and train is not None and "memorization" in wanted:
         yield from seen_warning(real, train)
     for side in sides:
@@ -269,9 +284,8 @@ def _unlike_ways(made: Given, real: Given, protocol: Protocol) -> Iterator[str]:
     if known and known.protocol != protocol.name:
         yield f"{real.name} was built under {known.protocol}, not {protocol.name}"
     mine, theirs = _crop(made), _crop(real)
-    asked = protocol.crop if protocol.crop != "none" else None
-    if theirs and (mine or asked) and theirs != (mine or asked):
-        yield f"crop is {mine or asked} for samples and {theirs} in {real.name}, as was allowed"
+    if mine and theirs and mine != theirs:
+        yield f"crop is {mine} for samples and {theirs} in {real.name}, as was allowed"
     count = real.source.count if real.source else 0
     if isinstance(real.source, FeatureSource) and count > (protocol.neighbour_count or count):
         yield (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import zipfile
 import zlib
 from pathlib import Path
@@ -121,16 +122,17 @@ def provenance_file(path: Path) -> Path:
 
 
 def read_provenance(path: Path) -> Reference | None:
-    """Return what lies beside a reference, or None.
+    """Return what lies beside a reference, or None; another JSON of that name is left alone.
 
     Raises:
         InputError: if it is damaged, or belongs to another file.
     """
     beside = provenance_file(path)
-    if not beside.is_file():
+    data = beside.read_bytes() if beside.is_file() else b""
+    if not _is_provenance(data):
         return None
     try:
-        found = Reference.model_validate_json(beside.read_bytes())
+        found = Reference.model_validate_json(data)
     except ValidationError as error:
         raise InputError(f"{beside}: no provenance ({error.errors()[0]['msg']})") from None
     if digest_file(path) != found.sha256:
@@ -139,3 +141,12 @@ def read_provenance(path: Path) -> Reference | None:
             " reference again"
         )
     return found
+
+
+def _is_provenance(data: bytes) -> bool:
+    """Tell the provenance of a reference, even a damaged one, from any other file."""
+    try:
+        held = json.loads(data)
+    except (ValueError, RecursionError):
+        return b'"api_version"' in data
+    return isinstance(held, dict) and not held.keys().isdisjoint(("api_version", "sha256"))

@@ -11,9 +11,10 @@ import numpy as np
 
 from ldmbench.canonical import digest, digest_file
 from ldmbench.catalog import MOMENTS
-from ldmbench.cli.given import Given, given
+from ldmbench.cli.bring import check_captions
+from ldmbench.cli.given import Given, dataset_option, given, resolution_option, ruled, side_of
 from ldmbench.cli.npz import members, provenance_file, read_array, read_provenance, read_rows
-from ldmbench.cli.options import json_option, opened, plural, print_json, store_option
+from ldmbench.cli.options import json_option, opened, plural, print_json, say, store_option
 from ldmbench.cli.progress import Watch
 from ldmbench.cli.weights import require_weights
 from ldmbench.errors import InputError, StageError
@@ -47,6 +48,7 @@ def reference(ctx: click.Context, as_json: bool) -> None:
     \b
     Examples:
       ldmbench reference build ffhq/ --protocol clean-fid -o ffhq.npz
+      ldmbench reference build photos/ --protocol adm-2105.05233 --resolution 256 -o photos.npz
       ldmbench reference list .
       ldmbench reference verify ffhq.npz --images ffhq/
     """
@@ -56,6 +58,8 @@ def reference(ctx: click.Context, as_json: bool) -> None:
 @reference.command()
 @click.argument("path")
 @click.option("--protocol", "named", default="shapes-v1", show_default=True, metavar="P")
+@dataset_option
+@resolution_option
 @click.option(
     "-o",
     "--output",
@@ -71,6 +75,8 @@ def build(
     before: bool,
     path: str,
     named: str,
+    dataset: str | None,
+    resolution: int | None,
     output: Path,
     spatial: bool,
     store: Path,
@@ -79,14 +85,17 @@ def build(
     """Write features and moments of the images of PATH, and FILE.json that says how."""
     if output.suffix != ".npz":
         raise InputError(f"-o {output}: give the file a name that ends in .npz")
-    protocol = protocol_named(named)
+    protocol = ruled(protocol_named(named), dataset)
     if spatial and not extractor_named(protocol.extractor).spatial:
         raise InputError(f"--spatial: {protocol.extractor} has no spatial features")
-    found = given(path, protocol, store=store)
+    found = given(path, protocol, store=store, side=resolution)
     if not isinstance(found.source, ImageSource):
         raise InputError(f"{path}: holds no images; a reference is built from images")
+    if resolution not in (None, side_of(found)):
+        raise InputError(f"--resolution {resolution}: {path} says its own; leave the option out")
     if found.source.count < 2:
         raise InputError(f"{path}: 1 image found, at least 2 are needed for moments")
+    check_captions(found, needed=False)
     found = _ordered(found, drawn(found.source, protocol))
     quiet = before or as_json
     disk = opened(store)
@@ -109,7 +118,11 @@ def list_(before: bool, folder: Path, as_json: bool) -> None:
         raise InputError(f"{folder}: no such folder")
     rows = []
     for path in sorted(folder.glob("*.npz")):
-        about = read_provenance(path)
+        try:
+            about = read_provenance(path)
+        except InputError as error:
+            say(f"warning: {error}")
+            continue
         if about:
             shown = about.model_dump(mode="json", exclude={"images"})
             rows.append({"reference": str(path), **shown})
@@ -136,15 +149,22 @@ def verify(before: bool, file: Path, images: str | None, store: Path, as_json: b
     about = read_provenance(file)
     if about is None:
         raise InputError(
-            f"{file}: has no {provenance_file(file).name}; nothing says how it was made"
+            f"{file}: {provenance_file(file).name} is missing or of something else; nothing says"
+            " how it was made"
         )
     _check_moments(file)
     if images:
-        _check_images(given(images, protocol_named(about.protocol), store=store), about, file)
+        _check_images(given(images, _as_built(about), store=store), about, file)
     if before or as_json:
         print_json({"reference": str(file), "verified": True, "images": bool(images)})
     else:
         click.echo(f"{file}: as it was built")
+
+
+def _as_built(about: Reference) -> Protocol:
+    """Return the protocol of a reference with what was chosen when it was built."""
+    chosen = {name: getattr(about, name) for name in ("resolution", "crop", "resize")}
+    return protocol_named(about.protocol).model_copy(update=chosen)
 
 
 def _ordered(found: Given, source: ImageSource) -> Given:

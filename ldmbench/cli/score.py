@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from ldmbench.cli.bring import put_features, with_prompts
-from ldmbench.cli.given import Given, given, side_of
+from ldmbench.cli.bring import check_captions, put_features, with_prompts
+from ldmbench.cli.given import Given, dataset_option, given, resolution_option, ruled, side_of
 from ldmbench.cli.likeness import check, wanted_of, warnings_of
 from ldmbench.cli.options import json_option, opened, print_json, say, store_option
 from ldmbench.cli.progress import Watch
@@ -33,6 +33,8 @@ from ldmbench.suite.protocols import protocol_named
 @click.option("--reference", metavar="REF", help="Real images, or what was built of them.")
 @click.option("--train", metavar="TRAIN", help="What the model saw: memorization.")
 @click.option("--protocol", "named", default="shapes-v1", show_default=True, metavar="P")
+@dataset_option
+@resolution_option
 @click.option("--metrics", default="", metavar="M,...", help="Unless told: what the input allows.")
 @click.option("--prompts", type=click.Path(path_type=Path), help='JSONL {"file", "text"}, or .txt.')
 @click.option("--pairs", metavar="FOLDER", help="Images of the same names: psnr, ssim, lpips.")
@@ -50,6 +52,8 @@ def score(
     reference: str | None,
     train: str | None,
     named: str,
+    dataset: str | None,
+    resolution: int | None,
     metrics: str,
     prompts: Path | None,
     pairs: str | None,
@@ -72,12 +76,12 @@ def score(
       ldmbench score samples/ --prompts prompts.jsonl --metrics clip_score
       ldmbench score samples/ --train seen/ --reference unseen/ --metrics memorization
     """
-    protocol = protocol_named(named)
-    made = given(images, protocol, store=store)
-    side = side_of(made)
-    real = given(reference, protocol, store=store, side=side) if reference else None
-    seen = given(train, protocol, store=store, side=side, split="train") if train else None
-    beside = given(pairs, protocol, store=store, side=side) if pairs else None
+    protocol = ruled(protocol_named(named), dataset)
+    made = given(images, protocol, store=store, raw=resolution)
+    pixels = side_of(made) or resolution
+    real = given(reference, protocol, store=store, side=pixels) if reference else None
+    seen = given(train, protocol, store=store, side=pixels, split="train") if train else None
+    beside = given(pairs, protocol, store=store, side=pixels) if pairs else None
     wanted = wanted_of(metrics, real, beside, prompts, seen)
     if not wanted:
         raise InputError("Missing option '--reference': give real images, --pairs or --prompts")
@@ -85,14 +89,14 @@ def score(
     disk = opened(store)
     if prompts:
         made = with_prompts(made, prompts, disk)
-    if "clip_score" in wanted and made.captions < len(made.images):
-        raise InputError(
-            f"{images}: {made.captions} of {len(made.images)} images have a caption; put one in a"
-            " .txt beside each, or give --prompts FILE"
-        )
-    warnings = tuple(dict.fromkeys(warnings_of(made, real, protocol, wanted, train=seen)))
+    for side in filter(None, (made, real, seen, beside)):
+        check_captions(side, needed=side is made and "clip_score" in wanted)
+    warnings = [*warnings_of(made, real, protocol, wanted, train=seen, beside=beside)]
+    if resolution not in (None, pixels):
+        warnings.append(f"{images}: scored at {pixels} pixels, not at --resolution {resolution}")
     record = _scored(made, real, beside, seen, protocol, wanted, disk, quiet=as_json)
-    record = record.model_copy(update={"warnings": warnings})
+    told = tuple(dict.fromkeys([*record.warnings, *warnings]))
+    record = record.model_copy(update={"warnings": told})
     if output:
         write_output(output, record.model_dump_json() + "\n")
     _show(record, as_json=as_json)

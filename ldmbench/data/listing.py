@@ -157,7 +157,7 @@ def _names(path: Path) -> Iterator[str]:
     """Yield the names of all files of a folder or zip that are not hidden.
 
     Raises:
-        InputError: if it is neither, or a zip has names that lead out of it.
+        InputError: if it is neither, a zip has names that lead out of it, or a name is not UTF-8.
     """
     if path.is_dir():
         names: Iterable[str] = _walk(path)
@@ -175,8 +175,13 @@ def _names(path: Path) -> Iterator[str]:
     else:
         raise InputError(f"{path}: no such folder or file; check data.path")
     for name in names:
-        if not any(part.startswith((".", "__MACOSX")) for part in name.split("/")):
-            yield name
+        if any(part.startswith((".", "__MACOSX")) for part in name.split("/")):
+            continue
+        if any("\ud800" <= letter <= "\udfff" for letter in name):  # bytes that are no UTF-8
+            raise InputError(
+                f"{path}: the file name {os.fsencode(name)!r} is not UTF-8; rename the file"
+            )
+        yield name
 
 
 def _walk(path: Path) -> Iterator[str]:

@@ -25,6 +25,8 @@ Features: TypeAlias = dict[str, Floats]
 Precision: TypeAlias = Literal["float32", "bfloat16"]
 
 GPU_BATCHES = 8
+SHARD = 64
+"""Images that the pipeline asks for at a time, and the largest micro-batch on a CPU."""
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 _LOADERS = {
@@ -38,17 +40,19 @@ _LOADERS = {
 
 
 class Extractor(ABC):
-    """A network behind one interface; micro-batches have a fixed size, the last one is padded.
+    """A network behind one interface; micro-batches have fixed sizes, the last one is padded.
 
-    So the features of an image do not depend on its neighbours or on how the caller batches: on
-    one machine they are the same bytes.
+    So the features of an image do not depend on its neighbours, and on a CPU not on how the caller
+    batches either: on one machine they are the same bytes. On a GPU micro-batches are large, and
+    fewer images are padded to a multiple of SHARD alone: those of a shard are always the same
+    bytes.
 
     Attributes:
         spec: names and shapes, as the planner sees them.
         digest: sha256 of the weights, 64 hex digits; a signature shows the first 8.
         device: where the network runs.
         precision: "float32", or "bfloat16" where it was asked for.
-        batch: images in a micro-batch.
+        batch: images in a micro-batch; the last one may be a smaller multiple of SHARD.
     """
 
     def __init__(
@@ -127,13 +131,14 @@ class Extractor(ABC):
         source: torch.Tensor,
         forward: Callable[[torch.Tensor], dict[str, torch.Tensor]],
     ) -> Features:
-        """Run `forward` over micro-batches of the fixed size and join what it returns."""
+        """Run `forward` over padded micro-batches and join what it returns."""
         parts: dict[str, list[Floats]] = {}
         size = self.batch
         with torch.inference_mode(), exact_convolutions():
             for i in range(0, max(len(source), 1), size):
                 part = source[i : i + size]
-                padded = torch.cat([part, part.new_zeros(size - len(part), *part.shape[1:])])
+                whole = min(size, SHARD * max(1, -(-len(part) // SHARD)))
+                padded = torch.cat([part, part.new_zeros(whole - len(part), *part.shape[1:])])
                 for name, values in forward(padded.to(self.device)).items():
                     kept = values[: len(part)].float().cpu().numpy()
                     parts.setdefault(name, []).append(kept)

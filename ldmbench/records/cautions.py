@@ -8,15 +8,24 @@ from ldmbench.schema.protocol import Protocol
 from ldmbench.schema.stage import Cell, Plan, Stage
 from ldmbench.schema.weights import EXTRACTORS
 
-__all__ = ["FRECHET", "cautions_of", "few_samples", "unlike_count"]
+__all__ = ["FRECHET", "cautions_of", "few_samples", "is_given", "unlike_count"]
 
 _WIDTHS = {spec.name: spec.dim for spec in EXTRACTORS}
 FRECHET = ("moments", "spatial", "infinity")
 """Families that fit a covariance, which few samples do not determine."""
 
 
+def is_given(cell: Cell) -> bool:
+    """Tell whether samples came from elsewhere: nobody here knows how they were drawn."""
+    return cell.sampler == "given"
+
+
 def cautions_of(cell: Cell, plan: Plan) -> tuple[str, ...]:
-    """Return one sentence for each thing to know of a cell's scores."""
+    """Return one sentence for each thing to know of a cell's scores.
+
+    Of samples that were given only what concerns the reference: `ldmbench score` knows both sides
+    better than the plan does, and says the rest.
+    """
     stages = plan.by_key()
     found: list[str] = []
     for protocol in plan.protocols:
@@ -25,9 +34,10 @@ def cautions_of(cell: Cell, plan: Plan) -> tuple[str, ...]:
             for family in (*FRECHET, "neighbours", "memorization", "vendi", "logits")
             if f"{protocol.name}:{family}" in cell.stages
         }
-        found += _counts(scores, protocol, stages)
+        if not is_given(cell):
+            found += _counts(scores, protocol, stages)
+            found += _sampling(cell, protocol)
         found += _reference(cell, scores, protocol, stages)
-        found += _sampling(cell, protocol)
     return tuple(dict.fromkeys(found))
 
 
@@ -72,7 +82,7 @@ def _reference(
     cell: Cell, scores: Mapping[str, Stage], protocol: Protocol, stages: Mapping[str, Stage]
 ) -> Iterator[str]:
     held = next((scores[f].inputs["reference"] for f in FRECHET if f in scores), None)
-    if held is None:
+    if held is None or "statistics" in stages[held.key].params:
         return
     rule = protocol.rule_for(cell.dataset.partition("[")[0])
     asked = (rule.reference_count if rule else None) or protocol.reference_count
@@ -84,6 +94,10 @@ def _reference(
         stage = stages[stage.inputs["images"].key]
     source = stage.params.get("source", {})
     found = source.get("crop")
+    if found == "given":  # features of images of which nothing is known
+        return
+    if is_given(cell) and found == "none":
+        found = None  # images as they are say nothing of their crop
     if crop not in (None, "none") and found and found != crop:
         yield f"{protocol.name} crops real images by {crop}; these are cropped by {found}"
     side = source.get("resolution")

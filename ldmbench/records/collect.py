@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from ldmbench.records.cautions import cautions_of
+from ldmbench.records.cautions import cautions_of, is_given
 from ldmbench.records.first_stage import first_stage_measures
 from ldmbench.records.signature import dataset_under, signature
 from ldmbench.schema.record import (
@@ -70,7 +70,9 @@ def collect_record(
 
 
 def _lossy(cell: Cell, stages: Mapping[str, Stage], store: Store) -> Iterator[str]:
-    """Warn of samples that are held to lossy files: compression alone moves FID."""
+    """Warn of samples of a model that are held to lossy files: compression alone moves FID."""
+    if is_given(cell):
+        return
     scores = [stages[key] for key in cell.stages.values() if stages[key].kind == "scores"]
     held = {
         dataset.key: dataset

@@ -133,10 +133,16 @@ def stored_replicates(*stores: Path) -> Replicas:
     return read
 
 
+def _plain(name: str) -> str:
+    """Return what a stage calls the score that a record calls rfid, truth_psnr and the like."""
+    return "fid" if name == "rfid" else name.removeprefix("truth_")
+
+
 def _read(path: Path, name: str) -> Array | None:
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            values = np.asarray(arrays["fid" if name == "rfid" else name], dtype=np.float64)
+            stored = name if name in arrays else _plain(name)
+            values = np.asarray(arrays[stored], dtype=np.float64)
     except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile):
         return None
     return values if values.ndim == 1 and len(values) and np.isfinite(values).all() else None

@@ -17,6 +17,7 @@ __all__ = ["Array", "Difference", "Verdict", "difference", "holm", "judged"]
 
 Array = npt.NDArray[np.float64]
 Verdict = Literal["same", "differs", "undecided"]
+SAME_ARTEFACT = "the very same artefact"
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,8 @@ def difference(
 ) -> Difference:
     """Return B minus A, its interval and its p-value, not yet judged.
 
+    Two scores of one artefact are the same by construction, however few its samples are.
+
     Args:
         x: the record of A.
         y: the record of B.
@@ -90,6 +93,8 @@ def difference(
     if s.value is None or t.value is None:
         return replace(row, method=s.reason or t.reason or "no value")
     gap = t.value - s.value
+    if gap == 0 and s.replicates is not None and s.replicates == t.replicates:
+        return replace(row, difference=0.0, low=0.0, high=0.0, p=1.0, method=SAME_ARTEFACT)
     first, second = _errors(s, replicates[0]), _errors(t, replicates[1])
     if first is None or second is None:
         return replace(row, difference=gap, method=f"no interval: {s.method or t.method}")

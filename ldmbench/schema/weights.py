@@ -50,7 +50,9 @@ class ExtractorSpec(Noun):
     logits: int | None = None
     spatial: int | None = None
     text: bool = False
-    batch: int = Field(default=16, description="images in a micro-batch on a CPU")
+    batch: int = Field(
+        default=16, le=64, description="images in a micro-batch on a CPU, 64 at most"
+    )
     note: str = ""
 
 
@@ -165,7 +167,7 @@ EXTRACTORS: tuple[ExtractorSpec, ...] = (
         dim=70,
         logits=48,
         spatial=128,
-        batch=128,
+        batch=64,
         note="embedded; its FID is never Inception FID",
     ),
     ExtractorSpec(
@@ -175,7 +177,7 @@ EXTRACTORS: tuple[ExtractorSpec, ...] = (
         side=96,
         dim=192,
         text=True,
-        batch=128,
+        batch=64,
         note="embedded; its score is never a CLIP ViT score",
     ),
     ExtractorSpec(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -18,16 +18,19 @@ from ldmbench.metrics.families import (
     logits_family,
     moments_family,
     neighbours_family,
-    pairs_family,
 )
 from ldmbench.metrics.infinity import infinity_family
 from ldmbench.metrics.memorize import memorization_family
 from ldmbench.metrics.moments import Moments, gather
+from ldmbench.metrics.paired import psnr, ssim
 from ldmbench.metrics.resample import Replicates, replicate
 from ldmbench.schema.task import Task
-from ldmbench.stages.common import Report, rows_of
+from ldmbench.stages.common import Pixels, Report, rows_of
 from ldmbench.stages.kept import kept_of
 from ldmbench.stages.own import own_scores
+
+PAIRS = 64
+"""Pairs of images in memory at a time; whole micro-batches of LPIPS."""
 
 
 def run(task: Task, report: Report) -> None:
@@ -147,14 +150,30 @@ def _logits(task: Task, *, tell: Any) -> Mapping[str, Replicates]:
 
 
 def _pairs(task: Task, *, tell: Any) -> Mapping[str, Replicates]:
-    generated, reference = _both(task, "images.npy")
-    return pairs_family(generated, reference, confidence=task.params["confidence"], report=tell)
+    return _means(task, {"psnr": psnr, "ssim": ssim}, tell=tell)
 
 
 def _lpips(task: Task, *, tell: Any) -> Mapping[str, Replicates]:
-    each = load_lpips(task.params["lpips"], device=task.device)(*_both(task, "images.npy"))
-    confidence, note = task.params["confidence"], "mean over samples"
-    return {"lpips": replicate(float(each.mean()), each, confidence=confidence, note=note)}
+    network = load_lpips(task.params["lpips"], device=task.device)
+    return _means(task, {"lpips": network}, tell=tell)
+
+
+def _means(
+    task: Task, measures: Mapping[str, Callable[[Pixels, Pixels], np.ndarray]], *, tell: Any
+) -> Mapping[str, Replicates]:
+    """Return the mean of each measure over pairs of images, few of which are in memory at once."""
+    sides = [rows_of(task.inputs[role], "images.npy") for role in ("generated", "reference")]
+    count = max(map(len, sides))
+    each = {name: np.empty(count) for name in measures}
+    for start in range(0, count, PAIRS):
+        rows = np.arange(start, min(start + PAIRS, count))
+        a, b = (side.read(rows) for side in sides)
+        for name, measure in measures.items():
+            each[name][rows] = measure(a, b)
+        tell((rows[-1] + 1) / count)
+    options = {"confidence": task.params["confidence"], "note": "mean over samples"}
+    with np.errstate(invalid="ignore"):  # equal images have an infinite PSNR
+        return {n: replicate(float(v.mean()), v, **options) for n, v in each.items()}
 
 
 def _clip(task: Task, *, tell: Any) -> Mapping[str, Replicates]:

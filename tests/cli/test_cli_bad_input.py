@@ -66,6 +66,7 @@ def here(tmp_path_factory):
     np.savez(root / "none.npz", features=np.ones((0, 6)))
     np.savez(root / "whole.npz", features=np.ones((20, 6), int))
     np.savez(root / "nan.npz", features=np.where(rows > 2, np.nan, rows))
+    np.savez(root / "zeros.npz", features=rows * (np.arange(20) > 1)[:, None])
     np.savez(root / "rows.npz", features=rows, logits=rows[:19])
     np.savez(root / "stats.npz", mu=np.zeros(6), sigma=np.eye(6))
     np.savez(root / "skew.npz", mu=np.zeros(6), sigma=np.triu(np.ones((6, 6))))
@@ -118,6 +119,8 @@ GOOD = "--reference good.npz"
         (f"score none.npz {GOOD}", "expected (N, D)"),
         (f"score whole.npz {GOOD}", "save it as float32"),
         (f"score nan.npz {GOOD}", "NaN or infinite"),
+        ("score zeros.npz --metrics vendi_score", "features have 2 rows of zeros"),
+        (f"score \udce9 {GOOD}", "b'\\xe9': the name is not UTF-8"),
         (f"score rows.npz {GOOD}", "unlike numbers of rows, 20 and 19"),
         (f"score stats.npz {GOOD}", "holds statistics"),
         ("score good.npz --reference skew.npz", "not symmetric"),
@@ -177,6 +180,32 @@ def test_weights_of_another_digest(here, tmp_path, monkeypatch, capsys):
     said = capsys.readouterr().err
     assert "expected f58cb9b6" in said
     assert "remove the file" in said
+
+
+def test_a_file_name_that_is_not_utf_8(tmp_path, capsys):
+    images = folder(tmp_path / "images")
+    (images / os.fsdecode(b"\xe9.png")).write_bytes(picture())
+    for line in (["score", str(images), "--reference", "shapes:32:20"],
+                 ["reference", "build", str(images), "-o", str(tmp_path / "x.npz")]):  # fmt: skip
+        assert outcome(line) == 2
+        assert "the file name b'\\xe9.png' is not UTF-8" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("metrics", "text", "message"),
+    [
+        ("clip_score", b"", "1.png: the caption is empty (1 of 4 are)"),
+        ("clip_score", b" \n", "1.png: the caption is empty (1 of 4 are)"),
+        ("fid", b"\xe9", "1.txt: not UTF-8 text"),
+    ],
+)
+def test_captions_beside_images_that_cannot_be_used(tmp_path, capsys, metrics, text, message):
+    images = folder(tmp_path / "images")
+    for i in range(4):
+        (images / f"{i}.txt").write_bytes(text if i == 1 else b"a red circle")
+    line = ["score", str(images), "--reference", "shapes:32:20", "--metrics", metrics]
+    assert outcome(line) == 2
+    assert message in capsys.readouterr().err
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")

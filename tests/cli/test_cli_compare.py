@@ -14,23 +14,23 @@ CELLS = ("ldm/shapes/ddim-10/g1/s0", "ldm/shapes/ddim-50/g1/s0")
 Z = 1.959963984540054
 
 
-def write_run(store, run, values, *, n=64):
-    """Write a run whose cells have these FIDs, with standard error 0.1 and 200 replicates."""
+def write_run(store, run, values, *, n=64, name="fid", stored="fid"):
+    """Write a run whose cells have these scores, with standard error 0.1 and 200 replicates."""
     book = Book(store)
-    for index, (name, value) in enumerate(zip(CELLS, values, strict=False)):
+    for index, (cell_id, value) in enumerate(zip(CELLS, values, strict=False)):
         key = f"{run}-{index}"
         folder = store / "scores" / key
         folder.mkdir(parents=True)
         common = np.random.default_rng(0).normal(size=200) * 0.1
         own = np.random.default_rng(len(run)).normal(size=200) * 0.02
-        np.savez(folder / "replicates.npz", fid=value + common + own)
+        np.savez(folder / "replicates.npz", **{stored: value + common + own})
         cell = Cell(
-            id=name, model="ldm", dataset="shapes", sampler="ddim", steps=10, eta=0, guidance=1,
+            id=cell_id, model="ldm", dataset="shapes", sampler="ddim", steps=10, eta=0, guidance=1,
             count=n,
         )  # fmt: skip
         score = Score(
-            name="fid", value=value, low=value - Z * 0.1, high=value + Z * 0.1, confidence=0.95,
-            n=n, signature=f"fid|v1|n:{n}", protocol="shapes-v1", replicates=key,
+            name=name, value=value, low=value - Z * 0.1, high=value + Z * 0.1, confidence=0.95,
+            n=n, signature=f"{name}|v1|n:{n}", protocol="shapes-v1", replicates=key,
         )  # fmt: skip
         book.append(Record(run=run, cell=cell, status="done", scores=(score,)))
     book.write_run(Run(id=run, suite="s", suite_digest="", state="done", started=run))
@@ -67,6 +67,22 @@ def test_what_differs_says_which_way(store, capsys):
     assert "10 -> 11  +1" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("name", "stored", "change"),
+    [("truth_psnr", "psnr", "better"), ("mine.sharpness", "mine.sharpness", "differs")],
+)
+def test_scores_to_the_truth_and_of_ones_own_are_named_and_paired(
+    store, capsys, name, stored, change
+):
+    write_run(store, "first-5", [20.0], name=name, stored=stored)
+    write_run(store, "second-66", [25.0], name=name, stored=stored)
+    code, found = compared(capsys, store, "first", "second", "--metrics", name)
+    assert code == 1
+    (row,) = found["comparisons"]
+    assert "paired, 200 replicates" in row["method"]
+    assert row["change"] == change
+
+
 def test_unlike_numbers_are_refused(store, capsys):
     assert outcome(["compare", "old", "fewer", "--store", str(store)]) == 2
     assert "n is 64 in A and 32 in B" in capsys.readouterr().err
@@ -79,10 +95,16 @@ def test_too_few_to_tell(store, capsys):
 
 
 def test_a_record_file_brings_its_replicates(store, tmp_path, capsys):
-    file = store / "runs/old-1/records.jsonl"
-    code, found = compared(capsys, tmp_path / "elsewhere", str(file), str(file))
+    files = [str(store / f"runs/{run}/records.jsonl") for run in ("old-1", "same-2")]
+    code, found = compared(capsys, tmp_path / "elsewhere", *files)
     assert code == 0
     assert "paired" in found["comparisons"][0]["method"]
+
+
+def test_a_run_and_itself_are_the_very_same(store, capsys):
+    code, found = compared(capsys, store, "old", "old", "--margin", "1e-9")
+    assert code == 0
+    assert {row["method"] for row in found["comparisons"]} == {"the very same artefact"}
 
 
 def test_two_cells_of_one_run(store, capsys):

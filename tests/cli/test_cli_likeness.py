@@ -80,6 +80,16 @@ def test_warnings_name_what_makes_a_number_less():
     )
 
 
+def test_warnings_name_the_folder_of_pairs():
+    made, beside = images(lossy=3), images("pairs", lossy=3, left_out=("x.xcf",))
+    said = "\n".join(warnings_of(made, None, SHAPES, ["psnr", "lpips"], beside=beside))
+    assert "pairs: 3 images of the pairs are jpg or webp files" in said
+    assert "compression alone moves psnr, lpips" in said
+    assert "pairs: 1 files are not of a format that is read and are left out, such as x.xcf" in said
+    unused = "\n".join(warnings_of(made, None, SHAPES, ["vendi_score"], beside=beside))
+    assert "pairs" not in unused
+
+
 def test_statistics_serve_fid_and_sfid_and_no_more():
     real, made = statistics(spatial=2023), images()
     assert wanted_of("", real, None, None) == ("fid", "sfid")

@@ -1,6 +1,7 @@
 """`ldmbench reference`: built by the stages of a run, listed, verified, and scored against."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -8,8 +9,14 @@ from PIL import Image
 
 from ldmbench.canonical import digest_file
 from ldmbench.cli import outcome
+from ldmbench.cli.given import given, ruled
+from ldmbench.errors import InputError
+from ldmbench.plan.build import build_plan
+from ldmbench.plan.score import build_score_plan
 from ldmbench.schema.reference import Reference
 from ldmbench.schema.weights import extractor_named
+from ldmbench.suite.load import load_suite
+from ldmbench.suite.protocols import protocol_named
 
 WIDTH = extractor_named("shapes-net").dim
 
@@ -52,6 +59,29 @@ def test_a_changed_file_is_found(written, capsys):
     assert "sha256 differs" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("other", ['{"lr": 0.1}', "[1, 2]", "no JSON", "", "[" * 99_999])
+def test_another_json_beside_features_is_left_alone(tmp_path, other):
+    file = tmp_path / "feats.npz"
+    np.savez(file, features=np.ones((20, 6), np.float32))
+    file.with_suffix(".json").write_text(other)
+    assert given(str(file), protocol_named("shapes-v1"), store=tmp_path).provenance is None
+
+
+def test_a_damaged_reference_is_refused_and_the_others_listed(written, capsys):
+    good = shutil.copy(written, written.with_name("zz.npz"))
+    text = written.with_suffix(".json").read_text()
+    written.with_name("zz.json").write_text(text)
+    for damaged in (text[:200], text.replace("shapes-v1", "\x00"), '{"sha256": "0"}'):
+        written.with_suffix(".json").write_text(damaged)
+        assert outcome(["score", str(good), "--reference", str(written)]) == 2
+        assert "real.json: no provenance" in capsys.readouterr().err
+        assert outcome(["reference", "list", str(written.parent), "--json"]) == 0
+        shown = capsys.readouterr()
+        assert [row["reference"] for row in json.loads(shown.out)] == [str(good)]
+        assert "warning: " in shown.err
+        assert "real.json: no provenance" in shown.err
+
+
 def test_images_that_differ_are_named(written, tmp_path, capsys):
     images = write_images(tmp_path / "images", 0)
     assert outcome(["reference", "verify", str(written), "--images", str(images)]) == 2
@@ -66,6 +96,104 @@ def test_other_weights_and_other_resolutions_are_refused(written, tmp_path, caps
     written.with_suffix(".json").write_text(json.dumps({**about, "resolution": 64}))
     assert outcome(["score", str(images), "--reference", str(written)]) == 2
     assert "samples are 16 x 16 pixels" in capsys.readouterr().err
+
+
+# ---------------------------------------------------------------- photos of mixed sizes
+
+SUITE = """
+suite: demo
+protocol: PROTOCOL
+data:
+  DATASET: {kind: folder, path: photos, resolution: 24, validation: 0}
+models:
+  ldm: {autoencoder: {f: 4}, denoiser: {conditioning: none}, budget: {steps: 5}}
+metrics: [fid]
+probes: [device_days]
+"""
+
+
+def write_photos(folder, count=4):
+    folder.mkdir()
+    for i in range(count):
+        array = np.random.default_rng(i).integers(0, 256, (32 + i, 40, 3), dtype=np.uint8)
+        Image.fromarray(array).save(folder / f"{i}.png")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("protocol", "dataset", "rule"),
+    [
+        ("adm-2105.05233", None, ("adm", "pil-bicubic")),
+        ("edm2", None, ("adm", "pil-bicubic")),
+        ("ldm-2112.10752", "lsun-churches-256", ("lsun", "pil-bicubic")),
+        ("ldm-2112.10752", "ffhq-256", ("shortest", "linear")),
+    ],
+)
+def test_photos_are_prepared_as_a_suite_prepares_them(tmp_path, protocol, dataset, rule):
+    photos = write_photos(tmp_path / "photos")
+    named = ruled(protocol_named(protocol), dataset)
+    source = given(str(photos), named, store=tmp_path, side=24).source
+    assert (source.source["crop"], source.source["resize"]) == rule
+    mine = build_score_plan(source, source, named, metrics=["fid"])
+    text = SUITE.replace("PROTOCOL", protocol).replace("DATASET", dataset or "photos")
+    (tmp_path / "suite.yaml").write_text(text)
+    theirs = build_plan(load_suite(tmp_path / "suite.yaml"))
+    keys = [
+        {stage.key for stage in plan.stages if stage.kind in ("dataset", "features")}
+        for plan in (mine, theirs)
+    ]
+    assert keys[0]
+    assert keys[0] <= keys[1]  # the same images and features, so the same signature
+
+
+def test_a_rule_of_a_dataset_counts_real_images_too():
+    ldm = protocol_named("ldm-2112.10752")
+    assert ruled(ldm, "ffhq-256").reference_count == 60_000
+    assert ruled(ldm, "openimages-256").reference_count == 2_048  # what stands before a bracket
+    assert ruled(ldm, None) is ldm
+    with pytest.raises(InputError, match=r"did you mean 'ffhq-256'.*lsun-churches-256"):
+        ruled(ldm, "ffhq")
+    with pytest.raises(InputError, match="shapes-v1 has no rules"):
+        ruled(protocol_named("shapes-v1"), "ffhq")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--protocol", "adm-2105.05233"], "say --resolution N, to which adm-2105.05233 crops"),
+        (["--protocol", "ldm-2112.10752"], "which --dataset of ldm-2112.10752 they are: celebahq"),
+        (["--protocol", "clean-fid"], "name a --protocol that crops"),
+        (["--protocol", "clean-fid", "--resolution", "24"], "expected 24 x 24"),
+        (["--protocol", "adm-2105.05233", "--resolution", "33"], "1 of 4 images are smaller than"),
+        (["--protocol", "adm-2105.05233", "--resolution", "4"], "8<=x<=2048"),
+        (["--protocol", "ldm-2112.10752", "--dataset", "lsun"], "unknown dataset of ldm-2112"),
+    ],
+)
+def test_photos_that_cannot_be_prepared(tmp_path, capsys, arguments, message):
+    photos, file = write_photos(tmp_path / "photos"), tmp_path / "x.npz"
+    assert outcome(["reference", "build", str(photos), "-o", str(file), *arguments]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_the_size_of_samples_is_theirs_unless_nothing_tells_it(tmp_path):
+    adm = protocol_named("adm-2105.05233")
+    photos = str(write_photos(tmp_path / "photos"))
+    square = str(write_images(tmp_path / "square", 0))
+    sizes = [
+        given(path, adm, store=tmp_path, raw=24).source.source["resolution"]
+        for path in (photos, square)
+    ]
+    assert sizes == [24, 16]
+
+
+def test_photos_of_a_reference_are_verified(written, tmp_path, capsys):
+    photos = write_photos(tmp_path / "photos")
+    about = json.loads(written.with_suffix(".json").read_text())
+    images = {file.name: digest_file(file) for file in photos.iterdir()}
+    about |= {"resolution": 24, "crop": "lsun", "protocol": "ldm-2112.10752", "images": images}
+    written.with_suffix(".json").write_text(json.dumps(about))
+    assert outcome(["reference", "verify", str(written), "--images", str(photos)]) == 0
+    assert "as it was built" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -90,6 +90,22 @@ def test_features_against_features(tmp_path, capsys):
     assert outcome(["compare", str(record), str(record)]) == 0
 
 
+def test_cautions_of_the_record_are_told_once(tmp_path, capsys):
+    a = write_features(tmp_path / "a.npz", count=5)
+    b = write_features(tmp_path / "b.npz", 1, count=50)
+    record = tmp_path / "record.jsonl"
+    asked = ("--protocol", "coco-30k", "--metrics", "fid")
+    _, warnings = scored(capsys, a, "--reference", b, *asked, "-o", record)
+    assert json.loads(record.read_text())["warnings"] == warnings
+    assert sum("m = 30,000" in text for text in warnings) == 1
+    assert sum("n = 30,000" in text for text in warnings) == 1
+    assert sum("rank-deficient" in text for text in warnings) == 1
+    assert not [text for text in warnings if "sampler" in text or "pixels" in text]
+    np.savez(tmp_path / "mscoco-256.npz", mu=np.zeros(6), sigma=np.eye(6))
+    _, warnings = scored(capsys, a, "--reference", tmp_path / "mscoco-256.npz", *asked)
+    assert not [text for text in warnings if "real images" in text or "mscoco-256 " in text]
+
+
 @pytest.mark.slow
 def test_images_zip_and_npz_give_the_same_numbers(tmp_path, capsys):
     folder = write_images(tmp_path / "samples")

@@ -1,4 +1,4 @@
-"""The interface: fixed micro-batches, digests, precision, errors."""
+"""The interface: padded micro-batches, digests, precision, errors."""
 
 import numpy as np
 import pytest
@@ -7,6 +7,7 @@ from ldmbench.canonical import digest_file
 from ldmbench.data.shapes import render
 from ldmbench.errors import InputError
 from ldmbench.features import load_extractor, weights_path
+from ldmbench.features.shapes_net import ShapesNetExtractor
 from ldmbench.schema.weights import EXTRACTORS
 
 
@@ -32,6 +33,34 @@ def test_callers_batches_do_not_matter(net, images):
     parts = [net.extract(images[i:j]) for i, j in ((0, 1), (1, 200), (200, 300))]
     for name, values in whole.items():
         np.testing.assert_array_equal(values, np.concatenate([p[name] for p in parts]))
+
+
+@pytest.mark.parametrize(
+    ("count", "batch", "seen"),
+    [
+        (0, 64, [64]),
+        (8, 64, [64]),
+        (64, 64, [64]),
+        (100, 64, [64, 64]),
+        (20, 16, [16, 16]),
+        (64, 1024, [64]),
+        (65, 1024, [128]),
+        (300, 128, [128, 128, 64]),
+    ],
+)
+def test_no_more_is_computed_than_whole_shards(net, images, count, batch, seen):
+    """The larger batches are those of a GPU."""
+    found = []
+
+    class Counted(ShapesNetExtractor):
+        def _forward(self, images):
+            found.append(len(images))
+            return super()._forward(images)
+
+    one = Counted(net.spec, net.network, net.digest, device="cpu", precision="float32")
+    one.batch = batch
+    assert len(one.extract(images[:count])["features"]) == count
+    assert found == seen
 
 
 def test_order_does_not_matter(net, images):

@@ -78,6 +78,17 @@ def test_a_side_compared_with_itself_is_the_same():
     assert (found.rows[0].low, found.rows[0].high, found.rows[0].p) == (0, 0, 1)
 
 
+@pytest.mark.parametrize("value", [0.0, 0.02])
+def test_one_artefact_on_both_sides_is_the_same_however_few_its_samples(value):
+    share = score(value, None, key="a", name="precision", low=0.0, high=value + 0.1)
+    (row,) = compare(side(share), side(share)).rows
+    assert (row.verdict, row.method) == ("same", "the very same artefact")
+    assert (row.difference, row.low, row.high, row.p) == (0, 0, 0, 1)
+    for other in ("b", None):
+        again = share.model_copy(update={"replicates": other})
+        assert compare(side(again), side(again if other is None else share)).verdict == "undecided"
+
+
 def test_a_wide_interval_is_no_pass():
     a, b = side(score(10.0, 1.0)), side(score(10.1, 1.0))
     assert compare(a, b).verdict == "undecided"
@@ -196,6 +207,12 @@ def test_replicates_are_read_from_the_first_store_that_has_them(tmp_path):
     assert read(score(key="only-two"))[0] == 2.0
     assert read(score(key="only-one", name="rfid"))[0] == 1.0
     assert read(score(key="neither")) is None
+    folder = tmp_path / "one/scores/pairs"
+    folder.mkdir()
+    np.savez(folder / "replicates.npz", psnr=np.full(200, 3.0), truth_own=np.full(200, 4.0))
+    assert read(score(key="pairs", name="truth_psnr"))[0] == 3.0
+    assert read(score(key="pairs", name="truth_own"))[0] == 4.0
+    assert read(score(key="pairs", name="truth_ssim")) is None
     assert read(score(key="only-one", name="kid")) is None
     damaged = tmp_path / "one/scores/only-one/replicates.npz"
     damaged.write_bytes(damaged.read_bytes()[:-30])

@@ -10,6 +10,8 @@ from ldmbench.canonical import digest_file
 from ldmbench.data.shards import write_array
 from ldmbench.features.lpips import load_lpips
 from ldmbench.metrics import frechet_distance
+from ldmbench.metrics.families import pairs_family
+from ldmbench.metrics.paired import lpips_family
 from ldmbench.schema import weights
 from ldmbench.schema.data import DatasetParams, ShapesData
 from ldmbench.schema.task import Task, TaskInput
@@ -79,6 +81,34 @@ def test_lpips_is_a_mean_over_pairs_with_an_interval(tmp_path):
     assert found["low"] < found["value"] < found["high"]
     with np.load(tmp_path / "out" / "replicates.npz") as kept:
         assert len(kept["lpips"]) == 200
+
+
+@pytest.mark.usefixtures("alexnet")
+def test_pairs_are_read_in_blocks_and_give_what_all_at_once_give(tmp_path):
+    count = 2 * scores.PAIRS + 5
+    a = pictures(tmp_path / "a", 0, count)
+    b = np.clip(a + np.random.default_rng(1).normal(0, 9, a.shape), 0, 255).astype(np.uint8)
+    b[3] = a[3]
+    (tmp_path / "b").mkdir()
+    write_array(tmp_path / "b" / "images.npy", b)
+    sides = [("generated", tmp_path / "a", count), ("reference", tmp_path / "b", count)]
+    whole = pairs_family(a[4:], b[4:]) | lpips_family(a[4:], b[4:])
+    for first, told in ((0, None), (4, whole)):
+        found, kept = {}, {}
+        for family in ("pairs", "lpips"):
+            out = tmp_path / f"{first}-{family}"
+            params = {"family": family, "lpips": "alex", "confidence": 0.95}
+            made = task("scores", out, params, sides)
+            inputs = {r: i.model_copy(update={"start": first}) for r, i in made.inputs.items()}
+            scores.run(made.model_copy(update={"inputs": inputs}), report)
+            found |= json.loads((out / "scores.json").read_text())
+            kept |= np.load(out / "replicates.npz")
+        if told is None:
+            assert found["psnr"]["reason"] == "the value is inf"
+            continue
+        for name, one in told.items():
+            assert (found[name]["value"], found[name]["low"]) == (one.value, one.low)
+            assert np.array_equal(kept[name], one.replicates)
 
 
 def test_spatial_features_are_kept_where_sfid_asks(tmp_path):
