@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -104,7 +104,11 @@ def _reopen(plan: Plan, store: Store, book: Book, executor: str) -> Run | None:
     if {r.cell.id: r.keys for r in records} != current:
         return None
     machines = () if executor == "ray" else None
-    return None if survey(plan, store, machines=machines).missing else same[-1]
+    found = survey(plan, store, machines=machines)
+    if found.missing:
+        return None
+    _say_stale(found.stale)
+    return same[-1]
 
 
 class _Session:
@@ -148,7 +152,7 @@ class _Session:
             self._close("failed", Result())
             raise
         records = self._close("failed" if result.failed else "done", result)
-        self._say_stale(result)
+        _say_stale(result.stale)
         return _finish(self.run, self.book, as_json=as_json, records=records, fresh=True)
 
     def _close(self, state: Any, result: Result) -> list[Record]:
@@ -182,14 +186,16 @@ class _Session:
         self.book.write_run(self.run)
         return records
 
-    def _say_stale(self, result: Result) -> None:
-        kinds = sorted({label.split()[0] for label in result.stale.values()})
-        if kinds:
-            again = " ".join(f"--fresh {kind}" for kind in kinds)
-            say(
-                f"note: {plural(len(result.stale), 'artefact')} of an older code"
-                f" ({', '.join(kinds)}) served as they are; to make them anew: {again}"
-            )
+
+def _say_stale(stale: Mapping[str, str]) -> None:
+    """Say which kinds an older code made, and how they are made anew."""
+    kinds = sorted({label.split()[0] for label in stale.values()})
+    if kinds:
+        again = " ".join(f"--fresh {kind}" for kind in kinds)
+        say(
+            f"note: {plural(len(stale), 'artefact')} of an older code"
+            f" ({', '.join(kinds)}) served as they are; to make them anew: {again}"
+        )
 
 
 def _finish(

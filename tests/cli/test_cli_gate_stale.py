@@ -46,7 +46,9 @@ def test_code_that_changed_under_a_warm_store_is_never_a_pass(tmp_path, module, 
     told = typed(place, "gate", *at, *against)  # the same run, judged by the changed code
     assert told[0] == 2
     assert "--fresh" in told[1]
-    assert typed(place, "run", suite, *at)[0] == 0
+    again = typed(place, "run", suite, *at)
+    assert again[0] == 0
+    assert f"--fresh {kind}" in again[2]
     told = typed(place, "gate", *at, *against, "--json")
     assert told[0] == 2
     found = json.loads(told[1])
