@@ -71,7 +71,8 @@ def _readable(runs: Sequence[Run], book: Book) -> list[tuple[Run, list[Record]]]
     Raises:
         InputError: if all of them are damaged.
     """
-    found, damage = [], None
+    found: list[tuple[Run, list[Record]]] = []
+    damage: InputError | OSError | None = None
     for run in runs:
         try:
             found.append((run, book.records(run.id)))
