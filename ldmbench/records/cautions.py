@@ -34,10 +34,9 @@ def cautions_of(cell: Cell, plan: Plan) -> tuple[str, ...]:
             for family in (*FRECHET, "neighbours", "memorization", "vendi", "logits")
             if f"{protocol.name}:{family}" in cell.stages
         }
-        if not is_given(cell):
-            found += _counts(scores, protocol, stages)
-            found += _sampling(cell, protocol)
+        found += () if is_given(cell) else _counts(scores, protocol, stages)
         found += _reference(cell, scores, protocol, stages)
+        found += () if is_given(cell) else _sampling(cell, protocol)
     return tuple(dict.fromkeys(found))
 
 
