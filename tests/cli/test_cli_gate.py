@@ -106,9 +106,9 @@ def test_lost_replicates_are_named_on_both_sides(store, tmp_path, capsys):
     (note,) = json.loads(capsys.readouterr().out)["notes"]
     assert note.startswith("accepted without replicates, so judged by wider intervals: fid, prec")
     assert typed("accept", store, alone, "-o", poor) == 0
-    assert "replicates" not in capsys.readouterr().err
+    assert "without replicates" not in capsys.readouterr().err
     assert typed("gate", store, "--baseline", poor) == 0
-    assert "replicates" not in capsys.readouterr().err
+    assert "wider intervals" not in capsys.readouterr().err
 
 
 def test_what_a_job_uploads_is_accepted_with_its_replicates(tmp_path, capsys):
@@ -118,7 +118,7 @@ def test_what_a_job_uploads_is_accepted_with_its_replicates(tmp_path, capsys):
     for name in ("runs", "scores"):
         shutil.copytree(store / name, kept / name)
     assert typed("accept", kept, "-o", base) == 0
-    assert "replicates" not in capsys.readouterr().err
+    assert "without replicates" not in capsys.readouterr().err
     assert (
         len(json.loads(base.read_text())["runs"][0]["cells"][0]["scores"][0]["replicates"]) == 200
     )
