@@ -30,7 +30,7 @@ def check_fresh(plan: Plan, fresh: Iterable[str]) -> None:
     Raises:
         InputError: naming it, with the nearest kind.
     """
-    kinds = dict.fromkeys(stage.kind for stage in plan.stages)
+    kinds = dict.fromkeys(str(stage.kind) for stage in plan.stages)
     for name in fresh:
         if not any(is_named(stage, [name]) for stage in plan.stages):
             pick(kinds, name.partition("/")[0], "stage of this plan for --fresh")
