@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -13,29 +12,23 @@ from ldmbench.features.lpips import load_lpips
 from ldmbench.metrics.arrays import check_features
 from ldmbench.metrics.diversity import vendi_family
 from ldmbench.metrics.engine import Engine, engine_of
-from ldmbench.metrics.families import (
-    clip_family,
-    logits_family,
-    moments_family,
-    neighbours_family,
-)
+from ldmbench.metrics.families import clip_family, logits_family, moments_family, neighbours_family
 from ldmbench.metrics.infinity import infinity_family
 from ldmbench.metrics.memorize import memorization_family
 from ldmbench.metrics.moments import Moments, gather
 from ldmbench.metrics.paired import psnr, ssim
 from ldmbench.metrics.resample import Replicates, replicate
 from ldmbench.schema.task import Task
-from ldmbench.stages.common import Pixels, Report, rows_of
+from ldmbench.stages.common import Report, rows_of
 from ldmbench.stages.kept import kept_of
 from ldmbench.stages.own import own_scores
 
-PAIRS = 64
-"""Pairs of images in memory at a time; whole micro-batches of LPIPS."""
+PAIRS = 64  # of images, in memory at a time; whole micro-batches of LPIPS
 
 
 def run(task: Task, report: Report) -> None:
     """Compute every score of one family; which of them are shown is the suite's affair."""
-    made = _FAMILIES[task.params["family"]](task, tell=partial(_tell, report))
+    made = _FAMILIES[task.params["family"]](task, tell=lambda done: report(done, ""))
     replicates: dict[str, Any] = {name: found.replicates for name, found in made.items()}
     (task.output / "scores.json").write_text(
         json.dumps({name: _entry(found) for name, found in made.items()}, indent=1)
@@ -62,15 +55,8 @@ def _finite(value: float | None) -> float | None:
     return float(value) if value is not None and np.isfinite(value) else None
 
 
-def _tell(report: Report, fraction: float) -> None:
-    report(fraction, "")
-
-
-def _both(task: Task, name: str) -> tuple[np.ndarray, np.ndarray]:
-    return (
-        rows_of(task.inputs["generated"], name).all(),
-        rows_of(task.inputs["reference"], name).all(),
-    )
+def _rows(task: Task, role: str, name: str = "features.npy") -> np.ndarray:
+    return rows_of(task.inputs[role], name).all()
 
 
 def _engine(task: Task) -> Engine:
@@ -90,13 +76,13 @@ def _frechet(
     task: Task, rows: str, given: tuple[str, str], *, tell: Any
 ) -> Mapping[str, Replicates]:
     """Return the distance to features, or to statistics where the reference is made of these."""
-    generated = rows_of(task.inputs["generated"], f"{rows}.npy").all()
+    generated = _rows(task, "generated", f"{rows}.npy")
     folders = task.inputs["reference"].folders
     options = {"confidence": task.params["confidence"], "engine": _engine(task), "report": tell}
     if (folders[0] / f"{given[0]}.npy").exists():
         mu, sigma = (np.load(folders[0] / f"{name}.npy", allow_pickle=False) for name in given)
         return moments_family(generated, Moments(2, mu, sigma), **options)
-    reference = rows_of(task.inputs["reference"], f"{rows}.npy").all()
+    reference = _rows(task, "reference", f"{rows}.npy")
     kept = kept_of(task.inputs["reference"], rows)
     if "moments" not in kept:
         checked = check_features(reference, "reference")
@@ -106,23 +92,21 @@ def _frechet(
 
 def _infinity(task: Task, *, tell: Any) -> Mapping[str, Replicates]:
     options = {name: task.params[name] for name in ("points", "seed", "confidence")}
-    return infinity_family(*_both(task, "features.npy"), **options)
+    return infinity_family(_rows(task, "generated"), _rows(task, "reference"), **options)
 
 
 def _vendi(task: Task, *, tell: Any) -> Mapping[str, Replicates]:
-    generated = rows_of(task.inputs["generated"], "features.npy").all()
-    return vendi_family(generated, confidence=task.params["confidence"])
+    return vendi_family(_rows(task, "generated"), confidence=task.params["confidence"])
 
 
 def _memorization(task: Task, *, tell: Any) -> Mapping[str, Replicates]:
-    generated, heldout = _both(task, "features.npy")
-    train = rows_of(task.inputs["train"], "features.npy").all()
+    sides = [_rows(task, role) for role in ("generated", "train", "reference")]
     options = {"confidence": task.params["confidence"], "engine": _engine(task)}
-    return memorization_family(generated, train, heldout, **options)
+    return memorization_family(*sides, **options)
 
 
 def _neighbours(task: Task, *, tell: Any) -> Mapping[str, Replicates]:
-    generated, reference = _both(task, "features.npy")
+    generated, reference = _rows(task, "generated"), _rows(task, "reference")
     params, wide = task.params, task.params["k_density"]
     return neighbours_family(
         generated,
@@ -141,7 +125,7 @@ def _neighbours(task: Task, *, tell: Any) -> Mapping[str, Replicates]:
 
 def _logits(task: Task, *, tell: Any) -> Mapping[str, Replicates]:
     return logits_family(
-        rows_of(task.inputs["generated"], "logits.npy").all(),
+        _rows(task, "generated", "logits.npy"),
         splits=task.params["splits"],
         shuffle_seed=task.params["shuffle_seed"],
         confidence=task.params["confidence"],
@@ -154,31 +138,30 @@ def _pairs(task: Task, *, tell: Any) -> Mapping[str, Replicates]:
 
 
 def _lpips(task: Task, *, tell: Any) -> Mapping[str, Replicates]:
-    network = load_lpips(task.params["lpips"], device=task.device)
-    return _means(task, {"lpips": network}, tell=tell)
+    return _means(task, {"lpips": load_lpips(task.params["lpips"], device=task.device)}, tell=tell)
 
 
-def _means(
-    task: Task, measures: Mapping[str, Callable[[Pixels, Pixels], np.ndarray]], *, tell: Any
-) -> Mapping[str, Replicates]:
+def _means(task: Task, measures: Mapping[str, Any], *, tell: Any) -> Mapping[str, Replicates]:
     """Return the mean of each measure over pairs of images, few of which are in memory at once."""
     sides = [rows_of(task.inputs[role], "images.npy") for role in ("generated", "reference")]
+    parts: dict[str, list[np.ndarray]] = {name: [] for name in measures}
     count = max(map(len, sides))
-    each = {name: np.empty(count) for name in measures}
     for start in range(0, count, PAIRS):
-        rows = np.arange(start, min(start + PAIRS, count))
-        a, b = (side.read(rows) for side in sides)
+        a, b = (side.read(np.arange(start, min(start + PAIRS, count))) for side in sides)
         for name, measure in measures.items():
-            each[name][rows] = measure(a, b)
-        tell((rows[-1] + 1) / count)
-    options = {"confidence": task.params["confidence"], "note": "mean over samples"}
+            parts[name].append(measure(a, b))
+        tell(min(1.0, (start + PAIRS) / count))
+    return {name: _mean(np.concatenate(each), task) for name, each in parts.items()}
+
+
+def _mean(each: np.ndarray, task: Task) -> Replicates:
+    confidence, note = task.params["confidence"], "mean over samples"
     with np.errstate(invalid="ignore"):  # equal images have an infinite PSNR
-        return {n: replicate(float(v.mean()), v, **options) for n, v in each.items()}
+        return replicate(float(each.mean()), each, confidence=confidence, note=note)
 
 
 def _clip(task: Task, *, tell: Any) -> Mapping[str, Replicates]:
-    images = rows_of(task.inputs["generated"], "features.npy").all()
-    texts = rows_of(task.inputs["generated"], "text.npy").all()
+    images, texts = _rows(task, "generated"), _rows(task, "generated", "text.npy")
     return clip_family(images, texts, confidence=task.params["confidence"], report=tell)
 
 
