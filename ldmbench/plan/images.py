@@ -109,7 +109,10 @@ class Images:
             "reference": self._carved(point),
             "digest": self._digest(data),
         }
-        return keyed, {"path": str(self._place(data))}
+        local = {"path": str(self._place(data))}
+        if self.cache:
+            local["digests"] = str(self.cache.resolve())
+        return keyed, local
 
     def _called(self, data: CallData) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return what the user's own images mean, and where their code lies."""
