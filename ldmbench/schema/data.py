@@ -91,6 +91,9 @@ class CallData(Noun):
     validation: Count | None = Field(
         default=None, description="images whose captions prompt samples; endless when unset"
     )
+    classes: Count | None = Field(
+        default=None, description="of labels; counted over the training images when unset"
+    )
 
 
 Data = ShapesData | FolderData | CallData

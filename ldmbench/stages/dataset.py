@@ -81,7 +81,7 @@ def _write_images(
 
 def _own(task: Task, params: DatasetParams, shard: tuple[int, int]) -> None:
     batch = own_images(task, params, shard)
-    classes = int(batch.labels.max(initial=0)) + 1
+    classes = int(params.source["classes"] or batch.labels.max(initial=0) + 1)
     _write_facts(task.output, classes=classes)
     if params.split == "prompts":
         labels = _labels(batch.labels, task, params, count=classes)

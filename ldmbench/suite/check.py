@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from ldmbench.suite.check_protocols import check_protocols
 from ldmbench.suite.load import LoadedSuite, Loc
 from ldmbench.suite.models import CONDITIONINGS, check_called, check_loaded, facts_or_none
 from ldmbench.suite.own import metric_arguments
+from ldmbench.suite.protocols import pinned, protocols_of
 
 
 def check_suite(loaded: LoadedSuite) -> None:
@@ -29,6 +31,7 @@ def check_suite(loaded: LoadedSuite) -> None:
         *_own_metrics(suite, folder),
         *_names(suite),
         *_shapes(suite),
+        *_classes(suite, told),
         *_shipped(suite),
         *_foreign(suite, folder),
         *_training(suite),
@@ -62,6 +65,24 @@ def _shapes(suite: Any) -> Iterator[tuple[Loc, str]]:
                             f" side must divide by f and leave a latent of 2 x 2 or more;"
                             f" allowed: {', '.join(map(str, _possible(side)))}",
                         )
+
+
+def _classes(suite: Any, told: dict[str, tuple[str, ...]]) -> Iterator[tuple[Loc, str]]:
+    """Ask how many classes the user's own images have, where a protocol draws from them."""
+    try:
+        rules = pinned(protocols_of(suite), "classes")
+    except InputError:  # said of the protocol itself
+        return
+    shown = (_datasets(suite, suite.models[m]) for m in told if "class" in told[m])
+    for name in dict.fromkeys(chain.from_iterable(shown)) if rules else ():
+        data = suite.data[name]
+        if data.kind == "call" and data.classes is None:
+            rule, protocol = next(iter(rules.items()))
+            yield (
+                ("data", name, "classes"),
+                f"required, found nothing; {protocol} draws the classes of samples ({rule}), so"
+                " write how many there are, such as classes: 10",
+            )
 
 
 def _shipped(suite: Any) -> Iterator[tuple[Loc, str]]:

@@ -143,3 +143,17 @@ def test_the_digest_sees_values_and_not_spelling(tmp_path):
     assert load_suite(write(tmp_path, spelled)).digest == plain
     other = load_suite(write(tmp_path, GOOD), ["sample.count=9"]).digest
     assert other != plain
+
+
+def test_classes_that_a_protocol_draws_are_counted_by_the_suite(tmp_path):
+    (tmp_path / "mine.py").write_text("def mine(indices, **told):\n    return None\n")
+    text = GOOD.replace("{kind: shapes, ", "{kind: call, target: 'mine:mine', ")
+    sets = [
+        "protocol={base: shapes-v1, classes: balanced}",
+        "models.ldm.denoiser.conditioning=class",
+    ]
+    (said,) = problems(tmp_path, text, sets)
+    assert "data.shapes.classes: required, found nothing; shapes-v1" in said
+    assert said.endswith("write how many there are, such as classes: 10")
+    check_suite(load_suite(write(tmp_path, text), [*sets, "data.shapes.classes=10"]))
+    check_suite(load_suite(write(tmp_path, text), sets[1:]))
