@@ -45,7 +45,8 @@ class Images:
     def train(self, point: Point) -> Stage:
         """Return the images that models of a dataset train on."""
         most = self._held(point, "train")
-        return self._add(point, "train", min(point.data.train or most, most))
+        count = min(point.data.train or most, most)
+        return self._add(point, "train", count, drawn=count < most)
 
     def prompts(self, point: Point, count: int, *, classes: str | None = None) -> Stage:
         """Return captions and classes of validation images; `classes`: balanced or random."""
@@ -83,7 +84,7 @@ class Images:
         classes: str | None = None,
     ) -> Stage:
         source, local = self._source(point, split, real)
-        if isinstance(point.data, FolderData) and real and (drawn or split != "train"):
+        if isinstance(point.data, FolderData) and (drawn or split != "train"):
             source["order"] = "digest"  # so that the first images are no one class
         params = DatasetParams(source=source, split=split).model_dump(
             mode="json", exclude={"classes"}
