@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -124,6 +124,7 @@ def _prepare(
         config["variance_type"] = "learned"  # so that steps.py can take the mean alone
     if sampler == "pndm" and rule == "compvis":
         config["skip_prk_steps"] = True
+    _check_deterministic(sampler, config)
     scheduler = _construct(target, config)
     if rule == "compvis":
         _set_compvis(scheduler, sampler, steps, T=schedule.T)
@@ -177,6 +178,17 @@ def _batch_time(t: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
     whole = not t.is_floating_point() or bool(t == t.round())
     kind = torch.int64 if whole else torch.float32
     return t.to(device=z.device, dtype=kind).expand(z.shape[0])
+
+
+def _check_deterministic(sampler: str, config: Mapping[str, Any]) -> None:
+    """Refuse a scheduler that would draw noise from the global generator."""
+    algorithm = str(config.get("algorithm_type", ""))
+    if sampler == "dpm++" and algorithm.startswith("sde"):
+        raise InputError(
+            f"the source's scheduler has algorithm_type {algorithm}, which draws noise at its "
+            "steps, and dpm++ draws none; ask for another sampler, such as ddpm, or write "
+            f"{algorithm.removeprefix('sde-')} into its scheduler_config.json"
+        )
 
 
 def _check_eta(sampler: str, eta: float) -> None:

@@ -1,5 +1,7 @@
 """Solvers agree with diffusers' own loops, and are deterministic per sample."""
 
+import re
+
 import pytest
 import torch
 from diffusers import (
@@ -221,3 +223,14 @@ def test_full_compvis_chain_is_ddpm():
     assert visited == [float(t) for t in range(999, -1, -1)]
     with pytest.raises(errors.InputError, match="past T - 1"):
         timesteps_of("ddim", 1000, schedule=Schedule(spacing="leading"))
+
+
+@pytest.mark.parametrize("algorithm", ["sde-dpmsolver++", "sde-dpmsolver"])
+def test_a_solver_that_would_draw_from_the_global_generator_is_refused(algorithm):
+    config = dict(DPMSolverMultistepScheduler().config) | {"algorithm_type": algorithm}
+    schedule, noise = Schedule.from_config(config), initial_noise([0], seed=0, shape=SHAPE)
+    said = rf"algorithm_type {re.escape(algorithm)}, which draws noise at its steps"
+    with pytest.raises(errors.InputError, match=said) as caught:
+        sample(eps, noise, schedule=schedule, steps=5, sampler="dpm++")
+    assert f"or write {algorithm[4:]} into its scheduler_config.json" in str(caught.value)
+    sample(eps, noise, schedule=schedule, steps=5, sampler="unipc")
