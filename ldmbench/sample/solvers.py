@@ -11,7 +11,14 @@ import torch
 
 from ldmbench.errors import InputError
 from ldmbench.registry import pick, resolve
-from ldmbench.sample.grids import check_spacing, check_steps, compvis_grid
+from ldmbench.sample.grids import (
+    MULTISTEP,
+    check_inside,
+    check_repeats,
+    check_spacing,
+    check_steps,
+    compvis_grid,
+)
 from ldmbench.sample.noise import draw_step, generator_of
 from ldmbench.sample.schedule import Schedule
 from ldmbench.sample.steps import step_rule
@@ -126,16 +133,15 @@ def _prepare(
         config["skip_prk_steps"] = True
     _check_deterministic(sampler, config)
     scheduler = _construct(target, config)
-    if rule == "compvis":
+    if sampler == "ddpm" and steps == schedule.T:  # the whole chain, whatever the rule
+        scheduler.set_timesteps(timesteps=list(range(steps - 1, -1, -1)))
+    elif rule == "compvis":
         _set_compvis(scheduler, sampler, steps, T=schedule.T)
     else:
         scheduler.set_timesteps(steps)
-    first = int(scheduler.timesteps.max())
-    if first > schedule.T - 1:
-        raise InputError(
-            f"{steps} steps under the rule '{rule}' start at timestep {first}, "
-            f"past T - 1 = {schedule.T - 1}; ask for fewer steps or another timestep rule"
-        )
+    check_inside(scheduler.timesteps.tolist(), steps, rule, T=schedule.T)
+    if sampler in MULTISTEP:
+        check_repeats(scheduler.sigmas[:-1].tolist(), steps, rule)
     return scheduler
 
 
@@ -153,9 +159,6 @@ def _construct(target: str, config: dict[str, Any]) -> Any:
 
 def _set_compvis(scheduler: Any, sampler: str, steps: int, *, T: int) -> None:
     """Put the CompVis grid into a scheduler; each keeps its timesteps in its own way."""
-    if sampler == "ddpm" and steps == T:  # the original's own chain, p_sample_loop
-        scheduler.set_timesteps(timesteps=list(range(T - 1, -1, -1)))
-        return
     falling = compvis_grid(steps, T=T)[::-1]
     if sampler in ("ddim", "pndm"):
         scheduler.set_timesteps(steps)  # both read the stride T // steps from this number

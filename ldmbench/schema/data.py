@@ -26,6 +26,8 @@ Count = Annotated[int, Field(ge=1)]
 
 DATASET_SHARD = 512
 """Images in one shard of a dataset."""
+LARGEST_SCENE = 1024
+"""Pixels of the largest side at which `shapes` are drawn."""
 
 
 class ShapesData(Noun):
