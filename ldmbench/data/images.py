@@ -32,6 +32,7 @@ __all__ = [
     "list_images",
     "read_captions",
     "read_images",
+    "shard_images",
     "source_digest",
     "split_images",
 ]
@@ -55,7 +56,7 @@ def split_images(
     if own[split] and split != "train":
         return own[split]
     pool = own["train"] or tuple(f for f in files if top_folder(f.name) not in SPLITS)
-    pool = tuple(sorted(pool, key=lambda f: digest(f.name)))
+    pool = _by_digest(pool)
     first = 0 if own["reference"] else reference
     second = first + (0 if own["validation"] else validation)
     if not 0 <= first <= second < len(pool):
@@ -66,6 +67,44 @@ def split_images(
         )
     ends = {"reference": (0, first), "validation": (first, second), "train": (second, len(pool))}
     return tuple(sorted(pool[slice(*ends[split])], key=lambda f: f.name))
+
+
+def shard_images(
+    files: Sequence[ImageFile],
+    split: str,
+    shard: tuple[int, int],
+    *,
+    reference: int,
+    validation: int,
+    mixed: bool,
+) -> tuple[ImageFile, ...]:
+    """Return images [start, stop) of a split, fewer at its end.
+
+    Args:
+        files: all of the source.
+        split: as in `split_images`; or prompts or truth, the validation images without end.
+        shard: start and stop.
+        reference: as in `split_images`.
+        validation: likewise.
+        mixed: in the order of the digests of their names, else of the names.
+
+    Raises:
+        InputError: as `split_images`; or there is no validation image.
+    """
+    endless = split in ("prompts", "truth")
+    own = "validation" if endless else split
+    found = split_images(files, own, reference=reference, validation=validation)
+    found = _by_digest(found) if mixed else found
+    if not endless:
+        return found[slice(*shard)]
+    if not found:
+        raise InputError(f"{files[0].source}: no validation image to take prompts from")
+    return tuple(found[i % len(found)] for i in range(*shard))
+
+
+def _by_digest(files: Sequence[ImageFile]) -> tuple[ImageFile, ...]:
+    """Return images in the order of the digests of their names: the first are no one class."""
+    return tuple(sorted(files, key=lambda f: digest(f.name)))
 
 
 def count_split(path: Path, split: str, *, reference: int, validation: int) -> int:

@@ -47,7 +47,7 @@ _UNREADABLE = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ImageFile:
     """One image of a source, not yet read.
 

@@ -18,7 +18,15 @@ _DTYPES = {"labels": np.int64, "boxes": np.float32, "box_labels": np.int64, "mas
 _PARTS = ("images", "captions", *_DTYPES)
 
 
-def own_batch(maker: Any, indices: Ints, *, split: str, resolution: int, title: str) -> Batch:
+def own_batch(
+    maker: Any,
+    indices: Ints,
+    *,
+    split: str,
+    resolution: int,
+    title: str,
+    classes: int | None = None,
+) -> Batch:
     """Ask a user's own dataset for some images.
 
     Args:
@@ -29,6 +37,7 @@ def own_batch(maker: Any, indices: Ints, *, split: str, resolution: int, title: 
         split: train, validation or reference.
         resolution: side of the images.
         title: what errors call it.
+        classes: how many there are, where the suite says so.
 
     Raises:
         InputError: it failed, or returned something else.
@@ -43,7 +52,14 @@ def own_batch(maker: Any, indices: Ints, *, split: str, resolution: int, title: 
         hint = nearest(str(unknown[0]), _PARTS) if unknown else ""
         found = ", ".join(map(str, parts)) or "nothing"
         raise InputError(f"{title} returned {found}{hint}; allowed: {', '.join(_PARTS)}")
-    return _batch(parts, len(indices), resolution, title)
+    batch = _batch(parts, len(indices), resolution, title)
+    largest = int(batch.labels.max(initial=0))
+    if classes is not None and largest >= classes:
+        raise InputError(
+            f"{title} returned label {largest} in split {split}; with classes: {classes} in the"
+            f" suite labels lie in [0, {classes})"
+        )
+    return batch
 
 
 def _batch(parts: Mapping[str, Any], count: int, side: int, title: str) -> Batch:

@@ -33,6 +33,7 @@ from ldmbench.data.scenes import (
 )
 from ldmbench.errors import InputError
 from ldmbench.registry import pick
+from ldmbench.schema.data import LARGEST_SCENE
 
 __all__ = [
     "BACKGROUNDS",
@@ -113,8 +114,10 @@ def render(
         InputError: if an argument is outside its range.
     """
     pick(_TEXTURES, texture, "texture")
-    if not 8 <= resolution <= 1024:
-        raise InputError(f"shapes are drawn at 8 to 1024 pixels, found resolution {resolution}")
+    if not 8 <= resolution <= LARGEST_SCENE:
+        raise InputError(
+            f"shapes are drawn at 8 to {LARGEST_SCENE} pixels, found resolution {resolution}"
+        )
     scenes = scene(indices, seed, objects)
     keys = stream_keys("shapes-texture", seed, np.asarray(indices, dtype=np.int64))
     images = np.empty((len(scenes), resolution, resolution, 3), dtype=np.uint8)

@@ -45,7 +45,8 @@ class Images:
     def train(self, point: Point) -> Stage:
         """Return the images that models of a dataset train on."""
         most = self._held(point, "train")
-        return self._add(point, "train", min(point.data.train or most, most))
+        count = min(point.data.train or most, most)
+        return self._add(point, "train", count, drawn=count < most)
 
     def prompts(self, point: Point, count: int, *, classes: str | None = None) -> Stage:
         """Return captions and classes of validation images; `classes`: balanced or random."""
@@ -82,8 +83,8 @@ class Images:
         drawn: bool = False,
         classes: str | None = None,
     ) -> Stage:
-        source, local = self._source(point, real)
-        if isinstance(point.data, FolderData) and real and (drawn or split != "train"):
+        source, local = self._source(point, split, real)
+        if isinstance(point.data, FolderData) and (drawn or split != "train"):
             source["order"] = "digest"  # so that the first images are no one class
         params = DatasetParams(source=source, split=split).model_dump(
             mode="json", exclude={"classes"}
@@ -92,11 +93,13 @@ class Images:
             params["classes"] = classes
         return self.ledger.add("dataset", params, {}, shard=DATASET_SHARD, count=count, local=local)
 
-    def _source(self, point: Point, real: Real | None) -> tuple[dict[str, Any], dict[str, Any]]:
+    def _source(
+        self, point: Point, split: Split, real: Real | None
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return what a dataset means (keyed) and where it lies (not keyed)."""
         data = point.data
         if isinstance(data, CallData):
-            return self._called(data)
+            return self._called(data, self._own(point, split))
         if not isinstance(data, FolderData):
             return data.model_dump(mode="json", exclude={"train", "reference"}), {}
         stated = [real] if real else [self._real(point, p) for p in self.protocols]
@@ -109,20 +112,24 @@ class Images:
             "reference": self._carved(point),
             "digest": self._digest(data),
         }
-        return keyed, {"path": str(self._place(data))}
+        local = {"path": str(self._place(data))}
+        if self.cache:
+            local["digests"] = str(self.cache.resolve())
+        return keyed, local
 
-    def _called(self, data: CallData) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return what the user's own images mean, and where their code lies."""
+    def _called(self, data: CallData, held: int | None) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return what a split of the user's own images means, and where their code lies."""
         folder, target = self.folder.resolve(), data.target
         fingerprint: Any = resolve(FINGERPRINTS["call"])
         digest = fingerprint(target, folder, self.cache, noun="datasets", files=data.files)
-        keyed = data.model_dump(mode="json", include={"kind", "resolution", "validation"})
+        keyed = data.model_dump(mode="json", include={"kind", "resolution", "classes"})
         keyed |= {"target": target, "options": canonical_json(data.options), "digest": digest}
+        keyed["held"] = held
         call = data.model_dump(mode="json", include={"target", "options", "files"})
         return keyed, {"call": {**call, "folder": str(folder), "digest": digest}}
 
     def _carved(self, point: Point) -> int:
-        """Return how many images of a folder are kept for reference, where it names none."""
+        """Return how many images of a dataset are for reference, where it names no number."""
         if point.data.reference:
             return point.data.reference
         reals = [self._real(point, protocol) for protocol in self.protocols]
@@ -134,11 +141,20 @@ class Images:
     def _held(self, point: Point, split: Split) -> int:
         """Return the images a split holds; a procedural dataset has no end of them."""
         data = point.data
+        if isinstance(data, CallData):
+            return self._own(point, split) or ENDLESS
         if not isinstance(data, FolderData):
             return data.train if split == "train" else data.reference or ENDLESS
         count_of: Any = resolve(COUNTS[data.kind])
         kept = {"reference": self._carved(point), "validation": data.validation}
         return int(count_of(self._place(data), split, **kept))
+
+    def _own(self, point: Point, split: Split) -> int | None:
+        """Return how many of the user's own images a split holds; None where there is no end."""
+        assert isinstance(point.data, CallData)
+        if split == "train":
+            return point.data.train
+        return self._carved(point) or None if split == "reference" else point.data.validation
 
     def _digest(self, data: FolderData) -> str:
         if data.path not in self.digests:

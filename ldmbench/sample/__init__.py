@@ -1,10 +1,17 @@
 """From noise to latents: schedules, timestep grids, solvers, guidance and per-sample noise."""
 
-from ldmbench.sample.grids import SPACINGS, compvis_grid, spaced_grid
-from ldmbench.sample.guidance import guided, mix
-from ldmbench.sample.noise import initial_noise, step_noise, step_seeds
-from ldmbench.sample.schedule import Schedule, cosine_betas
-from ldmbench.sample.solvers import SAMPLERS, Denoise, evaluations, sample, timesteps_of
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ldmbench.registry import resolve
+
+if TYPE_CHECKING:
+    from ldmbench.sample.grids import SPACINGS, compvis_grid, spaced_grid
+    from ldmbench.sample.guidance import guided, mix
+    from ldmbench.sample.noise import initial_noise, step_noise, step_seeds
+    from ldmbench.sample.schedule import Schedule, cosine_betas
+    from ldmbench.sample.solvers import SAMPLERS, Denoise, evaluations, sample, timesteps_of
 
 __all__ = [
     "SAMPLERS",
@@ -23,3 +30,27 @@ __all__ = [
     "step_seeds",
     "timesteps_of",
 ]
+
+_LAZY = {
+    name: f"ldmbench.sample.{module}:{name}"
+    for module, names in {
+        "grids": ("SPACINGS", "compvis_grid", "spaced_grid"),
+        "guidance": ("guided", "mix"),
+        "noise": ("initial_noise", "step_noise", "step_seeds"),
+        "schedule": ("Schedule", "cosine_betas"),
+        "solvers": ("SAMPLERS", "Denoise", "evaluations", "sample", "timesteps_of"),
+    }.items()
+    for name in names
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name on first use: a plan asks for grids without torch."""
+    if name in _LAZY:
+        return resolve(_LAZY[name])
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """Return the public names."""
+    return sorted(__all__)

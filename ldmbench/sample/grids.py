@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal, get_args
 
 import numpy as np
 
 from ldmbench.errors import InputError
 from ldmbench.registry import nearest
+from ldmbench.sample.schedule import Schedule
 
-__all__ = ["SPACINGS", "Spacing", "check_spacing", "compvis_grid", "spaced_grid"]
+__all__ = [
+    "SPACINGS",
+    "Spacing",
+    "check_inside",
+    "check_repeats",
+    "check_spacing",
+    "check_steps",
+    "compvis_grid",
+    "refusal",
+    "spaced_grid",
+]
 
 Spacing = Literal["compvis", "leading", "linspace", "trailing"]
 SPACINGS: tuple[str, ...] = get_args(Spacing)
+MULTISTEP = ("dpm++", "unipc")
+"""Solvers that divide by the distance between timesteps, and place some rules a little higher."""
 
 
 def compvis_grid(steps: int, *, T: int = 1000) -> list[int]:
@@ -54,6 +68,63 @@ def spaced_grid(rule: str, steps: int, *, T: int = 1000, offset: int = 0) -> lis
     if rule == "linspace":
         return [int(t) for t in np.linspace(0, T - 1, steps).round()]
     return [int(t) - 1 for t in np.round(np.arange(T, 0, -T / steps))][::-1]
+
+
+def refusal(
+    sampler: str, steps: int, *, schedule: Schedule, timesteps: str | None = None
+) -> str | None:
+    """Return why a sampler cannot take so many steps, or None if it can.
+
+    It says what `timesteps_of` of a schedule with plain options would, and needs no torch.
+    """
+    rule = timesteps or schedule.spacing or "leading"
+    offset = int(dict(schedule.options).get("steps_offset", 0))
+    try:
+        grid = _solver_grid(sampler, rule, steps, T=schedule.T, offset=offset)
+        check_inside(grid, steps, rule, T=schedule.T)
+        if sampler in MULTISTEP:
+            check_repeats(grid, steps, rule)
+    except InputError as error:
+        return str(error)
+    return None
+
+
+def _solver_grid(sampler: str, rule: str, steps: int, *, T: int, offset: int) -> list[int]:
+    """Return the ascending timesteps of a solver, where it has its own way to place them."""
+    check_steps(steps, T=T)
+    if sampler == "ddpm" and steps == T:
+        return list(range(T))
+    if sampler in MULTISTEP and rule == "leading":
+        return [i * (T // (steps + 1)) + offset for i in range(1, steps + 1)]
+    if sampler in MULTISTEP and rule == "linspace":
+        return [int(t) for t in np.linspace(0, T - 1, steps + 1).round()][1:]
+    return spaced_grid(rule, steps, T=T, offset=offset)
+
+
+def check_inside(visited: Iterable[float], steps: int, rule: str | None, *, T: int) -> None:
+    """Refuse timesteps of which one is not among the T of training."""
+    found = list(visited)
+    first, last = max(found), min(found)
+    if first > T - 1:
+        raise InputError(
+            f"{steps} steps under the rule '{rule}' start at timestep {int(first)}, "
+            f"past T - 1 = {T - 1}; ask for fewer steps or another timestep rule"
+        )
+    if last < 0:
+        raise InputError(
+            f"{steps} steps under the rule '{rule}' end at timestep {int(last)}, before 0; "
+            f"ask for {steps - 1} or {steps + 1} steps or another timestep rule"
+        )
+
+
+def check_repeats(places: Iterable[float], steps: int, rule: str | None) -> None:
+    """Refuse timesteps, or their noise levels, of which one comes twice for a multistep solver."""
+    found = list(places)
+    if len(set(found)) < len(found):
+        raise InputError(
+            f"{steps} steps under the rule '{rule}' come to one timestep twice, over which a "
+            "multistep solver divides by zero; ask for fewer steps or another timestep rule"
+        )
 
 
 def check_spacing(rule: str) -> None:

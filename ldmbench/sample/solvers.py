@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,14 @@ import torch
 
 from ldmbench.errors import InputError
 from ldmbench.registry import pick, resolve
-from ldmbench.sample.grids import check_spacing, check_steps, compvis_grid
+from ldmbench.sample.grids import (
+    MULTISTEP,
+    check_inside,
+    check_repeats,
+    check_spacing,
+    check_steps,
+    compvis_grid,
+)
 from ldmbench.sample.noise import draw_step, generator_of
 from ldmbench.sample.schedule import Schedule
 from ldmbench.sample.steps import step_rule
@@ -124,17 +131,17 @@ def _prepare(
         config["variance_type"] = "learned"  # so that steps.py can take the mean alone
     if sampler == "pndm" and rule == "compvis":
         config["skip_prk_steps"] = True
+    _check_deterministic(sampler, config)
     scheduler = _construct(target, config)
-    if rule == "compvis":
+    if sampler == "ddpm" and steps == schedule.T:  # the whole chain, whatever the rule
+        scheduler.set_timesteps(timesteps=list(range(steps - 1, -1, -1)))
+    elif rule == "compvis":
         _set_compvis(scheduler, sampler, steps, T=schedule.T)
     else:
         scheduler.set_timesteps(steps)
-    first = int(scheduler.timesteps.max())
-    if first > schedule.T - 1:
-        raise InputError(
-            f"{steps} steps under the rule '{rule}' start at timestep {first}, "
-            f"past T - 1 = {schedule.T - 1}; ask for fewer steps or another timestep rule"
-        )
+    check_inside(scheduler.timesteps.tolist(), steps, rule, T=schedule.T)
+    if sampler in MULTISTEP:
+        check_repeats(scheduler.sigmas[:-1].tolist(), steps, rule)
     return scheduler
 
 
@@ -152,9 +159,6 @@ def _construct(target: str, config: dict[str, Any]) -> Any:
 
 def _set_compvis(scheduler: Any, sampler: str, steps: int, *, T: int) -> None:
     """Put the CompVis grid into a scheduler; each keeps its timesteps in its own way."""
-    if sampler == "ddpm" and steps == T:  # the original's own chain, p_sample_loop
-        scheduler.set_timesteps(timesteps=list(range(T - 1, -1, -1)))
-        return
     falling = compvis_grid(steps, T=T)[::-1]
     if sampler in ("ddim", "pndm"):
         scheduler.set_timesteps(steps)  # both read the stride T // steps from this number
@@ -177,6 +181,17 @@ def _batch_time(t: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
     whole = not t.is_floating_point() or bool(t == t.round())
     kind = torch.int64 if whole else torch.float32
     return t.to(device=z.device, dtype=kind).expand(z.shape[0])
+
+
+def _check_deterministic(sampler: str, config: Mapping[str, Any]) -> None:
+    """Refuse a scheduler that would draw noise from the global generator."""
+    algorithm = str(config.get("algorithm_type", ""))
+    if sampler == "dpm++" and algorithm.startswith("sde"):
+        raise InputError(
+            f"the source's scheduler has algorithm_type {algorithm}, which draws noise at its "
+            "steps, and dpm++ draws none; ask for another sampler, such as ddpm, or write "
+            f"{algorithm.removeprefix('sde-')} into its scheduler_config.json"
+        )
 
 
 def _check_eta(sampler: str, eta: float) -> None:

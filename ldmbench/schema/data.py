@@ -26,6 +26,8 @@ Count = Annotated[int, Field(ge=1)]
 
 DATASET_SHARD = 512
 """Images in one shard of a dataset."""
+LARGEST_SCENE = 1024
+"""Pixels of the largest side at which `shapes` are drawn."""
 
 
 class ShapesData(Noun):
@@ -90,6 +92,9 @@ class CallData(Noun):
     )
     validation: Count | None = Field(
         default=None, description="images whose captions prompt samples; endless when unset"
+    )
+    classes: Count | None = Field(
+        default=None, description="of labels; counted over the training images when unset"
     )
 
 

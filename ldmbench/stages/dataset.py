@@ -9,16 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from ldmbench.canonical import digest
 from ldmbench.data.batch import Ints
 from ldmbench.data.captions import captions
 from ldmbench.data.conditions import class_labels, with_captions, write_conditions
-from ldmbench.data.images import list_images, read_captions, read_images, split_images
+from ldmbench.data.images import read_captions, read_images, shard_images
 from ldmbench.data.listing import LOSSY, ImageFile
+from ldmbench.data.planned import planned_images
 from ldmbench.data.scenes import scene
 from ldmbench.data.shapes import CLASSES, render, split_indices
 from ldmbench.data.shards import write_batch
-from ldmbench.errors import InputError
 from ldmbench.schema.data import DatasetParams
 from ldmbench.schema.task import Task
 from ldmbench.stages.common import Report
@@ -45,7 +44,7 @@ def _shapes(task: Task, params: DatasetParams, shard: tuple[int, int]) -> None:
     objects = (1, int(source["objects"] or 1))
     if params.split == "prompts":
         scenes = scene(split_indices("validation", *shard), seed=seed, objects=objects)
-        labels = _labels(scenes.label, params, shard, count=len(CLASSES))
+        labels = _labels(scenes.label, task, params, count=len(CLASSES))
         write_conditions(task.output, captions(scenes), labels)
         return
     split = "validation" if params.split == "truth" else params.split
@@ -55,43 +54,44 @@ def _shapes(task: Task, params: DatasetParams, shard: tuple[int, int]) -> None:
 
 
 def _folder(task: Task, params: DatasetParams, shard: tuple[int, int]) -> None:
-    source = params.source
-    files = list_images(Path(task.local["path"]))
-    split = "validation" if params.split in ("prompts", "truth") else params.split
-    reference, validation = int(source["reference"] or 0), int(source["validation"] or 0)
-    names = split_images(files, split, reference=reference, validation=validation)
-    if source.get("order") == "digest":
-        names = tuple(sorted(names, key=lambda file: digest(file.name)))
-    classes = max((f.label for f in files), default=0) + 1
-    chosen: Sequence[ImageFile] = names[slice(*shard)]
-    lossy = sum(file.name.lower().endswith(LOSSY) for file in chosen)
+    source, cache = params.source, task.local.get("digests")
+    planned = planned_images(Path(task.local["path"]), str(source["digest"]), cache and Path(cache))
+    how: dict[str, Any] = {name: int(source[name] or 0) for name in ("reference", "validation")}
+    how["mixed"] = source.get("order") == "digest"
+    chosen = shard_images(planned.files, params.split, shard, **how)
+    planned.check(chosen)
+    _write_images(task, params, chosen, classes=max(f.label for f in planned.files) + 1)
+    planned.check(chosen)
+
+
+def _write_images(
+    task: Task, params: DatasetParams, files: Sequence[ImageFile], *, classes: int
+) -> None:
+    lossy = sum(file.name.lower().endswith(LOSSY) for file in files)
     _write_facts(task.output, classes=classes, lossy=lossy)
-    if split != params.split and not names:
-        raise InputError(f"{task.local['path']}: no validation image to take prompts from")
-    if split != params.split:
-        chosen = [names[i % len(names)] for i in range(*shard)]
     if params.split == "prompts":
-        texts = read_captions(chosen) or ("",) * len(chosen)
-        labels = _labels(np.array([f.label for f in chosen]), params, shard, count=classes)
+        texts = read_captions(files) or ("",) * len(files)
+        labels = _labels(np.array([f.label for f in files]), task, params, count=classes)
         write_conditions(task.output, texts, labels)
         return
-    how: dict[str, Any] = {n: source[n] for n in ("resolution", "crop", "resize", "upscale")}
+    how: dict[str, Any] = {n: params.source[n] for n in ("resolution", "crop", "resize", "upscale")}
     table = task.local.get("captions")
-    write_batch(task.output, read_images(with_captions(chosen, table and Path(table)), **how))
+    write_batch(task.output, read_images(with_captions(files, table and Path(table)), **how))
 
 
 def _own(task: Task, params: DatasetParams, shard: tuple[int, int]) -> None:
     batch = own_images(task, params, shard)
-    classes = int(batch.labels.max(initial=0)) + 1
+    classes = int(params.source["classes"] or batch.labels.max(initial=0) + 1)
     _write_facts(task.output, classes=classes)
     if params.split == "prompts":
-        labels = _labels(batch.labels, params, shard, count=classes)
+        labels = _labels(batch.labels, task, params, count=classes)
         write_conditions(task.output, batch.captions, labels)
     else:
         write_batch(task.output, batch)
 
 
-def _labels(own: Ints, params: DatasetParams, shard: tuple[int, int], *, count: int) -> Ints:
+def _labels(own: Ints, task: Task, params: DatasetParams, *, count: int) -> Ints:
+    shard = task.shard or (0, 0)
     return class_labels(params.classes, *shard, count=count) if params.classes else own
 
 

@@ -25,7 +25,7 @@ def run(task: Task, report: Report) -> None:
     first_stage = autoencoder_at(task.inputs["autoencoder"].folders[0], "cpu")
     images = images_of(task)
     side = images.images(np.zeros(1, np.int64)).shape[1]
-    facts = json.loads((task.inputs["images"].folders[0] / "facts.json").read_text())
+    facts = [json.loads((f / "facts.json").read_text()) for f in task.inputs["images"].folders]
     latents = task.inputs.get("latents")
     train_denoiser(
         DenoiserParams.model_validate(fields),
@@ -33,7 +33,7 @@ def run(task: Task, report: Report) -> None:
         images=images,
         latents=rows_of(latents, "latents.npy") if latents else None,
         latent_shape=first_stage.latent_shape(side),
-        classes=facts["classes"],
+        classes=max(fact["classes"] for fact in facts),
         device=task.device,
         scratch=task.scratch,
         output=task.output,

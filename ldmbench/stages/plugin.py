@@ -34,18 +34,21 @@ def made_of(told: Mapping[str, Any], noun: Noun) -> Any:
 
 
 def own_images(task: Task, params: DatasetParams, shard: tuple[int, int]) -> Batch:
-    """Return images [start, stop) of the user's own dataset.
+    """Return images [start, stop) of the user's own dataset, fewer at the end of a split.
 
-    Validation images are repeated without end where the suite gives their number.
+    Prompts and truth are validation images, repeated without end where their number is known.
     """
     source, split, indices = params.source, params.split, np.arange(*shard)
+    held, classes, side = (int(source[name] or 0) for name in ("held", "classes", "resolution"))
     if split in ("prompts", "truth"):
-        held = int(source["validation"] or 0)
         split, indices = "validation", indices % held if held else indices
+    elif held:
+        indices = indices[indices < held]
     return own_batch(
         made_of(task.local["call"], "datasets"),
         indices,
         split=split,
-        resolution=int(source["resolution"] or 0),
+        resolution=side,
+        classes=classes or None,
         title=task.local["call"]["target"],
     )

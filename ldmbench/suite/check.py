@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from ldmbench.catalog import METRICS
 from ldmbench.errors import InputError, SuiteError
 from ldmbench.registry import nearest
+from ldmbench.schema.data import LARGEST_SCENE
 from ldmbench.schema.weights import first_stages_in
 from ldmbench.suite.check_protocols import check_protocols
 from ldmbench.suite.load import LoadedSuite, Loc
 from ldmbench.suite.models import CONDITIONINGS, check_called, check_loaded, facts_or_none
 from ldmbench.suite.own import metric_arguments
+from ldmbench.suite.protocols import pinned, protocols_of
+from ldmbench.suite.sampling import check_sampling
 
 
 def check_suite(loaded: LoadedSuite) -> None:
@@ -29,9 +33,12 @@ def check_suite(loaded: LoadedSuite) -> None:
         *_own_metrics(suite, folder),
         *_names(suite),
         *_shapes(suite),
+        *_scenes(suite),
+        *_classes(suite, told),
         *_shipped(suite),
         *_foreign(suite, folder),
         *_training(suite),
+        *_sampling(suite),
         *_guidance(suite, told, folder),
         *_metrics(suite, told),
         *_folders(suite, loaded.path),
@@ -62,6 +69,34 @@ def _shapes(suite: Any) -> Iterator[tuple[Loc, str]]:
                             f" side must divide by f and leave a latent of 2 x 2 or more;"
                             f" allowed: {', '.join(map(str, _possible(side)))}",
                         )
+
+
+def _scenes(suite: Any) -> Iterator[tuple[Loc, str]]:
+    for name, data in suite.data.items():
+        for side in many(data.resolution) if data.kind == "shapes" else ():
+            if side > LARGEST_SCENE:
+                yield (
+                    ("data", name, "resolution"),
+                    f"found {side}, but shapes are drawn at 8 to {LARGEST_SCENE} pixels",
+                )
+
+
+def _classes(suite: Any, told: dict[str, tuple[str, ...]]) -> Iterator[tuple[Loc, str]]:
+    """Ask how many classes the user's own images have, where a protocol draws from them."""
+    try:
+        rules = pinned(protocols_of(suite), "classes")
+    except InputError:  # said of the protocol itself
+        return
+    shown = (_datasets(suite, suite.models[m]) for m in told if "class" in told[m])
+    for name in dict.fromkeys(chain.from_iterable(shown)) if rules else ():
+        data = suite.data[name]
+        if data.kind == "call" and data.classes is None:
+            rule, protocol = next(iter(rules.items()))
+            yield (
+                ("data", name, "classes"),
+                f"required, found nothing; {protocol} draws the classes of samples ({rule}), so"
+                " write how many there are, such as classes: 10",
+            )
 
 
 def _shipped(suite: Any) -> Iterator[tuple[Loc, str]]:
@@ -111,6 +146,11 @@ def _training(suite: Any) -> Iterator[tuple[Loc, str]]:
                     f"found {progress:g}, but models.{name}{what}"
                     f" {', '.join(f'{p:g}' for p in sorted(kept))}",
                 )
+
+
+def _sampling(suite: Any) -> Iterator[tuple[Loc, str]]:
+    for name, model in trained(suite):
+        yield from check_sampling(suite, name, model, _datasets(suite, model))
 
 
 def _guidance(

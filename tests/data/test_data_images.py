@@ -13,10 +13,12 @@ from ldmbench.data.images import (
     list_images,
     read_captions,
     read_images,
+    shard_images,
     source_digest,
     split_images,
 )
 from ldmbench.data.inspection import inspect_images
+from ldmbench.data.planned import planned_images
 from ldmbench.errors import InputError
 
 HOW = {"resolution": 16, "crop": "center", "resize": "pil-bicubic"}
@@ -352,3 +354,89 @@ def test_a_file_that_vanished_and_a_damaged_zip(folder, tmp_path):
 def test_unknown_resizer_is_not_the_files_fault(folder):
     with pytest.raises(InputError, match=r"^unknown resize 'bicubic'"):
         read_images(list_images(folder), resolution=16, crop="center", resize="bicubic")
+
+
+def _add(folder):
+    _save(folder / "cat/new.png", 9)
+
+
+def _remove(folder):
+    (folder / "cat/b.png").unlink()
+
+
+def _replace(folder):
+    _save(folder / "cat/b.png", 9)
+
+
+def _describe(folder):
+    (folder / "cat/b.txt").write_text("a cat")
+
+
+@pytest.mark.parametrize("change", [_add, _remove, _replace, _describe])
+def test_a_source_that_changed_since_it_was_planned_is_refused(folder, change):
+    planned = source_digest(folder)
+    change(folder)
+    said = f"^{folder} has changed since the run was planned; run again$"
+    with pytest.raises(InputError, match=said):
+        planned_images(folder, planned)
+    with pytest.raises(InputError, match=said):
+        planned_images(folder, planned)
+    assert planned_images(folder, source_digest(folder)).files == list_images(folder)
+
+
+def test_what_changes_after_a_source_was_listed_shifts_nothing(folder):
+    digest = source_digest(folder)
+    before = planned_images(folder, digest)
+    before.check(before.files)
+    _add(folder)
+    again = planned_images(folder, digest)  # a worker goes on with what was planned
+    assert again.files == before.files
+    again.check(again.files)
+    _replace(folder)
+    again.check(f for f in again.files if f.name != "cat/b.png")
+    with pytest.raises(InputError, match="has changed since"):
+        again.check(again.files)
+    _remove(folder)
+    with pytest.raises(InputError, match="has changed since"):
+        again.check(again.files)
+
+
+def test_a_zip_that_changes_is_noticed(folder, tmp_path):
+    packed = _zip(folder, tmp_path / "set.zip")
+    planned = planned_images(packed, source_digest(folder))
+    planned.check(planned.files[:1])
+    _add(folder)
+    _zip(folder, packed)
+    with pytest.raises(InputError, match=r"set\.zip has changed since"):
+        planned.check(planned.files[:1])
+
+
+def test_contents_that_the_plan_has_read_are_not_read_again(folder, tmp_path, monkeypatch):
+    for file in folder.rglob("*.*"):
+        os.utime(file, (1e9, 1e9))
+    digest = source_digest(folder, tmp_path / "digests.json")
+    monkeypatch.setattr("ldmbench.data.source_digest.digest_file", lambda p: pytest.fail(str(p)))
+    assert planned_images(folder, digest, tmp_path / "digests.json").files == list_images(folder)
+
+
+def test_a_part_of_a_split_is_of_all_classes_and_prompts_repeat_it(tmp_path):
+    for c in "abcdefghij":
+        for i in range(12):
+            _save(tmp_path / f"set/{c}/{i:02d}.png", i, (4, 4))
+    files, kept = list_images(tmp_path / "set"), {"reference": 20, "validation": 40}
+    shards = [
+        shard_images(files, "prompts", span, mixed=True, **kept)
+        for span in ((0, 20), (20, 40), (40, 60))
+    ]
+    assert len({f.label for f in shards[0]}) > 7
+    assert shards[2] == shards[0]
+    whole = {split: set(split_images(files, split, **kept)) for split in ("validation", "train")}
+    assert set(shards[0] + shards[1]) == whole["validation"]
+    assert not whole["validation"] & whole["train"]
+    assert shard_images(files, "truth", (20, 40), mixed=True, **kept) == shards[1]
+    by_name = shard_images(files, "validation", (0, 20), mixed=False, **kept)
+    assert [f.name for f in by_name] == sorted(f.name for f in by_name)
+    assert len(shard_images(files, "validation", (32, 64), mixed=True, **kept)) == 8
+    none = list_images(tmp_path / "set")[:5]
+    with pytest.raises(InputError, match="no validation image to take prompts from"):
+        shard_images(none, "prompts", (0, 4), mixed=True, reference=0, validation=0)

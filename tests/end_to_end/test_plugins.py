@@ -10,6 +10,7 @@ import textwrap
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import tiny
 
@@ -209,3 +210,65 @@ def test_code_that_hangs_ends_with_control_c(tmp_path):
         time.sleep(0.1)
     run.send_signal(signal.SIGINT)
     assert run.wait(timeout=120) == 130
+
+
+COUNTED = """
+import numpy as np
+
+class Counted:
+    def __init__(self):
+        self.labels = {"train": np.arange(600) // 512, "reference": np.zeros(40, int),
+                       "validation": np.arange(20) // 12}
+
+    def batch(self, indices, *, split, resolution):
+        labels = self.labels[split][indices]
+        images = np.zeros((len(labels), resolution, resolution, 3), np.uint8)
+        return {"images": images + (indices[:, None, None, None] % 251).astype(np.uint8),
+                "labels": labels}
+"""
+OWN = "{kind: call, target: 'counted:Counted', resolution: 16, train: 600, reference: 40"
+
+
+def counted(folder, more=""):
+    (folder / "counted.py").write_text(COUNTED)
+    text = tiny.SUITE.replace("{kind: shapes, resolution: 16, train: 32, reference: 32", OWN + more)
+    text = text.replace("denoiser: {", "denoiser: {conditioning: class, ")
+    return tiny.write_suite(folder, text), folder / "store"
+
+
+def test_a_dataset_is_asked_for_the_images_that_it_has(tmp_path):
+    suite, store = counted(tmp_path, ", validation: 20")
+    assert outcome(["run", str(suite), "--store", str(store)]) == 0
+    lengths = [len(np.load(f)) for f in (store / "dataset").rglob("images.npy")]
+    assert sorted(lengths) == [40, 88, 512]
+    (card,) = (store / "denoiser").rglob("ldmbench.json")
+    assert json.loads(card.read_text())["classes"] == 2  # the second is of the last images alone
+    labels = next(
+        np.load(f) for f in (store / "dataset").rglob("labels.npy")
+        if not f.with_name("images.npy").exists()
+    )  # fmt: skip
+    assert np.array_equal(labels[:40], np.tile(np.arange(20) // 12, 2))
+
+
+def test_a_label_beyond_the_classes_of_the_suite_is_refused(tmp_path):
+    suite, store = counted(tmp_path, ", validation: 20, classes: 1")
+    assert outcome(["run", str(suite), "--store", str(store)]) == 4
+    book = Book(store)
+    reasons = {r.reason for r in book.records(book.find().id)}
+    assert any("counted:Counted returned label 1 in split" in reason for reason in reasons), reasons
+    assert any("with classes: 1 in the suite labels lie in [0, 1)" in r for r in reasons)
+
+
+def test_how_many_images_a_dataset_has_is_part_of_its_key(tmp_path):
+    suite, _ = counted(tmp_path)
+
+    def keys(*sets):
+        plan = build_plan(load_suite(suite, sets))
+        return {s.params["split"]: s.key for s in plan.stages if s.kind == "dataset"}
+
+    before = keys()
+    more = keys("data.shapes.train=700")
+    assert more["train"] != before["train"]
+    assert more["reference"] == before["reference"]
+    assert keys("data.shapes.validation=30")["prompts"] != before["prompts"]
+    assert keys("sample.count=99") == before

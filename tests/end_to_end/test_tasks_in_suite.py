@@ -132,6 +132,11 @@ def test_too_few_classes_are_said(tmp_path):
     with pytest.raises(SuiteError) as caught:
         check_suite(load_suite(suite_of(tmp_path, ("classes",))))
     assert f"knows 11 classes, but data.shapes has {len(CLASSES)}" in str(caught.value)
+    (tmp_path / "mine.py").write_text("def mine(indices, **told):\n    return None\n")
+    own = "data.shapes={kind: call, target: 'mine:mine', resolution: 32, classes: %d}"
+    with pytest.raises(SuiteError, match=r"knows 11 classes, but data\.shapes has 12"):
+        check_suite(load_suite(suite_of(tmp_path, ("classes",)), [own % 12]))
+    check_suite(load_suite(suite_of(tmp_path, ("classes",)), [own % 11]))
 
 
 def test_mask_and_downscale_change_the_key_of_their_tasks_alone(finished):

@@ -201,3 +201,16 @@ def test_a_part_of_a_reference_is_no_one_class(plan_of, tmp_path):
     assert [s.count for s in reference] == [3]
     train = [s for s in plan.stages if s.kind == "dataset" and s not in reference]
     assert all("order" not in s.params["source"] for s in train)
+
+
+def test_prompts_and_parts_of_a_folder_are_no_one_class(plan_of, tmp_path):
+    images(tmp_path / "images")
+    text = FOLDERS.replace("none", "caption").replace("ldm-2112.10752", "shapes-v1")
+    whole = plan_of("data.lsun-churches-256.reference=3", text=text)
+    assert one(whole, "dataset", split="prompts").params["source"]["order"] == "digest"
+    assert "order" not in one(whole, "dataset", split="train").params["source"]
+    part = plan_of(
+        "data.lsun-churches-256.reference=3", "data.lsun-churches-256.train=4", text=text
+    )
+    train = one(part, "dataset", split="train")
+    assert (train.count, train.params["source"]["order"]) == (4, "digest")

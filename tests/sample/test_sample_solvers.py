@@ -1,5 +1,7 @@
 """Solvers agree with diffusers' own loops, and are deterministic per sample."""
 
+import re
+
 import pytest
 import torch
 from diffusers import (
@@ -25,6 +27,7 @@ from ldmbench.sample import (
     step_seeds,
     timesteps_of,
 )
+from ldmbench.sample.grids import refusal
 
 CLASSES = {
     "ddim": DDIMScheduler,
@@ -215,9 +218,57 @@ def test_wrong_questions_are_answered():
         sample(lambda z, t: z[:, :1], noise, schedule=Schedule(), steps=5)
 
 
-def test_full_compvis_chain_is_ddpm():
-    schedule = Schedule(spacing="compvis")
+@pytest.mark.parametrize("spacing", ["compvis", "leading", "trailing", "linspace"])
+def test_ddpm_with_all_steps_is_the_whole_chain_under_every_rule(spacing):
+    schedule = Schedule(spacing=spacing)
     visited = timesteps_of("ddpm", 1000, schedule=schedule)
     assert visited == [float(t) for t in range(999, -1, -1)]
-    with pytest.raises(errors.InputError, match="past T - 1"):
-        timesteps_of("ddim", 1000, schedule=Schedule(spacing="leading"))
+    if spacing == "leading":
+        with pytest.raises(errors.InputError, match="past T - 1"):
+            timesteps_of("ddim", 1000, schedule=schedule)
+
+
+def test_the_whole_chain_is_diffusers_own():
+    scheduler = DDPMScheduler(num_train_timesteps=20, clip_sample=False)
+    seeds, noise = step_seeds([5, 6], seed=1), initial_noise([5, 6], seed=1, shape=SHAPE)
+    schedule = Schedule.from_config(dict(scheduler.config) | {"steps_offset": 1})
+    ours = sample(eps, noise, schedule=schedule, steps=20, sampler="ddpm", seeds=seeds)
+    generators = [torch.Generator().manual_seed(s) for s in seeds]
+    theirs = loop(scheduler, noise, 20, generator=generators)
+    assert torch.allclose(ours, theirs, atol=2e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("rule", ["compvis", "leading", "trailing", "linspace"])
+@pytest.mark.parametrize("T", [15, 21, 1000])
+def test_what_is_refused_without_torch_is_what_the_solvers_refuse(sampler, rule, T):
+    schedule = Schedule(T=T)
+    some = (1, 2, 7, 61, 103, 300, 333, 500, 501, 998, 999, 1000, 1001)
+    for steps in some if T == 1000 else range(T + 2):
+        told, found = refusal(sampler, steps, schedule=schedule, timesteps=rule), None
+        try:
+            timesteps_of(sampler, steps, schedule=schedule, timesteps=rule)
+        except errors.InputError as error:
+            found = str(error)
+        assert told == found
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("rule", ["leading", "trailing", "linspace"])
+def test_what_is_not_refused_gives_finite_samples(sampler, rule):
+    schedule, noise = Schedule(T=21), initial_noise([0], seed=0, shape=SHAPE)
+    for steps in range(2, 22):
+        if refusal(sampler, steps, schedule=schedule, timesteps=rule) is None:
+            run = {"schedule": schedule, "sampler": sampler, "timesteps": rule, "seeds": [1]}
+            assert torch.isfinite(sample(eps, noise, steps=steps, **run)).all(), steps
+
+
+@pytest.mark.parametrize("algorithm", ["sde-dpmsolver++", "sde-dpmsolver"])
+def test_a_solver_that_would_draw_from_the_global_generator_is_refused(algorithm):
+    config = dict(DPMSolverMultistepScheduler().config) | {"algorithm_type": algorithm}
+    schedule, noise = Schedule.from_config(config), initial_noise([0], seed=0, shape=SHAPE)
+    said = rf"algorithm_type {re.escape(algorithm)}, which draws noise at its steps"
+    with pytest.raises(errors.InputError, match=said) as caught:
+        sample(eps, noise, schedule=schedule, steps=5, sampler="dpm++")
+    assert f"or write {algorithm[4:]} into its scheduler_config.json" in str(caught.value)
+    sample(eps, noise, schedule=schedule, steps=5, sampler="unipc")

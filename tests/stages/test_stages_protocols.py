@@ -7,7 +7,9 @@ import pytest
 import torch
 
 from ldmbench.canonical import digest_file
+from ldmbench.data.images import source_digest
 from ldmbench.data.shards import write_array
+from ldmbench.errors import InputError
 from ldmbench.features.lpips import load_lpips
 from ldmbench.metrics import frechet_distance
 from ldmbench.metrics.families import pairs_family
@@ -148,3 +150,38 @@ def test_classes_of_prompts_depend_on_the_sample_alone(tmp_path, rule):
         assert shards[0].min() >= 0
         assert shards[0].max() < count
         assert len(set(shards[0].tolist())) > count / 2
+
+
+def folder_params(path, split):
+    source = {
+        "kind": "folder", "resolution": 8, "crop": "center", "resize": "pil-bicubic",
+        "upscale": False, "reference": 0, "validation": 3, "order": "digest",
+        "digest": source_digest(path),
+    }  # fmt: skip
+    return DatasetParams(source=source, split=split).model_dump(mode="json")
+
+
+@pytest.mark.parametrize("split", ["train", "prompts", "truth"])
+def test_a_folder_is_read_as_it_was_planned_or_not_at_all(tmp_path, split):
+    from PIL import Image
+
+    for i in range(9):
+        place = tmp_path / f"set/{'abc'[i % 3]}/{i}.png"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8), (i, i, i)).save(place)
+    params, local = folder_params(tmp_path / "set", split), {"path": str(tmp_path / "set")}
+
+    def labels(name, span=(0, 6)):
+        made = task("dataset", tmp_path / name, params, shard=span, local=local)
+        dataset.run(made, report)
+        return np.load(tmp_path / name / "labels.npy").tolist()
+
+    found = labels("whole")
+    assert len(found) == 6
+    assert found[3:] == found[:3] or split == "train"
+    Image.new("RGB", (8, 8)).save(tmp_path / "set/a/00.png")
+    assert labels("again", (2, 6)) == found[2:]
+    for file in (tmp_path / "set").rglob("*.png"):
+        Image.new("RGB", (8, 8), (200, 0, 0)).save(file)
+    with pytest.raises(InputError, match=r"set has changed since the run was planned; run again$"):
+        labels("changed")

@@ -143,3 +143,60 @@ def test_the_digest_sees_values_and_not_spelling(tmp_path):
     assert load_suite(write(tmp_path, spelled)).digest == plain
     other = load_suite(write(tmp_path, GOOD), ["sample.count=9"]).digest
     assert other != plain
+
+
+@pytest.mark.parametrize(
+    ("changes", "steps", "message"),
+    [
+        (["sample.sampler=ddim"], 1000, "start at timestep 1000, past T - 1 = 999; ask for fewer"),
+        (["sample.sampler=ddpm"], 2000, "from 1 to T = 1000, found 2000"),
+        (["models.ldm.denoiser.timesteps=100"], 200, "from 1 to T = 100, found 200"),
+        (["sample.timesteps=compvis"], 300, "ask for 250 or 334 steps"),
+        (["protocol=ldm-2112.10752"], 300, "ask for 250 or 334 steps"),
+        (["sample.timesteps=[leading, trailing]"], 61, "end at timestep -1, before 0; ask for 60"),
+        (["sample.sampler=dpm++", "sample.timesteps=linspace"], 1000, "one timestep twice"),
+    ],
+)
+def test_steps_that_a_sampler_cannot_take_are_told(tmp_path, changes, steps, message):
+    found = problems(tmp_path, GOOD, [*changes, f"sample.steps=[50, {steps}]"])
+    (said,) = found
+    assert f"sample.steps: found {steps}, which " in said
+    assert " cannot take of models.ldm, whose denoiser.timesteps is " in said
+    assert message in said
+
+
+def test_the_whole_chain_and_cells_that_are_left_out_are_no_error(tmp_path):
+    file = write(tmp_path, GOOD)
+    check_suite(load_suite(file, ["sample.steps=[500, 999]"]))
+    check_suite(load_suite(file, ["sample.sampler=ddpm", "sample.steps=1000"]))
+    both = ["sample.sampler=[ddim, ddpm]", "sample.steps=[50, 1000]"]
+    check_suite(load_suite(file, [*both, "exclude=['*ddim-1000*']"]))
+    with pytest.raises(SuiteError, match="found 1000, which ddim cannot take"):
+        check_suite(load_suite(file, both))
+
+
+def test_a_protocols_own_steps_are_checked_too(tmp_path):
+    text = GOOD.replace("  shapes:", "  celebahq-256:").replace("steps: [5, 10], ", "")
+    sets = ["protocol=ldm-2112.10752", "models.ldm.denoiser.timesteps=100"]
+    found = problems(tmp_path, text, sets)
+    assert any("sample.steps: found 500, which ddim cannot take" in p for p in found), found
+
+
+def test_shapes_are_drawn_up_to_a_side(tmp_path):
+    sets = ["data.shapes.resolution=[32, 2048]"]
+    (said,) = problems(tmp_path, GOOD, sets)
+    assert "data.shapes.resolution: found 2048, but shapes are drawn at 8 to 1024 pixels" in said
+
+
+def test_classes_that_a_protocol_draws_are_counted_by_the_suite(tmp_path):
+    (tmp_path / "mine.py").write_text("def mine(indices, **told):\n    return None\n")
+    text = GOOD.replace("{kind: shapes, ", "{kind: call, target: 'mine:mine', ")
+    sets = [
+        "protocol={base: shapes-v1, classes: balanced}",
+        "models.ldm.denoiser.conditioning=class",
+    ]
+    (said,) = problems(tmp_path, text, sets)
+    assert "data.shapes.classes: required, found nothing; shapes-v1" in said
+    assert said.endswith("write how many there are, such as classes: 10")
+    check_suite(load_suite(write(tmp_path, text), [*sets, "data.shapes.classes=10"]))
+    check_suite(load_suite(write(tmp_path, text), sets[1:]))
