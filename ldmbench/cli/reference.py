@@ -188,7 +188,9 @@ def _extracted(
             plan, disk, devices=devices(), listener=watch, log=disk.root / "reference.log"
         )
     if result.failed:
-        raise StageError(f"{found.name}: {next(iter(result.failed.values()))}")
+        raise (InputError if result.wrong else StageError)(
+            f"{found.name}: {next(iter(result.failed.values()))}"
+        )
     folders = [disk.folder(unit.address) for unit in units_of(_features(plan))]
     arrays = {
         name: np.concatenate([np.load(f / f"{name}.npy", allow_pickle=False) for f in folders])[

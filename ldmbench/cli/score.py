@@ -16,6 +16,7 @@ from ldmbench.cli.statistics import statistics_of
 from ldmbench.cli.weights import require_weights
 from ldmbench.errors import InputError, StageError
 from ldmbench.execute.devices import devices
+from ldmbench.execute.execution import Result
 from ldmbench.execute.local import execute
 from ldmbench.plan.names import names_of
 from ldmbench.plan.score import ImageSource, build_score_plan
@@ -124,22 +125,21 @@ def _scored(
         statistics=statistics_of(made, real, protocol, wanted),
     )
     require_weights(plan, disk)
-    failed = _run(plan, [side for side in (made, real, train) if side], disk, quiet=quiet)
-    record = collect_record(plan.cells[0], plan, disk, run="score", failed=failed)
+    result = _run(plan, [side for side in (made, real, train) if side], disk, quiet=quiet)
+    record = collect_record(plan.cells[0], plan, disk, run="score", failed=result.failed)
     if record.status == "failed":
-        raise StageError(f"{made.name}: {record.reason}")
+        raise (InputError if result.wrong else StageError)(f"{made.name}: {record.reason}")
     scores = [_signed(s) for s in record.scores if s.name in wanted]
     order = {name: place for place, name in enumerate(wanted)}
     scores.sort(key=lambda found: order[found.name])
     return record.model_copy(update={"scores": tuple(scores)})
 
 
-def _run(plan: Plan, sides: Sequence[Given], disk: Store, *, quiet: bool) -> dict[str, str]:
+def _run(plan: Plan, sides: Sequence[Given], disk: Store, *, quiet: bool) -> Result:
     for side in sides:
         put_features(side, plan.by_key(), disk)
     with Watch(names_of(plan), quiet=quiet) as watch:
-        result = execute(plan, disk, devices=devices(), listener=watch, log=disk.root / "score.log")
-    return result.failed
+        return execute(plan, disk, devices=devices(), listener=watch, log=disk.root / "score.log")
 
 
 def _signed(found: Score) -> Score:

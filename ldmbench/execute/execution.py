@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from ldmbench.errors import InterruptError, StageError, StoreError
+from ldmbench.errors import InputError, InterruptError, StageError, StoreError
 from ldmbench.execute.ready import Ready
 from ldmbench.execute.runner import Runner
 from ldmbench.execute.step import Clock, Done, InputLostError, Outcome, run_unit
@@ -57,6 +57,7 @@ class Result:
         executed: units that ran here.
         reused: units that were in the store already.
         failed: stage key -> reason, dependents included.
+        wrong: keys of stages that failed since what they were given is wrong.
         stale: stage key -> label of artefacts that an older code made.
         machine: what the workers said of their devices.
         spans: wall seconds by purpose (body, start, commit, lookup).
@@ -65,6 +66,7 @@ class Result:
     executed: int = 0
     reused: int = 0
     failed: dict[str, str] = field(default_factory=dict)
+    wrong: set[str] = field(default_factory=set)
     stale: dict[str, str] = field(default_factory=dict)
     machine: dict[str, Any] = field(default_factory=dict)
     spans: dict[str, float] = field(default_factory=dict)
@@ -212,8 +214,10 @@ class _Execution:
             done = self._run_one(unit, runner)
         except InputLostError:
             return False
-        except (StageError, StoreError) as error:
+        except (InputError, StageError, StoreError) as error:
             self._fail(unit, str(error))
+            if isinstance(error, InputError):
+                self.result.wrong.add(unit.stage.key)
             return False
         except OSError as error:
             self._fail(unit, describe_os_error(error, self.store.root))

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
-from ldmbench.errors import StageError
+from ldmbench.errors import InputError, StageError
 from ldmbench.execute.step import Outcome
 from ldmbench.schema.task import Task
 
@@ -57,7 +57,8 @@ class Runner(ABC):
         """Run one task to its end.
 
         Raises:
-            StageError: if it failed, or if the process died.
+            InputError: if what it was given is wrong.
+            StageError: if it failed otherwise, or if the process died.
         """
         since = time.perf_counter()
         try:
@@ -70,7 +71,8 @@ class Runner(ABC):
                 elif event["event"] == "warning":
                     warn(event["message"])
                 elif event["event"] == "failed":
-                    raise StageError(event["message"])
+                    error = InputError if event.get("wrong") else StageError
+                    raise error(event["message"])
                 elif event["event"] == "done":
                     here = {**self.machine, **event.get("machine", {})}
                     return Outcome(event["seconds"], here, self.versions)

@@ -20,7 +20,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from ldmbench.errors import LdmbenchError
+from ldmbench.errors import InputError, LdmbenchError
 from ldmbench.pipeline import STAGES
 from ldmbench.registry import resolve
 from ldmbench.schema.task import Task
@@ -95,7 +95,8 @@ def serve(task: Task, wire: Wire, **more: Any) -> None:
         run: Any = resolve(STAGES[task.kind].run)
         run(task, wire.progress)
     except Exception as error:
-        wire.send("failed", message=told(error, task), trace=traceback.format_exc())
+        wrong = isinstance(error, InputError)
+        wire.send("failed", message=told(error, task), trace=traceback.format_exc(), wrong=wrong)
     else:
         wire.send("done", seconds=time.perf_counter() - began, **more)
 

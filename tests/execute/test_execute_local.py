@@ -7,13 +7,16 @@ import sys
 import threading
 import time
 from types import SimpleNamespace
+from unittest.mock import MagicMock
 
 import pytest
 import tiny
 
-from ldmbench.errors import InputError
+from ldmbench.errors import InputError, StageError
 from ldmbench.execute.devices import devices, speed_machines
+from ldmbench.execute.execution import run_plan
 from ldmbench.execute.ready import Ready
+from ldmbench.execute.runner import Runner
 from ldmbench.execute.step import Outcome, run_unit
 from ldmbench.execute.survey import check_fresh, is_named
 from ldmbench.execute.worker import told
@@ -275,3 +278,32 @@ def test_two_runs_on_one_store_make_nothing_twice(tmp_path):
 
     expected = scores(alone, json.loads(done.stdout)["run"])
     assert scores(store, told_[0]["run"]) == scores(store, told_[1]["run"]) == expected
+
+
+class Saying(Runner):
+    """A runner that says what it is told to say."""
+
+    def __init__(self, *events):
+        super().__init__("cpu")
+        self.said = events
+
+    def events(self, task):
+        return iter(self.said)
+
+    def close(self):
+        pass
+
+
+@pytest.mark.parametrize(("wrong", "kind"), [(True, InputError), (False, StageError)])
+def test_what_a_worker_was_given_wrongly_is_the_inputs_fault(tmp_path, wrong, kind):
+    said = {"event": "failed", "message": "a row of zeros", "wrong": wrong}
+    task = Task(kind="scores", key="k", params={}, inputs={}, output=tmp_path, scratch=tmp_path)
+    with pytest.raises(kind, match="a row of zeros"):
+        Saying(said).run(task, lambda *_: None, lambda _: None)
+    plan = Plan(
+        suite="s", suite_digest="", cells=(), metrics=(), probes=(),
+        stages=(stage("k", kind="scores"),),
+    )  # fmt: skip
+    found = run_plan(plan, Store(tmp_path), runners=[Saying(said)], listener=MagicMock())
+    assert found.failed == {"k": "a row of zeros"}
+    assert found.wrong == ({"k"} if wrong else set())
