@@ -10,10 +10,10 @@ from ldmbench.errors import InputError
 from ldmbench.records.compare import Replicas, stored_replicates
 from ldmbench.records.loose import opened_run
 from ldmbench.schema.record import Record
-from ldmbench.schema.stage import Plan
+from ldmbench.schema.stage import Plan, lineage
 from ldmbench.store.disk import Store
 from ldmbench.store.machine import code_digest
-from ldmbench.store.units import lineage, units_of
+from ldmbench.store.units import units_of
 
 
 @dataclass(frozen=True)

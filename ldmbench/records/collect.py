@@ -19,9 +19,9 @@ from ldmbench.schema.record import (
     Record,
     Score,
 )
-from ldmbench.schema.stage import Cell, Manifest, Plan, Stage
+from ldmbench.schema.stage import Cell, Manifest, Plan, Stage, lineage
 from ldmbench.store.disk import Address, Store
-from ldmbench.store.units import lineage, units_of
+from ldmbench.store.units import units_of
 
 SECONDS_PER_DAY = 86_400
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 from pydantic import Field
@@ -120,3 +121,14 @@ class Manifest(Noun):
     versions: dict[str, str]
     started: str
     seconds: float = Field(description="wall time of the stage body")
+
+
+def lineage(keys: Iterable[str], stages: Mapping[str, Stage]) -> set[str]:
+    """Return the keys of stages and of everything that they are made from."""
+    found, left = set[str](), [key for key in keys if key in stages]
+    while left:
+        key = left.pop()
+        if key not in found:
+            found.add(key)
+            left += [item.key for item in stages[key].inputs.values()]
+    return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ldmbench.canonical import digest
@@ -52,17 +52,6 @@ def inputs_of(unit: Unit, stages: Mapping[str, Stage]) -> Iterator[tuple[str, In
             yield role, item, units_of(stage, stop=item.count)
         else:
             yield role, item, units_of(stage, start=unit.shard[0], stop=unit.shard[1])
-
-
-def lineage(keys: Iterable[str], stages: Mapping[str, Stage]) -> set[str]:
-    """Return the keys of stages and of everything that they are made from."""
-    found, left = set[str](), [key for key in keys if key in stages]
-    while left:
-        key = left.pop()
-        if key not in found:
-            found.add(key)
-            left += [item.key for item in stages[key].inputs.values()]
-    return found
 
 
 def inputs_digest(units: Sequence[Unit], look: Callable[[Unit], Manifest | None]) -> str | None:
