@@ -113,7 +113,7 @@ def check_inside(visited: Iterable[float], steps: int, rule: str | None, *, T: i
     if last < 0:
         raise InputError(
             f"{steps} steps under the rule '{rule}' end at timestep {int(last)}, before 0; "
-            f"ask for {steps - 1} or {steps + 1} steps or another timestep rule"
+            "ask for a few steps more or fewer or another timestep rule"
         )
 
 
