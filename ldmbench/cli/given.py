@@ -25,7 +25,7 @@ from ldmbench.cli.options import F, plural
 from ldmbench.errors import InputError
 from ldmbench.plan.score import FeatureSource, ImageSource, Source, files_source, shapes_source
 from ldmbench.registry import pick, resolve
-from ldmbench.schema.data import Split
+from ldmbench.schema.data import LARGEST_SCENE, Split
 from ldmbench.schema.protocol import Protocol
 from ldmbench.schema.reference import Reference
 from ldmbench.suite.protocols import real_images
@@ -160,8 +160,8 @@ def _shapes(name: str, split: Split) -> Given:
     if not 1 <= len(parts) <= 2 or not all(p.isdigit() and int(p) > 0 for p in parts):
         raise InputError(f"{name}: write shapes:RESOLUTION or shapes:RESOLUTION:COUNT")
     side, count = int(parts[0]), int(parts[1]) if len(parts) == 2 else SHAPES_COUNT
-    if not 8 <= side <= 2048:
-        raise InputError(f"{name}: the resolution lies between 8 and 2048 pixels")
+    if not 8 <= side <= LARGEST_SCENE:
+        raise InputError(f"{name}: the resolution lies between 8 and {LARGEST_SCENE} pixels")
     return Given(name, shapes_source(side, count, split=split), sizes={(side, side): count})
 
 
@@ -189,6 +189,7 @@ def _images(
         str(path.resolve()),
         count=len(found.names),
         digest=fingerprint(path.resolve(), store / "digests.json"),
+        digests=str((store / "digests.json").resolve()),
         resolution=resolution,
         crop=crop,
         resize=resize,

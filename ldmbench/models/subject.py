@@ -119,7 +119,18 @@ class Trained:
     def condition(
         self, *, captions: Sequence[str] | None, labels: Any | None, truth: Truth | None = None
     ) -> Any:
-        """Return the sequence to attend to, (N, L, channels), or None."""
+        """Return the sequence to attend to, (N, L, channels), or None.
+
+        Raises:
+            InputError: a class that no training image had.
+        """
+        known = self.denoiser.classes
+        told = self.denoiser.params.conditioning == "class" and labels is not None
+        if told and max(labels, default=0) >= known:
+            raise InputError(
+                f"the data have label {max(labels)}, but the model was trained on {known} classes;"
+                " state data.NAME.classes, or train on images of all classes"
+            )
         return self.denoiser.condition(captions=captions, labels=labels)
 
     def draw(

@@ -105,9 +105,17 @@ Source = ImageSource | FeatureSource
 
 
 def files_source(
-    title: str, path: str, *, count: int, digest: str, resolution: int, crop: str, resize: str
+    title: str,
+    path: str,
+    *,
+    count: int,
+    digest: str,
+    resolution: int,
+    crop: str,
+    resize: str,
+    digests: str | None = None,
 ) -> ImageSource:
-    """Return all images of a folder, zip or npz, prepared so."""
+    """Return all images of a folder, zip or npz, prepared so; `digests` is where those are kept."""
     keyed = {
         "kind": "folder",
         "resolution": resolution,
@@ -118,7 +126,9 @@ def files_source(
         "validation": 0,
         "digest": digest,
     }
-    return ImageSource(title, count, keyed, local={"path": path})
+    return ImageSource(
+        title, count, keyed, local={"path": path, **({"digests": digests} if digests else {})}
+    )
 
 
 def shapes_source(resolution: int, count: int, *, split: str = "reference") -> ImageSource:
