@@ -124,11 +124,12 @@ class Trained:
         Raises:
             InputError: a class that no training image had.
         """
-        known = self.denoiser.classes
-        told = self.denoiser.params.conditioning == "class" and labels is not None
-        if told and max(labels, default=0) >= known:
+        by_class = self.denoiser.params.conditioning == "class"
+        known = self.denoiser.classes if by_class else None
+        most = -1 if labels is None else max(labels, default=-1)
+        if known is not None and most >= known:
             raise InputError(
-                f"the data have label {max(labels)}, but the model was trained on {known} classes;"
+                f"the data have label {most}, but the model was trained on {known} classes;"
                 " state data.NAME.classes, or train on images of all classes"
             )
         return self.denoiser.condition(captions=captions, labels=labels)
