@@ -6,6 +6,7 @@ folders of `size` images each; shard k begins at image `first + k * size`. The l
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,12 +19,19 @@ from ldmbench.canonical import canonical_json
 from ldmbench.data.batch import Batch, Ints, Pixels
 from ldmbench.errors import InputError, StoreError
 
-__all__ = ["ArrayShards", "ImageShards", "read_batch", "write_array", "write_batch"]
+__all__ = [
+    "ArrayShards",
+    "ImageShards",
+    "files_allowed",
+    "read_batch",
+    "write_array",
+    "write_batch",
+]
 
 Array: TypeAlias = npt.NDArray[Any]
 
 OPEN = 64
-"""Shards kept open at once: a process may open about a thousand files in all."""
+"""Shards kept open at once, at least; as many more as a sixteenth of the files one may open."""
 _PARTS = {"images": "|u1", "labels": "<i8", "boxes": "<f4", "box_labels": "<i8", "masks": "|u1"}
 
 
@@ -166,7 +174,7 @@ class ArrayShards:
 
     def _shard(self, k: int) -> Array:
         if k not in self._maps:
-            while len(self._maps) >= OPEN:
+            while len(self._maps) >= max(OPEN, files_allowed() // 16):
                 self._maps.pop(next(iter(self._maps)))
             self._maps[k] = _open(self.folders[k] / self.name)
         return self._maps[k]
@@ -221,6 +229,25 @@ class ImageShards:
                 )
             self._texts[k] = found
         return self._texts[k]
+
+
+def files_allowed(*, most: bool = False) -> int:
+    """Return how many files this process may open; `most` raises that as far as it may, to 65,536.
+
+    1,024 where the system does not tell.
+    """
+    try:
+        import resource  # not on Windows
+    except ImportError:
+        return 1024
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    endless = resource.RLIM_INFINITY
+    if most and endless != soft < 65_536:
+        wanted = 65_536 if hard == endless else min(hard, 65_536)
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+            soft = wanted
+    return 65_536 if soft == endless else min(soft, 65_536)
 
 
 def _open(file: Path) -> Array:

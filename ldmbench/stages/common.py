@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from ldmbench.data.shards import ArrayShards, ImageShards
+from ldmbench.data.shards import ArrayShards, ImageShards, files_allowed
 from ldmbench.models.autoencoder import FirstStage, load_first_stage
 from ldmbench.schema.task import Task, TaskInput
 from ldmbench.train.loop import device_name
@@ -24,6 +24,7 @@ Pixels: TypeAlias = npt.NDArray[np.uint8]
 
 def prepare(device: str, *, threads: int | None = None) -> dict[str, Any]:
     """Make this process ready to compute, and say what it computes on."""
+    files_allowed(most=True)
     if threads is not None:
         torch.set_num_threads(threads)
     if device.startswith("cuda"):
