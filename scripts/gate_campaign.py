@@ -222,6 +222,14 @@ class Campaign:
         for key, base in logs[0].items():
             parts = [_about(x[key], base) if len(x.get(key, ())) > 1 else "" for x in logs]
             yield f"| {' '.join(key)} | {' | '.join(parts)} |"
+        for name in ("throughput", "latency"):
+            means = [np.mean([x[k] for k in x if k[1] == name] or [0.0], axis=0) for x in logs]
+            parts = [_about(x, means[0]) if np.size(x) > 1 else "" for x in means]
+            yield f"| mean over all cells {name} | {' | '.join(parts)} |"
+        timed = [m for timing in pools[0] for cell in timing.values() for m in cell]
+        sticks = [m.value or 0.0 for m in timed if m.name == "yardstick"]
+        yield ""
+        yield f"Yardstick of quiet cells: {1e3 * min(sticks):.0f} to {1e3 * max(sticks):.0f} ms."
         yield ""
         yield "| score | full budget | half | standard deviations |"
         yield "|---|---:|---:|---:|"
