@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import click
-
 from ldmbench.canonical import digest_file
 from ldmbench.catalog import FIDELITY, FINGERPRINTS, INSPECTIONS
 from ldmbench.cli.npz import (
@@ -21,7 +19,7 @@ from ldmbench.cli.npz import (
     read_rows,
     read_statistics,
 )
-from ldmbench.cli.options import F, plural
+from ldmbench.cli.options import plural
 from ldmbench.errors import InputError
 from ldmbench.plan.score import FeatureSource, ImageSource, Source, files_source, shapes_source
 from ldmbench.registry import pick, resolve
@@ -31,25 +29,6 @@ from ldmbench.schema.reference import Reference
 from ldmbench.suite.protocols import real_images
 
 SHAPES_COUNT = 10_000
-
-
-def dataset_option(command: F) -> F:
-    """Add --dataset NAME."""
-    return click.option(
-        "--dataset",
-        metavar="NAME",
-        help="The protocol's rules for this dataset: crop, resize and count of real images.",
-    )(command)
-
-
-def resolution_option(command: F) -> F:
-    """Add --resolution N."""
-    return click.option(
-        "--resolution",
-        type=click.IntRange(8, 2048),
-        metavar="N",
-        help="Pixels a side that images are cropped and resized to.",
-    )(command)
 
 
 @dataclass(frozen=True)

@@ -65,6 +65,25 @@ def set_option(command: F) -> F:
     )(command)
 
 
+def dataset_option(command: F) -> F:
+    """Add --dataset NAME."""
+    return click.option(
+        "--dataset",
+        metavar="NAME",
+        help="The protocol's rules for this dataset: crop, resize and count of real images.",
+    )(command)
+
+
+def resolution_option(command: F) -> F:
+    """Add --resolution N."""
+    return click.option(
+        "--resolution",
+        type=click.IntRange(8, 2048),
+        metavar="N",
+        help="Pixels a side that images are cropped and resized to.",
+    )(command)
+
+
 def only_option(command: F) -> F:
     """Add --only GLOB."""
     return click.option(

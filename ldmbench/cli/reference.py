@@ -12,9 +12,18 @@ import numpy as np
 from ldmbench.canonical import digest, digest_file
 from ldmbench.catalog import MOMENTS
 from ldmbench.cli.bring import check_captions
-from ldmbench.cli.given import Given, dataset_option, given, resolution_option, ruled, side_of
+from ldmbench.cli.given import Given, given, ruled, side_of
 from ldmbench.cli.npz import members, provenance_file, read_array, read_provenance, read_rows
-from ldmbench.cli.options import json_option, opened, plural, print_json, say, store_option
+from ldmbench.cli.options import (
+    dataset_option,
+    json_option,
+    opened,
+    plural,
+    print_json,
+    resolution_option,
+    say,
+    store_option,
+)
 from ldmbench.cli.progress import Watch
 from ldmbench.cli.weights import require_weights
 from ldmbench.errors import InputError, StageError

@@ -8,9 +8,17 @@ from pathlib import Path
 import click
 
 from ldmbench.cli.bring import check_captions, put_features, with_prompts
-from ldmbench.cli.given import Given, dataset_option, given, resolution_option, ruled, side_of
+from ldmbench.cli.given import Given, given, ruled, side_of
 from ldmbench.cli.likeness import check, wanted_of, warnings_of
-from ldmbench.cli.options import json_option, opened, print_json, say, store_option
+from ldmbench.cli.options import (
+    dataset_option,
+    json_option,
+    opened,
+    print_json,
+    resolution_option,
+    say,
+    store_option,
+)
 from ldmbench.cli.progress import Watch
 from ldmbench.cli.statistics import statistics_of
 from ldmbench.cli.weights import require_weights
