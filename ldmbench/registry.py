@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import difflib
 import importlib
-from collections.abc import Iterable, Mapping
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
 
 from ldmbench.errors import InputError
 
@@ -16,6 +16,22 @@ def resolve(target: str) -> object:
     """Import "package.module:attribute" and return the attribute."""
     module, _, attribute = target.partition(":")
     return getattr(importlib.import_module(module), attribute)
+
+
+def lazily(module: str, names: Mapping[str, str]) -> Callable[[str], Any]:
+    """Return the `__getattr__` of a package that imports its public names on first use.
+
+    Args:
+        module: the package's own name.
+        names: public name -> the module of the package that holds it.
+    """
+
+    def attribute(name: str) -> Any:
+        if name not in names:
+            raise AttributeError(f"module {module!r} has no attribute {name!r}")
+        return resolve(f"{module}.{names[name]}:{name}")
+
+    return attribute
 
 
 def nearest(name: str, allowed: Iterable[str]) -> str:

@@ -10,6 +10,7 @@ from ldmbench.features.weights import (
     weights_folder,
     weights_path,
 )
+from ldmbench.registry import lazily
 
 if TYPE_CHECKING:
     from ldmbench.features.extractor import Extractor, load_extractor
@@ -28,18 +29,13 @@ __all__ = [
     "weights_path",
 ]
 
-_LAZY = {
-    "Extractor": "extractor",
-    "Lpips": "lpips",
-    "load_extractor": "extractor",
-    "load_lpips": "lpips",
-}
-
-
-def __getattr__(name: str) -> object:
-    """Import what needs torch on first use, so that `weights` stays light."""
-    if name not in _LAZY:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from ldmbench.registry import resolve
-
-    return resolve(f"{__name__}.{_LAZY[name]}:{name}")
+__getattr__ = lazily(
+    __name__,
+    {
+        "Extractor": "extractor",
+        "Lpips": "lpips",
+        "load_extractor": "extractor",
+        "load_lpips": "lpips",
+    },
+)
+"""What needs torch is imported on first use, so that `weights` stays light."""

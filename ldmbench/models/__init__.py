@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ldmbench.registry import resolve
+from ldmbench.registry import lazily
 
 if TYPE_CHECKING:
     from ldmbench.models.load_model import Info, Model
@@ -12,18 +12,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Info", "Model", "load"]
 
-_LAZY = {
-    "Info": "ldmbench.models.load_model:Info",
-    "Model": "ldmbench.models.load_model:Model",
-    "load": "ldmbench.models.loader:load",
-}
-
-
-def __getattr__(name: str) -> Any:
-    """Import a public name on first use: the room's door stays free of torch."""
-    if name in _LAZY:
-        return resolve(_LAZY[name])
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = lazily(__name__, {"Info": "load_model", "Model": "load_model", "load": "loader"})
+"""The room's door stays free of torch."""
 
 
 def __dir__() -> list[str]:

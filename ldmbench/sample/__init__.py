@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ldmbench.registry import resolve
+from ldmbench.registry import lazily
 
 if TYPE_CHECKING:
     from ldmbench.sample.grids import SPACINGS, compvis_grid, spaced_grid
@@ -31,24 +31,15 @@ __all__ = [
     "timesteps_of",
 ]
 
-_LAZY = {
-    name: f"ldmbench.sample.{module}:{name}"
-    for module, names in {
-        "grids": ("SPACINGS", "compvis_grid", "spaced_grid"),
-        "guidance": ("guided", "mix"),
-        "noise": ("initial_noise", "step_noise", "step_seeds"),
-        "schedule": ("Schedule", "cosine_betas"),
-        "solvers": ("SAMPLERS", "Denoise", "evaluations", "sample", "timesteps_of"),
-    }.items()
-    for name in names
+_MODULES = {
+    "grids": ("SPACINGS", "compvis_grid", "spaced_grid"),
+    "guidance": ("guided", "mix"),
+    "noise": ("initial_noise", "step_noise", "step_seeds"),
+    "schedule": ("Schedule", "cosine_betas"),
+    "solvers": ("SAMPLERS", "Denoise", "evaluations", "sample", "timesteps_of"),
 }
-
-
-def __getattr__(name: str) -> Any:
-    """Import a public name on first use: a plan asks for grids without torch."""
-    if name in _LAZY:
-        return resolve(_LAZY[name])
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = lazily(__name__, {name: m for m, names in _MODULES.items() for name in names})
+"""A plan asks for grids without torch."""
 
 
 def __dir__() -> list[str]:
