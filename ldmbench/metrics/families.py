@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ldmbench.metrics.arrays import Array, check_features
+from ldmbench.metrics.arrays import check_features
 from ldmbench.metrics.blocks import Report, Table, sweep, tables
 from ldmbench.metrics.clip_score import clip_score
 from ldmbench.metrics.engine import Engine, engine_of
@@ -19,7 +19,7 @@ from ldmbench.metrics.manifold import BallCount, Rule, check_k
 from ldmbench.metrics.moments import Moments, gather
 from ldmbench.metrics.neighbours import NearestSearch, Neighbourhood
 from ldmbench.metrics.paired import psnr, ssim
-from ldmbench.metrics.resample import Draws, Replicates, replicate
+from ldmbench.metrics.resample import Draws, Replicates, mean_over_samples, replicate
 from ldmbench.metrics.spread import (
     Spread,
     coverage_spread,
@@ -248,7 +248,8 @@ def pairs_family(
     _tell(report, 0.5)
     second = ssim(a, b, convention=convention)
     _tell(report, 1.0)
-    return {"psnr": _mean(first, confidence), "ssim": _mean(second, confidence)}
+    each = {"psnr": first, "ssim": second}
+    return {name: mean_over_samples(values, confidence) for name, values in each.items()}
 
 
 def clip_family(
@@ -265,13 +266,7 @@ def clip_family(
     """
     each = clip_score(image_features, text_features)
     _tell(report, 1.0)
-    return {"clip_score": _mean(each, confidence)}
-
-
-def _mean(each: Array, confidence: float) -> Replicates:
-    """Return the mean of values that belong to one sample each."""
-    with np.errstate(invalid="ignore"):
-        return replicate(float(each.mean()), each, confidence=confidence, note="mean over samples")
+    return {"clip_score": mean_over_samples(each, confidence)}
 
 
 def _turned(spread: Spread) -> Spread:

@@ -9,7 +9,7 @@ import numpy as np
 
 from ldmbench.errors import InputError
 from ldmbench.metrics.arrays import Array, as_array
-from ldmbench.metrics.resample import Replicates, replicate
+from ldmbench.metrics.resample import Replicates, mean_over_samples
 from ldmbench.registry import resolve
 
 __all__ = ["CONVENTIONS", "lpips", "lpips_family", "psnr", "ssim"]
@@ -115,9 +115,7 @@ def lpips_family(
     Raises:
         InputError: as lpips says.
     """
-    each = lpips(a, b, **network)
-    note = "mean over samples"
-    return {"lpips": replicate(float(each.mean()), each, confidence=confidence, note=note)}
+    return {"lpips": mean_over_samples(lpips(a, b, **network), confidence)}
 
 
 def _similarity(x: Array, y: Array, window: Array, gain: float, border: str) -> Array:

@@ -12,7 +12,7 @@ from ldmbench.errors import InputError
 from ldmbench.metrics.arrays import Array
 from ldmbench.seeds import derive_seed
 
-__all__ = ["CONFIDENCE", "TRIALS", "Draws", "Replicates", "replicate"]
+__all__ = ["CONFIDENCE", "TRIALS", "Draws", "Replicates", "mean_over_samples", "replicate"]
 
 TRIALS = 200
 CONFIDENCE = 0.95
@@ -114,6 +114,12 @@ def replicate(
         total *= float(np.sqrt(true / variance))
     method = f"linearised bootstrap, {trials} replicates" + (f"; {note}" if note else "")
     return Replicates(value, low, high, confidence, n, method, value + total)
+
+
+def mean_over_samples(each: Array, confidence: float) -> Replicates:
+    """Return the mean of values (N,) that belong to one sample each, as a score."""
+    with np.errstate(invalid="ignore"):  # equal images have an infinite PSNR
+        return replicate(float(each.mean()), each, confidence=confidence, note="mean over samples")
 
 
 def wilson(value: float, error: float, z: float, n: int, most: float) -> tuple[float, float]:

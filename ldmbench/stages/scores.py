@@ -17,7 +17,7 @@ from ldmbench.metrics.infinity import infinity_family
 from ldmbench.metrics.memorize import memorization_family
 from ldmbench.metrics.moments import Moments, gather
 from ldmbench.metrics.paired import psnr, ssim
-from ldmbench.metrics.resample import Replicates, replicate
+from ldmbench.metrics.resample import Replicates, mean_over_samples
 from ldmbench.schema.task import Task
 from ldmbench.stages.common import Report, rows_of
 from ldmbench.stages.kept import kept_of
@@ -151,13 +151,8 @@ def _means(task: Task, measures: Mapping[str, Any], *, tell: Any) -> Mapping[str
         for name, measure in measures.items():
             parts[name].append(measure(a, b))
         tell(min(1.0, (start + PAIRS) / count))
-    return {name: _mean(np.concatenate(each), task) for name, each in parts.items()}
-
-
-def _mean(each: np.ndarray, task: Task) -> Replicates:
-    confidence, note = task.params["confidence"], "mean over samples"
-    with np.errstate(invalid="ignore"):  # equal images have an infinite PSNR
-        return replicate(float(each.mean()), each, confidence=confidence, note=note)
+    confidence = task.params["confidence"]
+    return {n: mean_over_samples(np.concatenate(each), confidence) for n, each in parts.items()}
 
 
 def _clip(task: Task, *, tell: Any) -> Mapping[str, Replicates]:
