@@ -23,6 +23,7 @@ from ldmbench.cli.options import (
     suite_argument,
 )
 from ldmbench.cli.planning import planned
+from ldmbench.cli.weights import missing_weights
 from ldmbench.execute.devices import devices
 from ldmbench.execute.survey import Survey, check_fresh, is_named, survey
 from ldmbench.plan.estimate import Cost, flops_per_second, stage_cost
@@ -77,6 +78,8 @@ def plan(
         f"\n{plural(len(found.cells), 'cell')}; about {table['device_hours']:.2g} device-hours on"
         f" {table['device']} and {size(table['bytes'])} of disk to go (estimates)"
     )
+    for row in table["weights"]:
+        click.echo(f"weights to fetch or import first: {row['name']} ({size(row['bytes'])})")
     if why:
         _explain(found, told, disk)
 
@@ -107,6 +110,7 @@ def _table(found: Plan, told: Survey, disk: Store) -> dict[str, Any]:
         "device": device,
         "device_hours": sum(row["seconds"] for row in rows) / 3600,
         "bytes": sum(row["bytes"] for row in rows),
+        "weights": missing_weights(told.missing),
     }
 
 

@@ -30,6 +30,7 @@ from ldmbench.cli.outlets import mirror_of, replay, write_report
 from ldmbench.cli.planning import planned
 from ldmbench.cli.progress import Watch
 from ldmbench.cli.summary import summary_table
+from ldmbench.cli.weights import require_weights
 from ldmbench.errors import InterruptError, LdmbenchError
 from ldmbench.execute import cluster
 from ldmbench.execute.devices import devices
@@ -86,6 +87,8 @@ def run(
     reopened = None if fresh or verify else _reopen(plan, disk, book, executor)
     if reopened:
         return _finish(reopened, book, as_json=as_json, note="nothing to do; reopened the last run")
+    if executor == "local":  # the nodes of a cluster have weights of their own
+        require_weights(plan, disk, fresh=fresh)
     session = _Session(loaded, plan, disk, book)
     return session.go(executor, fresh=fresh, verify=verify, as_json=as_json)
 

@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import click
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TaskID,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 
 from ldmbench.catalog import WEIGHTS
 from ldmbench.cli.options import json_option, plural, print_json, say, size
 from ldmbench.cli.terminal import columns_of, width
-from ldmbench.execute.survey import survey
+from ldmbench.execute.survey import is_named, survey
 from ldmbench.registry import resolve
 from ldmbench.schema.protocol import LPIPS_WEIGHTS
 from ldmbench.schema.stage import Plan
-from ldmbench.schema.weights import extractor_named
+from ldmbench.schema.weights import Weights, extractor_named
 from ldmbench.store.disk import Store
+from ldmbench.store.units import Unit
 
 
 @click.group()
@@ -71,21 +83,23 @@ def import_(before: bool, file: Path, as_json: bool) -> None:
         click.echo(str(target))
 
 
-def require_weights(plan: Plan, store: Store) -> None:
+def require_weights(plan: Plan, store: Store, *, fresh: Sequence[str] = ()) -> None:
     """Bring the weights that a plan will need, digest-checked, before anything runs.
 
     Raises:
         InputError: naming file, size, digest and place, if one is damaged, or missing and cannot
             be fetched.
     """
-    for name in needed_weights(plan, store):
-        _call("path", name)
+    missing = survey(plan, store, fresh=lambda u: is_named(u.stage, fresh), machines=()).missing
+    for name in needed_weights(missing):
+        with _Fetching() as fetching:
+            _call("path", name, fetched=fetching)
 
 
-def needed_weights(plan: Plan, store: Store) -> list[str]:
-    """Return the names of the weights for what is not in the store yet."""
+def needed_weights(units: Iterable[Unit]) -> list[str]:
+    """Return the names of the weights that these units will read."""
     names: list[str] = []
-    for unit in survey(plan, store, machines=()).missing:
+    for unit in units:
         params = unit.stage.params
         made_by_own_code = "call" in unit.stage.local
         if unit.stage.kind == "features" and "file" not in params and not made_by_own_code:
@@ -95,9 +109,44 @@ def needed_weights(plan: Plan, store: Store) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def _call(verb: str, *arguments: Any) -> Any:
+def missing_weights(units: Iterable[Unit]) -> list[dict[str, Any]]:
+    """Return the rows of the weights that these units will read and whose files are not here."""
+    names = set(needed_weights(units))
+    rows = [_row(state) for state in _call("list")]
+    return [row for row in rows if row["name"] in names and row["state"] == "missing"]
+
+
+class _Fetching(AbstractContextManager["_Fetching"]):
+    """Shows a download: one line, and on a terminal a bar with what is left."""
+
+    def __init__(self) -> None:
+        console = Console(stderr=True)
+        self._bar = Progress(
+            BarColumn(bar_width=20),
+            DownloadColumn(),
+            TransferSpeedColumn(),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+
+    def __call__(self, weights: Weights, done: int) -> None:
+        """Draw how far it is."""
+        if done == 0:
+            say(f"fetching the weights {weights.name} ({size(weights.bytes)}) from {weights.url}")
+            self._bar.start()
+            self._bar.add_task("", total=weights.bytes)
+        self._bar.update(TaskID(0), completed=done)
+
+    def __exit__(self, *error: object) -> None:
+        """Take the bar away."""
+        self._bar.stop()
+
+
+def _call(verb: str, *arguments: Any, **named: Any) -> Any:
     found: Any = resolve(WEIGHTS[verb])
-    return found(*arguments)
+    return found(*arguments, **named)
 
 
 def _row(state: Any) -> dict[str, Any]:
@@ -116,7 +165,7 @@ def _show(rows: list[dict[str, Any]], *, as_json: bool) -> None:
         [
             row["name"],
             row["state"],
-            size(row["bytes"]) if row["bytes"] else "",
+            size(row["bytes"]),
             row["licence"],
             row["sha256"][:12],
         ]

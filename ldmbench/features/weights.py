@@ -10,7 +10,7 @@ import os
 import shutil
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +32,11 @@ __all__ = [
 ]
 
 TIMEOUT = 60
+PIECE = 1 << 20
+"""Bytes that a download reads at once."""
+
+Fetched = Callable[[Weights, int], None]
+"""Is told how many bytes of which weights have come; 0 when a download begins."""
 
 
 @dataclass(frozen=True)
@@ -55,12 +60,15 @@ def weights_folder() -> Path:
     return Path(named).expanduser() if named else Path.home() / ".cache" / "ldmbench" / "weights"
 
 
-def weights_path(name: str, *, offline: bool | None = None) -> Path:
+def weights_path(
+    name: str, *, offline: bool | None = None, fetched: Fetched = lambda *_: None
+) -> Path:
     """Return the file of these weights, its digest checked; fetch it when it is not there.
 
     Args:
         name: a row of ldmbench.schema.weights.WEIGHTS.
         offline: open no connection; None asks LDMBENCH_OFFLINE.
+        fetched: is told how a download goes; never called when there is none.
 
     Raises:
         InputError: if the name is unknown, the file has another digest, or it is missing and
@@ -71,7 +79,7 @@ def weights_path(name: str, *, offline: bool | None = None) -> Path:
     if not path.is_file():
         if is_offline() if offline is None else offline:
             raise InputError(_missing(weights, "this run is offline"))
-        _download(weights, path)
+        _download(weights, path, fetched)
     elif digest_file(path) != weights.sha256:
         raise InputError(_damaged(weights, path))
     return path
@@ -133,17 +141,20 @@ def _verified(found: WeightsState) -> Literal["verified", "damaged", "missing"]:
     return "verified" if digest_file(found.path) == found.weights.sha256 else "damaged"
 
 
-def _download(weights: Weights, path: Path) -> None:
+def _download(weights: Weights, path: Path, fetched: Fetched) -> None:
     """Fetch to a neighbour, check the digest, move into place."""
     if weights.url is None:
         raise InputError(_missing(weights, "there is no address to fetch it from"))
+    fetched(weights, 0)
     with _neighbour(path) as partial:
         try:
             with (
                 urllib.request.urlopen(weights.url, timeout=TIMEOUT) as response,
                 partial.open("wb") as file,
             ):
-                shutil.copyfileobj(response, file)
+                while piece := response.read(PIECE):
+                    file.write(piece)
+                    fetched(weights, file.tell())
         except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
             reason = getattr(error, "reason", error)
             raise InputError(
@@ -170,10 +181,10 @@ def _neighbour(path: Path) -> Iterator[Path]:
 
 
 def _missing(weights: Weights, reason: str) -> str:
-    size = f"{weights.bytes:,} bytes" if weights.bytes else "size not recorded"
+    source = f", from {weights.url}" if weights.url else ""
     return (
         f"the weights '{weights.name}' are missing and {reason}: get the file {weights.file} "
-        f"({size}, sha256 {weights.sha256}{f', from {weights.url}' if weights.url else ''}) and "
+        f"({weights.bytes:,} bytes, sha256 {weights.sha256}{source}) and "
         f"put it at {_place(weights)}, or run `ldmbench weights import FILE`"
     )
 

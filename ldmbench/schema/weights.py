@@ -27,7 +27,7 @@ class Weights(Noun):
     name: str
     file: str
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
-    bytes: int | None = Field(default=None, description="size, where it is known")
+    bytes: int
     licence: str
     url: str | None = None
     kind: Literal["features", "clip", "lpips", "backbone"]
@@ -115,6 +115,7 @@ WEIGHTS: tuple[Weights, ...] = (
         name="clip-vit-b-32",
         file="open_clip_model.safetensors",
         sha256="e6d1bd7789aa45192b3bf90570a789b478bae1b74ebcce7eddd908e83a2b7c31",
+        bytes=605_143_284,
         licence="MIT",
         url="https://huggingface.co/timm/vit_base_patch32_clip_224.openai/resolve/"
         "a6f597a30f7b82c51704746581f9a4e41421e878/open_clip_model.safetensors",

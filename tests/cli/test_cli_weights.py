@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from tiny import SUITE, write_suite
 
 from ldmbench.cli import outcome
 from ldmbench.schema.weights import WEIGHTS
@@ -57,3 +58,19 @@ def test_verify_names_what_is_missing_and_what_is_damaged(tmp_path, capsys):
 def test_mistakes_are_one_sentence(arguments, message, capsys):
     assert outcome(["weights", *arguments]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_run_says_what_is_missing_before_it_trains(tmp_path, capsys):
+    suite = str(write_suite(tmp_path, SUITE + "protocol: torch-fidelity\n"))
+    assert outcome(["plan", suite, "--json"]) == 0
+    weights = json.loads(capsys.readouterr().out)["weights"]
+    assert [row["name"] for row in weights] == ["inception-v3-compat"]
+    assert outcome(["plan", suite]) == 0
+    told = capsys.readouterr().out
+    assert "weights to fetch or import first: inception-v3-compat (95.6 MB)" in told
+    assert outcome(["run", suite]) == 2
+    told = capsys.readouterr().err
+    assert "95,628,359 bytes, sha256 6726825d" in told
+    assert "weights import FILE" in told
+    assert outcome(["status"]) == 2
+    assert "no run in" in capsys.readouterr().err

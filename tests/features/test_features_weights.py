@@ -104,8 +104,10 @@ def test_wrong_digest_is_refused(row, weights_home):
 
 
 def test_download_checks_the_digest(served, weights_home):
-    path = weights_path("tiny", offline=False)
+    told = []
+    path = weights_path("tiny", offline=False, fetched=lambda w, n: told.append((w.name, n)))
     assert path.read_bytes() == CONTENT
+    assert told == [("tiny", 0), ("tiny", len(CONTENT))]
     assert [p.name for p in path.parent.iterdir()] == ["tiny.bin"]
 
 
