@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -83,7 +84,34 @@ def door(offline: bool) -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Run a command and leave with the exit code that the contract gives its outcome."""
     _heed_signals()
+    sys.stdout, sys.stderr = _patient(sys.stdout), _patient(sys.stderr)
     sys.exit(outcome(arguments))
+
+
+class _Pipe(io.FileIO):
+    """A stream whose reader may go away, as `head` does: the rest is dropped, nothing stops."""
+
+    def write(self, data: Any) -> int:
+        """Write, or pretend to."""
+        try:
+            return super().write(data) or 0
+        except BrokenPipeError:
+            return len(data)
+
+
+def _patient(stream: Any) -> Any:
+    """Return the same stream for a command that ends with its own exit code, whoever reads it."""
+    try:
+        descriptor = stream.fileno()
+    except (AttributeError, OSError):  # closed, or no file
+        return stream
+    return io.TextIOWrapper(
+        io.BufferedWriter(_Pipe(descriptor, "w", closefd=False)),
+        encoding=stream.encoding,
+        errors=stream.errors,
+        line_buffering=stream.line_buffering,
+        write_through=stream.write_through,
+    )
 
 
 def _heed_signals() -> None:
@@ -113,9 +141,6 @@ def outcome(arguments: list[str] | None = None) -> int:
     except click.ClickException as error:
         error.show()
         return error.exit_code
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except OSError as error:
         from ldmbench.store.disk import describe_os_error
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -129,18 +130,15 @@ def _show(found: Comparison) -> None:
     for row in found.rows:
         pair = row.cell_a if row.cell_a == row.cell_b else f"{row.cell_a} -> {row.cell_b}"
         groups.setdefault(f"{pair} ({row.protocol})" if row.protocol else pair, []).append(row)
-    cells = [_cells(row) for row in found.rows]
-    lines = columns_of(cells, right=[2])
-    if max(map(len, lines), default=0) > ROOM:
-        lines = columns_of(cells, right=[2], gap=1)
-    told = iter(lines)
+    told = iter(_lines([_cells(row) for row in found.rows]))
     for title, rows in groups.items():
         click.echo(inert(title))
         for row in rows:
-            click.echo(f"  {next(told)}")
+            for line in next(told):
+                click.echo(f"  {line}")
             if row.p_holm is None and row.method:
                 click.echo(f"    {row.method}")
-    for note in found.notes:
+    for note in (*found.notes, *_unpaired(found.rows)):
         say(f"note: {note}")
     words = {
         "same": "all the same within the margin",
@@ -148,6 +146,29 @@ def _show(found: Comparison) -> None:
         "undecided": "too few samples to tell; draw more, or widen --margin",
     }
     click.echo(words[found.verdict])
+
+
+def _lines(cells: list[list[str]]) -> list[list[str]]:
+    """Return the lines of each row: one, or two where one would be too wide."""
+    for gap in (2, 1):
+        lines = columns_of(cells, right=[2], gap=gap)
+        if max(map(len, lines), default=0) <= ROOM:
+            return [[line] for line in lines]
+    lines = columns_of([[*c[:3], c[5]] for c in cells], right=[2])
+    return [
+        [line, f"    {c[3]}  {c[4]}"] if c[3] else [line]
+        for line, c in zip(lines, cells, strict=True)
+    ]
+
+
+def _unpaired(rows: Sequence[Difference]) -> Iterator[str]:
+    """Say which scores were not paired, and why."""
+    found: dict[str, dict[str, None]] = {}
+    for row in rows:
+        if row.method.startswith("unpaired"):
+            found.setdefault(row.method, {})[row.name] = None
+    for method, names in found.items():
+        yield f"{', '.join(names)} {method}; --store says where they lie"
 
 
 def _p(value: float) -> str:

@@ -17,6 +17,7 @@ from ldmbench.cli.options import (
     run_argument,
     say,
     store_option,
+    typed,
 )
 from ldmbench.cli.terminal import fitted
 from ldmbench.errors import LdmbenchError
@@ -109,7 +110,10 @@ def gate(
     for note in outcome.notes:
         say(f"note: {inert(note)}")
     if outcome.exit_code == 1:
-        say(f"next: ldmbench report, or if this is meant: {_accept(baseline, accepted)}")
+        named = [run] if run else []
+        page = typed("report", *named, store=store)
+        accept = typed("accept", *named, "-o", baseline, store=store)
+        say(f"next: {page}, or if this is meant: {accept}{_dropped(accepted)}")
     return outcome.exit_code
 
 
@@ -166,9 +170,8 @@ def _unpaired(seen: Evidence, accepted: Baseline) -> Iterator[str]:
         )
 
 
-def _accept(baseline: Path, accepted: Baseline) -> str:
-    """Return what to type, and what it does to a baseline of several runs."""
-    command = f"ldmbench accept -o {baseline}"
+def _dropped(accepted: Baseline) -> str:
+    """Say what accepting does to a baseline of several runs."""
     if len(accepted.runs) < 2:
-        return command
-    return f"{command} (it drops the {len(accepted.runs)} runs accepted before; --add keeps them)"
+        return ""
+    return f" (it drops the {len(accepted.runs)} runs accepted before; --add keeps them)"

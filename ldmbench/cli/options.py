@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 import unicodedata
 from collections.abc import Callable
@@ -132,6 +133,13 @@ def run_argument(command: F) -> F:
     return click.argument("run", required=False, metavar="[RUN]", shell_complete=complete_runs)(
         command
     )
+
+
+def typed(*words: object, store: Path) -> str:
+    """Return a command as a user types it, with --store where the usual one is not meant."""
+    usual = Path(os.environ.get("LDMBENCH_STORE", DEFAULT_STORE))
+    where = [] if store == usual else ["--store", store]
+    return shlex.join(["ldmbench", *map(str, (*words, *where))])
 
 
 def opened(root: Path) -> Store:

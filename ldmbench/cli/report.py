@@ -54,14 +54,19 @@ def report(
             raise InputError("--figures and -o are two things; call `ldmbench report` twice")
         _figures(found, book, figures, as_json=as_json)
         return
-    text = rendered(found, book, "json" if as_json else form)
-    if output is None and form == "html" and not as_json:
+    if as_json and output is None:
+        form = "json"
+    elif output is None and form == "html":
         output = store / "reports" / f"{found.id}.html"
+    text = rendered(found, book, form)
     if output is None:
         click.echo(text, nl=False)
         return
     write_output(output, text)
-    click.echo(str(output))
+    if as_json:
+        print_json({"file": str(output)})
+    else:
+        click.echo(str(output))
 
 
 def _figures(run: Run, book: Book, folder: Path, *, as_json: bool) -> None:

@@ -25,6 +25,7 @@ from ldmbench.cli.options import (
     set_option,
     store_option,
     suite_argument,
+    typed,
 )
 from ldmbench.cli.outlets import mirror_of, replay, write_report
 from ldmbench.cli.planning import planned
@@ -258,4 +259,5 @@ def _say_where(run: Run, book: Book, page: Path, *, note: str, failed: list[Reco
         say(f"mlflow   {mirror}")
     if failed:
         say(f"log      {book.path(run.id) / 'worker.log'}; the same command tries again")
-    say("next     open the report in a browser, or: ldmbench report --format markdown")
+    table = typed("report", run.id, "--format", "markdown", store=book.root)
+    say(f"next     open the report in a browser, or: {table}")

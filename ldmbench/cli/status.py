@@ -18,6 +18,7 @@ from ldmbench.cli.options import (
     run_argument,
     say,
     store_option,
+    typed,
 )
 from ldmbench.cli.outlets import replay
 from ldmbench.cli.terminal import fitted
@@ -89,7 +90,7 @@ def _next(run: Run, book: Book) -> str:
     """Return what to do or to type next."""
     name = run.id if book.holds(run.id) else ""
     if run.state == "done":
-        return f"ldmbench report {name}" if name else ""
+        return typed("report", name, store=book.root) if name else ""
     again = "run its suite again, it goes on from what is kept"
     if run.state == "failed" and name:
         return f"see {book.path(name) / 'worker.log'}, then {again}"

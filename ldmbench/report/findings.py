@@ -28,7 +28,10 @@ class Finding:
 
 
 def findings_of(table: Table) -> list[Finding]:
-    """Return, per dataset: the best cell, the fastest one as good, and latent against pixels."""
+    """Return, per dataset: the best cell, the fastest one as good, and latent against pixels.
+
+    Only cells whose scores have one signature are rivals; a lone cell is told without a rank.
+    """
     quality = headline([row.record for row in table.rows])
     column = next((c for c in table.columns if quality and c.quantity.name == quality.name), None)
     if column is None:
@@ -36,11 +39,24 @@ def findings_of(table: Table) -> list[Finding]:
     found: list[Finding] = []
     for dataset in dict.fromkeys(row.record.cell.dataset for row in table.rows):
         rows = [r for r in table.rows if r.record.cell.dataset == dataset and _has(r, column.key)]
-        best = next((r for r in rows if r.entries[column.key].best), rows[0] if rows else None)
-        if best is not None:
-            found += [_best(best, column), *_fastest(table, rows, column, best=best)]
-            found += _against_pixels(rows, column)
+        for best in _leaders(rows, column):
+            rivals = [r for r in rows if _among(r, column.key) == _among(best, column.key)]
+            found += [_best(best, column, rivals=rivals, of=len(rows))]
+            found += _fastest(table, rivals, column, best=best)
+        found += _against_pixels(rows, column)
     return found
+
+
+def _leaders(rows: Sequence[Row], column: Column) -> list[Row]:
+    """Return the best row of each group of rivals, or the only row."""
+    if len(rows) == 1:
+        return list(rows)
+    best = {_among(r, column.key): r for r in reversed(rows) if r.entries[column.key].best}
+    return list(reversed(best.values()))
+
+
+def _among(row: Row, key: str) -> tuple[str, ...] | None:
+    return row.entries[key].among if _has(row, key) else None
 
 
 def _has(row: Row, key: str) -> bool:
@@ -55,23 +71,28 @@ def _written(entry: Entry) -> str:
     return f"{entry.text} ± {entry.spread}" if entry.spread else entry.text
 
 
-def _best(row: Row, column: Column) -> Finding:
+def _best(row: Row, column: Column, *, rivals: Sequence[Row], of: int) -> Finding:
     cell, entry = row.record.cell, row.entries[column.key]
-    score = next(s for s in row.record.scores if s.name == column.quantity.name)
-    names = embedded_evaluators(score.signature)
+    signature = entry.among[-1]
+    score = next(s for s in row.record.scores if s.signature == signature)
+    names = embedded_evaluators(signature)
     text = f"{score.n} samples"
+    if len(rivals) < of:
+        text += f"; among the {len(rivals)} of {of} cells whose numbers were made alike"
     if names:
         text += f"; on {', '.join(names)}, so not a number to hold against published rows"
-    what, owner = f"Best {column.quantity.label}", _owner(row.record)
+    what, owner = f"Best {column.heading}", _owner(row.record)
+    if of == 1:
+        what = column.heading
     return Finding(cell.dataset, what, _written(entry), "", owner, f"{text}.", cell.id)
 
 
 def _fastest(table: Table, rows: Sequence[Row], column: Column, *, best: Row) -> list[Finding]:
     speed = next((c for c in table.columns if c.key == "throughput"), None)
-    if speed is None or not _has(best, "throughput"):
+    if speed is None or not best.entries[column.key].best or not _has(best, "throughput"):
         return []
     good = [r for r in rows if r.entries[column.key].best or r.entries[column.key].tied]
-    good = [r for r in good if _has(r, "throughput")]
+    good = [r for r in good if _among(r, "throughput") == _among(best, "throughput")]
     row = max(good, key=lambda r: r.entries["throughput"].value or 0.0, default=best)
     cell, entry = row.record.cell, row.entries["throughput"]
     ratio = (entry.value or 0.0) / (best.entries["throughput"].value or 1.0)

@@ -56,7 +56,7 @@ def _inert(value: object) -> object:
 
 
 def json_text(records: Sequence[Record]) -> str:
-    """Return a JSON array of rows; `pandas.read_json` and `pandas.DataFrame` read it."""
+    """Return a JSON array of rows; `pandas.read_json(precise_float=True)` gives the same bits."""
     return json.dumps(rows(records), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 

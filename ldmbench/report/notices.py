@@ -62,7 +62,9 @@ def _state(run: Run, records: Sequence[Record]) -> list[Notice]:
         has = "is still running" if run.state == "running" else "was interrupted"
         text = f"{len(records)} of {len(run.cells)} cells have a record; the rest is missing here."
         found.append(Notice("warning", f"The run {has}", text))
-    if not any(record.status == "done" for record in records):
+    numbers = [s.value for r in records for s in r.scores]
+    numbers += [m.value for r in records for m in r.measures]
+    if all(value is None for value in numbers):
         found.append(Notice("failure", "Nothing was measured", "No cell has any number."))
     return found
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from ldmbench.report.cells import series, variant, varying
 from ldmbench.report.quantities import Quantity, quantity_of
-from ldmbench.report.tables import recipe
+from ldmbench.report.tables import Protocols, score_key, variants
 from ldmbench.schema.record import Extras, Measure, Record, Score
 
 __all__ = [
@@ -26,6 +26,8 @@ Point = dict[str, Any]
 
 HEADLINES = ("fid", "kid", "clip_score", "precision", "inception_score", "recall")
 LONGEST_CURVE = 300
+OF_SAMPLING = ("sampler", "eta", "guidance", "timesteps", "quantize", "precision")
+"""Fields of a cell on which what a denoiser codes does not depend."""
 
 
 def headline(records: Sequence[Record]) -> Quantity | None:
@@ -34,33 +36,41 @@ def headline(records: Sequence[Record]) -> Quantity | None:
     return next((quantity_of(name) for name in HEADLINES if name in found), None)
 
 
-def value_of(record: Record, name: str, *, made: str | None = None) -> Score | Measure | None:
-    """Return a record's score or measure if it has a value; of scores that of recipe `made`."""
-    scores = (s for s in record.scores if made is None or recipe(s.signature) == made)
-    every: Iterable[Score | Measure] = (*scores, *record.measures)
+def value_of(record: Record, name: str) -> Score | Measure | None:
+    """Return a record's score or measure if it has a value."""
+    every: Iterable[Score | Measure] = (*record.scores, *record.measures)
     return next((x for x in every if x.name == name and x.value is not None), None)
 
 
 def points_of(records: Sequence[Record], quality: str) -> list[Point]:
     """Return one point per cell that has a quality score, with every measure beside it.
 
-    Where a suite has several protocols, the first one's score is taken for all cells.
+    Where a suite has several protocols, the first one's score is taken for all cells. Points
+    whose scores have one signature have the same `made`; others are never ranked together.
     """
     vary = varying(records, always=())
-    scores = [s for r in records for s in r.scores if s.name == quality]
-    made = recipe(scores[0].signature) if scores else None
-    points = []
-    for record in records:
-        score = value_of(record, quality, made=made)
-        if score is not None:
-            points.append(_point(record, score, vary))
-    return points
+    names = variants(records)
+    scores = (s for r in records for s in r.scores if s.name == quality and s.value is not None)
+    column = next((score_key(s, names) for s in scores), None)
+    found = [(record, _in_column(record, column, names)) for record in records]
+    scored = [(record, score) for record, score in found if score is not None]
+    signatures = list(dict.fromkeys(score.signature for _, score in scored))
+    return [
+        {**_point(record, score, vary), "made": signatures.index(score.signature)}
+        for record, score in scored
+    ]
 
 
-def _point(record: Record, score: Score | Measure, vary: Sequence[str]) -> Point:
+def _in_column(record: Record, column: str | None, names: Protocols) -> Score | None:
+    """Return the record's score in a column of the table, if it has a value."""
+    scores = (s for s in record.scores if s.value is not None)
+    return next((s for s in scores if score_key(s, names) == column), None)
+
+
+def _point(record: Record, score: Score, vary: Sequence[str]) -> Point:
     cell = record.cell
     measures = {m.name: m.value for m in record.measures if m.value is not None}
-    others = {s.name: s.value for s in record.scores if s.value is not None}
+    others = {s.name: s.value for s in reversed(record.scores) if s.value is not None}
     return {
         **others,
         **measures,
@@ -108,6 +118,7 @@ def coding_points(records: Sequence[Record], extras: Extras) -> list[Point]:
     """Return progressive coding, one curve per denoiser (arXiv:2006.11239, section 4.3)."""
     seen: set[tuple[str, str, float, int]] = set()
     points: list[Point] = []
+    vary = [n for n in varying(records, always=()) if n not in OF_SAMPLING]
     for record in records:
         cell, curve = record.cell, extras.coding.get(record.cell.id)
         denoiser = (series(cell), cell.dataset, cell.progress, cell.train_seed)
@@ -115,7 +126,7 @@ def coding_points(records: Sequence[Record], extras: Extras) -> list[Point]:
             continue
         seen.add(denoiser)
         named = {"cell": cell.id, "series": series(cell), "dataset": cell.dataset, "steps": None}
-        line = variant(cell, varying(records, always=()), but=("sampler", "eta", "guidance"))
+        line = variant(cell, vary)
         points += [{**named, "line": line, **point.model_dump()} for point in curve]
     return points
 
@@ -156,6 +167,8 @@ def _owner(label: str, names: Sequence[str]) -> str | None:
 def front(points: Sequence[Point], cost: str, quality: Quantity, *, more: bool) -> list[Point]:
     """Mark each dataset's Pareto front: no other point is at least as good and as cheap.
 
+    Points whose scores were made in unlike ways have a front of their own.
+
     Args:
         points: points with `quality` and `cost` fields.
         cost: the field against which quality is traded.
@@ -164,9 +177,10 @@ def front(points: Sequence[Point], cost: str, quality: Quantity, *, more: bool) 
     """
     sign = 1.0 if quality.better == "lower" else -1.0
     marked: list[Point] = []
-    for dataset in dict.fromkeys(p["dataset"] for p in points):
+    for rivals in dict.fromkeys((p["dataset"], p["made"]) for p in points):
         best = float("inf")
-        mine = [p for p in points if p["dataset"] == dataset and p.get(cost) is not None]
+        mine = [p for p in points if (p["dataset"], p["made"]) == rivals]
+        mine = [p for p in mine if p.get(cost) is not None]
         mine.sort(key=lambda p: (-p[cost] if more else p[cost], sign * p["quality"]))
         for point in mine:
             on = sign * point["quality"] < best

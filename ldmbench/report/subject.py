@@ -64,18 +64,30 @@ class Subject:
 
 
 def longest(points: Sequence[Point], field: str) -> list[Point]:
-    """Return the points at their series' largest value of a field."""
-    top: dict[str, float] = {}
+    """Return the points at the largest value of a field that their series has on their dataset."""
+    top: dict[tuple[str, str], float] = {}
     for p in points:
-        top[p["series"]] = max(p[field], top.get(p["series"], p[field]))
-    return [p for p in points if p[field] == top[p["series"]]]
+        own = p["series"], p["dataset"]
+        top[own] = max(p[field], top.get(own, p[field]))
+    return [p for p in points if p[field] == top[p["series"], p["dataset"]]]
 
 
 def siblings(points: Sequence[Point]) -> str:
     """Say what several lines of one model differ in."""
-    named = {p["line"] for p in points} - {p["series"] for p in points}
-    parts = {part.rpartition(" ")[0] for line in named for part in line.split(", ")[1:]}
+    lines: dict[str, dict[str, None]] = {}
+    for p in points:
+        lines.setdefault(p["series"], {})[p["line"]] = None
+    parts = {
+        part.rpartition(" ")[0]
+        for series_, own in lines.items()
+        for part in _differing([line.removeprefix(series_).split(", ") for line in own])
+    }
     return f" Lines of one model differ in: {', '.join(sorted(parts)).lower()}." if parts else ""
+
+
+def _differing(lines: list[list[str]]) -> set[str]:
+    """Return the parts that some and not all lines have."""
+    return {part for line in lines for part in line if not all(part in own for own in lines)}
 
 
 def datasets_of(points: Sequence[Point]) -> list[str]:
@@ -88,6 +100,12 @@ def figure_of(
 ) -> Figure:
     """Put the words around a chart; one with several datasets is wide."""
     wide = len(datasets_of(points)) > 1
+    unlike = [name for name in datasets_of(points) if len(_ways(points, name)) > 1]
+    if unlike:
+        caption += (
+            f" Numbers on {', '.join(unlike)} were made in unlike ways (their signatures differ):"
+            " only those made alike are ranked together."
+        )
     return Figure(chart.properties(description=alt_text), title, caption, alt_text, wide)
 
 
@@ -102,9 +120,21 @@ def describe(title: str, quality: Quantity, points: Sequence[Point]) -> str:
     pick = min if quality.better == "lower" else max
     parts = [f"{title}: {len(points)} cells, {len({p['line'] for p in points})} lines"]
     for dataset in datasets_of(points):
-        best = pick((p for p in points if p["dataset"] == dataset), key=lambda p: p["quality"])
-        parts.append(f"on {dataset} the best is {best['cell']} with {number(best['quality'])}")
+        ways = _ways(points, dataset)
+        for place, same in enumerate(ways, start=1):
+            best = pick(same, key=lambda p: p["quality"])
+            where = dataset if len(ways) == 1 else f"{dataset}, way {place} of {len(ways)},"
+            parts.append(f"on {where} the best is {best['cell']} with {number(best['quality'])}")
     return "; ".join(parts) + "."
+
+
+def _ways(points: Sequence[Point], dataset: str) -> list[list[Point]]:
+    """Return a dataset's points, those together whose scores have one signature."""
+    found: dict[int | None, list[Point]] = {}
+    for p in points:
+        if p["dataset"] == dataset:
+            found.setdefault(p.get("made"), []).append(p)
+    return list(found.values())
 
 
 def _label(records: Sequence[Record], quality: Quantity) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ldmbench.report.cells import identity, varying
@@ -32,14 +32,17 @@ __all__ = [
     "variants",
 ]
 
-OF_THE_DATA = ("ref", "n", "m", "prompts", "pairs", "model")
-"""Signature fields that follow the dataset and the count, not the way a number is made."""
+OF_THE_CELL = (
+    *("ref", "n", "m", "t", "train", "prompts", "pairs", "crop", "resize", "subsets"),
+    *("model", "quant", "steps", "classes"),
+)
+"""Signature fields that follow a cell's dataset, count or model, not the way a number is made."""
 
 OF_THE_MODEL = ("training", "first stage")
 """Groups whose numbers do not depend on how a model is sampled."""
 
-Protocols = dict[tuple[str, str], str]
-"""(score name, recipe of its signature) -> short name of the protocol."""
+Protocols = dict[tuple[str, str, str], str]
+"""(score name, its protocol, recipe of its signature) -> what its column adds to the name."""
 
 
 @dataclass(frozen=True)
@@ -140,42 +143,62 @@ def group_table(table: Table, group: str) -> Table:
 
 
 def variants(records: Sequence[Record]) -> Protocols:
-    """Return (score name, its protocol fields) -> short name of the protocol; '' if only one."""
-    found: dict[str, dict[str, dict[str, str]]] = defaultdict(dict)
-    protocols: dict[str, dict[str, str]] = defaultdict(dict)
-    for score in _scores(records):
-        found[score.name].setdefault(recipe(score.signature), fields_of(score.signature))
-        protocols[score.name].setdefault(recipe(score.signature), score.protocol)
-    names: Protocols = {}
-    for name, recipes in found.items():
-        if len({p for p in protocols[name].values() if p}) == len(recipes) > 1:
-            names |= {(name, text): p for text, p in protocols[name].items()}
-            continue
-        everything = [set(fields.items()) for fields in recipes.values()]
-        common = set.intersection(*everything)
-        for text, fields in recipes.items():
-            own = [
-                value.partition("@")[0] if len(recipes) > 1 and key in ("feat", "clip") else value
-                for key, value in fields.items()
-                if (key, value) not in common and key not in OF_THE_DATA
-            ]
-            names[name, text] = " ".join(own) if len(recipes) > 1 else ""
-    return names
+    """Return what tells the columns of one score apart; '' where one column holds them all.
+
+    Scores of one protocol made in one way share a column, and so do those of several protocols
+    whose signatures agree in every record.
+    """
+    made: dict[str, dict[_Way, dict[int, str]]] = defaultdict(lambda: defaultdict(dict))
+    for place, record in enumerate(records):
+        for score in record.scores:
+            way = score.protocol, recipe(score.signature)
+            made[score.name][way][place] = score.signature
+    return {(name, *way): text for name, ways in made.items() for way, text in _named(ways).items()}
+
+
+_Way = tuple[str, str]
+"""(protocol, recipe)"""
+
+
+def _named(ways: Mapping[_Way, Mapping[int, str]]) -> dict[_Way, str]:
+    """Name every way of making a score; those with the same signatures alike."""
+    alike: dict[frozenset[tuple[int, str]], list[_Way]] = defaultdict(list)
+    for way, signatures in ways.items():
+        alike[frozenset(signatures.items())].append(way)
+    if len(alike) == 1:
+        return dict.fromkeys(ways, "")
+    protocols = [", ".join(dict.fromkeys(p for p, _ in same)) for same in alike.values()]
+    if len({p for p in protocols if p}) == len(alike):
+        names = protocols
+    else:
+        own = _own_fields([fields_of(same[0][1]) for same in alike.values()])
+        parted = len(set(protocols)) > 1
+        both = zip(protocols, own, strict=True)
+        names = [" ".join(([p] if parted and p else []) + o) for p, o in both]
+    return {way: name for name, same in zip(names, alike.values(), strict=True) for way in same}
+
+
+def _own_fields(recipes: Sequence[Mapping[str, str]]) -> list[list[str]]:
+    """Return what each recipe has and not all have, evaluators without digest where that tells."""
+    common = set.intersection(*(set(fields.items()) for fields in recipes))
+    short = [
+        [v.partition("@")[0] for k, v in fields.items() if (k, v) not in common]
+        for fields in recipes
+    ]
+    if len({tuple(own) for own in short}) == len({tuple(r.items()) for r in recipes}):
+        return short
+    return [[v for k, v in fields.items() if (k, v) not in common] for fields in recipes]
 
 
 def recipe(signature: str) -> str:
     """Return the part of a signature that says how, whatever the dataset and the count."""
-    return "|".join(f"{k}:{v}" for k, v in fields_of(signature).items() if k not in OF_THE_DATA)
+    return "|".join(f"{k}:{v}" for k, v in fields_of(signature).items() if k not in OF_THE_CELL)
 
 
 def score_key(score: Score, names: Protocols) -> str:
-    """Return the column of a score: its name, and its protocol where there are several."""
-    protocol = names[score.name, recipe(score.signature)]
-    return f"{score.name}[{protocol}]" if protocol else score.name
-
-
-def _scores(records: Iterable[Record]) -> Iterable[Score]:
-    return (score for record in records for score in record.scores)
+    """Return the column of a score: its name, and what tells it from others of the name."""
+    way = names[score.name, score.protocol, recipe(score.signature)]
+    return f"{score.name}[{way}]" if way else score.name
 
 
 def _columns(records: Sequence[Record], names: Protocols) -> tuple[Column, ...]:
@@ -185,7 +208,8 @@ def _columns(records: Sequence[Record], names: Protocols) -> tuple[Column, ...]:
         for score in record.scores:
             key = score_key(score, names)
             unit = "dB" if score.name == "psnr" else ""
-            made.setdefault(key, (score.name, unit, names[score.name, recipe(score.signature)]))
+            way = names[score.name, score.protocol, recipe(score.signature)]
+            made.setdefault(key, (score.name, unit, way))
             numbers[key] += [score.value] if score.value is not None else []
         for measure in record.measures:
             made.setdefault(measure.name, (measure.name, measure.unit, ""))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from ldmbench.cli import outcome
+from ldmbench.cli.compare import _lines
 from ldmbench.records.book import Book
 from ldmbench.schema.record import Record, Run, Score
 from ldmbench.schema.stage import Cell
@@ -135,3 +136,35 @@ def test_a_damaged_record_file_is_named(tmp_path, capsys):
     file.write_text("{}\n")
     assert outcome(["compare", str(file), str(file)]) == 2
     assert "records.jsonl:1: is damaged" in capsys.readouterr().err
+
+
+def test_files_without_their_store_say_that_intervals_alone_were_used(store, tmp_path, capsys):
+    files = []
+    for run in ("old-1", "worse-3"):
+        files.append(tmp_path / f"{run}.jsonl")
+        files[-1].write_bytes((store / f"runs/{run}/records.jsonl").read_bytes())
+    words = ["compare", *map(str, files), "--store", str(tmp_path / "elsewhere")]
+    assert outcome(words) == 1
+    assert "fid unpaired: intervals alone" in capsys.readouterr().err
+    outcome(["compare", "old", "worse", "--store", str(store)])
+    assert "unpaired" not in capsys.readouterr().err
+
+
+def test_rows_too_wide_for_a_terminal_take_two_lines():
+    cells = [
+        ["inception_score", "3.123 -> 3.456", "+0.333", "[+0.301, +0.365]", "p <0.001", "better"],
+        ["kid", "0.002345 -> 0.003456", "+0.001111", "[+0.00101, +0.00122]", "p 0.012", "worse"],
+        ["own", "", "", "", "", "no interval"],
+    ]
+    told = _lines(cells)
+    assert [len(lines) for lines in told] == [2, 2, 1]
+    assert all(len(line) <= 78 for lines in told for line in lines)
+    assert [len(lines) for lines in _lines(cells[2:])] == [1]
+
+
+def test_a_table_in_a_file_stays_a_table_for_programs(store, tmp_path, capsys):
+    table = tmp_path / "table.csv"
+    words = ["report", "--store", str(store), "--json", "--format", "csv", "-o", str(table)]
+    assert outcome(words) == 0
+    assert json.loads(capsys.readouterr().out) == {"file": str(table)}
+    assert table.read_text().startswith("run,cell,")

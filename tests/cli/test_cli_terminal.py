@@ -12,7 +12,7 @@ import pytest
 import tiny
 
 from ldmbench.cli import outcome, terminal
-from ldmbench.cli.options import inert
+from ldmbench.cli.options import inert, typed
 from ldmbench.cli.run import _say_warnings, _say_where
 from ldmbench.records.book import Book
 from ldmbench.schema.record import Record, Run
@@ -124,3 +124,20 @@ def test_run_and_status_are_obeyed_by_no_terminal(tmp_path, capsys, monkeypatch)
     assert "]0;x\ufffd\nsecond line\n" in obeys_nothing(capsys)
     assert outcome(["status", "--store", str(tmp_path)]) == 0
     assert "]0;x\ufffd\nsecond line\n" in obeys_nothing(capsys)
+
+
+def test_a_reader_that_goes_away_changes_no_exit_code():
+    for words, code in ((["list", "metrics"], 0), (["report", "none.jsonl"], 2)):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "ldmbench", *words],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        process.stdout.close()
+        assert process.wait() == code
+
+
+def test_the_next_command_names_the_store_that_is_meant(monkeypatch, tmp_path):
+    monkeypatch.setenv("LDMBENCH_STORE", str(tmp_path))
+    assert typed("report", "a b", store=tmp_path) == "ldmbench report 'a b'"
+    assert typed("status", store=tmp_path / "other").endswith(f"--store {tmp_path / 'other'}")

@@ -11,8 +11,11 @@ from fake_records import EVIL, fake
 
 from ldmbench.errors import InputError
 from ldmbench.report import FORMATS, render
+from ldmbench.report.findings import findings_of
 from ldmbench.report.notices import notices_of
-from ldmbench.report.quantities import fields_of, number, scale_of, with_interval
+from ldmbench.report.points import front, points_of
+from ldmbench.report.quantities import fields_of, number, quantity_of, scale_of, with_interval
+from ldmbench.report.subject import describe, longest
 from ldmbench.report.tables import build, group_table
 from ldmbench.schema.record import Measure, Score
 
@@ -123,12 +126,16 @@ def test_csv_and_json_round_trip_through_pandas(small):
     folder, run, records, extras = small
     text = {f: render(run, records, extras, folder=folder, format=f) for f in ("csv", "json")}
     csv = pd.read_csv(io.StringIO(text["csv"]))
-    js = pd.read_json(io.StringIO(text["json"]))
+    js = pd.read_json(io.StringIO(text["json"]), precise_float=True)
     assert list(csv.columns) == list(js.columns)
     assert len(csv) == len(js) == len(records)
-    for record, value, rows in zip(records, csv["fid"], json.loads(text["json"]), strict=True):
+    for record, rows in zip(records, json.loads(text["json"]), strict=True):
         fid = next((s.value for s in record.scores if s.name == "fid"), None)
         assert rows["fid"] == fid
+    for value, same in zip(csv["fid"], js["fid"], strict=True):
+        assert value == same or (pd.isna(value) and pd.isna(same))
+    for record, value in zip(records, csv["fid"], strict=True):
+        fid = next((s.value for s in record.scores if s.name == "fid"), None)
         assert value == fid or (fid is None and pd.isna(value))
     again = csv.to_csv(index=False, lineterminator="\n")
     pd.testing.assert_frame_equal(pd.read_csv(io.StringIO(again)), csv)
@@ -223,3 +230,97 @@ def test_latex_compiles(tmp_path):
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, check=False)
         assert done.returncode == 0, done.stdout[-1500:].decode(errors="replace")
     assert (tmp_path / "t.pdf").stat().st_size > 10_000
+
+
+def _likened(record, **changes):
+    """Return a record with the fields of its cell and of its FID changed."""
+    fid = changes.pop("fid", {})
+    scores = tuple(s.model_copy(update=fid) if s.name == "fid" else s for s in record.scores)
+    cell = record.cell.model_copy(update=changes)
+    return record.model_copy(update={"cell": cell, "scores": scores})
+
+
+def test_protocols_that_differ_in_the_count_alone_keep_both_scores(tmp_path):
+    _, records, _ = fake(tmp_path, datasets=("shapes",), pictures=False)
+    few = "fid|v1|feat:shapes-net@6726825d|ref:r@1|n:100|dtype:f32"
+    both = [
+        r.model_copy(
+            update={
+                "scores": (
+                    *r.scores,
+                    Score(name="fid", value=90.0, n=100, signature=few, protocol="few"),
+                )
+            }
+        )
+        for r in records
+    ]
+    table = build(both)
+    keys = [c.key for c in table.columns if c.quantity.name == "fid"]
+    assert keys == ["fid[shapes-net]", "fid[few]"]
+    assert {r.entries["fid[few]"].value for r in table.rows} == {90.0}
+    best = next(f for f in findings_of(table) if f.topic == "Best FID (shapes-net)")
+    assert best.text.startswith("512 samples")
+    assert all(p["quality"] != 90.0 for p in points_of(both, "fid"))
+
+
+def test_what_follows_the_dataset_parts_no_column_and_loses_no_point(tmp_path):
+    _, records, _ = fake(tmp_path, pictures=False)
+    cropped = [
+        _likened(r, fid={"signature": next(
+            s.signature for s in r.scores if s.name == "fid").replace("crop:center", "crop:none")})
+        if r.cell.dataset == "shapes_fine" else r
+        for r in records
+    ]  # fmt: skip
+    table = build(cropped)
+    assert [c.key for c in table.columns if c.quantity.name == "fid"] == ["fid"]
+    assert {f.dataset for f in findings_of(table)} == {"shapes", "shapes_fine"}
+    assert len(points_of(cropped, "fid")) == len(records)
+
+
+def test_rows_say_by_which_timesteps_and_arithmetic_they_were_sampled(tmp_path):
+    _, records, _ = fake(tmp_path, datasets=("shapes",), downsampling=(4,), pictures=False)
+    swept = [
+        _likened(r, timesteps=rule, axes={**r.cell.axes, "precision": kind})
+        for r in records
+        for rule in ("leading", None)
+        for kind in ("float32", "bfloat16")
+    ]
+    table = build(swept)
+    assert table.vary == ("steps", "timesteps", "precision")
+    assert len({row.leading for row in table.rows}) == len(swept)
+    assert ("ldm[f=4]", "10", "own", "bfloat16") in {row.leading for row in table.rows}
+    assert len({p["line"] for p in points_of(swept, "fid")}) == 4
+
+
+def test_unlike_numbers_are_ranked_nowhere(tmp_path):
+    _, records, _ = fake(
+        tmp_path, datasets=("shapes",), downsampling=(4, 8), steps=(10,), pictures=False
+    )
+    far, near = records
+    raw = next(s.signature for s in near.scores if s.name == "fid") + "|model:raw"
+    odd = _likened(near, fid={"value": 0.5, "low": 0.4, "high": 0.6, "signature": raw})
+    table = build([far, odd])
+    assert not [f for f in findings_of(table) if f.topic.startswith(("Best", "Fastest"))]
+    points = points_of([far, odd], "fid")
+    marked = front(points, "throughput", quantity_of("fid"), more=True)
+    assert {p["front"] for p in marked} == {"on the front"}
+    assert describe("t", quantity_of("fid"), points).count("the best is") == 2
+    alone = findings_of(build([far]))
+    assert [f.topic for f in alone] == ["FID"]
+
+
+def test_a_model_shows_its_most_steps_on_each_dataset(tmp_path):
+    _, records, _ = fake(tmp_path, downsampling=(4,), steps=(200, 500), pictures=False)
+    kept = [r for r in records if r.cell.dataset == "shapes" or r.cell.steps == 200]
+    points = longest(points_of(kept, "fid"), "steps")
+    assert {(p["dataset"], p["steps"]) for p in points} == {("shapes", 500), ("shapes_fine", 200)}
+
+
+def test_a_number_of_a_failed_cell_was_measured(small):
+    _, run, records, _ = small
+    done = next(r for r in records if r.status == "done")
+    failed = done.model_copy(update={"status": "failed", "reason": "speed: no memory"})
+    titles = [n.title for n in notices_of(run, build([failed]))]
+    assert not any("Nothing was measured" in t for t in titles)
+    empty = failed.model_copy(update={"scores": (), "measures": ()})
+    assert any("Nothing was measured" in n.title for n in notices_of(run, build([empty])))

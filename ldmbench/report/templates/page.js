@@ -246,7 +246,7 @@
     if (event.target === dialog) dialog.close();
   }));
   const plain = (value) => value === null || value === undefined ? "–"
-    : typeof value === "number" ? String(Number(value.toPrecision(6)))
+    : typeof value === "number" ? String(Number.isInteger(value) ? value : Number(value.toPrecision(6)))
     : typeof value === "object" ? JSON.stringify(value) : String(value);
   function fields(entries) {
     const list = make("dl", { class: "fields" });
