@@ -17,6 +17,7 @@ from ldmbench.schema.task import Task, TaskInput
 from ldmbench.store.artifact import outputs_digest, outputs_of
 from ldmbench.store.disk import Store
 from ldmbench.store.machine import code_digest, machine, versions
+from ldmbench.store.origins import origins
 from ldmbench.store.units import Unit, inputs_digest, inputs_of
 
 
@@ -150,7 +151,7 @@ def _make(
             version=stage.version,
             params=stage.params,
             inputs=stage.inputs,
-            input_digests=digests,
+            input_digests={**digests, **origins(stage, stages, store)},
             outputs=outputs,
             digest=outputs_digest(outputs),
             code=code_digest(stage.kind),

@@ -8,8 +8,8 @@ from typing import Any
 from ldmbench.canonical import digest
 from ldmbench.schema.protocol import Protocol
 from ldmbench.schema.stage import Stage
-from ldmbench.store.disk import Store
-from ldmbench.store.units import inputs_of, units_of
+from ldmbench.store.disk import Address, Store
+from ldmbench.store.origins import images_digest
 
 DIGITS = 8
 
@@ -27,10 +27,11 @@ def signature(
         metric: the metric's name.
         scores: the stage that computed it.
         stages: every stage of the plan, by key.
-        store: where the digests of the reference's images are read.
+        store: where the digests of real images are read.
         protocol: under which it was computed; what it pins of the samples is shown too.
     """
     generated = stages[scores.inputs["generated"].key]
+    kept = _kept(scores, store)
     fields: dict[str, Any] = {}
     if generated.kind == "features":
         fields["feat"] = _extractor(generated)
@@ -39,7 +40,9 @@ def signature(
         fields["feat"] = f"lpips-{scores.params['lpips']}@{weights}"
     reference = scores.inputs.get("reference")
     if reference:
-        fields["ref"] = name_of(stages[reference.key], stages, store, reference.count)
+        fields["ref"] = name_of(
+            stages[reference.key], stages, store, reference.count, kept=kept.get("reference/images")
+        )
     fields["n"] = least = scores.inputs["generated"].count or 0
     if reference:
         of_numbers = stages[reference.key].params.get("statistics")
@@ -48,7 +51,9 @@ def signature(
         fields |= _preparation(dataset_under(stages[reference.key], stages))
     train = scores.inputs.get("train")
     if train:
-        fields["train"] = name_of(stages[train.key], stages, store, train.count)
+        fields["train"] = name_of(
+            stages[train.key], stages, store, train.count, kept=kept.get("train/images")
+        )
         fields["t"] = train.count
     fields["cropped"] = _cropped(generated, stages)
     fields["quant"] = _quantisation(generated, stages)
@@ -61,20 +66,36 @@ def signature(
 
 
 def name_of(
-    images: Stage, stages: Mapping[str, Stage], store: Store, count: int | None = None
+    images: Stage,
+    stages: Mapping[str, Stage],
+    store: Store,
+    count: int | None = None,
+    *,
+    kept: str | None = None,
 ) -> str:
     """Return how signatures name real images: what they are, and a digest of them.
+
+    Where nothing is left that tells their digest, the key of their dataset stands for it.
 
     Args:
         images: their dataset stage, or the features of them.
         stages: every stage of the plan, by key.
         store: where their digests are read.
         count: how many of them are used, from the first; None: all that are planned.
+        kept: their digest, where scores keep it.
     """
     if "ref" in images.params:  # features that came from elsewhere
         return str(images.params["ref"])
-    title = _title(dataset_under(images, stages))
-    return f"{title}@{_images_digest(images, stages, store, count)}"
+    dataset = dataset_under(images, stages)
+    known = kept or images_digest(images, stages, store, count)
+    mark = known[:DIGITS] if known else f"key-{dataset.key[:DIGITS]}"
+    return f"{_title(dataset)}@{mark}"
+
+
+def _kept(scores: Stage, store: Store) -> Mapping[str, str]:
+    """Return what was kept of real images when scores were made; see `store/origins.py`."""
+    manifest = store.lookup(Address(scores.kind, scores.key))
+    return manifest.input_digests if manifest else {}
 
 
 def _extractor(features: Stage) -> str:
@@ -100,21 +121,6 @@ def _title(dataset: Stage) -> str:
     texture = "" if source.get("texture", "plain") == "plain" else f"-{source['texture']}"
     kind = source["target"].rpartition(":")[2] if source["kind"] == "call" else source["kind"]
     return f"{kind}{source['resolution']}{texture}-{dataset.params['split']}"
-
-
-def _images_digest(
-    stage: Stage, stages: Mapping[str, Stage], store: Store, count: int | None
-) -> str:
-    """Return a digest of the reference images, which outlives the images themselves."""
-    parts: list[str] = []
-    for unit in units_of(stage, stop=count):
-        manifest = store.lookup(unit.address)
-        if stage.kind == "dataset":
-            parts.append(manifest.digest if manifest else "?")
-        elif manifest:
-            roles = [role for role, _, _ in inputs_of(unit, stages)]
-            parts += [manifest.input_digests.get(role, "?") for role in roles]
-    return digest(sorted(set(parts)))[:DIGITS]
 
 
 def _preparation(dataset: Stage) -> dict[str, Any]:

@@ -113,7 +113,9 @@ class Manifest(Noun):
     version: int
     params: dict[str, Any]
     inputs: dict[str, Input]
-    input_digests: dict[str, str]
+    input_digests: dict[str, str] = Field(
+        description="role -> digest; of scores also role/images: see store/origins.py"
+    )
     outputs: dict[str, dict[str, str | int]] = Field(description="file -> sha256, bytes")
     digest: str = Field(description="of all outputs")
     code: str = Field(description="digest of the code that made it")

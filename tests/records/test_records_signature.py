@@ -1,0 +1,91 @@
+"""Signatures: they name the real images, whatever of these is still in the store."""
+
+import json
+import shutil
+
+import pytest
+
+from ldmbench.execute.step import Outcome, run_unit
+from ldmbench.records.signature import name_of, signature
+from ldmbench.schema.stage import Input, Stage
+from ldmbench.store.artifact import MANIFEST
+from ldmbench.store.disk import Store
+from ldmbench.store.units import units_of
+
+COUNT, SHARD = 1100, 512
+
+
+def images_of(name):
+    source = {"kind": "folder", "resolution": 256, "digest": name}
+    key = f"{name}{'0' * 31}"
+    params = {"source": source, "split": "reference"}
+    return Stage(kind="dataset", key=key, shard=SHARD, count=COUNT, params=params)
+
+
+def features_of(images, key):
+    seen = {"extractor": "shapes-net", "weights": "ab" * 32}
+    held = {"images": Input(kind=images.kind, key=images.key)}
+    return Stage(kind="features", key=key, shard=64, count=COUNT, params=seen, inputs=held)
+
+
+def scored(name, store):
+    """Return scores against images of a name, and their plan, all of it made."""
+    real, samples = images_of(name), Stage(kind="samples", key="m", shard=64, count=64, params={})
+    sides = {"reference": features_of(real, f"r{name}"), "generated": features_of(samples, "g")}
+    inputs = {r: Input(kind="features", key=s.key, count=64) for r, s in sides.items()}
+    inputs["reference"] = Input(kind="features", key=f"r{name}", count=COUNT)
+    scores = Stage(kind="scores", key=f"s{name}", params={"family": "moments"}, inputs=inputs)
+    stages = {s.key: s for s in (real, samples, *sides.values(), scores)}
+
+    def execute(task):
+        (task.output / "made.txt").write_text(f"{task.key} {task.shard}")
+        return Outcome(0.0)
+
+    for stage in stages.values():
+        for unit in units_of(stage, stop=64 if stage.key == "g" else None):
+            run_unit(unit, store, stages, execute=execute, device="cpu")
+    return scores, stages
+
+
+def forget(scores, store):
+    """Leave the manifest of scores as it was before it kept names."""
+    file = store.root / "scores" / scores.key / MANIFEST
+    told = json.loads(file.read_text())
+    told["input_digests"] = {r: d for r, d in told["input_digests"].items() if "/" not in r}
+    file.write_text(json.dumps(told))
+
+
+def test_signatures_outlive_images_and_features(tmp_path):
+    store = Store(tmp_path)
+    made = [scored(name, store) for name in "ab"]
+    before = [signature("fid", *each, store) for each in made]
+    assert before[0] != before[1]
+    shutil.rmtree(tmp_path / "features")
+    shutil.rmtree(store.folder(units_of(images_of("a"))[1].address))
+    assert [signature("fid", *each, store) for each in made] == before
+    shutil.rmtree(tmp_path / "dataset")
+    assert [signature("fid", *each, store) for each in made] == before
+
+
+@pytest.mark.parametrize("role", ["dataset", "features"])
+def test_a_store_that_kept_no_names_reads_them_of_what_is_whole(tmp_path, role):
+    store = Store(tmp_path)
+    scores, stages = scored("a", store)
+    before = signature("fid", scores, stages, store)
+    forget(scores, store)
+    shutil.rmtree(tmp_path / role)
+    assert signature("fid", scores, stages, store) == before
+
+
+def test_a_part_of_the_images_is_never_their_digest(tmp_path):
+    store, shown = Store(tmp_path), []
+    for name in "ab":
+        scores, stages = scored(name, store)
+        first = name_of(images_of(name), stages, store, SHARD)
+        forget(scores, store)
+        shutil.rmtree(tmp_path / "features" / f"r{name}")
+        shutil.rmtree(store.folder(units_of(images_of(name))[1].address))
+        shown.append(signature("fid", scores, stages, store))
+        assert name_of(stages[f"r{name}"], stages, store, SHARD) == first  # these are all there
+    assert "|ref:folder256-reference@key-a0000000|" in shown[0]
+    assert "|ref:folder256-reference@key-b0000000|" in shown[1]
