@@ -9,7 +9,7 @@ from ldmbench.canonical import digest
 from ldmbench.schema.protocol import Protocol
 from ldmbench.schema.stage import Stage
 from ldmbench.store.disk import Address, Store
-from ldmbench.store.origins import images_digest
+from ldmbench.store.origins import captions_digest, images_digest
 
 DIGITS = 8
 
@@ -27,7 +27,7 @@ def signature(
         metric: the metric's name.
         scores: the stage that computed it.
         stages: every stage of the plan, by key.
-        store: where the digests of real images are read.
+        store: where the digests of real images and captions are read.
         protocol: under which it was computed; what it pins of the samples is shown too.
     """
     generated = stages[scores.inputs["generated"].key]
@@ -38,6 +38,8 @@ def signature(
     elif "lpips" in scores.params:
         weights = digest(scores.params["weights"])[:DIGITS]
         fields["feat"] = f"lpips-{scores.params['lpips']}@{weights}"
+    if scores.params["family"] == "clip":
+        fields["text"] = _captions(scores, stages, store, kept.get("generated/captions"))
     reference = scores.inputs.get("reference")
     if reference:
         fields["ref"] = name_of(
@@ -93,9 +95,18 @@ def name_of(
 
 
 def _kept(scores: Stage, store: Store) -> Mapping[str, str]:
-    """Return what was kept of real images when scores were made; see `store/origins.py`."""
+    """Return what was kept of images and captions when scores were made; see `store/origins.py`."""
     manifest = store.lookup(Address(scores.kind, scores.key))
     return manifest.input_digests if manifest else {}
+
+
+def _captions(
+    scores: Stage, stages: Mapping[str, Stage], store: Store, kept: str | None
+) -> str | None:
+    """Return how signatures name the captions that samples are held to, if they are known."""
+    made = scores.inputs["generated"]
+    known = kept or captions_digest(stages[made.key], stages, store, made.count or 0)
+    return known[:DIGITS] if known else None
 
 
 def _extractor(features: Stage) -> str:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from functools import cache
 
-from ldmbench.canonical import digest
+from ldmbench.canonical import digest, digest_file
 from ldmbench.schema.stage import Manifest, Stage
 from ldmbench.store.disk import Store
 from ldmbench.store.units import Unit, inputs_digest, inputs_of, units_of
+
+CAPTIONS = "captions.json"
 
 
 def origins(stage: Stage, stages: Mapping[str, Stage], store: Store) -> dict[str, str]:
@@ -20,7 +23,7 @@ def origins(stage: Stage, stages: Mapping[str, Stage], store: Store) -> dict[str
         store: where its inputs lie.
 
     Returns:
-        ROLE/images -> digest, where it is known.
+        ROLE/images and ROLE/captions -> digest, where it is known.
     """
     if stage.kind != "scores":
         return {}
@@ -29,6 +32,11 @@ def origins(stage: Stage, stages: Mapping[str, Stage], store: Store) -> dict[str
         item = stage.inputs.get(role)
         if item and "ref" not in stages[item.key].params:
             found[f"{role}/images"] = images_digest(stages[item.key], stages, store, item.count)
+    if stage.params.get("family") == "clip":
+        item = stage.inputs["generated"]
+        found["generated/captions"] = captions_digest(
+            stages[item.key], stages, store, item.count or 0
+        )
     return {name: value for name, value in found.items() if value}
 
 
@@ -63,3 +71,26 @@ def images_digest(
                 return None
             parts.add(part)
     return digest(sorted(parts)) if parts else None
+
+
+def captions_digest(
+    stage: Stage, stages: Mapping[str, Stage], store: Store, count: int
+) -> str | None:
+    """Return a digest of the first captions of images, or None where one of them is not known.
+
+    Args:
+        stage: the images, or the features of them.
+        stages: every stage of the plan, by key.
+        store: where they lie.
+        count: how many of them are used.
+    """
+    while stage.kind == "features":
+        stage = stages[stage.inputs["images"].key]
+    texts: list[str] = []
+    for unit in units_of(stage, stop=count):
+        manifest, file = store.lookup(unit.address), store.folder(unit.address) / CAPTIONS
+        committed = manifest.outputs.get(CAPTIONS) if manifest else None
+        if committed is None or digest_file(file) != committed["sha256"]:
+            return None
+        texts += json.loads(file.read_text("utf-8"))
+    return digest(texts[:count]) if len(texts) >= count else None

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 from scoring import COUNT, pixels, scored, write_features, write_images
 
+from ldmbench.canonical import digest
 from ldmbench.cli import outcome
 from ldmbench.metrics import Moments, frechet_distance, precision_recall
 
@@ -151,7 +152,18 @@ def test_prompts_give_a_clip_score(tmp_path, capsys):
     for i in range(8):
         (folder / f"{i:03d}.txt").write_text("a red circle")
     beside, _ = scored(capsys, folder, "--reference", "shapes:16:32", "--metrics", "clip_score")
-    assert with_file["clip_score"]["value"] == beside["clip_score"]["value"]
+    for same in ("value", "signature"):
+        assert with_file["clip_score"][same] == beside["clip_score"][same]
+    assert f"|text:{digest(['a red circle'] * 8)[:8]}|n:8|" in beside["clip_score"]["signature"]
+    (tmp_path / "others.txt").write_text("a red square\n" * 8)
+    for prompts in ("prompts.jsonl", "others.txt"):
+        scored(
+            capsys, folder, "--metrics", "clip_score", "--prompts", tmp_path / prompts,
+            "-o", tmp_path / f"{prompts}.record",
+        )  # fmt: skip
+    records = [str(tmp_path / f"{prompts}.record") for prompts in ("prompts.jsonl", "others.txt")]
+    assert outcome(["compare", *records]) == 2
+    assert "text is" in capsys.readouterr().err
 
 
 # ---------------------------------------------------------------- bad input

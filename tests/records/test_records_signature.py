@@ -1,11 +1,13 @@
-"""Signatures: they name the real images, whatever of these is still in the store."""
+"""Signatures: they name real images and captions, whatever of these is still in the store."""
 
 import json
 import shutil
 
 import pytest
 
+from ldmbench.canonical import digest
 from ldmbench.execute.step import Outcome, run_unit
+from ldmbench.records.compare import signature_fields
 from ldmbench.records.signature import name_of, signature
 from ldmbench.schema.stage import Input, Stage
 from ldmbench.store.artifact import MANIFEST
@@ -89,3 +91,59 @@ def test_a_part_of_the_images_is_never_their_digest(tmp_path):
         assert name_of(stages[f"r{name}"], stages, store, SHARD) == first  # these are all there
     assert "|ref:folder256-reference@key-a0000000|" in shown[0]
     assert "|ref:folder256-reference@key-b0000000|" in shown[1]
+
+
+# ---------------------------------------------------------------- captions
+
+
+def captioned(key, texts, store, *, count):
+    """Return a CLIP score of images with these captions, and their plan, all of it made."""
+    size = len(texts)
+    images = Stage(kind="samples", key=f"i{key}", shard=4, count=size, params={})
+    seen = features_of(images, f"t{key}").model_copy(update={"count": size})
+    held = {"generated": Input(kind="features", key=seen.key, count=count)}
+    scores = Stage(kind="scores", key=f"c{key}", params={"family": "clip"}, inputs=held)
+    stages = {s.key: s for s in (images, seen, scores)}
+
+    def execute(task):
+        (task.output / "made.txt").write_text(task.key)
+        if task.kind == "samples":
+            (task.output / "captions.json").write_text(json.dumps(texts[slice(*task.shard)]))
+        return Outcome(0.0)
+
+    for stage in stages.values():
+        for unit in units_of(stage):
+            run_unit(unit, store, stages, execute=execute, device="cpu")
+    return scores, stages
+
+
+def text_of(scores, stages, store):
+    return signature_fields(signature("clip_score", scores, stages, store)).get("text")
+
+
+def test_a_clip_score_names_the_captions_used_in_their_order(tmp_path):
+    store, texts = Store(tmp_path), [f"a {i}" for i in range(6)]
+    cases = {
+        "same": texts, "beyond": [*texts[:5], "other"],
+        "changed": ["other", *texts[1:]], "turned": [*texts[1::-1], *texts[2:]],
+    }  # fmt: skip
+    named = {k: text_of(*captioned(k, held, store, count=5), store) for k, held in cases.items()}
+    assert named["same"] == named["beyond"] == digest(texts[:5])[:8]
+    assert len(set(named.values())) == 3
+
+
+def test_captions_outlive_their_images_and_are_left_out_where_nothing_tells_them(tmp_path):
+    store = Store(tmp_path)
+    scores, stages = captioned("x", [f"a {i}" for i in range(6)], store, count=6)
+    before = text_of(scores, stages, store)
+    shutil.rmtree(tmp_path / "features")
+    forget(scores, store)
+    assert text_of(scores, stages, store) == before  # read of the images
+    spoiled = store.folder(units_of(stages["ix"])[1].address) / "captions.json"
+    spoiled.write_text(spoiled.read_text().replace("5", "6"))
+    assert text_of(scores, stages, store) is None
+    shutil.rmtree(tmp_path / "samples")
+    assert text_of(scores, stages, store) is None
+    scores, stages = captioned("y", [f"a {i}" for i in range(6)], store, count=6)
+    shutil.rmtree(tmp_path / "samples")
+    assert text_of(scores, stages, store) == before
