@@ -258,7 +258,7 @@ def _features(path: Path, names: set[str]) -> Given:
 
 def _known(provenance: Reference) -> dict[str, Any]:
     """Return what a built reference says of its images."""
-    names = ("precision", "resolution", "crop", "resize", "ref")
+    names = ("precision", "resolution", "crop", "resize", "ref", "neighbours", "neighbours_ref")
     return {name: getattr(provenance, name) for name in names}
 
 

@@ -29,6 +29,7 @@ from ldmbench.cli.weights import require_weights
 from ldmbench.errors import InputError, StageError
 from ldmbench.execute.devices import devices
 from ldmbench.execute.local import execute
+from ldmbench.plan.build import held_to
 from ldmbench.plan.names import names_of
 from ldmbench.plan.score import ImageSource, build_score_plan, drawn
 from ldmbench.records.book import write_output
@@ -228,7 +229,9 @@ def _write(
     disk: Store,
 ) -> Reference:
     assert isinstance(found.source, ImageSource)
-    source, stage = found.source.source, _features(plan)
+    source, stage, stages = found.source.source, _features(plan), plan.by_key()
+    part = held_to("neighbours", protocol, found.source.count)
+    part = part if part < found.source.count else 0
     write_output(output, lambda file: np.savez(file, **arrays))
     about = Reference(
         title=found.source.title,
@@ -242,7 +245,9 @@ def _write(
         count=found.source.count,
         width=int(arrays["features"].shape[1]),
         lossy=found.lossy,
-        ref=name_of(stage, plan.by_key(), disk),
+        ref=name_of(stage, stages, disk),
+        neighbours=part,
+        neighbours_ref=name_of(stage, stages, disk, part) if part else "",
         source_digest=str(source.get("digest", "")),
         images=dict(found.images),
         sha256=digest_file(output),

@@ -57,6 +57,8 @@ class FeatureSource:
         crop: how the images were cropped, "given" if that is not known.
         resize: how they were resized, likewise.
         ref: how signatures name the images they are of; "" if that is not known.
+        neighbours: how many of the first metrics of neighbours are held to, where that is a part.
+        neighbours_ref: how signatures name these.
     """
 
     title: str
@@ -73,6 +75,8 @@ class FeatureSource:
     crop: str = "given"
     resize: str = "given"
     ref: str = ""
+    neighbours: int = 0
+    neighbours_ref: str = ""
 
     @property
     def arrays(self) -> tuple[str, ...]:
@@ -173,7 +177,8 @@ class _Stages(Ledger):
             params["ref"] = source.ref
         below = {"crop": source.crop, "resize": source.resize}
         side = source.resolution or source.width
-        return self._brought(source.digest, params, below, side=side, count=source.count)
+        part = {str(source.neighbours): source.neighbours_ref} if source.neighbours_ref else {}
+        return self._brought(source.digest, params, below, side=side, count=source.count, refs=part)
 
     def statistics(self, source: StatisticsSource) -> Stage:
         """Return means and covariances that `cli.score` puts into the store itself."""
@@ -194,13 +199,16 @@ class _Stages(Ledger):
         *,
         side: int,
         count: int,
+        refs: Mapping[str, str] | None = None,
     ) -> Stage:
+        """Add what a file holds; `refs` names its first images, by how many they are."""
         source = {"kind": "features", "resolution": side, "digest": file, **below}
         images = self.add(
             "dataset", {"source": source, "split": "file"}, {}, shard=count, count=count
         )
         inputs = {"images": Input(kind="dataset", key=images.key)}
-        return self.add("features", {**params, "file": file}, inputs, shard=count, count=count)
+        keyed, local = {**params, "file": file}, {"refs": dict(refs)} if refs else {}
+        return self.add("features", keyed, inputs, shard=count, count=count, local=local)
 
 
 def drawn(source: ImageSource, protocol: Protocol) -> ImageSource:

@@ -87,7 +87,8 @@ def name_of(
         kept: their digest, where scores keep it.
     """
     if "ref" in images.params:  # features that came from elsewhere
-        return str(images.params["ref"])
+        parts: Mapping[str, str] = images.local.get("refs", {})
+        return parts.get(str(count), str(images.params["ref"]))
     dataset = dataset_under(images, stages)
     known = kept or images_digest(images, stages, store, count)
     mark = known[:DIGITS] if known else f"key-{dataset.key[:DIGITS]}"

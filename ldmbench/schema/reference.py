@@ -27,6 +27,10 @@ class Reference(Noun):
     width: int = Field(description="features per image")
     lossy: int = Field(default=0, description="images that were jpg, jpeg or webp files")
     ref: str = Field(default="", description="how signatures name its images")
+    neighbours: int = Field(
+        default=0, description="first images that metrics of neighbours are held to; 0: all"
+    )
+    neighbours_ref: str = Field(default="", description="how signatures name these")
     source_digest: str = Field(description="of the images' names and contents")
     images: dict[str, str] = Field(default={}, description="image -> sha256; empty for shapes")
     sha256: Sha256 = Field(description="of FILE.npz")

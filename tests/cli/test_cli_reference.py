@@ -1,5 +1,6 @@
 """`ldmbench reference`: built by the stages of a run, listed, verified, and scored against."""
 
+import importlib
 import json
 import shutil
 
@@ -231,6 +232,29 @@ def test_a_built_reference_gives_the_numbers_of_its_images(tmp_path, capsys):
         values.append((score["value"], score["low"], score["signature"]))
         assert any("lossy" in text for text in found["warnings"])
     assert values[0] == values[1]
+
+
+@pytest.mark.slow
+def test_metrics_of_neighbours_name_the_images_they_are_held_to(tmp_path, monkeypatch, capsys):
+    protocol = protocol_named("shapes-v1").model_copy(update={"neighbour_count": 64})
+    for module in ("reference", "score"):
+        door = importlib.import_module(f"ldmbench.cli.{module}")
+        monkeypatch.setattr(door, "protocol_named", lambda _: protocol)
+    monkeypatch.setattr("ldmbench.plan.score.DATASET_SHARD", 64)
+    real, made = write_images(tmp_path / "real", 0, count=70), write_images(tmp_path / "made", 1)
+    file, found = tmp_path / "reference.npz", []
+    assert outcome(["reference", "build", str(real), "-o", str(file), "--json"]) == 0
+    about = json.loads(capsys.readouterr().out)
+    assert about["neighbours"] == 64
+    assert about["neighbours_ref"] != about["ref"]
+    for reference in (real, file):
+        asked = ["--reference", str(reference), "--metrics", "fid,kid,precision", "--json"]
+        assert outcome(["score", str(made), *asked]) == 0
+        scores = json.loads(capsys.readouterr().out)["scores"]
+        found.append({s["name"]: (s["value"], s["signature"]) for s in scores})
+    assert found[0] == found[1]
+    for name, ref in (("fid", about["ref"]), ("kid", about["neighbours_ref"])):
+        assert f"|ref:{ref}|" in found[1][name][1]
 
 
 @pytest.mark.slow

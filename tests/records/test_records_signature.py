@@ -7,12 +7,14 @@ import pytest
 
 from ldmbench.canonical import digest
 from ldmbench.execute.step import Outcome, run_unit
+from ldmbench.plan.score import FeatureSource, build_score_plan
 from ldmbench.records.compare import signature_fields
 from ldmbench.records.signature import name_of, signature
 from ldmbench.schema.stage import Input, Stage
 from ldmbench.store.artifact import MANIFEST
 from ldmbench.store.disk import Store
 from ldmbench.store.units import units_of
+from ldmbench.suite.protocols import protocol_named
 
 COUNT, SHARD = 1100, 512
 
@@ -91,6 +93,28 @@ def test_a_part_of_the_images_is_never_their_digest(tmp_path):
         assert name_of(stages[f"r{name}"], stages, store, SHARD) == first  # these are all there
     assert "|ref:folder256-reference@key-a0000000|" in shown[0]
     assert "|ref:folder256-reference@key-b0000000|" in shown[1]
+
+
+@pytest.mark.parametrize(
+    ("part", "named"),
+    [
+        ({"neighbours": 20, "neighbours_ref": "x@20"}, {"moments": "x@30", "neighbours": "x@20"}),
+        ({"neighbours": 10, "neighbours_ref": "x@10"}, {"moments": "x@30", "neighbours": "x@30"}),
+        ({}, {"moments": "x@30", "neighbours": "x@30"}),
+    ],
+)
+def test_the_first_images_of_a_built_reference_have_a_name_of_their_own(tmp_path, part, named):
+    made, real = (FeatureSource(n, 30, 6, n, ref="x@30", **part) for n in ("made", "real"))
+    plain = FeatureSource("real", 30, 6, "real", ref="x@30")
+    protocol = protocol_named("shapes-v1").model_copy(update={"neighbour_count": 20})
+    asked = {"metrics": ["fid", "precision"]}
+    plan = build_score_plan(made, real, protocol, **asked)
+    for family, name in named.items():
+        scores = plan.by_key()[plan.cells[0].stages[f"shapes-v1:{family}"]]
+        shown = signature("fid", scores, plan.by_key(), Store(tmp_path))
+        assert signature_fields(shown)["ref"] == name
+    keys = set(build_score_plan(made, plain, protocol, **asked).by_key())
+    assert keys == set(plan.by_key())  # a name is no part of what is computed
 
 
 # ---------------------------------------------------------------- captions
