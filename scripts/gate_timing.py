@@ -24,7 +24,7 @@ import torch
 from ldmbench.execute.step import Outcome, run_unit
 from ldmbench.schema.stage import Plan
 from ldmbench.schema.task import Task
-from ldmbench.stages.common import autoencoder_at, prepare
+from ldmbench.stages.common import let_go, prepare
 from ldmbench.stages.speed import timed
 from ldmbench.stages.subject import trained_at
 from ldmbench.store.disk import Store
@@ -44,8 +44,7 @@ def main() -> None:
         (given.store / "runs" / given.run / "plan.json").read_text("utf-8")
     )
     for out in given.out:
-        trained_at.cache_clear()
-        autoencoder_at.cache_clear()
+        let_go()
         told = timing(plan, Store(given.store), machine, slow=given.slow)
         draft = out.with_suffix(".part")
         draft.write_text(json.dumps(told), "utf-8")

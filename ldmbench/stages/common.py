@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import platform
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, ParamSpec, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,10 @@ from ldmbench.train.loop import device_name
 
 Report: TypeAlias = Callable[[float, str], None]
 Pixels: TypeAlias = npt.NDArray[np.uint8]
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_forget: list[Callable[[], None]] = []
 
 
 def prepare(device: str, *, threads: int | None = None) -> dict[str, Any]:
@@ -41,7 +46,30 @@ def prepare(device: str, *, threads: int | None = None) -> dict[str, Any]:
     }
 
 
-@lru_cache(maxsize=4)
+def resident(most: int) -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """Make the last `most` results of a function stay in this worker until `let_go`.
+
+    Whatever outlives a task (models, evaluators) stays through this alone: what else lay on a GPU
+    would count in the peak memory of every model that is measured after it.
+    """
+
+    def staying(make: Callable[P, T]) -> Callable[P, T]:
+        found = lru_cache(maxsize=most)(make)
+        _forget.append(found.cache_clear)
+        return found  # type: ignore[return-value]
+
+    return staying
+
+
+def let_go() -> None:
+    """Give back the memory of all that stayed."""
+    for forget in _forget:
+        forget()
+    gc.collect()
+    torch.cuda.empty_cache()
+
+
+@resident(4)
 def autoencoder_at(folder: Path, device: str) -> FirstStage:
     """Return the first stage of an artefact; content-addressed, so its path names it."""
     return load_first_stage(folder, device=device)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import numpy as np
 
 from ldmbench.data.shards import write_array
 from ldmbench.features.extractor import Extractor, load_extractor
 from ldmbench.schema.task import Task
-from ldmbench.stages.common import Report, images_of
+from ldmbench.stages.common import Report, images_of, resident
 from ldmbench.stages.own import own_features
 
 
@@ -36,7 +34,7 @@ def run(task: Task, report: Report) -> None:
     report(1.0, "")
 
 
-@lru_cache(maxsize=4)
+@resident(4)
 def _extractor(name: str, device: str, precision: str, expected: int) -> Extractor:
     """Load an extractor once a worker; how many images a plan has for it decides on compiling."""
     return load_extractor(

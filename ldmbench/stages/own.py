@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from ldmbench.errors import InputError
 from ldmbench.metrics.resample import Replicates, replicate
 from ldmbench.plugins import calling
 from ldmbench.schema.task import Task
-from ldmbench.stages.common import rows_of
+from ldmbench.stages.common import resident, rows_of
 from ldmbench.stages.plugin import made_of
 
 
@@ -42,7 +41,7 @@ def own_features(task: Task, images: ImageShards) -> None:
         write_array(task.output / f"{name}.npy", rows.astype(np.float32))
 
 
-@lru_cache(maxsize=2)
+@resident(2)
 def _extractor(target: str, folder: str, digest: str, device: str) -> Any:
     told = {"target": target, "folder": folder, "digest": digest, "options": {}, "files": []}
     found = made_of(told, "extractors")

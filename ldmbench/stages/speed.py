@@ -17,7 +17,7 @@ from ldmbench.speed.flops import sampling_flops
 from ldmbench.speed.memory import peak_memory
 from ldmbench.speed.paired import Paired, interleave
 from ldmbench.speed.yardstick import VERSION, yardstick
-from ldmbench.stages.common import Report
+from ldmbench.stages.common import Report, let_go
 from ldmbench.stages.samples import Conditions, draw
 from ldmbench.stages.subject import subject_of
 from ldmbench.train.loop import device_name
@@ -28,6 +28,7 @@ UNSEEN = "your own code is called, not seen into"
 @torch.no_grad()
 def run(task: Task, report: Report) -> None:
     """Measure on this device, decoding and quantisation included."""
+    let_go()  # so that peak memory is of this model alone
     measure = _Measurement(task, subject_of(task), report)
     (task.output / "measures.json").write_text(json.dumps(list(measure.all()), indent=1))
     report(1.0, "")

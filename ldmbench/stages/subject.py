@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +16,11 @@ from ldmbench.models.loaded import Loaded, LoadedStage
 from ldmbench.models.loader import load
 from ldmbench.models.subject import Trained
 from ldmbench.schema.task import Task
-from ldmbench.stages.common import autoencoder_at
+from ldmbench.stages.common import autoencoder_at, resident
 from ldmbench.stages.plugin import made_of
 
 
-@lru_cache(maxsize=2)
+@resident(2)
 def loaded_at(
     path: str, config: str | None, ema: bool, tokenizer: str | None, digest: str, device: str
 ) -> Model:
@@ -56,7 +55,7 @@ def first_stage_of(task: Task) -> FirstStage | LoadedStage:
     return autoencoder_at(task.inputs["autoencoder"].folders[0], task.device)
 
 
-@lru_cache(maxsize=4)
+@resident(4)
 def trained_at(autoencoder: Path, denoiser: Path, device: str) -> Trained:
     """Return the model of two artefacts; content-addressed, so their paths name it."""
     return Trained(autoencoder_at(autoencoder, device), load_denoiser(denoiser, device=device))
