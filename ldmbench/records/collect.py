@@ -167,30 +167,42 @@ def _asked(measure: str, probes: Sequence[str]) -> bool:
 
 
 def _costs(cell: Cell, plan: Plan, stages: Mapping[str, Stage], store: Store) -> Iterator[Measure]:
-    """Yield what training cost: the denoiser alone, with its autoencoder, and amortised."""
+    """Yield what training cost: the denoiser alone, with its autoencoder, and amortised.
+
+    A device-day is one of the named device; those of two devices have no sum.
+    """
     denoiser = read_json(stages[cell.stages["denoiser"]], store, "cost.json")
     autoencoder = read_json(stages[cell.stages["autoencoder"]], store, "cost.json")
     if denoiser is None or autoencoder is None:
         return
     share = cell.progress
-    device = str(denoiser["device"])
     own = share * denoiser["seconds"] / SECONDS_PER_DAY
     first = autoencoder["seconds"] / SECONDS_PER_DAY
     sharing = _sharing(plan)[cell.stages["autoencoder"]]
-    days = {
-        "train_device_days": own,
-        "autoencoder_device_days": first,
-        "total_device_days": own + first,
-        "amortised_device_days": own + first / sharing,
-    }
-    for name, value in days.items():
-        yield Measure(name=name, value=value, unit="device-days", device=device)
+    device = str(denoiser["device"])
+    other = str(autoencoder["device"]) if first else device  # the identity trains nowhere
+    apart = None
+    if other != device:
+        apart = (
+            f"the first stage was trained on {other}, the denoiser on {device}: days of unlike"
+            " devices do not add up"
+        )
+    for name, value, where in (
+        ("train_device_days", own, device),
+        ("autoencoder_device_days", first, other),
+    ):
+        yield Measure(name=name, value=value, unit="device-days", device=where)
+    sums = [
+        ("total_device_days", own + first, "device-days"),
+        ("amortised_device_days", own + first / sharing, "device-days"),
+    ]
     if plan.v100_factor:
-        value = plan.v100_factor * (own + first)
-        yield Measure(name="v100_days", value=value, unit="V100-days", device=device)
+        sums.append(("v100_days", plan.v100_factor * (own + first), "V100-days"))
     if plan.price_per_device_hour:
-        price = plan.price_per_device_hour * 24 * (own + first)
-        yield Measure(name="cost", value=price, unit="currency", device=device)
+        sums.append(("cost", plan.price_per_device_hour * 24 * (own + first), "currency"))
+    for name, value, unit in sums:
+        shown = None if apart else value
+        yield Measure(name=name, value=shown, unit=unit, device=device, reason=apart)
     for name, unit in (("flops", "FLOP"), ("steps", "steps"), ("images", "images")):
         value = share * denoiser[name]
         yield Measure(name=f"train_{name}", value=value, unit=unit, device=device)
