@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from functools import cached_property
 from typing import Any
@@ -22,6 +23,8 @@ from ldmbench.stages.samples import Conditions, draw
 from ldmbench.stages.subject import subject_of
 from ldmbench.train.loop import device_name
 
+ENERGY_SECONDS = 2.0
+"""Of making batches, at the least, between two readings of the energy counters, which are slow."""
 UNSEEN = "your own code is called, not seen into"
 
 
@@ -59,22 +62,25 @@ class _Measurement:
         self.report(0.8, "memory")
         batch = self.params["batch"]
         yield self._memory(batch)
-        energy = measure_energy(lambda: self.make(batch), device=self.task.device)
-        joules = None if energy.joules is None else energy.joules / batch
-        yield self._one("energy_per_image", joules, "J", reason=energy.reason, batch=batch)
+        yield self._energy(batch)
+
+    @cached_property
+    def times(self) -> dict[str, Paired]:
+        """Times of a batch and of one image, between yardsticks."""
+        batch = self.params["batch"]
+        return interleave(
+            {"throughput": lambda: self.make(batch), "latency": lambda: self.make(1)},
+            yardstick(device=self.task.device),
+            repeats=self.params["repeats"],
+            device=self.task.device,
+            report=lambda share: self.report(0.1 + 0.7 * share, "throughput and latency"),
+        )
 
     def timed(self) -> Iterator[dict[str, Any]]:
         """Yield speeds, each between yardsticks; intervals are of the ratios to them."""
         batch, repeats = self.params["batch"], self.params["repeats"]
-        times = interleave(
-            {"throughput": lambda: self.make(batch), "latency": lambda: self.make(1)},
-            yardstick(device=self.task.device),
-            repeats=repeats,
-            device=self.task.device,
-            report=lambda share: self.report(0.1 + 0.7 * share, "throughput and latency"),
-        )
-        many, one = times["throughput"], times["latency"]
-        sticks = [stick for part in times.values() for stick in part.sticks.seconds]
+        many, one = self.times["throughput"], self.times["latency"]
+        sticks = [stick for part in self.times.values() for stick in part.sticks.seconds]
         yield self._one("yardstick", float(np.median(sticks)), "s", n=len(sticks))
         least, most = many.span()
         made = batch / many.timing.median
@@ -94,6 +100,21 @@ class _Measurement:
             return self._one("peak_memory", None, "bytes", reason=UNSEEN, **where)
         peak = peak_memory(lambda: self.make(batch), device=self.task.device)
         return self._one("peak_memory", peak.bytes, "bytes", **where)
+
+    def _energy(self, batch: int) -> dict[str, Any]:
+        """Return the energy of an image, out of batches that fill ENERGY_SECONDS."""
+        batches = math.ceil(ENERGY_SECONDS / self.times["throughput"].timing.median)
+
+        def enough() -> None:
+            for _ in range(batches):
+                self.make(batch)
+
+        energy = measure_energy(enough, device=self.task.device)
+        told: dict[str, Any] = {"reason": energy.reason, "batch": batch}
+        if energy.joules is None:
+            return self._one("energy_per_image", None, "J", **told)
+        each = energy.joules / (batches * batch)
+        return self._one("energy_per_image", each, "J", n=batches, **told)
 
     def _counted(self) -> Iterator[dict[str, Any]]:
         """Yield what is counted rather than timed."""

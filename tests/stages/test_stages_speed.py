@@ -1,5 +1,6 @@
 """The speed stage: what it counts is one model's, whatever else the worker has done."""
 
+import json
 import re
 import weakref
 from pathlib import Path
@@ -7,8 +8,13 @@ from pathlib import Path
 import pytest
 
 from ldmbench.models.autoencoder import build_first_stage
+from ldmbench.models.subject import Work
 from ldmbench.schema.models import AutoencoderParams
 from ldmbench.schema.task import Task
+from ldmbench.speed.energy import Energy
+from ldmbench.speed.memory import PeakMemory
+from ldmbench.speed.paired import Paired
+from ldmbench.speed.timer import Timing
 from ldmbench.stages import speed
 from ldmbench.stages.common import autoencoder_at
 
@@ -38,3 +44,52 @@ def test_what_outlives_a_task_is_what_speed_lets_go_of():
     cached = [path.name for path in STAGES.glob("*.py") if "lru_cache" in path.read_text()]
     assert cached == ["common.py"]
     assert len(re.findall(r"lru_cache\(", (STAGES / "common.py").read_text())) == 1
+
+
+class Sampler:
+    """A model of nothing: it remembers how many images it was asked for."""
+
+    shape, needs_truth = (1, 2, 2), False
+
+    def __init__(self):
+        self.made = []
+
+    def work(self, params):
+        return Work(evaluations=1, denoiser=1)
+
+    def draw(self, noise, *, condition, params, seeds):
+        self.made.append(len(noise))
+
+
+def told(monkeypatch, tmp_path, joules, seconds):
+    """Return energy_per_image of batches of four that take `seconds`, and the batches made."""
+    sampler, params = Sampler(), {"batch": 4, "repeats": 2, "guidance": 1, "precision": "float32"}
+    task = Task(kind="speed", key="k", params=params, inputs={}, output=tmp_path, scratch=tmp_path)
+    times = Paired(Timing((seconds,) * 3), Timing((1.0,) * 3))
+    monkeypatch.setattr(speed, "interleave", lambda calls, stick, **_: dict.fromkeys(calls, times))
+    monkeypatch.setattr(speed, "subject_of", lambda task: sampler)
+    monkeypatch.setattr(speed, "peak_memory", lambda call, *, device: PeakMemory(1, "live_tensors"))
+
+    def measured(call, *, device):
+        if joules is not None:
+            call()
+        return Energy(joules, None, reason=None if joules else "no counter")
+
+    monkeypatch.setattr(speed, "measure_energy", measured)
+    speed.run(task, lambda share, note: None)
+    found = {m["name"]: m for m in json.loads((tmp_path / "measures.json").read_text())}
+    return found["energy_per_image"], sampler.made
+
+
+@pytest.mark.parametrize(("seconds", "batches"), [(0.3, 7), (0.5, 4), (5.0, 1)])
+def test_energy_is_read_around_two_seconds_of_batches(monkeypatch, tmp_path, seconds, batches):
+    energy, made = told(monkeypatch, tmp_path, 84.0, seconds)
+    assert made == [4] * batches
+    assert energy["value"] == pytest.approx(84.0 / (4 * batches))
+    assert (energy["n"], energy["batch"]) == (batches, 4)
+
+
+def test_without_a_counter_nothing_is_made_for_energy(monkeypatch, tmp_path):
+    energy, made = told(monkeypatch, tmp_path, None, 0.3)
+    assert (energy["value"], energy["reason"], made) == (None, "no counter", [])
+    assert "n" not in energy
