@@ -21,7 +21,7 @@ from ldmbench.store.units import Unit
 __all__ = ["Listener", "Result", "run_plan"]
 
 ALONE: frozenset[Kind] = frozenset({"speed"})
-"""Kinds that nothing may run beside where several workers share a processor."""
+"""Kinds that come last, and that nothing may run beside on the same machine."""
 
 PASSES = 12
 """Looks at the plan: one per stage kind is enough for any change to travel to the scores."""
@@ -164,12 +164,13 @@ class _Execution:
         return is_named(unit.stage, self.fresh) and unit.address.name not in self.refreshed
 
     def _run_all(self, todo: Sequence[Unit]) -> None:
-        crowded = any(runner.crowded for runner in self.runners)
+        # One runner has nothing beside it; over a cluster, machines would stand idle for one.
+        last = len(self.runners) == 1 or any(runner.crowded for runner in self.runners)
         ready = Ready(
             todo,
             self.stages,
             self.stop,
-            alone=ALONE if crowded else frozenset(),
+            alone=ALONE if last else frozenset(),
             longest_first=len(self.runners) > 1,
         )
         at_hand = sorted(self.runners, key=lambda runner: not runner.is_ready())

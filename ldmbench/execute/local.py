@@ -34,8 +34,8 @@ def execute(
     Args:
         plan: what is asked.
         store: an open store.
-        devices: one worker process each; those of one CPU share its cores, and stages that
-            measure speed then run alone and on all of them.
+        devices: one worker process each; those of one CPU share its cores. Stages that measure
+            speed come last, one at a time, and those on a CPU have all of its cores.
         listener: told of progress.
         log: a file for what workers and libraries print.
         fresh: stage kinds, or kind/key beginnings, to make anew.
@@ -46,7 +46,10 @@ def execute(
         StoreError: if the store cannot be written.
     """
     beside = devices.count("cpu")
-    runners = [_LocalRunner(d, log, beside=beside if d == "cpu" else 1) for d in devices]
+    runners = [
+        _LocalRunner(d, log, beside=beside if d == "cpu" else 1, crowded=len(devices) > 1)
+        for d in devices
+    ]
     return run_plan(
         plan,
         store,
@@ -66,12 +69,13 @@ class _LocalRunner(Runner):
         log: a file for what it prints.
         beside: how many workers share what it computes on; a CPU's cores are divided among them,
             unless the user said how many threads each has.
+        crowded: whether there are other workers on this machine, on whatever device.
     """
 
-    def __init__(self, device: str, log: Path, *, beside: int) -> None:
+    def __init__(self, device: str, log: Path, *, beside: int, crowded: bool) -> None:
         divided = beside > 1 and not os.environ.get(THREADS)
         threads_alone = cores() if divided else None
-        super().__init__(device, crowded=beside > 1, threads_alone=threads_alone)
+        super().__init__(device, crowded=crowded, threads_alone=threads_alone)
         environment = {THREADS: str(max(1, cores() // beside))} if divided else {}
         self._process = WorkerProcess(device, log, environment=environment)
 

@@ -16,13 +16,14 @@ __all__ = ["Ready"]
 class Ready:
     """Hands out units whose inputs are there; shared by all runners' threads.
 
-    With one runner that is plan order; with several, a long training must not begin last.
+    With one runner that is plan order, but for what comes last; with several, a long training must
+    not be last to begin.
 
     Args:
         todo: units to run, in plan order.
         stages: key -> stage of the whole plan.
         stop: once set, nothing more is handed out.
-        alone: kinds that are handed out one at a time, when nothing else is running or ready.
+        alone: kinds that come last, one at a time, when nothing else is running or ready.
         longest_first: what the longest chain of work waits for comes first; else in plan order.
     """
 

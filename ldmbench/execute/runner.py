@@ -22,7 +22,7 @@ class Runner(ABC):
 
     Attributes:
         device: what tasks are told to compute on.
-        crowded: whether others compute on the same processor.
+        crowded: whether others compute on the same machine; GPUs share its processor, too.
         threads_alone: of a task that has all of the machine's cores to itself; None leaves it to
             the worker process.
         machine: what the worker said of its device and, if it is another one, its machine.

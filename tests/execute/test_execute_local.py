@@ -13,6 +13,7 @@ import pytest
 import tiny
 
 from ldmbench.errors import InputError, StageError
+from ldmbench.execute import local
 from ldmbench.execute.devices import devices, speed_machines
 from ldmbench.execute.execution import run_plan
 from ldmbench.execute.ready import Ready
@@ -207,6 +208,62 @@ def test_what_measures_speed_runs_last_and_alone():
     assert order[2:] == ["a", "c"]
     assert set(order[:2]) == {"b", "d"}
     assert most == {"speed": 1, "other": 2}
+
+
+class Working(Runner):
+    """A runner that takes a while and notes when it began and ended what."""
+
+    def __init__(self, log, **how):
+        super().__init__("cpu", **how)
+        self.log = log
+
+    def events(self, task):
+        self.log.append(("begin", task.key))
+        time.sleep(0.1)
+        (task.output / "made.txt").write_text(task.key)
+        self.log.append(("end", task.key))
+        return iter([{"event": "done", "seconds": 0.1}])
+
+    def close(self):
+        pass
+
+
+@pytest.mark.parametrize(("runners", "crowded"), [(3, True), (1, False), (3, False)])
+def test_speeds_come_last_and_one_at_a_time_unless_over_a_cluster(
+    tmp_path, monkeypatch, runners, crowded
+):
+    long = {"speed": 2.0}  # so that it would come first
+    monkeypatch.setattr(
+        "ldmbench.execute.ready.rough_seconds", lambda stage, stages: long.get(stage.kind, 1.0)
+    )
+    kinds = {"a": "speed", "b": "speed", "c": "samples", "d": "samples", "e": "coding"}
+    plan = Plan(
+        suite="s", suite_digest="", cells=(), metrics=(), probes=(),
+        stages=tuple(stage(key, kind=kind) for key, kind in kinds.items()),
+    )  # fmt: skip
+    log = []
+    found = run_plan(
+        plan, Store(tmp_path), listener=MagicMock(),
+        runners=[Working(log, crowded=crowded) for _ in range(runners)],
+    )  # fmt: skip
+    assert (found.executed, found.failed) == (5, {})
+    alone = {(("begin", key), ("end", key)) for key in "ab"}
+    assert ({tuple(log[-4:-2]), tuple(log[-2:])} == alone) == (crowded or runners == 1)
+
+
+@pytest.mark.parametrize(
+    ("devices", "crowded"), [("cuda:0", False), ("cuda:0,cuda:1", True), ("cpu,cuda:0", True)]
+)
+def test_workers_of_one_machine_are_crowded_whatever_they_compute_on(
+    tmp_path, monkeypatch, devices, crowded
+):
+    told = {}
+    monkeypatch.setattr(local, "run_plan", lambda plan, store, **how: told.update(how))
+    monkeypatch.setattr(local, "speed_machines", lambda devices: [])
+    names = devices.split(",")
+    local.execute(None, None, devices=names, listener=MagicMock(), log=tmp_path / "log")
+    assert [runner.crowded for runner in told["runners"]] == [crowded] * len(names)
+    assert {runner.threads_alone for runner in told["runners"]} == {None}
 
 
 @pytest.mark.parametrize(
