@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from ldmbench.canonical import canonical_json
 from ldmbench.errors import InputError
 from ldmbench.models.autoencoder import FirstStage
 from ldmbench.models.call import Called
@@ -36,16 +37,22 @@ def loaded_of(task: Task) -> Model:
     return loaded_at(**task.local["load"], device=task.device)
 
 
+@resident(2)
+def called_at(told: str, device: str) -> Called:
+    """Return the user's own sampler of what a plan says of it, as JSON, if it is still that one."""
+    call = json.loads(told)
+    return Called(
+        made_of(call, "models"),
+        side=call["resolution"],
+        conditioning=call["conditioning"],
+        title=call["target"],
+        device=device,
+    )
+
+
 def called_of(task: Task) -> Called:
     """Return the user's own sampler a task is about."""
-    told = task.local["call"]
-    return Called(
-        made_of(told, "models"),
-        side=told["resolution"],
-        conditioning=told["conditioning"],
-        title=told["target"],
-        device=task.device,
-    )
+    return called_at(canonical_json(task.local["call"]), task.device)
 
 
 def first_stage_of(task: Task) -> FirstStage | LoadedStage:
