@@ -42,6 +42,11 @@ __all__ = [
 ONE_SCALE = "All cells sample with the same guidance scale."
 SAME_BUDGET = 1.05
 """Budgets whose ratio is below this are one: a budget ends on a whole step."""
+_COSTS = {
+    "cost": "Cost of training",
+    "total_device_days": "Training, device-days",
+    "train_device_days": "Training of the denoiser alone, device-days",
+}
 _COMPUTE = {"train_flops": "FLOP", "total_device_days": "device-days", "train_steps": "steps"}
 
 
@@ -68,10 +73,10 @@ def pareto_speed(subject: Subject) -> Figure | str:
 
 
 def pareto_cost(subject: Subject) -> Figure | str:
-    """Draw the front of quality against what training cost."""
-    if any("cost" in p for p in subject.points):
-        return _pareto(subject, "cost", "Cost of training", "cost", more=False)
-    return _pareto(subject, "total_device_days", "Training, device-days", "cost", more=False)
+    """Draw the front of quality against what training cost, in what most cells have."""
+    counts = {field: sum(field in p for p in subject.points) for field in _COSTS}
+    field = max(counts, key=lambda name: counts[name])
+    return _pareto(subject, field, _COSTS[field], "cost", more=False)
 
 
 def quality_steps(subject: Subject) -> Figure | str:
