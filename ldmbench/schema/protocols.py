@@ -11,7 +11,8 @@ EDM2_CODE = "github.com/NVlabs/edm2 at 32ecad3"
 OWN = "a choice of ldmbench: the source does not say"
 
 FIDELITY = {
-    "extractor": f"{TF_CODE}, defaults.py and metric_fid.py",
+    "extractor": f"{TF_CODE}, metric_fid.py, utils.py; there precision and recall alone are on"
+    " VGG16 unless feature_extractor='inception-v3-compat' is passed",
     "k": f"{TF_CODE}, defaults.py: prc_neighborhood 3",
     "rule": f"{TF_CODE}, metric_prc.py: a distance equal to the radius counts",
     "kid_subsets": f"{TF_CODE}, defaults.py: kid_subsets 100",

@@ -46,6 +46,14 @@ def test_rules_that_change_numbers():
     assert (coco.reference_count, coco.resolution) == (30_000, 256)
 
 
+def test_where_torch_fidelity_itself_has_another_network_is_said():
+    row = catalog.PROTOCOLS["torch-fidelity"]
+    assert "VGG16" in row.about
+    cited = resolve(row.target).cited["extractor"]
+    assert "VGG16 unless feature_extractor='inception-v3-compat' is passed" in cited
+    assert cited in Path("docs/protocols.md").read_text()
+
+
 @pytest.mark.parametrize("name", catalog.PROTOCOLS)
 def test_every_protocol_is_documented(name):
     assert f"`{name}`" in Path("docs/protocols.md").read_text()
