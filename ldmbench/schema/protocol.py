@@ -123,12 +123,13 @@ class Override(Recipe):
 def overridden(base: Protocol, change: Override) -> Protocol:
     """Return a protocol with the given fields of `change`, which its name then shows.
 
-    A change of the reference also holds for every dataset's own rule.
+    A change of the reference also holds for every dataset's own rule; what neither the base nor
+    any of these rules has otherwise is no change.
     """
     fields = {
         name: getattr(change, name)
         for name in Recipe.model_fields
-        if name in change.model_fields_set and getattr(change, name) != getattr(base, name)
+        if name in change.model_fields_set and _differs(base, name, getattr(change, name))
     }
     if not fields:
         return base
@@ -143,6 +144,14 @@ def overridden(base: Protocol, change: Override) -> Protocol:
             "sampling": tuple(rule.model_copy(update=shared) for rule in base.sampling),
         }
     )
+
+
+def _differs(base: Protocol, name: str, value: object) -> bool:
+    """Tell whether a protocol, or the rule of one of its datasets, has another value of a field."""
+    own = getattr(base, name)
+    rules = base.sampling if name in SamplingRule.model_fields else ()
+    stated = [getattr(rule, name) for rule in rules]
+    return value != own or any(value != v for v in stated if v is not None)  # None: the protocol's
 
 
 NAME, CHANGED, SEVERAL = "a name", "a changed protocol", "several protocols"

@@ -5,7 +5,7 @@ import pytest
 from ldmbench.errors import SuiteError
 from ldmbench.suite.check import check_suite
 from ldmbench.suite.load import load_suite
-from ldmbench.suite.protocols import protocols_of
+from ldmbench.suite.protocols import protocol_named, protocols_of, real_images
 
 GOOD = """
 suite: demo
@@ -40,6 +40,33 @@ def test_a_name_a_change_and_a_list(loaded):
     ]
     assert names("{base: clean-fid, k: 3}") == ["clean-fid"]  # as the base has it
     assert names("[clean-fid, {base: clean-fid, k: 5}]") == ["clean-fid", "clean-fid[k=5]"]
+
+
+@pytest.mark.parametrize(
+    ("change", "name", "dataset", "real"),
+    [
+        ("reference_split: train", "reference_split=train", "mscoco-256", ("train", 30_000, None)),
+        ("reference_count: null", "reference_count=null", "ffhq-256", ("train", None, "shortest")),
+        ("crop: null", "crop=null", "ffhq-256", ("train", 60_000, None)),
+        ("reference_count: null, resolution: null", "reference_count=null", "mscoco-256",
+         ("validation", None, None)),
+        ("neighbour_count: 10000", "", "ffhq-256", ("train", 60_000, "shortest")),
+    ],
+)  # fmt: skip
+def test_a_change_holds_for_the_rules_of_datasets_too(loaded, change, name, dataset, real):
+    suite = loaded(f"protocol={{base: ldm-2112.10752, {change}}}")
+    (protocol,) = protocols_of(suite.written)
+    assert protocol.name == "ldm-2112.10752" + (f"[{name}]" if name else "")
+    found = real_images(protocol, dataset)
+    assert (found.split, found.count, found.crop) == real
+
+
+@pytest.mark.parametrize("base", ["coco-30k", "edm2", "adm-2105.05233"])
+def test_what_base_and_rules_have_is_no_change(loaded, base):
+    named = protocol_named(base)
+    same = f"crop: {named.crop}, reference_split: {named.reference_split}"
+    (protocol,) = protocols_of(loaded(f"protocol={{base: {base}, {same}}}").written)
+    assert protocol is named
 
 
 def test_null_is_a_value_and_unset_is_not(loaded):
