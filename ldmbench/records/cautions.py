@@ -83,11 +83,12 @@ def _reference(
     held = next((scores[f].inputs["reference"] for f in FRECHET if f in scores), None)
     if held is None or "statistics" in stages[held.key].params:
         return
-    rule = protocol.rule_for(cell.dataset.partition("[")[0])
+    dataset = cell.dataset.partition("[")[0]
+    rule = protocol.rule_for(dataset)
     asked = (rule.reference_count if rule else None) or protocol.reference_count
     if asked and asked != held.count:
         yield f"{protocol.name} asks for m = {asked:,} real images; this is m = {held.count:,}"
-    crop = (rule.crop if rule else None) or protocol.crop
+    crop = protocol.crop_for(dataset)
     stage = stages[held.key]
     while stage.kind != "dataset":
         stage = stages[stage.inputs["images"].key]
@@ -97,7 +98,7 @@ def _reference(
         return
     if is_given(cell) and found == "none":
         found = None  # images as they are say nothing of their crop
-    if crop not in (None, "none") and found and found != crop:
+    if crop and found and found != crop:
         yield f"{protocol.name} crops real images by {crop}; these are cropped by {found}"
     side = source.get("resolution")
     if protocol.resolution and side and side != protocol.resolution:

@@ -92,6 +92,7 @@ class Protocol(Recipe):
     sampling: tuple[SamplingRule, ...] = Field(default=(), description="per dataset")
     source: str = Field(default="", description="where the recipe was read")
     cited: dict[str, str] = Field(default={}, description="field -> where it was read")
+    changed: tuple[str, ...] = Field(default=(), description="fields that a suite set otherwise")
 
     def rule_for(self, dataset: str) -> SamplingRule | None:
         """Return the rule of a dataset by its whole name, or by what stands before a bracket."""
@@ -100,6 +101,15 @@ class Protocol(Recipe):
             if names.count(dataset) == 1:
                 return self.sampling[names.index(dataset)]
         return None
+
+    def crop_for(self, dataset: str) -> Crop | None:
+        """Return how real images of a dataset are to be cropped; None leaves it open.
+
+        A named protocol says `none` of images that come ready; where a suite says it, it is meant.
+        """
+        rule = self.rule_for(dataset)
+        crop = (rule.crop if rule else None) or self.crop
+        return None if crop == "none" and "crop" not in self.changed else crop
 
 
 def _no_defaults(schema: dict[str, Any]) -> None:
@@ -141,6 +151,7 @@ def overridden(base: Protocol, change: Override) -> Protocol:
         update={
             **fields,
             "name": f"{base.name}[{shown}]",
+            "changed": tuple(fields),
             "sampling": tuple(rule.model_copy(update=shared) for rule in base.sampling),
         }
     )
@@ -148,6 +159,8 @@ def overridden(base: Protocol, change: Override) -> Protocol:
 
 def _differs(base: Protocol, name: str, value: object) -> bool:
     """Tell whether a protocol, or the rule of one of its datasets, has another value of a field."""
+    if (name, value) == ("crop", "none"):  # of a named protocol it leaves the crop open
+        return True
     own = getattr(base, name)
     rules = base.sampling if name in SamplingRule.model_fields else ()
     stated = [getattr(rule, name) for rule in rules]

@@ -69,13 +69,12 @@ def real_images(protocol: Protocol, dataset: str) -> Real:
     rule = protocol.rule_for(dataset)
     stated = rule.reference_split if rule else protocol.reference_split
     count = (rule.reference_count if rule else None) or protocol.reference_count
-    crop = (rule.crop if rule else None) or protocol.crop
     split: Split = stated if stated in SPLITS else "reference"  # type: ignore[assignment]
     return Real(
         split=split,
         count=count,
         whole=split == "train" and count is None,
-        crop=None if crop == "none" else crop,
+        crop=protocol.crop_for(dataset),
         resize=(rule.resize if rule else None) or protocol.resize,
     )
 

@@ -194,6 +194,30 @@ def test_a_dataset_of_a_rules_name_is_sampled_and_prepared_by_it(plan_of, tmp_pa
     assert "samples lsun-churches-256 in 200 steps; this is 20" in text
 
 
+@pytest.mark.parametrize(
+    ("protocol", "crop"),
+    [
+        ("{base: coco-30k, crop: none}", "none"),
+        ("{base: ldm-2112.10752, crop: none}", "none"),
+        ("{base: clean-fid, crop: none}", "none"),
+        ("{base: clean-fid, k: 5}", "center"),
+        ("clean-fid", "center"),
+    ],
+)
+def test_no_crop_is_meant_where_the_suite_says_it(plan_of, tmp_path, protocol, crop):
+    images(tmp_path / "images")
+    plan = plan_of(f"protocol={protocol}", "data.lsun-churches-256.reference=3", text=FOLDERS)
+    found = {s.params["source"]["crop"] for s in plan.stages if s.kind == "dataset"}
+    assert found == {crop}
+    assert plan.protocols[0].name.endswith("[crop=none]") == (crop == "none")
+    own = plan_of(
+        f"protocol={protocol}", "data.lsun-churches-256.reference=3",
+        "data.lsun-churches-256.crop=lsun", text=FOLDERS,
+    )  # fmt: skip
+    told = "crops real images by none; these are cropped by lsun"
+    assert (told in "\n".join(cautions_of(own.cells[0], own))) == (crop == "none")
+
+
 def test_a_part_of_a_reference_is_no_one_class(plan_of, tmp_path):
     images(tmp_path / "images")
     plan = plan_of("data.lsun-churches-256.reference=3", text=FOLDERS)
