@@ -13,6 +13,8 @@ __all__ = ["FRECHET", "cautions_of", "few_samples", "is_given", "unlike_count"]
 _WIDTHS = {spec.name: spec.dim for spec in EXTRACTORS}
 FRECHET = ("moments", "spatial", "infinity")
 """Families that fit a covariance, which few samples do not determine."""
+NEIGHBOURS = "kid, precision, recall, density and coverage"
+"""What of the family `neighbours` a part of the reference may be for."""
 
 
 def is_given(cell: Cell) -> bool:
@@ -80,16 +82,21 @@ def _counts(
 def _reference(
     cell: Cell, scores: Mapping[str, Stage], protocol: Protocol, stages: Mapping[str, Stage]
 ) -> Iterator[str]:
-    held = next((scores[f].inputs["reference"] for f in FRECHET if f in scores), None)
-    if held is None or "statistics" in stages[held.key].params:
+    found_in = {f: s.inputs["reference"] for f, s in scores.items() if "reference" in s.inputs}
+    held = {f: i for f, i in found_in.items() if "statistics" not in stages[i.key].params}
+    if not held:
         return
     dataset = cell.dataset.partition("[")[0]
     rule = protocol.rule_for(dataset)
-    asked = (rule.reference_count if rule else None) or protocol.reference_count
-    if asked and asked != held.count:
-        yield f"{protocol.name} asks for m = {asked:,} real images; this is m = {held.count:,}"
+    whole = (rule.reference_count if rule else None) or protocol.reference_count
+    for family, images in held.items():
+        part = protocol.neighbour_count if family == "neighbours" else None
+        asked = min(filter(None, (whole, part)), default=None)
+        if asked and asked != images.count:
+            what = "real images" if asked == whole else f"real images for {NEIGHBOURS}"
+            yield f"{protocol.name} asks for m = {asked:,} {what}; this is m = {images.count:,}"
     crop = protocol.crop_for(dataset)
-    stage = stages[held.key]
+    stage = stages[next(iter(held.values())).key]
     while stage.kind != "dataset":
         stage = stages[stage.inputs["images"].key]
     source = stage.params.get("source", {})

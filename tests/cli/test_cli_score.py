@@ -102,6 +102,9 @@ def test_cautions_of_the_record_are_told_once(tmp_path, capsys):
     assert sum("n = 30,000" in text for text in warnings) == 1
     assert sum("rank-deficient" in text for text in warnings) == 1
     assert not [text for text in warnings if "sampler" in text or "pixels" in text]
+    part = ("--protocol", "adm-2105.05233", "--metrics", "precision,recall")
+    _, warnings = scored(capsys, a, "--reference", b, *part)
+    assert sum("m = 10,000 real images for kid, precision" in text for text in warnings) == 1
     np.savez(tmp_path / "mscoco-256.npz", mu=np.zeros(6), sigma=np.eye(6))
     _, warnings = scored(capsys, a, "--reference", tmp_path / "mscoco-256.npz", *asked)
     assert not [text for text in warnings if "real images" in text or "mscoco-256 " in text]

@@ -115,6 +115,31 @@ def test_neighbours_are_sought_among_the_images_a_protocol_says(plan_of):
     assert held == {"moments": 200, "neighbours": 50}
 
 
+def test_references_of_every_family_are_looked_at(plan_of, tmp_path):
+    def told(*sets, text=None):
+        plan = plan_of(*sets, text=text)
+        return [
+            text
+            for text in cautions_of(plan.cells[0], plan)
+            if "asks for m" in text or "crops real" in text
+        ]
+
+    few = "asks for m = 10,000 real images for kid, precision, recall, density and coverage; this"
+    for metrics in ("[kid, precision]", "[fid, recall]"):
+        (text,) = told("protocol=adm-2105.05233", f"metrics={metrics}", "sample.count=64")
+        assert text == f"adm-2105.05233 {few} is m = 640"
+    more = ("protocol={base: shapes-v1, neighbour_count: 50, reference_count: 70}", "metrics=[kid]")
+    assert told(*more) == []
+    (text,) = told(*more, "data.shapes.reference=40")
+    assert "m = 50 real images for kid" in text
+    (text,) = told("protocol={base: shapes-v1, neighbour_count: 50, reference_count: 30}",
+                   "metrics=[fid, kid]", "data.shapes.reference=40")  # fmt: skip
+    assert text.endswith("asks for m = 30 real images; this is m = 40")
+    images(tmp_path / "images")
+    cropped = told("metrics=[kid]", "data.lsun-churches-256.crop=center", text=FOLDERS)
+    assert any("crops real images by lsun; these are cropped by center" in t for t in cropped)
+
+
 def test_classes_are_balanced_where_a_protocol_says_so(plan_of):
     plain, even = plan_of(), plan_of("protocol={base: shapes-v1, classes: balanced}")
     assert "classes" not in one(plain, "dataset", split="prompts").params
