@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -89,7 +90,8 @@ def with_prompts(given: Given, prompts: Path, store: Store) -> Given:
         store: where the captions are kept for the stage that reads them.
 
     Raises:
-        InputError: if a line is malformed, an image has no caption or a caption no image.
+        InputError: if a line is malformed, an image has no caption or a caption no image, or lines
+            without a file meet names that sort by text and by number differently.
     """
     if not isinstance(given.source, ImageSource) or not given.images:
         raise InputError(f"{given.name}: --prompts needs images of a folder, zip or npz")
@@ -144,6 +146,7 @@ def _matched(
                 f"{prompts}: {len(rows)} captions for {len(images)} images; lines without a file"
                 " belong to the images in the order of their names"
             )
+        _check_order(images, prompts)
         return {image: text for image, (_, text) in zip(images, rows, strict=True)}
     table = {_name(name, images): text for name, text in rows if name is not None}
     lost = [name for name in images if name not in table]
@@ -157,6 +160,24 @@ def _matched(
             " without an image); each image needs one line with its file and text"
         )
     return table
+
+
+def _check_order(images: Sequence[str], prompts: Path) -> None:
+    """Refuse names whose order is another where their numbers count: 10.png before 2.png."""
+    for number, (plain, counted) in enumerate(zip(images, sorted(images, key=_counted)), start=1):
+        if plain != counted:
+            raise InputError(
+                f"{prompts}: line {number} is of {plain} in the order of names, but of {counted} in"
+                ' that of their numbers; give JSONL of {"file": NAME, "text": CAPTION}, or a .txt'
+                " beside each image"
+            )
+
+
+def _counted(name: str) -> list[tuple[str, int, str]]:
+    """Return a key that sorts as text does, but digits by the number that they write."""
+    parts = re.findall("[0-9]+|[^0-9]", name)
+    kept = [(part[0], part.lstrip("0")) for part in parts]
+    return [("0" if "0" <= first <= "9" else first, len(rest), rest) for first, rest in kept]
 
 
 def _name(name: str, images: Sequence[str]) -> str:

@@ -11,6 +11,8 @@ from scoring import COUNT, pixels, scored, write_features, write_images
 
 from ldmbench.canonical import digest
 from ldmbench.cli import outcome
+from ldmbench.cli.bring import _matched
+from ldmbench.errors import InputError
 from ldmbench.metrics import Moments, frechet_distance, precision_recall
 
 
@@ -308,6 +310,42 @@ def test_mistakes_are_one_sentence(tmp_path, monkeypatch, capsys, arguments, mes
     np.savez(tmp_path / "stats.npz", mu=np.zeros(6), sigma=np.eye(6))
     write_features(tmp_path / "a.npz")
     assert message in refused(capsys, *arguments)
+
+
+def test_lines_and_images_whose_order_is_not_one(tmp_path, capsys):
+    folder = write_images(tmp_path / "samples", count=12)
+    for file in folder.iterdir():
+        file.rename(folder / f"{int(file.stem)}.png")
+    (tmp_path / "lines.txt").write_text("a red circle\n" * 12)
+    (tmp_path / "lines.jsonl").write_text('{"text": "a red circle"}\n' * 12)
+    for name in ("lines.txt", "lines.jsonl"):
+        said = refused(capsys, folder, "--metrics", "clip_score", "--prompts", tmp_path / name)
+        assert "line 3 is of 10.png in the order of names, but of 2.png in that of" in said
+        assert "give JSONL of" in said
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["img.png", "img1.png", "img2.png"],
+        ["09.png", "10.png", "100.png"],
+        ["a/9.png", "b/10.png", "b_2/1.png"],
+        ["00000002", "00000010"],
+        ["1.png", "x10.png", "y9.png"],
+    ],
+)
+def test_names_of_one_order_take_lines(tmp_path, names):
+    assert _matched([(None, name) for name in names], names, tmp_path) == dict(zip(names, names))
+
+
+@pytest.mark.parametrize(
+    "names", [["10.png", "9.png"], ["s/a10-1.png", "s/a2-1.png"], ["01b.png", "1a.png"]]
+)
+def test_names_of_two_orders_take_none(tmp_path, names):
+    with pytest.raises(InputError, match=f"line 1 is of {names[0]} .* but of {names[1]}"):
+        _matched([(None, name) for name in names], names, tmp_path)
+    by_name = [(name, name) for name in reversed(names)]
+    assert _matched(by_name, names, tmp_path) == dict(zip(names, names))
 
 
 def test_images_without_captions_or_pairs(tmp_path, capsys):
