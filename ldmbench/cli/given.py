@@ -84,19 +84,7 @@ def given(
     """
     if name.startswith("shapes:"):
         return _shapes(name, split)
-    if not name.strip():
-        raise InputError(f"'{name}': no name of a folder or file")
-    if os.fsencode(name).decode(errors="replace") != name:
-        raise InputError(f"{os.fsencode(name)!r}: the name is not UTF-8; rename it")
-    path = Path(name)
-    try:
-        there = path.exists()
-    except (OSError, ValueError) as error:
-        raise InputError(f"{name[:80]}: cannot be looked at ({error})") from None
-    if not there:
-        raise InputError(f"{name}: no such folder or file")
-    if path.is_file() and path.stat().st_size == 0:
-        raise InputError(f"{name}: the file is empty")
+    path = _place(name)
     if path.is_file() and path.suffix.lower() == ".npz":
         names = members(path)
         if "features" in names:
@@ -111,6 +99,40 @@ def given(
         parts = [(name, held[name]) for name in ("mu", "sigma")]
         return Given(name, None, moments={"fid": covariance(path, *parts)})
     return _images(path, protocol, store=store, side=side, raw=raw)
+
+
+def has_size(name: str) -> bool:
+    """Tell whether a reference is of a size that the samples' does not change: features, shapes:R.
+
+    Raises:
+        InputError: there is no such file, or it is an npz that cannot be read.
+    """
+    if name.startswith("shapes:"):
+        return True
+    path = _place(name)
+    return path.is_file() and path.suffix.lower() == ".npz" and "features" in members(path)
+
+
+def _place(name: str) -> Path:
+    """Return the folder or file of a name.
+
+    Raises:
+        InputError: there is none, or nothing is in it.
+    """
+    if not name.strip():
+        raise InputError(f"'{name}': no name of a folder or file")
+    if os.fsencode(name).decode(errors="replace") != name:
+        raise InputError(f"{os.fsencode(name)!r}: the name is not UTF-8; rename it")
+    path = Path(name)
+    try:
+        there = path.exists()
+    except (OSError, ValueError) as error:
+        raise InputError(f"{name[:80]}: cannot be looked at ({error})") from None
+    if not there:
+        raise InputError(f"{name}: no such folder or file")
+    if path.is_file() and path.stat().st_size == 0:
+        raise InputError(f"{name}: the file is empty")
+    return path
 
 
 def ruled(protocol: Protocol, dataset: str | None) -> Protocol:

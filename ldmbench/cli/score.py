@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from ldmbench.cli.bring import check_captions, put_features, with_prompts
-from ldmbench.cli.given import Given, given, ruled, side_of
+from ldmbench.cli.given import Given, given, has_size, ruled, side_of
 from ldmbench.cli.likeness import check, wanted_of, warnings_of
 from ldmbench.cli.options import (
     dataset_option,
@@ -86,9 +86,11 @@ def score(
       ldmbench score samples/ --train seen/ --reference unseen/ --metrics memorization
     """
     protocol = ruled(protocol_named(named), dataset)
-    made = given(images, protocol, store=store, raw=resolution)
+    real = given(reference, protocol, store=store) if reference and has_size(reference) else None
+    made = given(images, protocol, store=store, raw=resolution or (side_of(real) if real else None))
     pixels = side_of(made) or resolution
-    real = given(reference, protocol, store=store, side=pixels) if reference else None
+    if reference and real is None:
+        real = given(reference, protocol, store=store, side=pixels)
     seen = given(train, protocol, store=store, side=pixels, split="train") if train else None
     beside = given(pairs, protocol, store=store, side=pixels) if pairs else None
     wanted = wanted_of(metrics, real, beside, prompts, seen)

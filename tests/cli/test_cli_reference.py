@@ -184,6 +184,30 @@ def test_the_size_of_samples_is_theirs_unless_nothing_tells_it(tmp_path):
     assert sizes == [24, 16]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["real.npz"], f"2048 features a sample, real.npz {WIDTH}"),  # of one size, then
+        (["shapes:16:32"], "weights-inception-2015-12-05"),  # likewise; weights are missing
+        (["real.npz", "--resolution", "24"], "samples are 24 x 24 pixels, real.npz 16 x 16"),
+        (["shapes:16:32", "--resolution", "24"], "samples are 24 x 24 pixels, shapes:16:32 16 x"),
+        (["photos"], "say --resolution N, to which adm-2105.05233 crops"),
+        (["nothing.npz"], "nothing.npz: no such folder or file"),
+    ],
+)
+def test_samples_are_brought_to_the_size_of_a_reference(
+    written, tmp_path, monkeypatch, capsys, arguments, message
+):
+    assert written.parent == tmp_path
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LDMBENCH_OFFLINE", "1")
+    monkeypatch.setenv("LDMBENCH_WEIGHTS", str(tmp_path / "weights"))
+    write_photos(tmp_path / "photos")
+    more = ["--protocol", "adm-2105.05233", "--metrics", "fid"]
+    assert outcome(["score", "photos", "--reference", *arguments, *more]) == 2
+    assert message in capsys.readouterr().err
+
+
 def test_photos_of_a_reference_are_verified(written, tmp_path, capsys):
     photos = write_photos(tmp_path / "photos")
     about = json.loads(written.with_suffix(".json").read_text())
