@@ -18,14 +18,15 @@ from ldmbench.seeds import derive_seed
 __all__ = ["class_labels", "with_captions", "write_conditions"]
 
 
-def class_labels(rule: str, start: int, stop: int, *, count: int) -> Ints:
-    """Return the classes of samples start..stop, int64; sample i's depends on i alone.
+def class_labels(rule: str, start: int, stop: int, *, count: int, seed: int = 0) -> Ints:
+    """Return the classes of samples start..stop, int64; sample i's depends on (seed, i) alone.
 
     Args:
         rule: "balanced" (0, 1, ..., count - 1, 0, ...) or "random" (drawn evenly).
         start: first sample.
         stop: end.
         count: how many classes there are.
+        seed: of the samples; each draws classes of its own. Balanced ones have none.
 
     Raises:
         InputError: if the rule is unknown.
@@ -33,7 +34,8 @@ def class_labels(rule: str, start: int, stop: int, *, count: int) -> Ints:
     pick({"balanced": 0, "random": 0}, rule, "rule of class labels")
     if rule == "balanced":
         return np.arange(start, stop, dtype=np.int64) % count
-    draws = (np.random.default_rng(derive_seed("classes", i)) for i in range(start, stop))
+    of = (seed,) if seed else ()  # seed 0 was not named once, and its classes stay
+    draws = (np.random.default_rng(derive_seed("classes", *of, i)) for i in range(start, stop))
     return np.array([draw.integers(count) for draw in draws], dtype=np.int64)
 
 

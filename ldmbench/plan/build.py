@@ -111,7 +111,7 @@ class _Builder:
         if "coding" in self.suite.probes and not traits.is_called:
             roles["coding"] = self._coding(point, below)
         if {"throughput", "latency", "flops", "memory", "energy"} & set(self.suite.probes):
-            roles["speed"] = self._speed(below, sample)
+            roles["speed"] = self._speed(point, below, sample)
         return Cell(
             id=point.id,
             model=point.model,
@@ -210,7 +210,7 @@ class _Builder:
         if conditioning == "truth":
             return self.images.truth(point, sample.count or 0)
         classes = first_pinned(self.protocols, "classes") if conditioning == "class" else None
-        return self.images.prompts(point, sample.count or 0, classes=classes)
+        return self.images.prompts(point, sample.count or 0, classes=classes, seed=sample.seed)
 
     def _samples(self, below: _Below, sample: SampleParams) -> Stage:
         inputs = below.inputs()
@@ -330,10 +330,12 @@ class _Builder:
         params = {"progress": point.sample.progress}
         return self.ledger.add("coding", params, inputs, local=below.local)
 
-    def _speed(self, below: _Below, sample: SampleParams) -> Stage:
+    def _speed(self, point: Point, below: _Below, sample: SampleParams) -> Stage:
+        """Plan one measurement for all sample seeds, told what seed 0 is told."""
         inputs = below.inputs()
-        if below.conditions:
-            inputs["conditions"] = items(below.conditions, self.suite.speed.batch)
+        conditions = self._conditions(point, sample.model_copy(update={"seed": 0}))
+        if conditions:
+            inputs["conditions"] = items(conditions, self.suite.speed.batch)
         fields = {"sampler", "steps", "eta", "guidance", "timesteps", "precision"}
         params = {
             **sample.model_dump(mode="json", include=fields),

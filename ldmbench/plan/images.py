@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -48,9 +48,14 @@ class Images:
         count = min(point.data.train or most, most)
         return self._add(point, "train", count, drawn=count < most)
 
-    def prompts(self, point: Point, count: int, *, classes: str | None = None) -> Stage:
+    def prompts(
+        self, point: Point, count: int, *, classes: str | None = None, seed: int = 0
+    ) -> Stage:
         """Return captions and classes of validation images; `classes`: balanced or random."""
-        return self._add(point, "prompts", count, classes=classes)
+        told: dict[str, str | int] = {"classes": classes} if classes else {}
+        if classes == "random" and seed:  # seed 0 has the key that it had before others drew anew
+            told["seed"] = seed
+        return self._add(point, "prompts", count, told=told)
 
     def truth(self, point: Point, count: int) -> Stage:
         """Return validation images with all that is known of them, for tasks that start there."""
@@ -81,16 +86,15 @@ class Images:
         *,
         real: Real | None = None,
         drawn: bool = False,
-        classes: str | None = None,
+        told: Mapping[str, str | int] | None = None,
     ) -> Stage:
         source, local = self._source(point, split, real)
         if isinstance(point.data, FolderData) and (drawn or split != "train"):
             source["order"] = "digest"  # so that the first images are no one class
         params = DatasetParams(source=source, split=split).model_dump(
-            mode="json", exclude={"classes"}
+            mode="json", exclude={"classes", "seed"}
         )
-        if classes:
-            params["classes"] = classes
+        params |= told or {}
         return self.ledger.add("dataset", params, {}, shard=DATASET_SHARD, count=count, local=local)
 
     def _source(

@@ -121,3 +121,4 @@ class DatasetParams(Noun):
     classes: Literal["balanced", "random"] | None = Field(
         default=None, description="of prompts: not those of images, but even or drawn"
     )
+    seed: int = Field(default=0, description="of the samples whose classes are drawn")

@@ -91,8 +91,8 @@ def _own(task: Task, params: DatasetParams, shard: tuple[int, int]) -> None:
 
 
 def _labels(own: Ints, task: Task, params: DatasetParams, *, count: int) -> Ints:
-    shard = task.shard or (0, 0)
-    return class_labels(params.classes, *shard, count=count) if params.classes else own
+    how, shard = {"count": count, "seed": params.seed}, task.shard or (0, 0)
+    return class_labels(params.classes, *shard, **how) if params.classes else own
 
 
 def _write_facts(folder: Path, *, classes: int, lossy: int = 0) -> None:

@@ -152,6 +152,25 @@ def test_classes_are_balanced_where_a_protocol_says_so(plan_of):
     assert "classes" not in one(untold, "dataset", split="prompts").params
 
 
+def test_random_classes_are_drawn_for_every_sample_seed_and_speed_is_measured_once(plan_of):
+    def prompts(rule, seeds):
+        plan = plan_of(f"protocol={{base: shapes-v1, classes: {rule}}}", f"sample.seed={seeds}",
+                       "probes=[throughput]")  # fmt: skip
+        assert len([s for s in plan.stages if s.kind == "speed"]) == 1
+        stages = plan.by_key()
+        told = [stages[c.stages["samples"]].inputs["conditions"].key for c in plan.cells]
+        assert {stages[key].params["classes"] for key in told} == {rule}
+        return told, stages
+
+    balanced, _ = prompts("balanced", "[0, 1, 2]")
+    assert len(set(balanced)) == 1
+    drawn, stages = prompts("random", "[0, 1, 2]")
+    assert [stages[key].params.get("seed") for key in drawn] == [None, 1, 2]
+    (alone,), _ = prompts("random", 0)
+    (second,), _ = prompts("random", 2)
+    assert [drawn[0], drawn[2]] == [alone, second]
+
+
 def test_features_know_how_many_images_come(plan_of):
     plan = plan_of("sample.count=100", "data.shapes.reference=60")
     assert {s.local["expected"] for s in plan.stages if s.kind == "features"} == {160}

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from ldmbench.canonical import digest_file
+from ldmbench.data.conditions import class_labels
 from ldmbench.data.images import source_digest
 from ldmbench.data.shards import write_array
 from ldmbench.errors import InputError
@@ -21,6 +22,8 @@ from ldmbench.stages import dataset, features, scores
 
 ALEX = {"0": (64, 3, 11), "3": (192, 64, 5), "6": (384, 192, 3), "8": (256, 384, 3),
         "10": (256, 256, 3)}  # fmt: skip
+FIRST = [37, 26, 42, 20, 9, 38, 40, 42]
+"""Classes of 48 drawn for the first samples of seed 0."""
 
 
 def task(kind, output, params, inputs=(), **more):
@@ -150,6 +153,26 @@ def test_classes_of_prompts_depend_on_the_sample_alone(tmp_path, rule):
         assert shards[0].min() >= 0
         assert shards[0].max() < count
         assert len(set(shards[0].tolist())) > count / 2
+
+
+def test_random_classes_are_of_the_sample_seed():
+    assert class_labels("random", 0, 8, count=48).tolist() == FIRST
+    drawn = [class_labels("random", 0, 64, count=48, seed=seed).tolist() for seed in range(3)]
+    assert drawn[0][:8] == FIRST  # what was stored before other seeds drew anew
+    assert len({tuple(labels) for labels in drawn}) == 3
+    assert class_labels("random", 32, 64, count=48, seed=2).tolist() == drawn[2][32:]
+    even = [class_labels("balanced", 0, 64, count=48, seed=seed).tolist() for seed in (0, 1)]
+    assert even[0] == even[1]
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_prompts_of_a_stage_have_the_classes_of_its_seed(tmp_path, seed):
+    source = ShapesData(resolution=16).model_dump(mode="json", exclude={"train", "reference"})
+    params = {"source": source, "split": "prompts", "classes": "random"}
+    params |= {"seed": seed} if seed else {}
+    dataset.run(task("dataset", tmp_path, params, shard=(32, 64)), report)
+    expected = class_labels("random", 32, 64, count=48, seed=seed)
+    assert np.array_equal(np.load(tmp_path / "labels.npy"), expected)
 
 
 def folder_params(path, split):
