@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ldmbench.errors import InputError
 from ldmbench.metrics.arrays import check_features
 from ldmbench.metrics.blocks import Report, Table, sweep, tables
 from ldmbench.metrics.clip_score import clip_score
@@ -37,38 +38,46 @@ def moments_family(
     reference: object,
     *,
     reference_moments: Moments | None = None,
+    paired: bool = False,
     confidence: float = 0.95,
     engine: Engine | None = None,
     report: Report | None = None,
 ) -> dict[str, Replicates]:
-    """Return {"fid": ...}.
+    """Return {"fid": ...}; `paired` moves its interval and replicates, not its value.
 
     Args:
         generated: (N, D) features, N >= 2.
         reference: (M, D) features; or Moments, and then the interval takes them as fixed.
         reference_moments: moments of the reference features where they are known already.
+        paired: generated i is a reconstruction of reference i (N = M), so that fresh draws
+            bring both anew: they are resampled together.
         confidence: of the interval.
         engine: where products are formed; None: where the features are, else the processor.
         report: told the fraction done.
 
     Raises:
-        InputError: bad features or unlike widths.
+        InputError: bad features or unlike widths; `paired` with unlike numbers or Moments.
     """
     place = engine or engine_of(generated, reference)
+    if paired and isinstance(reference, Moments):
+        raise InputError("moments hold no samples to pair with; give the reference's features")
     if isinstance(reference, Moments):
         x, y = check_features(generated, "generated"), None
         known, note = reference, "reference taken as fixed"
         check_side(known, x)
     else:
         x, y = check_pair(generated, reference)
-        known, note = reference_moments or gather(y, engine=place), "both sets resampled"
+        if paired and len(x) != len(y):
+            raise InputError(f"{len(x)} generated and {len(y)} reference features are no pairs")
+        known = reference_moments or gather(y, engine=place)
+        note = "pairs resampled" if paired else "both sets resampled"
     first = gather(x, engine=place)
     _tell(report, 0.4)
     shared = overlap(first, known, x, y)
     delta = first.mean - known.mean
     value = float(delta @ delta + np.trace(first.cov) + np.trace(known.cov)) - 2.0 * shared.trace
     _tell(report, 0.6)
-    spread = frechet_spread(x, y, first, known, shared=shared)
+    spread = frechet_spread(x, y, first, known, shared=shared, paired=paired)
     _tell(report, 1.0)
     made = replicate(
         value,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -12,7 +13,13 @@ from ldmbench.metrics.moments import Moments
 from ldmbench.metrics.spread import PAIRS, Spread
 from ldmbench.seeds import derive_seed
 
-__all__ = ["SecondOrder", "frechet_influences", "frechet_spread", "second_order"]
+__all__ = [
+    "SecondOrder",
+    "frechet_influences",
+    "frechet_spread",
+    "paired_second_order",
+    "second_order",
+]
 
 ROWS = 2048
 
@@ -26,10 +33,25 @@ class SecondOrder(NamedTuple):
 
 
 def frechet_spread(
-    x: Array, y: Array | None, first: Moments, second: Moments, *, shared: Overlap | None = None
+    x: Array,
+    y: Array | None,
+    first: Moments,
+    second: Moments,
+    *,
+    shared: Overlap | None = None,
+    paired: bool = False,
 ) -> Spread:
-    """Return first and second order of the Fréchet distance; arguments of frechet_influences."""
+    """Return first and second order of the Fréchet distance; arguments of frechet_influences.
+
+    Where rows are `paired`, x[i] and y[i] of one picture, the pair is the sample: it weighs what
+    its two rows weigh together, and they nearly cancel where the pictures are alike.
+    """
     generated, reference = frechet_influences(x, y, first, second, shared=shared)
+    if paired:
+        assert y is not None
+        assert reference is not None
+        total = paired_second_order(x, y, first, second)
+        return Spread(generated + reference, None, total, total)
     total = sum(second_order(x, y, first, second))
     return Spread(generated, reference, total, total)
 
@@ -96,30 +118,64 @@ def second_order(x: Array, y: Array | None, first: Moments, second: Moments) -> 
     """Return the second-order variance of the distance, at the pooled covariance.
 
     Around S1 = S2 = S the distance is |dm|^2 + 1/2 sum |dS_ij|^2 / (l_i + l_j) in the axes of S
-    (l its eigenvalues): a quadratic form with kernel h(x, x') below. It matters only where the
-    sets are close to equal; elsewhere the first order outweighs it.
+    (l its eigenvalues): a quadratic form with the kernel h(x, x') of _kernel. It matters only
+    where the sets are close to equal; elsewhere the first order outweighs it.
     """
     values, axes = _pooled(x, y, first, second)
     if values[-1] <= 0.0:
         return SecondOrder(0.0, 0.0, 0.0)
-    values = np.maximum(values, 1e-12 * values[-1])
-    kernel = 1.0 / (values[:, None] + values[None, :])
-    trace = float(values.sum())
-
-    def square(a: Array, b: Array) -> float:
-        inner = np.einsum("nd,nd->n", a, b)
-        z = a * b
-        size = np.einsum("nd,nd->n", a, a) + np.einsum("nd,nd->n", b, b)
-        both = np.einsum("nd,nd->n", z @ kernel, z) - size / 2.0 + trace / 2.0
-        return float(np.square(inner + both / 2.0).mean())
-
+    h = _kernel(values)
     a, b = (_sampled(x, side, first.mean, axes) for side in (0, 1))
-    generated = 2.0 * square(a, b) / (len(x) * max(1, len(x) - 1))
+    generated = 2.0 * _mean_square(h(a, b)) / (len(x) * max(1, len(x) - 1))
     if y is None:
         return SecondOrder(generated, 0.0, 0.0)
     c, d = (_sampled(y, side, second.mean, axes) for side in (0, 1))
-    between = 4.0 * square(a, d) / (len(x) * len(y))
-    return SecondOrder(generated, between, 2.0 * square(c, d) / (len(y) * max(1, len(y) - 1)))
+    between = 4.0 * _mean_square(h(a, d)) / (len(x) * len(y))
+    own = 2.0 * _mean_square(h(c, d)) / (len(y) * max(1, len(y) - 1))
+    return SecondOrder(generated, between, own)
+
+
+def paired_second_order(x: Array, y: Array, first: Moments, second: Moments) -> float:
+    """Return the second-order variance of the distance where x[i] and y[i] are of one picture.
+
+    The form of second_order takes the difference of two sets, so two pairs (x, y) and (x', y')
+    move it by h(x, x') + h(y, y') - h(x, y') - h(y, x').
+
+    Args:
+        x: (N, D) generated features.
+        y: (N, D) features of the pictures they were made from.
+        first: moments of x.
+        second: moments of y.
+    """
+    values, axes = _pooled(x, y, first, second)
+    if values[-1] <= 0.0:
+        return 0.0
+    h = _kernel(values)
+    # Equally many rows are picked at the same positions: a and c are pairs, and so are b and d.
+    a, b = (_sampled(x, side, first.mean, axes) for side in (0, 1))
+    c, d = (_sampled(y, side, second.mean, axes) for side in (0, 1))
+    square = _mean_square(h(a, b) + h(c, d) - h(a, d) - h(c, b))
+    return 2.0 * square / (len(x) * max(1, len(x) - 1))
+
+
+def _kernel(values: Array) -> Callable[[Array, Array], Array]:
+    """Return h: rows (P, p) and (P, p) in the axes of S -> (P,); eigenvalues of S ascending."""
+    values = np.maximum(values, 1e-12 * values[-1])
+    weights = 1.0 / (values[:, None] + values[None, :])
+    trace = float(values.sum())
+
+    def h(a: Array, b: Array) -> Array:
+        inner = np.einsum("nd,nd->n", a, b)
+        z = a * b
+        size = np.einsum("nd,nd->n", a, a) + np.einsum("nd,nd->n", b, b)
+        both = np.einsum("nd,nd->n", z @ weights, z) - size / 2.0 + trace / 2.0
+        return np.asarray(inner + both / 2.0)
+
+    return h
+
+
+def _mean_square(values: Array) -> float:
+    return float(np.square(values).mean())
 
 
 def _pooled(x: Array, y: Array | None, first: Moments, second: Moments) -> tuple[Array, Array]:

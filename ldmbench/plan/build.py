@@ -316,8 +316,9 @@ class _Builder:
         if "lpips" in self.suite.metrics:
             families["lpips"] = ("lpips", pair)
         roles = {
+            # Reconstruction i is of reference i: shards of both hold the same items.
             f"{protocol.name}:{role}": self.ledger.add(
-                "scores", score_params(family, protocol), inputs
+                "scores", score_params(family, protocol, paired=role == "rfid"), inputs
             )
             for role, (family, inputs) in families.items()
         }

@@ -35,8 +35,14 @@ HELD_TO_REFERENCE = ("moments", "spatial", "infinity", "neighbours", "memorizati
 """Families that take features of real images too."""
 
 
-def score_params(family: str, protocol: Protocol) -> dict[str, Any]:
-    """Return what of a protocol one metric family depends on."""
+def score_params(family: str, protocol: Protocol, *, paired: bool = False) -> dict[str, Any]:
+    """Return what of a protocol one metric family depends on.
+
+    Args:
+        family: a row of _FIELDS.
+        protocol: of the scores.
+        paired: features i of both sides are of one picture, and are resampled together.
+    """
     params = {"family": family, **protocol.model_dump(mode="json", include=_FIELDS[family])}
     if family == "lpips":
         params["weights"] = [weights_named(n).sha256 for n in LPIPS_WEIGHTS[protocol.lpips]]
@@ -44,6 +50,8 @@ def score_params(family: str, protocol: Protocol) -> dict[str, Any]:
         params |= INFINITY
     elif family == "vendi":
         params["kernel"] = "cosine"
+    if paired:
+        params["paired"] = True
     return params
 
 

@@ -185,6 +185,8 @@ def _own_fields(metric: str, params: Mapping[str, Any], least: int) -> dict[str,
     """Return the fields of one metric; `least` is the size of the smaller set."""
     if params["family"] == "own":
         return {"code": params["digest"][:DIGITS]}
+    if params.get("paired"):
+        return {"resampled": "pairs"}
     if metric in ("precision", "recall"):
         return {"k": params["k"], "rule": params["rule"]}
     if metric in ("density", "coverage"):

@@ -79,6 +79,7 @@ def _frechet(
     generated = _rows(task, "generated", f"{rows}.npy")
     folders = task.inputs["reference"].folders
     options = {"confidence": task.params["confidence"], "engine": _engine(task), "report": tell}
+    options["paired"] = task.params.get("paired", False)
     if (folders[0] / f"{given[0]}.npy").exists():
         mu, sigma = (np.load(folders[0] / f"{name}.npy", allow_pickle=False) for name in given)
         return moments_family(generated, Moments(2, mu, sigma), **options)

@@ -92,6 +92,7 @@ def test_rules_of_the_source_show_in_cell_and_signature(finished):
     for score in zoo.scores:
         assert "|quant:truncate|" in score.signature
     assert "|model:compvis-steps,ema" in zoo.scores[0].signature
+    assert [s.name for s in zoo.scores if "|resampled:pairs" in s.signature] == ["rfid"]
     assert folder.cell.quantize == "round"
     assert "|model:" not in records["trained"].scores[0].signature
     assert records["trained"].cell.timesteps == "leading"

@@ -124,6 +124,63 @@ def test_fixed_reference():
     assert "fixed" in fixed.method
 
 
+def reconstructed(seed, n, d, keep=0.9, noise=0.1):
+    """Return features of pictures, and of what a first stage makes of them."""
+    y = draw(2 * seed, n, d)
+    return keep * y + noise * draw(2 * seed + 1, n, d), y
+
+
+@pytest.mark.parametrize(
+    ("n", "d", "keep", "noise"),
+    [(200, 16, 0.9, 0.1), (200, 16, 1.0, 0.3), (100, 64, 0.9, 0.1), (60, 96, 0.9, 0.1)],
+)
+def test_paired_interval_is_as_wide_as_fresh_draws_spread(n, d, keep, noise):
+    """A good, a middling, an ill-conditioned and a rank-deficient one."""
+    pairs = [reconstructed(s, n, d, keep, noise) for s in range(60)]
+    found = [moments_family(x, y, paired=True)["fid"] for x, y in pairs]
+    values = np.array([score.value for score in found])
+    half = np.mean([(score.high - score.low) / 2 / 1.96 for score in found])
+    assert half == pytest.approx(values.std(ddof=1), rel=0.3)
+    held = np.mean([score.low <= values.mean() <= score.high for score in found])
+    assert held >= 0.85
+    apart = moments_family(*pairs[0])["fid"]
+    assert apart.high - apart.low > 6.0 * half
+
+
+def test_pairs_move_the_interval_and_not_the_value():
+    x, y = reconstructed(1, 300, 32)
+    plain, paired = (moments_family(x, y, paired=told)["fid"] for told in (False, True))
+    check(paired, 300)
+    assert paired.value == plain.value
+    assert "pairs" in paired.method
+    exact = moments_family(y, y, paired=True)["fid"]
+    assert exact.high - exact.low < 1e-9
+    flat = np.full((20, 8), 0.3, dtype=np.float32)
+    assert moments_family(flat, flat, paired=True)["fid"].high == 0.0
+
+
+def test_two_first_stages_on_the_same_pictures_are_paired():
+    """Their replicates spread apart as far as the difference of their distances does."""
+    gaps, spreads, apart = [], [], []
+    for s in range(60):
+        x, y = reconstructed(s, 200, 16)
+        other = 1.02 * x + 0.1 * draw(1000 + s, 200, 16)
+        a, b = (moments_family(side, y, paired=True)["fid"] for side in (x, other))
+        gaps.append(a.value - b.value)
+        spreads.append((a.replicates - b.replicates).std())
+        apart.append(np.hypot(a.replicates.std(), b.replicates.std()))
+    assert np.mean(spreads) == pytest.approx(np.std(gaps, ddof=1), rel=0.35)
+    assert np.mean(spreads) < 0.9 * np.mean(apart)
+
+
+def test_what_cannot_be_pairs_is_refused():
+    x, y = draw(1, 30), draw(2, 31)
+    with pytest.raises(InputError, match="30 generated and 31 reference"):
+        moments_family(x, y, paired=True)
+    with pytest.raises(InputError, match="pair"):
+        moments_family(x, moments(y), paired=True)
+
+
 @pytest.mark.parametrize(("n", "m", "d"), [(200, 150, 300), (200, 900, 300), (900, 200, 300)])
 def test_rank_deficient_interval(n, m, d):
     """Influences on the singular path agree with what leaving one sample out does."""

@@ -129,6 +129,20 @@ def test_one_more_metric_family_adds_only_itself(plan_of):
     assert {s.params["family"] for s in new} == {"neighbours"}
 
 
+def test_reconstructions_are_paired_with_the_very_images_they_are_of(plan_of):
+    plan = plan_of("probes=[reconstruction]", "metrics=[fid,sfid,lpips]", "reconstruct=40")
+    stages = {stage.key: stage for stage in plan.stages}
+    made = {role: stages[key] for role, key in plan.cells[2].stages.items()}
+    (rfid,) = (stage for role, stage in made.items() if role.endswith(":rfid"))
+    paired = {s.key for s in plan.stages if s.params.get("paired")}
+    assert paired == {rfid.key}
+    sides = [rfid.inputs[role] for role in ("generated", "reference")]
+    assert [side.count for side in sides] == [40, 40]
+    images = [stages[stages[side.key].inputs["images"].key] for side in sides]
+    assert images[0].kind == "reconstructions"
+    assert images[0].inputs["images"].key == images[1].key
+
+
 def test_paths_are_no_part_of_a_key(tmp_path):
     from PIL import Image
 

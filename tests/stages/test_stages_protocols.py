@@ -13,7 +13,7 @@ from ldmbench.data.shards import write_array
 from ldmbench.errors import InputError
 from ldmbench.features.lpips import load_lpips
 from ldmbench.metrics import frechet_distance
-from ldmbench.metrics.families import pairs_family
+from ldmbench.metrics.families import moments_family, pairs_family
 from ldmbench.metrics.paired import lpips_family
 from ldmbench.schema import weights
 from ldmbench.schema.data import DatasetParams, ShapesData
@@ -134,6 +134,29 @@ def test_spatial_features_are_kept_where_sfid_asks(tmp_path):
     found = json.loads((tmp_path / "out" / "scores.json").read_text())
     assert set(found) == {"sfid"}
     assert found["sfid"]["value"] == pytest.approx(frechet_distance(*rows), rel=1e-6)
+
+
+@pytest.mark.parametrize("paired", [False, True])
+def test_features_of_one_picture_are_resampled_together(tmp_path, paired):
+    rng = np.random.default_rng(0)
+    y = rng.standard_normal((60, 8)).astype(np.float32)
+    x = 0.9 * y + 0.1 * rng.standard_normal((60, 8)).astype(np.float32)
+    for name, rows in (("a", x), ("b", y)):
+        (tmp_path / name).mkdir()
+        write_array(tmp_path / name / "features.npy", rows)
+    sides = [("generated", tmp_path / "a", 60), ("reference", tmp_path / "b", 60)]
+    params = {"family": "moments", "confidence": 0.95} | ({"paired": True} if paired else {})
+    scores.run(task("scores", tmp_path / "out", params, sides), report)
+    found = json.loads((tmp_path / "out" / "scores.json").read_text())["fid"]
+    told = moments_family(x, y, paired=paired)["fid"]
+    assert (found["value"], found["low"]) == (told.value, told.low)
+    assert ("pairs resampled" in found["method"]) is paired
+    with np.load(tmp_path / "out" / "replicates.npz") as kept:
+        np.testing.assert_array_equal(kept["fid"], told.replicates)
+    if paired:
+        write_array(tmp_path / "b" / "features.npy", y[:50])
+        with pytest.raises(InputError, match="no pairs"):
+            scores.run(task("scores", tmp_path / "out", params, sides), report)
 
 
 @pytest.mark.parametrize("rule", ["balanced", "random"])
