@@ -134,7 +134,7 @@ def run_job(
         if int(after * CURVE_POINTS) > int(before * CURVE_POINTS):
             _log(progress, loss_sum, job.batch)
         for share in checkpoints:
-            if before < share <= after < 1:
+            if before < share <= after and share < 1:
                 _keep(job, scratch / "kept" / kept_at(share))
 
         # Checkpoint

@@ -217,3 +217,14 @@ def test_wrong_input(tmp_path):
         autoencoder(tmp_path / "s", tmp_path / "o", quiet, f=1)
     with pytest.raises(InputError, match="does not divide"):
         autoencoder(tmp_path / "s", tmp_path / "o", quiet, f=16)
+
+
+def test_weights_are_kept_where_the_last_step_crosses_their_share(tmp_path):
+    params = {"checkpoints": (0.5, 0.9, 1.0)}
+    denoiser(tmp_path / "s", tmp_path / "o", quiet, params=params, latents=Latents(),
+             budget=Budget(steps=4))  # fmt: skip
+    kept = sorted(p.name for p in (tmp_path / "o").glob("at-*"))
+    assert kept == ["at-0.50", "at-0.90"]
+    last, final = (load_denoiser(tmp_path / "o" / n) for n in ("at-0.90", "."))
+    pairs = zip(last.parameters(), final.parameters(), strict=True)
+    assert all(torch.equal(a, b) for a, b in pairs)
