@@ -29,7 +29,7 @@ from ldmbench.models.load_images import (
 )
 from ldmbench.models.load_model import Info, Model
 from ldmbench.models.load_stages import KL, VQ, FirstStage, Identity, Tiny
-from ldmbench.models.places import component, model_files, read_json
+from ldmbench.models.places import UNSIZED, component, model_files, read_json
 from ldmbench.registry import nearest
 
 __all__ = ["CARD", "PIPELINES", "load_folder"]
@@ -59,7 +59,6 @@ _STAGES: dict[str, Callable[[Any], FirstStage]] = {
     "VariantVQModel": VQ,
 }
 _UNFED = ("addition_embed_type", "class_embed_type", "encoder_hid_dim_type", "time_cond_proj_dim")
-_UNSIZED = 64  # Stable Diffusion's pipelines take this where the UNet has no sample_size
 _UPSCALER_SCALE = 0.08333  # which its pipeline sets whatever the first stage's config says
 
 
@@ -105,7 +104,7 @@ def _load_pipeline(folder: Path, tokenizer: Any) -> Model:
     schedule = read_schedule(folder, index, card)
     info = Info(
         f=_factor(stage),
-        latent_shape=(channels, *_size(network.config.sample_size or _UNSIZED)),
+        latent_shape=(channels, *_size(network.config.sample_size or UNSIZED)),
         digest=_digest(folder),
         source=f"diffusers:{name}",
         path=folder,
@@ -186,7 +185,7 @@ def _condition(
         return ContextTensor()
     classes = config.get("num_class_embeds")
     if "small_size" in card:
-        large = _size(config.sample_size or _UNSIZED)[0]
+        large = _size(config.sample_size or UNSIZED)[0]
         return EnlargedImage(int(card["small_size"]), large, classes)
     if joined:
         return AlignedImage(joined)

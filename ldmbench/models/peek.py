@@ -25,6 +25,7 @@ from ldmbench.models.compvis_config import (
 )
 from ldmbench.models.places import (
     SUFFIXES,
+    UNSIZED,
     checkpoint_in,
     component,
     is_folder,
@@ -61,11 +62,16 @@ def peek(
     Raises:
         InputError: there is no model, or its configs do not say what is needed.
     """
-    if is_folder(path):
-        found = _peek_folder(path, tokenizer)
-    else:
-        found = _peek_checkpoint(_checkpoint(path), config, ema, tokenizer)
-    return found
+    if not is_folder(path):
+        return _peek_checkpoint(_checkpoint(path), config, ema, tokenizer)
+    try:
+        return _peek_folder(path, tokenizer)
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(
+            f"{path}: its configs hold a value of the wrong kind, or lack one: {error}"
+        ) from error
 
 
 def model_digest(path: Path, cache: Path | None = None, *, config: Path | None = None) -> str:
@@ -284,7 +290,7 @@ def _peek_folder(folder: Path, tokenizer: Path | None) -> ModelFacts:
     network, stage = _read(folder / part / "config.json"), component(index, ("vqvae", "vae"))
     first = _read(folder / stage / "config.json") if stage else {}
     f = _factor(first)
-    height, width = sides_of(network.get("sample_size"))
+    height, width = sides_of(_sample_size(network))
     conditioning, null = _folder_condition(folder, index, card, network, _latent(first, card))
     scheduler = _read(folder / (component(index, ("scheduler",)) or "scheduler")
                       / "scheduler_config.json")  # fmt: skip
@@ -305,6 +311,12 @@ def _peek_folder(folder: Path, tokenizer: Path | None) -> ModelFacts:
         **found,
         **shared,
     )
+
+
+def _sample_size(network: Mapping[str, Any]) -> Any:
+    """Return the side of a network's latents; where it states none it is what the loader takes."""
+    default = 32 if network.get("_class_name") == "DiTTransformer2DModel" else None
+    return network.get("sample_size", default) or UNSIZED
 
 
 def _peek_bare(folder: Path, shared: Mapping[str, Any]) -> ModelFacts:

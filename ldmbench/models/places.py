@@ -12,6 +12,7 @@ from ldmbench.errors import InputError
 
 __all__ = [
     "SUFFIXES",
+    "UNSIZED",
     "checkpoint_in",
     "component",
     "fetch",
@@ -25,6 +26,8 @@ __all__ = [
 
 SUFFIXES = (".ckpt", ".safetensors", ".pt", ".pth", ".bin")
 """By which checkpoint files are known."""
+UNSIZED = 64
+"""The side of latents whose UNet states no sample_size, as Stable Diffusion's pipelines take it."""
 _STEMS = ("diffusion_pytorch_model", "model", "pytorch_model")
 _VARIANTS = ("", ".fp32", ".fp16", ".bf16")
 _KEPT = ("*.json", "*.safetensors", "*.bin", "*.txt", "*.model")

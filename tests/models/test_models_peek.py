@@ -1,13 +1,19 @@
 """What configs say of a model before it is loaded is what the loaded model says of itself."""
 
+import json
+import shutil
+from pathlib import Path
+
 import compvis_zoo as zoo
 import pytest
 
+from ldmbench.errors import InputError
 from ldmbench.models import load
 from ldmbench.models.convert import convert
 from ldmbench.models.loaded import Loaded, LoadedStage
 from ldmbench.models.peek import model_digest, peek
 
+GOLDEN = Path(__file__).parents[1] / "golden" / "diffusers" / "ldm"
 SAME = ("f", "conditioning", "regularization", "quantize", "timesteps", "weights", "null_class",
         "source")  # fmt: skip
 
@@ -49,3 +55,24 @@ def test_a_subject_counts_and_is_told_by_classes(tmp_path):
     assert images.shape == (2, side, side, 3)
     x = initial_noise([0, 1], seed=1, shape=(3, side, side)).tanh()
     assert (LoadedStage(model).rate(x).bits_per_pixel > 0).all()
+
+
+@pytest.mark.parametrize("changes", [{"sample_size": None}, {}])
+def test_a_unet_without_a_sample_size_is_planned_as_it_is_loaded(changes, tmp_path):
+    folder = shutil.copytree(GOLDEN, tmp_path / "m")
+    place = folder / "unet" / "config.json"
+    content = json.loads(place.read_text())
+    del content["sample_size"]
+    place.chmod(0o644)
+    place.write_text(json.dumps(content | changes))
+    assert agree(folder).info.latent_shape[1:] == (64, 64)
+
+
+@pytest.mark.parametrize("value", ["big", [8], {"side": 8}])
+def test_a_folder_with_a_value_of_the_wrong_kind_is_refused(value, tmp_path):
+    folder = shutil.copytree(GOLDEN, tmp_path / "m")
+    place = folder / "unet" / "config.json"
+    place.chmod(0o644)
+    place.write_text(json.dumps(json.loads(place.read_text()) | {"sample_size": value}))
+    with pytest.raises(InputError, match="its configs hold a value of the wrong kind"):
+        peek(folder)
