@@ -26,7 +26,8 @@ def run(task: Task, report: Report) -> None:
     """Measure at `POINTS` timesteps: the error in eps, and the image that x_0 is guessed to be.
 
     A latent model's bits are those of its latents, spread over the dimensions of the image; its
-    RMSE (levels of 255) is of decoded images, and so holds what the first stage loses.
+    RMSE (levels of 255) is of decoded images, and so holds what the first stage loses. Coding
+    begins at the last timestep that holds signal: T - 2 with rescale_betas_zero_snr.
     """
     model = model_of(task, task.params["progress"])
     images = images_of(task)
@@ -42,6 +43,7 @@ def run(task: Task, report: Report) -> None:
     ]
     z0 = torch.cat([model.encode(part) for part in torch.split(x, BATCH)])
     abar = model.schedule.alphas_cumprod()
+    abar = abar[abar > 0]  # a timestep without signal tells the coder nothing
     steps = np.linspace(0, len(abar) - 1, POINTS).round().astype(np.int64)
     errors, rmse = [], []
     for number, t in enumerate(steps):
