@@ -14,7 +14,7 @@ from ldmbench.registry import nearest
 from ldmbench.sample import Schedule
 from ldmbench.sample.grids import check_spacing
 
-__all__ = ["read_noising", "read_schedule"]
+__all__ = ["read_noising", "read_schedule", "scheduler_config"]
 
 _SCHEDULERS = (
     "DDIMParallelScheduler",
@@ -39,13 +39,21 @@ _CLIPS = ("DDIMParallelScheduler", "DDIMScheduler", "DDPMParallelScheduler", "DD
 def read_schedule(folder: Path, index: Mapping[str, Any], card: Mapping[str, Any]) -> Schedule:
     """Return the schedule of a pipeline, as the pipeline itself would read it."""
     part = component(index, ("scheduler",)) or "scheduler"
-    config = _scheduler(folder, part, index)
+    config = scheduler_config(folder, index, card)
+    return _checked(config, folder / part / "scheduler_config.json")
+
+
+def scheduler_config(
+    folder: Path, index: Mapping[str, Any], card: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the scheduler's config of a pipeline, as the pipeline itself would read it."""
+    config = _scheduler(folder, component(index, ("scheduler",)) or "scheduler", index)
     if config.get("_class_name") not in _CLIPS:  # the source does not; DDIM's own default would
         config.setdefault("clip_sample", False)
     config |= _patched(str(index.get("_class_name")), config)
     if "timesteps" in card:
         config["timestep_spacing"] = card["timesteps"]
-    return _checked(config, folder / part / "scheduler_config.json")
+    return config
 
 
 def _checked(config: Mapping[str, Any], place: Path) -> Schedule:

@@ -23,6 +23,7 @@ from ldmbench.models.compvis_config import (
     read_config,
     sides_of,
 )
+from ldmbench.models.diffusers_schedule import scheduler_config
 from ldmbench.models.places import (
     SUFFIXES,
     UNSIZED,
@@ -46,6 +47,15 @@ _STAGES: dict[str, Any] = {
     "VariantVQModel": "vq",
 }
 _UNCOUNTED_CLASSES = 1000
+_PREDICTIONS = {"x0": "sample", "v": "v_prediction"}
+_SOLVERS_SHARE = (
+    "algorithm_type",
+    "num_train_timesteps",
+    "prediction_type",
+    "rescale_betas_zero_snr",
+    "skip_prk_steps",
+    "timestep_spacing",
+)
 
 
 def peek(
@@ -154,6 +164,10 @@ def _peek_adm(flags: Mapping[str, Any], size: int) -> ModelFacts:
         regularization="pixel",
         quantize="truncate",
         timesteps="leading",
+        scheduler={
+            "num_train_timesteps": int(flags.get("diffusion_steps", 1000)),
+            "prediction_type": "sample" if flags.get("predict_xstart") else "epsilon",
+        },
         samples=True,
         bytes=size,
     )
@@ -199,6 +213,11 @@ def _peek_compvis(
         codebook=inner.get("n_embed"),
         classes=_compvis_classes(conditioning, params, unet),
         timesteps="compvis",
+        scheduler={
+            "num_train_timesteps": int(params.get("timesteps", 1000)),
+            "prediction_type": _PREDICTIONS.get(str(params.get("parameterization")), "epsilon"),
+            "skip_prk_steps": True,
+        },
         samples=True,
         **_prompted(conditioning, params, file.parent, tokenizer),
         **shared,
@@ -292,8 +311,7 @@ def _peek_folder(folder: Path, tokenizer: Path | None) -> ModelFacts:
     f = _factor(first)
     height, width = sides_of(_sample_size(network))
     conditioning, null = _folder_condition(folder, index, card, network, _latent(first, card))
-    scheduler = _read(folder / (component(index, ("scheduler",)) or "scheduler")
-                      / "scheduler_config.json")  # fmt: skip
+    scheduler = scheduler_config(folder, index, card)
     classes = _folder_classes(folder, conditioning, network)
     prompts = _CLIP if component(index, ("bert",)) is None else _BERT
     found = _tokenizer(tokenizer, folder, prompts) if conditioning == "text" else {}
@@ -306,7 +324,8 @@ def _peek_folder(folder: Path, tokenizer: Path | None) -> ModelFacts:
         classes=classes,
         regularization=_STAGES.get(str(first.get("_class_name")), "pixel"),
         codebook=_codebook(first),
-        timesteps=card.get("timesteps", scheduler.get("timestep_spacing")),
+        timesteps=scheduler.get("timestep_spacing"),
+        scheduler=_solvers_share(scheduler),
         samples=True,
         **found,
         **shared,
@@ -317,6 +336,14 @@ def _sample_size(network: Mapping[str, Any]) -> Any:
     """Return the side of a network's latents; where it states none it is what the loader takes."""
     default = 32 if network.get("_class_name") == "DiTTransformer2DModel" else None
     return network.get("sample_size", default) or UNSIZED
+
+
+def _solvers_share(scheduler: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields by which a sampler is refused; given betas by their number alone."""
+    found = {name: scheduler[name] for name in _SOLVERS_SHARE if name in scheduler}
+    if scheduler.get("trained_betas") is not None:
+        found["num_train_timesteps"] = len(scheduler["trained_betas"])
+    return found
 
 
 def _peek_bare(folder: Path, shared: Mapping[str, Any]) -> ModelFacts:

@@ -29,6 +29,7 @@ from ldmbench.schema.stage import Cell, Input, Plan, Stage
 from ldmbench.schema.weights import shipped_first_stage
 from ldmbench.suite.load import LoadedSuite
 from ldmbench.suite.protocols import count_for, first_pinned, protocols_of
+from ldmbench.suite.sampling import is_uneven
 
 CODING_IMAGES = 64
 RECONSTRUCTION_BATCH = 32
@@ -98,7 +99,8 @@ class _Builder:
         autoencoder, denoiser = self._model(point)
         conditions = self._conditions(point, sample)
         below = _Below(autoencoder, denoiser, conditions, traits.local)
-        samples = self._samples(below, sample)
+        uneven = not traits.is_called and is_uneven(sample, T=traits.T)
+        samples = self._samples(below, sample, uneven=uneven)
         roles = {"autoencoder": autoencoder, "denoiser": denoiser, "samples": samples}
         for protocol in self.protocols:
             roles |= self._scores(point, samples, protocol)
@@ -212,13 +214,15 @@ class _Builder:
         classes = first_pinned(self.protocols, "classes") if conditioning == "class" else None
         return self.images.prompts(point, sample.count or 0, classes=classes, seed=sample.seed)
 
-    def _samples(self, below: _Below, sample: SampleParams) -> Stage:
-        inputs = below.inputs()
+    def _samples(self, below: _Below, sample: SampleParams, *, uneven: bool) -> Stage:
+        inputs, params = below.inputs(), sample.model_dump(mode="json", exclude={"count"})
+        if uneven:  # samples that once stepped by T // steps have other keys
+            params["step"] = "to-next"
         if below.conditions:
             inputs["conditions"] = aligned(below.conditions)
         return self.ledger.add(
             "samples",
-            sample.model_dump(mode="json", exclude={"count"}),
+            params,
             inputs,
             shard=sample_shard(sample.micro_batch),
             count=sample.count,

@@ -26,6 +26,7 @@ class Traits:
         regularization: of its first stage; None where there is none.
         conditioning: none, class, caption or truth.
         timesteps: its own step rule; None is the sampler's own.
+        T: its training timesteps.
         quantize: its own rule from [-1, 1] to 0..255.
         weights: ema or raw, of a loaded model.
         null_class: the label for "no class", of a loaded model that has one.
@@ -40,6 +41,7 @@ class Traits:
     regularization: str | None
     conditioning: str
     timesteps: str | None = "leading"
+    T: int = 1000
     quantize: str = "round"
     train_seed: int = 0
     weights: str | None = None
@@ -101,6 +103,7 @@ def _trained(spec: LdmModel) -> Traits:
         f=f,
         regularization=None if f == 1 else spec.autoencoder.regularization,
         conditioning=spec.denoiser.conditioning,
+        T=spec.denoiser.timesteps,
         train_seed=spec.denoiser.train_seed,
     )
 
@@ -135,6 +138,7 @@ def _loaded(spec: LoadModel, folder: Path, cache: Path | None) -> Traits:
         regularization=kind,
         conditioning=CONDITIONINGS.get(facts.conditioning, facts.conditioning),
         timesteps=facts.timesteps,
+        T=int(facts.scheduler.get("num_train_timesteps", 1000)),
         quantize=facts.quantize,
         weights=facts.weights,
         null_class=facts.null_class,

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import Literal, get_args
 
 import numpy as np
 
 from ldmbench.errors import InputError
 from ldmbench.registry import nearest
-from ldmbench.sample.schedule import Schedule
 
 __all__ = [
     "SPACINGS",
@@ -19,7 +19,7 @@ __all__ = [
     "check_spacing",
     "check_steps",
     "compvis_grid",
-    "refusal",
+    "is_uneven",
     "spaced_grid",
 ]
 
@@ -70,35 +70,14 @@ def spaced_grid(rule: str, steps: int, *, T: int = 1000, offset: int = 0) -> lis
     return [int(t) - 1 for t in np.round(np.arange(T, 0, -T / steps))][::-1]
 
 
-def refusal(
-    sampler: str, steps: int, *, schedule: Schedule, timesteps: str | None = None
-) -> str | None:
-    """Return why a sampler cannot take so many steps, or None if it can.
+def is_uneven(sampler: str, rule: str | None, steps: int, *, T: int) -> bool:
+    """Say whether timesteps do not all lie T // steps apart, as diffusers takes ddim's and pndm's.
 
-    It says what `timesteps_of` of a schedule with plain options would, and needs no torch.
+    Under compvis and leading they do; so they do under trailing where steps divides T.
     """
-    rule = timesteps or schedule.spacing or "leading"
-    offset = int(dict(schedule.options).get("steps_offset", 0))
-    try:
-        grid = _solver_grid(sampler, rule, steps, T=schedule.T, offset=offset)
-        check_inside(grid, steps, rule, T=schedule.T)
-        if sampler in MULTISTEP:
-            check_repeats(grid, steps, rule)
-    except InputError as error:
-        return str(error)
-    return None
-
-
-def _solver_grid(sampler: str, rule: str, steps: int, *, T: int, offset: int) -> list[int]:
-    """Return the ascending timesteps of a solver, where it has its own way to place them."""
-    check_steps(steps, T=T)
-    if sampler == "ddpm" and steps == T:
-        return list(range(T))
-    if sampler in MULTISTEP and rule == "leading":
-        return [i * (T // (steps + 1)) + offset for i in range(1, steps + 1)]
-    if sampler in MULTISTEP and rule == "linspace":
-        return [int(t) for t in np.linspace(0, T - 1, steps + 1).round()][1:]
-    return spaced_grid(rule, steps, T=T, offset=offset)
+    if sampler not in ("ddim", "pndm") or rule not in ("linspace", "trailing"):
+        return False
+    return any(b - a != T // steps for a, b in pairwise(spaced_grid(rule, steps, T=T)))
 
 
 def check_inside(visited: Iterable[float], steps: int, rule: str | None, *, T: int) -> None:

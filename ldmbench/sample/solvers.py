@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,8 +18,10 @@ from ldmbench.sample.grids import (
     check_spacing,
     check_steps,
     compvis_grid,
+    is_uneven,
 )
 from ldmbench.sample.noise import draw_step, generator_of
+from ldmbench.sample.refusals import check_fits
 from ldmbench.sample.schedule import Schedule
 from ldmbench.sample.steps import step_rule
 
@@ -28,12 +30,12 @@ __all__ = ["SAMPLERS", "Denoise", "evaluations", "sample", "timesteps_of"]
 Denoise = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 _SCHEDULERS = {
-    "ddim": "diffusers:DDIMScheduler",  # arXiv:2010.02502
+    "ddim": "ldmbench.sample.own_grid:OwnGridDDIMScheduler",  # arXiv:2010.02502
     "ddpm": "diffusers:DDPMScheduler",  # arXiv:2006.11239
     "dpm++": "diffusers:DPMSolverMultistepScheduler",  # arXiv:2211.01095
     "euler": "diffusers:EulerDiscreteScheduler",  # arXiv:2206.00364, algorithm 2 without churn
     "heun": "diffusers:HeunDiscreteScheduler",  # arXiv:2206.00364, algorithm 1
-    "pndm": "diffusers:PNDMScheduler",  # arXiv:2202.09778
+    "pndm": "ldmbench.sample.own_grid:OwnGridPNDMScheduler",  # arXiv:2202.09778
     "unipc": "diffusers:UniPCMultistepScheduler",  # arXiv:2302.04867
 }
 SAMPLERS: tuple[str, ...] = tuple(_SCHEDULERS)
@@ -131,7 +133,7 @@ def _prepare(
         config["variance_type"] = "learned"  # so that steps.py can take the mean alone
     if sampler == "pndm" and rule == "compvis":
         config["skip_prk_steps"] = True
-    _check_deterministic(sampler, config)
+    check_fits(sampler, steps, schedule=schedule, rule=rule, prediction=prediction)
     scheduler = _construct(target, config)
     if sampler == "ddpm" and steps == schedule.T:  # the whole chain, whatever the rule
         scheduler.set_timesteps(timesteps=list(range(steps - 1, -1, -1)))
@@ -139,6 +141,8 @@ def _prepare(
         _set_compvis(scheduler, sampler, steps, T=schedule.T)
     else:
         scheduler.set_timesteps(steps)
+        if is_uneven(sampler, rule, steps, T=schedule.T):
+            scheduler.thin()
     check_inside(scheduler.timesteps.tolist(), steps, rule, T=schedule.T)
     if sampler in MULTISTEP:
         check_repeats(scheduler.sigmas[:-1].tolist(), steps, rule)
@@ -181,17 +185,6 @@ def _batch_time(t: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
     whole = not t.is_floating_point() or bool(t == t.round())
     kind = torch.int64 if whole else torch.float32
     return t.to(device=z.device, dtype=kind).expand(z.shape[0])
-
-
-def _check_deterministic(sampler: str, config: Mapping[str, Any]) -> None:
-    """Refuse a scheduler that would draw noise from the global generator."""
-    algorithm = str(config.get("algorithm_type", ""))
-    if sampler == "dpm++" and algorithm.startswith("sde"):
-        raise InputError(
-            f"the source's scheduler has algorithm_type {algorithm}, which draws noise at its "
-            "steps, and dpm++ draws none; ask for another sampler, such as ddpm, or write "
-            f"{algorithm.removeprefix('sde-')} into its scheduler_config.json"
-        )
 
 
 def _check_eta(sampler: str, eta: float) -> None:

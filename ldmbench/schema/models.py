@@ -166,6 +166,9 @@ class ModelFacts(Noun):
     regularization: Literal["kl", "vq", "tiny", "pixel"]
     quantize: Literal["round", "truncate"]
     timesteps: str | None = None
+    scheduler: dict[str, Any] = Field(
+        default={}, description="what samplers must know of a diffusers scheduler's config"
+    )
     weights: Literal["ema", "raw"] = "raw"
     null_class: int | None = None
     codebook: int | None = None

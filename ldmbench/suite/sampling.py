@@ -1,4 +1,4 @@
-"""Ways of sampling that a model trained here does not have: told before it is trained."""
+"""Ways of sampling that a model does not have: told before anything runs."""
 
 from __future__ import annotations
 
@@ -8,11 +8,15 @@ from typing import Any
 
 from ldmbench.errors import InputError
 from ldmbench.registry import resolve
+from ldmbench.schema.models import ModelFacts
 from ldmbench.schema.protocol import Protocol
+from ldmbench.schema.sample import SampleParams
 from ldmbench.suite.load import Loc
 from ldmbench.suite.protocols import first_pinned, protocols_of, rule_of
 
-REFUSAL = "ldmbench.sample.grids:refusal"
+REFUSAL = "ldmbench.sample.refusals:refusal"
+MISFIT = "ldmbench.sample.refusals:misfit"
+UNEVEN = "ldmbench.sample.grids:is_uneven"
 SCHEDULE = "ldmbench.sample.schedule:Schedule"
 
 
@@ -29,17 +33,10 @@ def check_sampling(
         model: one that is trained here.
         datasets: those it is crossed with.
     """
-    try:
-        protocols = protocols_of(suite)
-    except InputError:  # said of the protocol itself
-        return
-    if suite.include or suite.exclude:
-        return
     refusal: Any = resolve(REFUSAL)
     schedule: Any = resolve(SCHEDULE)
     T = model.denoiser.timesteps
-    ways = (way for dataset in datasets for way in _ways(suite.sample, dataset, protocols))
-    for sampler, steps, rule in dict.fromkeys(ways):
+    for sampler, steps, rule in _all_ways(suite, datasets):
         why = refusal(sampler, steps, schedule=schedule(T=T), timesteps=rule)
         if why:
             yield (
@@ -47,6 +44,44 @@ def check_sampling(
                 f"found {steps}, which {sampler} cannot take of models.{name}, whose"
                 f" denoiser.timesteps is {T}: {why}",
             )
+
+
+def check_loaded_sampling(
+    suite: Any, name: str, facts: ModelFacts, datasets: Sequence[str]
+) -> Iterator[tuple[Loc, str]]:
+    """Yield (place, problem) of the samplers that cannot run a loaded model's schedule.
+
+    Args:
+        suite: as written.
+        name: of the model.
+        facts: of the model.
+        datasets: those it is crossed with.
+    """
+    misfit: Any = resolve(MISFIT)
+    for sampler, steps, rule in _all_ways(suite, datasets):
+        why = misfit(sampler, steps, config=facts.scheduler, rule=rule or facts.timesteps)
+        if why:
+            yield (
+                ("sample", "sampler"),
+                f"found {sampler} with {steps} steps, which models.{name} cannot take: {why}",
+            )
+
+
+def is_uneven(sample: SampleParams, *, T: int) -> bool:
+    """Tell whether a sampler's timesteps lie otherwise than T // steps apart."""
+    uneven: Any = resolve(UNEVEN)
+    return bool(sample.steps <= T and uneven(sample.sampler, sample.timesteps, sample.steps, T=T))
+
+
+def _all_ways(suite: Any, datasets: Sequence[str]) -> Iterator[tuple[str, int, str | None]]:
+    """Yield the ways in which a model is sampled, once each; none where cells are left out."""
+    try:
+        protocols = protocols_of(suite)
+    except InputError:  # said of the protocol itself
+        return
+    if not (suite.include or suite.exclude):
+        ways = (way for dataset in datasets for way in _ways(suite.sample, dataset, protocols))
+        yield from dict.fromkeys(ways)
 
 
 def _ways(

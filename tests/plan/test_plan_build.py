@@ -212,3 +212,22 @@ def test_too_few_images_are_told_before_anything_runs(plan_of):
         "found 3 samples, but precision, recall under shapes-v1 need 4 or more (k = 3)",
         "found 3 samples, but coverage under shapes-v1 needs 6 or more (k = 5)",
     ]
+
+
+@pytest.mark.parametrize(
+    ("sets", "uneven"),
+    [
+        ([], []),
+        (["sample.timesteps=trailing"], []),
+        (["sample.timesteps=trailing", "models.ldm.denoiser.timesteps=1001"], [5, 10]),
+        (["sample.timesteps=linspace"], [5, 10]),
+        (["sample.timesteps=linspace", "sample.sampler=pndm"], [5, 10]),
+        (["sample.timesteps=linspace", "sample.sampler=dpm++"], []),
+        (["sample.timesteps=trailing", "sample.steps=[10,30]"], [30]),
+    ],
+)
+def test_samples_of_uneven_timesteps_alone_have_keys_of_their_own(plan_of, sets, uneven):
+    """They once stepped to t - T // n; what lay T // n apart keeps the key that it had."""
+    found = [s for s in plan_of(*sets, "models.ldm.autoencoder.f=1").stages if s.kind == "samples"]
+    assert sorted(s.params["steps"] for s in found if "step" in s.params) == uneven
+    assert {s.params["step"] for s in found if "step" in s.params} <= {"to-next"}

@@ -2,6 +2,7 @@
 
 import re
 
+import numpy as np
 import pytest
 import torch
 from diffusers import (
@@ -27,7 +28,9 @@ from ldmbench.sample import (
     step_seeds,
     timesteps_of,
 )
-from ldmbench.sample.grids import refusal
+from ldmbench.sample.grids import is_uneven
+from ldmbench.sample.own_grid import OwnGridDDIMScheduler, OwnGridPNDMScheduler
+from ldmbench.sample.refusals import misfit, refusal
 
 CLASSES = {
     "ddim": DDIMScheduler,
@@ -57,6 +60,8 @@ def loop(scheduler, noise, steps, **extra):
 @pytest.mark.parametrize("sampler", [s for s in SAMPLERS if s != "ddpm"])
 @pytest.mark.parametrize("spacing", ["leading", "trailing", "linspace"])
 def test_deterministic_solvers_are_diffusers_own(sampler, spacing):
+    if spacing == "linspace" and sampler in ("ddim", "pndm"):
+        pytest.skip("diffusers steps by T // n there; see below")
     config = {"beta_schedule": "scaled_linear", "beta_start": 0.0015, "beta_end": 0.0195}
     extra = {"clip_sample": False} if sampler == "ddim" else {}
     scheduler = CLASSES[sampler](**config, **extra, timestep_spacing=spacing)
@@ -64,6 +69,75 @@ def test_deterministic_solvers_are_diffusers_own(sampler, spacing):
     schedule = Schedule.from_config(dict(scheduler.config) | {"timestep_spacing": "leading"})
     ours = sample(eps, noise, schedule=schedule, steps=10, sampler=sampler, timesteps=spacing)
     assert torch.equal(ours, loop(scheduler, noise, 10))
+
+
+UNEVEN = [("linspace", 5), ("linspace", 10), ("trailing", 30)]
+
+
+@pytest.mark.parametrize("sampler", ["ddim", "pndm"])
+@pytest.mark.parametrize(("rule", "steps"), UNEVEN)
+@pytest.mark.parametrize("eta", [0.0, 0.7])
+def test_uneven_grids_are_stepped_to_their_next_timestep(sampler, rule, steps, eta):
+    """As diffusers' schedulers do with a schedule of these timesteps alone, every one visited."""
+    if sampler == "pndm" and eta:
+        pytest.skip("pndm has no eta")
+    schedule, grid = Schedule(), spaced_grid(rule, steps)
+    bars = np.concatenate([[1.0], schedule.alphas_cumprod()[grid]])
+    few = {"num_train_timesteps": steps, "trained_betas": list(1 - bars[1:] / bars[:-1])}
+    own = {"skip_prk_steps": True} if sampler == "pndm" else {"clip_sample": False}
+    scheduler = CLASSES[sampler](**few, **own, set_alpha_to_one=False)
+    scheduler.final_alpha_cumprod = torch.tensor(schedule.alphas_cumprod()[0])
+    scheduler.set_timesteps(steps)
+    noise, z = (initial_noise([0, 1], seed=0, shape=SHAPE) for _ in range(2))
+    draws = step_noise([1, 2], draws=steps, shape=SHAPE)
+    for place, t in enumerate(scheduler.timesteps):
+        extra = {"eta": eta, "variance_noise": draws[place]} if eta else {}
+        out = eps(z, torch.full((2,), grid[int(t)]))
+        z = scheduler.step(out, t, z, **extra).prev_sample
+    run = {"schedule": schedule, "steps": steps, "sampler": sampler, "timesteps": rule}
+    ours = sample(eps, noise, **run, eta=eta, step_noise=draws if eta else None)
+    assert torch.allclose(ours, z, atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("rule", "steps", "spread"),
+    [("linspace", 5, 0.122), ("linspace", 10, 0.181), ("trailing", 30, 0.249)],
+)
+def test_ddim_spreads_as_equation_12_does(rule, steps, spread):
+    """Of data N(0, 0.3^2) DDIM makes samples of a spread that follows from its grid alone."""
+    bars = torch.tensor(Schedule().alphas_cumprod())
+
+    def exact(z, t):
+        bar = bars[t][:, None, None, None]
+        return z * (1 - bar).sqrt() / (0.09 * bar + 1 - bar)
+
+    one = torch.ones(1, 1, 1, 1, dtype=torch.float64)
+    made = sample(exact, one, schedule=Schedule(), steps=steps, timesteps=rule)
+    z, ends = 1.0, [*spaced_grid(rule, steps)[::-1], 0]
+    for a, b in zip(bars[ends[:-1]].tolist(), bars[ends[1:]].tolist(), strict=True):
+        guess = z * (1 - a) ** 0.5 / (0.09 * a + 1 - a)
+        z = (b / a) ** 0.5 * (z - (1 - a) ** 0.5 * guess) + (1 - b) ** 0.5 * guess
+    assert float(made) == pytest.approx(z, rel=1e-3)
+    assert z == pytest.approx(spread, abs=1e-3)
+
+
+@pytest.mark.parametrize("sampler", ["ddim", "pndm"])
+def test_even_grids_are_stepped_as_they_were(sampler):
+    """Thinning changes no bit where the timesteps lie T // n apart, and is left out."""
+    config = {"num_train_timesteps": 1000, "timestep_spacing": "trailing"}
+    own = {"skip_prk_steps": True} if sampler == "pndm" else {"clip_sample": False}
+    cls = {"ddim": OwnGridDDIMScheduler, "pndm": OwnGridPNDMScheduler}[sampler]
+    plain, thinned = cls(**config, **own), cls(**config, **own)
+    noise = initial_noise([0], seed=0, shape=SHAPE)
+    thinned.set_timesteps(20)
+    thinned.thin()
+    z = noise
+    for t in thinned.timesteps:
+        z = thinned.step(eps(z, t.expand(1)), t, z).prev_sample
+    assert torch.equal(z, loop(plain, noise, 20))
+    assert not any(is_uneven(sampler, rule, n, T=1000) for rule in ("compvis", "leading", None)
+                   for n in range(1, 1001))  # fmt: skip
+    assert not any(is_uneven(sampler, "trailing", n, T=1000) for n in (1, 2, 5, 40, 1000))
 
 
 @pytest.mark.parametrize("kind", ["fixed_small", "fixed_small_log", "fixed_large"])
@@ -272,3 +346,39 @@ def test_a_solver_that_would_draw_from_the_global_generator_is_refused(algorithm
         sample(eps, noise, schedule=schedule, steps=5, sampler="dpm++")
     assert f"or write {algorithm[4:]} into its scheduler_config.json" in str(caught.value)
     sample(eps, noise, schedule=schedule, steps=5, sampler="unipc")
+
+
+@pytest.mark.parametrize(
+    ("sampler", "steps", "options", "rule", "said"),
+    [
+        ("pndm", 5, {"rescale_betas_zero_snr": True}, "leading", "pndm would leave out and so run"),
+        ("heun", 5, {"rescale_betas_zero_snr": True}, "trailing", "ask for one of ddim, ddpm, dp"),
+        ("pndm", 1, {}, "leading", "over 4 timesteps unless its scheduler has skip_prk_steps, fou"),
+        ("pndm", 3, {}, None, "ask for 4 steps or more, or for another sampler"),
+        ("pndm", 5, {}, "linspace", "the rule 'linspace' lays 5 of 1000 otherwise; ask for timest"),
+        ("pndm", 30, {}, "trailing", "the rule 'trailing' lays 30 of 1000 otherwise"),
+        ("pndm", 5, {"prediction_type": "sample"}, "leading", "this model's is the clean latent"),
+    ],
+)
+def test_what_a_scheduler_would_run_wrongly_or_not_at_all_is_refused(
+    sampler, steps, options, rule, said
+):
+    schedule, noise = Schedule.from_config(options), initial_noise([0], seed=0, shape=SHAPE)
+    run = {"schedule": schedule, "steps": steps, "sampler": sampler, "timesteps": rule}
+    with pytest.raises(errors.InputError, match=said) as caught:
+        sample(eps, noise, **run)
+    assert misfit(sampler, steps, config=options, rule=rule) == str(caught.value)
+    assert refusal(sampler, steps, schedule=schedule, timesteps=rule) == str(caught.value)
+
+
+def test_runge_kutta_begins_with_four_steps_and_samplers_that_rescale_run():
+    noise = initial_noise([0], seed=0, shape=SHAPE)
+    for rule in ("leading", "trailing", "compvis"):
+        run = {"steps": 4, "sampler": "pndm", "timesteps": rule}
+        assert torch.isfinite(sample(eps, noise, schedule=Schedule(options=()), **run)).all()
+    rescaled = Schedule.from_config(
+        {"rescale_betas_zero_snr": True, "prediction_type": "v_prediction", "clip_sample": False}
+    )
+    for sampler in ("ddim", "ddpm", "dpm++", "euler", "unipc"):
+        run = {"steps": 5, "sampler": sampler, "timesteps": "trailing", "seeds": [1]}
+        assert torch.isfinite(sample(eps, noise, schedule=rescaled, **run)).all(), sampler
