@@ -17,7 +17,7 @@ from ldmbench.suite.load import LoadedSuite, Loc
 from ldmbench.suite.models import CONDITIONINGS, check_called, check_loaded, facts_or_none
 from ldmbench.suite.own import metric_arguments
 from ldmbench.suite.protocols import pinned, protocols_of
-from ldmbench.suite.sampling import check_sampling
+from ldmbench.suite.sampling import check_loaded_sampling, check_sampling
 
 
 def check_suite(loaded: LoadedSuite) -> None:
@@ -38,7 +38,7 @@ def check_suite(loaded: LoadedSuite) -> None:
         *_shipped(suite),
         *_foreign(suite, folder),
         *_training(suite),
-        *_sampling(suite),
+        *_sampling(suite, folder),
         *_guidance(suite, told, folder),
         *_metrics(suite, told),
         *_folders(suite, loaded.path),
@@ -148,9 +148,12 @@ def _training(suite: Any) -> Iterator[tuple[Loc, str]]:
                 )
 
 
-def _sampling(suite: Any) -> Iterator[tuple[Loc, str]]:
-    for name, model in trained(suite):
-        yield from check_sampling(suite, name, model, _datasets(suite, model))
+def _sampling(suite: Any, folder: Path) -> Iterator[tuple[Loc, str]]:
+    for name, model in suite.models.items():
+        if model.kind == "ldm":
+            yield from check_sampling(suite, name, model, _datasets(suite, model))
+        elif model.kind == "load" and (facts := facts_or_none(model, folder)) and facts.samples:
+            yield from check_loaded_sampling(suite, name, facts, _datasets(suite, model))
 
 
 def _guidance(

@@ -215,3 +215,35 @@ def test_estimates_know_loaded_models(tmp_path, capsys):
     assert outcome(["plan", str(suite), "--store", str(tmp_path / "s"), "--json"]) == 0
     rows = {row["kind"]: row for row in json.loads(capsys.readouterr().out)["stages"]}
     assert rows["samples"]["flops"] > 0
+
+
+@pytest.mark.parametrize(
+    ("config", "sets", "said"),
+    [
+        ({"rescale_betas_zero_snr": True}, ["sample.sampler=heun"], "heun would leave out"),
+        ({"rescale_betas_zero_snr": True}, ["sample.sampler=[ddim,pndm]"], "pndm would leave out"),
+        ({"prediction_type": "sample"}, ["sample.sampler=pndm", "sample.steps=5"], "clean latent"),
+        ({"skip_prk_steps": False}, ["sample.sampler=pndm", "sample.steps=3"], "ask for 4 steps"),
+        ({"skip_prk_steps": False, "timestep_spacing": "linspace"},
+         ["sample.sampler=pndm", "sample.steps=5"], "the rule 'linspace' lays 5 of 1000 otherwise"),
+        ({"algorithm_type": "sde-dpmsolver"}, ["sample.sampler=dpm++"], "draws noise at its steps"),
+    ],
+)  # fmt: skip
+def test_samplers_that_cannot_run_its_scheduler_are_told(tmp_path, config, sets, said):
+    shutil.copytree(DIFFUSERS, tmp_path / "m")
+    place = tmp_path / "m" / "scheduler" / "scheduler_config.json"
+    content = json.loads(place.read_text())
+    place.chmod(0o644)
+    place.write_text(json.dumps(content | config))
+    text = "".join(
+        line for line in SUITE.splitlines(True) if not line.startswith(("  zoo:", "  large:"))
+    )
+    text = text.replace(str(DIFFUSERS), str(tmp_path / "m"))
+    a, b = text.index("  trained:"), text.index("sample:")
+    suite = tiny.write_suite(tmp_path, text[:a] + text[b:])
+    check_suite(load_suite(suite, []))
+    with pytest.raises(SuiteError, match=said) as caught:
+        check_suite(load_suite(suite, sets))
+    (problem,) = caught.value.problems
+    assert "sample.sampler: found " in problem
+    assert "which models.folder cannot take: " in problem
