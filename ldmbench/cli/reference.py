@@ -192,11 +192,12 @@ def _extracted(
     assert found.source is not None
     whole = protocol.model_copy(update={"splits": 1})  # of a score that is made on the way
     plan = build_score_plan(found.source, None, whole, metrics=["inception_score"], spatial=spatial)
-    require_weights(plan, disk)
+    there = all(disk.lookup(unit.address) for unit in units_of(_features(plan)))
+    fresh = () if there else ("scores",)  # which may be there still though features were deleted
+    require_weights(plan, disk, fresh=fresh)
+    log = disk.root / "reference.log"
     with Watch(names_of(plan), quiet=quiet) as watch:
-        result = execute(
-            plan, disk, devices=devices(), listener=watch, log=disk.root / "reference.log"
-        )
+        result = execute(plan, disk, devices=devices(), listener=watch, log=log, fresh=fresh)
     if result.failed:
         raise (InputError if result.wrong else StageError)(
             f"{found.name}: {next(iter(result.failed.values()))}"

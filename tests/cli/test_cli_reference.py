@@ -288,3 +288,7 @@ def test_a_reference_of_two_images(tmp_path):
     assert outcome(["reference", "build", str(real), "-o", str(file)]) == 0
     assert outcome(["reference", "verify", str(file)]) == 0
     assert outcome(["score", str(real), "--reference", str(file), "--metrics", "fid"]) == 0
+    shutil.rmtree(tmp_path / "store" / "features")  # as one may, to save space
+    again = file.with_name("again.npz")
+    assert outcome(["reference", "build", str(real), "-o", str(again)]) == 0
+    assert dict(np.load(again))["features"].tobytes() == dict(np.load(file))["features"].tobytes()
