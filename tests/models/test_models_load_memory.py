@@ -76,8 +76,9 @@ def bytes_of(place):
     return sum(p.stat().st_size for p in files)
 
 
-@pytest.mark.parametrize("kind", [".ckpt", ".safetensors", "folder", "shards"])
-@pytest.mark.parametrize("width", [160, 544])
+@pytest.mark.parametrize(
+    ("width", "kind"), [(160, ".safetensors"), (160, "folder"), (544, ".ckpt"), (544, "shards")]
+)
 def test_loading_peaks_below_a_third_more(tmp_path, width, kind):
     if kind.startswith("."):
         checkpoint = make(tmp_path, width, kind)
