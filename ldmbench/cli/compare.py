@@ -168,7 +168,7 @@ def _unpaired(rows: Sequence[Difference]) -> Iterator[str]:
         if row.method.startswith("unpaired"):
             found.setdefault(row.method, {})[row.name] = None
     for method, names in found.items():
-        yield f"{', '.join(names)} {method}; --store says where they lie"
+        yield f"{', '.join(names)} {method}"
 
 
 def _p(value: float) -> str:

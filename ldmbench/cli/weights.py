@@ -21,6 +21,7 @@ from rich.progress import (
 from ldmbench.catalog import WEIGHTS
 from ldmbench.cli.options import json_option, plural, print_json, say, size
 from ldmbench.cli.terminal import columns_of, width
+from ldmbench.errors import InputError
 from ldmbench.execute.survey import is_named, survey
 from ldmbench.registry import resolve
 from ldmbench.schema.protocol import LPIPS_WEIGHTS
@@ -87,13 +88,19 @@ def require_weights(plan: Plan, store: Store, *, fresh: Sequence[str] = ()) -> N
     """Bring the weights that a plan will need, digest-checked, before anything runs.
 
     Raises:
-        InputError: naming file, size, digest and place, if one is damaged, or missing and cannot
-            be fetched.
+        InputError: naming file, size, digest and place of each that is damaged, or missing and
+            cannot be fetched.
     """
     missing = survey(plan, store, fresh=lambda u: is_named(u.stage, fresh), machines=()).missing
+    problems: list[str] = []
     for name in needed_weights(missing):
-        with _Fetching() as fetching:
-            _call("path", name, fetched=fetching)
+        try:
+            with _Fetching() as fetching:
+                _call("path", name, fetched=fetching)
+        except InputError as error:
+            problems.append(str(error))
+    if problems:
+        raise InputError("\n".join(problems))
 
 
 def needed_weights(units: Iterable[Unit]) -> list[str]:

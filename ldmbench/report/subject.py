@@ -74,13 +74,13 @@ def longest(points: Sequence[Point], field: str) -> list[Point]:
 
 def siblings(points: Sequence[Point]) -> str:
     """Say what several lines of one model differ in."""
-    lines: dict[str, dict[str, None]] = {}
+    lines: dict[str, set[str]] = {}
     for p in points:
-        lines.setdefault(p["series"], {})[p["line"]] = None
+        lines.setdefault(p["series"], set()).add(p["line"])
     parts = {
         part.rpartition(" ")[0]
-        for series_, own in lines.items()
-        for part in _differing([line.removeprefix(series_).split(", ") for line in own])
+        for name, own in lines.items()
+        for part in _differing([line.removeprefix(name).split(", ") for line in own])
     }
     return f" Lines of one model differ in: {', '.join(sorted(parts)).lower()}." if parts else ""
 

@@ -74,3 +74,10 @@ def test_a_run_says_what_is_missing_before_it_trains(tmp_path, capsys):
     assert "weights import FILE" in told
     assert outcome(["status"]) == 2
     assert "no run in" in capsys.readouterr().err
+
+
+def test_all_missing_weights_are_told_at_once(tmp_path, capsys):
+    suite = write_suite(tmp_path, SUITE + "protocol: [torch-fidelity, clean-fid]\n")
+    assert outcome(["run", str(suite)]) == 2
+    told = capsys.readouterr().err.splitlines()
+    assert [line.split("'")[1] for line in told] == ["inception-v3-compat", "inception-v3-clean"]
