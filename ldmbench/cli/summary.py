@@ -36,7 +36,7 @@ def summary_table(records: Sequence[Record], *, width: int | None = None) -> str
     for record in records:
         shown = [_shown(_score(record, name)) for name in names]
         values = [_measure(record, name) for name in speeds]
-        shown += ["" if value is None else f"{value:.3g}" for value in values]
+        shown += ["-" if value is None else f"{value:.3g}" for value in values]
         table.add_row(_title(record), *shown)
     stream = io.StringIO()
     Console(

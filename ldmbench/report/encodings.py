@@ -35,7 +35,8 @@ LOG_FROM = 8
 # fmt: off
 SHOWN = frozenset({
     "cell", "series", "dataset", "steps", "guidance", "f", "line", "quality", "low", "high",
-    "front", "throughput", "total_device_days", "cost", "train_flops", "train_steps",
+    "front", "throughput", "train_device_days", "total_device_days", "cost", "train_flops",
+    "train_steps",
     "clip_score", "rate", "psnr", "rfid", "kind", "t", "bits_per_dim", "rmse", "step", "loss",
     "mark", "first",
 })
@@ -188,7 +189,14 @@ def x_axis(
     axis = alt.Axis(format="~s" if large else PLAIN, tickCount=6)
     if values:
         axis = alt.Axis(values=list(values), format="d")
-    elif field in ("total_device_days", "cost", "rate", "clip_score", "guidance"):
+    elif field in (
+        "train_device_days",
+        "total_device_days",
+        "cost",
+        "rate",
+        "clip_score",
+        "guidance",
+    ):
         axis = alt.Axis(tickCount=5, labelFlush=True)
     if ticks and not values:
         axis.values = ticks

@@ -38,6 +38,34 @@ def test_a_sweep_draws_every_figure(tmp_path):
         assert "shape" in json.dumps(spec)
 
 
+def encoded(spec):
+    """The fields that a specification's encodings read, nested ones too."""
+    if isinstance(spec, list):
+        return {field for part in spec for field in encoded(part)}
+    if not isinstance(spec, dict):
+        return set()
+    own = {spec["field"]} if isinstance(spec.get("field"), str) else set()
+    return own.union(
+        *(encoded(part) for key, part in spec.items() if key not in ("data", "datasets"))
+    )
+
+
+@pytest.mark.parametrize("measures", [(), ("cost",), ("cost", "total_device_days")])
+def test_figures_hold_every_field_that_they_read(tmp_path, measures):
+    """Also where first stages were trained on another device, so that days have no total."""
+    run, records, extras = fake(
+        tmp_path, progress=(0.5, 1.0), guidance=(1.0, 2.0), steps=(10, 50), pictures=False
+    )
+    for name in measures:
+        records = with_measure(records, name, lambda f: None)
+    drawn = draw(run, records, extras)
+    assert "pareto_cost" in drawn.charts
+    for name, figure in drawn.charts.items():
+        spec = figure.chart.to_dict()
+        held = {field for row in spec["data"]["values"] for field in row}
+        assert encoded(spec) <= held, name
+
+
 def test_a_figure_without_content_says_why(tmp_path):
     run, records, _ = fake(tmp_path, downsampling=(4,), steps=(10,), pictures=False)
     drawn = draw(run, records[:1], Extras())
