@@ -15,16 +15,26 @@ from ldmbench.suite.load import LoadedSuite, load_suite
 
 
 def planned(
-    suite: Path, sets: Sequence[str], only: Sequence[str], *, store: Path
+    suite: Path, sets: Sequence[str], only: Sequence[str], *, store: Path, verify: bool = False
 ) -> tuple[LoadedSuite, Plan]:
     """Return a checked suite and its plan.
+
+    Args:
+        suite: its file.
+        sets: what it is changed by.
+        only: globs of cells.
+        store: where digests of files are remembered.
+        verify: forget these first, so that every file is read.
 
     Raises:
         InputError: if the suite is wrong, or if no cell is left.
     """
     loaded = load_suite(suite, sets)
     check_suite(loaded)
-    plan = build_plan(loaded, cache=store / "digests.json")
+    cache = store / "digests.json"
+    if verify:
+        cache.unlink(missing_ok=True)
+    plan = build_plan(loaded, cache=cache)
     if only:
         kept = [c for c in plan.cells if any(matches(c.id, glob) for glob in only)]
         if not kept:

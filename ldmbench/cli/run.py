@@ -56,7 +56,7 @@ MOST_WARNINGS = 6
 @only_option
 @fresh_option
 @click.option("--executor", type=click.Choice(["local", "ray"]), default="local", show_default=True)
-@click.option("--verify", is_flag=True, help="Check every digest in the store first.")
+@click.option("--verify", is_flag=True, help="Read all files of store and sources again.")
 @store_option
 @json_option
 def run(
@@ -82,7 +82,7 @@ def run(
     """
     if executor == "ray":
         cluster.require()
-    loaded, plan = planned(suite, sets, only, store=store)
+    loaded, plan = planned(suite, sets, only, store=store, verify=verify)
     check_fresh(plan, fresh)
     disk, book = opened(store), Book(store)
     reopened = None if fresh or verify else _reopen(plan, disk, book, executor)

@@ -8,12 +8,10 @@ from functools import lru_cache
 from pathlib import Path
 
 from ldmbench.data.listing import ImageFile, list_images
-from ldmbench.data.source_digest import source_digest
+from ldmbench.data.source_digest import Stamp, source_digest, stamp_of
 from ldmbench.errors import InputError
 
 __all__ = ["Planned", "planned_images"]
-
-State = tuple[int, int] | None
 
 
 @dataclass(frozen=True)
@@ -23,12 +21,12 @@ class Planned:
     Attributes:
         path: folder, zip or npz.
         files: all images, by name.
-        states: file -> size and modification time; a zip or npz is one file, ''.
+        states: file -> its stamp, None where it is gone; a zip or npz is one file, ''.
     """
 
     path: Path
     files: tuple[ImageFile, ...]
-    states: Mapping[str, State]
+    states: Mapping[str, Stamp | None]
 
     def check(self, files: Iterable[ImageFile]) -> None:
         """Refuse images whose files are no longer what they were; few are looked at, none read.
@@ -73,12 +71,11 @@ def _names(path: Path, files: Iterable[ImageFile]) -> set[str]:
     return {name for file in files for name in (file.name, file.text) if name}
 
 
-def _state(path: Path, name: str) -> State:
+def _state(path: Path, name: str) -> Stamp | None:
     try:
-        at = (path / name).stat()
+        return stamp_of(path / name)
     except OSError:
         return None
-    return at.st_size, at.st_mtime_ns
 
 
 def _changed(path: Path) -> str:

@@ -13,9 +13,23 @@ from ldmbench.data.listing import contents, list_images
 from ldmbench.errors import InputError
 from ldmbench.plugins import Noun, sources
 
-__all__ = ["file_digests", "plugin_digest", "source_digest"]
+__all__ = ["Stamp", "file_digests", "plugin_digest", "source_digest", "stamp_of"]
 
+Stamp = tuple[int, ...]
 _SETTLED_NS = 2_000_000_000
+
+
+def stamp_of(file: Path) -> Stamp:
+    """Return what tells a file from any other that lay or will lie at its path, links followed.
+
+    Device, inode, size, and both times in nanoseconds: contents can be changed under an equal size
+    and modification time, but not without moving the time of the inode's change.
+
+    Raises:
+        OSError: it is not there.
+    """
+    at = file.stat()
+    return (at.st_dev, at.st_ino, at.st_size, at.st_mtime_ns, at.st_ctime_ns)
 
 
 def source_digest(path: Path, cache: Path | None = None) -> str:
@@ -26,9 +40,9 @@ def source_digest(path: Path, cache: Path | None = None) -> str:
 
     Args:
         path: folder, zip or npz.
-        cache: a JSON file that remembers contents' digests by size and modification time; made
-            if it is missing, made anew if it is damaged. Files changed within the last two
-            seconds are not remembered, since they could change again unseen.
+        cache: a JSON file that remembers contents' digests by `stamp_of`; made if it is missing,
+            made anew if it is damaged. Files changed within the last two seconds are not
+            remembered, since they could change again unseen.
 
     Raises:
         InputError: if the source cannot be listed or a file cannot be read.
@@ -81,7 +95,7 @@ def plugin_digest(
     )
 
 
-_Known = dict[str, tuple[int, int, dict[str, str]]]  # path: size, mtime_ns, name inside: sha256
+_Known = dict[str, tuple[Stamp, dict[str, str]]]  # path: stamp, name inside: sha256
 
 
 def _members(path: Path) -> list[str]:
@@ -98,26 +112,29 @@ def _members(path: Path) -> list[str]:
 def _digests(file: Path, known: _Known, inside: Sequence[str] = ("",)) -> dict[str, str]:
     """Return the digest of a file, under '', or of the members of a zip."""
     try:
-        at = file.stat()
+        before = stamp_of(file)
         row = known.get(str(file.absolute()))
-        if row and row[:2] == (at.st_size, at.st_mtime_ns) and set(row[2]) == set(inside):
-            return row[2]
+        if row and row[0] == before and set(row[1]) == set(inside):
+            return row[1]
         if list(inside) == [""]:
             found = {"": digest_file(file)}
         else:
             read = contents((file, name) for name in inside)
             found = {name: digest_bytes(data) for (_, name), data in read}
+        after = stamp_of(file)
     except OSError as error:
         raise InputError(f"{file}: cannot be read ({error.strerror}); remove it") from None
-    if time.time_ns() - at.st_mtime_ns > _SETTLED_NS:
-        known[str(file.absolute())] = (at.st_size, at.st_mtime_ns, found)
+    if before == after and time.time_ns() - max(after[-2:]) > _SETTLED_NS:
+        known[str(file.absolute())] = (after, found)
     return found
 
 
 def _read(cache: Path | None) -> _Known:
     try:
         rows = json.loads(cache.read_text()) if cache else {}
-        return {k: (int(size), int(mtime), dict(found)) for k, (size, mtime, found) in rows.items()}
+        return {
+            path: (tuple(map(int, stamp)), dict(found)) for path, (stamp, found) in rows.items()
+        }
     except (OSError, ValueError, TypeError, AttributeError):
         return {}
 

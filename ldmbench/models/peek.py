@@ -89,7 +89,7 @@ def model_digest(path: Path, cache: Path | None = None, *, config: Path | None =
 
     Args:
         path: as `peek`.
-        cache: a JSON file that remembers contents' digests by size and modification time.
+        cache: as in `source_digest`.
         config: as `peek`.
     """
     if is_folder(path):

@@ -84,7 +84,7 @@ def traits_of(
     Args:
         spec: one point of a model of the suite.
         folder: of the suite file.
-        cache: remembers digests by size and modification time.
+        cache: remembers digests of files.
         resolution: of the dataset it is crossed with.
 
     Raises:

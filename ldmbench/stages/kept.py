@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ldmbench.data.source_digest import stamp_of
 from ldmbench.schema.task import TaskInput
 
 __all__ = ["kept_of"]
@@ -20,7 +21,7 @@ def kept_of(reference: TaskInput, rows: str) -> dict[object, Any]:
         reference: its features.
         rows: which of their arrays: features or spatial.
     """
-    made = tuple((f, (f / f"{rows}.npy").stat().st_mtime_ns) for f in reference.folders)
+    made = tuple((f, stamp_of(f / f"{rows}.npy")) for f in reference.folders)
     name = (made, reference.start, reference.stop, rows)
     if name not in _KEPT:
         while len(_KEPT) >= REFERENCES:

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import shutil
 import zipfile
 
 import numpy as np
@@ -201,19 +202,63 @@ def test_digest_follows_names_and_contents_only(folder, tmp_path):
     assert len({before, captioned, source_digest(tmp_path / "elsewhere")}) == 3
 
 
+@pytest.fixture
+def settled(monkeypatch):
+    """Remember files at once, though they have just been written."""
+    monkeypatch.setattr("ldmbench.data.source_digest._SETTLED_NS", -1)
+
+
+@pytest.mark.usefixtures("settled")
 def test_digest_cache_is_used_and_noticed_to_be_old(folder, tmp_path, monkeypatch):
     cache = tmp_path / "cache/digests.json"
-    for file in folder.rglob("*.*"):
-        os.utime(file, (1e9, 1e9))
     first = source_digest(folder, cache)
     assert len(json.loads(cache.read_text())) == 5
     monkeypatch.setattr("ldmbench.data.source_digest.digest_file", lambda p: pytest.fail(str(p)))
     assert source_digest(folder, cache) == first
-    monkeypatch.undo()
-    _save(folder / "cat/b.png", 77)
-    os.utime(folder / "cat/b.png", (1e9 + 1, 1e9 + 1))
-    second = source_digest(folder, cache)
-    assert second == source_digest(folder) != first
+
+
+def _written_over(folder):
+    """Give b.png other bytes of the same number, and its old time."""
+    file = folder / "cat/b.png"
+    at, data = file.stat(), bytearray(file.read_bytes())
+    data[-20] ^= 1
+    file.write_bytes(data)
+    os.utime(file, ns=(at.st_atime_ns, at.st_mtime_ns))
+
+
+def _moved_in(folder):
+    """Put another file of the same size and time at b.png, as `cp -p` and archives do."""
+    file, other = folder / "cat/b.png", folder / "other"
+    data = bytearray(file.read_bytes())
+    data[-20] ^= 1
+    other.write_bytes(data)
+    os.utime(other, ns=(file.stat().st_atime_ns, file.stat().st_mtime_ns))
+    other.replace(file)
+
+
+@pytest.mark.usefixtures("settled")
+@pytest.mark.parametrize("change", [_written_over, _moved_in])
+def test_other_contents_of_equal_size_and_time_have_another_digest(folder, tmp_path, change):
+    cache = tmp_path / "digests.json"
+    first = source_digest(folder, cache)
+    planned = planned_images(folder, first, cache)
+    change(folder)
+    assert source_digest(folder, cache) == source_digest(folder) != first
+    with pytest.raises(InputError, match="has changed since"):
+        planned.check(planned.files)
+
+
+@pytest.mark.usefixtures("settled")
+def test_a_link_is_known_by_what_it_points_to(folder, tmp_path):
+    """Versions of a set lie side by side, files of equal sizes and times; a link is switched."""
+    shutil.copytree(folder, tmp_path / "v2")
+    _written_over(tmp_path / "v2")
+    cache = tmp_path / "digests.json"
+    for number, target in enumerate((folder, tmp_path / "v2")):
+        swap = tmp_path / f"swap{number}"
+        swap.symlink_to(target)
+        swap.replace(tmp_path / "now")
+        assert source_digest(tmp_path / "now", cache) == source_digest(target)
 
 
 @pytest.mark.parametrize("damage", ["", "{", "[]", '{"a": 1}', '{"a": ["x", 2, {}]}', "\0"])
@@ -234,9 +279,9 @@ def test_a_zip_is_opened_once_and_every_bad_picture_in_it_named(folder, tmp_path
     assert len(opened) <= 4  # names, other names, captions, contents
 
 
+@pytest.mark.usefixtures("settled")
 def test_zip_digest_is_cached(folder, tmp_path, monkeypatch):
     packed = _zip(folder, tmp_path / "set.zip")
-    os.utime(packed, (1e9, 1e9))
     first = source_digest(packed, tmp_path / "cache.json")
     monkeypatch.setattr("ldmbench.data.source_digest.digest_bytes", lambda d: pytest.fail("read"))
     assert source_digest(packed, tmp_path / "cache.json") == first
@@ -411,9 +456,8 @@ def test_a_zip_that_changes_is_noticed(folder, tmp_path):
         planned.check(planned.files[:1])
 
 
+@pytest.mark.usefixtures("settled")
 def test_contents_that_the_plan_has_read_are_not_read_again(folder, tmp_path, monkeypatch):
-    for file in folder.rglob("*.*"):
-        os.utime(file, (1e9, 1e9))
     digest = source_digest(folder, tmp_path / "digests.json")
     monkeypatch.setattr("ldmbench.data.source_digest.digest_file", lambda p: pytest.fail(str(p)))
     assert planned_images(folder, digest, tmp_path / "digests.json").files == list_images(folder)
