@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from itertools import groupby
 from typing import Any, Literal
 
 from ldmbench.gate.cases import timed
 from ldmbench.gate.rules import ANYWHERE, RULES
-from ldmbench.gate.steps import Step, noise_of, spark, steps
+from ldmbench.gate.steps import Step, exact_steps, first_of_each, noise_of, spark, steps
 from ldmbench.schema.baseline import Rule
 from ldmbench.schema.record import Measure, Record, Run
 
@@ -166,23 +165,34 @@ def _error(low: float | None, high: float | None) -> float:
 
 
 def _told(name: str, points: Sequence[Point]) -> tuple[StepTold, ...]:
-    rule, values = RULES.get(name, Rule()), [point.value for point in points]
-    noise = 0.0 if rule.by == "exact" else _noise(rule, points)
-    return tuple(_step(rule, points[s.at], s) for s in steps(values, noise=noise))
+    rule = RULES.get(name, Rule())
+    return tuple(_step(rule, points[step.at], step) for step in _changes(rule, points))
 
 
-def _noise(rule: Rule, points: Sequence[Point]) -> float:
-    """Return the noise of one point, as if all were apart.
+def _changes(rule: Rule, points: Sequence[Point]) -> list[Step]:
+    """Return the changes of level.
 
-    The same number again is the same artefact: m runs that share one know no more than one run, as
-    m points of sqrt(m) times the noise do.
+    Where half of the runs repeat the number of the run before to the digit, the series is
+    reproducible: what moves it is a change, and what it is known to err by is its noise. Else the
+    noise is estimated from the series too, as if all points were apart: m runs that share a number
+    know no more than one run, as m points of sqrt(m) times the noise do.
     """
-    apart = [value for value, _ in groupby(point.value for point in points)]
+    values = [point.value for point in points]
+    if rule.by == "exact":
+        return exact_steps(values, noise=0.0)
+    firsts, known = first_of_each(values), _known_noise(rule, points)
+    if 2 * (len(values) - len(firsts)) >= len(values) - 1:
+        return exact_steps(values, noise=known)
+    noise = noise_of([values[at] for at in firsts], least=known)
+    return steps(values, noise=noise * math.sqrt(len(values) / len(firsts)))
+
+
+def _known_noise(rule: Rule, points: Sequence[Point]) -> float:
+    """Return the standard error that a point is known to have, or the rule's where larger."""
     errors = sorted(point.error for point in points)
     middle = sorted(abs(point.value) for point in points)[len(points) // 2]
     declared = rule.noise * (middle if rule.relative else 1.0)
-    found = noise_of(apart, least=max(errors[len(errors) // 2], declared))
-    return found * math.sqrt(len(points) / len(apart))
+    return max(errors[len(errors) // 2], declared)
 
 
 def _step(rule: Rule, first: Point, step: Step) -> StepTold:

@@ -9,6 +9,7 @@ from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import ndtri, stdtrit
 
 __all__ = ["Change", "Number", "Spread", "change", "number", "pooled", "quantile"]
 
@@ -180,33 +181,10 @@ def _correlation(a: Array | None, b: Array | None) -> tuple[float, str]:
 
 
 def quantile(p: float, freedom: float = math.inf) -> float:
-    """Return a quantile above the median of Student's t (Hill 1970, Algorithm 396).
+    """Return a quantile of Student's t.
 
     Args:
-        p: probability, 0.5 <= p < 1.
-        freedom: degrees of freedom, above 0; infinite for the normal distribution.
+        p: probability, in (0, 1).
+        freedom: degrees of freedom, above 0, whole or not; infinite for the normal distribution.
     """
-    if math.isinf(freedom) or freedom > 1e6:
-        return NormalDist().inv_cdf(p)
-    tails, n = 2 * (1 - p), max(1.0, freedom)
-    if n < 1.5:
-        return 1 / math.tan(tails * math.pi / 2)
-    if n < 2.5:
-        return math.sqrt(max(0.0, 2 / (tails * (2 - tails)) - 2))
-    a = 1 / (n - 0.5)
-    b = 48 / (a * a)
-    c = ((20700 * a / b - 98) * a - 16) * a + 96.36
-    d = ((94.5 / (b + c) - 3) / b + 1) * math.sqrt(a * math.pi / 2) * n
-    y = (d * tails) ** (2 / n)
-    if y > 0.05 + a:
-        x = NormalDist().inv_cdf(1 - tails / 2)
-        y = x * x
-        c += 0.3 * (n - 4.5) * (x + 0.6) if n < 5 else 0.0
-        c += (((0.05 * d * x - 5) * x - 7) * x - 2) * x + b
-        y = (((((0.4 * y + 6.3) * y + 36) * y + 94.5) / c - y - 3) / b + 1) * x
-        y = math.expm1(a * y * y)
-    else:
-        y = (
-            (1 / (((n + 6) / (n * y) - 0.089 * d - 0.822) * (n + 2) * 3) + 0.5 / (n + 4)) * y - 1
-        ) * (n + 1) / (n + 2) + 1 / y
-    return math.sqrt(n * y)
+    return float(ndtri(p) if math.isinf(freedom) else stdtrit(freedom, p))

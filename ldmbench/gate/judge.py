@@ -213,13 +213,13 @@ class _Gate:
         item = replace(blank, before=sum(values) / len(values), now=new.value)
         if rule.by == "exact":
             return counted(replace(item, before=values[-1]), rule)
-        if rule.by == "ratio":
-            return ratio(pairs, new, item, rule)
         if any(_as_measured(p.measure) == _as_measured(new) for p in pairs):
             return replace(
                 item, verdict="pass", reason="the very same number, to the last digit",
                 before=new.value, change=0.0, low=0.0, high=0.0, method="equal to an accepted run",
             )  # fmt: skip
+        if rule.by == "ratio":
+            return ratio(pairs, new, item, rule)
         scale = abs(item.before or 0.0) if rule.relative else 1.0
         if scale == 0:
             return replace(item, reason="the accepted value is 0: nothing to be relative to")
@@ -245,8 +245,8 @@ def _measure_names(cells: Sequence[AcceptedCell]) -> list[str]:
     return list(dict.fromkeys(m.name for m in measures if m.value is not None))
 
 
-def _as_measured(found: Measure | None) -> tuple[float | int | None, ...]:
-    return (found.value, found.low, found.high, found.n) if found else ()
+def _as_measured(found: Measure | None) -> tuple[object, ...]:
+    return (found.value, found.low, found.high, found.n, found.ratios) if found else ()
 
 
 def _missing(found: Score | Measure | None) -> str:
@@ -311,5 +311,6 @@ def _judged(case: Case, spread: Spread, share: float) -> Item:
         high=shown.high,
         tolerance=rule.tolerance,
         limit=rule.limit,
-        method=shown.method + (", in yardsticks" if case.logs else ""),
+        method=shown.method,
+        in_yardsticks=case.logs,
     )

@@ -36,6 +36,8 @@ class Item:
         tolerance: the accepted loss, on the same scale.
         limit: the loss that must not go unseen.
         method: how the interval was made.
+        in_yardsticks: whether `change` and its interval are of times in yardsticks: how much of
+            the fixed workload's time it takes, so that a slower machine is no change.
     """
 
     cell: str
@@ -52,6 +54,7 @@ class Item:
     tolerance: float | None = None
     limit: float | None = None
     method: str = ""
+    in_yardsticks: bool = False
 
     @property
     def noisy(self) -> bool:

@@ -25,11 +25,11 @@ def change_of(item: Item) -> str:
 
 
 def span_of(item: Item) -> str:
-    """Return the interval of the change: '[-1 %, +7 %]'."""
+    """Return the interval of the change, and its scale: '[-1 %, +7 %] in yardsticks'."""
     if item.low is None or item.high is None:
         return ""
     ends = (_amount(end, relative=item.relative) for end in (item.low, item.high))
-    return f"[{', '.join(ends)}]"
+    return f"[{', '.join(ends)}]{' in yardsticks' if item.in_yardsticks else ''}"
 
 
 def _amount(value: float, *, relative: bool) -> str:

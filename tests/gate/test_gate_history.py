@@ -115,6 +115,25 @@ def test_runs_that_share_an_artefact_know_no_more_than_one(tmp_path):
         assert {s.steps[0].run for s in series if s.steps} == ({made[10].id} if found else set())
 
 
+@pytest.mark.parametrize(
+    ("fids", "at"),
+    [
+        ([40.0] * 3 + [86.0] * 3 + [40.0], [3, 6]),
+        ([40.0] * 10 + [86.0] * 10 + [40.0] * 10, [10, 20]),
+        ([40.0, 40.0, 86.0], [2]),
+        ([40.0] * 5 + [47.0] * 5, [5]),
+        ([40.0] * 5 + [42.0] * 5, []),
+        ([40.0] * 10, []),
+        ([40.0, 86.0], []),
+    ],
+)
+def test_steps_of_reproducible_scores_are_not_their_noise(tmp_path, fids, at):
+    """Equal numbers are one artefact: its own error tells whether the next one differs."""
+    made = [Made(number=i, fid=fid, fid_error=1.5) for i, fid in enumerate(fids, start=1)]
+    for series in history(runs_of(tmp_path, *made), names=("fid",)):
+        assert [step.run for step in series.steps] == [made[place].id for place in at]
+
+
 def test_a_step_inside_the_tolerance_is_no_regression(tmp_path):
     """2 of 2e9 FLOPs count, as the gate says; 1 % of memory on an accelerator does not."""
     from ldmbench.gate.history import Point, _told

@@ -13,6 +13,7 @@ from ldmbench.gate.baseline import accepted_run
 from ldmbench.gate.cases import ALL_CELLS
 from ldmbench.gate.judge import judge
 from ldmbench.gate.provenance import Commit
+from ldmbench.gate.summary import terminal
 from ldmbench.records.compare import stored_replicates
 from ldmbench.schema.baseline import Baseline, RuleChange
 
@@ -329,7 +330,7 @@ def test_half_of_the_chance_to_err_is_for_the_means(tmp_path):
     widths = []
     for more in ({}, {"fid": RuleChange(by="watched")}):
         base = Made(cells=cells, precision=None)
-        again = replace(base, number=2, own=2)
+        again = replace(base, number=2, own=2, throughput=100.01)
         _, outcome = verdicts(tmp_path, base, again, rules=more)
         found = {i.cell: i for i in outcome.items if i.name == "throughput"}
         widths.append([found[cell].high - found[cell].low for cell in (ALL_CELLS, cells[0])])
@@ -373,9 +374,24 @@ def test_accepted_runs_of_unlike_cells_are_not_mixed(tmp_path):
     apart = (Made(cells=both[:1], throughput=50.0), Made(number=2, cells=both[1:], throughput=99.0))
     _, outcome = verdicts(tmp_path, apart, Made(number=3))
     assert ALL_CELLS not in {item.cell for item in outcome.items}
-    _, outcome = verdicts(tmp_path, (*apart, Made(number=4)), Made(number=3))
+    _, outcome = verdicts(tmp_path, (*apart, Made(number=4)), Made(number=3, throughput=100.01))
     (found,) = (i for i in outcome.items if (i.cell, i.name) == (ALL_CELLS, "throughput"))
-    assert found.change == pytest.approx(0.0, abs=1e-9)
+    assert found.change == pytest.approx(1e-4, rel=1e-3)
+
+
+def test_a_run_passes_against_itself_however_noisy_its_times_are(tmp_path):
+    noisy = Made(wobble=0.3)
+    _, outcome = verdicts(tmp_path, noisy, noisy)
+    assert outcome.exit_code == 0
+    assert {item.verdict for item in outcome.items} == {"pass"}
+
+
+def test_a_change_of_speed_says_that_it_is_in_yardsticks(tmp_path):
+    _, outcome = verdicts(tmp_path, Made(), Made(number=2, throughput=90.0, fid=21.0))
+    lines = terminal(outcome, everything=True).splitlines()
+    shown = {line.split()[1]: line for line in lines if line.startswith("  ")}
+    assert shown["throughput"].endswith("] in yardsticks")
+    assert shown["fid"].endswith("]")
 
 
 def test_an_interval_without_end_is_no_error(tmp_path):
