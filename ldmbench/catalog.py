@@ -58,6 +58,7 @@ INSPECTIONS = {
     "folder": "ldmbench.data.inspection:inspect_images",
 }
 MOMENTS = "ldmbench.metrics.moments:moments"
+COVARIANCE = "ldmbench.metrics.moments:why_no_covariance"
 FIDELITY = "ldmbench.features.statistics:read_fidelity"
 MODELS = {
     "ldm":  Row("ldmbench.schema.models:LdmModel",  "trained here: autoencoder (f = 1: none) and diffusion UNet"),

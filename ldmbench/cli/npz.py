@@ -13,7 +13,9 @@ import numpy.typing as npt
 from pydantic import ValidationError
 
 from ldmbench.canonical import digest_file
+from ldmbench.catalog import COVARIANCE
 from ldmbench.errors import InputError
+from ldmbench.registry import resolve
 from ldmbench.schema.reference import Reference
 
 Array = npt.NDArray[Any]
@@ -104,6 +106,12 @@ def covariance(path: Path, mean: tuple[str, Array], cov: tuple[str, Array]) -> t
     Raises:
         InputError: if their shapes do not fit, or the covariance is none.
     """
+    for name, found in (mean, cov):
+        if found.dtype.kind == "f" and found.dtype.itemsize < 4:
+            raise InputError(
+                f"{path}: {name} is {found.dtype}, which keeps three digits of a covariance;"
+                " save it as float32 or float64"
+            )
     mu, sigma = (checked(path, *part).astype(np.float64) for part in (mean, cov))
     if mu.ndim != 1 or sigma.shape != (len(mu), len(mu)) or not len(mu):
         raise InputError(
@@ -111,8 +119,11 @@ def covariance(path: Path, mean: tuple[str, Array], cov: tuple[str, Array]) -> t
         )
     if np.abs(sigma - sigma.T).max() > 1e-6 * max(1e-300, np.abs(sigma).max()):
         raise InputError(f"{path}: {cov[0]} is not symmetric, so it is no covariance")
-    if sigma.diagonal().min() < 0:
-        raise InputError(f"{path}: {cov[0]} has a negative variance, so it is no covariance")
+    why_no_covariance: Any = resolve(COVARIANCE)
+    if fault := why_no_covariance(sigma):
+        raise InputError(
+            f"{path}: {cov[0]} {fault}, so it is no covariance; compute it from features in float64"
+        )
     return mu, sigma
 
 

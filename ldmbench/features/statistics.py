@@ -19,6 +19,7 @@ _SAFE: list[Any] = [
     (multiarray._reconstruct, "numpy.core.multiarray._reconstruct"),  # type: ignore[attr-defined]
     np.ndarray,
     np.dtype,
+    np.dtypes.Float16DType,  # to be refused by name
     np.dtypes.Float32DType,
     np.dtypes.Float64DType,
 ]

@@ -28,8 +28,15 @@ def as_array(value: object) -> Array:
     """Return a numpy array of `value`: an array, a sequence, or a torch tensor on any device.
 
     Raises:
-        InputError: what numpy cannot read, such as rows of unlike length or a sparse tensor.
+        InputError: what numpy cannot read, such as rows of unlike length or a sparse tensor, and
+            masked values, which an array cannot leave out.
     """
+    masked = int(np.sum(value.mask)) if isinstance(value, np.ma.MaskedArray) else 0
+    if masked:
+        raise InputError(
+            f"a masked array with {masked} masked value(s) was given; leave their rows out, or "
+            "fill them"
+        )
     try:
         if not hasattr(value, "detach"):
             return np.asarray(value)

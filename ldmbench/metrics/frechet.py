@@ -172,14 +172,14 @@ def _check_covariance(side: Moments, name: str) -> None:
     """Refuse what is no covariance; statistics kept as float32 may be a little off.
 
     Raises:
-        InputError: one sample, an asymmetric matrix or a negative variance.
+        InputError: one sample, an asymmetric matrix, a negative variance or eigenvalue.
     """
     if side.n < 2:
         raise InputError(f"{name} moments are of {side.n} sample; at least 2 are needed")
-    if not side.is_sound:
+    if side.fault:
         raise InputError(
-            f"the covariance of the {name} moments is not symmetric or has a negative variance; "
-            "make the moments anew from features"
+            f"the covariance of the {name} moments {side.fault}, so it is no covariance; "
+            "compute the moments from features in float64"
         )
 
 

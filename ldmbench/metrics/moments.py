@@ -12,9 +12,10 @@ from ldmbench.metrics.arrays import Array, as_array, check_features, whole
 from ldmbench.metrics.dense import asymmetry, factor, mirror
 from ldmbench.metrics.engine import HOST, Engine, engine_of
 
-__all__ = ["Moments", "gather", "moments", "pivot_of"]
+__all__ = ["Moments", "gather", "moments", "pivot_of", "why_no_covariance"]
 
 ROWS = 4096  # rows turned into float64 at a time: 64 MiB at 2,048 columns
+SINGLE = float(np.finfo(np.float32).eps)
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +28,8 @@ class Moments:
         cov: (D, D) float64, divided by n - 1 (zeros when n is 1).
 
     Raises:
-        InputError: shapes that do not belong together, NaN or infinite values, or n below 1.
+        InputError: shapes that do not belong together, NaN or infinite values, n below 1, or
+            numbers in half precision, which keep three digits of a covariance.
     """
 
     n: int
@@ -52,12 +54,9 @@ class Moments:
         return factor(self.cov)
 
     @cached_property
-    def is_sound(self) -> bool:
-        """Tell whether cov is symmetric, as far as float32 keeps it, with no negative variance."""
-        if np.diag(self.cov).min(initial=0.0) < 0.0:
-            return False
-        largest = max(float(self.cov.max(initial=0.0)), -float(self.cov.min(initial=0.0)))
-        return asymmetry(self.cov) <= 1e-3 * largest
+    def fault(self) -> str | None:
+        """Say why cov is no covariance, or None where it is one."""
+        return why_no_covariance(self.cov, lower=self.lower)
 
     def update(self, batch: object) -> Moments:
         """Return the moments with a batch of features, (B, D), added.
@@ -103,8 +102,33 @@ def moments(features: object) -> Moments:
         InputError: not 2-D, NaN or infinite, or fewer than two rows.
     """
     made = gather(check_features(features, "given"), engine=engine_of(features))
-    _ = made.lower, made.is_sound  # once, not in every comparison with a reference that is kept
+    _ = made.lower  # once, not in every comparison with a reference that is kept
     return made
+
+
+def why_no_covariance(cov: Array, *, lower: Array | None = None) -> str | None:
+    """Say why a symmetric matrix cannot be a covariance, or None where it can.
+
+    A covariance of fewer samples than features has eigenvalues of 0, which rounding moves below 0:
+    by at most some sqrt(D) units of the last float32 digit of the largest. Beyond that the matrix
+    is damaged, of another convention, or was kept with too few digits, and no distance to it means
+    anything.
+
+    Args:
+        cov: (D, D) float64, finite.
+        lower: its Cholesky factor where that is known: no eigenvalue is then needed.
+    """
+    if np.diag(cov).min(initial=0.0) < 0.0:
+        return "has a negative variance"
+    largest = max(float(cov.max(initial=0.0)), -float(cov.min(initial=0.0)))
+    if asymmetry(cov) > 1e-3 * largest:
+        return "is not symmetric"
+    if lower is None and (lower := factor(cov)) is None:
+        values = np.linalg.eigvalsh((cov + cov.T) / 2)
+        least, most = float(values[0]), float(values[-1])
+        if least < -4 * SINGLE * len(cov) ** 0.5 * max(most, 0.0):
+            return f"has an eigenvalue of {least:.3g} beside a largest of {most:.3g}"
+    return None
 
 
 def gather(x: Array, *, engine: Engine = HOST) -> Moments:
@@ -122,7 +146,9 @@ def gather(x: Array, *, engine: Engine = HOST) -> Moments:
     shift /= n
     scatter -= np.outer(shift, n * shift)
     scatter /= max(1, n - 1)
-    return Moments(n, pivot + shift, scatter)
+    made = Moments(n, pivot + shift, scatter)
+    made.__dict__["fault"] = None  # features have a covariance: nothing to look for
+    return made
 
 
 def pivot_of(rows: Array) -> Array:
@@ -136,7 +162,13 @@ def pivot_of(rows: Array) -> Array:
 
 def _numbers(value: object) -> Array:
     try:
-        return np.asarray(as_array(value).astype(np.float64, copy=False))
+        found = as_array(value)
+        if found.dtype.kind == "f" and found.dtype.itemsize < 4:
+            raise InputError(
+                f"moments in {found.dtype} were given, which keeps three digits of a covariance; "
+                "float32 or float64 is needed"
+            )
+        return np.asarray(found.astype(np.float64, copy=False))
     except (TypeError, ValueError) as error:
         kind = type(value).__name__
         raise InputError(f"moments made of a {kind} were given; numbers are needed") from error

@@ -15,6 +15,7 @@ from ldmbench.registry import resolve
 __all__ = ["CONVENTIONS", "lpips", "lpips_family", "psnr", "ssim"]
 
 PIXELS = 1 << 21  # pixels worked on at a time
+CHANNELS = (1, 3, 4)  # of grey, colour, and colour with transparency
 
 # name -> (gaussian or uniform window, width, sample covariance, how borders are treated)
 # fmt: off
@@ -31,7 +32,8 @@ def psnr(a: object, b: object) -> Array:
     """Return the peak signal-to-noise ratio of each pair, in dB, peak 255.
 
     Args:
-        a: (N, H, W, C) uint8 in 0..255; a single (H, W, C) image is a batch of one.
+        a: (N, H, W, C) or grey (N, H, W), uint8 in 0..255; a single (H, W, C) image with one, three
+            or four channels is a batch of one.
         b: the same shape.
 
     Returns:
@@ -53,7 +55,7 @@ def ssim(a: object, b: object, *, convention: str = "skimage_ssim_gaussian_wang"
     """Return the structural similarity of each pair (Wang et al. 2004, eq. 13; K = 0.01, 0.03).
 
     Args:
-        a: (N, H, W, C) uint8 in 0..255, each side at least the window (11; uniform 7).
+        a: shapes as in psnr, uint8 in 0..255, each side at least the window (11; uniform 7).
         b: the same shape.
         convention: a row of CONVENTIONS. They differ in the window, in the covariance's divisor,
             and in whether borders are left out or filled by reflection.
@@ -156,15 +158,27 @@ def _window(kind: str, width: int) -> Array:
 
 
 def _images(a: object, b: object) -> tuple[Array, Array]:
+    """Return two batches, (N, H, W, C) uint8.
+
+    Of three axes the last tells what they are: channels of one image, or columns of grey images.
+    """
     x, y = as_array(a), as_array(b)
     for found in (x, y):
         if found.dtype != np.uint8 or found.ndim not in (3, 4) or found.size == 0:
             raise InputError(
-                f"image pairs must be uint8 (N, H, W, C), found {found.dtype} {found.shape}"
+                "image pairs must be uint8 (N, H, W, C) or grey (N, H, W), found "
+                f"{found.dtype} {found.shape}"
+            )
+        if found.ndim == 4 and found.shape[3] not in CHANNELS and found.shape[1] in CHANNELS:
+            raise InputError(
+                f"image pairs of shape {found.shape} have their channels in front; (N, H, W, C) is "
+                "needed, which x.transpose(0, 2, 3, 1) gives"
             )
     if x.shape != y.shape:
         raise InputError(f"image pairs have unlike shapes {x.shape} and {y.shape}")
-    return (x, y) if x.ndim == 4 else (x[None], y[None])
+    if x.ndim == 4:
+        return x, y
+    return (x[None], y[None]) if x.shape[2] in CHANNELS else (x[..., None], y[..., None])
 
 
 def _parts(x: Array) -> list[tuple[int, int]]:

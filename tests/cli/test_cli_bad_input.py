@@ -71,6 +71,10 @@ def here(tmp_path_factory):
     np.savez(root / "stats.npz", mu=np.zeros(6), sigma=np.eye(6))
     np.savez(root / "skew.npz", mu=np.zeros(6), sigma=np.triu(np.ones((6, 6))))
     np.savez(root / "minus.npz", mu=np.zeros(6), sigma=-np.eye(6))
+    indefinite = np.eye(6)
+    indefinite[0, 1] = indefinite[1, 0] = 1.01
+    np.savez(root / "indefinite.npz", mu=np.zeros(6), sigma=indefinite)
+    np.savez(root / "half.npz", mu=np.zeros(6), sigma=np.eye(6, dtype=np.float16))
     np.savez(root / "shapes.npz", mu=np.zeros(6), sigma=np.eye(5))
     (root / "cut.npz").write_bytes((root / "good.npz").read_bytes()[:300])
     with zipfile.ZipFile(root / "noise.npz", "w") as archive:
@@ -125,6 +129,8 @@ GOOD = "--reference good.npz"
         (f"score stats.npz {GOOD}", "holds statistics"),
         ("score good.npz --reference skew.npz", "not symmetric"),
         ("score good.npz --reference minus.npz", "negative variance"),
+        ("score good.npz --reference indefinite.npz", "eigenvalue of -0.01 beside a largest of 2"),
+        ("score good.npz --reference half.npz", "sigma is float16, which keeps three digits"),
         ("score good.npz --reference shapes.npz", "expected (D,), (D, D)"),
         ("score wide.npz --reference stats.npz", "7 features a sample, stats.npz 6"),
         ("score good.npz --reference stats.npz --metrics fid,kid,recall", "kid, recall need"),

@@ -333,11 +333,35 @@ def test_wrong_input_gets_one_sentence(metric, inputs):
         lambda: Moments(5, "a", np.eye(2)),
         lambda: frechet_distance(Moments(5, np.zeros(4), -np.eye(4)), GOOD),
         lambda: frechet_distance(Moments(1, np.zeros(4), np.eye(4)), GOOD),
+        lambda: frechet_distance(GOOD, Moments(9, np.zeros(4), np.where(np.eye(4), 1.0, 1.0001))),
+        lambda: Moments(9, np.zeros(4), np.eye(4, dtype=np.float16)),
+        lambda: moments(np.ma.masked_greater(GOOD, 1.0)),
+        lambda: psnr(*(np.zeros((2, 3, 16, 16), np.uint8),) * 2),
     ],
 )
 def test_wrong_options_get_one_sentence(call):
     with pytest.raises(InputError):
         call()
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_a_covariance_of_few_samples_is_one(dtype):
+    """Rounding puts eigenvalues of 0 below 0; in float32 as far as its last digit goes."""
+    rows = np.random.default_rng(0).normal(3, 2, size=(10, 200)) * np.geomspace(1, 1e-3, 200)
+    cov = np.cov(rows.astype(dtype), rowvar=False, dtype=dtype)
+    assert np.linalg.eigvalsh(cov.astype(float)).min() < 0
+    known = frechet_distance(GOOD.repeat(50, axis=1), Moments(10, rows.mean(0), cov))
+    exact = frechet_distance(GOOD.repeat(50, axis=1), rows)
+    assert known == pytest.approx(exact, rel=1e-12 if dtype is np.float64 else 1e-4)
+
+
+def test_grey_batches_are_batches():
+    """(N, H, W) is N grey images; (H, W, 3) is one image in colour."""
+    rng = np.random.default_rng(0)
+    a, b = rng.integers(0, 256, (2, 6, 16, 20), dtype=np.uint8)
+    for measure in (psnr, ssim):
+        np.testing.assert_array_equal(measure(a, b), measure(a[..., None], b[..., None]))
+        assert measure(*(np.stack([x[0]] * 3, axis=-1) for x in (a, b))).shape == (1,)
 
 
 def test_memorization_finds_the_copy_among_near_duplicates():
