@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ldmbench.gate.interval import Number, number
 from ldmbench.gate.match import Pair
 from ldmbench.gate.verdict import Item
+from ldmbench.records.number import Number, number
 from ldmbench.schema.baseline import AcceptedCell, Baseline, Rule
 from ldmbench.schema.record import Measure, Score
 

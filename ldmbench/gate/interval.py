@@ -5,32 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 
 import numpy as np
-import numpy.typing as npt
-from scipy.special import ndtri, stdtrit
 
-__all__ = ["Change", "Number", "Spread", "change", "number", "pooled", "quantile"]
+from ldmbench.records.number import Number, correlation, joint_error, quantile
 
-Array = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True, eq=False)
-class Number:
-    """A value on the scale of its rule, and its standard errors below and above.
-
-    Attributes:
-        value: the value; for ratios the logarithm of it.
-        down: standard error towards smaller values.
-        up: standard error towards larger values.
-        replicates: (R,) values under resampling common to all runs; None where there are none.
-    """
-
-    value: float
-    down: float
-    up: float
-    replicates: Array | None = None
+__all__ = ["Change", "Spread", "change", "pooled"]
 
 
 @dataclass(frozen=True)
@@ -56,22 +36,6 @@ class Change:
     low: float
     high: float
     method: str
-
-
-def number(
-    value: float,
-    low: float | None,
-    high: float | None,
-    *,
-    confidence: float | None = None,
-    replicates: Array | None = None,
-) -> Number:
-    """Return a number from its interval; where the replicates spread wider, they count."""
-    z = NormalDist().inv_cdf(0.5 + (confidence or 0.95) / 2)
-    spread = 0.0 if replicates is None or len(replicates) < 2 else float(replicates.std(ddof=1))
-    down = 0.0 if low is None else max(0.0, value - low) / z
-    up = 0.0 if high is None else max(0.0, high - value) / z
-    return Number(value, max(down, spread), max(up, spread), replicates)
 
 
 def change(
@@ -104,12 +68,12 @@ def change(
     runs = len(accepted)
     mean = sum(item.value for item in accepted) / runs
     base = _mean(accepted, apart=apart)
-    rho, method = _correlation(new.replicates, base.replicates)
+    rho, method = correlation(new.replicates, base.replicates)
     measured = spread.variance > noise * noise
     between = max(noise * noise, spread.variance) * (1 + 1 / runs)
     sides = []
     for one, other in ((new.down, base.up), (new.up, base.down)):
-        variance = max(0.0, one * one + other * other - 2 * rho * one * other) + between
+        variance = joint_error(one, other, rho) ** 2 + between
         freedom = math.inf
         if measured and variance > 0:
             share = spread.raw * (1 + 1 / runs) / variance
@@ -167,24 +131,3 @@ def _mean(numbers: Sequence[Number], *, apart: bool) -> Number:
         sum(item.up for item in numbers) / runs / part,
         replicates,
     )
-
-
-def _correlation(a: Array | None, b: Array | None) -> tuple[float, str]:
-    if a is None or b is None or len(a) != len(b):
-        return 0.0, "unpaired intervals"
-    first, second = a - a.mean(), b - b.mean()
-    scale = math.sqrt(float(first @ first) * float(second @ second))
-    if scale == 0:
-        return 0.0, "unpaired intervals: the replicates of one side do not move"
-    rho = min(1.0, max(-1.0, float(first @ second) / scale))
-    return rho, f"paired, {len(a)} replicates, correlation {rho:.2f}"
-
-
-def quantile(p: float, freedom: float = math.inf) -> float:
-    """Return a quantile of Student's t.
-
-    Args:
-        p: probability, in (0, 1).
-        freedom: degrees of freedom, above 0, whole or not; infinite for the normal distribution.
-    """
-    return float(ndtri(p) if math.isinf(freedom) else stdtrit(freedom, p))

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from ldmbench.errors import InputError, UnlikeError
-from ldmbench.records.difference import Array, Difference, Verdict, difference, holm, judged
+from ldmbench.records.difference import Difference, Verdict, difference, holm, judged
+from ldmbench.records.number import Array
 from ldmbench.schema.record import Record, Score
 
 __all__ = [

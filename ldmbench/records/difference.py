@@ -8,14 +8,11 @@ from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import Literal
 
-import numpy as np
-import numpy.typing as npt
-
+from ldmbench.records.number import Array, correlation, joint_error, number
 from ldmbench.schema.record import Record, Score
 
-__all__ = ["Array", "Difference", "Verdict", "difference", "holm", "judged"]
+__all__ = ["Difference", "Verdict", "difference", "holm", "judged"]
 
-Array = npt.NDArray[np.float64]
 Verdict = Literal["same", "differs", "undecided"]
 SAME_ARTEFACT = "the very same artefact"
 
@@ -95,13 +92,15 @@ def difference(
     gap = t.value - s.value
     if gap == 0 and s.replicates is not None and s.replicates == t.replicates:
         return replace(row, difference=0.0, low=0.0, high=0.0, p=1.0, method=SAME_ARTEFACT)
-    first, second = _errors(s, replicates[0]), _errors(t, replicates[1])
-    if first is None or second is None:
+    if None in (s.low, s.high, t.low, t.high):
         return replace(row, difference=gap, method=f"no interval: {s.method or t.method}")
-    rho, method = _correlation(*replicates)
+    one, other = replicates
+    first = number(s.value, s.low, s.high, confidence=s.confidence, replicates=one)
+    second = number(t.value, t.low, t.high, confidence=t.confidence, replicates=other)
+    rho, method = correlation(one, other)
     z = NormalDist().inv_cdf(0.5 + level / 2)
-    down = _joint(second[0], first[1], rho)
-    up = _joint(second[1], first[0], rho)
+    down = joint_error(second.down, first.up, rho)
+    up = joint_error(second.up, first.down, rho)
     towards = down if gap > 0 else up
     return replace(
         row,
@@ -111,37 +110,6 @@ def difference(
         p=_p_value(gap, towards),
         method=method,
     )
-
-
-def _errors(score: Score, replicates: Array | None) -> tuple[float, float] | None:
-    """Return the standard error below and above a score.
-
-    The ends of the interval may have been cut where the score cannot go; the spread of the
-    replicates is then the larger and counts.
-    """
-    if score.value is None or score.low is None or score.high is None:
-        return None
-    z = NormalDist().inv_cdf(0.5 + (score.confidence or 0.95) / 2)
-    spread = 0.0 if replicates is None else float(replicates.std())
-    low, high = (score.value - score.low) / z, (score.high - score.value) / z
-    return max(low, spread), max(high, spread)
-
-
-def _joint(one: float, other: float, rho: float) -> float:
-    """Return the standard error of a difference (MOVER: Zou, Donner 2008, equation 7)."""
-    return math.sqrt(max(0.0, one * one + other * other - 2 * rho * one * other))
-
-
-def _correlation(a: Array | None, b: Array | None) -> tuple[float, str]:
-    """Return how two scores move together under common resampling, and how that was found."""
-    if a is None or b is None:
-        return 0.0, "unpaired: intervals alone, replicates are not in the store"
-    if len(a) != len(b):
-        return 0.0, "unpaired: unlike numbers of replicates"
-    first, second = a - a.mean(), b - b.mean()
-    scale = math.sqrt(float(first @ first) * float(second @ second))
-    rho = float(first @ second) / scale if scale > 0 else 0.0
-    return min(1.0, max(-1.0, rho)), f"paired, {len(a)} replicates, correlation {rho:.2f}"
 
 
 def _p_value(gap: float, error: float) -> float:

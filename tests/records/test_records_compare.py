@@ -53,13 +53,13 @@ def test_the_spread_of_the_differences_is_the_spread_of_the_difference():
     common, own = draws(0), draws(1)
     own -= common * (own @ common) / (common @ common)
     a, b = 10 + common, 10.5 + common + 0.1 * own
-    error = b.std()
+    error = b.std(ddof=1)
     found = compare(
         side(score(10.0, key="a"), replicates={"a": a}),
         side(score(10.5, error, key="b"), replicates={"b": b}),
     ).rows[0]
     assert found.difference == pytest.approx(0.5)
-    assert (found.high - found.low) / 2 == pytest.approx(Z * (b - a).std(), rel=1e-6)
+    assert (found.high - found.low) / 2 == pytest.approx(Z * (b - a).std(ddof=1), rel=1e-6)
     assert found.verdict == "differs"
     assert found.p < 1e-4
 
