@@ -34,9 +34,9 @@ from typing import Any
 
 import numpy as np
 
-from ldmbench.gate import accepted_run, judge, merged, read_baseline
-from ldmbench.gate.provenance import Commit
-from ldmbench.gate.verdict import Outcome
+from ldmbench.gating import accepted_run, judge, merged, read_baseline
+from ldmbench.gating.provenance import Commit
+from ldmbench.gating.verdict import Outcome
 from ldmbench.records.book import read_records
 from ldmbench.records.compare import stored_replicates
 from ldmbench.schema.baseline import Baseline

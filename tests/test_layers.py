@@ -10,7 +10,7 @@ GROUND = {"errors", "canonical", "offline", "seeds", "registry", "plugins"}
 NOUNS = GROUND | {"schema"}
 TABLES = NOUNS | {"pipeline", "catalog"}
 ROOMS = {"data", "metrics", "features", "sample", "models", "train", "speed"}
-OUTLETS = {"track", "report", "gate"}
+OUTLETS = {"track", "report", "gating"}
 
 # package -> what it may import of ldmbench, beside itself
 ALLOWED = {

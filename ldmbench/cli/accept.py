@@ -19,12 +19,12 @@ from ldmbench.cli.options import (
     store_option,
 )
 from ldmbench.cli.terminal import fitted
-from ldmbench.gate import accepted_run, judge, merged, read_baseline, terminal, write_baseline
-from ldmbench.gate.baseline import dropped, unpaired
-from ldmbench.gate.match import cells_of, measure_of, score_of
-from ldmbench.gate.provenance import commit_of
-from ldmbench.gate.rules import rules_with
-from ldmbench.gate.verdict import Outcome
+from ldmbench.gating import accepted_run, judge, merged, read_baseline, terminal, write_baseline
+from ldmbench.gating.baseline import dropped, unpaired
+from ldmbench.gating.match import cells_of, measure_of, score_of
+from ldmbench.gating.provenance import commit_of
+from ldmbench.gating.rules import rules_with
+from ldmbench.gating.verdict import Outcome
 from ldmbench.schema.baseline import AcceptedRun, Baseline
 
 

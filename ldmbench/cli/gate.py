@@ -21,10 +21,10 @@ from ldmbench.cli.options import (
 )
 from ldmbench.cli.terminal import fitted
 from ldmbench.errors import LdmbenchError
-from ldmbench.gate import judge, junit_xml, markdown, read_baseline, terminal
-from ldmbench.gate.baseline import unpaired
-from ldmbench.gate.rules import rules_with
-from ldmbench.gate.verdict import Outcome
+from ldmbench.gating import judge, junit_xml, markdown, read_baseline, terminal
+from ldmbench.gating.baseline import unpaired
+from ldmbench.gating.rules import rules_with
+from ldmbench.gating.verdict import Outcome
 from ldmbench.records.book import write_output
 from ldmbench.schema.baseline import Baseline
 

@@ -9,10 +9,10 @@ import click
 
 from ldmbench.cli.options import inert, json_option, plural, print_json, say, store_option
 from ldmbench.errors import InconclusiveError, InputError
-from ldmbench.gate import history as series_of
-from ldmbench.gate import history_data
-from ldmbench.gate.baseline import suite_of
-from ldmbench.gate.history import Series
+from ldmbench.gating import history as series_of
+from ldmbench.gating import history_data
+from ldmbench.gating.baseline import suite_of
+from ldmbench.gating.history import Series
 from ldmbench.plan.expand import matches
 from ldmbench.records.book import Book
 from ldmbench.schema.record import Record, Run

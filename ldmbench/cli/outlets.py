@@ -52,7 +52,7 @@ def _history(run: Run, book: Book) -> list[dict[str, Any]]:
 
     The report knows nothing of the gate, which finds the steps: it is handed plain data.
     """
-    from ldmbench.gate.history import history
+    from ldmbench.gating.history import history
 
     ended = [r for r in book.runs() if r.suite == run.suite and r.state in ("done", "failed")]
     past = []

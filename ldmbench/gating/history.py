@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from ldmbench.gate.cases import timed
-from ldmbench.gate.rules import ANYWHERE, RULES
-from ldmbench.gate.steps import Step, exact_steps, first_of_each, noise_of, spark, steps
+from ldmbench.gating.cases import timed
+from ldmbench.gating.rules import ANYWHERE, RULES
+from ldmbench.gating.steps import Step, exact_steps, first_of_each, noise_of, spark, steps
 from ldmbench.schema.baseline import Rule
 from ldmbench.schema.record import Measure, Record, Run
 

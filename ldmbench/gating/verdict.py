@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from ldmbench.gate.interval import Change
+from ldmbench.gating.interval import Change
 from ldmbench.schema.baseline import Rule
 
 __all__ = ["ORDER", "Item", "Outcome", "Verdict", "judge_change"]

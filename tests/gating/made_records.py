@@ -4,8 +4,8 @@ import dataclasses
 
 import numpy as np
 
-from ldmbench.gate.baseline import accepted_run
-from ldmbench.gate.provenance import Commit
+from ldmbench.gating.baseline import accepted_run
+from ldmbench.gating.provenance import Commit
 from ldmbench.records.compare import stored_replicates
 from ldmbench.schema.baseline import Baseline
 from ldmbench.schema.record import Measure, Record, Run, Score

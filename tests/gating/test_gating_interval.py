@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from ldmbench.gate.interval import Spread, change, pooled
+from ldmbench.gating.interval import Spread, change, pooled
 from ldmbench.records.number import Number, quantile
 
 

@@ -13,8 +13,8 @@ from pydantic import ValidationError
 
 from ldmbench.canonical import finite_json
 from ldmbench.errors import InconclusiveError, InputError, UnlikeError
-from ldmbench.gate.provenance import Commit
-from ldmbench.gate.rules import rules_with
+from ldmbench.gating.provenance import Commit
+from ldmbench.gating.rules import rules_with
 from ldmbench.records.book import write_output
 from ldmbench.records.compare import Replicas
 from ldmbench.schema.baseline import AcceptedCell, AcceptedRun, AcceptedScore, Baseline, Rule

@@ -10,8 +10,8 @@ import pytest
 from made_records import Made, baseline_of
 
 from ldmbench.errors import InconclusiveError, InputError, UnlikeError
-from ldmbench.gate import baseline as baselines
-from ldmbench.gate import (
+from ldmbench.gating import baseline as baselines
+from ldmbench.gating import (
     judge,
     junit_xml,
     markdown,
@@ -20,9 +20,9 @@ from ldmbench.gate import (
     terminal,
     write_baseline,
 )
-from ldmbench.gate.baseline import accepted_run
-from ldmbench.gate.provenance import Commit, commit_of
-from ldmbench.gate.verdict import Outcome
+from ldmbench.gating.baseline import accepted_run
+from ldmbench.gating.provenance import Commit, commit_of
+from ldmbench.gating.verdict import Outcome
 from ldmbench.records.compare import stored_replicates
 from ldmbench.schema.baseline import RuleChange
 

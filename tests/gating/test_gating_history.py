@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from made_records import Made
 
-from ldmbench.gate.history import history, history_data
-from ldmbench.gate.steps import noise_of, spark, steps
+from ldmbench.gating.history import history, history_data
+from ldmbench.gating.steps import noise_of, spark, steps
 from ldmbench.schema.record import Run
 
 
@@ -136,7 +136,7 @@ def test_steps_of_reproducible_scores_are_not_their_noise(tmp_path, fids, at):
 
 def test_a_step_inside_the_tolerance_is_no_regression(tmp_path):
     """2 of 2e9 FLOPs count, as the gate says; 1 % of memory on an accelerator does not."""
-    from ldmbench.gate.history import Point, _told
+    from ldmbench.gating.history import Point, _told
 
     runs = [Point(f"r{i}", str(i), 1000.0 if i < 3 else 1005.0) for i in range(6)]
     assert [step.direction for step in _told("peak_memory", runs)] == ["changed"]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ldmbench.gate.baseline import rounded
+from ldmbench.gating.baseline import rounded
 from ldmbench.records.compare import Replicas, unlike_fields
 from ldmbench.schema.baseline import AcceptedCell, AcceptedScore, Baseline
 from ldmbench.schema.record import Measure, Record, Score

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from ldmbench.gate.verdict import ORDER, Item, Outcome
-from ldmbench.gate.words import change_of, headline, span_of, title_of, values_of
+from ldmbench.gating.verdict import ORDER, Item, Outcome
+from ldmbench.gating.words import change_of, headline, span_of, title_of, values_of
 
 __all__ = ["markdown", "terminal"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ldmbench.gate.verdict import Item, Outcome
+from ldmbench.gating.verdict import Item, Outcome
 
 __all__ = ["change_of", "headline", "span_of", "title_of", "values_of"]
 

@@ -11,7 +11,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from ldmbench.cli import door
-from ldmbench.gate import read_baseline
+from ldmbench.gating import read_baseline
 
 ROOT = Path(__file__).parents[2]
 BLOCKS = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "ci.md").read_text("utf-8"), re.S)

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable
 from xml.etree import ElementTree as ET
 
-from ldmbench.gate.verdict import Item, Outcome
-from ldmbench.gate.words import change_of, headline, span_of, title_of, values_of
+from ldmbench.gating.verdict import Item, Outcome
+from ldmbench.gating.words import change_of, headline, span_of, title_of, values_of
 
 __all__ = ["junit_xml"]
 

@@ -8,10 +8,10 @@ from dataclasses import replace
 from functools import cached_property
 
 from ldmbench.errors import UnlikeError
-from ldmbench.gate.baseline import rounded, suite_of
-from ldmbench.gate.cases import ALL_CELLS, Case, counted, over_all_cells, ratio, scaled
-from ldmbench.gate.interval import Change, Spread, change, pooled
-from ldmbench.gate.match import (
+from ldmbench.gating.baseline import rounded, suite_of
+from ldmbench.gating.cases import ALL_CELLS, Case, counted, over_all_cells, ratio, scaled
+from ldmbench.gating.interval import Change, Spread, change, pooled
+from ldmbench.gating.match import (
     Foreign,
     cells_of,
     devices_of,
@@ -21,8 +21,8 @@ from ldmbench.gate.match import (
     same_images,
     told_foreign,
 )
-from ldmbench.gate.rules import ANYWHERE, rules_with
-from ldmbench.gate.verdict import Item, Outcome, judge_change
+from ldmbench.gating.rules import ANYWHERE, rules_with
+from ldmbench.gating.verdict import Item, Outcome, judge_change
 from ldmbench.records.compare import Replicas
 from ldmbench.schema.baseline import AcceptedCell, Baseline, Rule
 from ldmbench.schema.record import Measure, Record, Score
@@ -213,13 +213,12 @@ class _Gate:
         item = replace(blank, before=sum(values) / len(values), now=new.value)
         if rule.by == "exact":
             return counted(replace(item, before=values[-1]), rule)
-        if any(_as_measured(p.measure) == _as_measured(new) for p in pairs):
-            return replace(
-                item, verdict="pass", reason="the very same number, to the last digit",
-                before=new.value, change=0.0, low=0.0, high=0.0, method="equal to an accepted run",
-            )  # fmt: skip
+        equal = any(_as_measured(p.measure) == _as_measured(new) for p in pairs)
         if rule.by == "ratio":
-            return ratio(pairs, new, item, rule)
+            found = ratio(pairs, new, item, rule)
+            return replace(found, equal=equal) if isinstance(found, Case) else found
+        if equal:
+            return _equal(replace(item, before=new.value))
         scale = abs(item.before or 0.0) if rule.relative else 1.0
         if scale == 0:
             return replace(item, reason="the accepted value is 0: nothing to be relative to")
@@ -243,6 +242,13 @@ def _measure_names(cells: Sequence[AcceptedCell]) -> list[str]:
     """Return the name of every measure accepted with a value, in order."""
     measures = [item for cell in cells for item in cell.measures]
     return list(dict.fromkeys(m.name for m in measures if m.value is not None))
+
+
+def _equal(item: Item) -> Item:
+    return replace(
+        item, verdict="pass", reason="the very same number, to the last digit",
+        change=0.0, low=0.0, high=0.0, method="equal to an accepted run",
+    )  # fmt: skip
 
 
 def _as_measured(found: Measure | None) -> tuple[object, ...]:
@@ -279,6 +285,8 @@ def _share(case: Case, cases: int, means: int) -> float:
 
 def _judged(case: Case, spread: Spread, share: float) -> Item:
     """Judge one case; all intervals hold together with the rule's confidence (Bonferroni)."""
+    if case.equal:
+        return _equal(replace(case.item, in_yardsticks=case.logs))
     rule = case.rule
     alpha = (1 - rule.confidence) * share
     found = change(

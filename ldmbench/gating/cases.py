@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ldmbench.gate.match import Pair
-from ldmbench.gate.verdict import Item
+from ldmbench.gating.match import Pair
+from ldmbench.gating.verdict import Item
 from ldmbench.records.number import Number, number
 from ldmbench.schema.baseline import AcceptedCell, Baseline, Rule
 from ldmbench.schema.record import Measure, Score
@@ -38,6 +38,7 @@ class Case:
         bias: half-width that no repeating would show.
         logs: the scale is logarithmic: it is a speed.
         cells: the accepted cells that `accepted` come from.
+        equal: it was measured once: an accepted run has the very same number.
     """
 
     item: Item
@@ -49,6 +50,7 @@ class Case:
     bias: float = 0.0
     logs: bool = False
     cells: tuple[AcceptedCell, ...] = ()
+    equal: bool = False
 
 
 def scaled(found: Score | Measure, replicates: Sequence[float], scale: float) -> Number:
@@ -141,6 +143,7 @@ def _mean_of(cases: Sequence[Case], accepted: Sequence[Number]) -> Case:
         group=first.item.name,
         key=("", ALL_CELLS),
         bias=sum(case.bias for case in cases) / len(cases),
+        equal=all(case.equal for case in cases),
     )
 
 
