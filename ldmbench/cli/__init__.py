@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import signal
 import sys
@@ -127,6 +128,7 @@ def _interrupt(number: int, frame: object) -> None:
 
 def outcome(arguments: list[str] | None = None) -> int:
     """Run a command and return its exit code; no traceback reaches the user."""
+    _pass_on_warnings()
     try:
         code: Any = door.main(args=arguments, prog_name="ldmbench", standalone_mode=False)
     except InterruptError as error:
@@ -150,6 +152,23 @@ def outcome(arguments: list[str] | None = None) -> int:
         _say(_internal(error))
         return 5
     return int(code or 0)
+
+
+class _Heard(logging.Handler):
+    """Prints what the spine has to say of what it found, such as damage that was set aside."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print one sentence."""
+        from ldmbench.cli.options import legible, say
+
+        say(f"warning: {legible(record.getMessage())}")
+
+
+def _pass_on_warnings() -> None:
+    log = logging.getLogger("ldmbench")
+    if not any(isinstance(handler, _Heard) for handler in log.handlers):
+        log.addHandler(_Heard())
+        log.propagate = False
 
 
 def _say(text: str) -> None:

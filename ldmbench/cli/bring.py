@@ -49,7 +49,7 @@ def _statistics(given: Given) -> Iterator[tuple[str, Array]]:
 def _put(arrays: Iterable[tuple[str, Array]], stage: Stage, store: Store) -> None:
     """Commit named arrays as one artefact, unless it is there; only then are they read."""
     address = Address("features", stage.key, (0, stage.count or 1))
-    if store.lookup(address):
+    if store.lookup(address, verify=True):
         return
     temporary = store.temporary(address)
     try:

@@ -192,7 +192,7 @@ def _extracted(
     assert found.source is not None
     whole = protocol.model_copy(update={"splits": 1})  # of a score that is made on the way
     plan = build_score_plan(found.source, None, whole, metrics=["inception_score"], spatial=spatial)
-    there = all(disk.lookup(unit.address) for unit in units_of(_features(plan)))
+    there = all(disk.lookup(unit.address, verify=True) for unit in units_of(_features(plan)))
     fresh = () if there else ("scores",)  # which may be there still though features were deleted
     require_weights(plan, disk, fresh=fresh)
     log = disk.root / "reference.log"

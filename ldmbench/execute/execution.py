@@ -121,6 +121,7 @@ class _Execution:
 
     def run(self, *, verify: bool) -> Result:
         began = time.perf_counter()
+        self.store.heard = True
         try:
             for number in range(PASSES):
                 found = self._look(verify=verify and number == 0)
@@ -137,6 +138,8 @@ class _Execution:
             ) from None
         finally:
             self._close()
+            self._pass_on_warnings()
+            self.store.heard = False
             self.result.machine = self.runners[0].machine
             self.result.spans = {**self.clock.spans, "all": time.perf_counter() - began}
         return self.result

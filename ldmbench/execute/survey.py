@@ -46,18 +46,20 @@ class Survey:
         used: units that are there and serve.
         stale: labels of artefacts that an older code made and that are used nonetheless.
         machines: whose speed counts; any when empty.
+        verify: every digest is compared, of whatever the plan names.
     """
 
     missing: dict[Unit, str] = field(default_factory=dict)
     used: int = 0
     stale: dict[str, str] = field(default_factory=dict)
     machines: tuple[Mapping[str, Any], ...] = ()
+    verify: bool = False
     _seen: dict[Unit, Manifest | None] = field(default_factory=dict)
 
-    def look(self, unit: Unit, store: Store, *, verify: bool) -> Manifest | None:
+    def look(self, unit: Unit, store: Store) -> Manifest | None:
         """Return a unit's manifest, read once in a survey."""
         if unit not in self._seen:
-            self._seen[unit] = store.lookup(unit.address, verify=verify)
+            self._seen[unit] = store.lookup(unit.address, verify=self.verify)
         return self._seen[unit]
 
 
@@ -75,19 +77,21 @@ def survey(
         plan: what is asked.
         store: where artefacts lie.
         fresh: tells the units that must run although they are there.
-        verify: compare every digest.
+        verify: compare every digest, of stages too that nothing reads in this run.
         machines: whose speed counts: this one's devices when unset, any when empty.
     """
     stages = {stage.key: stage for stage in plan.stages}
-    found = Survey(machines=tuple(speed_machines(devices()) if machines is None else machines))
+    found = Survey(
+        machines=tuple(speed_machines(devices()) if machines is None else machines), verify=verify
+    )
     required: dict[str, dict[Unit, None]] = {}
     reasons: dict[Unit, str] = {}
     for stage in reversed(plan.stages):
         wanted = units_of(stage)
         if stage.kind not in TARGETS:
-            wanted = _asked(wanted, required.get(stage.key, {}), store, found, fresh, verify=verify)
+            wanted = _asked(wanted, required.get(stage.key, {}), store, found, fresh)
         for unit in wanted:
-            reason = _why_missing(unit, store, stages, found, fresh=fresh, verify=verify)
+            reason = _why_missing(unit, store, stages, found, fresh=fresh)
             if reason:
                 reasons[unit] = reason
                 for _, item, units in inputs_of(unit, stages):
@@ -104,15 +108,18 @@ def _asked(
     store: Store,
     found: Survey,
     fresh: Callable[[Unit], bool],
-    *,
-    verify: bool,
 ) -> list[Unit]:
-    """Return the units that others need or --fresh names; note the rest that an old code made."""
+    """Return the units that others need, --fresh names or damage took away.
+
+    Of the rest, those that an old code made are noted.
+    """
     wanted = dict.fromkeys((*required, *(unit for unit in units if fresh(unit))))
     for unit in units:
-        manifest = None if unit in wanted else found.look(unit, store, verify=verify)
+        manifest = None if unit in wanted else found.look(unit, store)
         if manifest:
             _outdated(unit, manifest, found)
+        elif unit.address.name in store.lost:
+            wanted[unit] = None
     return list(wanted)
 
 
@@ -123,16 +130,15 @@ def _why_missing(
     found: Survey,
     *,
     fresh: Callable[[Unit], bool],
-    verify: bool,
 ) -> str | None:
     if fresh(unit):
         return "asked for with --fresh"
-    manifest = found.look(unit, store, verify=verify)
+    manifest = found.look(unit, store)
     if manifest is None:
         return "not in the store"
     found.used += 1
     for role, item, units in inputs_of(unit, stages):
-        now = inputs_digest(units, lambda part: found.look(part, store, verify=False))
+        now = inputs_digest(units, lambda part: found.look(part, store))
         if now is not None and manifest.input_digests.get(role) not in (None, now):
             return f"its input {role} ({item.kind} {item.key[:8]}) was made anew and differs"
     return _outdated(unit, manifest, found)

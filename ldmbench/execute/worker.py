@@ -1,8 +1,8 @@
 """The worker process: one per device, alive for a whole run, handed tasks over a pipe.
 
 It reads one JSON task per line on stdin and writes one JSON event per line on what was stdout:
-hello {machine}, progress {fraction, note}, done {seconds}, failed {message, trace}, and alive every
-ten seconds; done has {machine} as well where a task asked for threads of its own. Whatever
+hello {machine}, progress {fraction, note}, warning {message}, done {seconds}, failed {message,
+trace}, and alive every ten seconds; done has {machine} as well where a task asked for threads of its own. Whatever
 libraries print goes to stderr, which the parent keeps in a log. The end of stdin, which a killed
 parent leaves behind, ends the process at once.
 """
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
 import queue
 import sys
@@ -59,6 +60,18 @@ class Wire:
             self.send("alive")
 
 
+class Heard(logging.Handler):
+    """Sends what a stage has to say of what it found, such as a damaged checkpoint."""
+
+    def __init__(self, wire: Wire) -> None:
+        super().__init__(logging.WARNING)
+        self._wire = wire
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Send one sentence."""
+        self._wire.send("warning", message=record.getMessage())
+
+
 def main() -> None:
     """Serve tasks until stdin ends."""
     parser = argparse.ArgumentParser()
@@ -69,6 +82,7 @@ def main() -> None:
     lines: queue.Queue[str] = queue.Queue()
     threading.Thread(target=_listen, args=(lines,), daemon=True).start()
     threading.Thread(target=wire.beat, daemon=True).start()
+    logging.getLogger("ldmbench").addHandler(Heard(wire))
 
     prepare: Any = resolve("ldmbench.stages.common:prepare")
     machine = prepare(options.device)

@@ -47,6 +47,10 @@ def collect_record(
     """
     stages = plan.by_key()
     reasons = [failed[key] for key in cell.stages.values() if failed and key in failed]
+    scores = tuple(_scores(cell, plan, stages, store))
+    measures = tuple(_measures(cell, plan, stages, store))
+    cautions = (*cautions_of(cell, plan), *_lossy(cell, stages, store))
+    # Looked for after all is read: what was damaged is gone now.
     found = {role: _manifest(stages[key], store) for role, key in cell.stages.items()}
     lost = [role for role, manifest in found.items() if manifest is None]
     if not reasons and lost:
@@ -57,9 +61,9 @@ def collect_record(
         cell=cell,
         status="failed" if reasons else "done",
         reason=reasons[0] if reasons else None,
-        scores=tuple(_scores(cell, plan, stages, store)),
-        measures=tuple(_measures(cell, plan, stages, store)),
-        warnings=(*cautions_of(cell, plan), *_lossy(cell, stages, store)),
+        scores=scores,
+        measures=measures,
+        warnings=cautions,
         keys=cell.stages,
         stale=tuple(
             sorted({stages[k].kind for k in lineage(cell.stages.values(), stages) & {*stale}})
@@ -82,9 +86,9 @@ def _lossy(cell: Cell, stages: Mapping[str, Stage], store: Store) -> Iterator[st
         if dataset.params["source"]["kind"] == "folder" and dataset.params["split"] != "truth"
     }
     for dataset in held.values():
-        units = [unit.address for unit in units_of(dataset)]
-        files = [store.folder(at) / "facts.json" for at in units if store.lookup(at)]
-        lossy = sum(json.loads(file.read_text()).get("lossy", 0) for file in files)
+        files = [store.file(unit.address, "facts.json") for unit in units_of(dataset)]
+        facts = [json.loads(file.read_text("utf-8")) for file in files if file]
+        lossy = sum(fact.get("lossy", 0) for fact in facts)
         if lossy:
             yield (
                 f"{lossy:,} of the real images are jpg or webp files, and samples are not:"
@@ -99,11 +103,8 @@ def _manifest(stage: Stage, store: Store) -> Manifest | None:
 
 def read_json(stage: Stage, store: Store, name: str) -> Any:
     """Return a JSON file of a committed, unsharded artefact, or None."""
-    address = Address(stage.kind, stage.key)
-    if store.lookup(address) is None:
-        return None
-    path = store.folder(address) / name
-    return json.loads(path.read_text()) if path.exists() else None
+    path = store.file(Address(stage.kind, stage.key), name)
+    return json.loads(path.read_text("utf-8")) if path else None
 
 
 def _scores(cell: Cell, plan: Plan, stages: Mapping[str, Stage], store: Store) -> Iterator[Score]:
@@ -232,9 +233,9 @@ def collect_extras(plan: Plan, store: Store, *, pictures: Sequence[Picture] = ()
 
 def _curve(stage: Stage, store: Store) -> tuple[CurvePoint, ...]:
     """Return a training curve; its wall times lie apart, so that weights are keyed without them."""
-    path = store.folder(Address(stage.kind, stage.key)) / "curve.jsonl"
+    path = store.file(Address(stage.kind, stage.key), "curve.jsonl")
     cost = read_json(stage, store, "cost.json") or {}
-    lines = path.read_text().splitlines() if path.exists() else []
+    lines = path.read_text("utf-8").splitlines() if path and cost else []
     return tuple(
         CurvePoint(**json.loads(line), seconds=seconds)
         for line, seconds in zip(lines, cost.get("curve_seconds", ()), strict=False)

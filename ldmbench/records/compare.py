@@ -13,6 +13,8 @@ from ldmbench.errors import InputError, UnlikeError
 from ldmbench.records.difference import Difference, Verdict, difference, holm, judged
 from ldmbench.records.number import Array
 from ldmbench.schema.record import Record, Score
+from ldmbench.store.artifact import MANIFEST
+from ldmbench.store.disk import Address, Store, is_key
 
 __all__ = [
     "Comparison",
@@ -25,6 +27,7 @@ __all__ = [
     "unlike_fields",
 ]
 
+REPLICATES = "replicates.npz"
 Replicas = Callable[[Score], Array | None]
 """Score -> its replicates, or None where there are none."""
 
@@ -124,14 +127,25 @@ def unlike_fields(a: str, b: str) -> dict[str, tuple[str, str]]:
 def stored_replicates(*stores: Path) -> Replicas:
     """Return a reader of replicates from the first of these stores that holds them."""
 
+    opened = [Store(root) for root in dict.fromkeys(stores)]
+
     def read(score: Score) -> Array | None:
-        for store in stores:
-            path = store / "scores" / (score.replicates or "none") / "replicates.npz"
-            if score.replicates and path.is_file():
-                return _read(path, score.name)
-        return None
+        if score.replicates is None or not is_key(score.replicates):
+            return None
+        address = Address("scores", score.replicates)
+        paths = (_whole(store, address) for store in opened)
+        path = next(filter(None, paths), None)
+        return _read(path, score.name) if path else None
 
     return read
+
+
+def _whole(store: Store, address: Address) -> Path | None:
+    """Return the file of replicates, compared with its manifest where it lies beside one."""
+    folder = store.folder(address)
+    if (folder / MANIFEST).exists():
+        return store.file(address, REPLICATES)
+    return folder / REPLICATES if (folder / REPLICATES).is_file() else None
 
 
 def _plain(name: str) -> str:

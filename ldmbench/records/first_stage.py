@@ -65,8 +65,8 @@ def _all(stage: Stage, store: Store, name: str) -> np.ndarray[Any, Any] | None:
     """Return the rows of one array over all shards, at most as many as were asked for."""
     parts = []
     for unit in units_of(stage):
-        path = store.folder(unit.address) / name
-        if store.lookup(unit.address) is None or not path.exists():
+        path = store.file(unit.address, name)
+        if path is None:
             return None
         parts.append(np.load(path, allow_pickle=False))
     return np.concatenate(parts)[: stage.count]

@@ -76,12 +76,11 @@ def _draw(stage: Stage, store: Store, folder: Path, *, title: str, dataset: str)
 
 def _first(stage: Stage, store: Store) -> tuple[np.ndarray | None, tuple[str, ...]]:
     """Return the first images of a sharded stage and their captions."""
-    unit = units_of(stage, stop=1)[0]
-    if store.lookup(unit.address) is None:
+    address = units_of(stage, stop=1)[0].address
+    path, told = (store.file(address, name) for name in ("images.npy", "captions.json"))
+    if path is None:
         return None, ()
-    folder = store.folder(unit.address)
-    images = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
-    path = folder / "captions.json"
-    captions = json.loads(path.read_text()) if path.exists() else []
+    images = np.load(path, mmap_mode="r", allow_pickle=False)
+    captions = json.loads(told.read_text("utf-8")) if told else []
     count = min(COUNT, len(images), stage.count or COUNT)
     return np.array(images[:count]), tuple(captions[:count])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import json
+import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -13,9 +15,18 @@ from ldmbench.errors import StoreError
 from ldmbench.schema.stage import Manifest
 
 MANIFEST = "manifest.json"
+SEAL = ".seal"
+"""A file beside the manifest with digests of what it says; artefacts of older versions have none."""
+SMALL = 2**16
+"""Bytes of a file that is digested whenever it is read: to remember saves nothing."""
+SETTLED_NS = 20_000_000
+"""Age after which a change of a file shows in its times."""
 API_VERSION: int = Manifest.model_fields["api_version"].default
 ACCOUNTS = ("cost.json",)
 """Files that tell what a stage took: kept and checked, but no part of what it made."""
+TEXTS = (".json", ".jsonl")
+ARRAYS = ("bits.npy", "perceptual.npy", "codes.npy", "replicates.npz")
+"""Arrays that the collector reads itself, beside texts: compared by digest at every look."""
 
 
 class DamageError(Exception):
@@ -23,8 +34,9 @@ class DamageError(Exception):
 
 
 def outputs_of(folder: Path) -> dict[str, dict[str, str | int]]:
-    """Return file -> sha256 and bytes for every file of an artefact but its manifest."""
-    files = sorted(p for p in folder.rglob("*") if p.is_file() and p.name != MANIFEST)
+    """Return file -> sha256 and bytes for every file of an artefact but its manifest and seal."""
+    own = (MANIFEST, SEAL)
+    files = sorted(p for p in folder.rglob("*") if p.is_file() and p.name not in own)
     return {
         path.relative_to(folder).as_posix(): {
             "sha256": digest_file(path),
@@ -65,6 +77,11 @@ def read_manifest(folder: Path) -> Manifest:
     return manifest
 
 
+def is_looked_at(name: str) -> bool:
+    """Tell whether planner and collector read a file themselves, and no worker alone."""
+    return name.endswith(TEXTS) or Path(name).name in ARRAYS
+
+
 def _refuse_newer(folder: Path, text: bytes) -> None:
     """Leave alone what a later version wrote."""
     try:
@@ -85,6 +102,39 @@ def _is_output(name: str, entry: dict[str, str | int]) -> bool:
     return inside and whole and max(map(len, Path(name).parts), default=256) < 256
 
 
+def seal_of(text: bytes) -> str:
+    """Return the seal of a manifest's text: digests of what it says, and of its origins.
+
+    Which code made an artefact is no part of it: what another code made is served, and named.
+    Scores may have lost what they kept of images and captions, but not have it changed.
+    """
+    said = json.loads(text)
+    said.pop("code", None)
+    inputs = said.get("input_digests", {})
+    kept = {role: inputs.pop(role) for role in sorted(inputs) if "/" in role}
+    return "\n".join(digest(part) for part in (said, kept)) + "\n"
+
+
+def check_manifest(folder: Path, manifest: Manifest) -> None:
+    """Check that a manifest says what it said when it was committed.
+
+    Raises:
+        DamageError: if it does not.
+    """
+    if outputs_digest(manifest.outputs) != manifest.digest:
+        raise DamageError("the manifest does not agree with itself")
+    try:
+        sealed = (folder / SEAL).read_bytes().decode("ascii", "replace").split()
+        found = seal_of((folder / MANIFEST).read_bytes()).split()
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError, TypeError, RecursionError, AttributeError):
+        raise DamageError("the manifest or its seal is damaged") from None
+    lost_origins = not any("/" in role for role in manifest.input_digests)
+    if sealed[:1] != found[:1] or (sealed[1:] != found[1:] and not lost_origins):
+        raise DamageError("the manifest does not say what it said when it was committed")
+
+
 def check_sizes(folder: Path, manifest: Manifest) -> None:
     """Check quickly that every output is there with its size.
 
@@ -99,20 +149,64 @@ def check_sizes(folder: Path, manifest: Manifest) -> None:
             raise DamageError(f"{name} has {path.stat().st_size} bytes, expected {entry['bytes']}")
 
 
-def check_digests(folder: Path, manifest: Manifest) -> None:
-    """Check that every output has the bytes that were committed, and that none was added.
+def check_digests(folder: Path, manifest: Manifest, names: Iterable[str], known: Digests) -> None:
+    """Check that outputs have the bytes that were committed.
+
+    Args:
+        folder: of the artefact.
+        manifest: its manifest.
+        names: of the outputs.
+        known: digests of files that did not change since they were read.
 
     Raises:
-        DamageError: naming the first file that does not.
+        DamageError: naming the first file that has others.
     """
-    check_sizes(folder, manifest)
-    for name, entry in manifest.outputs.items():
-        if digest_file(folder / name) != entry["sha256"]:
+    for name in names:
+        if known.of(folder / name) != manifest.outputs[name]["sha256"]:
             raise DamageError(f"{name} does not have the digest it was committed with")
+
+
+def check_foreign(folder: Path, manifest: Manifest) -> None:
+    """Check that no file was added to an artefact.
+
+    Raises:
+        DamageError: naming the first that was.
+    """
     for path in folder.rglob("*"):
         name = path.relative_to(folder).as_posix()
         known = name in manifest.outputs or name == MANIFEST or path.name.startswith(".")
         if not known and not path.is_dir():  # hidden ones are the file system's own, such as .nfs*
             raise DamageError(f"{name} is foreign to it")
-    if outputs_digest(manifest.outputs) != manifest.digest:
-        raise DamageError("the manifest does not agree with itself")
+
+
+class Digests:
+    """Digests of files: of large ones once, as long as nothing tells that they changed."""
+
+    def __init__(self) -> None:
+        self._known: dict[Path, tuple[tuple[int, ...], str]] = {}
+
+    def of(self, path: Path) -> str:
+        """Return a file's sha256."""
+        before = _state(path)
+        known = self._known.get(path)
+        if known and known[0] == before:
+            return known[1]
+        found = digest_file(path)
+        self.learn(path, found, before)
+        return found
+
+    def learn(self, path: Path, sha256: str, state: tuple[int, ...] | None = None) -> None:
+        """Keep the digest of a file that was just read or written.
+
+        A file that changed this very moment may change again within the same tick of the clock.
+        """
+        now = _state(path)
+        settled = time.time_ns() - max(now[-2:]) > SETTLED_NS
+        if now[2] > SMALL and settled and state in (None, now):
+            self._known[path] = now, sha256
+
+
+def _state(path: Path) -> tuple[int, ...]:
+    """Return what changes with a file's content: device, inode, size and both times."""
+    told = path.stat()
+    return told.st_dev, told.st_ino, told.st_size, told.st_mtime_ns, told.st_ctime_ns

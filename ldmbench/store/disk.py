@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import os
 import re
 import shutil
@@ -19,14 +20,24 @@ from ldmbench.errors import InputError, StoreError
 from ldmbench.schema.stage import Manifest
 from ldmbench.store.artifact import (
     MANIFEST,
+    SEAL,
     DamageError,
+    Digests,
     check_digests,
+    check_foreign,
+    check_manifest,
     check_sizes,
+    is_looked_at,
     read_manifest,
+    seal_of,
 )
 
+_KEY = re.compile(r"[\w-]+", re.ASCII)
+LOG = logging.getLogger("ldmbench")
 Shard = tuple[int, int]
 
+DAMAGED = ".damaged"
+"""How the name of a checkpoint ends that was found damaged."""
 FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
 MISPLACED = {
     errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOENT, errno.ELOOP, errno.ENAMETOOLONG,
@@ -40,6 +51,11 @@ HINTS = {
     errno.EIO: "the disk or the network before it fails; move the store with --store DIR",
     errno.ESTALE: "the network file system lost it; mount it again and run the same command",
 }
+
+
+def is_key(text: str) -> bool:
+    """Tell whether a text can be a key: a name of a folder, and no way out of the store."""
+    return _KEY.fullmatch(text) is not None
 
 
 @dataclass(frozen=True)
@@ -64,11 +80,15 @@ class Store:
     Attributes:
         root: the folder.
         warnings: what was found damaged and set aside while this object lived.
+        heard: somebody passes on `warnings`; else each is logged.
+        lost: names of the artefacts that were set aside and not made anew yet.
     """
 
     root: Path
     warnings: list[str] = field(default_factory=list)
-    _verified: dict[str, str] = field(default_factory=dict)
+    heard: bool = False
+    lost: set[str] = field(default_factory=set)
+    _digests: Digests = field(default_factory=Digests)
 
     def open(self) -> None:
         """Make the folders of the store, and remove what killed runs left behind.
@@ -82,14 +102,20 @@ class Store:
                 f"{self.root}: no store can be kept there", "choose another folder with --store DIR"
             ):
                 for name in ("tmp", "scratch", "locks", "runs"):
-                    (self.root / name).mkdir(parents=True, exist_ok=True)
+                    self._make(self.root / name)
                 probe = self.root / "tmp" / f"probe-{uuid.uuid4().hex}"
                 probe.write_bytes(b"")
                 probe.unlink()
             self.sweep()
 
     def folder(self, address: Address) -> Path:
-        """Return where an artefact lies or would lie."""
+        """Return where an artefact lies or would lie.
+
+        Raises:
+            StoreError: if its key is no name of a folder: it could lie anywhere.
+        """
+        if not is_key(address.key):
+            raise StoreError(f"'{address.key}' is no key of a store; no place is made of it")
         folder = self.root / address.kind / address.key
         return (
             folder / f"{address.shard[0]:08d}-{address.shard[1]:08d}" if address.shard else folder
@@ -98,22 +124,24 @@ class Store:
     def lookup(self, address: Address, *, verify: bool = False) -> Manifest | None:
         """Return the manifest of a committed artefact, or None.
 
-        A damaged one is set aside, named in `warnings`, and counts as not there.
+        A damaged one is set aside, named in `warnings`, and counts as not there. Sizes and the
+        digests of texts are compared at every look, those of arrays and weights when they are read.
 
         Args:
             address: which artefact.
-            verify: compare every digest, not only sizes (once per artefact and process).
+            verify: compare every digest, and look for foreign files.
         """
         folder = self.folder(address)
         try:
             manifest = read_manifest(folder)
             if Address(manifest.kind, manifest.key, manifest.shard) != address:
                 raise DamageError("it belongs to another key")
-            if verify and self._verified.get(address.name) != manifest.digest:
-                check_digests(folder, manifest)
-                self._verified[address.name] = manifest.digest
-            else:
-                check_sizes(folder, manifest)
+            check_manifest(folder, manifest)
+            check_sizes(folder, manifest)
+            names = [name for name in manifest.outputs if verify or is_looked_at(name)]
+            check_digests(folder, manifest, names, self._digests)
+            if verify:
+                check_foreign(folder, manifest)
         except (FileNotFoundError, NotADirectoryError):
             if folder.is_dir() and (address.shard or not _has_shards(folder)) and _files(folder):
                 if (folder / MANIFEST).is_file():  # committed by another since it was looked for
@@ -127,22 +155,72 @@ class Store:
             raise StoreError(f"{folder}: cannot be read: {error.strerror}") from None
         return manifest
 
+    def file(self, address: Address, name: str) -> Path | None:
+        """Return a file of a committed artefact, whole by its digest; None where there is none."""
+        manifest = self.lookup(address)
+        if manifest is None or name not in manifest.outputs:
+            return None
+        folder = self.folder(address)
+        try:
+            check_digests(folder, manifest, [name], self._digests)
+        except DamageError as damage:
+            self.set_aside(address, str(damage))
+            return None
+        except OSError as error:
+            raise StoreError(f"{folder / name}: cannot be read: {error.strerror}") from None
+        return folder / name
+
     def set_aside(self, address: Address, why: str) -> None:
         """Move a damaged artefact out of the way, keeping it for inspection."""
-        folder, aside = self.folder(address), self.root / "damaged"
+        self.lost.add(address.name)
+        end = "made anew" if self.heard else "made anew by the next run that needs it"
+        self.put_aside(self.folder(address), f"{address.name}: {why}", address.name, end=end)
+
+    def put_aside(self, path: Path, what: str, name: str = "", *, end: str) -> None:
+        """Move whatever lies at a path to damaged/, and say so.
+
+        Args:
+            path: of a file or folder in the store.
+            what: which it is, and what is wrong with it.
+            name: what it is called there; its path when unset.
+            end: what becomes of it.
+        """
+        aside = self.root / "damaged"
+        if _is_misplaced(aside):
+            aside.rename(self.root / f"damaged-{uuid.uuid4().hex[:6]}")
+        name = name or "-".join(path.relative_to(self.root).parts)
+        target = aside / f"{name}-{uuid.uuid4().hex[:6]}"
         with told(self.root):
-            aside.mkdir(exist_ok=True)
-            target = aside / f"{address.name}-{uuid.uuid4().hex[:6]}"
-            with contextlib.suppress(FileNotFoundError):
-                folder.rename(target)
-        self._verified.pop(address.name, None)
-        self.warnings.append(f"{address.name}: {why}; set aside in {target} and made anew")
+            try:
+                aside.mkdir(exist_ok=True)
+                path.rename(target)
+            except FileNotFoundError:  # another has moved it
+                pass
+            except OSError as error:
+                if error.errno not in FORBIDDEN:
+                    raise
+                self.tell(f"{what}; it cannot be set aside: no permission to write")
+                return
+        self.tell(f"{what}; set aside in {target} and {end}")
+
+    def tell(self, text: str) -> None:
+        """Note what was found; log it where nobody passes notes on."""
+        self.warnings.append(text)
+        if not self.heard:
+            LOG.warning(text)
+
+    def _make(self, folder: Path) -> None:
+        """Make a folder of the store; whatever else stands in its place, or above, makes room."""
+        for part in (*reversed(folder.parents), folder):
+            if part.is_relative_to(self.root) and part != self.root and _is_misplaced(part):
+                self.put_aside(part, f"{part}: it is no folder", end="made in its place")
+        folder.mkdir(parents=True, exist_ok=True)
 
     def temporary(self, address: Address) -> Path:
         """Return a fresh folder on the same file system, to be committed or dropped."""
         folder = self.root / "tmp" / f"{address.name}-{uuid.uuid4().hex[:8]}"
         with told(self.root):
-            folder.mkdir(parents=True)
+            self._make(folder)
         return folder
 
     def commit(self, temporary: Path, manifest: Manifest) -> None:
@@ -150,18 +228,21 @@ class Store:
         address = Address(manifest.kind, manifest.key, manifest.shard)
         target = self.folder(address)
         with told(self.root):
-            path = temporary / MANIFEST
-            with path.open("w", encoding="utf-8") as file:
-                file.write(manifest.model_dump_json(indent=1))
+            text = manifest.model_dump_json(indent=1)
+            (temporary / SEAL).write_text(seal_of(text.encode()), "ascii")
+            with (temporary / MANIFEST).open("w", encoding="utf-8") as file:
+                file.write(text)
                 file.flush()
                 os.fsync(file.fileno())
-            target.parent.mkdir(parents=True, exist_ok=True)
+            self._make(target.parent)
             if target.exists() or target.is_symlink():
                 old = self.root / "tmp" / f"old-{uuid.uuid4().hex[:8]}"
                 target.rename(old)
                 _remove(old)
             temporary.rename(target)
-        self._verified[address.name] = manifest.digest
+            for name, entry in manifest.outputs.items():
+                self._digests.learn(target / name, str(entry["sha256"]))
+        self.lost.discard(address.name)
 
     def scratch(self, address: Address, *, made_by: str = "") -> Path:
         """Return the folder in which a stage keeps checkpoints between attempts.
@@ -174,27 +255,39 @@ class Store:
         folder = self.root / "scratch" / address.name
         stamp = folder / "made_by"
         with told(self.root):
-            before = stamp.read_text("utf-8") if stamp.is_file() else made_by
-            if before != made_by:
-                shutil.rmtree(folder)
-                self.warnings.append(
-                    f"{address.name}: a checkpoint of another code or other inputs is dropped; the"
-                    " stage begins anew"
-                )
-            folder.mkdir(parents=True, exist_ok=True)
-            if made_by:
-                stamp.write_text(made_by, "utf-8")
+            self._make(folder)
+            kept = [path for path in folder.iterdir() if path != stamp]
+            before = stamp.read_bytes() if stamp.is_file() else b""
+            if made_by and before != made_by.encode():
+                _remove(folder)
+                folder.mkdir()
+                draft = folder / ".made_by"
+                draft.write_text(made_by, "utf-8")
+                draft.replace(stamp)
+                if kept:
+                    self.tell(
+                        f"{address.name}: a checkpoint of another code or other inputs is dropped;"
+                        " the stage begins anew"
+                    )
         return folder
 
     def drop_scratch(self, address: Address) -> None:
-        """Forget the checkpoints of a stage that is committed."""
-        shutil.rmtree(self.root / "scratch" / address.name, ignore_errors=True)
+        """Forget the checkpoints of a stage that is committed, but for those that are damaged."""
+        folder = self.root / "scratch" / address.name
+        for path in folder.glob(f"*{DAMAGED}") if folder.is_dir() else ():
+            with contextlib.suppress(OSError):
+                (self.root / "damaged").mkdir(exist_ok=True)
+                path.rename(self.root / "damaged" / f"{address.name}-{path.name}")
+        shutil.rmtree(folder, ignore_errors=True)
 
     @contextlib.contextmanager
     def lock(self, address: Address, *, timeout: float = -1) -> Iterator[bool]:
         """Hold the right to make an artefact; yields False if another holds it past `timeout`."""
-        lock = FileLock(self.root / "locks" / f"{address.name}.lock")
+        path = self.root / "locks" / f"{address.name}.lock"
+        lock = FileLock(path)
         with told(self.root):
+            if path.is_symlink() or path.is_dir():
+                self.put_aside(path, f"{path}: it is no lock", end="made in its place")
             try:
                 lock.acquire(timeout=timeout)
             except Timeout:
@@ -235,6 +328,11 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)
+
+
+def _is_misplaced(path: Path) -> bool:
+    """Tell whether something that is no folder stands where a folder belongs."""
+    return os.path.lexists(path) and not path.is_dir()
 
 
 def _has_shards(folder: Path) -> bool:

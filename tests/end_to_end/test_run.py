@@ -114,17 +114,39 @@ def test_one_more_metric_family_computes_only_that(copied):
     assert names == {"fid", "precision", "inception_score"}
 
 
-def test_damage_is_recomputed_to_the_same_bytes(copied, capsys):
+def test_verify_reads_whatever_the_plan_uses(copied, capsys):
+    path, store, done = copied
+    before, harmed = numbers(store, done), {}
+    for kind in ("dataset", "denoiser", "samples", "features", "scores"):
+        file = max((store / kind).rglob("*.[ns][pa]*"), key=lambda f: f.stat().st_size)
+        harmed[file] = file.read_bytes()
+        file.write_bytes(harmed[file][:-1] + bytes([harmed[file][-1] ^ 1]))
+    assert outcome(["run", str(path), "--store", str(store), "--verify"]) == 0
+    told = capsys.readouterr().err
+    for file, original in harmed.items():
+        assert f"{file.name} does not have the digest it was committed with" in told
+        assert file.read_bytes() == original or file.name == "replicates.npz"
+    assert len(list((store / "damaged").iterdir())) == 5
+    assert numbers(store, Book(store).find()) == before
+
+
+def test_a_digit_that_was_edited_is_never_served(copied, capsys):
     path, store, done = copied
     before = numbers(store, done)
-    victim = next((store / "samples").rglob("images.npy"))
-    original = victim.read_bytes()
-    victim.write_bytes(original[:-1] + bytes([original[-1] ^ 1]))
-    code, again = run(path, store, "--verify")
+    for file in (
+        *(store / "scores").rglob("scores.json"),
+        *(store / "denoiser").rglob("cost.json"),
+    ):
+        text = file.read_text()
+        at = next(i for i, c in enumerate(text) if c in "12345")
+        file.write_text(text[:at] + str(int(text[at]) + 1) + text[at + 1 :])
+    code = outcome(["run", str(path), "--store", str(store), "--set", "probes=[]"])
     assert code == 0
-    assert "set aside" in capsys.readouterr().err
-    assert victim.read_bytes() == original
+    assert "scores.json does not have the digest it was committed with" in capsys.readouterr().err
+    again = Book(store).find()
+    assert again.id != done.id
     assert numbers(store, again) == before
+    assert len(list((store / "damaged").iterdir())) == 5
 
 
 @pytest.mark.slow

@@ -10,7 +10,8 @@ import pytest
 
 from ldmbench.errors import InputError, StoreError
 from ldmbench.schema.stage import Manifest
-from ldmbench.store.artifact import MANIFEST, outputs_digest, outputs_of
+from ldmbench.store import artifact
+from ldmbench.store.artifact import MANIFEST, SEAL, outputs_digest, outputs_of
 from ldmbench.store.disk import Address, Store, told
 
 KEY = "0" * 32
@@ -24,7 +25,7 @@ def store(tmp_path):
     return store
 
 
-def commit(store, address=ADDRESS, content=b"abc"):
+def commit(store, address=ADDRESS, content=b"abc", origins=None):
     folder = store.temporary(address)
     (folder / "a.npy").write_bytes(content)
     (folder / "deep").mkdir()
@@ -32,7 +33,7 @@ def commit(store, address=ADDRESS, content=b"abc"):
     outputs = outputs_of(folder)
     manifest = Manifest(
         kind=address.kind, key=address.key, shard=address.shard, version=1, params={}, inputs={},
-        input_digests={}, outputs=outputs, digest=outputs_digest(outputs), code="c",
+        input_digests=origins or {}, outputs=outputs, digest=outputs_digest(outputs), code="c",
         machine={}, versions={}, started="2026-01-01", seconds=0.1,
     )  # fmt: skip
     store.commit(folder, manifest)
@@ -198,6 +199,126 @@ def test_a_changed_byte_is_found_by_digest(store, tmp_path):
     again = Store(store.root)
     assert again.lookup(ADDRESS, verify=True) is None
     assert "does not have the digest it was committed with" in again.warnings[0]
+
+
+def test_a_text_is_compared_at_every_look_and_an_array_when_it_is_read(store):
+    commit(store)
+    (store.folder(ADDRESS) / "a.npy").write_bytes(b"abd")
+    assert store.file(ADDRESS, "deep/cost.json") == store.folder(ADDRESS) / "deep/cost.json"
+    assert store.file(ADDRESS, "a.npy") is None
+    assert "a.npy does not have the digest" in store.warnings[0]
+    commit(store)
+    assert store.file(ADDRESS, "a.npy").read_bytes() == b"abc"
+    assert store.file(ADDRESS, "foreign.json") is None
+    (store.folder(ADDRESS) / "deep" / "cost.json").write_text("[]")
+    assert store.lookup(ADDRESS) is None
+    assert "deep/cost.json does not have the digest" in store.warnings[1]
+    assert store.lost == {ADDRESS.name}
+    commit(store)
+    assert store.lost == set()
+
+
+def test_a_large_file_is_digested_again_when_anything_tells_that_it_changed(store, monkeypatch):
+    read = []
+    monkeypatch.setattr(artifact, "SMALL", 2)
+    monkeypatch.setattr(artifact, "SETTLED_NS", -1)
+    real = artifact.digest_file
+    monkeypatch.setattr(artifact, "digest_file", lambda path: read.append(path.name) or real(path))
+    commit(store)
+    file, read[:] = store.folder(ADDRESS) / "a.npy", []
+    store.file(ADDRESS, "a.npy")
+    assert "a.npy" not in read  # what was just committed is known
+    told = file.stat()
+    other = file.with_name("b")
+    other.write_bytes(b"abd")
+    os.utime(other, ns=(told.st_atime_ns, told.st_mtime_ns))
+    other.replace(file)
+    assert store.file(ADDRESS, "a.npy") is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"seconds": 7},
+        {"machine": {"device": "another"}},
+        {"params": {"a": 1}},
+        {"input_digests": {"images": "0"}},
+        {"input_digests": {"reference/images": "1"}},
+        {"digest": "0"},
+    ],
+)
+def test_an_edited_manifest_is_damage(store, change):
+    commit(store, origins={"reference/images": "0"})
+    _edit(store.folder(ADDRESS) / MANIFEST, **change)
+    assert store.lookup(ADDRESS) is None
+    assert "the manifest does not" in store.warnings[0]
+
+
+@pytest.mark.parametrize("change", [{"code": "older"}, {"input_digests": {}}, {}])
+def test_a_manifest_may_be_of_another_code_or_an_older_version(store, change):
+    commit(store, origins={"reference/images": "0"})
+    _edit(store.folder(ADDRESS) / MANIFEST, **change)
+    if not change:
+        (store.folder(ADDRESS) / SEAL).unlink()
+        _edit(store.folder(ADDRESS) / MANIFEST, seconds=7)
+    assert store.lookup(ADDRESS, verify=True)
+
+
+@pytest.mark.parametrize("key", ["../../x", "", ".", "/tmp/x", "a/b"])
+def test_a_key_is_no_way_out_of_the_store(store, key):
+    with pytest.raises(StoreError, match="is no key of a store"):
+        store.lookup(Address("scores", key))
+
+
+@pytest.mark.parametrize("harm", ["file", "link"])
+@pytest.mark.parametrize("name", ["tmp", "scratch", "locks", "runs", "features", "damaged", "KEY"])
+def test_what_stands_where_a_folder_belongs_makes_room(store, harm, name):
+    place = store.root / (f"features/{KEY}" if name == "KEY" else name)
+    _put(place, harm)
+    store.open()
+    store.scratch(ADDRESS, made_by="one")
+    with store.lock(ADDRESS) as mine:
+        assert mine
+    commit(store)
+    store.set_aside(ADDRESS, "a test")
+    commit(store)
+    assert store.lookup(ADDRESS, verify=True)
+
+
+@pytest.mark.parametrize("harm", ["folder", "link", "loop"])
+def test_what_is_no_lock_makes_room_for_one(store, harm):
+    _put(store.root / "locks" / f"{ADDRESS.name}.lock", harm)
+    with store.lock(ADDRESS) as mine:
+        assert mine
+    assert "it is no lock" in store.warnings[0]
+
+
+@pytest.mark.parametrize("harm", ["folder", "file", "link", "bytes"])
+def test_a_stamp_that_makes_no_sense_drops_what_it_stands_beside(store, harm):
+    folder = store.scratch(ADDRESS, made_by="one")
+    (folder / "checkpoint").write_text("weights")
+    _put(folder / "made_by", harm)
+    assert not list(store.scratch(ADDRESS, made_by="one").glob("checkpoint"))
+    assert "begins anew" in store.warnings[0]
+    (folder / "checkpoint").write_text("weights")
+    assert (store.scratch(ADDRESS, made_by="one") / "checkpoint").exists()
+
+
+def _put(path, harm):
+    """Put something into a place where it does not belong."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    path.unlink(missing_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if harm == "folder":
+        path.mkdir()
+        (path / "x").write_text("x")
+    elif harm == "file":
+        path.write_text("x")
+    elif harm == "bytes":
+        path.write_bytes(b"\xff\0")
+    else:
+        path.symlink_to("/nonexistent/x" if harm == "link" else path)
 
 
 def test_checkpoints_of_another_code_or_other_inputs_are_dropped(store):
