@@ -2,9 +2,9 @@
 
 It reads one JSON task per line on stdin and writes one JSON event per line on what was stdout:
 hello {machine}, progress {fraction, note}, warning {message}, done {seconds}, failed {message,
-trace}, and alive every ten seconds; done has {machine} as well where a task asked for threads of its own. Whatever
-libraries print goes to stderr, which the parent keeps in a log. The end of stdin, which a killed
-parent leaves behind, ends the process at once.
+trace}, and alive every ten seconds; done has {machine} as well where a task asked for threads of
+its own. Whatever libraries print goes to stderr, which the parent keeps in a log. The end of stdin,
+which a killed parent leaves behind, ends the process at once.
 """
 
 from __future__ import annotations

@@ -126,7 +126,6 @@ def unlike_fields(a: str, b: str) -> dict[str, tuple[str, str]]:
 
 def stored_replicates(*stores: Path) -> Replicas:
     """Return a reader of replicates from the first of these stores that holds them."""
-
     opened = [Store(root) for root in dict.fromkeys(stores)]
 
     def read(score: Score) -> Array | None:

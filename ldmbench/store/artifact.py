@@ -16,7 +16,7 @@ from ldmbench.schema.stage import Manifest
 
 MANIFEST = "manifest.json"
 SEAL = ".seal"
-"""A file beside the manifest with digests of what it says; artefacts of older versions have none."""
+"""A file beside the manifest with digests of what it says; older versions made none."""
 SMALL = 2**16
 """Bytes of a file that is digested whenever it is read: to remember saves nothing."""
 SETTLED_NS = 20_000_000

@@ -1,13 +1,16 @@
-"""Checkpoints: one safetensors file, replaced atomically, from which training resumes bit for bit.
+"""Checkpoints: safetensors files, replaced atomically, from which training resumes bit for bit.
 
-A step's randomness is derived from (train_seed, step), so no generator state is kept.
+A step's randomness is derived from (train_seed, step), so no generator state is kept. Each file
+holds a digest of itself, and the one before is kept: one that is damaged is set aside, and said.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
+import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +19,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from ldmbench.canonical import canonical_json
+from ldmbench.canonical import canonical_json, digest, digest_bytes
 
 __all__ = [
     "module_tensors",
@@ -27,35 +30,90 @@ __all__ = [
     "write_checkpoint",
 ]
 
-FILE = "checkpoint.safetensors"
+LOG = logging.getLogger("ldmbench")
+FILE, BEFORE = "checkpoint.safetensors", "checkpoint-before.safetensors"
+
+Found = tuple[dict[str, Tensor], dict[str, Any]]
+"""Tensors on the CPU, and facts."""
 
 
 def write_checkpoint(folder: Path, tensors: Mapping[str, Tensor], facts: dict[str, Any]) -> None:
-    """Write tensors and facts; a kill leaves the previous checkpoint whole."""
+    """Write tensors and facts, and keep the checkpoint before; a kill leaves that one whole."""
     folder.mkdir(parents=True, exist_ok=True)
     fresh = folder / f"{FILE}.tmp"
     host = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
-    save_file(host, fresh, metadata={"facts": canonical_json(facts)})
+    told = canonical_json(facts)
+    save_file(host, fresh, metadata={"facts": told, "digest": _digest(host, told)})
     with fresh.open("rb") as file:
         os.fsync(file.fileno())
+    if (folder / FILE).is_file():
+        (folder / FILE).replace(folder / BEFORE)
     fresh.replace(folder / FILE)
 
 
-def read_checkpoint(folder: Path, recipe: str) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-    """Return tensors (CPU) and facts; None if there is none, it is damaged, or of another recipe.
+def read_checkpoint(
+    folder: Path, recipe: str, *, check: Callable[[Found], str | None] = lambda found: None
+) -> Found | None:
+    """Return the last checkpoint that can be gone on from; None if there is none.
+
+    One that is damaged is set aside, and what that loses is logged; then the one before counts.
 
     Args:
         folder: where `write_checkpoint` wrote.
         recipe: what facts["recipe"] must be: a digest of what is trained.
+        check: says what else is wrong with a checkpoint, or None.
     """
+    problems: list[str] = []
+    for name in (FILE, BEFORE):
+        path = folder / name
+        if not os.path.lexists(path):
+            continue
+        found, why = _read(path)
+        if found and found[1].get("recipe") != recipe:
+            LOG.warning("%s: a checkpoint of another training is left; it begins anew", path)
+            return None
+        why = why or (check(found) if found else None)
+        if found and why is None:
+            if problems:
+                LOG.warning("%s; training goes on from the checkpoint before", "; ".join(problems))
+            return found
+        problems.append(f"{path}: is damaged ({why}); set aside in {_set_aside(path)}")
+    if problems:
+        LOG.warning("%s; its training so far is lost, it begins anew", "; ".join(problems))
+    return None
+
+
+def _read(path: Path) -> tuple[Found | None, str | None]:
+    """Return what a file holds, or what is wrong with it."""
     try:
-        with safe_open(folder / FILE, framework="pt") as file:
-            facts: dict[str, Any] = json.loads((file.metadata() or {})["facts"])
-            if facts.get("recipe") != recipe:
-                return None
-            return {name: file.get_tensor(name) for name in file.keys()}, facts  # noqa: SIM118
-    except Exception:  # whatever is wrong with the file, training starts afresh
-        return None
+        with safe_open(path, framework="pt") as file:
+            told = (file.metadata() or {})["facts"]
+            facts, known = json.loads(told), (file.metadata() or {}).get("digest")
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        if not isinstance(facts, dict) or known != _digest(tensors, told):
+            return None, "it does not have the digest it was written with"
+    except Exception as error:  # whatever is wrong with the file, training goes on without it
+        return None, " ".join(str(error).split())[:200] or type(error).__name__
+    return (tensors, facts), None
+
+
+def _digest(tensors: Mapping[str, Tensor], facts: str) -> str:
+    """Return a digest of all that a checkpoint holds."""
+    parts = {
+        name: [str(t.dtype), list(t.shape), digest_bytes(t.reshape(-1).view(torch.uint8).numpy())]
+        for name, t in tensors.items()
+    }
+    return digest([parts, facts])
+
+
+def _set_aside(path: Path) -> Path:
+    """Move a damaged checkpoint out of the way; the store keeps it when the training is done."""
+    target = path.with_name(f"{path.name}.damaged")
+    if target.is_file():
+        target.unlink()
+    with contextlib.suppress(OSError):
+        path.rename(target)
+    return target
 
 
 def module_tensors(module: nn.Module, prefix: str) -> dict[str, Tensor]:

@@ -8,12 +8,13 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Annotated, Any, Protocol
 
 import torch
+from pydantic import Field, TypeAdapter, ValidationError
 from torch import Tensor
 
-from ldmbench.canonical import canonical_json
+from ldmbench.canonical import canonical_json, digest_files
 from ldmbench.errors import StageError
 from ldmbench.models.files import kept_at
 from ldmbench.train.checkpoint import read_checkpoint, write_checkpoint
@@ -24,6 +25,7 @@ __all__ = ["Cost", "Job", "Report", "run_job"]
 Report = Callable[[float, str], None]
 """Called with the share that is done and a note for people, about twice a second."""
 
+KEPT = "kept"
 CURVE_POINTS = 200
 REPORT_SECONDS = 0.5
 
@@ -74,16 +76,24 @@ class Cost:
     attempts: int = 1
 
 
+Count = Annotated[int, Field(ge=0)]
+Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
 @dataclass
 class _Progress:
-    """How far training is; goes into checkpoints."""
+    """How far training is; goes into checkpoints. `kept` has the digests of weights kept so far."""
 
-    steps: int = 0
-    seconds: float = 0.0
-    attempts: int = 0
-    window: int = 0
-    curve: list[list[float]] = field(default_factory=list)
-    curve_seconds: list[float] = field(default_factory=list)
+    steps: Count = 0
+    seconds: Seconds = 0.0
+    attempts: Count = 0
+    window: Count = 0
+    curve: list[tuple[Count, Count, float]] = field(default_factory=list)
+    curve_seconds: list[Seconds] = field(default_factory=list)
+    kept: dict[str, str] = field(default_factory=dict)
+
+
+_PROGRESS = TypeAdapter(_Progress)
 
 
 def run_job(
@@ -116,7 +126,7 @@ def run_job(
         StageError: if the loss is no longer finite.
     """
     # Resume or begin
-    progress, loss_sum = _resume(job, scratch, recipe)
+    progress, loss_sum = _resume(job, limit, scratch, recipe)
     started = time.perf_counter() - progress.seconds
     saved = reported = time.perf_counter()
     resumed_at, resumed_seconds = progress.steps, progress.seconds
@@ -135,7 +145,7 @@ def run_job(
             _log(progress, loss_sum, job.batch)
         for share in checkpoints:
             if before < share <= after and share < 1:
-                _keep(job, scratch / "kept" / kept_at(share))
+                progress.kept[kept_at(share)] = _keep(job, scratch / KEPT / kept_at(share))
 
         # Checkpoint
         if now - saved >= checkpoint_seconds and after < 1:
@@ -155,21 +165,43 @@ def run_job(
     return _write_cost(job, progress, output)
 
 
-def _resume(job: Job, scratch: Path, recipe: str) -> tuple[_Progress, Tensor]:
+def _resume(job: Job, limit: Limit, scratch: Path, recipe: str) -> tuple[_Progress, Tensor]:
     """Return progress and the running sum of losses, and put the job in their state."""
+
+    def check(found: tuple[dict[str, Tensor], dict[str, Any]]) -> str | None:
+        return _unfit(*found, job, limit, scratch)
+
     progress = _Progress()
     loss_sum = torch.zeros((), device=job.device)
-    found = read_checkpoint(scratch, recipe)
+    found = read_checkpoint(scratch, recipe, check=check)
     if found is not None:
         tensors, facts = found
-        facts.pop("recipe")
-        progress = _Progress(**facts)
+        progress = _PROGRESS.validate_python(facts)
         loss_sum.copy_(tensors.pop("loop.loss_sum"))
         job.restore(tensors)
     else:
-        shutil.rmtree(scratch / "kept", ignore_errors=True)
+        shutil.rmtree(scratch / KEPT, ignore_errors=True)
     progress.attempts += 1
     return progress, loss_sum
+
+
+def _unfit(
+    tensors: dict[str, Tensor], facts: dict[str, Any], job: Job, limit: Limit, scratch: Path
+) -> str | None:
+    """Say why training cannot go on from a checkpoint, or nothing."""
+    try:
+        progress = _PROGRESS.validate_python(facts)
+    except ValidationError as error:
+        place, said = error.errors()[0]["loc"], error.errors()[0]["msg"]
+        return f"its facts make no sense: {'.'.join(map(str, place))}: {said}"
+    if limit.fraction(progress.steps, progress.seconds) >= 1:
+        return f"it is of step {progress.steps}, past the end of the training"
+    wanted = job.tensors() | {"loop.loss_sum": torch.zeros(())}
+    other = [n for n, t in wanted.items() if n not in tensors or tensors[n].shape != t.shape]
+    if other:
+        return f"it lacks {other[0]}, or that has another shape"
+    lost = [name for name, known in progress.kept.items() if _kept(scratch, name) != known]
+    return f"the weights that were kept before, {lost[0]}, are damaged" if lost else None
 
 
 def _log(progress: _Progress, loss_sum: Tensor, batch: int) -> None:
@@ -180,19 +212,30 @@ def _log(progress: _Progress, loss_sum: Tensor, batch: int) -> None:
             f"the training loss is no longer finite at step {progress.steps}; "
             "lower learning_rate or lengthen warmup"
         )
-    progress.curve.append([progress.steps, progress.steps * batch, loss])
+    progress.curve.append((progress.steps, progress.steps * batch, loss))
     progress.curve_seconds.append(progress.seconds)
     progress.window = 0
     loss_sum.zero_()
 
 
-def _keep(job: Job, folder: Path) -> None:
-    """Write weights into `folder`, whole or not at all."""
+def _kept(scratch: Path, name: str) -> str | None:
+    """Return the digest of weights that were kept on the way, if they are there."""
+    folder = scratch / KEPT / name
+    try:
+        files = [path for path in folder.rglob("*") if path.is_file()]
+        return digest_files(files, root=folder)
+    except OSError:
+        return None
+
+
+def _keep(job: Job, folder: Path) -> str:
+    """Write weights into `folder`, whole or not at all; return their digest."""
     fresh = folder.with_name(folder.name + ".tmp")
     shutil.rmtree(fresh, ignore_errors=True)
     shutil.rmtree(folder, ignore_errors=True)
     job.keep(fresh)
     fresh.rename(folder)
+    return _kept(folder.parent.parent, folder.name) or ""
 
 
 def _note(progress: _Progress, limit: Limit, pace: float) -> str:
@@ -206,10 +249,13 @@ def _finish(job: Job, progress: _Progress, scratch: Path, output: Path) -> None:
     if job.device.type == "cuda":
         torch.cuda.synchronize(job.device)
     output.mkdir(parents=True, exist_ok=True)
-    kept = scratch / "kept"
-    for folder in sorted(kept.iterdir()) if kept.is_dir() else ():
-        if not folder.name.endswith(".tmp"):
-            shutil.copytree(folder, output / folder.name, dirs_exist_ok=True)
+    for name, known in sorted(progress.kept.items()):
+        if _kept(scratch, name) != known:
+            raise StageError(
+                f"{scratch / KEPT / name}: the weights kept there are damaged; the same command"
+                " goes on from a checkpoint before them, or begins anew"
+            )
+        shutil.copytree(scratch / KEPT / name, output / name, dirs_exist_ok=True)
     job.keep(output)
     rows = (dict(zip(("step", "images", "loss"), row)) for row in progress.curve)
     (output / "curve.jsonl").write_text("".join(canonical_json(row) + "\n" for row in rows))

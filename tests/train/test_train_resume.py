@@ -1,6 +1,7 @@
 """A training that is killed and resumed ends in the bytes of an undisturbed one."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -13,7 +14,10 @@ from ldmbench.models.denoiser import load_denoiser
 from ldmbench.models.files import kept_at
 from ldmbench.schema.models import AutoencoderParams, Budget, DenoiserParams
 from ldmbench.train.autoencoder import train_autoencoder
+from ldmbench.train.checkpoint import read_checkpoint, write_checkpoint
 from ldmbench.train.denoiser import train_denoiser
+from ldmbench.train.limit import Limit
+from ldmbench.train.loop import _resume
 
 
 class Shapes:
@@ -166,14 +170,73 @@ def test_a_checkpoint_of_another_recipe_is_ignored(tmp_path, monkeypatch):
     assert cost.attempts == 1
 
 
-def test_a_damaged_checkpoint_starts_afresh(tmp_path, monkeypatch):
+def flip(file, at=-9):
+    data = bytearray(file.read_bytes())
+    data[at] ^= 4
+    file.write_bytes(data)
+
+
+def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_counts(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr("ldmbench.train.loop.REPORT_SECONDS", 0.0)
-    latents = Latents()
+    latents, params = Latents(), {"checkpoints": (0.2,)}
+    more = {"latents": latents, "params": params}
     with pytest.raises(KilledError):
-        denoiser(tmp_path / "s", tmp_path / "o", killer(0.5), latents=latents, checkpoint_seconds=0)
-    file = tmp_path / "s" / "checkpoint.safetensors"
-    file.write_bytes(file.read_bytes()[:1000])
-    assert denoiser(tmp_path / "s", tmp_path / "o", quiet, latents=latents).attempts == 1
+        denoiser(tmp_path / "s", tmp_path / "o", killer(0.5), checkpoint_seconds=0, **more)
+    denoiser(tmp_path / "t", tmp_path / "whole", quiet, **more)
+    shutil.copytree(tmp_path / "s", tmp_path / "u")
+    flip(tmp_path / "s" / "checkpoint.safetensors")
+    assert denoiser(tmp_path / "s", tmp_path / "o", quiet, **more).attempts == 2
+    assert "training goes on from the checkpoint before" in caplog.text
+    assert (tmp_path / "s" / "checkpoint.safetensors.damaged").is_file()
+    assert weights_of(tmp_path / "o") == weights_of(tmp_path / "whole")
+    flip(max((tmp_path / "u" / "kept").rglob("*.safetensors"), key=lambda f: f.stat().st_size))
+    assert denoiser(tmp_path / "u", tmp_path / "o", quiet, **more).attempts == 1
+    assert "the weights that were kept before, at-0.20, are damaged" in caplog.text
+    assert "its training so far is lost, it begins anew" in caplog.text
+    assert weights_of(tmp_path / "o") == weights_of(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("at", [9, 60, 200, 300, -1], ids=str)
+def test_every_bit_of_a_checkpoint_counts(at, tmp_path, caplog):
+    tensors = {"a": torch.arange(9.0), "b": torch.tensor(3), "c": torch.zeros(4).bfloat16()}
+    assert read_checkpoint(tmp_path, "r") is None
+    for step in (1, 2):
+        write_checkpoint(tmp_path, tensors, {"recipe": "r", "steps": step})
+    assert read_checkpoint(tmp_path, "r")[1]["steps"] == 2
+    flip(tmp_path / "checkpoint.safetensors", at)
+    found, facts = read_checkpoint(tmp_path, "r")
+    assert facts["steps"] == 1
+    assert all(torch.equal(found[name], t) for name, t in tensors.items())
+    (tmp_path / "checkpoint-before.safetensors").write_bytes(b"")
+    assert read_checkpoint(tmp_path, "r") is None
+    assert len(list(tmp_path.glob("*.damaged"))) == 2
+    assert "begins anew" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"steps": -1}, "steps: Input should be greater than or equal to 0"),
+        ({"steps": 10**9}, "it is of step 1000000000, past the end of the training"),
+        ({"seconds": "x"}, "seconds: Input should be a valid number"),
+        ({"curve": [[1]]}, "curve.0"),
+    ],
+)
+def test_facts_that_make_no_sense_are_damage(change, why, tmp_path, monkeypatch, caplog):
+    class Nothing:
+        device = torch.device("cpu")
+        tensors = staticmethod(dict)
+
+        def restore(self, tensors):
+            pass
+
+    facts = {"recipe": "r", "steps": 3, "seconds": 1.0, "attempts": 1, "curve": [[3, 12, 0.5]]}
+    loss = {"loop.loss_sum": torch.zeros(())}
+    write_checkpoint(tmp_path, loss, facts)
+    assert _resume(Nothing(), Limit(steps=10), tmp_path, "r")[0].steps == 3
+    write_checkpoint(tmp_path, loss, facts | change)
+    assert _resume(Nothing(), Limit(steps=10), tmp_path, "r")[0].steps == 3
+    assert why in caplog.text
 
 
 def test_seeds_differ_and_global_randomness_is_left_alone(tmp_path):
