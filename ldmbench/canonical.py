@@ -7,10 +7,7 @@ import json
 import math
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from _typeshed import ReadableBuffer as Buffer
+from typing import Any
 
 
 def canonical_json(value: object) -> str:
@@ -64,7 +61,7 @@ def digest(value: object) -> str:
     return digest_bytes(canonical_json(value).encode())
 
 
-def digest_bytes(data: Buffer) -> str:
+def digest_bytes(data: bytes | memoryview) -> str:
     """Return the sha256 (64 hex digits) of `data`."""
     return hashlib.sha256(data).hexdigest()
 

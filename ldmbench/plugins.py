@@ -183,12 +183,10 @@ def make(name: str, folder: Path, options: Mapping[str, Any], noun: Noun) -> Any
     """
     target = target_of(name, noun)
     module, _, attribute = target.partition(":")
-    if str(folder) not in sys.path:
-        sys.path.insert(0, str(folder))
     kept, sys.dont_write_bytecode = sys.dont_write_bytecode, True  # leave no caches of theirs
 
     def made() -> Any:
-        found: Any = importlib.import_module(module)
+        found: Any = _imported(module, folder)
         for part in attribute.split("."):
             found = getattr(found, part)
         if isinstance(found, type):
@@ -199,6 +197,67 @@ def make(name: str, folder: Path, options: Mapping[str, Any], noun: Noun) -> Any
         return calling(f"{target} cannot be made", made)
     finally:
         sys.dont_write_bytecode = kept
+
+
+def _imported(module: str, folder: Path) -> Any:
+    """Import a module, from its own file where it lies beside the suite file.
+
+    Its neighbours are found last: a name that Python or an installed package has means that one.
+    """
+    file = _beside(module, folder)
+    if file is None:
+        return importlib.import_module(module)
+    if str(folder) not in sys.path:
+        sys.path.append(str(folder))
+    importlib.invalidate_caches()
+    top, dot, below = module.partition(".")
+    first = file if not dot else _beside(top, folder)
+    if first is None:  # a folder without __init__.py
+        return importlib.import_module(module)
+    name = top if _is_free(top, first) else f"beside_{top}"
+    try:
+        if name not in sys.modules or _origin(sys.modules[name]) != first:
+            _load(name, first)
+        return importlib.import_module(name + dot + below)
+    except (ImportError, AttributeError) as error:
+        taken = sorted(
+            n for n in _imports(file) if _beside(n, folder) and not _beside_files(n, folder)
+        )
+        if not taken:
+            raise
+        raise ImportError(
+            f"{error}; '{taken[0]}' is the installed module, not the one beside the suite file:"
+            " give that another name"
+        ) from error
+
+
+def _is_free(name: str, file: Path) -> bool:
+    """Tell whether a name of a module means this file, or nothing else."""
+    if name in sys.builtin_module_names or name in sys.stdlib_module_names:
+        return False
+    if name in sys.modules:
+        return _origin(sys.modules[name]) == file
+    spec = importlib.util.find_spec(name)
+    return spec is None or spec.origin is None or Path(spec.origin).resolve() == file.resolve()
+
+
+def _origin(module: Any) -> Path | None:
+    file = getattr(module, "__file__", None)
+    return Path(file) if file else None
+
+
+def _load(name: str, file: Path) -> None:
+    """Execute a file as a module of this name."""
+    below = [str(file.parent)] if file.name == "__init__.py" else None
+    spec = importlib.util.spec_from_file_location(name, file, submodule_search_locations=below)
+    assert spec is not None
+    assert spec.loader is not None
+    sys.modules[name] = made = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(made)
+    except BaseException:
+        del sys.modules[name]
+        raise
 
 
 def calling(what: str, function: Callable[[], Any]) -> Any:
@@ -267,11 +326,9 @@ def _files(package: Path) -> dict[str, Path]:
 
 
 def _beside_files(module: str, folder: Path) -> dict[str, Path]:
-    """Return the files of a module that lies beside the suite file; none of ldmbench's own."""
-    if module == "ldmbench":
-        return {}
+    """Return the files of a module beside the suite file, if an import of its name means it."""
     file = _beside(module, folder)
-    if file is None:
+    if file is None or not _is_free(module, file):
         return {}
     return _files(file.parent) if file.name == "__init__.py" else {file.name: file}
 

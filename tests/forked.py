@@ -20,7 +20,8 @@ import threading
 import traceback
 from pathlib import Path
 
-WORKER = ["-m", "ldmbench.execute.worker"]
+from ldmbench.execute.process import COMMAND
+
 PREPARED = ("samples", "features", "scores", "reconstructions", "coding", "speed")
 
 
@@ -32,7 +33,7 @@ class Popen:
 
     def __new__(cls, command, **how):
         """Return a process, forked if it is a worker."""
-        if command[1:3] != WORKER:
+        if tuple(command[: len(COMMAND)]) != COMMAND:
             return subprocess.Popen(command, **how)
         return super().__new__(cls)
 
@@ -42,7 +43,8 @@ class Popen:
         self.stdout, event_end = _pipe(writer=False)
         self._own = threading.Lock()
         self._told, keeper = socket.socketpair(type=socket.SOCK_SEQPACKET)
-        asked = {"arguments": command[3:], "environment": env, "folder": str(Path.cwd())}
+        words = command[len(COMMAND) :]
+        asked = {"arguments": words, "environment": env, "folder": str(Path.cwd())}
         ends = [task_end, event_end, stderr.fileno(), keeper.fileno()]
         with self._lock:
             socket.send_fds(self.server(), [json.dumps(asked).encode()], ends)
@@ -137,8 +139,7 @@ def work(asked, tasks, events, log):
     os.environ.clear()
     os.environ.update(asked["environment"])
     os.chdir(asked["folder"])
-    there = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-    sys.path[:0] = [asked["folder"], *filter(None, there)]
+    sys.path[:0] = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
     importlib.invalidate_caches()
     sys.argv = [worker.__file__, *asked["arguments"]]
     random.seed()  # as unlike each other as processes are

@@ -66,7 +66,7 @@ def execute(
         StoreError: if the store cannot be written.
     """
     store = Store(store.root.resolve())
-    with _connected() as ray:
+    with _connected(store.root / "tmp") as ray:
         ours = address() == LOCAL
         nodes = _nodes(ray)
         facts = [] if ours else _checked(ray, nodes, store)
@@ -100,8 +100,12 @@ def require() -> str:
 
 
 @contextlib.contextmanager
-def _connected() -> Iterator[Any]:
-    """Join the cluster, or start one on this machine; leave it at the end."""
+def _connected(folder: Path) -> Iterator[Any]:
+    """Join the cluster, or start one on this machine; leave it at the end.
+
+    Args:
+        folder: one without modules: Ray's workers import from where it is started.
+    """
     where = require()
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
@@ -113,7 +117,7 @@ def _connected() -> Iterator[Any]:
         own = {"include_dashboard": False, "object_store_memory": OBJECT_STORE, **local_size()}
     elif where != "auto":
         _knock(where)
-    with _signals_kept():
+    with _signals_kept(), contextlib.chdir(folder):
         try:
             ray.init(address=where, log_to_driver=False, logging_level="ERROR", **own)
         except Exception as error:  # Ray raises bare ones when a part of it starts too slowly

@@ -19,6 +19,8 @@ from ldmbench.schema.task import Task
 
 __all__ = ["WorkerProcess"]
 
+COMMAND = (sys.executable, "-P", "-m", "ldmbench.execute.worker")
+"""Without the current folder on its path: names of files there are not names of modules."""
 SILENCE_SECONDS = 60.0
 """Six heartbeats missed: time to say so."""
 
@@ -88,7 +90,7 @@ class WorkerProcess:
     def _start(self) -> subprocess.Popen[str]:
         with self.log.open("a") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "ldmbench.execute.worker", "--device", self.device],
+                [*COMMAND, "--device", self.device],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,

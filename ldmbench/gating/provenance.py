@@ -36,7 +36,7 @@ def commit_of(folder: Path, *, besides: Path) -> Commit:
 def _git(folder: Path, *arguments: str) -> str | None:
     try:
         done = subprocess.run(
-            ["git", *arguments],
+            ["git", "-c", "core.fsmonitor=false", *arguments],  # a program that a checkout names
             cwd=folder,
             capture_output=True,
             text=True,

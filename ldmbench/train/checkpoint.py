@@ -99,9 +99,9 @@ def _read(path: Path) -> tuple[Found | None, str | None]:
 
 def _digest(tensors: Mapping[str, Tensor], facts: str) -> str:
     """Return a digest of all that a checkpoint holds."""
+    data = {name: t.reshape(-1).view(torch.uint8).numpy().data for name, t in tensors.items()}
     parts = {
-        name: [str(t.dtype), list(t.shape), digest_bytes(t.reshape(-1).view(torch.uint8).numpy())]
-        for name, t in tensors.items()
+        name: [str(t.dtype), list(t.shape), digest_bytes(data[name])] for name, t in tensors.items()
     }
     return digest([parts, facts])
 
