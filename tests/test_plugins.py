@@ -14,7 +14,7 @@ NAMES = ("random", "json", "types", "logging", "numpy", "torch", "pydantic", "cl
 
 @pytest.fixture
 def hostile(tmp_path, monkeypatch):
-    """A folder full of names that Python and installed packages have; to import one leaves a mark."""
+    """A folder full of names that Python and installed packages have, none of which is to run."""
     for name in NAMES:
         (tmp_path / f"{name}.py").write_text(f"raise SystemExit('the {name}.py of a folder ran')\n")
     monkeypatch.chdir(tmp_path)
