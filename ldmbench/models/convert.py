@@ -36,8 +36,8 @@ __all__ = ["AGREEMENT", "convert"]
 
 AGREEMENT = 1e-5
 _VERSION = 1
-_RULES = ("conditioning", "f", "latent_shape", "null_class", "quantize", "regularization", "scale",
-          "timesteps", "weights")  # fmt: skip
+_RULES = ("conditioning", "f", "guided_channels", "latent_shape", "null_class", "quantize",
+          "regularization", "scale", "timesteps", "weights")  # fmt: skip
 _NAMES = {"first_stage": "vqvae", "denoiser": "unet"}
 _log = logging.getLogger(__name__)
 
@@ -176,6 +176,10 @@ def _card(model: Model) -> dict[str, Any]:
         "source_digest": info.digest,
         "weights": info.weights,
     }
+    if isinstance(model.condition, ClassLabels) and info.null_class is not None:
+        card["null_class"] = info.null_class
+    if info.guided_channels is not None:
+        card["guided_channels"] = info.guided_channels
     if info.timesteps is not None:
         card["timesteps"] = info.timesteps
     if isinstance(model.condition, EnlargedImage):

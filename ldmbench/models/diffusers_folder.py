@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ldmbench.canonical import digest_files
 from ldmbench.errors import InputError
+from ldmbench.models.diffusers_config import CARD, FolderConfigs, read_folder
 from ldmbench.models.diffusers_parts import load_network, load_text, load_tokenizer
-from ldmbench.models.diffusers_schedule import read_noising, read_schedule
+from ldmbench.models.diffusers_schedule import read_noising
 from ldmbench.models.load_conditions import (
     ClassLabels,
     ClassTokens,
@@ -29,53 +30,27 @@ from ldmbench.models.load_images import (
 )
 from ldmbench.models.load_model import Info, Model
 from ldmbench.models.load_stages import KL, VQ, FirstStage, Identity, Tiny
-from ldmbench.models.places import UNSIZED, component, model_files, read_json
-from ldmbench.registry import nearest
+from ldmbench.models.places import component, model_files, part_of
 
-__all__ = ["CARD", "PIPELINES", "load_folder"]
+__all__ = ["CARD", "load_folder"]
 
-CARD = "ldmbench.json"
-PIPELINES = (
-    "DDIMPipeline",
-    "DDPMPipeline",
-    "DiTPipeline",
-    "DiffusionPipeline",
-    "LDMPipeline",
-    "LDMSuperResolutionPipeline",
-    "LDMTextToImagePipeline",
-    "PNDMPipeline",
-    "StableDiffusionImg2ImgPipeline",
-    "StableDiffusionInpaintPipeline",
-    "StableDiffusionInpaintPipelineLegacy",
-    "StableDiffusionPipeline",
-    "StableDiffusionPipelineSafe",
-    "StableDiffusionUpscalePipeline",
-)
-_STAGES: dict[str, Callable[[Any], FirstStage]] = {
-    "AutoencoderKL": KL,
-    "AutoencoderTiny": Tiny,
-    "ProjectedAutoencoderKL": KL,
-    "VQModel": VQ,
-    "VariantVQModel": VQ,
-}
-_UNFED = ("addition_embed_type", "class_embed_type", "encoder_hid_dim_type", "time_cond_proj_dim")
-_UPSCALER_SCALE = 0.08333  # which its pipeline sets whatever the first stage's config says
+_STAGES: dict[str, Any] = {"kl": KL, "tiny": Tiny, "vq": VQ}
 
 
-def load_folder(folder: Path, *, tokenizer: Any = None) -> Model:
+def load_folder(folder: Path, *, ema: bool = True, tokenizer: Any = None) -> Model:
     """Load a diffusers folder.
 
     Args:
-        folder: with model_index.json, or with the config.json of an autoencoder.
+        folder: what `read_folder` takes.
+        ema: whether averaged weights are wanted, where a component has both.
         tokenizer: takes the place of the folder's own.
 
     Raises:
         InputError: a pipeline, network or scheduler that is not supported; keys that do not fit.
     """
+    configs = read_folder(folder, ema=ema)
     try:
-        if (folder / "model_index.json").is_file():
-            return _load_pipeline(folder, tokenizer)
-        return _load_bare(folder)
+        return _load(configs, ema, tokenizer)
     except InputError:
         raise
     except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as e:
@@ -84,185 +59,84 @@ def load_folder(folder: Path, *, tokenizer: Any = None) -> Model:
         ) from e
 
 
-def _load_pipeline(folder: Path, tokenizer: Any) -> Model:
-    index = read_json(folder / "model_index.json")
-    name = str(index.get("_class_name"))
-    if name not in PIPELINES:
-        raise InputError(
-            f"{folder} is a '{name}'{nearest(name, PIPELINES)}, which is not supported; "
-            f"there are: {', '.join(PIPELINES)}"
-        )
-    card = read_json(folder / CARD) if (folder / CARD).is_file() else {}
-    stage = _stage(folder, index)
-    part = component(index, ("unet", "transformer"))
-    if part is None:
-        raise InputError(f"{folder} names neither a unet nor a transformer; nothing can sample")
-    network: Any = load_network(folder / part)
-    _check_inputs(network, folder / part)
-    channels = int(card.get("channels", _channels(stage, network.config)))
-    condition = _condition(folder, index, card, network, channels, stage, tokenizer)
-    schedule = read_schedule(folder, index, card)
+def _load(configs: FolderConfigs, ema: bool, tokenizer: Any) -> Model:
+    stage = _stage(configs, ema)
     info = Info(
-        f=_factor(stage),
-        latent_shape=(channels, *_size(network.config.sample_size or UNSIZED)),
-        digest=_digest(folder),
-        source=f"diffusers:{name}",
-        path=folder,
-        quantize=str(card.get("quantize", "round")),
-        scale=_scale(name, stage, card),
+        f=configs.f,
+        latent_shape=(configs.channels, *configs.size),
+        digest=digest_files(model_files(configs.root), root=configs.root),
+        source=f"diffusers:{configs.pipeline}",
+        path=configs.root,
+        quantize=str(configs.card.get("quantize", "round")),
+        weights=configs.weights,
+    )
+    if not configs.samples:
+        return Model(info, stage)
+    network: Any = load_network(
+        configs.config_of(("unet", "transformer")), configs.network, ema=ema
+    )
+    condition = _condition(configs, network, stage, tokenizer)
+    schedule = configs.schedule
+    info = replace(
+        info,
+        scale=configs.scale,
         schedule=schedule,
         timesteps=schedule.spacing,
-        weights=str(card.get("weights", "raw")),
+        guided_channels=configs.card.get("guided_channels"),
+        assumed=tuple(map(str, configs.taken)),
     )
     return Model(info, stage, network=network, condition=condition)
 
 
-def _load_bare(folder: Path) -> Model:
-    name = read_json(folder / "config.json").get("_class_name")
-    if name not in _STAGES:
-        raise InputError(
-            f"{folder} holds a '{name}' alone; alone only first stages load: {', '.join(_STAGES)}"
-        )
-    network: Any = load_network(folder)
-    stage = _STAGES[str(name)](network)
-    factor = _factor(stage)
-    side = _size(getattr(network.config, "sample_size", None) or 256)[0] // factor
-    card = read_json(folder / CARD) if (folder / CARD).is_file() else {}
-    width = getattr(network.config, "embed_dim", None) or getattr(
-        network.config, "vq_embed_dim", None
-    )
-    channels = int(width or network.config.latent_channels)
-    info = Info(
-        f=factor,
-        latent_shape=(channels, side, side),
-        digest=_digest(folder),
-        source=f"diffusers:{name}",
-        path=folder,
-        quantize=str(card.get("quantize", "round")),
-        weights=str(card.get("weights", "raw")),
-    )
-    return Model(info, stage)
-
-
-def _stage(folder: Path, index: Mapping[str, Any]) -> FirstStage:
-    part = component(index, ("vqvae", "vae"))
-    if part is None:
+def _stage(configs: FolderConfigs, ema: bool) -> FirstStage:
+    if not configs.stage:
         return Identity()
-    network: Any = load_network(folder / part)
-    name = type(network).__name__
-    if name not in _STAGES:
-        raise InputError(f"{folder / part} is a '{name}'; first stages are {', '.join(_STAGES)}")
-    return _STAGES[name](network)
+    place = configs.config_of(("vqvae", "vae")) if configs.samples else configs.root
+    stage: FirstStage = _STAGES[configs.kind](load_network(place, configs.stage, ema=ema))
+    return stage
 
 
 def _condition(
-    folder: Path,
-    index: Mapping[str, Any],
-    card: Mapping[str, Any],
-    network: Any,
-    channels: int,
-    stage: FirstStage,
-    tokenizer: Any,
+    configs: FolderConfigs, network: Any, stage: FirstStage, tokenizer: Any
 ) -> Condition:
-    """Tell the task from the components: a text encoder, a label table, joined channels."""
-    config, joined = network.config, network.config.in_channels - channels
-    text = component(index, ("bert", "text_encoder"))
-    if type(network).__name__ == "DiTTransformer2DModel":
-        count = int(config.num_embeds_ada_norm)
-        return ClassLabels(count, null_class=count)
-    if component(index, ("class_embedder",)):
-        return ClassTokens(load_network(folder / "class_embedder"))
-    if component(index, ("rescaler",)):
-        return SemanticMap(load_network(folder / "rescaler"))
-    if text is not None:
-        encoder: Any = load_text(folder / text)
-        if card.get("conditioning") == "layout":
-            return TokenBoxes(encoder)
-        return _prompted(folder, index, card, text, encoder, joined, stage, tokenizer)
-    if card.get("conditioning") == "inpainting":
-        return MaskedImage(encode=stage.encode, channels=joined)
-    if card.get("conditioning") == "embedding":
+    """Build the condition that the configs tell of."""
+    root, kind, classes = configs.root, configs.conditioning, network.config.get("num_class_embeds")
+    if kind == "class" and component(configs.index, ("class_embedder",)):
+        return ClassTokens(load_network(part_of(root, "class_embedder")))
+    if kind == "class":
+        assert configs.classes is not None
+        return ClassLabels(configs.classes, null_class=configs.null_class)
+    if kind == "semantic":
+        return SemanticMap(load_network(part_of(root, "rescaler")))
+    if configs.text is not None:
+        return _prompted(configs, stage, tokenizer)
+    if kind == "inpainting":
+        return MaskedImage(encode=stage.encode, channels=configs.joined)
+    if kind == "embedding":
         return ContextTensor()
-    classes = config.get("num_class_embeds")
-    if "small_size" in card:
-        large = _size(config.sample_size or UNSIZED)[0]
-        return EnlargedImage(int(card["small_size"]), large, classes)
-    if joined:
-        return AlignedImage(joined)
-    return NoCondition() if classes is None else ClassLabels(int(classes))
+    if "small_size" in configs.card:
+        return EnlargedImage(int(configs.card["small_size"]), configs.size[0], classes)
+    return AlignedImage(configs.joined) if kind == "image" else NoCondition()
 
 
-def _prompted(
-    folder: Path,
-    index: Mapping[str, Any],
-    card: Mapping[str, Any],
-    part: str,
-    encoder: Any,
-    joined: int,
-    stage: FirstStage,
-    tokenizer: Any,
-) -> Condition:
-    finder, length = load_tokenizer(folder, given=tokenizer, text=part, encoder=encoder)
+def _prompted(configs: FolderConfigs, stage: FirstStage, tokenizer: Any) -> Condition:
+    root, part, card = configs.root, configs.text, configs.card
+    assert part is not None
+    encoder: Any = load_text(part_of(root, part))
+    if configs.conditioning == "layout":
+        return TokenBoxes(encoder)
+    finder, length = load_tokenizer(root, given=tokenizer, text=part, encoder=encoder)
     length = int(card.get("prompt_length", length))
     pad = int(card["prompt_pad"]) if "prompt_pad" in card else None
     prompts = Prompts(encoder, finder, length=length, name=part, pad=pad)
-    if joined == 0:
+    if configs.conditioning == "text":
         return prompts
-    if joined == 3:
-        noising = component(index, ("low_res_scheduler",))
+    if configs.conditioning == "upscaling":
+        noising = component(configs.index, ("low_res_scheduler",))
         return UpscaledPrompt(
             prompts,
-            noising=read_noising(folder, noising, index) if noising else None,
-            largest=int(index.get("max_noise_level") or 350),
+            noising=read_noising(root, noising, configs.index) if noising else None,
+            largest=int(configs.index.get("max_noise_level") or 350),
         )
-    scale = float(stage.network.config.scaling_factor)
+    scale = configs.scale
     return MaskedPrompt(prompts, encode=lambda x: stage.encode(x) * scale)
-
-
-def _scale(pipeline: str, stage: FirstStage, card: Mapping[str, Any]) -> float:
-    """Return what latents are multiplied by; the super-resolution pipeline alone does not."""
-    if "scale" in card:
-        return float(card["scale"])
-    if stage.network is None or pipeline == "LDMSuperResolutionPipeline":
-        return 1.0
-    if pipeline == "StableDiffusionUpscalePipeline":
-        return _UPSCALER_SCALE
-    return float(stage.network.config.scaling_factor)
-
-
-def _channels(stage: FirstStage, config: Any) -> int:
-    """Return the latent's channels: the first stage's where there is one (sigma may be learned)."""
-    if stage.network is None:
-        learned = config.out_channels == 2 * config.in_channels
-        return int(config.in_channels if learned else config.out_channels)
-    config = stage.network.config
-    own = config.get("embed_dim") or config.get("vq_embed_dim") or config.get("latent_channels")
-    return int(own)
-
-
-def _check_inputs(network: Any, where: Path) -> None:
-    """Refuse networks that want inputs which no supported pipeline gives."""
-    for name in _UNFED:
-        if network.config.get(name) is not None:
-            raise InputError(
-                f"{where}: {name} = '{network.config[name]}' asks for inputs that are not given "
-                "(Stable Diffusion XL and kin)"
-            )
-
-
-def _factor(stage: FirstStage) -> int:
-    if stage.network is None:
-        return 1
-    config = stage.network.config
-    widths = config.get("block_out_channels") or config.get("encoder_block_out_channels")
-    return int(2 ** (len(widths) - 1))
-
-
-def _size(value: Any) -> tuple[int, int]:
-    if isinstance(value, list | tuple):
-        return int(value[0]), int(value[1])
-    return int(value), int(value)
-
-
-def _digest(folder: Path) -> str:
-    return digest_files(model_files(folder), root=folder)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,43 +13,36 @@ from torch import nn
 
 from ldmbench.errors import InputError
 from ldmbench.models.compvis_parts import with_aliases
+from ldmbench.models.diffusers_config import DENOISERS, FIRST_STAGES, PARTS
 from ldmbench.models.load_conditions import PROMPT_LENGTH
 from ldmbench.models.load_tokenizers import bert_tokenizer, clip_tokenizer
-from ldmbench.models.places import weights_in
+from ldmbench.models.places import part_of, read_json, weights_of
 from ldmbench.models.weights import Source, Tensors, fill, read_weights
 from ldmbench.registry import pick, resolve
 
 __all__ = ["NETWORKS", "load_network", "load_text", "load_tokenizer"]
 
-_OWN = "ldmbench.models.compvis_networks"
-NETWORKS = {
-    "AutoencoderKL": "diffusers:AutoencoderKL",
-    "AutoencoderTiny": "diffusers:AutoencoderTiny",
-    "ClassEmbedder": f"{_OWN}:ClassEmbedder",
-    "DiTTransformer2DModel": "diffusers:DiTTransformer2DModel",
-    "HeadsUNet2DModel": f"{_OWN}:HeadsUNet2DModel",
-    "ProjectedAutoencoderKL": f"{_OWN}:ProjectedAutoencoderKL",
-    "ResampledUNet2DConditionModel": f"{_OWN}:ResampledUNet2DConditionModel",
-    "SpatialRescaler": f"{_OWN}:SpatialRescaler",
-    "Transformer2DModel": "diffusers:DiTTransformer2DModel",
-    "UNet2DConditionModel": "diffusers:UNet2DConditionModel",
-    "UNet2DModel": "diffusers:UNet2DModel",
-    "VQModel": "diffusers:VQModel",
-    "VariantVQModel": f"{_OWN}:VariantVQModel",
-}
+NETWORKS = DENOISERS | {name: row[0] for name, row in FIRST_STAGES.items()} | PARTS
 _BERT = "diffusers.pipelines.latent_diffusion.pipeline_latent_diffusion"
 _OLD_ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
 
 
-def load_network(folder: Path) -> nn.Module:
+def load_network(
+    folder: Path, config: Mapping[str, Any] | None = None, *, ema: bool = True
+) -> nn.Module:
     """Load a diffusers network: config.json and safetensors (or a safe .bin) beside it.
+
+    Args:
+        folder: where it lies.
+        config: takes the place of its config.json.
+        ema: whether averaged weights are wanted, where there are both.
 
     Raises:
         InputError: an unknown class, files missing, or keys that do not fit the config.
     """
     from accelerate import init_empty_weights
 
-    config = _config(folder)
+    config = dict(config or read_json(folder / "config.json"))
     cls: Any = resolve(pick(NETWORKS, str(config.get("_class_name")), f"network in {folder}:"))
     try:
         with init_empty_weights(include_buffers=False):
@@ -65,7 +58,7 @@ def load_network(folder: Path) -> nn.Module:
         raise InputError(
             f"{folder}/config.json does not describe a {cls.__name__}: {error}"
         ) from error
-    tensors = {_modern(k): v for k, v in _weights(folder).items()}
+    tensors = {_modern(k): v for k, v in _weights(folder, ema=ema).items()}
     fill(network, tensors, {}, where=str(folder))
     return network.eval().requires_grad_(False)
 
@@ -80,7 +73,7 @@ def _asked(cls: Any, config: dict[str, Any]) -> dict[str, Any]:
 
 def load_text(folder: Path) -> nn.Module:
     """Load a text encoder: LDM's BERT, or CLIP's text tower."""
-    config = _config(folder)
+    config = read_json(folder / "config.json")
     kind = (config.get("architectures") or [config.get("model_type")])[0]
     if kind in ("LDMBertModel", "ldmbert"):
         made = resolve(f"{_BERT}:LDMBertConfig"), resolve(f"{_BERT}:LDMBertModel")
@@ -90,7 +83,7 @@ def load_text(folder: Path) -> nn.Module:
         root = ("embeddings", "encoder", "final_layer_norm")
     else:
         raise InputError(
-            f"{folder} holds a '{kind}'; text encoders are LDMBertModel, CLIPTextModel"
+            f"{folder} holds a '{kind}'; text encoders are LDMBertModel and CLIPTextModel"
         )
     return _fill_text(folder, config, made, root)
 
@@ -119,41 +112,17 @@ def load_tokenizer(
     if text == "bert":
         return bert_tokenizer(given, beside=folder), min(places, PROMPT_LENGTH)
     finder = clip_tokenizer(given, beside=folder)
-    settings = folder / "tokenizer" / "tokenizer_config.json"
+    settings = part_of(folder, "tokenizer") / "tokenizer_config.json"
     stated = json.loads(settings.read_text()).get("model_max_length") if settings.exists() else None
     return finder, min(int(stated or places), places)
 
 
-def _config(folder: Path) -> dict[str, Any]:
-    place = folder / "config.json"
-    try:
-        content: dict[str, Any] = json.loads(place.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{place} is missing or is not JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise InputError(f"{place} is not a JSON object")
-    return content
-
-
-def _weights(folder: Path) -> Tensors:
-    """Read all tensors of a component, sharded or not, float32 files first, safetensors first."""
-    found = weights_in([p.name for p in folder.iterdir()]) if folder.is_dir() else None
-    if found is None:
-        raise InputError(
-            f"{folder} holds no weights: looked for diffusion_pytorch_model.safetensors, "
-            "model.safetensors, .bin and kin"
-        )
-    if not found.endswith(".json"):
-        return with_aliases(read_weights(folder / found), folder / found)
-    try:
-        table = json.loads((folder / found).read_text(encoding="utf-8"))["weight_map"]
-        shards = sorted({str(name) for name in table.values()})
-    except (ValueError, OSError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{folder / found} is no index of shards: {error}") from error
-    odd = [name for name in shards if Path(name).name != name]
-    if odd:
-        raise InputError(f"{folder / found} names a shard outside its folder: {odd[0]}")
-    return {k: v for name in shards for k, v in read_weights(folder / name).items()}
+def _weights(folder: Path, *, ema: bool = True) -> Tensors:
+    """Read all tensors of a component, sharded or not."""
+    files = weights_of(folder, ema=ema)
+    if len(files) == 1:
+        return with_aliases(read_weights(files[0]), files[0])
+    return {k: v for file in files for k, v in read_weights(file).items()}
 
 
 def _modern(name: str) -> str:

@@ -1,20 +1,23 @@
-"""The schedulers of diffusers folders: read by name, and refused where no diffusion has them."""
+"""The schedulers of diffusers folders: read by name, and refused where no diffusion has them.
+
+Fields that a config lacks take the source's value and are said; no torch.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ldmbench.errors import InputError
-from ldmbench.models.places import component, read_json
+from ldmbench.models.places import part_of, read_json
 from ldmbench.registry import nearest
 from ldmbench.sample import Schedule
 from ldmbench.sample.grids import check_spacing
 
-__all__ = ["read_noising", "read_schedule", "scheduler_config"]
+__all__ = ["Assumed", "checked_schedule", "read_noising", "scheduler_config"]
 
 _SCHEDULERS = (
     "DDIMParallelScheduler",
@@ -36,27 +39,98 @@ _SCHEDULERS = (
 _CLIPS = ("DDIMParallelScheduler", "DDIMScheduler", "DDPMParallelScheduler", "DDPMScheduler")
 
 
-def read_schedule(folder: Path, index: Mapping[str, Any], card: Mapping[str, Any]) -> Schedule:
-    """Return the schedule of a pipeline, as the pipeline itself would read it."""
-    part = component(index, ("scheduler",)) or "scheduler"
-    config = scheduler_config(folder, index, card)
-    return _checked(config, folder / part / "scheduler_config.json")
+_BETAS = {"beta_schedule": "linear", "beta_start": 0.0001, "beta_end": 0.02}
+"""What a diffusers config that leaves them out has meant in every version."""
+_NO_OFFSET = ("DPMSolverSinglestepScheduler",)
+
+
+class Assumed(NamedTuple):
+    """A fact that a config does not state.
+
+    Attributes:
+        field: its name there.
+        value: what was taken.
+        file: that does not state it.
+        why: whose value it is.
+        today: what the class of today would have taken.
+    """
+
+    field: str
+    value: Any
+    file: str
+    why: str
+    today: Any = None
+
+    def __str__(self) -> str:
+        """Say it in one sentence."""
+        return f"{self.file} does not state {self.field}: {self.value} was taken, {self.why}"
 
 
 def scheduler_config(
-    folder: Path, index: Mapping[str, Any], card: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Return the scheduler's config of a pipeline, as the pipeline itself would read it."""
-    config = _scheduler(folder, component(index, ("scheduler",)) or "scheduler", index)
-    if config.get("_class_name") not in _CLIPS:  # the source does not; DDIM's own default would
+    place: Path,
+    index: Mapping[str, Any],
+    card: Mapping[str, Any],
+    *,
+    pipeline: str,
+    latent: bool,
+) -> tuple[dict[str, Any], tuple[Assumed, ...]]:
+    """Return the scheduler's config as the pipeline itself would read it, and what was taken.
+
+    Args:
+        place: the config.
+        index: the pipeline's.
+        card: of a folder that ldmbench wrote.
+        pipeline: its class.
+        latent: whether there is a first stage.
+    """
+    written = _scheduler(place, index)
+    renamed = {new: value for new, value in _renamed(written).items() if new not in written}
+    config = written | renamed
+    taken = list(_unstated(config, pipeline, latent=latent, file=place.name))
+    config = {t.field: t.value for t in taken} | config | _patched(pipeline, config)
+    if config["_class_name"] not in _CLIPS:  # the source does not; DDIM's own default would
         config.setdefault("clip_sample", False)
-    config |= _patched(str(index.get("_class_name")), config)
     if "timesteps" in card:
         config["timestep_spacing"] = card["timesteps"]
-    return config
+    return config, tuple(taken)
 
 
-def _checked(config: Mapping[str, Any], place: Path) -> Schedule:
+def _renamed(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return fields of old versions under their names of today."""
+    found: dict[str, Any] = {}
+    if isinstance(config.get("timesteps"), int):  # before diffusers 0.2
+        found["num_train_timesteps"] = config["timesteps"]
+    if config.get("predict_epsilon") is not None:  # before diffusers 0.9
+        found["prediction_type"] = "epsilon" if config["predict_epsilon"] else "sample"
+    return found
+
+
+def _unstated(
+    config: Mapping[str, Any], pipeline: str, *, latent: bool, file: str
+) -> Iterator[Assumed]:
+    """Yield what a config leaves out, with the source's value."""
+    if config.get("trained_betas") is None:
+        for field, value in _BETAS.items():
+            if field not in config:
+                yield Assumed(field, value, file, "diffusers' own", today=value)
+    if "num_train_timesteps" not in config and config.get("trained_betas") is None:
+        yield Assumed("num_train_timesteps", 1000, file, "diffusers' own", today=1000)
+    if config.get("prediction_type") is None:
+        why = "as in all folders before diffusers 0.9"
+        yield Assumed("prediction_type", "epsilon", file, why, today="epsilon")
+    if config["_class_name"] in _CLIPS and "clip_sample" not in config:
+        why = (
+            "since latents were never clipped at the source"
+            if latent
+            else "as the source clips pixels"
+        )
+        yield Assumed("clip_sample", not latent, file, why, today=True)
+    offset = _is_stable(pipeline) and config["_class_name"] not in _NO_OFFSET
+    if offset and "steps_offset" not in config:
+        yield Assumed("steps_offset", 1, file, f"as {pipeline} takes it", today=0)
+
+
+def checked_schedule(config: Mapping[str, Any], place: Path) -> Schedule:
     """Read a scheduler's config, and refuse one that no diffusion can have."""
     try:
         schedule = Schedule.from_config(config)
@@ -73,9 +147,8 @@ def _checked(config: Mapping[str, Any], place: Path) -> Schedule:
     return schedule
 
 
-def _scheduler(folder: Path, part: str, index: Mapping[str, Any]) -> dict[str, Any]:
+def _scheduler(place: Path, index: Mapping[str, Any], part: str = "scheduler") -> dict[str, Any]:
     """Read a scheduler's config, and refuse those of other processes."""
-    place = folder / part / "scheduler_config.json"
     config = read_json(place)
     name = config.get("_class_name") or (index.get(part) or ["", ""])[1]
     if name not in _SCHEDULERS:
@@ -89,12 +162,17 @@ def _scheduler(folder: Path, part: str, index: Mapping[str, Any]) -> dict[str, A
 def _patched(pipeline: str, config: Mapping[str, Any]) -> dict[str, Any]:
     """Return what Stable Diffusion's pipelines change in an outdated scheduler config."""
     wanted: dict[str, Any] = {}
-    if pipeline.startswith("StableDiffusion") and "Upscale" not in pipeline:
+    if _is_stable(pipeline):
         other = "skip_prk_steps" if "Inpaint" in pipeline else "clip_sample"
         wanted = {"steps_offset": 1, other: other == "skip_prk_steps"}
     return {name: value for name, value in wanted.items() if name in config}
 
 
+def _is_stable(pipeline: str) -> bool:
+    return pipeline.startswith("StableDiffusion") and "Upscale" not in pipeline
+
+
 def read_noising(folder: Path, part: str, index: Mapping[str, Any]) -> Schedule:
     """Return the schedule of a component such as low_res_scheduler."""
-    return _checked(_scheduler(folder, part, index), folder / part / "scheduler_config.json")
+    place = part_of(folder, part) / "scheduler_config.json"
+    return checked_schedule(_scheduler(place, index, part), place)

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 from ldmbench.errors import InputError
-from ldmbench.models.places import SUFFIXES, shards_of, weights_in
+from ldmbench.models.places import SUFFIXES, part_of, shards_of, weights_in
 from ldmbench.offline import is_offline
 
 __all__ = ["snapshot", "wanted"]
@@ -94,7 +94,7 @@ def _lacking(folder: Path) -> list[str]:
         index = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))
         named = [k for k, v in index.items() if isinstance(v, list) and v and v[-1] is not None]
         parts = [folder / k for k in named if k not in _UNUSED and _is_network(folder / k)]
-    return [p.name for p in parts if not _has_weights(p)]
+    return [p.name for p in parts if not _has_weights(part_of(p.parent, p.name))]
 
 
 def _is_network(part: Path) -> bool:

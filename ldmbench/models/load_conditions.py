@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from torch import nn
 
 from ldmbench.errors import InputError
+from ldmbench.models.null_class import check_null_class
 
 __all__ = [
     "PROMPT_LENGTH",
@@ -24,6 +26,7 @@ __all__ = [
     "labels_of",
     "null_class_of",
     "null_labels",
+    "with_null_class",
 ]
 
 Inputs = dict[str, torch.Tensor]
@@ -236,6 +239,26 @@ def null_class_of(condition: Condition) -> int | None:
         found: int | None = condition.embedder.config.null_class
         return found
     return None
+
+
+def with_null_class(condition: Condition, label: int, *, path: Path) -> Condition:
+    """Return the condition with another label for no class.
+
+    Raises:
+        InputError: its labels are not classes, or its table has no such row.
+    """
+    classes = None
+    if isinstance(condition, ClassLabels):
+        classes = condition.classes
+    elif isinstance(condition, ClassTokens):
+        classes = int(condition.embedder.config.n_classes)
+    known = null_class_of(condition)
+    check_null_class(label, kind=condition.kind, classes=classes, known=known, path=path)
+    if isinstance(condition, ClassTokens):
+        condition.embedder.register_to_config(null_class=label)
+        return condition
+    assert isinstance(condition, ClassLabels)
+    return replace(condition, null_class=label)
 
 
 def labels_of(cond: Any, z: torch.Tensor, *, classes: int) -> torch.Tensor:

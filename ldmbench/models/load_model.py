@@ -14,7 +14,13 @@ from torch import nn
 
 from ldmbench import sample as sampling
 from ldmbench.errors import InputError
-from ldmbench.models.load_conditions import Condition, Inputs, NoCondition, null_class_of
+from ldmbench.models.load_conditions import (
+    Condition,
+    Inputs,
+    NoCondition,
+    null_class_of,
+    with_null_class,
+)
 from ldmbench.models.load_stages import FirstStage
 from ldmbench.registry import nearest
 from ldmbench.sample import Schedule
@@ -43,6 +49,8 @@ class Info:
         timesteps: the source's timestep rule, or None for the solver's own.
         null_class: label that stands for no class, or None.
         parts: parameters by network.
+        guided_channels: of a latent, from the first, that guidance moves; None is all.
+        assumed: what no file states, and what was taken for it; a sentence each.
         path: where it came from.
     """
 
@@ -61,6 +69,8 @@ class Info:
     conditioning: str = "none"
     null_class: int | None = None
     regularization: str = "pixel"
+    guided_channels: int | None = None
+    assumed: tuple[str, ...] = ()
 
 
 class Model:
@@ -205,6 +215,25 @@ class Model:
         )
         return to_uint8(self.decode(z), rule) if decode else z
 
+    def told(self, *, null_class: int | None, guided_channels: int | None) -> Model:
+        """Return the model with what the user says of its guidance, None being what files say.
+
+        Raises:
+            InputError: it has no such class, or no such channels.
+        """
+        if null_class is not None:
+            self.condition = with_null_class(self.condition, null_class, path=self.info.path)
+            self.info = replace(self.info, null_class=null_class)
+        if guided_channels is not None:
+            most = self.info.latent_shape[0]
+            if not 1 <= guided_channels <= most or self.network is None:
+                raise InputError(
+                    f"{self.info.path}: guided_channels is {guided_channels}; allowed are 1 to"
+                    f" {most}, the channels of its latents, of a model that samples"
+                )
+            self.info = replace(self.info, guided_channels=guided_channels)
+        return self
+
     def to(self, device: str | torch.device) -> Model:
         """Move all networks to a device; returns the model itself."""
         for network in self.networks().values():
@@ -234,10 +263,12 @@ class Model:
         without = self.condition.inputs(null, noise)
         pairs = {k: torch.cat([without[k].to(v), v]) for k, v in with_cond.items()}
 
+        moved = self.info.guided_channels or noise.shape[1]
+
         def joint(z: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
             # One batch of both, null first, as CompVis and diffusers do: the same rounding.
             base, told = self.predict(torch.cat([z, z]), torch.cat([t, t]), pairs).chunk(2)
-            return sampling.mix(told, base, guidance=guidance, channels=z.shape[1])
+            return sampling.mix(told, base, guidance=guidance, channels=moved)
 
         return joint
 

@@ -21,6 +21,8 @@ def load(
     config: Path | str | Mapping[str, Any] | None = None,
     ema: bool = True,
     tokenizer: Any = None,
+    null_class: int | None = None,
+    guided_channels: int | None = None,
 ) -> Model:
     """Load a model, whatever it was trained with; no code of it is run.
 
@@ -32,6 +34,9 @@ def load(
         ema: take the averaged weights where a checkpoint has them.
         tokenizer: of prompt-conditioned checkpoints, which do not hold one: a transformers
             tokenizer, its folder, or its vocab.txt; None looks beside the checkpoint.
+        null_class: the label that stands for no class; None is what the files say.
+        guided_channels: how many channels of a latent guidance moves, from the first (the others
+            stay those of the condition); None is all. DiT's own scripts guide three of four.
 
     Returns:
         The model behind the one interface: encode, decode, eps, sample, info.
@@ -40,9 +45,20 @@ def load(
         InputError: nothing loadable is there, config and weights do not fit, or a pickle would
             have to execute code.
     """
+    found = _load(path, config=config, ema=ema, tokenizer=tokenizer)
+    return found.told(null_class=null_class, guided_channels=guided_channels)
+
+
+def _load(
+    path: Path | str,
+    *,
+    config: Path | str | Mapping[str, Any] | None,
+    ema: bool,
+    tokenizer: Any,
+) -> Model:
     place = Path(path)
     if is_folder(place):
-        return load_folder(place, tokenizer=tokenizer)
+        return load_folder(place, ema=ema, tokenizer=tokenizer)
     if place.is_dir():
         place = checkpoint_in(place)
     if place.is_file():
@@ -52,7 +68,7 @@ def load(
             )
         return load_checkpoint(place, config=config, ema=ema, tokenizer=tokenizer)
     if is_hub_id(str(path)):
-        return load(fetch(str(path)), config=config, ema=ema, tokenizer=tokenizer)
+        return _load(fetch(str(path)), config=config, ema=ema, tokenizer=tokenizer)
     raise InputError(
         f"{path} is not there; give a diffusers folder, a checkpoint file or a hub id (owner/name)"
     )

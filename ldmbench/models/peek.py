@@ -23,29 +23,15 @@ from ldmbench.models.compvis_config import (
     read_config,
     sides_of,
 )
-from ldmbench.models.diffusers_schedule import scheduler_config
-from ldmbench.models.places import (
-    SUFFIXES,
-    UNSIZED,
-    checkpoint_in,
-    component,
-    is_folder,
-    model_files,
-    read_json,
-)
+from ldmbench.models.diffusers_config import read_folder
+from ldmbench.models.null_class import check_null_class
+from ldmbench.models.places import SUFFIXES, checkpoint_in, is_folder, model_files, weights_of
 from ldmbench.schema.models import ModelFacts
 
 __all__ = ["model_digest", "peek", "tokenizer_digest"]
 
 _CLIP, _BERT = "clip-vit-large-patch14", "bert-base-uncased"
 _COMPVIS_STAGES: dict[str, Any] = {"VQModel": "vq", "VQModelInterface": "vq", "AutoencoderKL": "kl"}
-_STAGES: dict[str, Any] = {
-    "AutoencoderKL": "kl",
-    "AutoencoderTiny": "tiny",
-    "ProjectedAutoencoderKL": "kl",
-    "VQModel": "vq",
-    "VariantVQModel": "vq",
-}
 _UNCOUNTED_CLASSES = 1000
 _PREDICTIONS = {"x0": "sample", "v": "v_prediction"}
 _SOLVERS_SHARE = (
@@ -59,7 +45,12 @@ _SOLVERS_SHARE = (
 
 
 def peek(
-    path: Path, *, config: Path | None = None, ema: bool = True, tokenizer: Path | None = None
+    path: Path,
+    *,
+    config: Path | None = None,
+    ema: bool = True,
+    tokenizer: Path | None = None,
+    null_class: int | None = None,
 ) -> ModelFacts:
     """Return what the config files of a model say.
 
@@ -68,20 +59,20 @@ def peek(
         config: the checkpoint's config; None looks beside it.
         ema: whether averaged weights are wanted.
         tokenizer: of a prompted checkpoint; None looks beside it.
+        null_class: the label for no class; None is what the files say.
 
     Raises:
         InputError: there is no model, or its configs do not say what is needed.
     """
-    if not is_folder(path):
-        return _peek_checkpoint(_checkpoint(path), config, ema, tokenizer)
-    try:
-        return _peek_folder(path, tokenizer)
-    except (AttributeError, LookupError, TypeError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(
-            f"{path}: its configs hold a value of the wrong kind, or lack one: {error}"
-        ) from error
+    if is_folder(path):
+        facts = _peek_folder(path, ema, tokenizer)
+    else:
+        facts = _peek_checkpoint(_checkpoint(path), config, ema, tokenizer)
+    if null_class is None:
+        return facts
+    kind, classes, known = facts.conditioning, facts.classes, facts.null_class
+    check_null_class(null_class, kind=kind, classes=classes, known=known, path=path)
+    return facts.model_copy(update={"null_class": null_class})
 
 
 def model_digest(path: Path, cache: Path | None = None, *, config: Path | None = None) -> str:
@@ -151,10 +142,10 @@ def _peek_checkpoint(
 def _peek_adm(flags: Mapping[str, Any], size: int) -> ModelFacts:
     labelled = bool(flags.get("class_cond"))
     conditioning = "class" if labelled else "none"
-    side = flags.get("image_size")
+    side, joined = flags.get("image_size"), 0
     if "large_size" in flags or "small_size" in flags:
         conditioning = "class-image" if labelled else "image"
-        side = flags.get("large_size", 256)
+        side, joined = flags.get("large_size", 256), 3
     return ModelFacts(
         source="guided-diffusion:UNetModel",
         f=1,
@@ -168,6 +159,7 @@ def _peek_adm(flags: Mapping[str, Any], size: int) -> ModelFacts:
             "num_train_timesteps": int(flags.get("diffusion_steps", 1000)),
             "prediction_type": "sample" if flags.get("predict_xstart") else "epsilon",
         },
+        joined=joined,
         samples=True,
         bytes=size,
     )
@@ -195,6 +187,7 @@ def _peek_compvis(
             conditioning="none",
             regularization=_COMPVIS_STAGES[name],
             codebook=params.get("n_embed"),
+            image_channels=_image_channels(params),
             samples=False,
             **shared,
         )
@@ -204,6 +197,7 @@ def _peek_compvis(
     height, width = sides_of(params.get("image_size", unet.get("image_size")))
     conditioning, null = _compvis_condition(params, unet)
     kind = class_of(params.get("first_stage_config") or "", where="first_stage_config")
+    channels = int(params.get("channels", unet["out_channels"]))
     return ModelFacts(
         f=f,
         sides=(height * f, width * f),
@@ -218,10 +212,18 @@ def _peek_compvis(
             "prediction_type": _PREDICTIONS.get(str(params.get("parameterization")), "epsilon"),
             "skip_prk_steps": True,
         },
+        image_channels=_image_channels(inner) if inner else (channels, channels),
+        joined=int(unet["in_channels"]) - channels,
         samples=True,
         **_prompted(conditioning, params, file.parent, tokenizer),
         **shared,
     )
+
+
+def _image_channels(stage: Mapping[str, Any]) -> tuple[int, int]:
+    """Return the channels of images that a first stage takes, and of those that it makes."""
+    dd = stage.get("ddconfig") or {}
+    return int(dd.get("in_channels", 3)), int(dd.get("out_ch", 3))
 
 
 def _compvis_condition(
@@ -292,50 +294,38 @@ def _mentions(file: Path, name: bytes) -> bool:
 # ---------------------------------------------------------------- diffusers
 
 
-def _peek_folder(folder: Path, tokenizer: Path | None) -> ModelFacts:
-    card = _read(folder / "ldmbench.json", optional=True)
-    weights = (p for p in model_files(folder) if p.suffix in (".safetensors", ".bin"))
-    shared: dict[str, Any] = {
-        "quantize": card.get("quantize", "round"),
-        "weights": card.get("weights", "raw"),
-        "bytes": sum(p.stat().st_size for p in weights),
-    }
-    if not (folder / "model_index.json").is_file():
-        return _peek_bare(folder, shared)
-    index = _read(folder / "model_index.json")
-    part = component(index, ("unet", "transformer"))
-    if part is None:
-        raise InputError(f"{folder} names neither a unet nor a transformer; nothing can sample")
-    network, stage = _read(folder / part / "config.json"), component(index, ("vqvae", "vae"))
-    first = _read(folder / stage / "config.json") if stage else {}
-    f = _factor(first)
-    height, width = sides_of(_sample_size(network))
-    conditioning, null = _folder_condition(folder, index, card, network, _latent(first, card))
-    scheduler = scheduler_config(folder, index, card)
-    classes = _folder_classes(folder, conditioning, network)
-    prompts = _CLIP if component(index, ("bert",)) is None else _BERT
-    found = _tokenizer(tokenizer, folder, prompts) if conditioning == "text" else {}
+def _peek_folder(folder: Path, ema: bool, tokenizer: Path | None) -> ModelFacts:
+    found = read_folder(folder, ema=ema)
+    height, width = found.size
+    sampled: dict[str, Any] = {}
+    if found.samples:
+        prompts = _BERT if found.text == "bert" else _CLIP
+        sampled = {
+            "classes": found.classes,
+            "null_class": found.null_class,
+            "timesteps": found.schedule.spacing,
+            "scheduler": _solvers_share(found.scheduler),
+            "joined": found.joined,
+            "assumed": tuple(map(str, found.taken)),
+            "taken": {t.field: t.value for t in found.taken if t.value != t.today},
+        }
+        if found.conditioning == "text":
+            sampled |= _tokenizer(tokenizer, folder, prompts)
     return ModelFacts(
-        source=f"diffusers:{index.get('_class_name')}",
-        f=f,
-        sides=(height * f, width * f),
-        conditioning=conditioning,
-        null_class=null,
-        classes=classes,
-        regularization=_STAGES.get(str(first.get("_class_name")), "pixel"),
-        codebook=_codebook(first),
-        timesteps=scheduler.get("timestep_spacing"),
-        scheduler=_solvers_share(scheduler),
-        samples=True,
-        **found,
-        **shared,
+        source=f"diffusers:{found.pipeline}",
+        f=found.f,
+        sides=(height * found.f, width * found.f),
+        conditioning=found.conditioning,
+        regularization=found.kind,
+        codebook=int(found.stage.get("num_vq_embeddings", 256)) if found.kind == "vq" else None,
+        quantize=found.card.get("quantize", "round"),
+        weights=found.weights,
+        scale=found.scale,
+        image_channels=found.image_channels,
+        samples=found.samples,
+        bytes=sum(p.stat().st_size for n in found.networks for p in weights_of(n, ema=ema)),
+        **sampled,
     )
-
-
-def _sample_size(network: Mapping[str, Any]) -> Any:
-    """Return the side of a network's latents; where it states none it is what the loader takes."""
-    default = 32 if network.get("_class_name") == "DiTTransformer2DModel" else None
-    return network.get("sample_size", default) or UNSIZED
 
 
 def _solvers_share(scheduler: Mapping[str, Any]) -> dict[str, Any]:
@@ -344,86 +334,3 @@ def _solvers_share(scheduler: Mapping[str, Any]) -> dict[str, Any]:
     if scheduler.get("trained_betas") is not None:
         found["num_train_timesteps"] = len(scheduler["trained_betas"])
     return found
-
-
-def _peek_bare(folder: Path, shared: Mapping[str, Any]) -> ModelFacts:
-    config = _read(folder / "config.json")
-    name = str(config.get("_class_name"))
-    if name not in _STAGES:
-        raise InputError(f"{folder} holds a '{name}' alone, which is no first stage")
-    return ModelFacts(
-        source=f"diffusers:{name}",
-        f=_factor(config),
-        sides=sides_of(config.get("sample_size") or 256),
-        conditioning="none",
-        regularization=_STAGES[name],
-        codebook=_codebook(config),
-        samples=False,
-        **shared,
-    )
-
-
-def _folder_condition(
-    folder: Path,
-    index: Mapping[str, Any],
-    card: Mapping[str, Any],
-    network: Mapping[str, Any],
-    channels: int | None,
-) -> tuple[str, int | None]:
-    """Return what the model is conditioned on, and its null class; as the loader tells them."""
-    inputs = int(network.get("in_channels") or 0)
-    joined = inputs - channels if channels is not None else 0
-    if network.get("_class_name") in ("DiTTransformer2DModel", "Transformer2DModel"):
-        return "class", int(network.get("num_embeds_ada_norm", _UNCOUNTED_CLASSES))
-    if component(index, ("class_embedder",)):
-        return "class", _read(folder / "class_embedder" / "config.json").get("null_class")
-    if component(index, ("rescaler",)):
-        return "semantic", None
-    if component(index, ("bert", "text_encoder")):
-        kinds = {0: "text", 3: "upscaling"}
-        return str(card.get("conditioning") or kinds.get(joined, "inpainting")), None
-    if card.get("conditioning") in ("inpainting", "embedding", "class-image"):
-        return str(card["conditioning"]), None
-    if joined:
-        return "image", None
-    return "none" if network.get("num_class_embeds") is None else "class", None
-
-
-def _folder_classes(folder: Path, conditioning: str, network: Mapping[str, Any]) -> int | None:
-    """Return the classes that labels, maps (background included) or layouts may have."""
-    parts = {"semantic": ("rescaler", "in_channels", 0), "layout": ("bert", "vocab_size", -1)}
-    if conditioning in parts:
-        part, field, more = parts[conditioning]
-        found = _read(folder / part / "config.json").get(field)
-        return None if found is None else int(found) + more
-    if conditioning != "class":
-        return None
-    table = _read(folder / "class_embedder" / "config.json", optional=True).get("n_classes")
-    counts = (table, network.get("num_embeds_ada_norm"), network.get("num_class_embeds"))
-    return next((int(n) for n in counts if n), None)
-
-
-def _latent(first: Mapping[str, Any], card: Mapping[str, Any]) -> int | None:
-    """Return the channels of a latent; in pixel space they are the network's own."""
-    named = ("embed_dim", "vq_embed_dim", "latent_channels")
-    own = next((first[n] for n in named if first.get(n)), None)
-    found = card.get("channels", own)
-    return None if found is None else int(found)
-
-
-def _factor(first: Mapping[str, Any]) -> int:
-    widths = first.get("block_out_channels") or first.get("encoder_block_out_channels")
-    tiny = 4 if first.get("_class_name") == "AutoencoderTiny" else 1
-    return int(2 ** ((len(widths) if widths else tiny) - 1))
-
-
-def _codebook(first: Mapping[str, Any]) -> int | None:
-    return (
-        int(first.get("num_vq_embeddings", 256))
-        if "VQModel" in str(first.get("_class_name"))
-        else None
-    )
-
-
-def _read(place: Path, *, optional: bool = False) -> dict[str, Any]:
-    return {} if optional and not place.is_file() else read_json(place)

@@ -16,12 +16,15 @@ __all__ = [
     "checkpoint_in",
     "component",
     "fetch",
+    "is_averaged",
     "is_folder",
     "is_hub_id",
     "model_files",
+    "part_of",
     "read_json",
     "shards_of",
     "weights_in",
+    "weights_of",
 ]
 
 SUFFIXES = (".ckpt", ".safetensors", ".pt", ".pth", ".bin")
@@ -85,13 +88,24 @@ def component(index: Mapping[str, Any], names: tuple[str, ...]) -> str | None:
     return None
 
 
-def weights_in(names: Collection[str]) -> str | None:
+def part_of(folder: Path, name: str) -> Path:
+    """Return where a component lies: in its own folder, else, as diffusers reads it, at the top."""
+    return folder / name if (folder / name).is_dir() else folder
+
+
+def weights_in(names: Collection[str], *, ema: bool = True) -> str | None:
     """Return the weights among a component's file names, or the index of their shards.
 
-    Full precision comes first, since a half-precision copy gives other outputs; of one precision
+    Averaged ones (variant `ema`) come first where they are wanted, else raw ones (`non_ema`). Full
+    precision comes before half, since a half-precision copy gives other outputs; of one precision
     safetensors come before .bin.
+
+    Args:
+        names: of the files.
+        ema: whether averaged weights are wanted.
     """
-    for variant in _VARIANTS:
+    first, last = (".ema", ".non_ema") if ema else (".non_ema", ".ema")
+    for variant in (first, *_VARIANTS, last):
         for suffix in ("safetensors", "bin"):
             for stem in _STEMS:
                 for name in (
@@ -101,6 +115,43 @@ def weights_in(names: Collection[str]) -> str | None:
                     if name in names:
                         return name
     return None
+
+
+def is_averaged(names: Collection[str], *, ema: bool = True) -> bool:
+    """Tell whether the weights that `weights_in` finds are averaged ones, as file names say it."""
+    found = weights_in(names, ema=ema) or ""
+    if ".ema." in found:
+        return True
+    return ".non_ema." not in found and any(".non_ema." in name for name in names)
+
+
+def weights_of(folder: Path, *, ema: bool = True) -> list[Path]:
+    """Return the files of a component's weights.
+
+    Raises:
+        InputError: there are none, or some that an index names are missing.
+    """
+    names = [p.name for p in folder.iterdir()] if folder.is_dir() else []
+    found = weights_in(names, ema=ema)
+    if found is None:
+        raise InputError(
+            f"{folder} holds no weights: looked for diffusion_pytorch_model.safetensors, "
+            "model.safetensors, .bin and kin"
+        )
+    if not found.endswith(".json"):
+        return [folder / found]
+    try:
+        table = json.loads((folder / found).read_text(encoding="utf-8"))["weight_map"]
+        shards = sorted({str(name) for name in table.values()})
+    except (ValueError, OSError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{folder / found} is no index of shards: {error}") from error
+    odd = [name for name in shards if Path(name).name != name]
+    if odd:
+        raise InputError(f"{folder / found} names a shard outside its folder: {odd[0]}")
+    absent = [name for name in shards if name not in names]
+    if absent:
+        raise InputError(f"{folder / found} names {absent[0]}, which is not there; get it too")
+    return [folder / name for name in shards]
 
 
 def shards_of(name: str, names: Collection[str]) -> list[str]:

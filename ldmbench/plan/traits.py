@@ -126,6 +126,12 @@ def _loaded(spec: LoadModel, folder: Path, cache: Path | None) -> Traits:
     if facts.tokenizer:
         token: Any = resolve(FINGERPRINTS["tokenizer"])
         network["tokenizer"] = token(Path(facts.tokenizer))
+    if facts.taken:
+        network["taken"] = facts.taken
+    if "scaling_factor" in facts.taken:
+        stage["taken"] = {"scaling_factor": facts.scale}
+    if spec.guided_channels is not None:
+        network["guided_channels"] = spec.guided_channels
     given = {name: str(getattr(spec, name)) for name in _GIVEN.get(facts.conditioning, ())}
     if given:
         network["given"] = given
@@ -133,6 +139,8 @@ def _loaded(spec: LoadModel, folder: Path, cache: Path | None) -> Traits:
     load = {name: None if place is None else str(place) for name, place in names.items()}
     load |= {"path": str(path), "digest": digest}
     held = {name: getattr(facts, name) for name in (*_HELD, "null_class")}
+    if facts.scale is not None:
+        held["scale"] = facts.scale
     return Traits(
         f=facts.f,
         regularization=kind,
@@ -147,7 +155,13 @@ def _loaded(spec: LoadModel, folder: Path, cache: Path | None) -> Traits:
         autoencoder=stage,
         denoiser=network,
         local={
-            "load": {**load, "ema": spec.ema},
+            "load": {
+                **load,
+                "ema": spec.ema,
+                "null_class": spec.null_class,
+                "guided_channels": spec.guided_channels,
+            },
+            "assumed": list(facts.assumed),
             "given": given,
             "facts": {**held, "sides": list(facts.sides)},
             "bytes": facts.bytes,

@@ -29,7 +29,8 @@ def cautions_of(cell: Cell, plan: Plan) -> tuple[str, ...]:
     better than the plan does, and says the rest.
     """
     stages = plan.by_key()
-    found: list[str] = []
+    denoiser = stages.get(cell.stages.get("denoiser", ""))
+    found: list[str] = [*denoiser.local.get("assumed", ())] if denoiser else []
     for protocol in plan.protocols:
         scores = {
             family: stages[cell.stages[f"{protocol.name}:{family}"]]

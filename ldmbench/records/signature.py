@@ -161,7 +161,8 @@ def _loaded(generated: Stage, stages: Mapping[str, Stage]) -> str | None:
     rule = f"{stage.params['timesteps'] or 'own'}-steps"
     null = "" if model["null_class"] is None else f",null{model['null_class']}"
     given = "".join(f",{name}-{value}" for name, value in model.get("given", {}).items())
-    return f"{rule},{model['weights']}{null}{given}"
+    guided = f",guided{model['guided_channels']}" if "guided_channels" in model else ""
+    return f"{rule},{model['weights']}{null}{guided}{given}"
 
 
 def _pinned(

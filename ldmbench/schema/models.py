@@ -128,6 +128,12 @@ class LoadModel(Noun):
     tokenizer: str | None = Field(
         default=None, description="of a prompted checkpoint that does not hold its own"
     )
+    null_class: Annotated[int, Field(ge=0)] | None = Field(
+        default=None, description="the label that stands for no class, where no file says it"
+    )
+    guided_channels: Annotated[int, Positive] | None = Field(
+        default=None, description="latent channels that guidance moves, from the first; unset: all"
+    )
     downscale: Annotated[Resize, AXIS] = Field(
         default="pil-bicubic", description="how a super-resolution model's input is made small"
     )
@@ -166,6 +172,18 @@ class ModelFacts(Noun):
     regularization: Literal["kl", "vq", "tiny", "pixel"]
     quantize: Literal["round", "truncate"]
     timesteps: str | None = None
+    scale: float | None = Field(default=None, description="of its latents; None: the weights say")
+    image_channels: tuple[int, int] = Field(
+        default=(3, 3), description="of images that go in, and of those that come out"
+    )
+    joined: int = Field(default=0, description="channels that join the latent")
+    assumed: tuple[str, ...] = Field(
+        default=(), description="what no file states, and what was taken for it; a sentence each"
+    )
+    taken: dict[str, Any] = Field(
+        default={},
+        description="of these, what a class of today would have taken otherwise",
+    )
     scheduler: dict[str, Any] = Field(
         default={}, description="what samplers must know of a diffusers scheduler's config"
     )

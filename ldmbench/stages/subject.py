@@ -22,11 +22,9 @@ from ldmbench.stages.plugin import made_of
 
 
 @resident(2)
-def loaded_at(
-    path: str, config: str | None, ema: bool, tokenizer: str | None, digest: str, device: str
-) -> Model:
+def loaded_at(path: str, digest: str, device: str, **options: Any) -> Model:
     """Return a model from disk, if it is still the one that was planned."""
-    model = load(path, config=config, ema=ema, tokenizer=tokenizer)
+    model = load(path, **options)
     if model.info.digest != digest:
         raise InputError(f"{path} has changed since the run was planned; run again")
     return model.to(device)
@@ -100,6 +98,8 @@ def refer_to_loaded(task: Task) -> None:
         "scale": info.scale,
         "parameters": dict(info.parts),
     }
+    if info.assumed:
+        found["assumed"] = list(info.assumed)
     for name, planned in task.local["facts"].items():
         if found[name] != planned:
             raise InputError(

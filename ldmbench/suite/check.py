@@ -163,7 +163,7 @@ def _guidance(
         reason = "has conditioning none" if "none" in told[name] else None
         facts = facts_or_none(model, folder) if model.kind == "load" else None
         if facts and facts.conditioning == "class" and facts.null_class is None:
-            reason = "was trained without a null class"
+            reason = "states no null class (null_class: N names it)"
         for guidance in many(suite.sample.guidance):
             if reason and guidance != 1:
                 yield (

@@ -22,6 +22,7 @@ CONDITIONINGS = {
     **dict.fromkeys(("image", "inpainting", "layout", "semantic", "upscaling"), "truth"),
 }
 """What a loaded model is conditioned on -> what a dataset gives it."""
+RGB = 3
 _HUB_ID = r"[A-Za-z0-9][\w.-]*/[\w.-]+"
 _CHECKPOINTS = (".ckpt", ".safetensors", ".pt", ".pth", ".bin")
 
@@ -61,6 +62,7 @@ def facts_of(spec: Any, folder: Path) -> ModelFacts:
         config=place_of(spec.config, folder),
         ema=spec.ema[0] if isinstance(spec.ema, tuple) else spec.ema,
         tokenizer=place_of(spec.tokenizer, folder),
+        null_class=spec.null_class,
     )
     return facts
 
@@ -107,9 +109,29 @@ def check_loaded(spec: Any, folder: Path, *, data: Mapping[str, Any]) -> Iterato
             " samples it in Python",
         )
         return
+    yield from _odd_channels(spec, facts)
     for name, noun in data.items():
         for text in _unfit(facts, name, noun, folder):
             yield "path", f"found '{spec.path}', which {text}"
+
+
+def _odd_channels(spec: Any, facts: ModelFacts) -> Iterator[tuple[str, str]]:
+    """Yield what is not of three channels: a suite compares RGB images with RGB images."""
+    takes, makes = facts.image_channels
+    if (takes, makes) != (RGB, RGB):
+        what = f"images of {makes} channels" if takes == makes else f"{makes} channels of {takes}"
+        yield (
+            "path",
+            f"found '{spec.path}', which makes {what}; a suite measures images of 3 (RGB);"
+            " allowed: a model of RGB images; `ldmbench.models.load` samples this one in Python,"
+            " and `ldmbench score` takes its images once they are RGB",
+        )
+    elif facts.conditioning in ("image", "class-image") and facts.joined != RGB:
+        yield (
+            "path",
+            f"found '{spec.path}', which is told an image of {facts.joined} channels, and a suite"
+            " gives one of 3 (RGB); allowed: a model that is told an RGB image",
+        )
 
 
 def _unfit(facts: ModelFacts, name: str, noun: Any, folder: Path) -> Iterator[str]:

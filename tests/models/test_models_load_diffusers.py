@@ -542,7 +542,7 @@ def broken(tmp_path, part, **changes):
         ("scheduler/scheduler_config.json", {"num_train_timesteps": 0}, "at least one timestep"),
         ("scheduler/scheduler_config.json", {"beta_end": 2.0}, r"betas in \[0, 1\]"),
         ("model_index.json", {"_class_name": "LDMPipelin"}, "did you mean 'LDMPipeline'"),
-        ("unet/config.json", {"_class_name": "SomebodysNet"}, "unknown network"),
+        ("unet/config.json", {"_class_name": "SomebodysNet"}, "'SomebodysNet', which is not"),
         ("unet/config.json", {"block_out_channels": [8, 32]}, "of another shape"),
         ("unet/config.json", {"layers_per_block": 2}, "missing"),
         ("unet/config.json", {"sample_size": "big"}, "wrong kind"),
@@ -559,10 +559,9 @@ def test_broken_folders_are_told_apart(tmp_path, part, changes, said):
 
 def test_incomplete_folders_say_what_is_missing(tmp_path):
     folder = broken(tmp_path, "model_index.json")
-    (folder / "scheduler" / "scheduler_config.json").chmod(0o644)
-    (folder / "scheduler" / "scheduler_config.json").unlink()
-    with pytest.raises(errors.InputError, match=r"scheduler_config\.json is missing"):
-        load(folder)
     (folder / "vqvae" / "diffusion_pytorch_model.safetensors").unlink()
     with pytest.raises(errors.InputError, match="holds no weights"):
+        load(folder)
+    (folder / "scheduler" / "scheduler_config.json").unlink()
+    with pytest.raises(errors.InputError, match=r"scheduler_config\.json is missing"):
         load(folder)

@@ -1,0 +1,162 @@
+"""What a diffusers folder does not state means what its pipeline took at that time, and is said."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from ldmbench.errors import InputError
+from ldmbench.models import load
+from ldmbench.models.convert import convert
+from ldmbench.models.diffusers_config import read_folder
+from ldmbench.models.peek import peek
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "diffusers" / "ldm"
+
+
+def rewrite(place, drop=(), **changes):
+    content = {k: v for k, v in json.loads(place.read_text()).items() if k not in drop}
+    place.chmod(0o644)
+    place.write_text(json.dumps(content | changes))
+
+
+def old(tmp_path, part, drop=(), pipeline=None, **changes):
+    folder = shutil.copytree(GOLDEN, tmp_path / "old")
+    rewrite(folder / part, drop, _diffusers_version="0.1.2", **changes)
+    if pipeline:
+        rewrite(folder / "model_index.json", _class_name=pipeline)
+    return folder
+
+
+@pytest.mark.parametrize("changes", [{}, {"scaling_factor": None}])
+def test_an_old_ldm_was_never_scaled(tmp_path, changes):
+    folder = old(tmp_path, "vqvae/config.json", ["scaling_factor"], **changes)
+    model, facts = load(folder), peek(folder)
+    want = np.load(GOLDEN / "golden.npz")
+    assert model.info.scale == facts.scale == 1.0
+    assert np.abs(model.decode(torch.as_tensor(want["z"])).numpy() - want["decode"]).max() < 1e-4
+    assert model.info.assumed == facts.assumed
+    assert "vqvae/config.json does not state scaling_factor: 1.0 was taken" in facts.assumed[0]
+    assert facts.taken == {"scaling_factor": 1.0}
+    written = convert(model, tmp_path / "new")  # diffusers' own pipeline would read it so too
+    assert json.loads((written / "vqvae" / "config.json").read_text())["scaling_factor"] == 1.0
+    assert load(GOLDEN).info.scale == 0.18215  # which it states
+    assert load(GOLDEN).info.assumed == peek(GOLDEN).assumed == ()
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "stage", "scale"),
+    [
+        ("LatentDiffusionUncondPipeline", "VQModel", 1.0),
+        ("LDMPipeline", "AutoencoderKL", 1.0),
+        ("LDMSuperResolutionPipeline", "VQModel", 1.0),
+        ("LDMTextToImagePipeline", "AutoencoderKL", 0.18215),
+        ("StableDiffusionPipeline", "AutoencoderKL", 0.18215),
+        ("StableDiffusionUpscalePipeline", "AutoencoderKL", 0.08333),
+        ("StableDiffusionPipeline", "AutoencoderTiny", 1.0),
+    ],
+)
+def test_the_scale_is_what_the_pipeline_took(tmp_path, pipeline, stage, scale):
+    folder = old(tmp_path, "vqvae/config.json", ["scaling_factor"], pipeline, _class_name=stage)
+    assert read_folder(folder).scale == scale
+
+
+def test_a_scale_that_nothing_tells_is_asked_for(tmp_path):
+    folder = old(tmp_path, "vqvae/config.json", ["scaling_factor"], "DiffusionPipeline")
+    for look in (peek, load):
+        with pytest.raises(InputError, match="write the model's scaling_factor into it"):
+            look(folder)
+
+
+SCHEDULER = "scheduler/scheduler_config.json"
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "drop", "changes", "field", "value", "said"),
+    [
+        ("LDMPipeline", ["clip_sample"], {}, "clip_sample", False, True),
+        ("DDPMPipeline", ["clip_sample"], {}, "clip_sample", True, True),
+        ("StableDiffusionPipeline", ["clip_sample"], {}, "clip_sample", False, True),
+        ("StableDiffusionPipeline", [], {"clip_sample": True}, "clip_sample", False, False),
+        ("StableDiffusionPipeline", ["steps_offset"], {}, "steps_offset", 1, True),
+        ("StableDiffusionPipeline", [], {"steps_offset": 0}, "steps_offset", 1, False),
+        ("LDMPipeline", ["prediction_type"], {}, "prediction_type", "epsilon", True),
+        ("LDMPipeline", ["prediction_type"], {"predict_epsilon": False}, "prediction_type",
+         "sample", False),
+        ("LDMPipeline", ["num_train_timesteps"], {"timesteps": 400}, "num_train_timesteps", 400,
+         False),
+        ("LDMPipeline", ["beta_schedule"], {}, "beta_schedule", "linear", True),
+    ],
+)  # fmt: skip
+def test_schedulers_mean_what_they_meant(tmp_path, pipeline, drop, changes, field, value, said):
+    folder = old(tmp_path, SCHEDULER, drop, pipeline, **changes)
+    if pipeline == "DDPMPipeline":
+        rewrite(folder / "model_index.json", drop=["vqvae"])
+    found = read_folder(folder)
+    assert found.scheduler[field] == value
+    assert (field in [t.field for t in found.taken]) == said
+
+
+@pytest.mark.parametrize(
+    ("version", "size", "side"), [("0.2.4", 32, 64), ("0.2.4", 8, 8), ("0.9.0", 32, 32)]
+)
+def test_old_stable_diffusion_has_latents_of_64(tmp_path, version, size, side):
+    changes = {"sample_size": size, "_class_name": "UNet2DModel"}
+    folder = old(tmp_path, "unet/config.json", (), "StableDiffusionPipeline", **changes)
+    rewrite(folder / "unet" / "config.json", _diffusers_version=version)
+    assert read_folder(folder).size == (side, side)
+
+
+def test_files_may_lie_at_the_top(tmp_path):
+    """google/ddpm-* keeps all in one folder, with its model_index.json or without."""
+    folder, unet = tmp_path / "ddpm", GOLDEN / "unet"
+    folder.mkdir()
+    for place in (*unet.iterdir(), GOLDEN / SCHEDULER):
+        shutil.copy(place, folder)
+    z, t = torch.ones(1, 3, 16, 16), torch.tensor([9])
+    want = load(GOLDEN).eps(z, t)
+    for index in (None, {"scheduler": ["diffusers", "DDIMScheduler"]}):
+        if index:
+            index |= {"_class_name": "DDPMPipeline", "unet": ["diffusers", "UNet2DModel"]}
+            (folder / "model_index.json").write_text(json.dumps(index))
+        model, facts = load(folder), peek(folder)
+        assert model.info.f == facts.f == 1
+        assert model.info.latent_shape == (3, 16, 16)
+        assert facts.sides == (16, 16)
+        assert torch.equal(model.eps(z, t), want)
+    (folder / "model_index.json").unlink()
+    (folder / "scheduler_config.json").unlink()
+    with pytest.raises(InputError, match=r"put its scheduler_config\.json beside it"):
+        peek(folder)
+
+
+@pytest.mark.parametrize(
+    ("names", "ema", "found"),
+    [
+        (["", ".non_ema"], True, ("", "ema")),
+        (["", ".non_ema"], False, (".non_ema", "raw")),
+        (["", ".ema"], True, (".ema", "ema")),
+        (["", ".ema"], False, ("", "raw")),
+        ([".ema"], False, (".ema", "ema")),
+        ([".non_ema"], True, (".non_ema", "raw")),
+        (["", ".fp16"], True, ("", "raw")),
+    ],
+)
+def test_averaged_variants_are_taken_as_asked(tmp_path, names, ema, found):
+    folder = shutil.copytree(GOLDEN, tmp_path / "m")
+    place = folder / "unet" / "diffusion_pytorch_model.safetensors"
+    place.chmod(0o644)
+    data = place.read_bytes()
+    place.unlink()
+    for name in names:
+        (folder / "unet" / f"diffusion_pytorch_model{name}.safetensors").write_bytes(data)
+    from ldmbench.models.places import weights_of
+
+    (file,) = weights_of(folder / "unet", ema=ema)
+    assert (file.name, peek(folder, ema=ema).weights) == (
+        f"diffusion_pytorch_model{found[0]}.safetensors",
+        found[1],
+    )
