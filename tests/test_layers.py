@@ -10,6 +10,7 @@ GROUND = {"errors", "canonical", "offline", "seeds", "registry", "plugins"}
 NOUNS = GROUND | {"schema"}
 TABLES = NOUNS | {"pipeline", "catalog"}
 ROOMS = {"data", "metrics", "features", "sample", "models", "train", "speed"}
+SPINE = {"suite", "plan", "store", "records", "execute"}
 OUTLETS = {"track", "report", "gating"}
 
 # package -> what it may import of ldmbench, beside itself
@@ -32,7 +33,9 @@ ALLOWED = {
     "stages": NOUNS | ROOMS | {"catalog"},
     "execute": NOUNS | {"plan", "store", "pipeline"},
     **dict.fromkeys(OUTLETS, NOUNS | {"records"}),
-    "cli": TABLES | {"suite", "plan", "store", "records", "execute"} | OUTLETS,
+    "session": TABLES | SPINE | OUTLETS,
+    "cli": TABLES | SPINE | OUTLETS | {"session"},
+    "api": TABLES | SPINE | OUTLETS | {"session", "cli"},
     "__main__": {"cli"},
     "__init__": GROUND,
 }
@@ -41,7 +44,17 @@ ONLY_IMPORTERS = {
     "ray": {"execute/cluster.py"},
     "mlflow": {"track/book.py"},
 }
-NO_TORCH = {"suite", "plan", "store", "records", "execute", "cli", "schema", "metrics"} | OUTLETS
+NO_TORCH = {
+    "suite",
+    "plan",
+    "store",
+    "records",
+    "execute",
+    "session",
+    "cli",
+    "schema",
+    "metrics",
+} | OUTLETS
 
 
 def package(path: Path) -> str:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import click
 
-from ldmbench.cli.evidence import evidence
 from ldmbench.cli.options import (
     inert,
     json_option,
@@ -26,6 +25,7 @@ from ldmbench.gating.provenance import commit_of
 from ldmbench.gating.rules import rules_with
 from ldmbench.gating.verdict import Outcome
 from ldmbench.schema.baseline import AcceptedRun, Baseline
+from ldmbench.session.judged_run import evidence
 
 
 @click.command()

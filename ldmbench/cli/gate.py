@@ -8,7 +8,6 @@ from pathlib import Path
 
 import click
 
-from ldmbench.cli.evidence import Evidence, evidence
 from ldmbench.cli.options import (
     inert,
     json_option,
@@ -27,6 +26,7 @@ from ldmbench.gating.rules import rules_with
 from ldmbench.gating.verdict import Outcome
 from ldmbench.records.book import write_output
 from ldmbench.schema.baseline import Baseline
+from ldmbench.session.judged_run import Evidence, evidence
 
 
 @click.command()

@@ -22,7 +22,6 @@ from ldmbench.cli.options import (
     store_option,
     suite_argument,
 )
-from ldmbench.cli.planning import planned
 from ldmbench.cli.weights import missing_weights
 from ldmbench.execute.devices import devices
 from ldmbench.execute.survey import Survey, check_fresh, is_named, survey
@@ -30,6 +29,7 @@ from ldmbench.plan.estimate import Cost, flops_per_second, stage_cost
 from ldmbench.plan.explain import explain
 from ldmbench.plan.names import names_of
 from ldmbench.schema.stage import Plan, Stage
+from ldmbench.session.planning import planned
 from ldmbench.store.disk import Store
 from ldmbench.store.units import units_of
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import click
 
 from ldmbench.cli.options import json_option, print_json, run_argument, say, store_option
-from ldmbench.cli.outlets import rendered, write_figures
 from ldmbench.errors import InputError
 from ldmbench.records.book import Book, write_output
 from ldmbench.records.loose import opened_run
 from ldmbench.schema.record import Run
+from ldmbench.session.pages import rendered, write_figures
 
 FORMATS = ("html", "markdown", "latex", "csv", "json")
 

@@ -20,11 +20,11 @@ from ldmbench.cli.options import (
     store_option,
     typed,
 )
-from ldmbench.cli.outlets import replay
 from ldmbench.cli.terminal import fitted
 from ldmbench.records.book import Book
 from ldmbench.records.loose import opened_run
 from ldmbench.schema.record import Run
+from ldmbench.session.pages import replay
 from ldmbench.store.disk import Store
 from ldmbench.store.units import units_of
 

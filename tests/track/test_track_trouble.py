@@ -12,8 +12,8 @@ import pytest
 from fake_records import fake
 from test_track_mlflow import SMALL, _assert_whole, _held, _send
 
-from ldmbench.cli.outlets import mirror_of, replay
 from ldmbench.records.book import Book
+from ldmbench.session.pages import mirror_of, replay
 from ldmbench.track.mlflow import pending
 from ldmbench.track.reach import is_local, unreachable
 
@@ -66,7 +66,7 @@ def test_a_name_that_nobody_knows_is_one_sentence(tmp_path):
 def three_waiting_runs(tmp_path, monkeypatch, uri):
     """Return the book of three runs that go to an address."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    monkeypatch.setattr("ldmbench.cli.outlets._files", lambda run, book: {})
+    monkeypatch.setattr("ldmbench.session.pages._files", lambda run, book: {})
     book = Book(tmp_path)
     for name in ("a", "b", "c"):
         run, records, _ = fake(tmp_path / "spare", **SMALL)

@@ -1,0 +1,180 @@
+"""One execution of a suite: what is missing is made, and run, records and pictures are written."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ldmbench.errors import InterruptError, LdmbenchError
+from ldmbench.execute import cluster
+from ldmbench.execute.devices import devices
+from ldmbench.execute.execution import Listener, Result
+from ldmbench.execute.local import execute
+from ldmbench.execute.survey import check_fresh, survey
+from ldmbench.records.book import Book, write_text
+from ldmbench.records.collect import collect_extras, collect_record
+from ldmbench.records.pictures import draw_pictures
+from ldmbench.schema.record import Record, Run
+from ldmbench.schema.stage import Plan
+from ldmbench.store.disk import Store
+from ldmbench.suite.load import LoadedSuite
+
+Watching = Callable[[Run], AbstractContextManager[Listener]]
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A run that has ended.
+
+    Attributes:
+        run: the run.
+        records: in the order of its cells.
+        stale: what an older code made and was served, by its unit.
+        reopened: nothing had to be made: it is the suite's last run.
+    """
+
+    run: Run
+    records: list[Record]
+    stale: Mapping[str, str] = field(default_factory=dict)
+    reopened: bool = False
+
+
+def run_suite(
+    loaded: LoadedSuite,
+    plan: Plan,
+    root: Path,
+    *,
+    executor: str,
+    fresh: Sequence[str],
+    verify: bool,
+    before: Callable[[Store], None],
+    watching: Watching,
+) -> Finished:
+    """Make what a plan lacks, or reopen the suite's last run where nothing is missing.
+
+    Args:
+        loaded: the suite.
+        plan: its plan.
+        root: the store's folder.
+        executor: "local" or "ray".
+        fresh: stage kinds to make although the store has them.
+        verify: read all files again.
+        before: called on the store before anything is made here: brings what stages will read.
+        watching: run -> the listener that shows progress.
+
+    Raises:
+        InputError: an unknown stage kind, a store that cannot be written.
+        InterruptError: the run was interrupted; what is finished is kept.
+    """
+    check_fresh(plan, fresh)
+    store, book = Store(root), Book(root)
+    store.open()
+    found = None if fresh or verify else _reopened(plan, store, book, executor)
+    if found is not None:
+        return found
+    if executor == "local":  # the nodes of a cluster have weights of their own
+        before(store)
+    session = _Session(loaded, plan, store, book)
+    return session.go(executor, watching, fresh=fresh, verify=verify)
+
+
+def _reopened(plan: Plan, store: Store, book: Book, executor: str) -> Finished | None:
+    """Return the last run of the same suite if it is complete and nothing must run.
+
+    Under Ray a speed counts here whichever node measured it: no cluster is asked.
+    """
+    same = [r for r in book.runs() if r.suite_digest == plan.suite_digest]
+    cells = tuple(cell.id for cell in plan.cells)
+    if not same or same[-1].state != "done" or same[-1].cells != cells:
+        return None
+    records = book.records(same[-1].id)
+    current = {cell.id: cell.stages for cell in plan.cells}
+    if {r.cell.id: r.keys for r in records} != current:
+        return None
+    machines = () if executor == "ray" else None
+    found = survey(plan, store, machines=machines)
+    if found.missing:
+        return None
+    return Finished(same[-1], records, found.stale, reopened=True)
+
+
+class _Session:
+    """One execution of a suite: writes its run, its records and its pages."""
+
+    def __init__(self, loaded: LoadedSuite, plan: Plan, store: Store, book: Book) -> None:
+        self.loaded, self.plan, self.store, self.book = loaded, plan, store, book
+        self.run = Run(
+            id=book.new_id(plan.suite),
+            suite=plan.suite,
+            suite_digest=plan.suite_digest,
+            question=loaded.written.question,
+            source=loaded.text,
+            state="running",
+            started=datetime.now(UTC).isoformat(),
+            pid=os.getpid(),
+            cells=tuple(cell.id for cell in plan.cells),
+        )
+
+    def go(
+        self, executor: str, watching: Watching, *, fresh: Sequence[str], verify: bool
+    ) -> Finished:
+        """Execute and collect."""
+        engine = cluster.execute if executor == "ray" else partial(execute, devices=devices())
+        folder = self.book.path(self.run.id)
+        write_text(folder / "plan.json", self.plan.model_dump_json(indent=1))
+        self.book.write_run(self.run)
+        try:
+            with watching(self.run) as listener:
+                result = engine(
+                    self.plan,
+                    self.store,
+                    listener=listener,
+                    log=folder / "worker.log",
+                    fresh=fresh,
+                    verify=verify,
+                )
+        except InterruptError:
+            self._close("interrupted", Result())
+            raise
+        except LdmbenchError:
+            self._close("failed", Result())
+            raise
+        records = self._close("failed" if result.failed else "done", result)
+        return Finished(self.run, records, result.stale)
+
+    def _close(self, state: Any, result: Result) -> list[Record]:
+        """Write the run and everything that can be read from the store."""
+        notes = [f"{label} was made by an older code" for label in result.stale.values()]
+        self.run = self.run.model_copy(
+            update={
+                "state": state,
+                "finished": datetime.now(UTC).isoformat(),
+                "executed": result.executed,
+                "reused": result.reused,
+                "notes": tuple(notes),
+                "spans": result.spans,
+            }
+        )
+        records = [
+            collect_record(
+                cell,
+                self.plan,
+                self.store,
+                run=self.run.id,
+                failed=result.failed,
+                stale=tuple(result.stale),
+            )
+            for cell in self.plan.cells
+        ]
+        self.book.rewrite(self.run.id, records)
+        pictures = draw_pictures(self.plan, self.store, self.book.path(self.run.id))
+        extras = collect_extras(self.plan, self.store, pictures=pictures)
+        self.book.write_extras(self.run.id, extras)
+        self.book.write_run(self.run)
+        return records
