@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ldmbench.schema.record import Record
 from ldmbench.schema.stage import Cell
 
-__all__ = ["IDENTITY", "identity", "series", "shared_fields", "variant", "varying"]
+__all__ = [
+    "IDENTITY",
+    "SEEDS",
+    "identity",
+    "seedless",
+    "series",
+    "shared_fields",
+    "told",
+    "variant",
+    "varying",
+    "way",
+]
 
 IDENTITY = {
     "dataset": "Dataset",
@@ -26,10 +38,33 @@ IDENTITY = {
 }
 """Fields that tell the rows of one model apart, with their headings."""
 
+SEEDS = ("train_seed", "sample_seed")
+"""Fields of the identity that only draw anew what is measured."""
+
 
 def series(cell: Cell) -> str:
-    """Return what a line of a figure and a row's name are: the model with its swept fields."""
-    return cell.model
+    """Return what a line of a figure and a row's name are: the model with its swept fields.
+
+    The seed of the denoiser's training is a field of its own, so that seeds of one model stay
+    together.
+    """
+    names = ("train_seed", "denoiser.train_seed")
+    return _without(cell.model, {n: v for n, v in cell.axes.items() if n in names})
+
+
+def seedless(cell: Cell) -> str:
+    """Return the series without the seed of any training, the first stage's too."""
+    seeds = {n: v for n, v in cell.axes.items() if n.rpartition(".")[2] == "train_seed"}
+    return _without(cell.model, seeds)
+
+
+def _without(title: str, axes: Mapping[str, Any]) -> str:
+    """Return a title such as ldm[f=4,train_seed=1] without some of its axes."""
+    for name, value in axes.items():
+        part = re.escape(f"{name}={written(value)}")
+        title = re.sub(rf"\[{part}\]", "", title)
+        title = re.sub(rf"(?<=\[){part},|,{part}(?=[,\]])", "", title)
+    return title
 
 
 def varying(records: Sequence[Record], *, always: Sequence[str] = ("steps",)) -> list[str]:
@@ -51,14 +86,20 @@ def shared_fields(records: Sequence[Record]) -> dict[str, str]:
     return {heading: written(value) for heading, value in shared.items() if value is not None}
 
 
-def variant(cell: Cell, vary: Sequence[str], *, but: Sequence[str] = ()) -> str:
-    """Return the series and the varying fields except `but`: what one line of a figure joins."""
-    parts = [
-        f"{IDENTITY[n]} {written(_field(cell, n))}"
-        for n in vary
-        if n not in but and n not in ("dataset", "steps", "count")
-    ]
-    return ", ".join([series(cell), *parts])
+def told(cell: Cell, vary: Sequence[str]) -> dict[str, str]:
+    """Return the varying fields of a cell but its dataset, as they are written."""
+    return {n: written(_field(cell, n)) for n in vary if n != "dataset"}
+
+
+def way(fields: Mapping[str, str]) -> str:
+    """Write fields of `told` one after the other; a sampler is named by its name alone."""
+    return ", ".join(v if n == "sampler" else f"{IDENTITY[n]} {v}" for n, v in fields.items())
+
+
+def variant(cell: Cell, vary: Sequence[str]) -> str:
+    """Return the series and the varying fields but the steps: one line of the sample browser."""
+    fields = {n: text for n, text in told(cell, vary).items() if n != "steps"}
+    return ", ".join(filter(None, [series(cell), way(fields)]))
 
 
 def identity(cell: Cell, vary: Sequence[str]) -> list[str]:

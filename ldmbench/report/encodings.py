@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
+from statistics import fmean
 from typing import Any
 
 import altair as alt
 
+from ldmbench.report.lines import Key, Look
 from ldmbench.report.points import Point
 from ldmbench.report.subject import Subject, datasets_of
 from ldmbench.report.theme import DASHES, SHAPES
 
 __all__ = [
     "KEPT",
+    "NO_COLOUR",
     "PLAIN",
     "colour",
     "finish",
@@ -29,19 +33,13 @@ __all__ = [
 ]
 
 WIDTH, FACET_WIDTH, HEIGHT = 480, 530, 300
+NO_COLOUR = "#8a8f98"
+"""Of what no colour tells apart: it reads on light and dark pages."""
+
+COLOURS = 8
+"""Colours before they come round (theme.py)."""
 LOG_FROM = 8
 """An axis is logarithmic when its largest value is this many times its smallest."""
-
-# fmt: off
-SHOWN = frozenset({
-    "cell", "series", "dataset", "steps", "guidance", "f", "line", "quality", "low", "high",
-    "front", "throughput", "train_device_days", "total_device_days", "cost", "train_flops",
-    "train_steps",
-    "clip_score", "rate", "psnr", "rfid", "kind", "t", "bits_per_dim", "rmse", "step", "loss",
-    "mark", "first",
-})
-# fmt: on
-"""Fields that some chart reads; the others stay out of the specification."""
 
 PLAIN = ".6~g"
 """Ticks in digits; without the 6 Vega takes as many as tell ticks apart and writes 20 as 2e+1."""
@@ -55,13 +53,30 @@ KEPT = (
 """What the page's filters leave; in a saved figure `keep` is null and everything stays."""
 
 
+STEERED = frozenset({"cell", "series"})
+"""Fields that the page reads of a point under the pointer."""
+
+WRAP = 56
+"""Letters of a legend's name on one line."""
+
+# at each place from which more than a line is left: up to a comma, else as many letters as fit
+_PIECE = f"regexp('(?=.{{{WRAP + 1}}})(.{{1,{WRAP - 1}}},|.{{{WRAP}}})', 'g')"
+_NAME = f"split(replace(datum.label, {_PIECE}, '$1\\n'), '\\n')"
+
+
 def lines_and_points(
-    subject: Subject, points: Sequence[Point], x: alt.X, *, order: str, text: str = ""
+    look: Look,
+    subject: Subject,
+    points: Sequence[Point],
+    x: alt.X,
+    *,
+    order: str,
+    text: str = "",
 ) -> list[Any]:
     """Return the layers of a line figure: lines, intervals, points and, if few, their labels."""
     base = alt.Chart().transform_filter(KEPT).encode(x=x)
     y = y_axis(subject, points)
-    marks = marks_of(subject.names, points, outline=0)
+    marks = marks_of(look, points, outline=0)
     dash = {"strokeDash": marks.pop("strokeDash"), "color": marks["color"]}
     line = base.mark_line(strokeWidth=2).encode(
         y=y, detail="line:N", order=f"{order}:Q", opacity=spot(0.15, "series"), **dash
@@ -74,75 +89,75 @@ def lines_and_points(
     )
     layers = [line, bars, dots]
     if text and len(points) <= 80:
-        named = base.transform_filter("datum.first")
-        layers.append(named.mark_text(dy=-11, dx=6).encode(y=y, text=f"{text}:Q"))
+        named = base.transform_filter("datum.labelled")
+        layers.append(named.mark_text(dy=14, dx=9).encode(y=y, text=f"{text}:Q"))
     return layers
 
 
 def _marked(points: Sequence[Point]) -> list[Point]:
-    """Mark the first line of each series: the labels of all its lines would lie on one another.
+    """Mark the lowest line of each model: the labels of all its lines would lie on one another.
 
     A name is data and never part of an expression, which Vega would parse.
     """
-    first: dict[str, str] = {}
+    heights: dict[tuple[Any, Any], dict[str, list[float]]] = {}
     for p in points:
-        first.setdefault(p["series"], p.get("line", ""))
-    return [{**p, "first": p.get("line", "") == first[p["series"]]} for p in points]
+        own = heights.setdefault((p["series"], p["dataset"]), {})
+        own.setdefault(p.get("line", ""), []).append(p.get("quality", 0.0))
+    lowest = {own: min(of, key=lambda name: fmean(of[name])) for own, of in heights.items()}
+    return [
+        {**p, "labelled": p.get("line", "") == lowest[p["series"], p["dataset"]]} for p in points
+    ]
 
 
 def marks_of(
-    names: Sequence[str],
-    points: Sequence[Point],
-    *,
-    field: str = "series",
-    title: str = "Model",
-    dash: bool = True,
-    outline: float | None = None,
+    look: Look, points: Sequence[Point], *, dash: bool = True, outline: float | None = None
 ) -> dict[str, Any]:
-    """Colour, shape and dash of one field together, so that none of them stands alone.
+    """Return colour, shape and dash of the points, with their legends.
 
     `outline` is the width of the lines around the legend's symbols; 0 where all are filled, as
     the dash would break them up.
     """
-    legend = _legend(names, points, field, title)
-    if outline is not None:
-        legend.symbolStrokeWidth = outline
-    shared: dict[str, Any] = {"legend": legend}
+    names = look.form.names
+    legend = _legend(look.form, points, outline)
+    if look.form != look.colour:
+        legend.symbolFillColor = legend.symbolStrokeColor = NO_COLOUR
+    field = f"{look.form.field}:N"
     shapes = alt.Scale(domain=list(names), range=_cycle(SHAPES, len(names)))
     marks = {
-        "color": colour(names, points, field=field, title=title, legend=legend),
-        "shape": alt.Shape(f"{field}:N", scale=shapes, **shared),
+        "color": colour(look, points, outline=outline),
+        "shape": alt.Shape(field, scale=shapes, legend=legend),
     }
     if dash:
         dashes = alt.Scale(domain=list(names), range=_cycle(DASHES, len(names)))
-        marks["strokeDash"] = alt.StrokeDash(f"{field}:N", scale=dashes, **shared)
+        marks["strokeDash"] = alt.StrokeDash(field, scale=dashes, legend=legend)
     return marks
 
 
 def colour(
-    names: Sequence[str],
-    points: Sequence[Point],
-    *,
-    field: str = "series",
-    title: str = "Model",
-    channel: Any = alt.Color,
-    legend: alt.Legend | None = None,
+    look: Look, points: Sequence[Point], *, channel: Any = alt.Color, outline: float | None = None
 ) -> Any:
-    """Return the colour (or fill) of a field, the same for a name in every figure of a run."""
-    scale = alt.Scale(domain=list(names))
-    legend = legend or _legend(names, points, field, title)
-    return channel(f"{field}:N", scale=scale, legend=legend)
+    """Return the colour (or fill); a model has the same in every figure of a run."""
+    scale = alt.Scale(domain=list(look.colour.names))
+    legend = _legend(look.colour, points, outline)
+    return channel(f"{look.colour.field}:N", scale=scale, legend=legend)
 
 
-def _legend(names: Sequence[str], points: Sequence[Point], field: str, title: str) -> alt.Legend:
-    there = {p[field] for p in points}
-    values = [n for n in names if n in there]
-    longest = max((len(n) for n in values), default=1)
-    return alt.Legend(title=title, values=values, columns=max(1, min(6, 84 // (longest + 4))))
+def _legend(key: Key, points: Sequence[Point], outline: float | None) -> alt.Legend:
+    there = {p[key.field] for p in points}
+    values = [n for n in key.names if n in there]
+    longest = min(WRAP, max((len(n) for n in values), default=1))
+    legend = alt.Legend(title=key.title, values=values, columns=max(1, min(6, 84 // (longest + 4))))
+    if any(len(name) > WRAP for name in values):
+        legend.labelExpr = _NAME
+    if outline is not None:
+        legend.symbolStrokeWidth = outline
+    return legend
 
 
 def _cycle(marks: Sequence[Any], count: int) -> list[Any]:
-    return [marks[i % len(marks)] for i in range(count)]
+    """Repeat marks; each time colours and marks would come round together, begin one later."""
+    together = math.lcm(COLOURS, len(marks))
+    return [marks[(i + i // together) % len(marks)] for i in range(count)]
 
 
 def spot(dim: float, field: str = "cell") -> Any:
@@ -186,19 +201,10 @@ def x_axis(
     """Return the horizontal axis; `values` are the only ticks where given."""
     ticks = ticks_for(points, field)
     large = max((p[field] for p in points if p.get(field) is not None), default=0) >= 1000
-    axis = alt.Axis(format="~s" if large else PLAIN, tickCount=6)
+    axis = alt.Axis(format="~s" if large else PLAIN, tickCount=5, labelFlush=True)
     if values:
         axis = alt.Axis(values=list(values), format="d")
-    elif field in (
-        "train_device_days",
-        "total_device_days",
-        "cost",
-        "rate",
-        "clip_score",
-        "guidance",
-    ):
-        axis = alt.Axis(tickCount=5, labelFlush=True)
-    if ticks and not values:
+    elif ticks:
         axis.values = ticks
     scale = scale_for(points, field)
     if values and max(values) > 4 * min(values):
@@ -208,9 +214,8 @@ def x_axis(
 
 def y_axis(subject: Subject, points: Sequence[Point]) -> alt.Y:
     """Return the vertical axis of a figure of quality, which says which way is better."""
-    arrow = {"lower": "lower is better", "higher": "higher is better", None: ""}
-    better = arrow[subject.quality.better] if subject.quality else ""
-    title = f"{subject.label}, {better}"
+    better = subject.quality.better if subject.quality else None
+    title = f"{subject.label}, {better} is better" if better else subject.label
     axis = alt.Axis(tickCount=6)
     if ticks := ticks_for(points, "low", "high"):
         axis = alt.Axis(values=ticks, format=PLAIN)
@@ -231,14 +236,35 @@ def tips(subject: Subject) -> list[Any]:
 
 
 def finish(layers: Sequence[Any], points: Sequence[Point]) -> Any:
-    """Layer, facet by dataset where there are several, and add what the page steers."""
+    """Layer, facet by dataset where there are several, and add what the page steers.
+
+    The data hold the fields that the layers read, whatever those are, and no others.
+    """
     params = [alt.param(name="keep", value=None), alt.param(name="hovered", value=None)]
-    used = [{k: v for k, v in p.items() if k in SHOWN} for p in _marked(points)]
-    chart = alt.layer(*layers, data=alt.Data(values=used))
-    if len(datasets_of(points)) > 1:
-        facet = alt.Facet("dataset:N", title=None, sort=datasets_of(points))
+    datasets = datasets_of(points)
+    fields = STEERED.union(*(_read(layer.to_dict(validate=False)) for layer in layers), {"dataset"})
+    used = [{k: v for k, v in p.items() if k in fields} for p in _marked(points)]
+    chart = alt.layer(*layers)
+    if len(datasets) > 1:
+        facet = alt.Facet("dataset:N", title=None, sort=datasets)
         chart = chart.properties(width=FACET_WIDTH, height=HEIGHT)
-        chart = chart.facet(facet=facet, columns=2, spacing=36)
+        chart = chart.facet(facet=facet, columns=2, spacing=36, data=alt.Data(values=[]))
     else:
         chart = chart.properties(width=WIDTH, height=HEIGHT)
-    return chart.add_params(*params)
+    chart = chart.add_params(*params)
+    chart.data = alt.Data(values=used)  # last: every step before would copy it
+    return chart
+
+
+def _read(spec: Any) -> Iterator[str]:
+    """Yield the fields that a specification reads, in encodings and in expressions."""
+    if isinstance(spec, str):
+        yield from re.findall(r"datum\.(\w+)", spec)
+    elif isinstance(spec, list):
+        for part in spec:
+            yield from _read(part)
+    elif isinstance(spec, dict):
+        if isinstance(field := spec.get("field"), str):
+            yield field
+        for part in spec.values():
+            yield from _read(part)

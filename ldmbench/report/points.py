@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from ldmbench.report.cells import series, variant, varying
-from ldmbench.report.quantities import Quantity, quantity_of
+from ldmbench.report.cells import series, told, varying
+from ldmbench.report.quantities import QUANTITIES, Quantity, quantity_of
 from ldmbench.report.tables import Protocols, score_key, variants
-from ldmbench.schema.record import Extras, Measure, Record, Score
+from ldmbench.schema.record import CurvePoint, Extras, Measure, Record, Score
 
 __all__ = [
     "Point",
@@ -26,14 +26,19 @@ Point = dict[str, Any]
 
 HEADLINES = ("fid", "kid", "clip_score", "precision", "inception_score", "recall")
 LONGEST_CURVE = 300
-OF_SAMPLING = ("sampler", "eta", "guidance", "timesteps", "quantize", "precision")
-"""Fields of a cell on which what a denoiser codes does not depend."""
+OF_TRAINING = ("progress", "train_seed")
+"""Fields of a cell on which what a denoiser codes depends."""
 
 
 def headline(records: Sequence[Record]) -> Quantity | None:
-    """Return the score by which figures judge quality: FID, or the next that was measured."""
-    found = {s.name for r in records for s in r.scores if s.value is not None}
-    return next((quantity_of(name) for name in HEADLINES if name in found), None)
+    """Return the score by which figures judge quality: FID, or the next that was measured.
+
+    Scores of users' own come last; those of first stages alone are none of samples.
+    """
+    found = {s.name: s for r in records for s in r.scores if s.value is not None}
+    known = [name for name, q in QUANTITIES.items() if q.group == "quality"]
+    own = sorted(name for name in found if name not in QUANTITIES)
+    return next((quantity_of(n) for n in (*HEADLINES, *known, *own) if n in found), None)
 
 
 def value_of(record: Record, name: str) -> Score | Measure | None:
@@ -49,16 +54,21 @@ def points_of(records: Sequence[Record], quality: str) -> list[Point]:
     whose scores have one signature have the same `made`; others are never ranked together.
     """
     vary = varying(records, always=())
-    names = variants(records)
-    scores = (s for r in records for s in r.scores if s.name == quality and s.value is not None)
-    column = next((score_key(s, names) for s in scores), None)
-    found = [(record, _in_column(record, column, names)) for record in records]
-    scored = [(record, score) for record, score in found if score is not None]
+    scored = scores_of(records, quality)
     signatures = list(dict.fromkeys(score.signature for _, score in scored))
     return [
         {**_point(record, score, vary), "made": signatures.index(score.signature)}
         for record, score in scored
     ]
+
+
+def scores_of(records: Sequence[Record], name: str) -> list[tuple[Record, Score]]:
+    """Return the records with their score of one column of the table, where it has a value."""
+    names = variants(records)
+    scores = (s for r in records for s in r.scores if s.name == name and s.value is not None)
+    column = next((score_key(s, names) for s in scores), None)
+    found = [(record, _in_column(record, column, names)) for record in records]
+    return [(record, score) for record, score in found if score is not None]
 
 
 def _in_column(record: Record, column: str | None, names: Protocols) -> Score | None:
@@ -81,87 +91,107 @@ def _point(record: Record, score: Score, vary: Sequence[str]) -> Point:
         "guidance": cell.guidance,
         "progress": cell.progress,
         "f": cell.f,
-        "line": variant(cell, vary),
-        "track": variant(cell, vary, but=("progress",)),
-        "sweep": f"{variant(cell, vary, but=('guidance',))}, {cell.steps} steps",
+        "told": told(cell, vary),
+        "signature": score.signature,
         "quality": score.value,
         "low": score.low if score.low is not None else score.value,
         "high": score.high if score.high is not None else score.value,
     }
 
 
-def first_stages(records: Sequence[Record]) -> list[Point]:
-    """Return one point per first stage: rate against distortion; the identity has none."""
+def first_stages(records: Sequence[Record], name: str) -> list[Point]:
+    """Return one point per first stage, however many models share it: rate against a score.
+
+    The identity, which loses nothing, has none.
+    """
     found: dict[tuple[str, str], Point] = {}
-    for record in records:
-        cell = record.cell
-        rate = value_of(record, "rate")
+    signatures: dict[str, int] = {}
+    for record, score in scores_of(records, name):
+        cell, rate = record.cell, value_of(record, "rate")
         if rate is None or cell.f == 1:
             continue
-        point: Point = {
-            "cell": cell.id,
-            "series": series(cell),
-            "dataset": cell.dataset,
-            "steps": None,
+        own = cell.stages.get("autoencoder", series(cell)), cell.dataset
+        point = found.setdefault(own, {"cell": cell.id, "dataset": cell.dataset, "steps": None})
+        point.setdefault("models", []).append(series(cell))
+        point |= {
             "f": f"f={cell.f}",
             "kind": (cell.regularization or "first stage").upper(),
             "rate": rate.value,
+            "made": signatures.setdefault(score.signature, len(signatures)),
+            name: score.value,
         }
-        for name in ("psnr", "rfid", "ssim", "lpips"):
-            value = value_of(record, name)
-            point[name] = value.value if value else None
-        found.setdefault((series(cell), cell.dataset), point)
-    return list(found.values())
+    return [{**point, **_shared(point["models"])} for point in found.values()]
+
+
+def _shared(owners: Sequence[str]) -> Point:
+    """Return whose a thing is; one of several models belongs to no filter on models."""
+    names = list(dict.fromkeys(owners))
+    owner = " and ".join(names) if len(names) < 3 else f"{names[0]} and {len(names) - 1} more"
+    return {"owner": owner, "series": owner if len(names) == 1 else None}
 
 
 def coding_points(records: Sequence[Record], extras: Extras) -> list[Point]:
     """Return progressive coding, one curve per denoiser (arXiv:2006.11239, section 4.3)."""
     seen: set[tuple[str, str, float, int]] = set()
     points: list[Point] = []
-    vary = [n for n in varying(records, always=()) if n not in OF_SAMPLING]
+    vary = [n for n in varying(records, always=()) if n in OF_TRAINING]
     for record in records:
         cell, curve = record.cell, extras.coding.get(record.cell.id)
         denoiser = (series(cell), cell.dataset, cell.progress, cell.train_seed)
         if not curve or denoiser in seen:
             continue
         seen.add(denoiser)
-        named = {"cell": cell.id, "series": series(cell), "dataset": cell.dataset, "steps": None}
-        line = variant(cell, vary)
-        points += [{**named, "line": line, **point.model_dump()} for point in curve]
-    return points
-
-
-def curve_points(extras: Extras, stage: str, names: Sequence[str]) -> list[Point]:
-    """Return the training curves of one stage, thinned to a few hundred points each."""
-    points: list[Point] = []
-    for label, curve in extras.curves.items():
-        model, _, kind = label.rpartition(" ")
-        if kind != stage:
-            continue
-        owner = _owner(model, names)
-        dataset = model[len(owner) + 1 :] or None if owner else None
-        kept = [p for p in curve if p.loss is not None]
-        every = max(1, -(-len(kept) // LONGEST_CURVE))
+        named = {
+            "cell": cell.id,
+            "series": series(cell),
+            "dataset": cell.dataset,
+            "steps": None,
+            "told": told(cell, vary),
+        }
+        every = max(1, len(curve) // 6)
         points += [
-            {
-                "series": owner or model,
-                "line": model,
-                "dataset": dataset,
-                "steps": None,
-                "step": point.step,
-                "images": point.images,
-                "loss": point.loss,
-                "mark": place % max(1, len(kept[::every]) // 6) == 0,
-            }
-            for place, point in enumerate(kept[::every])
+            {**named, **point.model_dump(), "mark": place % every == 0}
+            for place, point in enumerate(curve)
         ]
     return points
 
 
-def _owner(label: str, names: Sequence[str]) -> str | None:
-    """Return the series whose name begins a curve's label 'model/dataset'."""
-    fits = [n for n in names if label == n or label.startswith(f"{n}/")]
-    return max(fits, key=len, default=None)
+def curve_points(records: Sequence[Record], extras: Extras, stage: str) -> list[Point]:
+    """Return the training curves of one stage, thinned to a few hundred points each.
+
+    Models that share a first stage share its curve, which is drawn once.
+    """
+    labelled = {f"{r.cell.model}/{r.cell.dataset} {stage}": r.cell for r in records}
+    vary = ["train_seed"] if stage == "denoiser" and "train_seed" in varying(records) else []
+    trained: dict[object, list[str]] = {}
+    for label, curve in extras.curves.items():
+        if label.endswith(f" {stage}"):
+            cell = labelled.get(label)
+            seed = cell.train_seed if cell and vary else None
+            trained.setdefault((cell.dataset if cell else None, seed, curve), []).append(label)
+    points: list[Point] = []
+    for labels in trained.values():
+        cells = [labelled[label] for label in labels if label in labelled]
+        owners = [series(cell) for cell in cells] or [labels[0].rpartition(" ")[0]]
+        named = {
+            **_shared(owners),
+            "dataset": cells[0].dataset if cells else None,
+            "steps": None,
+            "told": told(cells[0], vary) if cells else {},
+        }
+        points += [{**named, **part} for part in _thinned(extras.curves[labels[0]])]
+    return points
+
+
+def _thinned(curve: Sequence[CurvePoint]) -> list[Point]:
+    """Return a few hundred points of a curve, six of them marked."""
+    kept = [p for p in curve if p.loss is not None]
+    kept = kept[:: max(1, -(-len(kept) // LONGEST_CURVE))]
+    every = max(1, len(kept) // 6)
+    return [
+        {"step": p.step, "images": p.images, "loss": p.loss, "mark": place % every == 0}
+        for place, p in enumerate(kept)
+    ]
 
 
 def front(points: Sequence[Point], cost: str, quality: Quantity, *, more: bool) -> list[Point]:

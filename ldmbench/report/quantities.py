@@ -144,7 +144,7 @@ QUANTITIES = {row[0]: Quantity(*row, _MEANINGS[row[0]]) for row in _TABLE}  # ty
 """Every quantity the program measures; the order is the order of columns."""
 
 _PREFIXES = {9: "G", 6: "M", 3: "k", 0: "", -3: "m", -6: "µ"}
-_FLOP_PREFIXES = {18: "E", 15: "P", 12: "T"} | _PREFIXES
+_FLOP_PREFIXES = {21: "Z", 18: "E", 15: "P", 12: "T"} | _PREFIXES
 _BYTES = {3: "GiB", 2: "MiB", 1: "KiB", 0: "B"}
 _PREFIXED_UNITS = ("s", "J", "FLOP", "1", "")
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from ldmbench.report import points as pt
 from ldmbench.report.cells import series
+from ldmbench.report.lines import longest
 from ldmbench.report.points import Point
 from ldmbench.report.quantities import Quantity, embedded_evaluators, number, quantity_of
 from ldmbench.schema.record import Extras, Record
@@ -19,8 +20,6 @@ __all__ = [
     "datasets_of",
     "describe",
     "figure_of",
-    "longest",
-    "siblings",
 ]
 
 
@@ -37,7 +36,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Subject:
-    """What all charts of a run draw from; `names` fixes each series' colour, shape and dash."""
+    """What all charts of a run draw from; `names` fixes the colour of each series."""
 
     records: Sequence[Record]
     extras: Extras
@@ -63,33 +62,6 @@ class Subject:
         return cls(records, extras, names, judged, label, tuple(points))
 
 
-def longest(points: Sequence[Point], field: str) -> list[Point]:
-    """Return the points at the largest value of a field that their series has on their dataset."""
-    top: dict[tuple[str, str], float] = {}
-    for p in points:
-        own = p["series"], p["dataset"]
-        top[own] = max(p[field], top.get(own, p[field]))
-    return [p for p in points if p[field] == top[p["series"], p["dataset"]]]
-
-
-def siblings(points: Sequence[Point]) -> str:
-    """Say what several lines of one model differ in."""
-    lines: dict[str, set[str]] = {}
-    for p in points:
-        lines.setdefault(p["series"], set()).add(p["line"])
-    parts = {
-        part.rpartition(" ")[0]
-        for name, own in lines.items()
-        for part in _differing([line.removeprefix(name).split(", ") for line in own])
-    }
-    return f" Lines of one model differ in: {', '.join(sorted(parts)).lower()}." if parts else ""
-
-
-def _differing(lines: list[list[str]]) -> set[str]:
-    """Return the parts that some and not all lines have."""
-    return {part for line in lines for part in line if not all(part in own for own in lines)}
-
-
 def datasets_of(points: Sequence[Point]) -> list[str]:
     """Return the datasets of some points, in order."""
     return list(dict.fromkeys(p["dataset"] for p in points if p["dataset"] is not None))
@@ -106,20 +78,23 @@ def figure_of(
             f" Numbers on {', '.join(unlike)} were made in unlike ways (their signatures differ):"
             " only those made alike are ranked together."
         )
-    return Figure(chart.properties(description=alt_text), title, caption, alt_text, wide)
+    chart.description = alt_text
+    return Figure(chart, title, caption, alt_text, wide)
 
 
 def corner(quality: Quantity, *, more: bool) -> str:
-    """Name the corner of a figure in which the best cells lie."""
+    """Say in which corner of a figure the best cells lie, where a better way is known."""
+    if quality.better is None:
+        return ""
     height = "Lower" if quality.better == "lower" else "Upper"
-    return f"{height} {'right' if more else 'left'}"
+    return f" {height} {'right' if more else 'left'} is better."
 
 
 def describe(title: str, quality: Quantity, points: Sequence[Point]) -> str:
     """Return the text that stands for a figure of quality: its size and its best cells."""
     pick = min if quality.better == "lower" else max
     parts = [f"{title}: {len(points)} cells, {len({p['line'] for p in points})} lines"]
-    for dataset in datasets_of(points):
+    for dataset in datasets_of(points) if quality.better else ():
         ways = _ways(points, dataset)
         for place, same in enumerate(ways, start=1):
             best = pick(same, key=lambda p: p["quality"])

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -38,20 +39,22 @@ def fake(
     progress: Sequence[float] = (1.0,),
     guidance: Sequence[float] = (1.0,),
     models: Sequence[str] = ("ldm",),
+    samplers: Sequence[str] = ("ddim",),
+    etas: Sequence[float] = (0.0,),
+    train_seeds: Sequence[int] = (0,),
+    sample_seeds: Sequence[int] = (0,),
     failed: Sequence[int] = (),
     protocols: Sequence[str] = ("shapes-net@6726825d",),
     pictures: bool = True,
     side: int = 32,
 ) -> tuple[Run, list[Record], Extras]:
     """Return a run, its records and extras, and write them into `folder` as a run does."""
+    seeded = len(train_seeds) > 1
     cells = [
-        _cell(m, f, d, s, g, p)
-        for m in models
-        for f in downsampling
-        for d in datasets
-        for p in progress
-        for g in guidance
-        for s in steps
+        _cell(m, f, d, s, g, p, sampler=n, eta=e, seeds=(t if seeded else None, i))
+        for m, f, t in product(models, downsampling, train_seeds)
+        for d, p, g in product(datasets, progress, guidance)
+        for n, s, e, i in product(samplers, steps, etas, sample_seeds)
     ]
     run = Run(
         id="downsampling_sweep-20260102T030405-ab12",
@@ -84,20 +87,54 @@ def write(folder: Path, run: Run, records: Sequence[Record], extras: Extras) -> 
     (folder / "extras.json").write_text(extras.model_dump_json())
 
 
-def _cell(model: str, f: int, dataset: str, steps: int, guidance: float, progress: float) -> Cell:
+def with_measure(
+    records: Sequence[Record], name: str, value: Callable[[int | None], float | None]
+) -> list[Record]:
+    """Return the records with a measure replaced by a function of f."""
+    return [
+        r.model_copy(
+            update={
+                "measures": tuple(
+                    m.model_copy(update={"value": value(r.cell.f)}) if m.name == name else m
+                    for m in r.measures
+                )
+            }
+        )
+        for r in records
+    ]
+
+
+def _cell(
+    model: str,
+    f: int,
+    dataset: str,
+    steps: int,
+    guidance: float,
+    progress: float,
+    *,
+    sampler: str = "ddim",
+    eta: float = 0.0,
+    seeds: tuple[int | None, int] = (None, 0),
+) -> Cell:
+    train, sample = seeds
+    axes = {"f": f} if train is None else {"f": f, "train_seed": train}
+    title = f"{model}[{','.join(f'{k}={v}' for k, v in axes.items())}]"
+    way = f"{sampler}-{steps}" + (f"-eta{eta:g}" if eta else "")
     end = f"/p{progress:g}" if progress != 1 else ""
     return Cell(
-        id=f"{model}[f={f}]/{dataset}/ddim-{steps}/g{guidance:g}/s0{end}",
-        model=f"{model}[f={f}]",
+        id=f"{title}/{dataset}/{way}/g{guidance:g}/s{sample}{end}",
+        model=title,
         dataset=dataset,
-        axes={"f": f, "steps": steps},
+        axes={**axes, "steps": steps},
         f=f,
         regularization="none" if f == 1 else "kl",
-        sampler="ddim",
+        sampler=sampler,
         steps=steps,
-        eta=0.0,
+        eta=eta,
         guidance=guidance,
         progress=progress,
+        train_seed=train or 0,
+        sample_seed=sample,
         count=512,
         stages={"dataset": "d" * 64, "denoiser": f"{f:064x}", "samples": f"{f * steps:064x}"},
     )
@@ -110,6 +147,8 @@ def _noise(cell: Cell) -> float:
 def _fid(cell: Cell) -> float:
     base = STRENGTH[cell.f] * (1.3 if cell.dataset == "shapes_fine" else 1.0)
     base *= 1 + 3.0 * math.exp(-3 * cell.progress)
+    base *= 1 + 0.1 * cell.eta + 0.02 * len(cell.sampler) - 0.08
+    base += 0.5 * cell.train_seed + 0.1 * cell.sample_seed
     return base + 60 / cell.steps + 2 * abs(cell.guidance - 2) + 0.2 * _noise(cell)
 
 

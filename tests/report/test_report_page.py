@@ -8,7 +8,7 @@ import time
 from html.parser import HTMLParser
 
 import pytest
-from fake_records import EVIL, fake
+from fake_records import EVIL, fake, with_measure
 
 from ldmbench.report import figures_of, render, save_figures
 from ldmbench.report.figures import FIGURES, draw
@@ -38,55 +38,12 @@ def test_a_sweep_draws_every_figure(tmp_path):
         assert "shape" in json.dumps(spec)
 
 
-def encoded(spec):
-    """The fields that a specification's encodings read, nested ones too."""
-    if isinstance(spec, list):
-        return {field for part in spec for field in encoded(part)}
-    if not isinstance(spec, dict):
-        return set()
-    own = {spec["field"]} if isinstance(spec.get("field"), str) else set()
-    return own.union(
-        *(encoded(part) for key, part in spec.items() if key not in ("data", "datasets"))
-    )
-
-
-@pytest.mark.parametrize("measures", [(), ("cost",), ("cost", "total_device_days")])
-def test_figures_hold_every_field_that_they_read(tmp_path, measures):
-    """Also where first stages were trained on another device, so that days have no total."""
-    run, records, extras = fake(
-        tmp_path, progress=(0.5, 1.0), guidance=(1.0, 2.0), steps=(10, 50), pictures=False
-    )
-    for name in measures:
-        records = with_measure(records, name, lambda f: None)
-    drawn = draw(run, records, extras)
-    assert "pareto_cost" in drawn.charts
-    for name, figure in drawn.charts.items():
-        spec = figure.chart.to_dict()
-        held = {field for row in spec["data"]["values"] for field in row}
-        assert encoded(spec) <= held, name
-
-
 def test_a_figure_without_content_says_why(tmp_path):
     run, records, _ = fake(tmp_path, downsampling=(4,), steps=(10,), pictures=False)
     drawn = draw(run, records[:1], Extras())
     assert set(drawn.left_out) | set(drawn.charts) == set(FIGURES)
     assert "coding" in drawn.left_out
     assert all(reason.endswith(".") for reason in drawn.left_out.values())
-
-
-def with_measure(records, name, value):
-    """The records with a measure replaced by a function of f."""
-    return [
-        r.model_copy(
-            update={
-                "measures": tuple(
-                    m.model_copy(update={"value": value(r.cell.f)}) if m.name == name else m
-                    for m in r.measures
-                )
-            }
-        )
-        for r in records
-    ]
 
 
 def test_one_budget_that_ends_on_whole_steps_is_no_figure(tmp_path):
@@ -140,16 +97,6 @@ def test_figures_are_saved_without_a_browser(tmp_path):
     heads = [p.read_bytes()[:5] for p in paths]
     assert heads == [b"<svg ", b"%PDF-", b"\x89PNG\r"]
     assert "ldm[f=4]" in paths[0].read_text()
-
-
-def test_ticks_are_written_in_digits(tmp_path):
-    run, records, extras = fake(tmp_path / "run", datasets=("shapes",), pictures=False)
-    records = with_measure(records, "throughput", lambda f: 13.0 + 2 * f)
-    charts = {"quality_throughput": figures_of(run, records, extras)["quality_throughput"]}
-    (path,) = save_figures(charts, tmp_path / "figures", formats=("svg",))
-    told = re.findall(r">([^<>]+)</text>", path.read_text())
-    assert "40" in told
-    assert not [text for text in told if re.fullmatch(r"[\d.]+e\+?\d+", text)]
 
 
 def _contrast(a: str, b: str) -> float:

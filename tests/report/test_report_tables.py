@@ -12,10 +12,11 @@ from fake_records import EVIL, fake
 from ldmbench.errors import InputError
 from ldmbench.report import FORMATS, render
 from ldmbench.report.findings import findings_of
+from ldmbench.report.lines import lined, longest
 from ldmbench.report.notices import notices_of
 from ldmbench.report.points import front, points_of
 from ldmbench.report.quantities import fields_of, number, quantity_of, scale_of, with_interval
-from ldmbench.report.subject import describe, longest
+from ldmbench.report.subject import describe
 from ldmbench.report.tables import build, group_table
 from ldmbench.schema.record import Measure, Score
 
@@ -289,7 +290,7 @@ def test_rows_say_by_which_timesteps_and_arithmetic_they_were_sampled(tmp_path):
     assert table.vary == ("steps", "timesteps", "precision")
     assert len({row.leading for row in table.rows}) == len(swept)
     assert ("ldm[f=4]", "10", "own", "bfloat16") in {row.leading for row in table.rows}
-    assert len({p["line"] for p in points_of(swept, "fid")}) == 4
+    assert len({p["line"] for p in lined(points_of(swept, "fid"), "steps")}) == 4
 
 
 def test_unlike_numbers_are_ranked_nowhere(tmp_path):
@@ -304,7 +305,7 @@ def test_unlike_numbers_are_ranked_nowhere(tmp_path):
     points = points_of([far, odd], "fid")
     marked = front(points, "throughput", quantity_of("fid"), more=True)
     assert {p["front"] for p in marked} == {"on the front"}
-    assert describe("t", quantity_of("fid"), points).count("the best is") == 2
+    assert describe("t", quantity_of("fid"), lined(points)).count("the best is") == 2
     alone = findings_of(build([far]))
     assert [f.topic for f in alone] == ["FID"]
 

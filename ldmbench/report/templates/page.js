@@ -48,11 +48,12 @@
     narrowed(spec, part.width * (spec.columns === 2 ? 2 : 1));
     return spec;
   }
+  const WRAP = 56; // letters of a legend's name on one line (encodings.py)
   /** Give every legend no more columns than its names have room for. */
   function narrowed(node, room) {
     if (!node || typeof node !== "object") return;
     if (node.legend && node.legend.columns && node.legend.values) {
-      const longest = Math.max(1, ...node.legend.values.map((name) => String(name).length));
+      const longest = Math.min(WRAP, Math.max(1, ...node.legend.values.map((name) => String(name).length)));
       node.legend.columns = Math.max(1, Math.min(node.legend.columns, Math.floor(room / (7 * (longest + 4)))));
     }
     for (const part of Object.values(node)) narrowed(part, room);
