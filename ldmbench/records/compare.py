@@ -10,8 +10,17 @@ from pathlib import Path
 import numpy as np
 
 from ldmbench.errors import InputError, UnlikeError
-from ldmbench.records.difference import Difference, Verdict, difference, holm, judged
+from ldmbench.records.difference import (
+    Difference,
+    Verdict,
+    check_levels,
+    difference,
+    holm,
+    judged,
+)
+from ldmbench.records.means import mean_differences
 from ldmbench.records.number import Array
+from ldmbench.records.pairing import left_out, pairs_of
 from ldmbench.schema.record import Record, Score
 from ldmbench.store.artifact import MANIFEST
 from ldmbench.store.disk import Address, Store, is_key
@@ -49,15 +58,22 @@ class Side:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All differences of two sides, and what was left out."""
+    """All differences of two sides, and what was left out.
+
+    Attributes:
+        rows: one per pair of cells and score.
+        notes: what has no partner, what failed.
+        means: over the pairs of two groups of cells, one per score; none for two runs.
+    """
 
     rows: tuple[Difference, ...]
     notes: tuple[str, ...]
+    means: tuple[Difference, ...] = ()
 
     @property
     def verdict(self) -> Verdict:
-        """Return "differs" if any row does, else "undecided" if any row is, else "same"."""
-        found = {row.verdict for row in self.rows}
+        """Return "differs" if any mean (else any row) does, else "undecided", else "same"."""
+        found = {row.verdict for row in self.means or self.rows}
         if "differs" in found:
             return "differs"
         return "undecided" if "undecided" in found or not found else "same"
@@ -73,8 +89,8 @@ def compare(
 ) -> Comparison:
     """Compare every score that two sides have in common.
 
-    Cells are matched by model, dataset and sampling; a part of which each side has a single value
-    need not be equal, so that two models, or 10 steps against 50, can be compared.
+    Cells are matched by id, or else by all their axes but those of which each side has a single
+    value, so that two models, two samplers or 10 steps against 50 can be compared over the others.
 
     Args:
         a: the older side.
@@ -87,22 +103,33 @@ def compare(
         InputError: if nothing is in common.
         UnlikeError: naming the cell, the metric and every field in which signatures differ.
     """
-    if not 0 < confidence < 1 or margin <= 0:
-        raise InputError(
-            f"confidence {confidence} and margin {margin} were given; confidence lies between"
-            " 0 and 1, and the margin above 0"
-        )
-    pairs = _cell_pairs(a, b)
+    check_levels(confidence, margin)
+    pairs = pairs_of(a.records, b.records)
     scores = [(x, y, s, t) for x, y in pairs for s, t in _score_pairs(x, y, metrics)]
     _refuse_unlike(scores)
+    drawn = [(a.replicates(s), b.replicates(t)) for _, _, s, t in scores]
     rows = [
-        difference(x, y, s, t, replicates=(a.replicates(s), b.replicates(t)), level=confidence)
-        for x, y, s, t in scores
+        difference(*four, replicates=both, level=confidence)
+        for four, both in zip(scores, drawn, strict=True)
     ]
-    notes = (*_left_out(a, b, pairs), *_failures(pairs))
+    titles = a.title, b.title
+    notes = (*left_out(titles, (a.records, b.records), pairs), *_failures(pairs))
     if not rows and not any("failed" in note for note in notes):
         raise InputError(_nothing(a, b, metrics))
-    return Comparison(tuple(judged(rows, confidence=confidence, margin=margin)), notes)
+    means: list[Difference] = []
+    if any(x.cell.id != y.cell.id for x, y in pairs):
+        parts = [(row, _apart(*both)) for row, both in zip(rows, drawn, strict=True)]
+        means = list(mean_differences(parts, level=confidence))
+    return Comparison(
+        tuple(judged(rows, confidence=confidence, margin=margin)),
+        notes,
+        tuple(judged(means, confidence=confidence, margin=margin)),
+    )
+
+
+def _apart(a: Array | None, b: Array | None) -> Array | None:
+    """Return the replicates of a difference."""
+    return None if a is None or b is None or len(a) != len(b) else b - a
 
 
 def signature_fields(signature: str) -> dict[str, str]:
@@ -165,27 +192,6 @@ def _read(path: Path, name: str) -> Array | None:
 # ---------------------------------------------------------------- matching
 
 
-def _parts(record: Record) -> tuple[str, str, str]:
-    cell = record.cell
-    return cell.model, cell.dataset, cell.id.removeprefix(f"{cell.model}/{cell.dataset}/")
-
-
-def _cell_pairs(a: Side, b: Side) -> list[tuple[Record, Record]]:
-    """Match by id, or else by the parts that are no side's only value."""
-    mine, theirs = ({r.cell.id: r for r in side.records} for side in (a, b))
-    same = [(mine[i], theirs[i]) for i in mine if i in theirs]
-    if same:
-        return same
-    kept = [
-        part
-        for part in range(3)
-        if any(len({_parts(r)[part] for r in side.records}) != 1 for side in (a, b))
-    ]
-    by_key = {tuple(_parts(r)[part] for part in kept): r for r in b.records}
-    keys = [(tuple(_parts(r)[part] for part in kept), r) for r in a.records]
-    return [(r, by_key[key]) for key, r in keys if key in by_key]
-
-
 def _score_pairs(a: Record, b: Record, metrics: Sequence[str]) -> Iterator[tuple[Score, Score]]:
     """Match by protocol and name; a metric under one protocol on each side by name alone."""
     names = dict.fromkeys(s.name for s in a.scores if not metrics or s.name in metrics)
@@ -214,15 +220,6 @@ def _refuse_unlike(scores: Sequence[tuple[Record, Record, Score, Score]]) -> Non
             "numbers that were made differently are not compared; score both sides alike,"
             f" or name only like ones with --metrics:\n{lines}"
         )
-
-
-def _left_out(a: Side, b: Side, pairs: Sequence[tuple[Record, Record]]) -> Iterator[str]:
-    for side, place in ((a, 0), (b, 1)):
-        matched = {pair[place].cell.id for pair in pairs}
-        alone = [r.cell.id for r in side.records if r.cell.id not in matched]
-        if alone:
-            more = f" and {len(alone) - 3} more" if len(alone) > 3 else ""
-            yield f"only in {side.title}: {', '.join(alone[:3])}{more}"
 
 
 def _failures(pairs: Sequence[tuple[Record, Record]]) -> Iterator[str]:

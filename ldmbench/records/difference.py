@@ -8,10 +8,19 @@ from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import Literal
 
+from ldmbench.errors import InputError
 from ldmbench.records.number import Array, correlation, joint_error, number
 from ldmbench.schema.record import Record, Score
 
-__all__ = ["Difference", "Verdict", "difference", "holm", "judged"]
+__all__ = [
+    "Difference",
+    "Verdict",
+    "check_levels",
+    "difference",
+    "holm",
+    "judged",
+    "p_value",
+]
 
 Verdict = Literal["same", "differs", "undecided"]
 SAME_ARTEFACT = "the very same artefact"
@@ -107,15 +116,29 @@ def difference(
         difference=gap,
         low=gap - z * down,
         high=gap + z * up,
-        p=_p_value(gap, towards),
+        p=p_value(gap, towards),
         method=method,
     )
 
 
-def _p_value(gap: float, error: float) -> float:
+def p_value(gap: float, error: float) -> float:
+    """Return the two-sided p-value of "no difference" for a gap and its standard error."""
     if gap == 0:
         return 1.0
     return 0.0 if error == 0 else math.erfc(abs(gap) / error / math.sqrt(2))
+
+
+def check_levels(confidence: float, margin: float) -> None:
+    """Refuse a confidence or margin that is no share.
+
+    Raises:
+        InputError: naming both.
+    """
+    if not 0 < confidence < 1 or margin <= 0:
+        raise InputError(
+            f"confidence {confidence} and margin {margin} were given; confidence lies between"
+            " 0 and 1, and the margin above 0"
+        )
 
 
 def judged(rows: Sequence[Difference], *, confidence: float, margin: float) -> Iterator[Difference]:

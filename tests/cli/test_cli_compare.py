@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ldmbench.cli import outcome
-from ldmbench.cli.compare import _lines
+from ldmbench.cli.differences import lines
 from ldmbench.records.book import Book
 from ldmbench.schema.record import Record, Run, Score
 from ldmbench.schema.stage import Cell
@@ -15,19 +15,19 @@ CELLS = ("ldm/shapes/ddim-10/g1/s0", "ldm/shapes/ddim-50/g1/s0")
 Z = 1.959963984540054
 
 
-def write_run(store, run, values, *, n=64, name="fid", stored="fid"):
+def write_run(store, run, values, *, n=64, name="fid", stored="fid", ids=CELLS):
     """Write a run whose cells have these scores, with standard error 0.1 and 200 replicates."""
     book = Book(store)
-    for index, (cell_id, value) in enumerate(zip(CELLS, values, strict=False)):
+    for index, (cell_id, value) in enumerate(zip(ids, values, strict=False)):
         key = f"{run}-{index}"
         folder = store / "scores" / key
         folder.mkdir(parents=True)
         common = np.random.default_rng(0).normal(size=200) * 0.1
-        own = np.random.default_rng(len(run)).normal(size=200) * 0.02
+        own = np.random.default_rng((len(run), index)).normal(size=200) * 0.02
         np.savez(folder / "replicates.npz", **{stored: value + common + own})
         cell = Cell(
-            id=cell_id, model="ldm", dataset="shapes", sampler="ddim", steps=10, eta=0, guidance=1,
-            count=n,
+            id=cell_id, model=cell_id.split("/")[0], dataset="shapes", sampler="ddim", steps=10,
+            eta=0, guidance=1, count=n,
         )  # fmt: skip
         score = Score(
             name=name, value=value, low=value - Z * 0.1, high=value + Z * 0.1, confidence=0.95,
@@ -156,10 +156,10 @@ def test_rows_too_wide_for_a_terminal_take_two_lines():
         ["kid", "0.002345 -> 0.003456", "+0.001111", "[+0.00101, +0.00122]", "p 0.012", "worse"],
         ["own", "", "", "", "", "no interval"],
     ]
-    told = _lines(cells)
-    assert [len(lines) for lines in told] == [2, 2, 1]
-    assert all(len(line) <= 78 for lines in told for line in lines)
-    assert [len(lines) for lines in _lines(cells[2:])] == [1]
+    told = lines(cells)
+    assert [len(row) for row in told] == [2, 2, 1]
+    assert all(len(line) <= 78 for row in told for line in row)
+    assert [len(row) for row in lines(cells[2:])] == [1]
 
 
 def test_a_table_in_a_file_stays_a_table_for_programs(store, tmp_path, capsys):
@@ -168,3 +168,85 @@ def test_a_table_in_a_file_stays_a_table_for_programs(store, tmp_path, capsys):
     assert outcome(words) == 0
     assert json.loads(capsys.readouterr().out) == {"file": str(table)}
     assert table.read_text().startswith("run,cell,")
+
+
+SWEEP = {
+    f"ldm[f={f}]/shapes/{sampler}-{steps}/g1/s0": 40 / f + 20 / steps - (sampler == "dpm++") * 0.2
+    for f in (4, 8)
+    for sampler in ("ddim", "dpm++")
+    for steps in (10, 50)
+}
+
+
+@pytest.fixture
+def swept(tmp_path):
+    """A store with one run of two models, two samplers and two step counts."""
+    root = tmp_path / "store"
+    write_run(root, "sweep-1", list(SWEEP.values()), ids=tuple(SWEEP))
+    return root
+
+
+@pytest.mark.parametrize("words", [("sweep", "*ddim*", "*dpm++*"), ("*/ddim-*", "*/dpm++-*")])
+def test_two_groups_are_compared_over_the_other_axes(swept, capsys, words):
+    code, found = compared(capsys, swept, *words)
+    assert code == 1
+    assert [(r["cell_a"], r["cell_b"]) for r in found["comparisons"]] == [
+        (cell, cell.replace("ddim", "dpm++")) for cell in SWEEP if "ddim" in cell
+    ]
+    (mean,) = found["means"]
+    assert mean["difference"] == pytest.approx(-0.2)
+    assert mean["change"] == "better"
+    assert mean["high"] - mean["low"] < 0.08  # one pair alone: 0.11
+    assert "mean over 4 pairs, 200 replicates" in mean["method"]
+    assert outcome(["compare", *words, "--store", str(swept)]) == 1
+    told = capsys.readouterr().out
+    assert "mean over all pairs: sampler ddim -> dpm++" in told
+    assert "of 4 pairs: better in 4" in told
+
+
+def test_groups_may_be_cells_of_one_model_against_another(swept, capsys):
+    code, found = compared(capsys, swept, "sweep", "*f=4]*", "*f=8]*")
+    assert code == 1
+    assert len(found["comparisons"]) == 4
+    assert found["means"][0]["difference"] == pytest.approx(-5)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("*ddim-10*", "*dpm++-50*"), "sampler is ddim in A and dpm++ in B; steps is 10 in A"),
+        (("*ddim*", "*f=4*"), "both match ldm[f=4]/shapes/ddim-10/g1/s0"),
+        (("*ddim*", "*euler*"), "*euler*: no cell; there are: ldm[f=4]"),
+        (("*-10/*", "*-50/*", "x", "y"), "4 words given; give A B, RUN 'GLOB' 'GLOB'"),
+        (("sweep",), "1 word given"),
+    ],
+)
+def test_groups_that_are_no_question_are_refused(swept, capsys, words, message):
+    words = words if len(words) != 2 else ("sweep", *words)
+    assert outcome(["compare", *words, "--store", str(swept)]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_the_best_cell_and_those_that_are_not_told_apart_from_it(swept, capsys):
+    write_run(swept, "sweep-2", [5.0, 5.001, 5.4], ids=tuple(SWEEP))
+    code, found = compared(capsys, swept, "sweep-2", "--best")
+    assert code == 1
+    (best,) = found["best"]
+    assert (best["name"], best["dataset"], best["cells"]) == ("fid", "shapes", 3)
+    assert best["best"] == next(iter(SWEEP))
+    assert best["undistinguished"] == 1
+    assert [row["change"] for row in best["rows"]] == ["same", "worse"]
+    assert all("paired" in row["method"] for row in best["rows"])
+    assert outcome(["compare", "--best", "--store", str(swept)]) == 1  # the last run
+    assert "1 of 2 other cells not told apart from it" in capsys.readouterr().out
+
+
+def test_the_best_needs_a_run_and_a_better_way(swept, capsys):
+    for words, message in (
+        (("sweep-1", "sweep-2"), "--best takes one run"),
+        (("sweep-1", "--metrics", "kid"), "no two cells have a score of kid"),
+        (("sweep-1", "--metrics", "fidd"), "did you mean 'fid'?"),
+        (("sweep-1", "--margin", "0"), "the margin above 0"),
+    ):
+        assert outcome(["compare", *words, "--best", "--store", str(swept)]) == 2
+        assert message in capsys.readouterr().err

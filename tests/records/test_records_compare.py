@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from ldmbench.errors import InputError, UnlikeError
+from ldmbench.records.axes import axes_of
+from ldmbench.records.best import standings
 from ldmbench.records.compare import (
     Side,
     compare,
@@ -12,6 +14,7 @@ from ldmbench.records.compare import (
     stored_replicates,
     unlike_fields,
 )
+from ldmbench.records.pairing import one_axis
 from ldmbench.schema.record import Record, Score
 from ldmbench.schema.stage import Cell
 
@@ -217,3 +220,63 @@ def test_replicates_are_read_from_the_first_store_that_has_them(tmp_path):
     damaged = tmp_path / "one/scores/only-one/replicates.npz"
     damaged.write_bytes(damaged.read_bytes()[:-30])
     assert read(score(key="only-one")) is None
+
+
+def test_an_id_is_read_as_axes():
+    made = cell(
+        "ldm[f=4,train_seed=1]/shapes[texture=fine]/ddim-10-eta0.5@0.2[timesteps=own]/g2/s3"
+    )
+    assert axes_of(made) == {
+        "model": "ldm", "f": "4", "train_seed": "1", "dataset": "shapes", "data.texture": "fine",
+        "sampler": "ddim", "steps": "10", "eta": "0.5", "progress": "0.2", "timesteps": "own",
+        "guidance": "2", "seed": "3",
+    }  # fmt: skip
+    odd = cell("a[b/c]d]/x/what ever")
+    assert axes_of(odd.model_copy(update={"model": "a[b/c]d]", "dataset": "x"})) == {
+        "model": "a[b/c]d]", "dataset": "x", "sampling": "what ever",
+    }  # fmt: skip
+
+
+def test_cells_are_matched_over_every_axis_but_those_of_one_value():
+    def ids(sampler, steps):
+        return [f"ldm[f={f}]/shapes/{sampler}-{s}/g1/s0" for f in (4, 8) for s in steps]
+
+    a = side(score(), cells=ids("ddim", (10, 50)))
+    b = side(score(10.5), cells=ids("dpm++", (50, 10, 20)))
+    found = compare(a, b)
+    assert [(r.cell_a, r.cell_b) for r in found.rows] == list(
+        zip(ids("ddim", (10, 50)), ids("dpm++", (10, 50)), strict=True)
+    )
+    assert len(found.notes) == 1
+    (mean,) = found.means
+    assert (mean.difference, mean.n) == (0.5, 4 * 64)
+    assert "taken to err together" in mean.method
+    row = found.rows[0]
+    assert (mean.low, mean.high) == (pytest.approx(row.low), pytest.approx(row.high))
+
+
+def test_a_cell_that_fits_several_is_refused():
+    a = side(score(), cells=["ldm[f=1]/shapes/ddim-10/g1/s0"])
+    b = side(score(), cells=[f"ldm[f=4,reg={r}]/shapes/ddim-10/g1/s0" for r in ("kl", "vq")])
+    with pytest.raises(InputError, match="no score in common"):
+        compare(a, b)
+    b = side(score(), cells=["ldm[f=4,reg=kl]/shapes/ddim-10/g1/s0"])
+    assert len(compare(a, b).rows) == 1
+    assert one_axis(a.records, b.records, ("A", "B")) == "f"
+
+
+def test_the_best_is_held_against_all_others_in_pairs():
+    common = draws(0)
+    made = {k: 10 + common + 0.05 * draws(i) for i, k in enumerate("abc", start=1)}
+    scores = [score(10.0 + gap, key=k) for gap, k in zip((0.05, 0, 0.5), "abc", strict=True)]
+    records = [
+        Record(run="r", cell=cell(f"{k}/shapes/ddim-10/g1/s0"), status="done", scores=(s,))
+        for k, s in zip("abc", scores, strict=True)
+    ]
+    (rivals,) = standings(records, lambda s: made[s.replicates], {"fid": "lower"}.get)
+    assert rivals.best[0] is records[1]
+    assert [row.verdict for row in rivals.rows] == ["same", "differs"]
+    assert rivals.undistinguished == 1
+    (apart,) = standings(records, lambda s: None, {"fid": "lower"}.get)
+    assert apart.undistinguished == 2
+    assert not list(standings(records, made.get, {}.get))
