@@ -57,6 +57,10 @@ WEIGHTS = {
 INSPECTIONS = {
     "folder": "ldmbench.data.inspection:inspect_images",
 }
+CHECKS = {
+    "folder": "ldmbench.data.inspection:check_images",
+}
+PROMPTS = "ldmbench.data.rows:read_prompts"
 MOMENTS = "ldmbench.metrics.moments:moments"
 COVARIANCE = "ldmbench.metrics.moments:why_no_covariance"
 FIDELITY = "ldmbench.features.statistics:read_fidelity"

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ldmbench.canonical import digest, digest_file
+from ldmbench.catalog import PROMPTS
 from ldmbench.cli.given import Given
 from ldmbench.cli.npz import STATISTICS, Array, read_array
 from ldmbench.errors import InputError
@@ -85,7 +86,7 @@ def with_prompts(given: Given, prompts: Path, store: Store) -> Given:
 
     Args:
         given: images of a folder, zip or npz.
-        prompts: JSONL of {"file": NAME, "text": CAPTION}, or of {"text": CAPTION} in the order of
+        prompts: rows of {"file": NAME, "text": CAPTION}, or of {"text": CAPTION} in the order of
             the images; or a .txt with one caption a line, in that order.
         store: where the captions are kept for the stage that reads them.
 
@@ -95,7 +96,8 @@ def with_prompts(given: Given, prompts: Path, store: Store) -> Given:
     """
     if not isinstance(given.source, ImageSource) or not given.images:
         raise InputError(f"{given.name}: --prompts needs images of a folder, zip or npz")
-    table = _matched(_prompts(prompts), list(given.images), prompts)
+    read: Any = resolve(PROMPTS)
+    table = _matched(read(prompts), list(given.images), prompts)
     meant = digest(table)
     file = store.scratch(Address("prompts", meant[:32])) / "captions.json"
     file.write_text(json.dumps(table), encoding="utf-8")
@@ -184,37 +186,3 @@ def _name(name: str, images: Sequence[str]) -> str:
     """Return an image's name; those of an npz are numbers of rows."""
     padded = f"{int(name):08d}" if name.isdigit() else name
     return padded if name not in images and padded in images else name
-
-
-def _prompts(path: Path) -> list[tuple[str | None, str]]:
-    """Return (file or None, caption) of each line that is not empty."""
-    if not path.is_file():
-        raise InputError(f"{path}: no such file of prompts")
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not UTF-8 text ({error.reason})") from None
-    rows = []
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        file, text = (None, line) if path.suffix.lower() == ".txt" else _row(line, path, number)
-        if not text.split():
-            raise InputError(f"{path}:{number}: the caption is empty")
-        rows.append((file, " ".join(text.split())))
-    if not rows:
-        raise InputError(f"{path}: no prompt in it")
-    return rows
-
-
-def _row(line: str, path: Path, number: int) -> tuple[str | None, str]:
-    try:
-        row = json.loads(line)
-        file, text = row.get("file"), row["text"]
-        if not isinstance(text, str) or not isinstance(file, str | int | None):
-            raise TypeError
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise InputError(
-            f'{path}:{number}: not a prompt; each line is {{"file": NAME, "text": CAPTION}}'
-        ) from None
-    return None if file is None else str(file), text

@@ -43,6 +43,7 @@ class Given:
         lossy: images that are jpg, jpeg or webp files.
         captions: images that have one.
         left_out: files that are of no format that is read.
+        remarks: what else of a source is left out, counted.
         images: name -> sha256, in the order of use.
         zeros: rows of features that are zero throughout.
         provenance: of a built reference.
@@ -55,6 +56,7 @@ class Given:
     lossy: int = 0
     captions: int = 0
     left_out: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
     images: Mapping[str, str] = field(default_factory=dict)
     zeros: int = 0
     provenance: Reference | None = None
@@ -194,6 +196,7 @@ def _images(
         resolution=resolution,
         crop=crop,
         resize=resize,
+        split=found.split,
     )
     return Given(
         str(path),
@@ -202,6 +205,7 @@ def _images(
         sizes=found.sizes,
         lossy=found.lossy,
         left_out=found.left_out,
+        remarks=found.remarks,
         captions=found.captions,
         images={name: found.digests[name] for name in found.names},
     )

@@ -259,6 +259,7 @@ def warnings_of(
                 f"{side.name}: {len(side.left_out)} files are not of a format that is read and are"
                 f" left out, such as {side.left_out[0]}"
             )
+        yield from (f"{side.name}: {remark}" for remark in side.remarks)
     if real is not None:
         yield from _unlike_ways(made, real, protocol)
     for side in pairs:  # of the same names, so the other side is as lossy

@@ -6,11 +6,12 @@ import io
 import math
 import os
 import struct
+import warnings
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 from PIL import Image
@@ -18,8 +19,14 @@ from PIL import Image
 from ldmbench.data.batch import Pixels
 from ldmbench.errors import InputError
 
-__all__ = ["decode", "npz_labels", "npz_length", "npz_rows"]
+__all__ = ["decode", "npz_labels", "npz_rows", "npz_shape", "size_of"]
 
+MOST_PIXELS = 2**27
+"""Of the largest picture that is decoded."""
+MOST_IMAGES = 5_000_000
+"""Of the longest npz that is read."""
+_DEFLATED = 1032
+"""Bytes that one byte of deflated data can become."""
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
 _MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA")
 _DAMAGE = (OSError, EOFError, zipfile.BadZipFile, zlib.error)
@@ -39,13 +46,28 @@ def decode(data: bytes, where: str) -> Pixels:
     Raises:
         InputError: if it is empty, damaged, of another format, animated, 16-bit or CMYK.
     """
+    picture = _opened(data, where, load=True)
+    if picture.mode in ("P", "PA"):
+        picture = picture.convert("RGBA")
+    return np.asarray(picture.convert("RGB"))
+
+
+def size_of(data: bytes, where: str, *, whole: bool) -> tuple[int, int]:
+    """Return width and height of one picture; as `decode`, but unless `whole` its header alone."""
+    picture = _opened(data, where, load=whole)
+    return picture.width, picture.height
+
+
+def _opened(data: bytes, where: str, *, load: bool) -> Image.Image:
     if not data:
         raise InputError(f"{where}: the file is empty; replace or remove it")
     try:
         # decoders of foreign bytes raise nearly anything
-        picture = Image.open(io.BytesIO(data), formats=_FORMATS)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            picture = Image.open(io.BytesIO(data), formats=_FORMATS)
         problem = _problem(picture, data)
-        if not problem:
+        if load and not problem:
             picture.load()
     except Exception as error:
         raise InputError(
@@ -54,9 +76,7 @@ def decode(data: bytes, where: str) -> Pixels:
         ) from None
     if problem:
         raise InputError(f"{where}: {problem}")
-    if picture.mode in ("P", "PA"):
-        picture = picture.convert("RGBA")
-    return np.asarray(picture.convert("RGB"))
+    return picture
 
 
 def _reason(error: Exception) -> str:
@@ -65,6 +85,11 @@ def _reason(error: Exception) -> str:
 
 def _problem(picture: Image.Image, data: bytes) -> str:
     """Say why a picture is not an ordinary 8-bit image and what to do, or ''."""
+    if picture.width * picture.height > MOST_PIXELS:
+        return (
+            f"{picture.width} x {picture.height} pixels, and no more than {MOST_PIXELS:,} in all"
+            " are read; make it smaller"
+        )
     if getattr(picture, "n_frames", 1) > 1 and picture.format != "MPO":
         return "an animated image; save the frames you want as separate files"
     if picture.mode in _SIXTEEN or (picture.format == "PNG" and data[24] == 16):
@@ -76,14 +101,14 @@ def _problem(picture: Image.Image, data: bytes) -> str:
     return ""
 
 
-def npz_length(path: Path) -> int:
-    """Return the number of images in arr_0; only its header is read.
+def npz_shape(path: Path) -> tuple[int, int, int, int]:
+    """Return the shape of arr_0, (N, H, W, 3); only its header is read.
 
     Raises:
-        InputError: if it is not a uint8 array (N, H, W, 3).
+        InputError: if it is not a uint8 array (N, H, W, 3), or the file does not hold so much.
     """
     with _member(path, "arr_0.npy") as file:
-        return _header(file, path)[0]
+        return _images_header(file, path)
 
 
 def npz_labels(path: Path) -> list[int]:
@@ -92,20 +117,23 @@ def npz_labels(path: Path) -> list[int]:
     Raises:
         InputError: if there is not one integer per image.
     """
-    count = npz_length(path)
+    count = npz_shape(path)[0]
     with zipfile.ZipFile(path) as archive:
         if "arr_1.npy" not in archive.namelist():
             return [0] * count
     with _member(path, "arr_1.npy") as file:
+        shape, _, dtype = _header(file, path, "arr_1")
+        if shape != (count,) or not np.issubdtype(dtype, np.integer):
+            raise InputError(
+                f"{path}: arr_1 is {dtype} {shape}; labels are one integer for each of the"
+                f" {count} images"
+            )
         try:
-            labels = np.lib.format.read_array(file, allow_pickle=False)
+            labels = np.frombuffer(file.read(count * dtype.itemsize), dtype)
         except (ValueError, *_DAMAGE) as error:
             raise InputError(f"{path}: arr_1 cannot be read ({error})") from None
-    if labels.shape != (count,) or not np.issubdtype(labels.dtype, np.integer):
-        raise InputError(
-            f"{path}: arr_1 is {labels.dtype} {labels.shape}; labels are one integer for each "
-            f"of the {count} images"
-        )
+    if len(labels) != count or labels.min(initial=0) < 0:
+        raise InputError(f"{path}: arr_1 is truncated or holds labels below 0; save it again")
     return [int(label) for label in labels]
 
 
@@ -121,7 +149,7 @@ def npz_rows(path: Path, rows: Sequence[int], *, checked: bool = False) -> Itera
         InputError: if arr_0 is damaged.
     """
     with _member(path, "arr_0.npy", checked=checked) as file:
-        shape, start = _header(file, path), file.tell()
+        shape, start = _images_header(file, path), file.tell()
         size = math.prod(shape[1:])
         for row in rows:
             try:
@@ -138,6 +166,8 @@ def _member(path: Path, name: str, *, checked: bool = False) -> IO[bytes]:
     try:
         archive = zipfile.ZipFile(path)
         info = archive.getinfo(name)
+        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise NotImplementedError("packed by another method than numpy's")
         if checked or info.compress_type != zipfile.ZIP_STORED:
             return archive.open(info)
         # not compressed: the file itself, so that any row is one seek away
@@ -154,18 +184,39 @@ def _member(path: Path, name: str, *, checked: bool = False) -> IO[bytes]:
         ) from None
 
 
-def _header(file: IO[bytes], path: Path) -> tuple[int, ...]:
+def _images_header(file: IO[bytes], path: Path) -> tuple[int, int, int, int]:
     """Read the header of arr_0 and return its shape; leaves the file at the first image."""
-    try:
-        version = np.lib.format.read_magic(file)
-        read = {1: np.lib.format.read_array_header_1_0, 2: np.lib.format.read_array_header_2_0}
-        shape, fortran, dtype = read[version[0]](file)
-    except (ValueError, KeyError, *_DAMAGE) as error:
-        raise InputError(f"{path}: arr_0 has no readable header ({error})") from None
+    shape, fortran, dtype = _header(file, path, "arr_0")
     if dtype != np.uint8 or len(shape) != 4 or shape[3] != 3 or fortran:
         raise InputError(
             f"{path}: arr_0 is {dtype} {shape}; images are uint8 (N, H, W, 3) in C order"
         )
     if 0 in shape:
         raise InputError(f"{path}: arr_0 is {shape}, no image in it; save at least one")
-    return tuple(int(n) for n in shape)
+    if shape[0] > MOST_IMAGES or shape[1] * shape[2] > MOST_PIXELS:
+        raise InputError(
+            f"{path}: arr_0 is {shape}; no more than {MOST_IMAGES:,} images of {MOST_PIXELS:,}"
+            " pixels are read of one npz"
+        )
+    return shape[0], shape[1], shape[2], shape[3]
+
+
+def _header(file: IO[bytes], path: Path, name: str) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Read the header of an array that the file can hold; leaves the file at the first item."""
+    try:
+        version = np.lib.format.read_magic(file)
+        read = {1: np.lib.format.read_array_header_1_0, 2: np.lib.format.read_array_header_2_0}
+        shape, fortran, dtype = read[version[0]](file)
+    except (ValueError, KeyError, *_DAMAGE) as error:
+        raise InputError(f"{path}: {name} has no readable header ({error})") from None
+    with zipfile.ZipFile(path) as archive:
+        info = archive.getinfo(f"{name}.npy")
+    there = min(info.compress_size, path.stat().st_size)
+    if info.compress_type != zipfile.ZIP_STORED:
+        there = min(there * _DEFLATED, info.file_size)
+    if math.prod(shape) * dtype.itemsize > there:
+        raise InputError(
+            f"{path}: {name} is {dtype} {shape} by its header, and the file holds no more than"
+            f" {there:,} bytes of it; fetch or save it again"
+        )
+    return tuple(int(n) for n in shape), fortran, dtype

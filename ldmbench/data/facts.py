@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ldmbench.data.images import list_images
+from ldmbench.data.listing import classes_of, list_images
 from ldmbench.data.scenes import COLOURS, SHAPES
 from ldmbench.schema.data import DataFacts
 
@@ -25,6 +25,6 @@ def folder_facts(path: Path) -> DataFacts:
     """
     files = list_images(path)
     return DataFacts(
-        classes=max(f.label for f in files) + 1,
+        classes=classes_of(files),
         captions=any(f.text or f.caption is not None for f in files),
     )

@@ -10,16 +10,11 @@ import numpy as np
 from ldmbench.canonical import digest
 from ldmbench.data.batch import Batch, Pixels
 from ldmbench.data.decode import decode, npz_rows
-from ldmbench.data.listing import (
-    SPLITS,
-    SUFFIXES,
-    ImageFile,
-    contents,
-    list_images,
-    text_of,
-    top_folder,
-)
+from ldmbench.data.layout import SPLITS, top_folder
+from ldmbench.data.listing import SUFFIXES, ImageFile, list_images
+from ldmbench.data.members import contents, suffix_of
 from ldmbench.data.resize import prepare, recipe
+from ldmbench.data.rows import lines_of, text_of
 from ldmbench.data.source_digest import source_digest
 from ldmbench.errors import InputError
 from ldmbench.registry import pick
@@ -43,27 +38,29 @@ def split_images(
 ) -> tuple[ImageFile, ...]:
     """Return the images of one split, by name; splits share no image.
 
-    A split with a folder of its own (train/, validation/, reference/) is that folder, whole. The
-    others are drawn from train/, or where there is none from the images outside those folders:
-    in the order of the digests of their names, the first `reference` images are the reference,
-    the next `validation` the validation split, and the rest is for training.
+    A split with a folder of its own (train/, val/, reference/) is that folder, whole. The others
+    are drawn from train/, or where there is none from the images outside those folders: in the
+    order of the digests of their names, the first `reference` images are the reference, the next
+    `validation` the validation split, and the rest is for training. Images of test/ are in none.
 
     Raises:
         InputError: if the split is unknown, a count is negative, or too few images are left.
     """
     pick({s: s for s in SPLITS}, split, "split")
-    own = {s: tuple(f for f in files if top_folder(f.name) == s) for s in SPLITS}
+    own = {s: tuple(f for f in files if f.split == s) for s in SPLITS}
     if own[split] and split != "train":
         return own[split]
-    pool = own["train"] or tuple(f for f in files if top_folder(f.name) not in SPLITS)
-    pool = _by_digest(pool)
+    pool = _by_digest(own["train"] or tuple(f for f in files if not f.split))
     first = 0 if own["reference"] else reference
     second = first + (0 if own["validation"] else validation)
     if not 0 <= first <= second < len(pool):
         source = files[0].source if files else "the source"
+        apart = sorted({top_folder(f.name) for f in files if f.split not in ("", "train")})
+        beside = f" beside {', '.join(f'{name}/' for name in apart)}" if apart else ""
+        advice = "ask for fewer" if pool or not apart else "name the folder of the images itself"
         raise InputError(
-            f"{source}: {len(pool)} images cannot give {reference} for reference and "
-            f"{validation} for validation and leave one for training; ask for fewer"
+            f"{source}: {len(pool)} images{beside} cannot give {first} for reference and "
+            f"{second - first} for validation and leave one for training; {advice}"
         )
     ends = {"reference": (0, first), "validation": (first, second), "train": (second, len(pool))}
     return tuple(sorted(pool[slice(*ends[split])], key=lambda f: f.name))
@@ -82,7 +79,7 @@ def shard_images(
 
     Args:
         files: all of the source.
-        split: as in `split_images`; or prompts or truth, the validation images without end.
+        split: as in `split_images`; prompts or truth, the validation images without end; or all.
         shard: start and stop.
         reference: as in `split_images`.
         validation: likewise.
@@ -93,7 +90,8 @@ def shard_images(
     """
     endless = split in ("prompts", "truth")
     own = "validation" if endless else split
-    found = split_images(files, own, reference=reference, validation=validation)
+    kept = {"reference": reference, "validation": validation}
+    found = tuple(files) if split == "all" else split_images(files, own, **kept)
     found = _by_digest(found) if mixed else found
     if not endless:
         return found[slice(*shard)]
@@ -126,11 +124,19 @@ def read_captions(files: Sequence[ImageFile]) -> tuple[str, ...] | None:
         return None
     texts = dict(contents((f.source, f.text) for f in files if f.text))
     return tuple(
-        " ".join(text_of(texts[f.source, f.text], f"{f.source}/{f.text}").split())
+        _text(texts[f.source, f.text], f.text, f"{f.source}/{f.text}")
         if f.text
         else f.caption or ""
         for f in files
     )
+
+
+def _text(data: bytes, name: str, where: str) -> str:
+    """Return the caption in a file: all of a .txt, the first line of a .caption, as kohya does."""
+    text = text_of(data, where)
+    if suffix_of(name) == ".caption":
+        text = next((line for _, line in lines_of(text)), "")
+    return " ".join(text.split())
 
 
 def read_images(
@@ -171,5 +177,5 @@ def _pictures(files: Sequence[ImageFile]) -> Iterator[Pixels]:
     if files and files[0].source.suffix.lower() == ".npz" and files[0].source.is_file():
         yield from npz_rows(files[0].source, [int(f.name) for f in files])
         return
-    for (source, name), data in contents((f.source, f.name) for f in files):
+    for (source, name), data in contents((f.source, f.at) for f in files):
         yield decode(data, f"{source}/{name}")

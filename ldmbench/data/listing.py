@@ -1,50 +1,42 @@
-"""What a folder, zip or npz of images holds: names, classes, captions. No picture is opened."""
+"""What a folder, zip or npz of images holds: names, splits, classes, captions, what is left out.
+
+No picture is opened. docs/data.md has a table of the layouts that are read.
+"""
 
 from __future__ import annotations
 
-import json
-import os
-import zipfile
-import zlib
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
-from ldmbench.data.decode import npz_labels, npz_length
+from ldmbench.data.decode import npz_labels
+from ldmbench.data.layout import HELD, SPLITS, Places, is_sharded, places_of, top_folder
+from ldmbench.data.members import ARCHIVES, Members, members_of, suffix_of
+from ldmbench.data.tables import Told, read_tables
 from ldmbench.errors import InputError
 
 __all__ = [
-    "LARGEST",
-    "PICTURES",
-    "SPLITS",
+    "LOSSY",
     "SUFFIXES",
     "ImageFile",
-    "contents",
+    "Listing",
+    "by_prefix",
+    "classes_of",
     "list_images",
-    "other_files",
-    "text_of",
-    "top_folder",
+    "list_source",
 ]
 
-SPLITS = ("train", "validation", "reference")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 LOSSY = (".jpg", ".jpeg", ".webp")
-LARGEST = 256 * 2**20
-"""Bytes of the largest file that is read into memory, unpacked."""
-PICTURES = (".gif", ".tif", ".tiff", ".apng", ".avif", ".heic", ".heif", ".jp2", ".jxl", ".jfif",
-            ".ppm", ".pgm", ".pnm", ".tga", ".exr", ".hdr")  # fmt: skip
+PICTURES = (
+    ".gif", ".tif", ".tiff", ".apng", ".avif", ".heic", ".heif", ".jp2", ".jxl", ".jfif", ".jpe",
+    ".ppm", ".pgm", ".pnm", ".tga", ".exr", ".hdr", ".psd", ".ico", ".dng",
+)  # fmt: skip
 """Suffixes of pictures that are not read."""
-_CAPTIONS = "captions.jsonl"
-_NOTES = (".txt", ".json", ".jsonl", ".md", ".csv", ".yaml", ".yml")
-_UNREADABLE = (
-    OSError,
-    KeyError,
-    EOFError,
-    RuntimeError,
-    NotImplementedError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
+_TEXTS = (".txt", ".caption")
+_NOTES = (".txt", ".caption", ".json", ".jsonl", ".md", ".csv", ".parquet", ".yaml", ".yml")
+_TELLING = re.compile(r"(captions?|prompts?|metadata|labels?|annotations?)\.\w+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +46,11 @@ class ImageFile:
     Attributes:
         name: where it is in the source, with "/" between folders; for npz the row, "00000007".
         source: the folder, zip or npz.
-        label: its class: the row of its folder's name among all folders' names, else 0; for npz
-            from arr_1.
-        caption: from captions.jsonl, else None.
-        text: name of the .txt file beside it, else None.
+        label: its class; 0 where the source has none, -1 where others have one and it has not.
+        caption: from a file of captions, else None.
+        text: what the .txt or .caption beside it is called in the source, else None.
+        split: train, validation, reference, test, or "" for images outside such folders.
+        at: what it is called in the source.
     """
 
     name: str
@@ -65,178 +58,225 @@ class ImageFile:
     label: int = 0
     caption: str | None = None
     text: str | None = None
+    split: str = ""
+    at: str = ""
 
     @property
     def where(self) -> str:
         """What an error calls this image."""
-        return f"{self.source}/{self.name}"
+        return f"{self.source}/{self.at}"
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What a source holds.
+
+    Attributes:
+        files: its images, by name.
+        tables: name -> what files are called that tell of many images.
+        unread: names of pictures in formats that are not read.
+        left_out: names of other files that nothing reads and that may hold images.
+        remarks: what is left out or read in another way than folders alone say, each counted.
+        plain: whether names alone say the split and class of every image.
+    """
+
+    files: tuple[ImageFile, ...]
+    tables: Mapping[str, str] = field(default_factory=dict)
+    unread: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+    plain: bool = True
 
 
 def list_images(path: Path) -> tuple[ImageFile, ...]:
-    """List the images of a source by name; no picture is opened.
+    """List the images of a source by name; as `list_source`."""
+    return list_source(path).files
 
-    A folder or zip holds png, jpg, jpeg, webp and bmp files at any depth. Hidden files are left
-    out and links to folders are not followed. The first folder of a name, after train/,
-    validation/ or reference/, is its class. Captions come from a .txt beside an image or from
-    captions.jsonl (`{"file": ..., "text": ...}` per line) at the top. An npz holds arr_0
+
+def list_source(path: Path) -> Listing:
+    """List what a folder, zip or npz holds; no picture is opened.
+
+    A folder or zip holds png, jpg, jpeg, webp and bmp files at any depth. An npz holds arr_0
     (uint8 NHWC) and perhaps arr_1 (labels).
 
     Raises:
-        InputError: if there is no such source, no image in it, or captions.jsonl is malformed.
+        InputError: if there is no such source, no image in it, or what tells of its images is
+            malformed.
     """
     if path.suffix.lower() == ".npz" and path.is_file():
-        labels = npz_labels(path)
-        return tuple(ImageFile(f"{i:08d}", path, label=labels[i]) for i in range(npz_length(path)))
-    names = set(_names(path))
-    found = sorted(n for n in names if PurePosixPath(n).suffix.lower() in SUFFIXES)
-    if not found:
-        raise InputError(f"{path}: no image in it; it may hold {', '.join(SUFFIXES)} files")
-    table = _caption_table(path, set(found)) if _CAPTIONS in names else {}
-    classes = sorted({_class(name) for name in found})
-    row = {name: i for i, name in enumerate(classes)}
-    return tuple(
-        ImageFile(name, path, row[_class(name)], table.get(name), _text(name, names))
-        for name in found
+        rows = enumerate(npz_labels(path))
+        return Listing(tuple(ImageFile(f"{i:08d}", path, n, at=f"{i:08d}") for i, n in rows))
+    members = members_of(path)
+    names = {name: None for name in members.at if suffix_of(name) in SUFFIXES}
+    other = [name for name in members.at if name not in names]
+    if not names:
+        raise InputError(f"{path}: no image in it; {_instead(other)}")
+    told, places, beside = read_tables(path, members, names), places_of(path, names), _beside(other)
+    labels, remarks = _labels(names, places, told)
+    texts = {name: _text(path, name, beside) for name in names}
+    files = [
+        ImageFile(
+            name[len(places.top) :],
+            path,
+            label=labels[name],
+            caption=told.captions.get(name, [None])[0],
+            text=members.at[text] if (text := texts[name]) else None,
+            split=places.split[name],
+            at=members.at[name],
+        )
+        for name in names
+    ]
+    used = {*told.used, *(text for text in texts.values() if text)}
+    unread = tuple(n for n in other if suffix_of(n) in PICTURES)
+    return Listing(
+        tuple(sorted(files, key=lambda file: file.name)),
+        {name.removeprefix(places.top): members.at[name] for name in told.used},
+        unread,
+        tuple(n for n in other if n not in used and _may_tell(n) and n not in unread),
+        (
+            *remarks,
+            *told.remarks,
+            *_unused(files, told),
+            *_orphans(beside, used),
+            *_not_listed(members),
+        ),
+        plain=not remarks and all(f.split == _plain_split(f.name) for f in files),
     )
 
 
-def other_files(path: Path) -> tuple[str, ...]:
-    """Return the files of a folder or zip that are no images, captions or notes, by name."""
-    if path.is_file() and path.suffix.lower() == ".npz":
-        return ()
-    known = (*SUFFIXES, *_NOTES)
-    return tuple(sorted(n for n in _names(path) if not n.lower().endswith(known)))
+def classes_of(files: Sequence[ImageFile]) -> int:
+    """Return how many classes images have; at least one."""
+    return max([0, *(file.label for file in files)]) + 1
 
 
-def contents(
-    wanted: Iterable[tuple[Path, str]], *, problems: list[str] | None = None
-) -> Iterator[tuple[tuple[Path, str], bytes]]:
-    """Yield the bytes of files of folders and zips, opening each zip once.
+def by_prefix(files: Sequence[ImageFile]) -> tuple[ImageFile, ...]:
+    """Return images whose classes are their files' names up to the first "_", sorted as text.
 
-    Args:
-        wanted: folder or zip, and the name in it.
-        problems: where those that cannot be read are told; they are then left out.
-
-    Raises:
-        InputError: if one cannot be read and `problems` is None.
+    So does guided-diffusion, whatever folders they lie in.
     """
-    archives: dict[Path, zipfile.ZipFile] = {}
-    try:
-        for source, name in wanted:
-            try:
-                if not source.is_dir() and source not in archives:
-                    archives[source] = zipfile.ZipFile(source)
-                data = _content(source, name, archives.get(source))
-            except (InputError, *_UNREADABLE) as error:
-                why = str(error)
-                if not isinstance(error, InputError):
-                    why = f"{source}/{name}: cannot be read ({error}); replace or remove it"
-                if problems is None:
-                    raise InputError(why) from None
-                problems.append(why)
-                continue
-            yield (source, name), data
-    finally:
-        for archive in archives.values():
-            archive.close()
+    prefixes = [PurePosixPath(file.name).name.split("_")[0] for file in files]
+    row = {prefix: number for number, prefix in enumerate(sorted(set(prefixes)))}
+    return tuple(replace(file, label=row[p]) for file, p in zip(files, prefixes, strict=True))
 
 
-def _content(source: Path, name: str, archive: zipfile.ZipFile | None) -> bytes:
-    """Return the bytes of a file, unless there are far more than an image has."""
-    file = source / name
-    size = archive.getinfo(name).file_size if archive else file.stat().st_size
-    if size > LARGEST:
-        raise InputError(
-            f"{source}/{name}: {size:,} bytes unpacked, and no more than {LARGEST:,} are read;"
-            " replace or remove it"
-        )
-    return archive.read(name) if archive else file.read_bytes()
+def _labels(
+    names: Collection[str], places: Places, told: Told
+) -> tuple[dict[str, int], tuple[str, ...]]:
+    """Return each image's class, and what is to be said of how it was found."""
+    if told.labels:
+        return _told_labels(names, told)
+    folders = {name: places.folder[name] for name in names}
+    pool = [name for name in names if places.split[name] == "train"]
+    pool = pool or [name for name in names if not places.split[name]]
+    held = [name for name in names if places.split[name] in ("validation", "reference")]
+    if is_sharded([name[len(places.top) :] for name in pool]):
+        return dict.fromkeys(names, 0), ("folders number the images and are no classes",)
+    classes = sorted({folders[name] for name in pool} - {""})
+    classes = classes or sorted({folders[name] for name in held} - {""})
+    row = {folder: number for number, folder in enumerate(classes)}
+    labels = {name: row.get(folders[name], -1 if classes else 0) for name in names}
+    lost = [name for name in (*pool, *held) if labels[name] < 0]
+    if not lost:
+        return labels, ()
+    return labels, (
+        f"{len(lost):,} images lie in no class folder of the training images, such as {lost[0]},"
+        " and have no class",
+    )
 
 
-def _names(path: Path) -> Iterator[str]:
-    """Yield the names of all files of a folder or zip that are not hidden.
-
-    Raises:
-        InputError: if it is neither, a zip has names that lead out of it, or a name is not UTF-8.
-    """
-    if path.is_dir():
-        names: Iterable[str] = _walk(path)
-    elif path.is_file() and zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            names = [info.filename for info in archive.infolist() if not info.is_dir()]
-        outside = [n for n in names if n.startswith("/") or ".." in n.split("/")]
-        if outside:
-            raise InputError(
-                f"{path}: {len(outside)} names lead out of the zip, such as {outside[0]}; zip the"
-                " folder itself"
-            )
-    elif path.exists():
-        raise InputError(f"{path}: neither a folder nor a zip nor an npz; give one of these")
-    else:
-        raise InputError(f"{path}: no such folder or file; check data.path")
+def _told_labels(names: Collection[str], told: Told) -> tuple[dict[str, int], tuple[str, ...]]:
+    values = set(told.labels.values()) - {None}
+    texts = sorted(str(value) for value in values if isinstance(value, str))
+    if texts and len(texts) < len(values):
+        texts = sorted({str(value) for value in values})
+    row = {text: number for number, text in enumerate(texts)}
+    labels = {}
     for name in names:
-        if any(part.startswith((".", "__MACOSX")) for part in name.split("/")):
-            continue
-        if any("\ud800" <= letter <= "\udfff" for letter in name):  # bytes that are no UTF-8
-            raise InputError(
-                f"{path}: the file name {os.fsencode(name)!r} is not UTF-8; rename the file"
+        value = told.labels.get(name)
+        known = row.get(str(value)) if texts else value
+        labels[name] = (-1 if values else 0) if value is None else int(known or 0)
+    if not values:
+        return labels, (f"{', '.join(told.used)} tells no classes, and then folders are none",)
+    lost = [name for name in names if labels[name] < 0]
+    return labels, (f"{len(lost):,} images have no class, such as {lost[0]}",) if lost else ()
+
+
+def _plain_split(name: str) -> str:
+    """Return the split whose very name the top folder has."""
+    return top_folder(name) if top_folder(name) in SPLITS else ""
+
+
+def _beside(other: Sequence[str]) -> dict[str, list[str]]:
+    """Return name without suffix -> the files of captions of that name."""
+    found: dict[str, list[str]] = {}
+    for name in other:
+        if suffix_of(name) in _TEXTS:
+            found.setdefault(str(PurePosixPath(name).with_suffix("")), []).append(name)
+    return found
+
+
+def _text(path: Path, name: str, beside: Mapping[str, Sequence[str]]) -> str | None:
+    found = beside.get(str(PurePosixPath(name).with_suffix("")), [])
+    if len(found) > 1:
+        raise InputError(
+            f"{path}: {' and '.join(found)} both are captions of {name}; keep one of them for each"
+            " image"
+        )
+    return found[0] if found else None
+
+
+def _unused(files: Sequence[ImageFile], told: Told) -> Iterator[str]:
+    """Say what of images and captions is in no use."""
+    held = [file for file in files if file.split == HELD]
+    if held:
+        yield f"{len(held):,} images of {top_folder(held[0].name)}/ are held out and in no split"
+    outside = [file for file in files if not file.split]
+    if outside and any(file.split == "train" for file in files):
+        yield f"{len(outside):,} images lie outside the splits, such as {outside[0].name}"
+    several = [texts for texts in told.captions.values() if len(texts) > 1]
+    if several:
+        more = sum(map(len, several)) - len(several)
+        yield (
+            f"{len(several):,} images have several captions: the first of each is used, and"
+            f" {more:,} are not"
+        )
+
+
+def _orphans(beside: Mapping[str, Sequence[str]], used: Collection[str]) -> Iterator[str]:
+    """Say how many files of captions have no image, where others have one."""
+    texts = [name for names in beside.values() for name in names]
+    orphans = [name for name in texts if name not in used and not _may_tell(name)]
+    if orphans and len(orphans) < len(texts):
+        yield f"{len(orphans):,} files of captions have no image, such as {orphans[0]}"
+
+
+def _not_listed(members: Members) -> Iterator[str]:
+    """Say how many files were left out for their names."""
+    hidden = [name for name in members.hidden if suffix_of(name) in SUFFIXES]
+    if hidden:
+        yield f"{len(hidden):,} images in hidden folders are left out, such as {hidden[0]}"
+    if members.foreign:
+        yield (
+            f"{len(members.foreign):,} files that macOS adds are left out, such as"
+            f" {members.foreign[0]}"
+        )
+
+
+def _may_tell(name: str) -> bool:
+    """Tell files that could hold images, captions or classes from notes."""
+    last = PurePosixPath(name).name.lower()
+    if last.startswith("."):
+        return False
+    return not last.endswith(_NOTES) or bool(_TELLING.fullmatch(last)) or last.endswith(ARCHIVES)
+
+
+def _instead(other: Sequence[str]) -> str:
+    """Say what a source without images holds instead, and what to do."""
+    for suffixes, advice in ((PICTURES, "save them in one of these"), (ARCHIVES, "unpack them")):
+        found = [name for name in other if name.lower().endswith(suffixes)]
+        if found:
+            return (
+                f"it holds {len(found)} {suffix_of(found[0])} files, such as {found[0]}, and only"
+                f" {', '.join(SUFFIXES)} are read; {advice}"
             )
-        yield name
-
-
-def _walk(path: Path) -> Iterator[str]:
-    def refuse(error: OSError) -> None:
-        raise InputError(f"{error.filename}: cannot be listed ({error.strerror})")
-
-    for folder, folders, names in os.walk(path, onerror=refuse):
-        folders[:] = [f for f in folders if not f.startswith(".")]
-        inside = Path(folder).relative_to(path)
-        for name in names:
-            yield (inside / name).as_posix()
-
-
-def top_folder(name: str) -> str:
-    """Return the first folder of a name, or ''."""
-    return name.split("/", maxsplit=1)[0] if "/" in name else ""
-
-
-def _class(name: str) -> str:
-    folder = top_folder(name)
-    return top_folder(name.split("/", 1)[1]) if folder in SPLITS else folder
-
-
-def _text(name: str, names: set[str]) -> str | None:
-    beside = str(PurePosixPath(name).with_suffix(".txt"))
-    return beside if beside in names else None
-
-
-def _caption_table(path: Path, images: set[str]) -> Mapping[str, str]:
-    ((_, data),) = contents([(path, _CAPTIONS)])
-    table: dict[str, str] = {}
-    for number, line in enumerate(text_of(data, f"{path}/{_CAPTIONS}").splitlines(), start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-            file, text = row["file"], row["text"]
-            if not isinstance(text, str) or file not in images:
-                raise TypeError
-        except (ValueError, KeyError, TypeError):
-            raise InputError(
-                f"{path}/{_CAPTIONS}:{number}: not a caption; each line is "
-                '{"file": an image of this source, "text": its caption}'
-            ) from None
-        table[file] = " ".join(text.split())
-    return table
-
-
-def text_of(data: bytes, where: str) -> str:
-    """Return a caption file's text.
-
-    Raises:
-        InputError: if it is not UTF-8.
-    """
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{where}: not UTF-8 text ({error.reason}); save it as UTF-8") from None
+    return f"it may hold {', '.join(SUFFIXES)} files"

@@ -8,7 +8,8 @@ from functools import lru_cache
 from pathlib import Path
 
 from ldmbench.data.listing import ImageFile, list_images
-from ldmbench.data.source_digest import Stamp, source_digest, stamp_of
+from ldmbench.data.remembered import Stamp, stamp_of
+from ldmbench.data.source_digest import source_digest
 from ldmbench.errors import InputError
 
 __all__ = ["Planned", "planned_images"]
@@ -68,7 +69,7 @@ def _looked_at(path: Path, digest: str, cache: Path | None) -> Planned | None:
 def _names(path: Path, files: Iterable[ImageFile]) -> set[str]:
     if not path.is_dir():
         return {""}
-    return {name for file in files for name in (file.name, file.text) if name}
+    return {name for file in files for name in (file.at, file.text) if name}
 
 
 def _state(path: Path, name: str) -> Stamp | None:

@@ -2,34 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import os
-import time
 from collections.abc import Iterable, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from ldmbench.canonical import digest, digest_bytes, digest_file
-from ldmbench.data.listing import contents, list_images
+from ldmbench.data.listing import Listing, list_source
+from ldmbench.data.members import contents
+from ldmbench.data.remembered import Remembered
 from ldmbench.errors import InputError
 from ldmbench.plugins import Noun, sources
 
-__all__ = ["Stamp", "file_digests", "plugin_digest", "source_digest", "stamp_of"]
-
-Stamp = tuple[int, ...]
-_SETTLED_NS = 2_000_000_000
-
-
-def stamp_of(file: Path) -> Stamp:
-    """Return what tells a file from any other that lay or will lie at its path, links followed.
-
-    Device, inode, size, and both times in nanoseconds: contents can be changed under an equal size
-    and modification time, but not without moving the time of the inode's change.
-
-    Raises:
-        OSError: it is not there.
-    """
-    at = file.stat()
-    return (at.st_dev, at.st_ino, at.st_size, at.st_mtime_ns, at.st_ctime_ns)
+__all__ = ["file_digests", "plugin_digest", "source_digest"]
 
 
 def source_digest(path: Path, cache: Path | None = None) -> str:
@@ -40,28 +23,29 @@ def source_digest(path: Path, cache: Path | None = None) -> str:
 
     Args:
         path: folder, zip or npz.
-        cache: a JSON file that remembers contents' digests by `stamp_of`; made if it is missing,
-            made anew if it is damaged. Files changed within the last two seconds are not
-            remembered, since they could change again unseen.
+        cache: of `Remembered`.
 
     Raises:
         InputError: if the source cannot be listed or a file cannot be read.
     """
-    known = _read(cache)
-    names = _members(path)
+    listing, known = list_source(path), Remembered(cache)
+    names = _members(path, listing)
     if path.is_dir():
-        found = {name: _digests(path / name, known)[""] for name in names}
+        found = {name: _digests(path / at, known)[""] for name, at in names.items()}
     else:
-        found = _digests(path, known, names)
-    _write(cache, known)
+        inside = _digests(path, known, sorted(names.values()))
+        found = {name: inside[at] for name, at in names.items()}
+    known.save()
+    if not listing.plain:  # what was made of the names belongs to the answer
+        found[""] = digest([[f.name, f.split, f.label] for f in listing.files])
     return digest(found)
 
 
 def file_digests(files: Iterable[Path], cache: Path | None = None) -> dict[Path, str]:
     """Return the sha256 of each file's content; `cache` and errors as in `source_digest`."""
-    known = _read(cache)
+    known = Remembered(cache)
     found = {file: _digests(file, known)[""] for file in files}
-    _write(cache, known)
+    known.save()
     return found
 
 
@@ -95,54 +79,29 @@ def plugin_digest(
     )
 
 
-_Known = dict[str, tuple[Stamp, dict[str, str]]]  # path: stamp, name inside: sha256
-
-
-def _members(path: Path) -> list[str]:
-    """Name the images and captions of a folder or zip; an npz is one member, ''."""
-    files = list_images(path)
+def _members(path: Path, listing: Listing) -> dict[str, str]:
+    """Return name -> what it is called of all files that tell; an npz is one member, ''."""
     if path.suffix.lower() == ".npz" and path.is_file():
-        return [""]
-    names = {f.name for f in files} | {f.text for f in files if f.text}
-    if any(f.caption is not None for f in files):
-        names.add("captions.jsonl")
-    return sorted(names)
+        return {"": ""}
+    named = {file.name: file.at for file in listing.files}
+    for file in listing.files:
+        if file.text:
+            suffix = PurePosixPath(file.text).suffix
+            named[str(PurePosixPath(file.name).with_suffix(suffix))] = file.text
+    return {**named, **listing.tables}
 
 
-def _digests(file: Path, known: _Known, inside: Sequence[str] = ("",)) -> dict[str, str]:
+def _digests(file: Path, known: Remembered, inside: Sequence[str] = ("",)) -> dict[str, str]:
     """Return the digest of a file, under '', or of the members of a zip."""
-    try:
-        before = stamp_of(file)
-        row = known.get(str(file.absolute()))
-        if row and row[0] == before and set(row[1]) == set(inside):
-            return row[1]
-        if list(inside) == [""]:
-            found = {"": digest_file(file)}
-        else:
-            read = contents((file, name) for name in inside)
-            found = {name: digest_bytes(data) for (_, name), data in read}
-        after = stamp_of(file)
-    except OSError as error:
-        raise InputError(f"{file}: cannot be read ({error.strerror}); remove it") from None
-    if before == after and time.time_ns() - max(after[-2:]) > _SETTLED_NS:
-        known[str(file.absolute())] = (after, found)
-    return found
-
-
-def _read(cache: Path | None) -> _Known:
-    try:
-        rows = json.loads(cache.read_text()) if cache else {}
-        return {
-            path: (tuple(map(int, stamp)), dict(found)) for path, (stamp, found) in rows.items()
-        }
-    except (OSError, ValueError, TypeError, AttributeError):
-        return {}
-
-
-def _write(cache: Path | None, known: _Known) -> None:
-    if cache is None or _read(cache) == known:
-        return
-    cache.parent.mkdir(parents=True, exist_ok=True)
-    fresh = cache.with_name(f"{cache.name}.{os.getpid()}")
-    fresh.write_text(json.dumps(known))
-    fresh.replace(cache)
+    found = known.of(file)
+    if not set(inside) <= set(found.digests):
+        try:
+            if list(inside) == [""]:
+                read = {"": digest_file(file)}
+            else:
+                bytes_of = contents((file, name) for name in inside)
+                read = {name: digest_bytes(data) for (_, name), data in bytes_of}
+        except OSError as error:
+            raise InputError(f"{file}: cannot be read ({error.strerror}); remove it") from None
+        known.learn(found, digests=read)
+    return found.digests

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ldmbench.canonical import canonical_json
-from ldmbench.catalog import COUNTS, FINGERPRINTS
+from ldmbench.catalog import CHECKS, COUNTS, FINGERPRINTS
 from ldmbench.plan.expand import Point
 from ldmbench.plan.ledger import Ledger
 from ldmbench.registry import resolve
@@ -41,6 +41,7 @@ class Images:
     protocols: Sequence[Protocol]
     ledger: Ledger = field(default_factory=Ledger)
     digests: dict[str, str] = field(default_factory=dict)
+    checked: set[tuple[str, int, str, bool]] = field(default_factory=set)
 
     def train(self, point: Point) -> Stage:
         """Return the images that models of a dataset train on."""
@@ -109,9 +110,11 @@ class Images:
         stated = [real] if real else [self._real(point, p) for p in self.protocols]
         crops = [r.crop for r in stated if r.crop]
         resizes = [r.resize for r in stated if r.resize]
+        crop = data.crop or (crops or [CROP])[0]
+        self._check(data, crop)
         keyed = data.model_dump(mode="json", exclude={"path", "train"})
         keyed |= {
-            "crop": data.crop or (crops or [CROP])[0],
+            "crop": crop,
             "resize": data.resize or (resizes or [RESIZE])[0],
             "reference": self._carved(point),
             "digest": self._digest(data),
@@ -165,6 +168,15 @@ class Images:
             fingerprint: Any = resolve(FINGERPRINTS[data.kind])
             self.digests[data.path] = fingerprint(self._place(data), self.cache)
         return self.digests[data.path]
+
+    def _check(self, data: FolderData, crop: str) -> None:
+        """Look at every image of a folder once for each way in which it is prepared."""
+        asked = (data.path, data.resolution, crop, data.upscale)
+        if asked not in self.checked:
+            check: Any = resolve(CHECKS[data.kind])
+            how = {"resolution": data.resolution, "crop": crop, "upscale": data.upscale}
+            check(self._place(data), self.cache, **how)
+            self.checked.add(asked)
 
     def _place(self, data: FolderData) -> Path:
         return (self.folder / data.path).resolve()

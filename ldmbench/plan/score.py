@@ -118,6 +118,7 @@ def files_source(
     crop: str,
     resize: str,
     digests: str | None = None,
+    split: str = "train",
 ) -> ImageSource:
     """Return all images of a folder, zip or npz, prepared so; `digests` is where those are kept."""
     keyed = {
@@ -131,7 +132,11 @@ def files_source(
         "digest": digest,
     }
     return ImageSource(
-        title, count, keyed, local={"path": path, **({"digests": digests} if digests else {})}
+        title,
+        count,
+        keyed,
+        split=split,
+        local={"path": path, **({"digests": digests} if digests else {})},
     )
 
 

@@ -8,9 +8,10 @@ from pydantic import Field
 
 from ldmbench.schema.base import AXIS, Noun
 
-Split = Literal["train", "validation", "reference", "prompts", "truth"]
+Split = Literal["train", "validation", "reference", "prompts", "truth", "all"]
 """`prompts` are the captions and classes of the validation images, repeated without end; `truth`
-are these images with all that is known of them, repeated likewise."""
+are these images with all that is known of them, repeated likewise; `all` are those of a source
+whose images all lie in the folder of one split."""
 Resolution = Annotated[int, AXIS, Field(ge=8, le=2048, description="side of the square, pixels")]
 Resize = Literal[
     "pil-nearest",

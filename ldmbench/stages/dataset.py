@@ -13,7 +13,7 @@ from ldmbench.data.batch import Ints
 from ldmbench.data.captions import captions
 from ldmbench.data.conditions import class_labels, with_captions, write_conditions
 from ldmbench.data.images import read_captions, read_images, shard_images
-from ldmbench.data.listing import LOSSY, ImageFile
+from ldmbench.data.listing import LOSSY, ImageFile, classes_of
 from ldmbench.data.planned import planned_images
 from ldmbench.data.scenes import scene
 from ldmbench.data.shapes import CLASSES, render, split_indices
@@ -60,7 +60,7 @@ def _folder(task: Task, params: DatasetParams, shard: tuple[int, int]) -> None:
     how["mixed"] = source.get("order") == "digest"
     chosen = shard_images(planned.files, params.split, shard, **how)
     planned.check(chosen)
-    _write_images(task, params, chosen, classes=max(f.label for f in planned.files) + 1)
+    _write_images(task, params, chosen, classes=classes_of(planned.files))
     planned.check(chosen)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ldmbench.data.source_digest import stamp_of
+from ldmbench.data.remembered import stamp_of
 from ldmbench.schema.task import TaskInput
 
 __all__ = ["kept_of"]

@@ -1,0 +1,136 @@
+"""What was found in files before: digests of contents and sizes of pictures, kept in one JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ldmbench.errors import InputError
+
+__all__ = ["Found", "Remembered", "Size", "Stamp", "stamp_of"]
+
+Stamp = tuple[int, ...]
+Size = tuple[int, int]
+_SETTLED_NS = 2_000_000_000
+
+
+def stamp_of(file: Path) -> Stamp:
+    """Return what tells a file from any other that lay or will lie at its path, links followed.
+
+    Device, inode, size, and both times in nanoseconds: contents can be changed under an equal size
+    and modification time, but not without moving the time of the inode's change.
+
+    Raises:
+        OSError: it is not there.
+    """
+    return _stamp(file.stat())
+
+
+def _stamp(at: os.stat_result) -> Stamp:
+    return (at.st_dev, at.st_ino, at.st_size, at.st_mtime_ns, at.st_ctime_ns)
+
+
+@dataclass
+class Found:
+    """What was found in a file.
+
+    Attributes:
+        stamp: of the file, before it was read.
+        digests: name inside, '' for the file itself -> sha256.
+        sizes: name inside, '' for the file itself -> width and height of a picture that was opened.
+    """
+
+    stamp: Stamp
+    digests: dict[str, str] = field(default_factory=dict)
+    sizes: dict[str, Size] = field(default_factory=dict)
+
+
+class Remembered:
+    """Files that were read before, by path and stamp.
+
+    Args:
+        cache: a JSON file; made if it is missing, made anew if it is damaged; None remembers
+            nothing.
+    """
+
+    def __init__(self, cache: Path | None) -> None:
+        self.cache = cache
+        self._before = self._read()
+        self._now: dict[str, Found] = {}
+        self._changed = False
+
+    def of(self, file: Path) -> Found:
+        """Return what is known of a file as it lies there now; nothing of one that changed.
+
+        Raises:
+            InputError: it is not there, or is no regular file, which may have no end.
+        """
+        try:
+            at = file.stat()
+        except OSError as error:
+            raise InputError(f"{file}: cannot be read ({error.strerror}); remove it") from None
+        if not stat.S_ISREG(at.st_mode):
+            raise InputError(f"{file}: a pipe or device and no file; remove it")
+        name, stamp = str(file.absolute()), _stamp(at)
+        known = self._now.get(name) or self._before.get(name)
+        if known is None or known.stamp != stamp:
+            known = Found(stamp)
+        self._now[name] = known
+        return known
+
+    def learn(
+        self,
+        found: Found,
+        *,
+        digests: Mapping[str, str] | None = None,
+        sizes: Mapping[str, Size] | None = None,
+    ) -> None:
+        """Add to what is known of a file."""
+        found.digests |= digests or {}
+        found.sizes |= sizes or {}
+        self._changed = True
+
+    def save(self) -> None:
+        """Keep what was found in files that have lain unchanged for two seconds.
+
+        Others could change again unseen.
+        """
+        if self.cache is None or not self._changed:
+            return
+        fresh = {}
+        for name, found in self._now.items():
+            try:
+                settled = time.time_ns() - max(found.stamp[-2:]) > _SETTLED_NS
+                if settled and stamp_of(Path(name)) == found.stamp:
+                    fresh[name] = found
+            except OSError:
+                continue
+        if not fresh:
+            return
+        rows = {**self._before, **fresh}
+        self.cache.parent.mkdir(parents=True, exist_ok=True)
+        beside = self.cache.with_name(f"{self.cache.name}.{os.getpid()}")
+        beside.write_text(
+            json.dumps({n: [f.stamp, f.digests, f.sizes] for n, f in rows.items()}), "utf-8"
+        )
+        beside.replace(self.cache)
+        self._before, self._now, self._changed = rows, {}, False
+
+    def _read(self) -> dict[str, Found]:
+        try:
+            rows = json.loads(self.cache.read_text("utf-8")) if self.cache else {}
+            return {
+                name: Found(
+                    tuple(map(int, stamp)),
+                    {str(k): str(v) for k, v in digests.items()},
+                    {str(k): (int(w), int(h)) for k, (w, h) in sizes.items()},
+                )
+                for name, (stamp, digests, sizes) in rows.items()
+            }
+        except (OSError, ValueError, TypeError, AttributeError):
+            return {}
