@@ -51,8 +51,15 @@ def lines_of(text: str) -> Iterator[tuple[int, str]]:
             yield number, line.removesuffix("\r")
 
 
-def rows_of(data: bytes, where: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def rows_of(
+    data: bytes, where: str, what: str = "caption"
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Yield the rows of a .jsonl, .csv or .parquet file, each with its place.
+
+    Args:
+        data: the file.
+        where: what errors call it.
+        what: what errors say that a line is not.
 
     Raises:
         InputError: if it is damaged, or a line is no object.
@@ -74,7 +81,7 @@ def rows_of(data: bytes, where: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
             raise InputError(f"{where}:{reader.line_num}: not a row of a CSV ({error})") from None
     else:
         for number, line in lines_of(text_of(data, where)):
-            yield f"{where}:{number}", _object(line, f"{where}:{number}")
+            yield f"{where}:{number}", _object(line, f"{where}:{number}", what)
 
 
 def name_in(row: Mapping[str, Any], where: str) -> str | None:
@@ -87,7 +94,7 @@ def name_in(row: Mapping[str, Any], where: str) -> str | None:
     if not found:
         return None
     if not all(isinstance(v, str | int) and not isinstance(v, bool) for v in found.values()):
-        raise InputError(f"{where}: the name of an image is no text; each line is {_EXAMPLE}")
+        raise InputError(f"{where}: not a prompt or caption; each line is {_EXAMPLE}")
     names = {spelled(str(value)) for value in found.values()}
     if len(names) > 1:
         raise InputError(f"{where}: {' and '.join(found)} name different images; keep one")
@@ -108,7 +115,7 @@ def captions_in(row: Mapping[str, Any], where: str) -> list[str]:
     value = row[found[0]]
     texts = value if isinstance(value, list) else [value]
     if not all(isinstance(text, str) for text in texts):
-        raise InputError(f"{where}: the caption is no text; each line is {_EXAMPLE}")
+        raise InputError(f"{where}: not a prompt or caption; each line is {_EXAMPLE}")
     return [" ".join(text.split()) for text in texts]
 
 
@@ -132,7 +139,7 @@ def read_prompts(path: Path) -> list[tuple[str | None, str]]:
         for number, line in lines_of(text_of(data, str(path))):
             rows.append((None, _one([" ".join(line.split())], f"{path}:{number}")))
     else:
-        for where, row in rows_of(data, str(path)):
+        for where, row in rows_of(data, str(path), "prompt"):
             name = name_in(row, where)
             other = [key for key in row if _LIKE_NAMES.fullmatch(key.lower())]
             if name is None and other:
@@ -158,13 +165,13 @@ def _one(captions: list[str], where: str) -> str:
     return captions[0]
 
 
-def _object(line: str, where: str) -> Mapping[str, Any]:
+def _object(line: str, where: str, what: str) -> Mapping[str, Any]:
     try:
         row = json.loads(line)
     except (ValueError, RecursionError):
         row = None
     if not isinstance(row, dict):
-        raise InputError(f"{where}: not a caption or prompt; each line is {_EXAMPLE}")
+        raise InputError(f"{where}: not a {what}; each line is {_EXAMPLE}")
     return row
 
 

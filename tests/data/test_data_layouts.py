@@ -473,8 +473,8 @@ def test_a_line_ends_at_a_line_feed_alone(tmp_path, mark):
         ('{"file": "a.png", "captions": ["x", "y"]}', "2 captions; give the one"),
         ('{"file": "a.png"}', "not a prompt"),
         ('{"file": "a.png", "text": " "}', "the caption is empty"),
-        ('{"file": ["a.png"], "text": "x"}', "no text"),
-        ("[" * 5000, "not a caption or prompt"),
+        ('{"file": ["a.png"], "text": "x"}', "not a prompt"),
+        ("[" * 5000, "not a prompt"),
     ],
 )
 def test_prompts_that_are_refused(tmp_path, line, said):

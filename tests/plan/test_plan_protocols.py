@@ -215,10 +215,10 @@ probes: [device_days]
 """
 
 
-def images(folder, count=12):
+def images(folder, count=12, width=40):
     folder.mkdir()
     for i in range(count):
-        Image.new("RGB", (40, 32), (i, 2 * i, 3 * i)).save(folder / f"{i}.png")
+        Image.new("RGB", (width, 32), (i, 2 * i, 3 * i)).save(folder / f"{i}.png")
 
 
 def test_a_dataset_of_a_rules_name_is_sampled_and_prepared_by_it(plan_of, tmp_path):
@@ -249,7 +249,7 @@ def test_a_dataset_of_a_rules_name_is_sampled_and_prepared_by_it(plan_of, tmp_pa
     ],
 )
 def test_no_crop_is_meant_where_the_suite_says_it(plan_of, tmp_path, protocol, crop):
-    images(tmp_path / "images")
+    images(tmp_path / "images", width=32 if crop == "none" else 40)
     plan = plan_of(f"protocol={protocol}", "data.lsun-churches-256.reference=3", text=FOLDERS)
     found = {s.params["source"]["crop"] for s in plan.stages if s.kind == "dataset"}
     assert found == {crop}
