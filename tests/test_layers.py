@@ -40,7 +40,7 @@ ALLOWED = {
     "__init__": GROUND,
 }
 ONLY_IMPORTERS = {
-    "ruamel": {"suite/load.py", "models/compvis_config.py"},
+    "ruamel": {"suite/read.py", "models/compvis_config.py"},
     "ray": {"execute/cluster.py"},
     "mlflow": {"track/book.py"},
 }

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ldmbench.catalog import EXTRACTORS, METRICS
+from ldmbench.errors import SuiteError
 from ldmbench.plan.enough import check_enough
 from ldmbench.plan.expand import Point, points
 from ldmbench.plan.images import Images
@@ -21,6 +22,7 @@ from ldmbench.plan.ledger import (
     whole,
 )
 from ldmbench.plan.own import metric_inputs, own_code, score_name
+from ldmbench.plan.size import too_large
 from ldmbench.plan.traits import Traits, traits_of
 from ldmbench.schema.models import AutoencoderParams, LdmModel
 from ldmbench.schema.protocol import Protocol
@@ -43,7 +45,7 @@ def build_plan(loaded: LoadedSuite, *, cache: Path | None = None) -> Plan:
         cache: a folder for remembered digests of image folders; content is hashed once.
 
     Raises:
-        SuiteError: fewer samples or real images than a metric needs.
+        SuiteError: fewer samples or real images than a metric needs, or more than a plan may have.
     """
     protocols = protocols_of(loaded.written)
     images = Images(loaded.written, loaded.path.parent, cache, protocols)
@@ -60,6 +62,9 @@ def build_plan(loaded: LoadedSuite, *, cache: Path | None = None) -> Plan:
         cells=cells,
         stages=builder.ledger.finished(),
     )
+    large = too_large(plan.stages)
+    if large:
+        raise SuiteError([loaded.places.problem((), large)])
     check_enough(plan, loaded)
     return plan
 

@@ -9,7 +9,8 @@ from ldmbench.catalog import METRICS
 from ldmbench.errors import SuiteError
 from ldmbench.schema.protocol import Protocol
 from ldmbench.schema.stage import Cell, Plan, Stage
-from ldmbench.suite.load import LoadedSuite, Loc
+from ldmbench.suite.load import LoadedSuite
+from ldmbench.suite.read import Loc
 
 __all__ = ["Least", "check_enough", "least"]
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import fnmatch
 import itertools
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
+from ldmbench.errors import InputError
 from ldmbench.schema.data import Data
 from ldmbench.schema.models import AutoencoderParams, LdmModel, Model
 from ldmbench.schema.sample import SampleParams
-from ldmbench.schema.sweep import is_axis, is_list_field
+from ldmbench.suite.axes import axes_of, plain_class
 from ldmbench.suite.protocols import protocols_of, rule_of
 
 
@@ -82,12 +83,12 @@ def _ruled(written: Any, dataset: str) -> Any:
 
 def variants(name: str, noun: BaseModel) -> list[Variant]:
     """Return every combination of the axes inside one section, titled `name[axis=value,...]`."""
-    axes = dict(_axes(noun))
+    axes = dict(axes_of(noun))
     names = _short_names(list(axes))
     merged: dict[str, Variant] = {}
     for values in itertools.product(*axes.values()):
         chosen = dict(zip(axes, values, strict=True))
-        plain = _plain_noun(noun, chosen)
+        plain = _plain_noun(name, noun, chosen)
         shown = {names[path]: value for path, value in _meaningful(plain, chosen).items()}
         inside = ",".join(f"{key}={_text(value)}" for key, value in shown.items())
         title = f"{name}[{inside}]" if inside else name
@@ -95,34 +96,7 @@ def variants(name: str, noun: BaseModel) -> list[Variant]:
     return list(merged.values())
 
 
-def _axes(noun: BaseModel, above: str = "") -> Iterator[tuple[str, Sequence[Any]]]:
-    """Yield (dotted path, values) of every field that holds an axis."""
-    for name, info in _plain_class(noun).model_fields.items():
-        value, path = getattr(noun, name), f"{above}{name}"
-        if isinstance(value, BaseModel):
-            yield from _axes(value, f"{path}.")
-        elif is_axis(info) and isinstance(value, tuple):
-            nested = bool(value) and isinstance(value[0], tuple)
-            if nested or not is_list_field(info.annotation):
-                yield path, value
-
-
-_PLAIN: dict[str, type[BaseModel]] = {}
-
-
-def _plain_class(noun: BaseModel) -> type[BaseModel]:
-    """Return the noun's own class for an instance of its written form."""
-    from ldmbench.schema import data, models, sample, suite
-
-    if not _PLAIN:
-        for module in (data, models, sample, suite):
-            for value in vars(module).values():
-                if isinstance(value, type) and issubclass(value, BaseModel):
-                    _PLAIN[value.__name__] = value
-    return _PLAIN[type(noun).__name__]
-
-
-def _plain_noun(noun: BaseModel, chosen: Mapping[str, Any]) -> Any:
+def _plain_noun(name: str, noun: BaseModel, chosen: Mapping[str, Any]) -> Any:
     values = noun.model_dump(warnings=False)
     for path, value in chosen.items():
         *above, last = path.split(".")
@@ -130,7 +104,11 @@ def _plain_noun(noun: BaseModel, chosen: Mapping[str, Any]) -> Any:
         for part in above:
             section = section[part]
         section[last] = value
-    plain = _plain_class(noun).model_validate(values)
+    try:
+        plain = plain_class(type(noun).__name__).model_validate(values)
+    except ValidationError as error:
+        told = ", ".join(f"{path} = {_text(value)}" for path, value in chosen.items())
+        raise InputError(f"{name}: {told}: {error.errors()[0]['msg']}") from None
     if isinstance(plain, LdmModel) and plain.autoencoder.f == 1:
         return plain.model_copy(update={"autoencoder": AutoencoderParams(f=1)})
     return plain
@@ -202,8 +180,7 @@ def sample_title(sample: SampleParams, axes: Mapping[str, Any]) -> str:
 
 def matches(cell: str, glob: str) -> bool:
     """Tell whether a cell id matches a glob; * and ? are special, brackets are not."""
-    pattern = re.escape(glob).replace(r"\*", ".*").replace(r"\?", ".")
-    return re.fullmatch(pattern, cell) is not None
+    return fnmatch.fnmatchcase(cell, glob.replace("[", "[[]"))  # never backtracks far
 
 
 def _wanted(cell: str, include: Sequence[str], exclude: Sequence[str]) -> bool:

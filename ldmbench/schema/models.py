@@ -31,6 +31,9 @@ class Budget(Noun):
         given = [name for name in type(self).model_fields if getattr(self, name) is not None]
         if len(given) != 1:
             raise ValueError(f"state exactly one of {', '.join(type(self).model_fields)}")
+        value = getattr(self, given[0])
+        if isinstance(value, tuple) and None in value:
+            raise ValueError(f"found null among the values of {given[0]}; write a number for each")
         return self
 
 
@@ -86,7 +89,7 @@ class DenoiserParams(Noun):
         default=0.1, description="share of training images shown without their condition"
     )
     prediction: Annotated[Literal["eps", "v"], AXIS] = "eps"
-    timesteps: Annotated[int, Field(ge=10)] = 1000
+    timesteps: Annotated[int, Field(ge=10, le=100_000)] = 1000
     beta_schedule: Annotated[Literal["scaled_linear", "linear", "cosine"], AXIS] = Field(
         default="scaled_linear", description="scaled_linear is linear in sqrt(beta), as the paper"
     )

@@ -184,7 +184,7 @@ OneProtocol: TypeAlias = Annotated[
 Protocols: TypeAlias = Annotated[
     Annotated[str, Tag(NAME)]
     | Annotated[Override, Tag(CHANGED)]
-    | Annotated[tuple[OneProtocol, ...], Tag(SEVERAL), Field(min_length=1)],
+    | Annotated[tuple[OneProtocol, ...], Tag(SEVERAL), Field(min_length=1, max_length=50)],
     Discriminator(_one_or_several),
 ]
 """What a suite may write: a name, {base: NAME, field: value, ...}, or a list of these."""

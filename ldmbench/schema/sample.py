@@ -37,6 +37,6 @@ class SampleParams(Noun):
         default=None, description="samples per cell (n); unset: the protocol's, else 5,000"
     )
     seed: Annotated[int, AXIS, Field(ge=0)] = 0
-    micro_batch: Annotated[int, Positive] = Field(
+    micro_batch: Annotated[int, Field(gt=0, le=65_536)] = Field(
         default=64, description="images computed together; belongs to the key"
     )

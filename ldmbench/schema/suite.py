@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, get_args
 
-from pydantic import AfterValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from ldmbench.plugins import points
 from ldmbench.registry import nearest
@@ -30,6 +30,7 @@ Metric = Literal[
     "lpips",
 ]
 METRICS: tuple[str, ...] = get_args(Metric)
+MOST_METRICS = 100
 
 
 def _known(name: str) -> str:
@@ -40,6 +41,13 @@ def _known(name: str) -> str:
     raise ValueError(
         f"found '{name}'{nearest(name, METRICS)}; allowed: {', '.join(METRICS)}, {own}"
     )
+
+
+def _few(names: object) -> object:
+    """Refuse a long list before each of its names is looked for among what is installed."""
+    if isinstance(names, list | tuple) and len(names) > MOST_METRICS:
+        raise ValueError(f"found {len(names):,} metrics; a suite has at most {MOST_METRICS}")
+    return names
 
 
 _WRITTEN = {"anyOf": [{"enum": list(METRICS)}, {"type": "string", "description": "your own"}]}
@@ -61,8 +69,10 @@ class MlflowSettings(Noun):
 class SpeedSettings(Noun):
     """How speed is measured."""
 
-    batch: Annotated[int, Positive] = Field(default=16, description="images per throughput batch")
-    repeats: Annotated[int, Field(ge=2)] = 7
+    batch: Annotated[int, Field(gt=0, le=65_536)] = Field(
+        default=16, description="images per throughput batch"
+    )
+    repeats: Annotated[int, Field(ge=2, le=10_000)] = 7
     price_per_device_hour: Annotated[float, Positive] | None = None
     v100_factor: Annotated[float, Positive] | None = Field(
         default=None, description="this device's speed in V100s (the paper: A100 = 2.2)"
@@ -81,12 +91,16 @@ class Suite(Noun):
     data: Annotated[dict[Name, Data], Field(min_length=1)]
     models: Annotated[dict[Name, Model], Field(min_length=1)]
     sample: SampleParams = SampleParams()
-    metrics: Annotated[tuple[MetricName, ...], Field(min_length=1)] = ("fid",)
+    metrics: Annotated[tuple[MetricName, ...], Field(min_length=1), BeforeValidator(_few)] = (
+        "fid",
+    )
     probes: tuple[Probe, ...] = ("throughput", "device_days")
     speed: SpeedSettings = SpeedSettings()
     reconstruct: Annotated[int, Positive] = Field(
         default=1000, description="reference images that judge the first stage"
     )
-    include: tuple[str, ...] = Field(default=(), description="globs on cell ids; all when empty")
-    exclude: tuple[str, ...] = Field(default=(), description="globs on cell ids")
+    include: tuple[str, ...] = Field(
+        default=(), max_length=200, description="globs on cell ids; all when empty"
+    )
+    exclude: tuple[str, ...] = Field(default=(), max_length=200, description="globs on cell ids")
     mlflow: MlflowSettings = MlflowSettings()

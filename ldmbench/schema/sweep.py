@@ -6,7 +6,7 @@ from functools import cache
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
-from pydantic import BaseModel, Discriminator, Tag, create_model, model_validator
+from pydantic import BaseModel, Discriminator, Field, Tag, create_model, model_validator
 from pydantic.fields import FieldInfo
 
 from ldmbench.schema.base import AxisMark, Noun
@@ -42,7 +42,7 @@ def _swept(annotation: Any, info: FieldInfo) -> Any:
         one = Annotated[one, mark]
     tell = _many_or_one_list if is_list_field(annotation) else _many_or_one
     return Annotated[
-        Annotated[one, Tag(ONE)] | Annotated[tuple[one, ...], Tag(MANY)],  # type: ignore[valid-type]
+        Annotated[one, Tag(ONE)] | Annotated[tuple[one, ...], Field(min_length=1), Tag(MANY)],  # type: ignore[valid-type]
         Discriminator(tell),
     ]
 

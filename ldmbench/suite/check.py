@@ -13,10 +13,11 @@ from ldmbench.registry import nearest
 from ldmbench.schema.data import LARGEST_SCENE
 from ldmbench.schema.weights import first_stages_in
 from ldmbench.suite.check_protocols import check_protocols
-from ldmbench.suite.load import LoadedSuite, Loc
+from ldmbench.suite.load import LoadedSuite
 from ldmbench.suite.models import CONDITIONINGS, check_called, check_loaded, facts_or_none
 from ldmbench.suite.own import metric_arguments
 from ldmbench.suite.protocols import pinned, protocols_of
+from ldmbench.suite.read import Loc
 from ldmbench.suite.sampling import check_loaded_sampling, check_sampling
 
 

@@ -13,8 +13,8 @@ from ldmbench.plugins import points, sources
 from ldmbench.registry import nearest
 from ldmbench.schema.protocol import Override, Protocol
 from ldmbench.schema.weights import extractor_named
-from ldmbench.suite.load import Loc
 from ldmbench.suite.protocols import pinned, protocols_of, real_images, written_protocols
+from ldmbench.suite.read import Loc
 
 LPIPS_SIDE = 32
 

@@ -1,17 +1,14 @@
-"""Read a suite file and report every error with its place (the only importer of YAML)."""
+"""Read a suite file and report every error with its place."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
-from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from ldmbench.canonical import digest
 from ldmbench.errors import InputError, SuiteError
@@ -19,8 +16,11 @@ from ldmbench.registry import nearest
 from ldmbench.schema.protocol import CHANGED, NAME, SEVERAL
 from ldmbench.schema.suite import MlflowSettings, Suite
 from ldmbench.schema.sweep import MANY, ONE, suite_form
+from ldmbench.suite.axes import check_size
+from ldmbench.suite.read import MOST_LEVELS, Loc, dump, parse, plain, read_text, unshare
 
-Loc = tuple[str | int, ...]
+MOST_PROBLEMS = 100
+"""Errors of a file that are told; the others are counted."""
 
 
 @dataclass(frozen=True)
@@ -71,11 +71,10 @@ class Places:
         node, line = self.data, 1
         for part in loc:
             try:
-                if isinstance(node, CommentedMap):
-                    line = node.lc.key(part)[0] + 1
-                elif isinstance(node, CommentedSeq):
-                    line = node.lc.item(part)[0] + 1
-                node = node[part]
+                in_list = isinstance(node, list)
+                key = part if in_list else _key_of(node, str(part))
+                line = (node.lc.item(key) if in_list else node.lc.key(key))[0] + 1
+                node = node[key]
             except (KeyError, IndexError, TypeError, AttributeError):
                 break
         return line
@@ -92,52 +91,57 @@ def load_suite(path: Path, sets: Sequence[str] = ()) -> LoadedSuite:
         SuiteError: with all errors of the file in one pass.
         InputError: if the file cannot be read or is no YAML.
     """
-    data = _read(path)
-    changes = {_apply(data, text): f"--set {text}" for text in sets}
+    text = read_text(path)
+    data = _mapping(parse(text, lambda line: f"{path}:{line}"), path)
+    if sets:
+        unshare(data)
+    changes = {_apply(data, change): f"--set {change}" for change in sets}
     places = Places(path, data, changes)
+    wrong: list[tuple[Loc, str]] = []
+    values = plain(data, wrong)
+    _refuse(wrong, places)
     try:
-        written = suite_form().model_validate(_plain(data))
+        written = suite_form().model_validate(values)
     except ValidationError as error:
         raise SuiteError(_problems(error, places)) from None
+    read = written.model_dump(mode="json")
+    plain(read, wrong)  # numbers that stood in quotes
+    _refuse(wrong or list(check_size(written)), places)
     return LoadedSuite(
         written=written,
         path=path,
-        text=_dump(data),
-        digest=digest(written.model_dump(mode="json")),
+        text=dump(data) if sets else text,
+        digest=digest(read),
         places=places,
     )
 
 
-def _read(path: Path) -> Any:
-    if not path.exists():
-        raise InputError(f"{path}: no such suite file; `ldmbench list suites` names those at hand")
-    try:
-        data = YAML(typ="rt").load(path.read_text(encoding="utf-8"))
-    except MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line = mark.line + 1 if mark else 1
-        raise SuiteError([f"{path}:{line}: not YAML: {error.problem or error.context}"]) from None
-    except (YAMLError, UnicodeDecodeError, OSError) as error:
-        raise InputError(f"{path}: cannot be read: {' '.join(str(error).split())}") from None
-    if not isinstance(data, CommentedMap):
+def _mapping(data: Any, path: Path) -> Any:
+    if not isinstance(data, dict):
         raise SuiteError([f"{path}:1: found no mapping; a suite begins with `suite: NAME`"])
     return data
+
+
+def _refuse(wrong: Sequence[tuple[Loc, str]], places: Places) -> None:
+    if wrong:
+        told = dict.fromkeys(places.problem(loc, text) for loc, text in wrong[:MOST_PROBLEMS])
+        more = len(wrong) - MOST_PROBLEMS
+        raise SuiteError([*told, f"and {more:,} more"] if more > 0 else [*told])
 
 
 def _apply(data: Any, change: str) -> Loc:
     """Apply one "path=value" to the data and return the place it changed."""
     path, separator, value = change.partition("=")
-    if not separator or not path:
+    if not separator or not path.strip():
         raise InputError(f"--set {change}: write PATH=VALUE, such as sample.count=64")
-    try:
-        parsed = YAML(typ="rt").load(value)
-    except YAMLError:
-        raise InputError(f"--set {change}: the value is not YAML") from None
-    node, loc, rest = data, [], path.strip()
-    while True:
-        key = _next_key(node, rest)
-        loc.append(key)
-        rest = rest[len(str(key)) + 1 :]
+    parsed = parse(value, lambda _: f"--set {change}")
+    node, rest = data, path.strip()
+    loc: list[str | int] = []
+    while len(loc) < MOST_LEVELS:
+        name = _next_name(node, rest, change)
+        loc.append(name)
+        rest = rest[len(str(name)) + 1 :]
+        key = name if isinstance(node, list) else _key_of(node, str(name))
         if not rest:
             node[key] = parsed
             return tuple(loc)
@@ -145,36 +149,28 @@ def _apply(data: Any, change: str) -> Loc:
         if not isinstance(inner, dict | list):
             if inner is not None:
                 raise InputError(f"--set {change}: {_dotted(tuple(loc))} is a value, no section")
-            inner = CommentedMap()
+            inner = type(data)()
             node[key] = inner
         node = inner
+    raise InputError(f"--set {change}: a suite has at most {MOST_LEVELS} levels")
 
 
-def _next_key(node: Any, rest: str) -> str | int:
+def _next_name(node: Any, rest: str, change: str) -> str | int:
+    part = rest.split(".", maxsplit=1)[0]
     if isinstance(node, list):
-        part = rest.split(".", maxsplit=1)[0]
-        if not part.isdigit() or int(part) >= len(node):
-            raise InputError(f"--set: '{part}' is no place in a list of {len(node)}")
+        if not (part.isascii() and part.isdigit()) or int(part[:9]) >= len(node):
+            raise InputError(f"--set {change}: '{part}' is no place in a list of {len(node)}")
         return int(part)
-    whole = [k for k in node if isinstance(k, str) and (rest == k or rest.startswith(f"{k}."))]
-    return max(whole, key=len) if whole else rest.split(".", maxsplit=1)[0]
+    names = map(str, node)
+    whole = max((k for k in names if rest == k or rest.startswith(f"{k}.")), key=len, default=part)
+    if not whole or rest == f"{whole}.":
+        raise InputError(f"--set {change}: a name in the path is empty")
+    return whole
 
 
-def _plain(node: Any) -> Any:
-    if isinstance(node, dict):
-        return {str(key): _plain(value) for key, value in node.items()}
-    if isinstance(node, list):
-        return [_plain(value) for value in node]
-    for kind in (bool, int, float, str):
-        if isinstance(node, kind):
-            return kind(node)
-    return node
-
-
-def _dump(data: Any) -> str:
-    stream = io.StringIO()
-    YAML(typ="rt").dump(data, stream)
-    return stream.getvalue()
+def _key_of(node: Any, name: str) -> Any:
+    """Return the key that is written so: a name of digits is a number in YAML."""
+    return name if name in node else next((key for key in node if str(key) == name), name)
 
 
 def _dotted(loc: Loc) -> str:
@@ -186,18 +182,14 @@ def _dotted(loc: Loc) -> str:
 
 def _problems(error: ValidationError, places: Places) -> list[str]:
     found = error.errors(include_url=False)
-    problems = []
-    for item in found:
-        loc = _in_file(item["loc"], places.data)
-        if item["type"] == "too_short" and any(_below(o, item) for o in found):
-            continue  # pydantic counts only the items that were right
-        problems.append(places.problem(loc, _message(item, loc)))
-    return list(dict.fromkeys(problems))
-
-
-def _below(other: Any, item: Any) -> bool:
-    loc, above = other["loc"], item["loc"]
-    return len(loc) > len(above) and loc[: len(above)] == above
+    # pydantic counts only the items that were right
+    short = {item["loc"] for item in found if item["type"] == "too_short"}
+    above = {item["loc"][:n] for item in found for n in range(len(item["loc"]))} if short else set()
+    meant = [i for i in found if i["type"] != "too_short" or i["loc"] not in above]
+    told = [(_in_file(item["loc"], places.data), item) for item in meant[:MOST_PROBLEMS]]
+    problems = dict.fromkeys(places.problem(loc, _message(item, loc)) for loc, item in told)
+    more = len(meant) - MOST_PROBLEMS
+    return [*problems, f"and {more:,} more"] if more > 0 else [*problems]
 
 
 def _in_file(loc: Iterable[str | int], data: Any) -> Loc:
@@ -219,6 +211,7 @@ def _in_file(loc: Iterable[str | int], data: Any) -> Loc:
     return tuple(parts)
 
 
+@cache
 def _kinds(noun: type[BaseModel]) -> set[str]:
     """Return every `kind` that a noun or a noun below it may have."""
     kinds: set[str] = set()
@@ -297,21 +290,31 @@ def _lower(message: str) -> str:
 
 
 def settings_of(text: str) -> MlflowSettings:
-    """Return the MLflow settings of a suite's text as a run keeps it."""
-    data = _plain(YAML(typ="rt").load(text)) or {}
-    return MlflowSettings.model_validate(data.get("mlflow") or {})
+    """Return the MLflow settings of a suite's text as a run keeps it; off where it is damaged."""
+    try:
+        return MlflowSettings.model_validate(_kept(text).get("mlflow") or {})
+    except (InputError, ValidationError):
+        return MlflowSettings(enabled=False)
 
 
 def places_of(text: str) -> dict[str, str]:
     """Return where a suite's text says its models from elsewhere are: a path, hub id or target."""
-    models = (_plain(YAML(typ="rt").load(text)) or {}).get("models") or {}
-    found = {name: model.get("path") or model.get("target") for name, model in models.items()}
+    try:
+        models = dict(_kept(text).get("models") or {})
+        found = {name: model.get("path") or model.get("target") for name, model in models.items()}
+    except (InputError, ValueError, TypeError, AttributeError):  # damaged in the store
+        return {}
     return {name: str(place) for name, place in found.items() if place}
 
 
 def headline(path: Path) -> str:
     """Return the question a suite file asks, or '' when it cannot be read."""
     try:
-        return str(_read(path).get("question", ""))
+        return str(_kept(read_text(path)).get("question", ""))
     except InputError:
         return ""
+
+
+def _kept(text: str) -> dict[str, Any]:
+    found = plain(parse(text, lambda line: f"line {line}"), [])
+    return found if isinstance(found, dict) else {}

@@ -11,8 +11,8 @@ from ldmbench.registry import resolve
 from ldmbench.schema.models import ModelFacts
 from ldmbench.schema.protocol import Protocol
 from ldmbench.schema.sample import SampleParams
-from ldmbench.suite.load import Loc
 from ldmbench.suite.protocols import first_pinned, protocols_of, rule_of
+from ldmbench.suite.read import Loc
 
 REFUSAL = "ldmbench.sample.refusals:refusal"
 MISFIT = "ldmbench.sample.refusals:misfit"

@@ -1,0 +1,60 @@
+"""The axes of a suite, and how many cells they make: told by multiplication, nothing expanded."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from functools import cache
+from typing import Any
+
+from pydantic import BaseModel
+
+from ldmbench.schema import data, models, sample, suite
+from ldmbench.schema.sweep import is_axis, is_list_field
+from ldmbench.suite.read import Loc
+
+MOST_CELLS = 10_000
+"""Combinations of a suite, before include and exclude leave some out."""
+
+
+def check_size(written: Any) -> Iterator[tuple[Loc, str]]:
+    """Yield (place, problem) of axes that make more cells than a suite may have."""
+    ways, sets = _count(written.sample), {n: _count(noun) for n, noun in written.data.items()}
+    everywhere = sum(sets.values())
+    trained = {name: _count(noun) for name, noun in written.models.items()}
+    shown = {name: sets.get(noun.data, everywhere) for name, noun in written.models.items()}
+    cells = ways * sum(count * shown[name] for name, count in trained.items())
+    if cells > MOST_CELLS:
+        yield (
+            ("sample",) if ways > 1 else ("models",),
+            f"the axes make {cells:,} cells ({sum(trained.values()):,} of models, {everywhere:,} of"
+            f" data, {ways:,} of sample); a suite has at most {MOST_CELLS:,}: name fewer values, or"
+            " write several suites",
+        )
+
+
+def _count(noun: BaseModel) -> int:
+    return math.prod(len(values) for _, values in axes_of(noun))
+
+
+def axes_of(noun: BaseModel, above: str = "") -> Iterator[tuple[str, Sequence[Any]]]:
+    """Yield (dotted path, values) of every field of a written noun that holds an axis."""
+    for name, info in plain_class(type(noun).__name__).model_fields.items():
+        value, path = getattr(noun, name), f"{above}{name}"
+        if isinstance(value, BaseModel):
+            yield from axes_of(value, f"{path}.")
+        elif is_axis(info) and isinstance(value, tuple):
+            nested = bool(value) and isinstance(value[0], tuple)
+            if nested or not is_list_field(info.annotation):
+                yield path, value
+
+
+@cache
+def _classes() -> dict[str, type[BaseModel]]:
+    found = (value for module in (data, models, sample, suite) for value in vars(module).values())
+    return {v.__name__: v for v in found if isinstance(v, type) and issubclass(v, BaseModel)}
+
+
+def plain_class(name: str) -> type[BaseModel]:
+    """Return a noun's own class by the name that its written form has too."""
+    return _classes()[name]
