@@ -8,9 +8,9 @@ import socket
 import pytest
 from ruamel.yaml import YAML
 
-from ldmbench.cli.planning import planned
 from ldmbench.errors import InputError, SuiteError
 from ldmbench.plan.expand import matches
+from ldmbench.session.planning import planned
 from ldmbench.suite.load import headline, load_suite, places_of, settings_of
 
 GOOD = {
