@@ -5,6 +5,27 @@ suite (YAML) -> plan (cells and stages) -> store (what is made, by key) -> execu
 What happens to the data is `pipeline.py`; what a suite may name is `catalog.py`.
 """
 
-from ldmbench.errors import InputError, LdmbenchError
+from __future__ import annotations
 
-__all__ = ["InputError", "LdmbenchError"]
+from typing import TYPE_CHECKING, Any
+
+from ldmbench.errors import InputError, LdmbenchError
+from ldmbench.registry import lazily
+
+if TYPE_CHECKING:
+    from ldmbench.api import Run, gate, load, open, run
+
+__all__ = ["InputError", "LdmbenchError", "Run", "gate", "load", "open", "run"]
+
+_API = dict.fromkeys(("Run", "gate", "load", "open", "run"), "api")
+_attribute = lazily(__name__, _API)
+
+
+def __getattr__(name: str) -> Any:
+    """Import the API on first use, so that `import ldmbench` stays light."""
+    return _attribute(name)
+
+
+def __dir__() -> list[str]:
+    """Return the public names."""
+    return sorted(__all__)

@@ -35,7 +35,7 @@ ALLOWED = {
     **dict.fromkeys(OUTLETS, NOUNS | {"records"}),
     "session": TABLES | SPINE | OUTLETS,
     "cli": TABLES | SPINE | OUTLETS | {"session"},
-    "api": TABLES | SPINE | OUTLETS | {"session", "cli"},
+    "api": TABLES | SPINE | OUTLETS | {"session", "cli", "models"},
     "__main__": {"cli"},
     "__init__": GROUND,
 }

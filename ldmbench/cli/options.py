@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
 import sys
 import unicodedata
@@ -18,10 +17,10 @@ from ldmbench.catalog import METRICS
 from ldmbench.cli.terminal import fitted
 from ldmbench.pipeline import STAGES
 from ldmbench.records.book import Book
+from ldmbench.session.planning import usual_store
 from ldmbench.store.disk import Store
 
 F = TypeVar("F", bound=Callable[..., Any])
-DEFAULT_STORE = ".ldmbench"
 HEEDED = ("Cc", "Cf", "Zl", "Zp")
 """Unicode categories that move, colour or turn what stands around them."""
 
@@ -31,7 +30,7 @@ def store_option(command: F) -> F:
     return click.option(
         "--store",
         type=click.Path(path_type=Path, file_okay=False),
-        default=lambda: Path(os.environ.get("LDMBENCH_STORE", DEFAULT_STORE)),
+        default=usual_store,
         show_default="$LDMBENCH_STORE, else ./.ldmbench",
         help="Where runs and their artefacts lie.",
     )(command)
@@ -123,7 +122,7 @@ def complete_runs(
     ctx: click.Context, param: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
     """Complete the id of a run in the store, the newest first."""
-    root = ctx.params.get("store") or Path(os.environ.get("LDMBENCH_STORE", DEFAULT_STORE))
+    root = ctx.params.get("store") or usual_store()
     ids = [run.id for run in reversed(Book(root).runs())]
     return [CompletionItem(i) for i in ids if i.startswith(incomplete)]
 
@@ -137,8 +136,7 @@ def run_argument(command: F) -> F:
 
 def typed(*words: object, store: Path) -> str:
     """Return a command as a user types it, with --store where the usual one is not meant."""
-    usual = Path(os.environ.get("LDMBENCH_STORE", DEFAULT_STORE))
-    where = [] if store == usual else ["--store", store]
+    where = [] if store == usual_store() else ["--store", store]
     return shlex.join(["ldmbench", *map(str, (*words, *where))])
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -88,21 +88,11 @@ def run(
     return _finish(found, Book(store), as_json=as_json)
 
 
-def _say_stale(stale: Mapping[str, str]) -> None:
-    """Say which kinds an older code made, and how they are made anew."""
-    kinds = sorted({label.split()[0] for label in stale.values()})
-    if kinds:
-        again = " ".join(f"--fresh {kind}" for kind in kinds)
-        say(
-            f"note: {plural(len(stale), 'artefact')} of an older code"
-            f" ({', '.join(kinds)}) served as they are; to make them anew: {again}"
-        )
-
-
 def _finish(found: Finished, book: Book, *, as_json: bool) -> int:
     """Write the page if the run is new, and say where everything is."""
     run, records = found.run, found.records
-    _say_stale(found.stale)
+    for text in found.stale_notes():
+        say(f"note: {text}")
     page = write_report(run, book, again=not found.reopened)
     failed = [r for r in records if r.status == "failed"]
     if as_json:

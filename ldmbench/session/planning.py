@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +13,13 @@ from ldmbench.plan.graph import subset
 from ldmbench.schema.stage import Plan
 from ldmbench.suite.check import check_suite
 from ldmbench.suite.load import LoadedSuite, load_suite
+
+DEFAULT_STORE = ".ldmbench"
+
+
+def usual_store() -> Path:
+    """Return the store that is meant where none is named."""
+    return Path(os.environ.get("LDMBENCH_STORE", DEFAULT_STORE))
 
 
 def planned(

@@ -44,6 +44,18 @@ class Finished:
     stale: Mapping[str, str] = field(default_factory=dict)
     reopened: bool = False
 
+    def stale_notes(self) -> list[str]:
+        """Say which kinds an older code made, and how they are computed again."""
+        kinds = sorted({label.split()[0] for label in self.stale.values()})
+        if not kinds:
+            return []
+        count = len(self.stale)
+        again = " ".join(f"--fresh {kind}" for kind in kinds)
+        return [
+            f"{count:,} artefact{'' if count == 1 else 's'} of an older code ({', '.join(kinds)})"
+            f" served as they are; to compute them again: {again}"
+        ]
+
 
 def run_suite(
     loaded: LoadedSuite,

@@ -1,0 +1,235 @@
+"""What a notebook imports: commands as functions that return, raise, and print progress alone.
+
+import ldmbench
+
+run = ldmbench.run("suites/smoke.yaml", set={"sample.steps": 10})
+run.table()                                   # pandas, a row a cell
+run.figures["quality_steps"]                  # shows itself
+ldmbench.score("samples/", reference="shapes:64:5000").table()
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ldmbench.cli.progress import Watch
+from ldmbench.cli.weights import require_weights
+from ldmbench.errors import InputError
+from ldmbench.execute import cluster
+from ldmbench.gating import judge, read_baseline
+from ldmbench.gating.verdict import Outcome
+from ldmbench.plan.names import names_of
+from ldmbench.records.book import Book
+from ldmbench.records.loose import opened_run
+from ldmbench.registry import resolve
+from ldmbench.schema.record import Record
+from ldmbench.schema.record import Run as RunRow
+from ldmbench.schema.stage import Cell
+from ldmbench.session.judged_run import evidence
+from ldmbench.session.pages import replay, write_report
+from ldmbench.session.planning import planned, usual_store
+from ldmbench.session.run import run_suite
+
+if TYPE_CHECKING:
+    import altair
+    import pandas
+
+    from ldmbench.models import Model
+
+__all__ = ["Run", "gate", "load", "open", "run"]
+
+EXECUTORS = ("local", "ray")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run: what was measured, as rows, as a table and as figures.
+
+    Attributes:
+        id: `<suite>-<UTC>-<4 hex>`.
+        records: a frozen row a cell: `r.cell.id`, `r.scores[0].value`, `r.measures`, `r.warnings`.
+        state: done, failed, interrupted or running.
+    """
+
+    id: str
+    records: tuple[Record, ...] = field(repr=False)
+    state: str
+    _row: RunRow = field(repr=False)
+    _book: Book = field(repr=False)
+
+    @property
+    def cells(self) -> tuple[Cell, ...]:
+        """What was measured: model, dataset, sampler, steps, eta, guidance and seeds."""
+        return tuple(record.cell for record in self.records)
+
+    @property
+    def failed(self) -> dict[str, str]:
+        """Why cells failed, by their ids."""
+        return {r.cell.id: r.reason or "" for r in self.records if r.status == "failed"}
+
+    def table(self) -> pandas.DataFrame:
+        """Return a row a cell: its axes, and per score and measure value, interval and origin.
+
+        A score `fid` gives the columns fid, fid_low, fid_high, fid_n and fid_signature.
+        """
+        frame: Any = resolve("ldmbench.report.flat:frame")
+        found: pandas.DataFrame = frame(self.records)
+        return found
+
+    @cached_property
+    def figures(self) -> dict[str, altair.TopLevelMixin]:
+        """Every figure of the report that has something to show, as an Altair chart."""
+        draw: Any = resolve("ldmbench.report:figures_of")
+        found: dict[str, altair.TopLevelMixin]
+        found = draw(self._row, self.records, self._book.extras(self.id))
+        return found
+
+    def report(self) -> Path:
+        """Write the page of the run, one self-contained HTML file, and return its path."""
+        return write_report(self._row, self._book, again=True)
+
+
+def run(
+    suite: str | Path,
+    *,
+    store: str | Path | None = None,
+    set: Mapping[str, Any] | None = None,
+    only: Iterable[str] = (),
+    fresh: Iterable[str] = (),
+    executor: str = "local",
+    verify: bool = False,
+) -> Run:
+    """Train or load, sample, score, time and report everything a suite asks for.
+
+    What the store holds is not computed again; a run that is interrupted goes on where it was.
+
+    Args:
+        suite: a file.
+        store: the store's folder; unset: $LDMBENCH_STORE, else ./.ldmbench.
+        set: fields to change, by their dotted paths: {"sample.steps": 10}.
+        only: globs of cell ids.
+        fresh: stage kinds to compute although the store has them.
+        executor: "local" or "ray".
+        verify: read all files of store and sources again.
+
+    Returns:
+        The run; cells that failed are in `failed`.
+
+    Raises:
+        InputError: the suite is wrong; the message has every error with its place.
+    """
+    if executor not in EXECUTORS:
+        raise InputError(f"executor={executor!r}; there are: {', '.join(EXECUTORS)}")
+    if executor == "ray":
+        cluster.require()
+    root = usual_store() if store is None else Path(store)
+    sets = [f"{path}={json.dumps(value)}" for path, value in (set or {}).items()]
+    loaded, plan = planned(Path(suite), sets, _words(only, "only"), store=root, verify=verify)
+    wanted = _words(fresh, "fresh")
+    found = run_suite(
+        loaded,
+        plan,
+        root,
+        executor=executor,
+        fresh=wanted,
+        verify=verify,
+        before=partial(require_weights, plan, fresh=wanted),
+        watching=lambda _: Watch(names_of(plan)),
+    )
+    book = Book(root)
+    write_report(found.run, book, again=not found.reopened)
+    for text in (*found.stale_notes(), *replay(book)):
+        warnings.warn(text, stacklevel=2)
+    return _run_of(found.run, found.records, book)
+
+
+def open(run: str | Path | None = None, *, store: str | Path | None = None) -> Run:
+    """Return a run that is there: by its id, the beginning of one, or a record file.
+
+    Args:
+        run: unset: the last run of the store.
+        store: as in `run`.
+
+    Raises:
+        InputError: there is no such run or file.
+    """
+    root = usual_store() if store is None else Path(store)
+    row, book = opened_run(None if run is None else str(run), root)
+    return _run_of(row, book.records(row.id), book)
+
+
+def gate(
+    run: Run | str | Path | None = None,
+    *,
+    baseline: str | Path,
+    store: str | Path | None = None,
+    other_machines: str = "refuse",
+    noise: str = "refuse",
+) -> Outcome:
+    """Judge a run against accepted numbers, as `ldmbench gate` does.
+
+    Args:
+        run: a Run, a run id or a record file; unset: the last run of the store.
+        baseline: a file that `ldmbench accept` wrote.
+        store: as in `run`.
+        other_machines: "refuse" or "note": speeds that were accepted on other machines alone.
+        noise: "refuse" or "note": numbers that are too noisy to judge.
+
+    Returns:
+        The outcome: `verdict`, `items` (one per number), `failed`, `exit_code` of the command.
+
+    Raises:
+        InputError: there is no such run or baseline; UnlikeError: it is of another suite.
+    """
+    for name, value in (("other_machines", other_machines), ("noise", noise)):
+        if value not in ("refuse", "note"):
+            raise InputError(f"{name}={value!r}; there are: refuse, note")
+    if isinstance(run, Run):
+        name, root = run.id, run._book.root
+    else:
+        name, root = str(run or ""), usual_store() if store is None else Path(store)
+    seen = evidence(name or None, root)
+    return judge(
+        seen.records,
+        read_baseline(Path(baseline)),
+        seen.replicates,
+        title=str(baseline),
+        note_machines=other_machines == "note",
+        noise_passes=noise == "note",
+    )
+
+
+def load(path: str | Path, **options: Any) -> Model:
+    """Load a model, whatever it was trained with; no code of it is run.
+
+    Args:
+        path: a diffusers folder, a checkpoint or a hub id.
+        options: as `ldmbench.models.load`: config, ema, tokenizer, null_class.
+
+    Raises:
+        InputError: nothing that can be loaded is there.
+    """
+    read: Any = resolve("ldmbench.models:load")
+    found: Model = read(path, **options)
+    return found
+
+
+def _run_of(row: RunRow, records: Sequence[Record], book: Book) -> Run:
+    return Run(row.id, tuple(records), row.state, row, book)
+
+
+def _words(given: Iterable[str], name: str) -> tuple[str, ...]:
+    """Return several words; one alone is a mistake that would be read letter by letter.
+
+    Raises:
+        InputError: if it is one text.
+    """
+    if isinstance(given, str):
+        raise InputError(f"{name}={given!r}; give a list: {name}=[{given!r}]")
+    return tuple(given)

@@ -1,0 +1,89 @@
+"""The Python API: what the commands do, as functions that return and raise."""
+
+import subprocess
+import sys
+
+import altair
+import pandas as pd
+import pytest
+import tiny
+
+import ldmbench
+from ldmbench.cli import outcome
+
+
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("api")
+    store = folder / "store"
+    run = ldmbench.run(tiny.write_suite(folder), store=store, set={"sample.count": 8})
+    return run, store
+
+
+def test_public_names_are_sorted_and_there():
+    assert ldmbench.__all__ == sorted(ldmbench.__all__)
+    assert all(hasattr(ldmbench, name) for name in ldmbench.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = ldmbench.nothing
+
+
+def test_packages_hide_no_function():
+    """After everything was imported, `ldmbench.gate` is still the function."""
+    code = (
+        "import ldmbench, ldmbench.cli, ldmbench.gating, ldmbench.cli.gate, ldmbench.api\n"
+        "assert all(callable(getattr(ldmbench, n)) for n in ldmbench.__all__)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_run_has_records_a_table_and_figures(ended):
+    run, store = ended
+    assert run.state == "done"
+    assert not run.failed
+    assert [cell.id for cell in run.cells] == [r.cell.id for r in run.records]
+    assert {s.n for r in run.records for s in r.scores} == {8}
+    table = run.table()
+    assert isinstance(table, pd.DataFrame)
+    assert list(table.cell) == [cell.id for cell in run.cells]
+    assert table.fid.tolist() == [r.scores[0].value for r in run.records]
+    assert run.figures
+    assert all(isinstance(figure, altair.TopLevelMixin) for figure in run.figures.values())
+    assert run.report().read_text().startswith("<!DOCTYPE html>")
+    assert ldmbench.open(store=store) == run
+    assert ldmbench.open(run.id[:-2], store=store) == run
+    file = store / "runs" / run.id / "records.jsonl"
+    assert ldmbench.open(file).records == run.records
+
+
+def test_the_same_suite_again_executes_nothing(ended, tmp_path):
+    run, store = ended
+    again = ldmbench.run(tiny.write_suite(tmp_path), store=store, set={"sample.count": 8})
+    assert again == run
+
+
+def test_a_run_is_gated(ended, tmp_path):
+    run, store = ended
+    base = tmp_path / "base.json"
+    assert outcome(["accept", run.id, "--store", str(store), "-o", str(base)]) == 0
+    for judged in (run, run.id):
+        found = ldmbench.gate(judged, baseline=base, store=store)
+        assert (found.verdict, found.exit_code) == ("pass", 0)
+
+
+def test_mistakes_raise_one_error(ended, tmp_path):
+    run, store = ended
+    suite = tiny.write_suite(tmp_path)
+    calls = [
+        (lambda: ldmbench.run(suite, set={"sample.stepz": 3}, store=tmp_path), "stepz"),
+        (lambda: ldmbench.run(suite, only="*", store=tmp_path), r"only=\['\*'\]"),
+        (lambda: ldmbench.run(suite, executor="slurm", store=tmp_path), "local, ray"),
+        (lambda: ldmbench.run(tmp_path / "no.yaml", store=tmp_path), "no such suite"),
+        (lambda: ldmbench.open("no", store=store), "no run"),
+        (lambda: ldmbench.gate(run, baseline=tmp_path / "no.json"), "no.json"),
+        (lambda: ldmbench.gate(run, baseline=suite, noise="pass"), "refuse, note"),
+        (lambda: ldmbench.load(tmp_path / "no"), "no"),
+    ]
+    for call, said in calls:
+        with pytest.raises(ldmbench.LdmbenchError, match=said):
+            call()
