@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +11,24 @@ from ldmbench.models.compvis_config import params_of
 from ldmbench.models.places import read_json
 from ldmbench.registry import nearest
 
-__all__ = ["CLIPS", "find_text_config", "heads_of", "read_clip_config", "read_open_clip_config"]
+__all__ = [
+    "CLIPS",
+    "OPEN_BLOCKS",
+    "blocks_of",
+    "find_text_config",
+    "heads_of",
+    "read_clip_config",
+    "read_open_clip_config",
+]
 
 CLIPS = {"FrozenCLIPEmbedder": "version", "FrozenOpenCLIPEmbedder": "arch"}
 """Cond stages with a CLIP -> the parameter that may name its config."""
 _KINDS = ("clip", "clip_text_model")
 _TOKENS = ("bos_token_id", "eos_token_id", "pad_token_id")
 _HEAD = 64
+OPEN_BLOCKS = "model.transformer.resblocks."
+_TOWERS = {"ViT-H-": 24, "ViT-g-": 24, "ViT-bigG-": 32, "ViT-L-": 12, "ViT-B-": 12}
+"""Architectures of open_clip -> the blocks of their text towers."""
 _OPEN_CLIP = {  # its names and defaults of what transformers calls otherwise
     "context_length": ("max_position_embeddings", 77),
     "layers": ("num_hidden_layers", 12),
@@ -138,6 +149,54 @@ def read_open_clip_config(place: Path, sizes: Mapping[str, int]) -> dict[str, An
     _check_heads(place, "heads", heads, sizes["hidden_size"])
     act = "quick_gelu" if model.get("quick_gelu") else "gelu"
     return {"num_attention_heads": heads, "hidden_act": act}
+
+
+def blocks_of(
+    params: Mapping[str, Any], names: Iterable[str], config: Path | None, *, where: str
+) -> tuple[int, int, str | None]:
+    """Return how many blocks an OpenCLIP tower is held with, how many run, and what was taken.
+
+    Stable Diffusion 2 takes the last block but one. The script by which diffusers writes such a
+    checkpoint leaves out the block that never runs (and the projection): then the last is taken.
+
+    Args:
+        params: of the cond stage: layer and arch.
+        names: of its tensors.
+        config: open_clip's file of the tower, if there is one.
+        where: said in messages.
+
+    Raises:
+        InputError: the block that `layer` names is not there.
+    """
+    listed = list(names)
+    held = len({n[len(OPEN_BLOCKS) :].split(".")[0] for n in listed if n.startswith(OPEN_BLOCKS)})
+    penultimate = params.get("layer", "last") == "penultimate"
+    exported = not {"model.text_projection", "model.logit_scale"} & set(listed)
+    whole = _blocks_known(params, config)
+    cut = held == whole - 1 if held in (whole, whole - 1) else exported and penultimate
+    if not cut:
+        return held, held - penultimate, None
+    if not penultimate:
+        raise InputError(
+            f"{where}: the text encoder holds {held} of {whole} blocks and layer 'last' names the"
+            " one that is missing; write layer: penultimate, if the model was trained so"
+        )
+    why = (
+        f"{where}: {held} blocks are held, without the one after the penultimate that Stable"
+        " Diffusion 2 never runs (as diffusers' script writes them): the last of them was taken"
+    )
+    return held, held, why
+
+
+def _blocks_known(params: Mapping[str, Any], config: Path | None) -> int:
+    """Return the blocks of the text tower that a cond stage names."""
+    if config is not None:
+        content = read_json(config)
+        told = content.get("model_cfg", content)
+        text = told.get("text_cfg") if isinstance(told, Mapping) else None
+        return int(text.get("layers", 12)) if isinstance(text, Mapping) else 0
+    arch = str(params.get("arch") or "ViT-H-14")
+    return next((n for name, n in _TOWERS.items() if arch.startswith(name)), 0)
 
 
 def _check_sizes(place: Path, found: Mapping[str, Any], sizes: Mapping[str, int]) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from ldmbench.canonical import digest, digest_file
 from ldmbench.errors import InputError
+from ldmbench.models.adm_config import is_adm
 from ldmbench.models.clip_config import find_text_config
 from ldmbench.models.compvis_adm import load_adm
 from ldmbench.models.compvis_autoencoder import first_stage
@@ -17,7 +18,6 @@ from ldmbench.models.compvis_config import (
     class_of,
     config_digest,
     geometry,
-    is_adm,
     params_of,
     read_config,
 )
@@ -28,27 +28,14 @@ from ldmbench.models.compvis_parts import (
     read_schedule,
     with_aliases,
 )
-from ldmbench.models.compvis_unet import UNetPlan, build_unet, plan_unet
+from ldmbench.models.compvis_plan import UNetPlan, plan_unet
+from ldmbench.models.compvis_rules import FIRST_STAGES, check_model
+from ldmbench.models.compvis_unet import build_unet
 from ldmbench.models.load_model import Info, Model
 from ldmbench.models.load_stages import KL, VQ, FirstStage, Identity
 from ldmbench.models.weights import Tensors, read_weights, select
-from ldmbench.registry import nearest
 
 __all__ = ["load_checkpoint"]
-
-_FIRST_STAGES = {
-    "VQModel": "vq",
-    "VQModelInterface": "vq",
-    "AutoencoderKL": "kl",
-    "IdentityFirstStage": "pixel",
-}
-_DIFFUSIONS = (
-    "DDPM",
-    "LatentDiffusion",
-    "LatentInpaintDiffusion",
-    "Layout2ImgDiffusion",
-    "MinimalRETRODiffusion",
-)
 
 
 @dataclass(frozen=True)
@@ -97,8 +84,7 @@ def load_checkpoint(
         raise
     except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as e:
         raise InputError(
-            f"{path}: its config holds a value of the wrong kind, or lacks one: {str(e)[:200]}; "
-            "give the config.yaml that the checkpoint was trained with"
+            f"{path}: its config holds a value of the wrong kind, or lacks one: {str(e)[:200]}"
         ) from e
 
 
@@ -113,25 +99,14 @@ def _load(
 ) -> Model:
     if is_adm(content):
         return load_adm(content, tensors, path=path, identity=identity)
-    if "model" not in content:
-        raise InputError(
-            f"the config of {path} has no section 'model'; expected a CompVis config.yaml, "
-            "or the flags of guided-diffusion (image_size, num_channels, ...)"
-        )
-    name = class_of(content["model"], where=f"section 'model' of the config of {path}")
+    name = check_model(content, str(path))
     found = _Checkpoint(path, name, params_of(content["model"]), tensors, identity, ema, tokenizer)
-    allowed = (*_FIRST_STAGES, *_DIFFUSIONS)
-    if name not in allowed:
-        raise InputError(
-            f"{path}: model target '{name}'{nearest(name, allowed)} is not supported; "
-            f"there are: {', '.join(allowed)}"
-        )
-    return _load_first_stage(found) if name in _FIRST_STAGES else _load_diffusion(found)
+    return _load_first_stage(found) if name in FIRST_STAGES else _load_diffusion(found)
 
 
 def _load_first_stage(found: _Checkpoint) -> Model:
     means = averaged(found.tensors, "", where=found.where) if found.ema else None
-    kind = _FIRST_STAGES[found.name]
+    kind = FIRST_STAGES[found.name]
     stage = _stage(kind, found.params, means or found.tensors, where=found.where)
     f, channels, side = geometry(found.params)
     info = _info(found, f, (channels, side, side), averaged=means is not None)
@@ -186,11 +161,8 @@ def _info(
 
 
 def _plan(params: Mapping[str, Any], where: str) -> UNetPlan:
-    section = params.get("unet_config")
-    kind = class_of(section, where=f"{where}: unet_config")
-    if kind != "UNetModel":
-        raise InputError(f"{where}: unet_config names '{kind}'; only UNetModel is supported")
-    return plan_unet(params_of(section), where=where, size=params.get("image_size"))
+    unet = params_of(params.get("unet_config"))
+    return plan_unet(unet, where=where, size=params.get("image_size"))
 
 
 def _inner_stage(
@@ -200,12 +172,7 @@ def _inner_stage(
     if section is None:
         return Identity()
     name = class_of(section, where=f"{where}: first_stage_config")
-    if name not in _FIRST_STAGES:
-        raise InputError(
-            f"{where}: first stage '{name}'{nearest(name, _FIRST_STAGES)} is not supported; "
-            f"there are: {', '.join(_FIRST_STAGES)}"
-        )
-    return _stage(_FIRST_STAGES[name], params_of(section), tensors, where=where, scale=scale)
+    return _stage(FIRST_STAGES[name], params_of(section), tensors, where=where, scale=scale)
 
 
 def _stage(

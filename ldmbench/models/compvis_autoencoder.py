@@ -8,12 +8,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from ldmbench.errors import InputError
+from ldmbench.models.compvis_rules import attention_kind
 from ldmbench.models.weights import Source, Tensors, fill
 
 __all__ = ["first_stage"]
 
-_ATTENTION_KINDS = ("vanilla", "linear", "none")
 _RESNET = {"conv_shortcut": "nin_shortcut"}
 _ATTENTION = {"group_norm": "norm", "to_q": "q", "to_k": "k", "to_v": "v", "to_out.0": "proj_out"}
 
@@ -33,13 +32,10 @@ def first_stage(
     Raises:
         InputError: the config names something diffusers cannot build, or does not fit.
     """
-    dd = params.get("ddconfig")
-    if not isinstance(dd, Mapping):
-        raise InputError(f"{where}: the first stage's config has no ddconfig")
-    _check(dd, where)
+    dd = params["ddconfig"]
     with torch.device("meta"):
         network = _build(kind, params, dd, scale)
-    sources = _sources(dd, linear=_attention_kind(dd) == "linear")
+    sources = _sources(dd, linear=attention_kind(dd) == "linear")
     fill(network, tensors, sources, where=where, ignore=_ignored)
     return network.eval().requires_grad_(False)
 
@@ -47,26 +43,6 @@ def first_stage(
 def _ignored(name: str) -> bool:
     heads = ("loss.", "model_ema.", "colorize", "quantize.used", "quantize.embed_prob")
     return name.startswith(heads)
-
-
-def _check(dd: Mapping[str, Any], where: str) -> None:
-    if dd.get("give_pre_end"):
-        raise InputError(
-            f"{where}: give_pre_end (a decoder without its last layer) is not supported"
-        )
-    if _attention_kind(dd) not in _ATTENTION_KINDS:
-        raise InputError(
-            f"{where}: attn_type '{dd['attn_type']}' is not supported; "
-            f"there are: {', '.join(_ATTENTION_KINDS)}"
-        )
-    lacking = [k for k in ("ch", "ch_mult", "num_res_blocks", "z_channels") if k not in dd]
-    if lacking:
-        raise InputError(f"{where}: the first stage's ddconfig lacks {', '.join(lacking)}")
-
-
-def _attention_kind(dd: Mapping[str, Any]) -> str:
-    named = "linear" if dd.get("use_linear_attn") else str(dd.get("attn_type", "vanilla"))
-    return named.removesuffix("-xformers")  # another kernel for the same attention
 
 
 def _build(kind: str, params: Mapping[str, Any], dd: Mapping[str, Any], scale: float) -> nn.Module:
@@ -77,7 +53,7 @@ def _build(kind: str, params: Mapping[str, Any], dd: Mapping[str, Any], scale: f
     config = _config(dd) | {"scaling_factor": scale}
     embed, z = int(params.get("embed_dim", dd["z_channels"])), int(dd["z_channels"])
     variant = {
-        "linear_attention": _attention_kind(dd) == "linear",
+        "linear_attention": attention_kind(dd) == "linear",
         "conv_resample": bool(dd.get("resamp_with_conv", True)),
         "tanh_out": bool(dd.get("tanh_out", False)),
     }
@@ -109,14 +85,14 @@ def _config(dd: Mapping[str, Any]) -> dict[str, Any]:
         "latent_channels": int(dd["z_channels"]),
         "sample_size": int(dd.get("resolution", 256)),
         "norm_num_groups": 32,
-        "mid_block_add_attention": _attention_kind(dd) != "none",
+        "mid_block_add_attention": attention_kind(dd) != "none",
     }
 
 
 def _attention_levels(dd: Mapping[str, Any]) -> list[bool]:
     """Say at which levels attention stands: by the resolution there, as the original does."""
     wanted = {int(r) for r in dd.get("attn_resolutions") or ()}
-    if _attention_kind(dd) == "none":
+    if attention_kind(dd) == "none":
         wanted = set()
     size = int(dd.get("resolution", 256))
     return [size // 2**level in wanted for level in range(len(dd["ch_mult"]))]

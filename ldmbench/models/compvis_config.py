@@ -8,20 +8,21 @@ from typing import Any
 
 from ldmbench.canonical import digest, digest_file
 from ldmbench.errors import InputError
+from ldmbench.models.config_values import LARGEST_NODES, resolved, settled
 
 __all__ = [
     "class_of",
     "config_digest",
     "find_config",
     "geometry",
-    "is_adm",
     "params_of",
+    "plain",
     "read_config",
     "sides_of",
+    "written_config",
 ]
 
 _LARGEST_BYTES = 4_000_000
-_LARGEST_NODES = 100_000
 
 
 def find_config(checkpoint: Path) -> Path | None:
@@ -48,8 +49,18 @@ def read_config(given: Path | str | Mapping[str, Any] | None, checkpoint: Path) 
         checkpoint: the weights file.
 
     Raises:
-        InputError: there is none, or it is not a mapping.
+        InputError: there is none, it is not a mapping, or a value in it cannot be read.
     """
+    written = written_config(given, checkpoint)
+    where = str(given if isinstance(given, Path | str) else find_config(checkpoint) or "the config")
+    read: dict[str, Any] = settled(resolved(written, where), where)
+    return read
+
+
+def written_config(
+    given: Path | str | Mapping[str, Any] | None, checkpoint: Path
+) -> dict[str, Any]:
+    """Return the config of a checkpoint as it is written: references and quoted flags as texts."""
     if isinstance(given, Mapping):
         return {str(k): v for k, v in given.items()}
     place = Path(given) if given is not None else find_config(checkpoint)
@@ -69,7 +80,7 @@ def read_config(given: Path | str | Mapping[str, Any] | None, checkpoint: Path) 
 def config_digest(given: Path | str | Mapping[str, Any] | None, checkpoint: Path) -> str:
     """Return the digest of what `read_config` reads."""
     if isinstance(given, Mapping):
-        return digest(_plain(given))
+        return digest(plain(given))
     place = Path(given) if given is not None else find_config(checkpoint)
     return digest_file(place) if place is not None else digest(None)
 
@@ -87,12 +98,6 @@ def params_of(section: Any) -> dict[str, Any]:
     """Return a section's `params`, empty where there are none."""
     found = section.get("params") if isinstance(section, Mapping) else None
     return dict(found) if isinstance(found, Mapping) else {}
-
-
-def is_adm(config: Mapping[str, Any]) -> bool:
-    """Say whether a config holds guided-diffusion's flags."""
-    sized = "image_size" in config or "large_size" in config
-    return "model" not in config and sized and "num_channels" in config
 
 
 def geometry(params: Mapping[str, Any]) -> tuple[int, int, int]:
@@ -124,8 +129,8 @@ def _parse(place: Path) -> Any:
         raise InputError(f"{place} is not readable as YAML: {said}") from error
     except RecursionError as error:
         raise InputError(f"{place} is nested too deeply to be a model's config") from error
-    if nodes > _LARGEST_NODES:
-        raise InputError(f"{place} grows to more than {_LARGEST_NODES:,} values by its aliases")
+    if nodes > LARGEST_NODES:
+        raise InputError(f"{place} grows to more than {LARGEST_NODES:,} values by its aliases")
     return content
 
 
@@ -134,15 +139,16 @@ def _count(value: Any, known: dict[int, int]) -> int:
     if not isinstance(value, Mapping | list):
         return 1
     if id(value) not in known:
-        known[id(value)] = _LARGEST_NODES + 1  # what holds itself has no end
+        known[id(value)] = LARGEST_NODES + 1  # what holds itself has no end
         inner = value.values() if isinstance(value, Mapping) else value
         known[id(value)] = 1 + sum(_count(v, known) for v in inner)
     return known[id(value)]
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """Return a value with nothing in it that JSON does not have."""
     if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items()}
+        return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
+        return [plain(v) for v in value]
     return value if isinstance(value, str | int | float | bool | None) else str(value)

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from ldmbench.errors import InputError
-from ldmbench.models.clip_config import heads_of, read_open_clip_config
+from ldmbench.models.clip_config import OPEN_BLOCKS, blocks_of, heads_of, read_open_clip_config
 from ldmbench.models.compvis_text import place_positions
 from ldmbench.models.weights import Source, Tensors, fill
 
@@ -18,8 +18,6 @@ __all__ = ["PAD", "build_open_clip"]
 
 PAD = 0
 """Which open_clip pads prompts with, not with the token that ends them."""
-_SKIPPED = {"last": 0, "penultimate": 1}
-_BLOCKS = "model.transformer.resblocks."
 _UNUSED = ("model.attn_mask", "model.logit_scale", "model.text_projection")
 
 
@@ -33,7 +31,7 @@ def build_open_clip(
     wide, as in the towers that were trained for Stable Diffusion.
 
     Args:
-        params: layer ("last" or "penultimate") and arch.
+        params: layer ("last" or "penultimate") and arch, see `blocks_of`.
         tensors: keys from `model.` on.
         where: said in messages.
         config: see `find_text_config`.
@@ -43,24 +41,22 @@ def build_open_clip(
     """
     from transformers import CLIPTextConfig, CLIPTextModel
 
-    layer = params.get("layer", "last")
-    if not isinstance(layer, str) or layer not in _SKIPPED:
-        raise InputError(f"{where}: OpenCLIP's layer is '{layer}'; allowed are last, penultimate")
     sizes = _sizes(tensors, where)
+    held, kept, exported = blocks_of(params, tensors, config, where=where)
     _check_mask(tensors.get("model.attn_mask"), sizes["max_position_embeddings"], where)
     if config is None:
         quick = str(params.get("arch", "")).endswith("quickgelu")
         rules: dict[str, Any] = {"hidden_act": "quick_gelu" if quick else "gelu"}
         rules["num_attention_heads"] = heads_of(sizes["hidden_size"], where=where)
     else:
-        rules = read_open_clip_config(config, sizes)
-    kept = sizes["num_hidden_layers"] - _SKIPPED[layer]
+        whole = sizes | {"num_hidden_layers": held + (exported is not None)}
+        rules = read_open_clip_config(config, whole)
     words = sizes["vocab_size"]
     tokens = {"bos_token_id": words - 2, "eos_token_id": words - 1, "pad_token_id": PAD}
-    shape = CLIPTextConfig(**(sizes | {"num_hidden_layers": kept}), **rules, **tokens)
+    shape = CLIPTextConfig(**sizes, num_hidden_layers=kept, **rules, **tokens)
     with torch.device("meta"):
         network: nn.Module = CLIPTextModel(shape)
-    cut = tuple(f"{_BLOCKS}{i}." for i in range(kept, sizes["num_hidden_layers"]))
+    cut = tuple(f"{OPEN_BLOCKS}{i}." for i in range(kept, held))
     unused = {key for key in tensors if key in _UNUSED or key.startswith(cut)}
     fill(network, tensors, _sources(kept), where=where, ignore=unused.__contains__)
     place_positions(network)
@@ -69,7 +65,7 @@ def build_open_clip(
 
 def _sizes(tensors: Tensors, where: str) -> dict[str, int]:
     """Return the whole tower's sizes under the names of CLIPTextConfig."""
-    wide = f"{_BLOCKS}0.mlp.c_fc.weight"
+    wide = f"{OPEN_BLOCKS}0.mlp.c_fc.weight"
     needed = ("model.token_embedding.weight", "model.positional_embedding", wide)
     lacking = [name for name in needed if name not in tensors or tensors[name].ndim != 2]
     if lacking:
@@ -82,9 +78,6 @@ def _sizes(tensors: Tensors, where: str) -> dict[str, int]:
         "vocab_size": int(table.shape[0]),
         "hidden_size": int(table.shape[1]),
         "intermediate_size": int(tensors[wide].shape[0]),
-        "num_hidden_layers": len(
-            {k[len(_BLOCKS) :].split(".")[0] for k in tensors if k.startswith(_BLOCKS)}
-        ),
         "max_position_embeddings": int(places.shape[0]),
     }
 
@@ -109,7 +102,7 @@ def _sources(layers: int) -> dict[str, Source]:
         "final_layer_norm": Source("model.ln_final"),
     }
     for i in range(layers):
-        new, old = f"encoder.layers.{i}", f"{_BLOCKS}{i}"
+        new, old = f"encoder.layers.{i}", f"{OPEN_BLOCKS}{i}"
         for kind in ("weight", "bias"):
             for part, letter in enumerate("qkv"):
                 joint = Source(f"{old}.attn.in_proj_{kind}", part)

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from ldmbench.errors import InputError
+from ldmbench.models.compvis_rules import SCHEDULES
 from ldmbench.models.weights import Tensors, select
 from ldmbench.sample import Schedule, cosine_betas
 
@@ -36,12 +37,6 @@ _BUFFERS = frozenset(
         "cond_ids",
     }
 )
-_KINDS: dict[str, Any] = {
-    "cosine": "cosine",
-    "linear": "scaled_linear",
-    "sqrt": "array",
-    "sqrt_linear": "linear",
-}
 _COSINE_OFFSET = 0.008
 _PREDICTIONS: dict[str, Any] = {"eps": "epsilon", "x0": "sample", "v": "v_prediction"}
 
@@ -110,17 +105,13 @@ def read_schedule(
         clips: whether the original clips the predicted clean image.
     """
     name = params.get("beta_schedule", "linear")
-    if name not in _KINDS:
-        raise InputError(
-            f"{where}: beta_schedule '{name}' is not supported; there are: {', '.join(_KINDS)}"
-        )
     predicts = params.get("parameterization", "eps")
-    if predicts not in _PREDICTIONS:
-        raise InputError(f"{where}: parameterization '{predicts}' is not eps, x0 or v")
     betas = _own_betas(params, name)
-    options = {"clip_sample": clips, "variance_type": _variance(params, where)}
+    # of the ancestral chain: v_posterior mixes its two bounds
+    variance = "fixed_large" if float(params.get("v_posterior", 0.0)) else "fixed_small"
+    options = {"clip_sample": clips, "variance_type": variance}
     schedule = Schedule(
-        kind="array" if betas else _KINDS[name],
+        kind="array" if betas else SCHEDULES[name],
         start=float(params.get("linear_start", 1e-4)),
         end=float(params.get("linear_end", 2e-2)),
         T=len(betas) if betas else int(params.get("timesteps", 1000)),
@@ -144,15 +135,6 @@ def _own_betas(params: Mapping[str, Any], name: str) -> tuple[float, ...] | None
     if name == "cosine" and offset != _COSINE_OFFSET:
         return tuple(cosine_betas(T, offset=offset).tolist())
     return None
-
-
-def _variance(params: Mapping[str, Any], where: str) -> str:
-    """Return the variance of the ancestral chain: v_posterior mixes its two bounds."""
-    kinds = {0.0: "fixed_small", 1.0: "fixed_large"}
-    share = float(params.get("v_posterior", 0.0))
-    if share not in kinds:
-        raise InputError(f"{where}: v_posterior = {share} is not supported; 0 or 1")
-    return kinds[share]
 
 
 def with_aliases(tensors: Tensors, path: Path) -> Tensors:

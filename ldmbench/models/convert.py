@@ -37,7 +37,7 @@ __all__ = ["AGREEMENT", "convert"]
 AGREEMENT = 1e-5
 _VERSION = 1
 _RULES = ("conditioning", "f", "guided_channels", "latent_shape", "null_class", "quantize",
-          "regularization", "scale", "timesteps", "weights")  # fmt: skip
+          "regularization", "scale", "time_scale", "timesteps", "weights")  # fmt: skip
 _NAMES = {"first_stage": "vqvae", "denoiser": "unet"}
 _log = logging.getLogger(__name__)
 
@@ -178,6 +178,8 @@ def _card(model: Model) -> dict[str, Any]:
     }
     if isinstance(model.condition, ClassLabels) and info.null_class is not None:
         card["null_class"] = info.null_class
+    if info.time_scale != 1:
+        card["time_scale"] = info.time_scale
     if info.guided_channels is not None:
         card["guided_channels"] = info.guided_channels
     if info.timesteps is not None:

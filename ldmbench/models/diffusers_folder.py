@@ -82,6 +82,7 @@ def _load(configs: FolderConfigs, ema: bool, tokenizer: Any) -> Model:
         scale=configs.scale,
         schedule=schedule,
         timesteps=schedule.spacing,
+        time_scale=float(configs.card.get("time_scale", 1.0)),
         guided_channels=configs.card.get("guided_channels"),
         assumed=tuple(map(str, configs.taken)),
     )

@@ -49,6 +49,7 @@ class Info:
         timesteps: the source's timestep rule, or None for the solver's own.
         null_class: label that stands for no class, or None.
         parts: parameters by network.
+        time_scale: what timesteps are multiplied by before the network sees them.
         guided_channels: of a latent, from the first, that guidance moves; None is all.
         assumed: what no file states, and what was taken for it; a sentence each.
         path: where it came from.
@@ -69,6 +70,7 @@ class Info:
     conditioning: str = "none"
     null_class: int | None = None
     regularization: str = "pixel"
+    time_scale: float = 1.0
     guided_channels: int | None = None
     assumed: tuple[str, ...] = ()
 
@@ -156,6 +158,8 @@ class Model:
         if "labels" in inputs:
             extra["class_labels"] = inputs["labels"]
         assert self.network is not None
+        if self.info.time_scale != 1:
+            t = t * self.info.time_scale
         out: torch.Tensor = self.network(joined, t, **extra).sample
         return out
 

@@ -13,16 +13,20 @@ from typing import Any
 from ldmbench.canonical import digest
 from ldmbench.data.source_digest import file_digests
 from ldmbench.errors import InputError
+from ldmbench.models.adm_config import is_adm, read_flags
 from ldmbench.models.clip_config import CLIPS, find_text_config
 from ldmbench.models.compvis_config import (
     class_of,
     find_config,
     geometry,
-    is_adm,
     params_of,
+    plain,
     read_config,
     sides_of,
+    written_config,
 )
+from ldmbench.models.compvis_plan import plan_unet
+from ldmbench.models.compvis_rules import FIRST_STAGES, check_model
 from ldmbench.models.diffusers_config import read_folder
 from ldmbench.models.null_class import check_null_class
 from ldmbench.models.places import SUFFIXES, checkpoint_in, is_folder, model_files, weights_of
@@ -31,7 +35,6 @@ from ldmbench.schema.models import ModelFacts
 __all__ = ["model_digest", "peek", "tokenizer_digest"]
 
 _CLIP, _BERT = "clip-vit-large-patch14", "bert-base-uncased"
-_COMPVIS_STAGES: dict[str, Any] = {"VQModel": "vq", "VQModelInterface": "vq", "AutoencoderKL": "kl"}
 _UNCOUNTED_CLASSES = 1000
 _PREDICTIONS = {"x0": "sample", "v": "v_prediction"}
 _SOLVERS_SHARE = (
@@ -128,38 +131,44 @@ def _peek_checkpoint(
     size = file.stat().st_size
     try:
         if is_adm(content):
-            return _peek_adm(content, size)
-        return _peek_compvis(content, file, ema, tokenizer, size)
+            facts = _peek_adm(content, str(file), size)
+        else:
+            facts = _peek_compvis(content, file, ema, tokenizer, size)
     except (TypeError, KeyError, AttributeError, ValueError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(
-            f"the config of {file} lacks a value or holds one of the wrong kind: {error}; give"
-            " the config.yaml it was trained with"
+            f"the config of {file} lacks a value or holds one of the wrong kind: {error}"
         ) from error
+    written = written_config(config, file)
+    if written == content:
+        return facts
+    read = {"config": digest(plain(content))}  # references, or flags and numbers in quotes
+    return facts.model_copy(update={"taken": {**facts.taken, **read}})
 
 
-def _peek_adm(flags: Mapping[str, Any], size: int) -> ModelFacts:
-    labelled = bool(flags.get("class_cond"))
-    conditioning = "class" if labelled else "none"
-    side, joined = flags.get("image_size"), 0
-    if "large_size" in flags or "small_size" in flags:
-        conditioning = "class-image" if labelled else "image"
-        side, joined = flags.get("large_size", 256), 3
+def _peek_adm(flags: Mapping[str, Any], where: str, size: int) -> ModelFacts:
+    told = read_flags(flags, where)
+    plan_unet(told.unet, where=where)
+    labelled = told.classes is not None
+    kinds = ("none", "class") if told.small is None else ("image", "class-image")
     return ModelFacts(
-        source="guided-diffusion:UNetModel",
+        source=f"{told.source}:UNetModel",
         f=1,
-        sides=sides_of(side),
-        conditioning=conditioning,
-        classes=int(flags.get("num_classes") or _UNCOUNTED_CLASSES) if labelled else None,
+        sides=(told.size, told.size),
+        conditioning=kinds[labelled],
+        classes=told.classes,
         regularization="pixel",
         quantize="truncate",
         timesteps="leading",
         scheduler={
-            "num_train_timesteps": int(flags.get("diffusion_steps", 1000)),
-            "prediction_type": "sample" if flags.get("predict_xstart") else "epsilon",
+            "num_train_timesteps": told.schedule.T,
+            "prediction_type": told.schedule.prediction,
         },
-        joined=joined,
+        scale=1.0,
+        joined=0 if told.small is None else 3,
+        assumed=tuple(map(str, told.taken)),
+        taken={t.field: t.value for t in told.taken if t.value != t.today},
         samples=True,
         bytes=size,
     )
@@ -168,9 +177,7 @@ def _peek_adm(flags: Mapping[str, Any], size: int) -> ModelFacts:
 def _peek_compvis(
     content: Mapping[str, Any], file: Path, ema: bool, tokenizer: Path | None, size: int
 ) -> ModelFacts:
-    if "model" not in content:
-        raise InputError(f"the config of {file} has no section 'model'")
-    name = class_of(content["model"], where=f"section 'model' of the config of {file}")
+    name = check_model(content, str(file))
     params = params_of(content["model"])
     averaged = ema and _mentions(file, b"model_ema.")
     shared: dict[str, Any] = {
@@ -179,13 +186,13 @@ def _peek_compvis(
         "weights": "ema" if averaged else "raw",
         "bytes": size,
     }
-    if name in _COMPVIS_STAGES:
+    if name in FIRST_STAGES:
         f, _, side = geometry(params)
         return ModelFacts(
             f=f,
             sides=(side * f, side * f),
             conditioning="none",
-            regularization=_COMPVIS_STAGES[name],
+            regularization=FIRST_STAGES[name],
             codebook=params.get("n_embed"),
             image_channels=_image_channels(params),
             samples=False,
@@ -203,7 +210,7 @@ def _peek_compvis(
         sides=(height * f, width * f),
         conditioning=conditioning,
         null_class=null,
-        regularization=_COMPVIS_STAGES.get(kind, "pixel"),
+        regularization=FIRST_STAGES.get(kind, "pixel"),
         codebook=inner.get("n_embed"),
         classes=_compvis_classes(conditioning, params, unet),
         timesteps="compvis",
@@ -212,6 +219,7 @@ def _peek_compvis(
             "prediction_type": _PREDICTIONS.get(str(params.get("parameterization")), "epsilon"),
             "skip_prk_steps": True,
         },
+        scale=None if params.get("scale_by_std") else float(params.get("scale_factor", 1.0)),
         image_channels=_image_channels(inner) if inner else (channels, channels),
         joined=int(unet["in_channels"]) - channels,
         samples=True,

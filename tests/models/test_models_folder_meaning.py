@@ -160,3 +160,29 @@ def test_averaged_variants_are_taken_as_asked(tmp_path, names, ema, found):
         f"diffusion_pytorch_model{found[0]}.safetensors",
         found[1],
     )
+
+
+def test_a_null_class_and_guided_channels_are_taken_as_told(tmp_path):
+    """What no file says: the label for no class, and that DiT guides three channels of four."""
+    import compvis_zoo as zoo
+
+    zoo.make("labels", tmp_path / "m")
+    model = load(tmp_path / "m", null_class=6, guided_channels=2)
+    assert model.info.null_class == peek(tmp_path / "m", null_class=6).null_class == 6
+    z = torch.randn(2, *model.info.latent_shape, generator=torch.Generator().manual_seed(0))
+    run = {"steps": 1, "decode": False}
+    cond = model.sample(z, cond=[1, 2], **run)
+    all_ = load(tmp_path / "m").sample(z, cond=[1, 2], uncond=[6, 6], guidance=4.0, **run)
+    some = model.sample(z, cond=[1, 2], guidance=4.0, **run)
+    assert (some[:, :2] - all_[:, :2]).abs().max() < 1e-5
+    assert (some[:, 2:] - cond[:, 2:]).abs().max() < 1e-5
+    assert (all_[:, 2:] - cond[:, 2:]).abs().max() > 1e-3
+    written = load(convert(model, tmp_path / "out"))
+    assert (written.info.null_class, written.info.guided_channels) == (6, 2)
+    for look in (peek, load):
+        with pytest.raises(InputError, match="null_class is 7; allowed are 0 to 6"):
+            look(tmp_path / "m", null_class=7)
+        with pytest.raises(InputError, match="told none, not classes"):
+            look(GOLDEN, null_class=1)
+    with pytest.raises(InputError, match="guided_channels is 4; allowed are 1 to 3"):
+        load(tmp_path / "m", guided_channels=4)

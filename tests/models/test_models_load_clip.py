@@ -158,7 +158,7 @@ def open_clip_of(folder, layer=None, *, unet=None, concat=None, quick=False, arc
     for weight in tower.parameters():
         weight.add_(0.1 * torch.randn(weight.shape))
     # FrozenOpenCLIPEmbedder.encode_with_transformer, by open_clip's own modules
-    kept = TEXT["layers"] - (layer == "penultimate")
+    kept = (TEXT | text)["layers"] - (layer == "penultimate")
     x = tower.token_embedding(IDS) + tower.positional_embedding
     for block in tower.transformer.resblocks[:kept]:
         x = block(x, attn_mask=tower.attn_mask)
@@ -240,6 +240,27 @@ def test_stable_diffusion_2_inpainting_joins_mask_and_latent(tmp_path):
     written = load(convert(model, tmp_path / "out"))
     assert apart(written.eps(z, t, cond), model.eps(z, t, cond)) < 1e-5
     assert written.condition.prompts.pad == 0
+
+
+@pytest.mark.parametrize(("layers", "told"), [(23, False), (24, False), (2, True), (2, False)])
+def test_towers_that_diffusers_wrote_lack_the_block_that_never_runs(tmp_path, layers, told):
+    """Its script leaves out the last block and the projection of Stable Diffusion 2's tower."""
+    folder = tmp_path / "sd"
+    context, (z, *_) = open_clip_of(folder, "penultimate", unet=SD2, layers=24 if layers > 2 else 3)
+    with zoo.ForeignClass("pytorch_lightning.callbacks.model_checkpoint", "ModelCheckpoint"):
+        held = torch.load(folder / "model.ckpt", weights_only=False)
+    out = ("text_projection", "logit_scale", "attn_mask", f"resblocks.{layers}.")
+    kept = {k: v for k, v in held["state_dict"].items() if not any(name in k for name in out)}
+    torch.save({"state_dict": kept}, folder / "model.ckpt")
+    if told:
+        config = json.loads((folder / "config.yaml").read_text())
+        config["model"]["params"]["cond_stage_config"]["params"]["arch"] = "tower"
+        (folder / "config.yaml").write_text(json.dumps(config))
+        (folder / "tower.json").write_text(json.dumps({"text_cfg": TEXT}))
+    model = load(folder)
+    last = layers == 24
+    assert model.condition.encoder.config.num_hidden_layers == layers - last
+    assert apart(model.condition.inputs(IDS, z)["context"], context) < 1e-5
 
 
 @pytest.mark.parametrize(

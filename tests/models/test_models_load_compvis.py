@@ -293,6 +293,25 @@ def adm(tmp_path, **changes):
     return load(tmp_path / "adm.pt", config=flags), w, p
 
 
+def test_flags_in_words_and_timesteps_of_4000(tmp_path):
+    """improved-diffusion's networks see timesteps as of 1000, whatever their number."""
+    words = {"resblock_updown": "no", "learn_sigma": "True", "class_cond": "off"}
+    _, w, p = adm(tmp_path, resblock_updown=False, class_cond=False)
+    flags = {"image_size": 16, "num_channels": 32, "num_res_blocks": 1, "sigma_small": "False",
+             "attention_resolutions": "16,8", "diffusion_steps": 4000, "noise_schedule": "cosine",
+             "predict_xstart": "no"}  # fmt: skip
+    guided = {"channel_mult": "1,2", "num_head_channels": "16", "rescale_timesteps": "yes"}
+    z, t = initial_noise([0], seed=0, shape=(3, 16, 16)), torch.tensor([3001])
+    model = load(tmp_path / "adm.pt", config=flags | guided | words)
+    with torch.no_grad():
+        want = ref.unet(w, "", z, t / 4, p)[:, :3]
+    assert model.info.schedule.prediction == "epsilon"
+    assert apart(model.eps(z, t), want) < TOLERANCE
+    written = load(convert(model, tmp_path / "out"))
+    assert written.info.time_scale == 0.25
+    assert apart(written.eps(z, t), want) < TOLERANCE
+
+
 @pytest.mark.parametrize(
     "changes",
     [
@@ -504,7 +523,7 @@ def test_attention_of_xformers_is_the_usual_one(tmp_path):
 
 
 def test_heads_upsample_counts_in_legacy_networks_alone():
-    from ldmbench.models.compvis_unet import plan_unet
+    from ldmbench.models.compvis_plan import plan_unet
 
     p = zoo.unet(num_heads=4, num_heads_upsample=2, **zoo.HEADS)
     assert plan_unet(p, where="here").up_heads == (2, 2)
