@@ -78,10 +78,7 @@ def read_flags(flags: Mapping[str, Any], where: str) -> AdmFlags:
     known = _UPSAMPLER_MULT if small is not None else _IMPROVED_MULT if improved else _MULT
     mult = _numbers(flags.get("channel_mult")) or known.get(size)
     if mult is None:
-        raise InputError(
-            f"{where}: image size {size} needs channel_mult (by default there are"
-            f" {', '.join(map(str, known))})"
-        )
+        raise InputError(f"{where}: image size {size} needs channel_mult; known: {list(known)}")
     learned = bool(flags.get("learn_sigma", False))
     classes = int(flags.get("num_classes") or _CLASSES) if flags.get("class_cond") else None
     attention = _numbers(flags.get("attention_resolutions", "16,8"))
