@@ -48,6 +48,10 @@ FACTS = {
     "shapes": "ldmbench.data.facts:shapes_facts",
     "folder": "ldmbench.data.facts:folder_facts",
 }
+TOLD = {
+    "folder": "ldmbench.data.told:folder_told",
+}
+READS = "ldmbench.features.words:read"
 WEIGHTS = {
     "list": "ldmbench.features.weights:list_weights",
     "verify": "ldmbench.features.weights:verify_weights",
@@ -56,6 +60,9 @@ WEIGHTS = {
 }
 INSPECTIONS = {
     "folder": "ldmbench.data.inspection:inspect_images",
+}
+REMARKS = {
+    "folder": "ldmbench.data.inspection:remarks_on",
 }
 CHECKS = {
     "folder": "ldmbench.data.inspection:check_images",

@@ -125,17 +125,27 @@ def check_captions(given: Given, *, needed: bool) -> None:
             f"{given.name}: {given.captions} of {count} images have a caption; put one in a"
             " .txt beside each, or give --prompts FILE"
         )
-    prompted = isinstance(given.source, ImageSource) and "captions" in given.source.local
-    if not given.captions or prompted:
+    if not given.captions:
         return
-    listed: Any = resolve("ldmbench.data.images:list_images")
-    read: Any = resolve("ldmbench.data.images:read_captions")
-    blank = [name for name, text in zip(given.images, read(listed(Path(given.name)))) if not text]
+    blank = [name for name, text in zip(given.images, captions_of(given)) if not text]
     if needed and blank:
         raise InputError(
             f"{given.name}/{blank[0]}: the caption is empty ({len(blank)} of {count} are); write"
             " one in its .txt, or give --prompts FILE"
         )
+
+
+def captions_of(given: Given) -> tuple[str, ...]:
+    """Return the captions of images that have some, those of a file of prompts before their own.
+
+    Raises:
+        InputError: a caption beside an image is not UTF-8.
+    """
+    if isinstance(given.source, ImageSource) and "captions" in given.source.local:
+        return tuple(json.loads(Path(given.source.local["captions"]).read_text("utf-8")).values())
+    listed: Any = resolve("ldmbench.data.images:list_images")
+    read: Any = resolve("ldmbench.data.images:read_captions")
+    return tuple(read(listed(Path(given.name))))
 
 
 def _matched(

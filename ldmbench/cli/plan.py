@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,11 @@ from ldmbench.cli.options import (
     fresh_option,
     inert,
     json_option,
+    legible,
     only_option,
     plural,
     print_json,
+    say,
     set_option,
     size,
     store_option,
@@ -26,8 +29,9 @@ from ldmbench.cli.weights import missing_weights
 from ldmbench.execute.devices import devices
 from ldmbench.execute.survey import Survey, check_fresh, is_named, survey
 from ldmbench.plan.estimate import Cost, flops_per_second, stage_cost
-from ldmbench.plan.explain import explain
+from ldmbench.plan.explain import Explainer
 from ldmbench.plan.names import names_of
+from ldmbench.records.cautions import cautions_of
 from ldmbench.schema.stage import Plan, Stage
 from ldmbench.session.planning import planned
 from ldmbench.store.disk import Store
@@ -39,7 +43,7 @@ from ldmbench.store.units import units_of
 @set_option
 @only_option
 @fresh_option
-@click.option("--explain", "why", is_flag=True, help="Say why each stage will run.")
+@click.option("--explain", "why", is_flag=True, help="Say what makes stages run.")
 @store_option
 @json_option
 def plan(
@@ -63,25 +67,32 @@ def plan(
     disk = Store(store)
     told = survey(found, disk, fresh=lambda unit: is_named(unit.stage, fresh))
     table = _table(found, told, disk)
+    if why:
+        table["why"] = _reasons(found, told, disk)
     if as_json:
         print_json(table)
         return
     for cell in table["cells"]:
         click.echo(inert(cell))
+    _show_splits(table["data"])
     click.echo(f"\n{'stage':<16} {'in store':>9} {'to run':>7} {'time':>9} {'disk':>9}")
     for row in table["stages"]:
         click.echo(
             f"{row['kind']:<16} {row['present']:>9} {row['missing']:>7}"
             f" {duration(row['seconds']):>9} {size(row['bytes']):>9}"
         )
+    scratch = sum(row["scratch"] for row in table["stages"])
+    passing = f", of which {size(scratch)} while models train" if scratch else ""
     click.echo(
         f"\n{plural(len(found.cells), 'cell')}; about {table['device_hours']:.2g} device-hours on"
-        f" {table['device']} and {size(table['bytes'])} of disk to go (estimates)"
+        f" {table['device']} and {size(table['bytes'])} of disk to go{passing} (estimates)"
     )
+    for text in table["warnings"]:
+        say(f"warning: {legible(text)}")
     for row in table["weights"]:
         click.echo(f"weights to fetch or import first: {row['name']} ({size(row['bytes'])})")
     if why:
-        _explain(found, told, disk)
+        _explain(found, told, table["why"])
 
 
 def _table(found: Plan, told: Survey, disk: Store) -> dict[str, Any]:
@@ -92,7 +103,7 @@ def _table(found: Plan, told: Survey, disk: Store) -> dict[str, Any]:
     rows: list[dict[str, Any]] = []
     for kind in dict.fromkeys(stage.kind for stage in found.stages):
         same = [stage for stage in found.stages if stage.kind == kind]
-        cost = _sum(_to_run(stage, told, stages) for stage in same)
+        cost = _sum((_to_run(stage, told, stages) for stage in same), at_once=len(devices()))
         missing = sum(unit.stage.kind == kind for unit in told.missing)
         rows.append(
             {
@@ -100,7 +111,8 @@ def _table(found: Plan, told: Survey, disk: Store) -> dict[str, Any]:
                 "present": sum(len(units_of(stage)) for stage in same) - missing,
                 "missing": missing,
                 "seconds": cost.seconds + cost.flops / rate,
-                "bytes": cost.bytes,
+                "bytes": cost.bytes + cost.scratch,
+                "scratch": cost.scratch,
                 "flops": cost.flops,
             }
         )
@@ -111,7 +123,21 @@ def _table(found: Plan, told: Survey, disk: Store) -> dict[str, Any]:
         "device_hours": sum(row["seconds"] for row in rows) / 3600,
         "bytes": sum(row["bytes"] for row in rows),
         "weights": missing_weights(told.missing),
+        "data": {name: splits.model_dump() for name, splits in found.splits.items()},
+        "warnings": list(dict.fromkeys(t for c in found.cells for t in cautions_of(c, found))),
     }
+
+
+def _show_splits(data: dict[str, Any]) -> None:
+    """Show how many images of each dataset serve for what."""
+    wide = max(16, *(len(inert(name)) for name in data))
+    click.echo(f"\n{'images':<{wide}} {'train':>9} {'validation':>10}  reference")
+    for name, splits in data.items():
+        sides = {f"{side['count']:,} of {side['split']}" for side in splits["references"].values()}
+        train = "none" if splits["train"] is None else f"{splits['train']:,}"
+        held = "no end" if splits["validation"] is None else f"{splits['validation']:,}"
+        shown = "; ".join(sorted(sides))
+        click.echo(f"{inert(name):<{wide}} {train:>9} {held:>10}  {shown}")
 
 
 def _to_run(stage: Stage, told: Survey, stages: dict[str, Stage]) -> Cost:
@@ -120,23 +146,31 @@ def _to_run(stage: Stage, told: Survey, stages: dict[str, Stage]) -> Cost:
     return stage_cost(stage, stages).times(missing / max(len(units), 1))
 
 
-def _sum(costs: Any) -> Cost:
+def _sum(costs: Iterable[Cost], *, at_once: int) -> Cost:
+    """Add up what stages cost; of what passes, the most that so many of them need at a time."""
     listed = list(costs)
     return Cost(
-        sum(c.flops for c in listed), sum(c.seconds for c in listed), sum(c.bytes for c in listed)
+        sum(c.flops for c in listed),
+        sum(c.seconds for c in listed),
+        sum(c.bytes for c in listed),
+        sum(sorted((c.scratch for c in listed), reverse=True)[:at_once]),
     )
 
 
-def _explain(found: Plan, told: Survey, disk: Store) -> None:
-    click.echo("")
+def _reasons(found: Plan, told: Survey, disk: Store) -> list[dict[str, Any]]:
+    """Return what makes stages run: each cause, the stages that it is about, and what follows."""
+    why = {u.stage.key: None if r == "not in the store" else r for u, r in told.missing.items()}
+    stored = cache(lambda kind: tuple(disk.manifests(kind)))
+    groups = Explainer(found.by_key(), stored).groups(why)
+    return [{"cause": g.cause, "stages": [*g.first], "then": [*g.then]} for g in groups]
+
+
+def _explain(found: Plan, told: Survey, reasons: Sequence[dict[str, Any]]) -> None:
     counts = Counter(unit.stage.key for unit in told.missing)
     names = names_of(found)
-    reasons = {unit.stage.key: reason for unit, reason in told.missing.items()}
-    for stage in found.stages:
-        if stage.key not in counts:
-            continue
-        reason = reasons[stage.key]
-        if reason == "not in the store":
-            reason = explain(stage, disk.manifests(stage.kind))
-        units = plural(counts[stage.key], "unit")
-        click.echo(inert(f"{names[stage.key]} ({stage.key[:8]}): {units} to run: {reason}"))
+    for group in reasons:
+        click.echo(f"\n{inert(group['cause'])}")
+        for role, before in (("stages", ""), ("then", "then ")):
+            for key in group[role]:
+                units = plural(counts[key], "unit")
+                click.echo(inert(f"  {before}{names[key]} ({key[:8]}): {units} to run"))

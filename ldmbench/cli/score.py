@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from ldmbench.cli.bring import check_captions, put_features, with_prompts
+from ldmbench.cli.bring import captions_of, check_captions, put_features, with_prompts
 from ldmbench.cli.given import Given, given, has_size, ruled, side_of
 from ldmbench.cli.likeness import check, wanted_of, warnings_of
 from ldmbench.cli.options import (
@@ -26,6 +26,7 @@ from ldmbench.errors import InputError, StageError
 from ldmbench.execute.devices import devices
 from ldmbench.execute.execution import Result
 from ldmbench.execute.local import execute
+from ldmbench.plan.captions import caption_cautions
 from ldmbench.plan.names import names_of
 from ldmbench.plan.score import ImageSource, build_score_plan
 from ldmbench.records.book import write_output
@@ -103,6 +104,10 @@ def score(
     for side in filter(None, (made, real, seen, beside)):
         check_captions(side, needed=side is made and "clip_score" in wanted)
     warnings = [*warnings_of(made, real, protocol, wanted, train=seen, beside=beside)]
+    if "clip_score" in wanted:
+        prompted = captions_of(made)
+        what = f"the {len(prompted):,} captions of {made.name}"
+        warnings += caption_cautions(prompted, protocol.clip, what)
     if resolution not in (None, pixels):
         warnings.append(f"{images}: scored at {pixels} pixels, not at --resolution {resolution}")
     record = _scored(made, real, beside, seen, protocol, wanted, disk, quiet=as_json)

@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 
 from ldmbench.canonical import digest_bytes
+from ldmbench.schema.models import CAPTION_TOKENS
 
 __all__ = ["LENGTH", "TOKENS", "tokenize"]
 
 TOKENS = 1024
-LENGTH = 32
+LENGTH = CAPTION_TOKENS
 _PAD, _END = 0, 1
 _RESERVED = 2
 # Of the salts tried in order, the first under which the words of `shapes` get different ids.

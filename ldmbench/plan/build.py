@@ -11,6 +11,7 @@ from ldmbench.catalog import EXTRACTORS, METRICS
 from ldmbench.errors import SuiteError
 from ldmbench.plan.enough import check_enough
 from ldmbench.plan.expand import Point, points
+from ldmbench.plan.fit import Fit
 from ldmbench.plan.images import Images
 from ldmbench.plan.ledger import (
     HELD_TO_REFERENCE,
@@ -30,11 +31,13 @@ from ldmbench.schema.sample import SampleParams
 from ldmbench.schema.stage import Cell, Input, Plan, Stage
 from ldmbench.schema.weights import shipped_first_stage
 from ldmbench.suite.load import LoadedSuite
-from ldmbench.suite.protocols import count_for, first_pinned, protocols_of
+from ldmbench.suite.protocols import count_for, first_pinned, largest_count, protocols_of
 from ldmbench.suite.sampling import is_uneven
 
 CODING_IMAGES = 64
 RECONSTRUCTION_BATCH = 32
+TIMED, COUNTED = {"throughput", "latency", "energy"}, {"flops", "memory"}
+"""Probes of the stage speed that need times, and those that do not."""
 
 
 def build_plan(loaded: LoadedSuite, *, cache: Path | None = None) -> Plan:
@@ -45,12 +48,16 @@ def build_plan(loaded: LoadedSuite, *, cache: Path | None = None) -> Plan:
         cache: a folder for remembered digests of image folders; content is hashed once.
 
     Raises:
-        SuiteError: fewer samples or real images than a metric needs, or more than a plan may have.
+        SuiteError: fewer samples or real images than a metric needs, more than a plan may have, or
+            data that cannot tell a model what it is to be told.
     """
     protocols = protocols_of(loaded.written)
     images = Images(loaded.written, loaded.path.parent, cache, protocols)
     builder = _Builder(loaded.written, loaded.path.parent, cache, protocols, images)
-    cells = tuple(builder.cell(point) for point in points(loaded.written))
+    wanted = points(loaded.written)
+    fit = Fit(loaded.written, images, builder.about)
+    fit.check(wanted, loaded.places)
+    cells = tuple(builder.cell(point) for point in wanted)
     plan = Plan(
         suite=loaded.name,
         suite_digest=loaded.digest,
@@ -61,6 +68,8 @@ def build_plan(loaded: LoadedSuite, *, cache: Path | None = None) -> Plan:
         protocols=protocols,
         cells=cells,
         stages=builder.ledger.finished(),
+        splits=fit.splits(wanted),
+        cautions={point.id: tuple(fit.cautions(point)) for point in wanted},
     )
     large = too_large(plan.stages)
     if large:
@@ -99,13 +108,13 @@ class _Builder:
 
     def cell(self, point: Point) -> Cell:
         """Plan every stage one cell needs."""
-        traits = self._traits(point)
+        traits = self.about(point)
         sample = self._sample(point)
         autoencoder, denoiser = self._model(point)
         conditions = self._conditions(point, sample)
         below = _Below(autoencoder, denoiser, conditions, traits.local)
         uneven = not traits.is_called and is_uneven(sample, T=traits.T)
-        samples = self._samples(below, sample, uneven=uneven)
+        samples = self._samples(below, sample, uneven=uneven, told=traits.conditioning)
         roles = {"autoencoder": autoencoder, "denoiser": denoiser, "samples": samples}
         for protocol in self.protocols:
             roles |= self._scores(point, samples, protocol)
@@ -117,7 +126,7 @@ class _Builder:
                 roles |= self._first_stage(point, autoencoder, protocol)
         if "coding" in self.suite.probes and not traits.is_called:
             roles["coding"] = self._coding(point, below)
-        if {"throughput", "latency", "flops", "memory", "energy"} & set(self.suite.probes):
+        if {*TIMED, *COUNTED} & set(self.suite.probes):
             roles["speed"] = self._speed(point, below, sample)
         return Cell(
             id=point.id,
@@ -143,7 +152,7 @@ class _Builder:
             stages={role: stage.key for role, stage in roles.items()},
         )
 
-    def _traits(self, point: Point) -> Traits:
+    def about(self, point: Point) -> Traits:
         """Return what is known of a point's model; each is looked at once."""
         key = (point.model, point.dataset)
         if key not in self.traits:
@@ -153,10 +162,8 @@ class _Builder:
 
     def _sample(self, point: Point) -> SampleParams:
         """Return how a point is sampled: as the suite says, else its protocols, else the model."""
-        sample, traits = point.sample, self._traits(point)
-        open_: dict[str, Any] = {
-            "count": max(count_for(protocol, sample.count) for protocol in self.protocols)
-        }
+        sample, traits = point.sample, self.about(point)
+        open_: dict[str, Any] = {"count": largest_count(self.protocols, sample.count)}
         for name in ("timesteps", "quantize"):
             if getattr(sample, name) is None and not traits.is_called:
                 open_[name] = first_pinned(self.protocols, name)
@@ -187,7 +194,7 @@ class _Builder:
 
     def _foreign(self, point: Point) -> tuple[Stage, Stage]:
         """Plan a model that is not trained here: two artefacts that only say what it is."""
-        traits, side = self._traits(point), {"resolution": point.data.resolution}
+        traits, side = self.about(point), {"resolution": point.data.resolution}
         if traits.is_called:
             autoencoder = self.ledger.add("autoencoder", {"f": 1, **side}, {})
         else:
@@ -211,7 +218,7 @@ class _Builder:
 
     def _conditions(self, point: Point, sample: SampleParams) -> Stage | None:
         """Captions and classes that prompt samples: those of images no model has trained on."""
-        conditioning = self._traits(point).conditioning
+        conditioning = self.about(point).conditioning
         if conditioning == "none":
             return None
         if conditioning == "truth":
@@ -219,7 +226,7 @@ class _Builder:
         classes = first_pinned(self.protocols, "classes") if conditioning == "class" else None
         return self.images.prompts(point, sample.count or 0, classes=classes, seed=sample.seed)
 
-    def _samples(self, below: _Below, sample: SampleParams, *, uneven: bool) -> Stage:
+    def _samples(self, below: _Below, sample: SampleParams, *, uneven: bool, told: str) -> Stage:
         inputs, params = below.inputs(), sample.model_dump(mode="json", exclude={"count"})
         if uneven:  # samples that once stepped by T // steps have other keys
             params["step"] = "to-next"
@@ -231,7 +238,7 @@ class _Builder:
             inputs,
             shard=sample_shard(sample.micro_batch),
             count=sample.count,
-            local=below.local,
+            local={**below.local, "told": told},
         )
 
     def _features(self, images: Stage, extractor: str, protocol: Protocol) -> Stage:
@@ -248,7 +255,7 @@ class _Builder:
         families = named - {"pairs", "lpips"}
         roles: dict[str, Stage] = {}
         for family in sorted(families):
-            if family == "clip" and self._traits(point).conditioning != "caption":
+            if family == "clip" and self.about(point).conditioning != "caption":
                 continue
             extractor = protocol.clip if family == "clip" else protocol.extractor
             inputs = {"generated": items(self._features(samples, extractor, protocol), count)}
@@ -302,11 +309,12 @@ class _Builder:
     def _first_stage(
         self, point: Point, autoencoder: Stage, protocol: Protocol
     ) -> dict[str, Stage]:
-        traits = self._traits(point)
+        traits = self.about(point)
         if traits.regularization is None:
             return {}
         rule = {} if traits.quantize == "round" else {"quantize": traits.quantize}
         reference = self.images.held_out(point, protocol, self.suite.reconstruct)
+        assert reference is not None  # as `check` saw to it
         count = min(self.suite.reconstruct, reference.count or 0)
         made = self.ledger.add(
             "reconstructions",
@@ -335,6 +343,7 @@ class _Builder:
 
     def _coding(self, point: Point, below: _Below) -> Stage:
         reference = self.images.held_out(point, self.protocols[0], CODING_IMAGES)
+        assert reference is not None  # as `check` saw to it
         count = min(CODING_IMAGES, reference.count or 0)
         inputs = {**below.inputs(), "images": items(reference, count)}
         params = {"progress": point.sample.progress}
@@ -352,6 +361,8 @@ class _Builder:
             "batch": self.suite.speed.batch,
             "repeats": self.suite.speed.repeats,
         }
+        if not TIMED & set(self.suite.probes):  # no warm-up, no yardsticks
+            params["only"] = sorted(COUNTED & set(self.suite.probes))
         return self.ledger.add("speed", params, inputs, local=below.local)
 
 

@@ -1,45 +1,51 @@
 """What a plan will cost, before anything runs: FLOPs by formula, seconds by this store's history.
 
-FLOPs are counted for 3 x 3 convolutions and attention alone (2 per multiply-add), which is nearly
-everything in these networks; the figures are for planning, those of a run are measured.
+The figures are for planning, those of a run are measured.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from ldmbench.plan import networks
 from ldmbench.schema.models import AutoencoderParams
 from ldmbench.schema.stage import Manifest, Stage
+from ldmbench.schema.weights import EXTRACTORS as SPECS
 
 RATES = {"cpu": 40e9, "cuda": 12e12}
 """FLOP/s in these small networks where the store has no history yet."""
 EXTRACTOR_FLOPS = {"shapes-net": 6e7, "shapes-clip": 6e7, "inception-v3-compat": 1.15e10}
+_SPECS = {spec.name: spec for spec in SPECS}
 EVALUATIONS = {"heun": 2.0}
 SECONDS = {"scores": 1.0, "speed": 8.0, "dataset": 0.3, "coding": 0.0, "loading": 2.0}
 """Of stages that are not made of a network's FLOPs: per stage or shard."""
-MULTIPLIERS = {
-    2: (1, 2),
-    4: (1, 2, 2),
-    8: (1, 1, 2, 2),
-    16: (1, 1, 2, 2, 4),
-    32: (1, 1, 2, 2, 4, 4),
-}
+CHECKPOINTS = 3
+"""Training checkpoints in scratch at a time: the last two, and the next while it is written."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """FLOPs of a network's work, seconds of other work, and bytes on disk."""
+    """What a stage takes.
+
+    Attributes:
+        flops: of a network's work.
+        seconds: of other work.
+        bytes: on disk that stay.
+        scratch: bytes on disk while it runs, at the most.
+    """
 
     flops: float = 0.0
     seconds: float = 0.0
     bytes: float = 0.0
+    scratch: float = 0.0
 
     def times(self, share: float) -> Cost:
-        """Return a share of this cost."""
-        return Cost(self.flops * share, self.seconds * share, self.bytes * share)
+        """Return a share of this cost; scratch is taken as soon as anything runs."""
+        scratch = self.scratch if share else 0.0
+        return Cost(self.flops * share, self.seconds * share, self.bytes * share, scratch)
 
 
 def stage_cost(stage: Stage, stages: Mapping[str, Stage]) -> Cost:
@@ -55,13 +61,14 @@ def stage_cost(stage: Stage, stages: Mapping[str, Stage]) -> Cost:
         case "autoencoder" if "budget" not in stage.params:
             return Cost(seconds=SECONDS["loading"] if "loaded" in stage.params else 0.0)
         case "autoencoder":
-            return _training(stage.params, 2.5 * sum(_autoencoder(stage.params, side)))
+            return _first_stage(stage.params, side)
         case "denoiser" if "channels" not in stage.params:
             return Cost(seconds=SECONDS["loading"])
         case "denoiser":
-            return _training(stage.params, _denoiser(stage.params, side // f))
+            return _denoiser(stage.params, side // f, _latent_channels(stage, stages))
         case "latents":
-            return Cost(flops=count * _encoder_of(stage, stages, side)[0], bytes=count * pixels)
+            size = 4 * _latent_channels(stage, stages) * (side / f) ** 2
+            return Cost(flops=count * _encoder_of(stage, stages, side)[0], bytes=count * size)
         case "reconstructions":
             flops = 2 * sum(_encoder_of(stage, stages, side))
             return Cost(flops=count * flops, bytes=count * 3 * pixels)
@@ -69,9 +76,12 @@ def stage_cost(stage: Stage, stages: Mapping[str, Stage]) -> Cost:
             return Cost(flops=count * _sample(stage, stages, side, f), bytes=count * 3 * pixels)
         case "features":
             flops = EXTRACTOR_FLOPS.get(stage.params["extractor"], 1.15e10)
-            return Cost(flops=count * flops, bytes=count * 4 * 2048.0)
+            return Cost(flops=count * flops, bytes=count * 4 * _width(stage.params))
         case "speed":
-            images = stage.params["batch"] * (stage.params["repeats"] + 2)
+            batches = stage.params["repeats"] + 2
+            if "only" in stage.params:
+                batches = "memory" in stage.params["only"]
+            images = stage.params["batch"] * batches
             return Cost(flops=images * _sample(stage, stages, side, f), seconds=2.0)
         case "coding":
             return Cost(flops=64 * 21 * _denoiser_of(stage, stages, side // f))
@@ -117,81 +127,58 @@ def _factor(stage: Stage, stages: Mapping[str, Stage]) -> int:
     return int(stages[item.key].params["f"]) if item else int(stage.params.get("f") or 1)
 
 
-def _training(params: Mapping[str, Any], forward: float) -> Cost:
-    budget = params.get("budget")
-    if not budget:
-        return Cost()
+def _latent_channels(stage: Stage, stages: Mapping[str, Stage]) -> int:
+    """Return the channels of the latents of a first stage; of one that is loaded, four."""
+    params = _params(stage, "autoencoder", stages)
+    return 4 if "loaded" in params else networks.latent_channels(params)
+
+
+def _width(params: Mapping[str, Any]) -> float:
+    """Return the numbers that features of an image have."""
+    spec = _SPECS.get(params["extractor"])
+    if spec is None:
+        return 2048.0
+    spatial = (spec.spatial or 0) if params.get("spatial") else 0
+    return float(spec.dim + (spec.logits or 0) + spatial + (spec.dim if spec.text else 0))
+
+
+def _first_stage(params: Mapping[str, Any], side: int) -> Cost:
+    """Return what training a first stage takes: itself, its judge, and a state of both."""
+    layers = [*networks.encoder(params, side), *networks.decoder(params, side)]
+    size = 4 * networks.weights(layers)
+    judge = 4 * networks.discriminator_weights()
+    return _training(params, 2.5 * networks.flops(layers), size, 3 * (size + judge))
+
+
+def _denoiser(params: Mapping[str, Any], side: int, channels: int) -> Cost:
+    """Return what training a denoiser takes: its averaged weights, and all that a step needs.
+
+    A checkpoint holds the weights, their average and two moments of the optimizer; weights that
+    are kept on the way lie in scratch until the end.
+    """
+    layers = networks.denoiser(params, side, channels)
+    size, kept = 4 * networks.weights(layers), len(set(params["checkpoints"]) - {1.0})
+    cost = _training(params, networks.flops(layers), size * (1 + kept), 4 * size)
+    return replace(cost, scratch=cost.scratch + kept * size)
+
+
+def _training(params: Mapping[str, Any], forward: float, size: float, checkpoint: float) -> Cost:
+    """Return what a budget takes.
+
+    Args:
+        params: with a budget.
+        forward: FLOPs of one pass of one image.
+        size: bytes of what is kept.
+        checkpoint: bytes of the state of training.
+    """
+    budget = params["budget"]
+    disk = {"bytes": size, "scratch": CHECKPOINTS * checkpoint}
     if budget["flops"]:
-        return Cost(flops=budget["flops"], bytes=2e7)
+        return Cost(flops=budget["flops"], **disk)
     if budget["device_minutes"]:
-        return Cost(seconds=60 * budget["device_minutes"], bytes=2e7)
+        return Cost(seconds=60 * budget["device_minutes"], **disk)
     images = budget["images"] or budget["steps"] * params["batch"]
-    return Cost(flops=3 * forward * images, bytes=2e7)
-
-
-def _conv(inputs: int, outputs: int, side: float) -> float:
-    return 2 * 9 * inputs * outputs * side * side
-
-
-def _block(inputs: int, outputs: int, side: float) -> float:
-    return _conv(inputs, outputs, side) + _conv(outputs, outputs, side)
-
-
-def _autoencoder(params: Mapping[str, Any], side: int) -> tuple[float, float]:
-    """Return the FLOPs of encoding and of decoding one image."""
-    f = int(params["f"])
-    if f == 1:
-        return 0.0, 0.0
-    widths = [params["channels"] * m for m in params["multipliers"] or MULTIPLIERS[f]]
-    encoder, decoder = _conv(3, widths[0], side), _conv(widths[0], 3, side)
-    at, before = float(side), widths[0]
-    for level, width in enumerate(widths):
-        last = level == len(widths) - 1
-        blocks = params["blocks"]
-        encoder += _block(before, width, at) + (blocks - 1) * _block(width, width, at)
-        above = widths[min(level + 1, len(widths) - 1)]
-        decoder += _block(above, width, at) + blocks * _block(width, width, at)
-        if last:
-            encoder += 2 * _block(width, width, at)
-            decoder += 2 * _block(width, width, at)
-        else:
-            encoder += _conv(width, width, at / 2)
-            decoder += _conv(above, above, at)
-            at /= 2
-        before = width
-    return encoder, decoder
-
-
-def _denoiser(params: Mapping[str, Any], side: int) -> float:
-    """Return the FLOPs of one evaluation of the UNet on one image."""
-    widths = [params["channels"] * m for m in params["multipliers"] or _levels(side)]
-    total, at, before, blocks = 0.0, float(side), widths[0], params["blocks"]
-    for level, width in enumerate(widths):
-        last = level == len(widths) - 1
-        total += _block(before, width, at) + (blocks - 1) * _block(width, width, at)
-        above = widths[min(level + 1, len(widths) - 1)]
-        total += _block(above + width, width, at) + (blocks - 1) * _block(2 * width, width, at)
-        total += _block(width + before, width, at)
-        if int(at) in params["attention_sizes"]:
-            total += (2 * blocks + 1) * 2 * at * at * (16 * width * width + 2 * at * at * width)
-        if last:
-            total += 2 * _block(width, width, at)
-        else:
-            total += _conv(width, width, at / 2) + _conv(above, above, at)
-            at /= 2
-        before = width
-    return total
-
-
-def _levels(side: int) -> tuple[int, ...]:
-    """Return the default widths per level, as the denoiser chooses them."""
-    levels, at = 1, side
-    while at % 2 == 0 and at > 4:
-        at //= 2
-        levels += 1
-    if levels == 1 and at == 4:
-        return (2, 4)
-    return ((1,) * 8 + (1, 2, 2, 4))[-levels:] if levels > 3 else (1, 2, 4)[-levels:]
+    return Cost(flops=3 * forward * images, **disk)
 
 
 def _encoder_of(stage: Stage, stages: Mapping[str, Stage], side: int) -> tuple[float, float]:
@@ -200,14 +187,16 @@ def _encoder_of(stage: Stage, stages: Mapping[str, Stage], side: int) -> tuple[f
         flops = 0.0 if params["f"] == 1 else _of_size(stage, share=0.2, positions=side * side)
         return flops, flops
     if "weights" in params:  # shipped: of the default widths
-        params = AutoencoderParams(f=params["f"]).model_dump()
-    return _autoencoder(params, side)
+        named = {name: params[name] for name in ("f", "regularization")}
+        params = AutoencoderParams(**named).model_dump()
+    both = (networks.encoder(params, side), networks.decoder(params, side))
+    return networks.flops(both[0]), networks.flops(both[1])
 
 
 def _denoiser_of(stage: Stage, stages: Mapping[str, Stage], side: int) -> float:
     params = _params(stage, "denoiser", stages)
     if "channels" in params:
-        return _denoiser(params, side)
+        return networks.flops(networks.denoiser(params, side, _latent_channels(stage, stages)))
     return _of_size(stage, share=0.8, positions=side * side)
 
 

@@ -9,15 +9,17 @@ from typing import Any
 
 from ldmbench.canonical import canonical_json
 from ldmbench.catalog import CHECKS, COUNTS, FINGERPRINTS
+from ldmbench.errors import InputError
 from ldmbench.plan.expand import Point
 from ldmbench.plan.ledger import Ledger
 from ldmbench.registry import resolve
 from ldmbench.schema.data import DATASET_SHARD, CallData, DatasetParams, FolderData, Split
 from ldmbench.schema.protocol import Protocol
-from ldmbench.schema.stage import Stage
+from ldmbench.schema.stage import Splits, Stage
 from ldmbench.suite.protocols import REFERENCE, Real, real_images
 
-HELD_OUT_PROBES = {"reconstruction", "coding"}
+HELD_OUT: tuple[Split, ...] = ("reference", "validation")
+"""Splits that no model trains on, in the order in which probes take their images."""
 CROP, RESIZE = "center", "pil-bicubic"
 """Of images that neither the suite nor a protocol says how to prepare."""
 ENDLESS = 10**9
@@ -42,12 +44,12 @@ class Images:
     ledger: Ledger = field(default_factory=Ledger)
     digests: dict[str, str] = field(default_factory=dict)
     checked: set[tuple[str, int, str, bool]] = field(default_factory=set)
+    counts: dict[tuple[object, ...], int] = field(default_factory=dict)
 
     def train(self, point: Point) -> Stage:
         """Return the images that models of a dataset train on."""
-        most = self._held(point, "train")
-        count = min(point.data.train or most, most)
-        return self._add(point, "train", count, drawn=count < most)
+        count = self.training_size(point)
+        return self._add(point, "train", count, drawn=count < self.held(point, "train"))
 
     def prompts(
         self, point: Point, count: int, *, classes: str | None = None, seed: int = 0
@@ -64,20 +66,53 @@ class Images:
 
     def reference(self, point: Point, protocol: Protocol) -> tuple[Stage, int]:
         """Return the real images that a protocol holds samples to, and how many of them."""
-        real = self._real(point, protocol)
-        most = self._held(point, real.split)
-        asked = point.data.reference or real.count or (most if real.whole else REFERENCE)
-        count = min(asked, most)
+        real, count = self.reference_size(point, protocol)
+        most = self.held(point, real.split)
         part = count < most or (protocol.neighbour_count or count) < count
         return self._add(point, real.split, count, real=real, drawn=part), count
 
-    def held_out(self, point: Point, protocol: Protocol, count: int) -> Stage:
-        """Return reference images that no model has trained on, whatever a protocol asks for."""
-        real, most = self._real(point, protocol), self._held(point, "reference")
-        return self._add(point, "reference", min(count, most), real=real)
+    def reference_size(self, point: Point, protocol: Protocol) -> tuple[Real, int]:
+        """Return what a protocol asks for as its reference, and how many images of it there are."""
+        real = self._real(point, protocol)
+        most = self.held(point, real.split)
+        asked = point.data.reference or real.count or (most if real.whole else REFERENCE)
+        return real, min(asked, most)
+
+    def held_out(self, point: Point, protocol: Protocol, count: int) -> Stage | None:
+        """Return images that no model trains on: of the reference, else of validation; or None.
+
+        A probe takes what the splits hold without it, so that it never changes what is trained.
+        """
+        real = self._real(point, protocol)
+        for split in HELD_OUT:
+            most = self.held(point, split)
+            if most:
+                return self._add(point, split, min(count, most), real=real)
+        return None
+
+    def splits(self, point: Point) -> Splits:
+        """Return how many images of a point's dataset serve for what."""
+        sides = {p.name: self.reference_size(point, p) for p in self.protocols}
+        held = self.held(point, "validation")
+        try:
+            train = self.training_size(point)
+        except InputError:  # where nothing is trained, no image need be left for it
+            train = None
+        return Splits(
+            train=train,
+            validation=None if held == ENDLESS else held,
+            references={
+                name: {"split": real.split, "count": count} for name, (real, count) in sides.items()
+            },
+        )
+
+    def training_size(self, point: Point) -> int:
+        """Return how many images models train on."""
+        most = self.held(point, "train")
+        return min(point.data.train or most, most)
 
     def _real(self, point: Point, protocol: Protocol) -> Real:
-        return real_images(protocol, _plain(point.dataset))
+        return real_images(protocol, plain_name(point.dataset))
 
     def _add(
         self,
@@ -116,10 +151,10 @@ class Images:
         keyed |= {
             "crop": crop,
             "resize": data.resize or (resizes or [RESIZE])[0],
-            "reference": self._carved(point),
+            "reference": self.carved(point),
             "digest": self._digest(data),
         }
-        local = {"path": str(self._place(data))}
+        local = {"path": str(self.place(data))}
         if self.cache:
             local["digests"] = str(self.cache.resolve())
         return keyed, local
@@ -135,38 +170,40 @@ class Images:
         call = data.model_dump(mode="json", include={"target", "options", "files"})
         return keyed, {"call": {**call, "folder": str(folder), "digest": digest}}
 
-    def _carved(self, point: Point) -> int:
+    def carved(self, point: Point) -> int:
         """Return how many images of a dataset are for reference, where it names no number."""
         if point.data.reference:
             return point.data.reference
         reals = [self._real(point, protocol) for protocol in self.protocols]
         counts = [real.count or REFERENCE for real in reals if real.split == "reference"]
-        if not counts and not HELD_OUT_PROBES & set(self.suite.probes):
-            return 0
-        return max(counts, default=REFERENCE)
+        return max(counts, default=0)
 
-    def _held(self, point: Point, split: Split) -> int:
+    def held(self, point: Point, split: Split) -> int:
         """Return the images a split holds; a procedural dataset has no end of them."""
         data = point.data
         if isinstance(data, CallData):
             return self._own(point, split) or ENDLESS
         if not isinstance(data, FolderData):
-            return data.train if split == "train" else data.reference or ENDLESS
-        count_of: Any = resolve(COUNTS[data.kind])
-        kept = {"reference": self._carved(point), "validation": data.validation}
-        return int(count_of(self._place(data), split, **kept))
+            ends = {"train": data.train, "reference": data.reference}
+            return ends.get(split) or ENDLESS
+        kept = {"reference": self.carved(point), "validation": data.validation}
+        asked = (data.path, split, *kept.values())
+        if asked not in self.counts:
+            count_of: Any = resolve(COUNTS[data.kind])
+            self.counts[asked] = int(count_of(self.place(data), split, **kept))
+        return self.counts[asked]
 
     def _own(self, point: Point, split: Split) -> int | None:
         """Return how many of the user's own images a split holds; None where there is no end."""
         assert isinstance(point.data, CallData)
         if split == "train":
             return point.data.train
-        return self._carved(point) or None if split == "reference" else point.data.validation
+        return self.carved(point) or None if split == "reference" else point.data.validation
 
     def _digest(self, data: FolderData) -> str:
         if data.path not in self.digests:
             fingerprint: Any = resolve(FINGERPRINTS[data.kind])
-            self.digests[data.path] = fingerprint(self._place(data), self.cache)
+            self.digests[data.path] = fingerprint(self.place(data), self.cache)
         return self.digests[data.path]
 
     def _check(self, data: FolderData, crop: str) -> None:
@@ -175,13 +212,14 @@ class Images:
         if asked not in self.checked:
             check: Any = resolve(CHECKS[data.kind])
             how = {"resolution": data.resolution, "crop": crop, "upscale": data.upscale}
-            check(self._place(data), self.cache, **how)
+            check(self.place(data), self.cache, **how)
             self.checked.add(asked)
 
-    def _place(self, data: FolderData) -> Path:
+    def place(self, data: FolderData) -> Path:
+        """Return where a folder of images lies."""
         return (self.folder / data.path).resolve()
 
 
-def _plain(title: str) -> str:
-    """Return a dataset's name as the suite writes it, without its axes."""
+def plain_name(title: str) -> str:
+    """Return the name of a dataset or model as the suite writes it, without its axes."""
     return title.partition("[")[0]

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 
 from ldmbench.schema.protocol import Protocol
-from ldmbench.schema.stage import Cell, Plan, Stage
+from ldmbench.schema.stage import Cell, Plan, Stage, lineage
 from ldmbench.schema.weights import EXTRACTORS
 
 __all__ = ["FRECHET", "cautions_of", "few_samples", "is_given", "unlike_count"]
 
 _WIDTHS = {spec.name: spec.dim for spec in EXTRACTORS}
+EMBEDDED = {
+    "shapes-net": "protocols of inception-v3-compat or dinov2-vit-s-14 are meant for them",
+    "shapes-clip": "clip: clip-vit-b-32 in a protocol is meant for them",
+}
+"""Evaluators that ship -> what to use for other images than `shapes`."""
 FRECHET = ("moments", "spatial", "infinity")
 """Families that fit a covariance, which few samples do not determine."""
 NEIGHBOURS = "kid, precision, recall, density and coverage"
@@ -31,7 +37,9 @@ def cautions_of(cell: Cell, plan: Plan) -> tuple[str, ...]:
     stages = plan.by_key()
     denoiser = stages.get(cell.stages.get("denoiser", ""))
     found: list[str] = [*denoiser.local.get("assumed", ())] if denoiser else []
+    found += [*plan.cautions.get(cell.id, ()), *_unprompted(cell, plan)]
     for protocol in plan.protocols:
+        found += _evaluators(cell, protocol, stages)
         scores = {
             family: stages[cell.stages[f"{protocol.name}:{family}"]]
             for family in (*FRECHET, "neighbours", "memorization", "vendi", "logits")
@@ -41,6 +49,46 @@ def cautions_of(cell: Cell, plan: Plan) -> tuple[str, ...]:
         found += _reference(cell, scores, protocol, stages)
         found += () if is_given(cell) else _sampling(cell, protocol)
     return tuple(dict.fromkeys(found))
+
+
+def _unprompted(cell: Cell, plan: Plan) -> Iterator[str]:
+    """Say why a cell has no CLIP score where others have one."""
+    asked = "clip_score" in plan.metrics and not is_given(cell)
+    if asked and not any(role.endswith(":clip") for role in cell.stages):
+        yield "clip_score is of prompts, and this model is told no caption: it has none"
+
+
+def _evaluators(cell: Cell, protocol: Protocol, stages: Mapping[str, Stage]) -> Iterator[str]:
+    """Warn of embedded evaluators on anything but the data that they were trained on."""
+    prefix = f"{protocol.name}:"
+    scores = [stages[key] for role, key in cell.stages.items() if role.startswith(prefix)]
+    foreign: dict[str, None] = {}
+    for stage in scores:
+        generated = stages[stage.inputs["generated"].key] if "generated" in stage.inputs else stage
+        extractor = str(generated.params.get("extractor"))
+        if extractor in EMBEDDED and not _is_shapes(cell, stage, stages):
+            foreign[extractor] = None
+    for extractor in foreign:
+        yield (
+            f"{extractor} was trained on the data `shapes` alone: of other images its numbers say"
+            f" little; {EMBEDDED[extractor]}"
+        )
+
+
+def _is_shapes(cell: Cell, scores: Stage, stages: Mapping[str, Stage]) -> bool:
+    """Tell whether all images below scores are of `shapes`.
+
+    Nothing says what samples are of that were given: what they are held to stands for them.
+    """
+    below = [item.key for item in scores.inputs.values()]
+    if is_given(cell):
+        every = (stages[key].inputs.get("reference") for key in cell.stages.values())
+        below = [item.key for item in every if item] or below
+    found = [stages[key].params for key in lineage(below, stages)]
+    named = [str(params["ref"]) for params in found if "ref" in params]
+    if named:  # features that were extracted elsewhere
+        return all(re.match(r"shapes\d", name) for name in named)
+    return {params["source"]["kind"] for params in found if "source" in params} == {"shapes"}
 
 
 def few_samples(count: int, width: int, what: str = "samples") -> str | None:

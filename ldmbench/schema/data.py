@@ -111,6 +111,20 @@ class DataFacts(Noun):
     masks: bool = False
 
 
+class Told(Noun):
+    """What the images that a plan uses of a folder tell a model."""
+
+    trained: int = Field(description="training images")
+    captioned: int = Field(description="those of them that have a caption")
+    classes: tuple[int, ...] = Field(description="of training images, each once")
+    prompts: tuple[str, ...] = Field(description="captions of validation images, as samples use")
+    classless: int = Field(description="training images without a class, where others have one")
+    held_out: tuple[int, ...] = Field(
+        description="the class of each validation image; -1 where it has none"
+    )
+    all_classes: int = Field(description="that labels of the whole source are counted by")
+
+
 class DatasetParams(Noun):
     """What a dataset stage means: a source and one of its splits.
 

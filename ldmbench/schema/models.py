@@ -14,6 +14,9 @@ Conditioning = Literal["none", "class", "caption"]
 Told = Literal["none", "class", "caption", "truth"]
 """What a suite can tell a model: as above, or real images with all that is known of them."""
 
+CAPTION_TOKENS = 32
+"""Words of a caption, and its end, that a caption encoder trained here reads."""
+
 
 class Budget(Noun):
     """How long to train; exactly one field is set.

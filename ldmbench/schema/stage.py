@@ -85,6 +85,16 @@ class Cell(Noun):
     stages: dict[str, str] = Field(default={}, description="role -> key of the stages it needs")
 
 
+class Splits(Noun):
+    """How many images of a dataset serve for what."""
+
+    train: int | None = Field(description="null: none is left, and nothing is trained")
+    validation: int | None = Field(description="null: no end")
+    references: dict[str, dict[str, str | int]] = Field(
+        description="protocol -> the split that samples are held to, and how many images of it"
+    )
+
+
 class Plan(Noun):
     """Cells and the stages under them, in an order in which they can run."""
 
@@ -97,6 +107,10 @@ class Plan(Noun):
     protocols: tuple[Protocol, ...] = ()
     cells: tuple[Cell, ...]
     stages: tuple[Stage, ...]
+    splits: dict[str, Splits] = Field(default={}, description="of each dataset")
+    cautions: dict[str, tuple[str, ...]] = Field(
+        default={}, description="cell -> what to know of its data before its numbers"
+    )
 
     def by_key(self) -> dict[str, Stage]:
         """Return the stages by key."""

@@ -6,6 +6,8 @@ import json
 
 import numpy as np
 
+from ldmbench.data.shards import ImageShards
+from ldmbench.errors import InputError
 from ldmbench.schema.models import Budget, DenoiserParams
 from ldmbench.schema.task import Task
 from ldmbench.stages.common import Report, autoencoder_at, images_of, rows_of
@@ -24,6 +26,7 @@ def run(task: Task, report: Report) -> None:
     fields = {name: task.params[name] for name in task.params if name != "budget"}
     first_stage = autoencoder_at(task.inputs["autoencoder"].folders[0], "cpu")
     images = images_of(task)
+    _check_told(images, task.params["conditioning"])
     side = images.images(np.zeros(1, np.int64)).shape[1]
     facts = [json.loads((f / "facts.json").read_text()) for f in task.inputs["images"].folders]
     latents = task.inputs.get("latents")
@@ -39,3 +42,22 @@ def run(task: Task, report: Report) -> None:
         output=task.output,
         report=report,
     )
+
+
+def _check_told(images: ImageShards, conditioning: str) -> None:
+    """Refuse to train on captions or classes that tell nothing: code of the user's own may.
+
+    Raises:
+        InputError: no image has a caption, or all are of one class.
+    """
+    everything = np.arange(len(images))
+    if conditioning == "caption" and not any(images.captions(everything)):
+        raise InputError(
+            f"none of {len(images)} training images has a caption, and the model is told captions;"
+            " return some for the split train, or set conditioning: none"
+        )
+    if conditioning == "class" and len(np.unique(images.labels(everything))) < 2:
+        raise InputError(
+            f"all {len(images)} training images are of one class, and the model is told classes;"
+            " return labels of several for the split train, or set conditioning: none"
+        )

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from ldmbench.data.shards import write_array
+from ldmbench.errors import InputError
 from ldmbench.models.subject import Subject
 from ldmbench.sample.noise import initial_noise, step_seeds
 from ldmbench.schema.task import Task
@@ -57,6 +58,13 @@ class Conditions:
         if self._found:
             self._labels = rows_of(self._found, "labels.npy").all()
             self._captions = captions_of(self._found)[: len(self._labels)]
+            blank = sum(not text for text in self._captions)
+            if blank and task.local.get("told") == "caption":  # only code of the user's own can
+                raise InputError(
+                    f"the data give {blank} of {len(self._captions)} samples no caption, and the"
+                    " model is told captions; return one for each image of the split validation,"
+                    " or set conditioning: none"
+                )
 
     def of(self, rows: np.ndarray) -> Any:
         """Return what the model is told for some rows; None when it is told nothing."""

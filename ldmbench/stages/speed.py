@@ -56,13 +56,17 @@ class _Measurement:
         return self.subject.work(self.params)
 
     def all(self) -> Iterator[dict[str, Any]]:
-        """Yield every measure as its record has it."""
-        yield from self._counted()
-        yield from self.timed()
-        self.report(0.8, "memory")
-        batch = self.params["batch"]
-        yield self._memory(batch)
-        yield self._energy(batch)
+        """Yield every measure that is asked for as its record has it; nothing is timed in vain."""
+        only, batch = self.params.get("only"), self.params["batch"]
+        if only is None or "flops" in only:
+            yield from self._counted()
+        if only is None:
+            yield from self.timed()
+        if only is None or "memory" in only:
+            self.report(0.8, "memory")
+            yield self._memory(batch)
+        if only is None:
+            yield self._energy(batch)
 
     @cached_property
     def times(self) -> dict[str, Paired]:

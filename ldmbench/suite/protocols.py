@@ -107,3 +107,8 @@ def first_pinned(
 def count_for(protocol: Protocol, asked: int | None) -> int:
     """Return n: what the suite asks, else the protocol, else 5,000."""
     return asked or protocol.count or SAMPLES
+
+
+def largest_count(protocols: Sequence[Protocol], asked: int | None) -> int:
+    """Return how many samples serve all protocols."""
+    return max(count_for(protocol, asked) for protocol in protocols)

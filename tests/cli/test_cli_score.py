@@ -150,22 +150,27 @@ def test_prompts_give_a_clip_score(tmp_path, capsys):
     lines = [json.dumps({"file": f"{i:03d}.png", "text": "a red circle"}) for i in range(8)]
     prompts = tmp_path / "prompts.jsonl"
     prompts.write_text("\n".join(lines))
-    with_file, _ = scored(
+    with_file, warned = scored(
         capsys, folder, "--reference", "shapes:16:32", "--metrics", "clip_score",
         "--prompts", prompts,
     )  # fmt: skip
+    assert "does not know" not in "\n".join(warned)
     for i in range(8):
         (folder / f"{i:03d}.txt").write_text("a red circle")
     beside, _ = scored(capsys, folder, "--reference", "shapes:16:32", "--metrics", "clip_score")
     for same in ("value", "signature"):
         assert with_file["clip_score"][same] == beside["clip_score"][same]
     assert f"|text:{digest(['a red circle'] * 8)[:8]}|n:8|" in beside["clip_score"]["signature"]
-    (tmp_path / "others.txt").write_text("a red square\n" * 8)
+    (tmp_path / "others.txt").write_text("a quick fox\n" * 8)
     for prompts in ("prompts.jsonl", "others.txt"):
-        scored(
+        _, warned = scored(
             capsys, folder, "--metrics", "clip_score", "--prompts", tmp_path / prompts,
             "-o", tmp_path / f"{prompts}.record",
         )  # fmt: skip
+    said = "\n".join(warned)
+    assert "shapes-clip was trained on the data `shapes` alone" in said
+    assert "does not know 67 % of the words of the 8 captions" in said
+    assert "no word of what is in the image in 8" in said
     records = [str(tmp_path / f"{prompts}.record") for prompts in ("prompts.jsonl", "others.txt")]
     assert outcome(["compare", *records]) == 2
     assert "text is" in capsys.readouterr().err

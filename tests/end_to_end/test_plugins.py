@@ -252,6 +252,8 @@ def test_a_dataset_is_asked_for_the_images_that_it_has(tmp_path):
 
 def test_a_label_beyond_the_classes_of_the_suite_is_refused(tmp_path):
     suite, store = counted(tmp_path, ", validation: 20, classes: 1")
+    assert outcome(["plan", str(suite), "--store", str(store)]) == 2  # one class tells nothing
+    suite.write_text(suite.read_text().replace("conditioning: class", "conditioning: none"))
     assert outcome(["run", str(suite), "--store", str(store)]) == 4
     book = Book(store)
     reasons = {r.reason for r in book.records(book.find().id)}

@@ -11,7 +11,8 @@ from spoiled import validation
 from ldmbench.data.shapes import VOCABULARY
 from ldmbench.errors import InputError
 from ldmbench.features import clip, load_extractor
-from ldmbench.features.tokenizer import CONTEXT, WORDS, WordTokenizer
+from ldmbench.features.tokenizer import WordTokenizer
+from ldmbench.features.words import CONTEXT, WORDS
 from ldmbench.schema.weights import SHIPPED, extractor_named
 
 TINY = {

@@ -7,7 +7,6 @@ import pytest
 from ldmbench.errors import SuiteError
 from ldmbench.plan.build import build_plan
 from ldmbench.plan.expand import matches
-from ldmbench.plan.explain import explain
 from ldmbench.plan.graph import subset
 from ldmbench.suite.load import load_suite
 
@@ -147,7 +146,7 @@ def test_paths_are_no_part_of_a_key(tmp_path):
     from PIL import Image
 
     text = SUITE.replace("{kind: shapes, resolution: 32, train: 64, reference: 64}", "FOLDER")
-    text = text.replace("caption", "none")
+    text = text.replace("    budget", "    denoiser: {conditioning: none}\n    budget")
     plans = []
     for name in ("here", "there"):
         folder = tmp_path / name
@@ -168,21 +167,6 @@ def test_a_subset_keeps_what_its_cells_need(plan_of):
     small = subset(plan, [plan.cells[0]])
     assert keys(small, "autoencoder") == {plan.cells[0].stages["autoencoder"]}
     assert not keys(small, "latents")
-
-
-def test_explain_names_the_field_that_differs(plan_of):
-    from ldmbench.schema.stage import Manifest
-
-    before, after = plan_of("sample.steps=5"), plan_of("sample.steps=6")
-    old = next(s for s in before.stages if s.kind == "samples")
-    new = next(s for s in after.stages if s.kind == "samples" and s.inputs == old.inputs)
-    manifest = Manifest(
-        kind="samples", key=old.key, version=1, params=old.params, inputs=old.inputs,
-        input_digests={}, outputs={}, digest="", code="", machine={}, versions={},
-        started="", seconds=0.0,
-    )  # fmt: skip
-    assert explain(new, [manifest]) == "nearest in the store differs in steps: 5 -> 6"
-    assert explain(new, []) == "no samples in the store"
 
 
 def test_every_suite_that_ships_plans():

@@ -219,6 +219,7 @@ def images(folder, count=12, width=40):
     folder.mkdir()
     for i in range(count):
         Image.new("RGB", (width, 32), (i, 2 * i, 3 * i)).save(folder / f"{i}.png")
+        (folder / f"{i}.txt").write_text(f"a small star {i}")
 
 
 def test_a_dataset_of_a_rules_name_is_sampled_and_prepared_by_it(plan_of, tmp_path):

@@ -93,3 +93,26 @@ def test_without_a_counter_nothing_is_made_for_energy(monkeypatch, tmp_path):
     energy, made = told(monkeypatch, tmp_path, None, 0.3)
     assert (energy["value"], energy["reason"], made) == (None, "no counter", [])
     assert "n" not in energy
+
+
+@pytest.mark.parametrize(
+    ("only", "names"),
+    [
+        (["flops"], {"evaluations", "flops_per_image", "parameters", "autoencoder_parameters"}),
+        (["memory"], {"peak_memory"}),
+    ],
+)
+def test_what_is_counted_alone_is_not_timed(monkeypatch, tmp_path, only, names):
+    def never(*args, **more):
+        raise FoundError
+
+    for timing in ("interleave", "yardstick", "measure_energy"):
+        monkeypatch.setattr(speed, timing, never)
+    monkeypatch.setattr(speed, "peak_memory", lambda call, *, device: PeakMemory(1, "live_tensors"))
+    sampler = Sampler()
+    monkeypatch.setattr(speed, "subject_of", lambda task: sampler)
+    params = {"batch": 4, "repeats": 2, "guidance": 1, "precision": "float32", "only": only}
+    task = Task(kind="speed", key="k", params=params, inputs={}, output=tmp_path, scratch=tmp_path)
+    speed.run(task, lambda share, note: None)
+    assert {m["name"] for m in json.loads((tmp_path / "measures.json").read_text())} == names
+    assert sampler.made == []

@@ -1,0 +1,121 @@
+"""Whether the data of a suite fit its models and probes, and what to know where they do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from ldmbench.catalog import REMARKS
+from ldmbench.errors import SuiteError
+from ldmbench.plan.expand import Point
+from ldmbench.plan.images import HELD_OUT, Images, plain_name
+from ldmbench.plan.told import Problem, Tellers
+from ldmbench.plan.traits import Traits
+from ldmbench.registry import resolve
+from ldmbench.schema.data import FolderData
+from ldmbench.schema.models import LdmModel
+from ldmbench.schema.stage import Splits
+from ldmbench.suite.load import Places
+from ldmbench.suite.protocols import largest_count, pinned
+
+__all__ = ["Fit"]
+
+
+@dataclass
+class Fit:
+    """Holds the data of each point to its model, its probes and its protocols.
+
+    Attributes:
+        suite: as written.
+        images: where datasets lie and how they are split.
+        traits: says what is known of a point's model.
+        remarks: what was found to be said of folders, each looked at once.
+    """
+
+    suite: Any
+    images: Images
+    traits: Callable[[Point], Traits]
+    remarks: dict[Path, tuple[str, ...]] = field(default_factory=dict)
+
+    @cached_property
+    def tellers(self) -> Tellers:
+        """Where captions and classes are counted."""
+        draws = bool(pinned(self.images.protocols, "classes"))
+        return Tellers(self.suite, self.images, draws)
+
+    def check(self, wanted: Sequence[Point], places: Places) -> None:
+        """Refuse models and probes that a dataset has not the images, captions or classes for.
+
+        Raises:
+            SuiteError: with all problems in one pass.
+        """
+        found = dict.fromkeys(
+            problem for point in wanted for problem in (*self._untold(point), *self._unheld(point))
+        )
+        if found:
+            raise SuiteError([places.problem(loc, text) for loc, text in found])
+
+    def splits(self, wanted: Sequence[Point]) -> dict[str, Splits]:
+        """Return the sizes of the splits of each dataset."""
+        return {point.dataset: self.images.splits(point) for point in wanted}
+
+    def cautions(self, point: Point) -> Iterator[str]:
+        """Yield what to know of the data of a cell."""
+        clips = (
+            [p.clip for p in self.images.protocols] if "clip_score" in self.suite.metrics else ()
+        )
+        yield from self.tellers.cautions(
+            point,
+            self.traits(point).conditioning,
+            self._count(point),
+            clips=tuple(dict.fromkeys(clips)),
+        )
+        yield from self._larger(point)
+        yield from self._remarks(point)
+
+    def _untold(self, point: Point) -> Iterator[Problem]:
+        conditioning = self.traits(point).conditioning
+        return self.tellers.problems(point, conditioning, self._count(point))
+
+    def _unheld(self, point: Point) -> Iterator[Problem]:
+        """Yield the probes that a dataset has no image for which no model trains on."""
+        traits = self.traits(point)
+        asks = {"reconstruction": traits.regularization is not None, "coding": not traits.is_called}
+        for position, probe in enumerate(self.suite.probes):
+            if asks.get(probe) and not any(self.images.held(point, split) for split in HELD_OUT):
+                name = plain_name(point.dataset)
+                yield (
+                    ("probes", position),
+                    f"{probe} is of images that no model trains on, and data.{name} holds none out;"
+                    f" allowed: data.{name}.reference or data.{name}.validation of 1 or more",
+                )
+
+    def _larger(self, point: Point) -> Iterator[str]:
+        """Say that there are more reference images than a model is trained on."""
+        if not isinstance(point.spec, LdmModel):
+            return
+        train = self.images.training_size(point)
+        for protocol in self.images.protocols:
+            _, count = self.images.reference_size(point, protocol)
+            if count > train:
+                yield (
+                    f"the reference of {protocol.name} has {count:,} images of"
+                    f" data.{plain_name(point.dataset)}, more than the {train:,} that models train"
+                    " on"
+                )
+
+    def _remarks(self, point: Point) -> Iterator[str]:
+        """Yield what of a folder is left out, or read in another way than folders alone say."""
+        if isinstance(point.data, FolderData):
+            place = self.images.place(point.data)
+            if place not in self.remarks:
+                look: Any = resolve(REMARKS[point.data.kind])
+                self.remarks[place] = look(place)
+            name = plain_name(point.dataset)
+            yield from (f"data.{name}: {remark}" for remark in self.remarks[place])
+
+    def _count(self, point: Point) -> int:
+        return largest_count(self.images.protocols, point.sample.count)

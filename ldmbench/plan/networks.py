@@ -1,0 +1,183 @@
+"""The networks that are trained here as lists of layers: their weights and what they compute.
+
+Convolutions, attention and the layers beside them; norms and biases are left out, which is less
+than a hundredth of either figure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from ldmbench.schema.models import CAPTION_TOKENS
+
+__all__ = ["Layer", "decoder", "denoiser", "discriminator_weights", "encoder", "flops", "weights"]
+
+MULTIPLIERS = {
+    2: (1, 2),
+    4: (1, 2, 2),
+    8: (1, 1, 2, 2),
+    16: (1, 1, 2, 2, 4),
+    32: (1, 1, 2, 2, 4, 4),
+}
+LATENT_CHANNELS = {1: 3, 2: 3, 4: 3, 8: 4, 16: 8, 32: 16}
+TOKENS = 1024
+"""Rows of the caption encoder's table of words."""
+
+
+class Layer(NamedTuple):
+    """A layer's weights, the positions that each is used at, and what it multiplies beside them."""
+
+    weights: float
+    positions: float
+    products: float = 0.0
+
+
+def flops(layers: Sequence[Layer]) -> float:
+    """Return the FLOPs of one pass, 2 per multiply-add."""
+    return sum(2 * (layer.weights * layer.positions + layer.products) for layer in layers)
+
+
+def weights(layers: Sequence[Layer]) -> float:
+    """Return the number of weights."""
+    return sum(layer.weights for layer in layers)
+
+
+def latent_channels(params: Mapping[str, Any]) -> int:
+    """Return the channels of a latent of a first stage."""
+    return int(params.get("latent_channels") or LATENT_CHANNELS[int(params["f"])])
+
+
+def encoder(params: Mapping[str, Any], side: int) -> list[Layer]:
+    """Return the layers that make a latent of an image; none for f = 1."""
+    if int(params["f"]) == 1:
+        return []
+    widths, blocks, at = _widths(params), params["blocks"], float(side)
+    double = 2 if params["regularization"] == "kl" else 1
+    found, before = [_conv(3, widths[0], at)], widths[0]
+    for level, width in enumerate(widths):
+        found += _block(before, width, at)
+        for _ in range(blocks - 1):
+            found += _block(width, width, at)
+        if level < len(widths) - 1:
+            at /= 2
+            found.append(_conv(width, width, at))
+        before = width
+    found += _middle(before, at, attention=params["attention"])
+    channels = double * latent_channels(params)
+    return [*found, _conv(before, channels, at), Layer(channels**2, at * at)]
+
+
+def decoder(params: Mapping[str, Any], side: int) -> list[Layer]:
+    """Return the layers that make an image of a latent; none for f = 1."""
+    if int(params["f"]) == 1:
+        return []
+    widths, channels = _widths(params), latent_channels(params)
+    at = side / 2 ** (len(widths) - 1)
+    found = [Layer(channels**2, at * at), _conv(channels, widths[-1], at)]
+    found += _middle(widths[-1], at, attention=params["attention"])
+    before = widths[-1]
+    for level, width in reversed([*enumerate(widths)]):
+        found += _block(before, width, at)
+        for _ in range(params["blocks"]):
+            found += _block(width, width, at)
+        if level:
+            at *= 2
+            found.append(_conv(width, width, at))
+        before = width
+    if params["regularization"] == "vq":
+        found.append(Layer(params["codebook"] * channels, 0.0))
+    return [*found, _conv(before, 3, at)]
+
+
+def discriminator_weights() -> float:
+    """Return the weights of the patch discriminator of first-stage training."""
+    return 16 * 3 * 32 + 16 * 32 * 64 + 9 * 64 * 128 + 9 * 128
+
+
+def denoiser(params: Mapping[str, Any], side: int, channels: int) -> list[Layer]:
+    """Return the layers of a denoiser on latents of a side, its condition's encoder included."""
+    widths = [params["channels"] * m for m in params["multipliers"] or default_levels(side)]
+    told, blocks, base = params["conditioning"] != "none", params["blocks"], widths[0]
+    context = params["context_channels"] if told else 0
+    time = 4 * base
+    found = [_conv(channels, base, side), Layer(base * time + time * time, 1)]
+    found += _told(params["conditioning"], context)
+    skips, at, before = [base], float(side), base
+
+    def step(inputs: int, width: int) -> Iterator[Layer]:
+        yield from _block(inputs, width, at, time=time)
+        if int(at) in params["attention_sizes"]:
+            yield from _attention(width, at, context)
+
+    for level, width in enumerate(widths):
+        for _ in range(blocks):
+            found += step(before, width)
+            skips.append(width)
+            before = width
+        if level < len(widths) - 1:
+            at /= 2
+            found.append(_conv(width, width, at))
+            skips.append(width)
+    found += [*_block(before, before, at, time=time)] * 2
+    found += _attention(before, at, context)
+    for level, width in reversed([*enumerate(widths)]):
+        for _ in range(blocks + 1):
+            found += step(before + skips.pop(), width)
+            before = width
+        if level:
+            at *= 2
+            found.append(_conv(width, width, at))
+    return [*found, _conv(base, channels, at)]
+
+
+def default_levels(side: int) -> tuple[int, ...]:
+    """Return the default widths per level, as the denoiser chooses them."""
+    levels, at = 1, side
+    while at % 2 == 0 and at > 4:
+        at //= 2
+        levels += 1
+    if levels == 1 and at == 4:
+        return (2, 4)
+    return ((1,) * 8 + (1, 2, 2, 4))[-levels:] if levels > 3 else (1, 2, 4)[-levels:]
+
+
+def _widths(params: Mapping[str, Any]) -> list[int]:
+    return [params["channels"] * m for m in params["multipliers"] or MULTIPLIERS[int(params["f"])]]
+
+
+def _conv(inputs: int, outputs: int, side: float) -> Layer:
+    return Layer(9 * inputs * outputs, side * side)
+
+
+def _block(inputs: int, outputs: int, side: float, *, time: int = 0) -> Iterator[Layer]:
+    """Yield a residual block: two convolutions, what it is told of the time, and its skip."""
+    yield _conv(inputs, outputs, side)
+    yield _conv(outputs, outputs, side)
+    if time:
+        yield Layer(time * outputs, 1)
+    if inputs != outputs:
+        yield Layer(inputs * outputs, side * side)
+
+
+def _middle(width: int, side: float, *, attention: bool) -> Iterator[Layer]:
+    for _ in range(2):
+        yield from _block(width, width, side)
+    if attention:
+        yield from _attention(width, side, 0)
+
+
+def _attention(width: int, side: float, context: int) -> Iterator[Layer]:
+    """Yield attention of pixels to each other; with a context to it too, and a gated layer."""
+    positions = side * side
+    yield Layer(4 * width**2, positions, 2 * positions**2 * width)
+    if context:
+        yield Layer(16 * width**2, positions, 2 * positions * CAPTION_TOKENS * width)
+        yield Layer(2 * context * width, CAPTION_TOKENS)
+
+
+def _told(conditioning: str, context: int) -> Iterator[Layer]:
+    """Yield the encoder of captions; a class is one vector, of which there are few."""
+    if conditioning == "caption":
+        yield Layer((TOKENS + CAPTION_TOKENS) * context, 0)
+        yield Layer(2 * 12 * context**2, CAPTION_TOKENS)

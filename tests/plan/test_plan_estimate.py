@@ -1,0 +1,61 @@
+"""What a plan says a suite will take: weights and FLOPs as those of the networks themselves."""
+
+import pytest
+
+from ldmbench.models.autoencoder import build_first_stage
+from ldmbench.models.denoiser import Denoiser
+from ldmbench.models.files import blank
+from ldmbench.plan import networks
+from ldmbench.plan.build import build_plan
+from ldmbench.plan.estimate import stage_cost
+from ldmbench.schema.models import AutoencoderParams, DenoiserParams
+from ldmbench.suite.load import load_suite
+
+
+@pytest.mark.parametrize(
+    ("side", "fields"),
+    [
+        (32, {"channels": 32, "conditioning": "none"}),
+        (16, {"channels": 64, "blocks": 2, "attention_sizes": (16, 8)}),
+        (8, {"channels": 64, "conditioning": "class", "multipliers": (1, 3)}),
+    ],
+)
+def test_the_layers_of_a_denoiser(side, fields):
+    params = DenoiserParams(**fields)
+    real = blank(lambda: Denoiser(params, latent_channels=4, latent_size=side, classes=10))
+    layers = networks.denoiser(params.model_dump(), side, 4)
+    assert networks.weights(layers) == pytest.approx(real.parameter_count, rel=0.01)
+    work = real.flops_per_image() + real.condition_flops()
+    assert networks.flops(layers) == pytest.approx(work, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    "fields", [{"f": 2}, {"f": 8, "regularization": "vq", "blocks": 2, "attention": True}]
+)
+def test_the_layers_of_a_first_stage(fields):
+    params = AutoencoderParams(**fields)
+    real = build_first_stage(params, seed=0)
+    sides = [side(params.model_dump(), 32) for side in (networks.encoder, networks.decoder)]
+    found = sum(networks.weights(layers) for layers in sides)
+    assert found == pytest.approx(real.parameters, rel=0.01)
+    for layers, work in zip(sides, real.flops(32), strict=True):
+        assert networks.flops(layers) == pytest.approx(work, rel=0.05)
+
+
+def test_disk_is_of_the_weights_their_kept_copies_and_the_state_of_training(tmp_path):
+    file = tmp_path / "suite.yaml"
+    file.write_text(
+        "suite: big\ndata: {d: {kind: shapes, resolution: 64}}\n"
+        "models: {m: {autoencoder: {f: 4}, budget: {flops: 1.0e+12},"
+        " denoiser: {channels: 224, checkpoints: [0.5, 1.0]}}}\nmetrics: [fid]\n"
+    )
+    plan = build_plan(load_suite(file))
+    stages = plan.by_key()
+    (stage,) = (s for s in plan.stages if s.kind == "denoiser")
+    cost = stage_cost(stage, stages)
+    count = networks.weights(networks.denoiser(stage.params, 16, 3))
+    assert count > 1.9e8
+    assert cost.bytes == 4 * count * 2  # of the end, and of half the budget
+    # weights, average and two moments, in the last two checkpoints and the next; and half's copy
+    assert cost.scratch == 4 * count * (3 * 4 + 1)
+    assert (cost.times(0).bytes, cost.times(0).scratch) == (0, 0)
