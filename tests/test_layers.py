@@ -42,7 +42,7 @@ ALLOWED = {
 ONLY_IMPORTERS = {
     "ruamel": {"suite/read.py", "models/compvis_config.py"},
     "ray": {"execute/cluster.py"},
-    "mlflow": {"track/book.py"},
+    "mlflow": {"track/book.py", "track/database.py"},
 }
 NO_TORCH = {
     "suite",

@@ -114,6 +114,9 @@ def _finish(found: Finished, book: Book, *, as_json: bool) -> int:
         _say_where(run, book, page, note=note, failed=failed)
     for warning in replay(book):
         say(f"warning: {inert(warning)}")
+    mirror = mirror_of(run, book)
+    if mirror and not as_json:
+        say(f"mlflow   {mirror}")
     return 4 if failed else 0
 
 
@@ -135,9 +138,6 @@ def _say_where(run: Run, book: Book, page: Path, *, note: str, failed: list[Reco
     say(f"run      {run.id}" + (f" ({duration(spent)})" if spent else ""))
     say(f"report   {page}")
     say(f"records  {book.path(run.id) / 'records.jsonl'}")
-    mirror = mirror_of(run, book)
-    if mirror:
-        say(f"mlflow   {mirror}")
     if failed:
         say(f"log      {book.path(run.id) / 'worker.log'}; the same command tries again")
     table = typed("report", run.id, "--format", "markdown", store=book.root)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,13 @@ from ldmbench.records.book import Book, write_text
 from ldmbench.schema.record import Run
 from ldmbench.schema.suite import MlflowSettings
 from ldmbench.suite.load import places_of, settings_of
-from ldmbench.track.reach import is_remote, shown
-from ldmbench.track.spool import pending
+from ldmbench.track.reach import address_of, is_remote, shown
+from ldmbench.track.spool import experiment_of, is_pending, pending
 
 LATEST = 50
 """Runs of a suite that a page's history goes back."""
+LOOPBACK = "http://127.0.0.1:5000"
+"""Where `mlflow ui` serves unless it is told otherwise."""
 LOCKED = 5.0
 """Seconds to wait for another process that is sending the same run."""
 
@@ -78,32 +81,49 @@ def replay(book: Book) -> Iterator[str]:
     A server that did not take one run is not asked for the others, which would each wait for it.
     """
     failed: set[str | None] = set()
-    for folder in pending(book.folder):
-        try:
-            run = book.find(folder.name)
-            settings = settings_of(run.source)
-            if not settings.enabled or os.environ.get("LDMBENCH_MLFLOW", "1") == "0":
+    tried: set[Path] = set()
+    said: set[str | None] = {None}
+    while left := [folder for folder in pending(book.folder) if folder not in tried]:
+        for folder in left:  # a database made anew leaves more of them
+            tried.add(folder)
+            try:
+                run = book.find(folder.name)
+                settings = settings_of(run.source)
+                if not settings.enabled or os.environ.get("LDMBENCH_MLFLOW", "1") == "0":
+                    continue
+                if settings.tracking_uri in failed:
+                    continue
+                told = _mirror(run, book, settings)
+            except Exception as error:  # a run that is damaged keeps no other from MLflow
+                yield f"MLflow was not sent run {folder.name}: {' '.join(str(error).split())[:200]}"
                 continue
-            if settings.tracking_uri in failed:
-                continue
-            warning = _mirror(run, book, settings)
-        except Exception as error:  # a run that is damaged keeps no other from MLflow
-            yield f"MLflow was not sent run {folder.name}: {' '.join(str(error).split())[:200]}"
-            continue
-        if warning:
-            failed.add(settings.tracking_uri)
-            yield warning
+            if told and is_pending(folder):
+                failed.add(settings.tracking_uri)
+            if told not in said:
+                said.add(told)
+                yield str(told)
 
 
 def mirror_of(run: Run, book: Book) -> str:
-    """Return the address of the server a run is mirrored to, or how to look at the file; or ''."""
+    """Return where MLflow shows a run, and how to look where no server does; '' without a mirror.
+
+    A run that was taken is shown in the view of training: MLflow opens with another by itself.
+    """
     settings = settings_of(run.source)
     if not settings.enabled or os.environ.get("LDMBENCH_MLFLOW", "1") == "0":
         return ""
-    uri = settings.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
-    if uri and is_remote(uri):
-        return shown(uri)
-    return f"mlflow ui --backend-store-uri {shown(uri or f'sqlite:///{book.root}/mlflow.db')}"
+    uri = settings.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or _own(book)
+    number = experiment_of(book.path(run.id), uri)
+    view = f"/#/experiments/{number}/runs?workflowType=machine_learning" if number else ""
+    if is_remote(uri):
+        return shown(uri).rstrip("/") + view
+    command = shlex.join(["mlflow", "ui", "--backend-store-uri", shown(uri)])
+    return f"{command}, then open {LOOPBACK}{view}" if view else command
+
+
+def _own(book: Book) -> str:
+    """Return the address of the store's own database."""
+    return address_of((book.root / "mlflow.db").resolve())
 
 
 def _files(run: Run, book: Book) -> dict[str, Path]:
@@ -130,9 +150,10 @@ def _mirror(run: Run, book: Book, settings: MlflowSettings) -> str | None:
                 book.extras(run.id),
                 folder=book.path(run.id),
                 settings=settings,
-                default_uri=f"sqlite:///{(book.root / 'mlflow.db').resolve()}",
+                default_uri=_own(book),
                 files=_files(run, book),
                 places=places_of(run.source),
+                plan=book.plan(run.id),
             )
     except Timeout:
         return None

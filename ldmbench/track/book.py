@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,15 +9,16 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, LoggedModelInput, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
+from mlflow.store.db.utils import create_sqlalchemy_engine
 
 from ldmbench.canonical import digest
 from ldmbench.schema.record import Extras, Picture, Record, Run
-from ldmbench.track import rows
+from ldmbench.schema.stage import Stage
+from ldmbench.track import database, rows
 from ldmbench.track.reach import is_database
 from ldmbench.track.spool import content_of
 
@@ -28,13 +28,23 @@ T = TypeVar("T")
 TABLE = "comparison.json"
 AT_ONCE = {"metrics": 1000, "params": 100, "tags": 100}
 """What MLflow takes in one request."""
-CURVES = 10
-"""Curves of one request at most: a replay may have to ask for the points of each, one by one."""
+NEWER = {
+    "models": "links from cells to models that were not trained here",
+    "datasets": "links from cells to datasets",
+}
+"""What servers of an older MLflow have no place for."""
 
 
 @dataclass
 class Book:
-    """The experiment, and the times that make a replay write the very same metrics."""
+    """The experiment, and the times that make a replay write the very same metrics.
+
+    Attributes:
+        stages: stage key -> what was made, for the parameters of models and trainings.
+        places: name of a model from elsewhere -> its path, hub id or target.
+        made: set where the database was made now.
+        lacking: what this server has no place for; a key of NEWER each.
+    """
 
     client: Any
     experiment: str
@@ -42,7 +52,10 @@ class Book:
     folder: Path
     deadline: float | None
     places: Mapping[str, str]
+    stages: Mapping[str, Stage]
+    made: database.Made | None = None
     models: dict[str, str] = field(default_factory=dict)
+    lacking: set[str] = field(default_factory=set)
     start: int = field(init=False)
     end: int = field(init=False)
 
@@ -60,34 +73,47 @@ class Book:
         folder: Path,
         limit: float | None,
         places: Mapping[str, str],
+        stages: Mapping[str, Stage],
+        own: bool,
     ) -> Book:
         """Open or make the experiment; artefacts of an SQLite file lie beside it."""
+        there = database.file_of(uri)
+        made = database.ready(there, own=own) if there else None
         if is_database(uri):
             _connect_once(uri)
         client = MlflowClient(tracking_uri=uri, registry_uri=uri)
         deadline = None if limit is None else time.monotonic() + limit
-        place = _artifacts_beside(uri)
+        place = (there.parent / "mlartifacts").as_uri() if there else None
         found = client.get_experiment_by_name(experiment)
         if found is not None and found.lifecycle_stage == "deleted":
             raise MlflowException(f"its experiment '{experiment}' is deleted: restore or rename it")
         number = found.experiment_id if found else _create(client, experiment, place)
-        return cls(client, number, run, folder, deadline, places)
+        return cls(client, number, run, folder, deadline, places, stages, made)
 
     def write(
         self, records: Sequence[Record], extras: Extras, *, files: Mapping[str, Path]
     ) -> None:
-        """Write the parent, then its cells, then what all cells share; the parent ends last."""
+        """Write the parent, its cells, the trainings, what all share; the parent ends last."""
         parent = self._parent()
         self._log(parent, (), rows.run_params(self.run))
-        self._curves(parent, rows.curve_values(extras, start=self.start))
         children = self._children(parent.info.run_id)
         pictures = {picture.title: picture for picture in extras.pictures}
+        hosts: dict[str, str] = {}
         for record in records:
             self._in_time()
-            self._cell(record, parent.info.run_id, children, pictures.get(record.cell.id))
+            picture = pictures.get(record.cell.id)
+            hosts[record.cell.id] = self._cell(record, parent.info.run_id, children, picture)
+        self._trainings(parent, rows.trainings_of(records, extras), hosts, children)
         self._shared(parent, records, extras, files)
         status = {"done": "FINISHED", "failed": "FAILED"}.get(self.run.state, "KILLED")
         self.client.set_terminated(parent.info.run_id, status, end_time=self.end)
+
+    def left_out(self, place: str) -> list[str]:
+        """Return a sentence on each thing that the server has no place for."""
+        return [
+            f"MLflow at {place} is too old for {NEWER[what]}; they are left out, all else is there"
+            for what in sorted(self.lacking)
+        ]
 
     def _in_time(self) -> None:
         if self.deadline is not None and time.monotonic() > self.deadline:
@@ -120,7 +146,7 @@ class Book:
         )
 
     def _children(self, parent: str) -> dict[str, Any]:
-        """Return cell id -> the run that stands for it, whole or begun."""
+        """Return cell id, or name of a training -> the run that stands for it, whole or begun."""
         children: dict[str, Any] = {}
         token = None
         while True:
@@ -132,31 +158,30 @@ class Book:
                 page_token=token,
             )
             for child in found:
-                children.setdefault(child.data.tags.get("ldmbench.cell", ""), child)
+                tags = child.data.tags
+                name = tags.get("ldmbench.cell") or tags.get("ldmbench.training", "")
+                children.setdefault(name, child)
             token = found.token
             if not token:
                 return children
 
     def _cell(
         self, record: Record, parent: str, children: Mapping[str, Any], picture: Picture | None
-    ) -> None:
-        """Write one cell, unless it is there; one that was made of other numbers goes first."""
+    ) -> str:
+        """Write one cell, unless it is there; return its run. One of other numbers goes first."""
         cell, mark = record.cell, digest(record.model_dump(mode="json"))
         child = children.get(cell.id)
         if child is not None and child.data.tags.get("ldmbench.digest") == mark:
-            return
+            return str(child.info.run_id)
         if child is not None and child.data.tags.get("ldmbench.begun") != mark:
             self.client.delete_run(child.info.run_id)
             child = None
         if child is None:
-            tags = {"mlflow.parentRunId": parent, "ldmbench.run": self.run.id, **_SOURCE}
-            tags |= {"ldmbench.role": "cell", "ldmbench.cell": cell.id, "ldmbench.begun": mark}
-            child = self.client.create_run(
-                self.experiment, start_time=self.start, tags=tags, run_name=cell.id[:250]
-            )
-        number = child.info.run_id
+            tags = {"ldmbench.role": "cell", "ldmbench.cell": cell.id, "ldmbench.begun": mark}
+            child = self._child(parent, cell.id, tags)
+        number = str(child.info.run_id)
         values = rows.values_of(record, time=self.end)
-        self._log(child, values, rows.params_of(record), rows.tags_of(record))
+        self._log(child, values, rows.params_of(record, self.stages), rows.tags_of(record))
         self._dataset(number, record)
         self._model(number, record)
         if picture is not None:
@@ -164,6 +189,14 @@ class Book:
         status = "FINISHED" if record.status == "done" else "FAILED"
         self.client.set_terminated(number, status, end_time=self.end)
         self.client.set_tag(number, "ldmbench.digest", mark)
+        return number
+
+    def _child(self, parent: str, name: str, tags: Mapping[str, str]) -> Any:
+        """Begin a run below the suite's."""
+        own = {"mlflow.parentRunId": parent, "ldmbench.run": self.run.id, **_SOURCE}
+        return self.client.create_run(
+            self.experiment, start_time=self.start, tags={**own, **tags}, run_name=name[:250]
+        )
 
     def _log(
         self,
@@ -176,7 +209,7 @@ class Book:
         number = there.info.run_id
         metrics = [Metric(n, v, at, s) for n, v, at, s in values if n not in there.data.metrics]
         new = [Param(n, v) for n, v in params.items() if n not in there.data.params]
-        marks = [RunTag(n, v) for n, v in (tags or {}).items()]
+        marks = [RunTag(n, v) for n, v in (tags or {}).items() if there.data.tags.get(n) != v]
         for part in _parts(metrics, AT_ONCE["metrics"]):
             self.client.log_batch(number, metrics=part)
         for some in _parts(new, AT_ONCE["params"]):
@@ -184,22 +217,58 @@ class Book:
         for few in _parts(marks, AT_ONCE["tags"]):
             self.client.log_batch(number, tags=few)
 
-    def _curves(self, parent: Any, values: Sequence[rows.Value]) -> None:
-        """Log the training curves, a request's worth of points at a time."""
-        parts = [*_curve_parts(values)]
-        steps = [partial(self._points, parent, part) for part in parts]
-        self._go_on(parent, "curves", steps, digest(parts))
+    def _trainings(
+        self,
+        parent: Any,
+        trainings: Sequence[rows.Training],
+        hosts: Mapping[str, str],
+        children: Mapping[str, Any],
+    ) -> None:
+        """Log the loss of each training in one run.
 
-    def _points(self, parent: Any, part: Sequence[rows.Value]) -> None:
-        """Log the points that a run does not hold yet; one is known by key, time and step."""
-        number, names = parent.info.run_id, dict.fromkeys(name for name, *_ in part)
-        held = {
-            (name, m.timestamp, m.step)
-            for name in names
-            if name in parent.data.metrics
-            for m in self.client.get_metric_history(number, name)
-        }
-        metrics = [Metric(n, v, at, s) for n, v, at, s in part if (n, at, s) not in held]
+        A denoiser's is in the first cell that it made. A first stage's is in the suite's run, or
+        where several were trained, in a run of its own.
+        """
+        several = sum(training.kind == "autoencoder" for training in trainings) > 1
+        steps: list[Callable[[], object]] = []
+        for training in trainings:
+            if training.kind == "denoiser":
+                host = partial(self.client.get_run, hosts[training.cell])
+            elif several:
+                host = partial(self._own, parent, training, children)
+            else:
+                host = partial(self.client.get_run, parent.info.run_id)
+            steps.append(partial(self._training, host, training))
+        mark = [[t.name, hosts[t.cell], rows.loss_values(t, start=0)] for t in trainings]
+        self._go_on(parent, "trainings", steps, digest(mark))
+
+    def _training(self, host: Callable[[], Any], training: rows.Training) -> None:
+        """Log one training, a request's worth of points at a time."""
+        there, made = host(), self.stages.get(training.key)
+        params = rows.stage_params(training.kind, made) if made else {}
+        self._log(there, (), params, {"ldmbench.training": training.name})
+        values = rows.loss_values(training, start=self.start)
+        parts = [*_parts(values, AT_ONCE["metrics"])]
+        steps = [partial(self._points, there, part) for part in parts]
+        self._go_on(there, "loss", steps, digest(values))
+        if there.data.tags.get("ldmbench.role") == "training":
+            self.client.set_terminated(there.info.run_id, "FINISHED", end_time=self.end)
+
+    def _own(self, parent: Any, training: rows.Training, children: Mapping[str, Any]) -> Any:
+        """Return the run of a training that no other run stands for."""
+        child = children.get(training.name)
+        if child is None:
+            tags = {"ldmbench.role": "training", "ldmbench.training": training.name}
+            child = self._child(parent.info.run_id, training.name, tags)
+        return child
+
+    def _points(self, host: Any, part: Sequence[rows.Value]) -> None:
+        """Log the points of a loss that a run does not hold yet; one is known by time and step."""
+        number, held = host.info.run_id, set()
+        if rows.LOSS in host.data.metrics:
+            history = self.client.get_metric_history(number, rows.LOSS)
+            held = {(m.timestamp, m.step) for m in history}
+        metrics = [Metric(n, v, at, s) for n, v, at, s in part if (at, s) not in held]
         if metrics:
             self.client.log_batch(number, metrics=metrics)
 
@@ -212,17 +281,32 @@ class Book:
             source_type="ldmbench",
             source=f'{{"dataset": "{rows.key(record.cell.dataset)}", "key": "{key}"}}',
         )
-        self.client.log_inputs(number, datasets=[DatasetInput(linked, tags=[])])
+        inputs = [DatasetInput(linked, tags=[])]
+        self._newer("datasets", lambda: self.client.log_inputs(number, datasets=inputs))
 
     def _model(self, number: str, record: Record) -> None:
         """Link a model that was not trained here; the experiment holds each such model once."""
         told = rows.model_of(record, self.places)
         if told is None:
             return
+        self._newer("models", lambda: self._link(number, told))
+
+    def _link(self, number: str, told: Mapping[str, str]) -> None:
         mark = digest({name: value for name, value in told.items() if name != "source"})
         if mark not in self.models:
             self.models[mark] = self._external(told, mark)
         self.client.log_inputs(number, models=[LoggedModelInput(self.models[mark])])
+
+    def _newer(self, what: str, call: Callable[[], object]) -> None:
+        """Do what servers of an older MLflow have no place for, or note that it is left out."""
+        if what in self.lacking:
+            return
+        try:
+            call()
+        except MlflowException as error:
+            if not _has_no_place(error):
+                raise
+            self.lacking.add(what)
 
     def _external(self, told: Mapping[str, str], mark: str) -> str:
         """Return the id of the experiment's entry for a model whose files lie elsewhere."""
@@ -287,6 +371,12 @@ _KIND = {"mlflow.experimentKind": "custom_model_development"}
 _SOURCE = {"mlflow.source.name": "ldmbench", "mlflow.source.type": "LOCAL"}
 
 
+def _has_no_place(error: MlflowException) -> bool:
+    """Tell whether a server does not know the address that it was asked at."""
+    told = re.search(r"error code (404|405|501)\b|detail\W+Not Found", str(error))
+    return bool(error.error_code == "ENDPOINT_NOT_FOUND" or told)
+
+
 def _inside(name: str) -> str:
     """Return the folder of a file among the artifacts, which no name leads out of."""
     return "/".join(p for p in PurePosixPath(name).parent.parts if p not in ("..", "/"))
@@ -294,21 +384,9 @@ def _inside(name: str) -> str:
 
 def _connect_once(uri: str) -> None:
     """Raise what a database refuses; MLflow itself would ask it ten times, for 100 seconds."""
-    from mlflow.store.db.utils import create_sqlalchemy_engine
-
     engine = create_sqlalchemy_engine(uri)
     engine.connect().close()
     engine.dispose()
-
-
-def _artifacts_beside(uri: str) -> str | None:
-    """Make the folder of an SQLite file; return where its artefacts go, or None for a server."""
-    parts = urlsplit(uri)
-    if not parts.scheme.startswith("sqlite"):
-        return None
-    database = Path(os.path.abspath(parts.path[1:]))  # noqa: PTH100
-    database.parent.mkdir(parents=True, exist_ok=True)
-    return (database.parent / "mlartifacts").as_uri()
 
 
 def _create(client: Any, experiment: str, place: str | None) -> str:
@@ -320,21 +398,6 @@ def _create(client: Any, experiment: str, place: str | None) -> str:
         if found is None:
             raise
         return str(found.experiment_id)
-
-
-def _curve_parts(values: Sequence[rows.Value]) -> Iterator[list[rows.Value]]:
-    """Cut the points of curves into requests of few points, of few curves."""
-    part: list[rows.Value] = []
-    names: set[str] = set()
-    for value in values:
-        full = len(names) == CURVES and value[0] not in names
-        if full or len(part) == AT_ONCE["metrics"]:
-            yield part
-            part, names = [], set()
-        part.append(value)
-        names.add(value[0])
-    if part:
-        yield part
 
 
 def _parts(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:

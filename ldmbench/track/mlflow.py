@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ldmbench.schema.record import Extras, Record, Run
+from ldmbench.schema.stage import Plan, Stage
 from ldmbench.schema.suite import MlflowSettings
 from ldmbench.track.reach import is_local, quiet, shown, unreachable
-from ldmbench.track.spool import content_of, is_mirrored, mark, pending
+from ldmbench.track.spool import content_of, forget, is_mirrored, mark, pending
 
 __all__ = ["LIMIT", "mirror", "pending"]
 
@@ -27,9 +29,10 @@ def mirror(
     default_uri: str,
     files: Mapping[str, Path],
     places: Mapping[str, str] | None = None,
+    plan: Plan | None = None,
     limit: float = LIMIT,
 ) -> str | None:
-    """Write a run to MLflow; return None, or one sentence on why it is left for later.
+    """Write a run to MLflow; return None, or one sentence on what is left out or left for later.
 
     Nothing is raised for what a server, a disk or a network does: the records are on disk, and
     the folder stays in `pending` until a later call succeeds. What was taken before is not sent
@@ -44,6 +47,7 @@ def mirror(
         default_uri: where to when neither says so, for example sqlite:///STORE/mlflow.db.
         files: path among the artifacts -> file, for example report/report.html.
         places: name of a model from elsewhere -> its path, hub id or target.
+        plan: what was planned, for the parameters of models and trainings.
         limit: seconds that a remote server gets.
     """
     if not settings.enabled:
@@ -53,53 +57,92 @@ def mirror(
     if is_mirrored(folder, f"{uri} {experiment}"):
         return None
     content = content_of(folder)
-    problem = unreachable(uri)
-    if problem is None:
-        problem = _write(
-            run, records, extras, folder=folder, uri=uri, experiment=experiment, files=files,
-            places=places or {}, limit=None if is_local(uri) else limit,
+    sent = _Sent(unreachable(uri))
+    if sent.problem is None:
+        target = _Target(
+            uri, experiment, folder, uri == default_uri, None if is_local(uri) else limit
+        )
+        sent = _write(
+            target, run, records, extras, files=files, places=places or {},
+            stages=plan.by_key() if plan else {},
         )  # fmt: skip
-    if problem is None:
+    if sent.problem is None:
         try:
-            mark(folder, f"{uri} {experiment}", content)
+            mark(folder, f"{uri} {experiment}", content, uri=uri, experiment=sent.experiment)
         except OSError as error:
-            problem = f"it did, but that cannot be noted: {error.strerror or error}"
-    if problem is None:
-        return None
-    return (
-        f"MLflow at {shown(uri)} did not take run {run.id} ({problem}); nothing is lost, and "
-        "the next `ldmbench run` or `ldmbench status` tries again."
+            sent.problem = f"it did, but that cannot be noted: {error.strerror or error}"
+    if sent.problem is None:
+        return "; ".join(sent.notes) or None
+    return "; ".join(
+        (
+            f"MLflow at {shown(uri)} did not take run {run.id} ({sent.problem}); nothing is lost,"
+            " and the next `ldmbench run` or `ldmbench status` tries again.",
+            *sent.notes,
+        )
     )
 
 
+@dataclass(frozen=True)
+class _Target:
+    """Where a run is written.
+
+    Attributes:
+        uri: of the server, the database or the folder.
+        experiment: its name.
+        folder: the run's folder.
+        own: the database is the store's, which holds mirrored runs alone.
+        limit: seconds that it may take; None for no limit.
+    """
+
+    uri: str
+    experiment: str
+    folder: Path
+    own: bool
+    limit: float | None
+
+
+@dataclass
+class _Sent:
+    """What became of a run: a problem in a few words, notes in a sentence each."""
+
+    problem: str | None = None
+    experiment: str = ""
+    notes: list[str] = field(default_factory=list)
+
+
 def _write(
+    to: _Target,
     run: Run,
     records: Sequence[Record],
     extras: Extras,
     *,
-    folder: Path,
-    uri: str,
-    experiment: str,
     files: Mapping[str, Path],
     places: Mapping[str, str],
-    limit: float | None,
-) -> str | None:
-    """Write everything; return what went wrong in a few words."""
+    stages: Mapping[str, Stage],
+) -> _Sent:
+    """Write everything."""
+    sent = _Sent()
     try:
         with quiet():
             from ldmbench.track.book import Book
 
             book = Book.open(
-                run, uri=uri, experiment=experiment, folder=folder, limit=limit, places=places
-            )
+                run, uri=to.uri, experiment=to.experiment, folder=to.folder, own=to.own,
+                limit=to.limit, places=places, stages=stages,
+            )  # fmt: skip
+            if book.made is not None:
+                forget(to.folder.parent, to.uri)
+                sent.notes += book.made.told
             book.write(records, extras, files=files)
+            sent.experiment = book.experiment
+            sent.notes += book.left_out(shown(to.uri))
     except Exception as error:  # a mirror stops no run, whatever breaks in it
         text = str(error).strip() or type(error).__name__
-        return _first_line(text.replace(uri, shown(uri)))
-    return None
+        sent.problem = _first_line(text.replace(to.uri, shown(to.uri)))
+    return sent
 
 
 def _first_line(text: str) -> str:
-    """Return the first line of an error, shortened."""
-    line = text.splitlines()[0].rstrip(".")
+    """Return the first line of an error, shortened; no page that a server answered with."""
+    line = text.splitlines()[0].partition(". Response body:")[0].rstrip(".")
     return line if len(line) <= 200 else f"{line[:197]}..."

@@ -10,11 +10,13 @@ import urllib.request
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from urllib.parse import urlsplit
+from importlib import metadata
+from pathlib import Path
+from urllib.parse import quote, urlsplit
 
 from ldmbench.offline import is_offline
 
-__all__ = ["is_database", "is_local", "is_remote", "quiet", "shown", "unreachable"]
+__all__ = ["address_of", "is_database", "is_local", "is_remote", "quiet", "shown", "unreachable"]
 
 PATIENCE = 3.0
 """Seconds that a server may take to accept a connection."""
@@ -31,6 +33,19 @@ _SETTINGS = {
     "GIT_PYTHON_REFRESH": "quiet",
 }
 _LOUD = ("alembic", "mlflow.store.db.utils", "mlflow.tracking", "urllib3")
+
+
+def address_of(path: Path) -> str:
+    """Return the tracking URI of an SQLite file, whatever letters its path holds.
+
+    MLflow makes the folder of an address that begins with `sqlite:///` as it stands, undecoded.
+    """
+    if not {"?", "%"} & set(str(path)):
+        return f"sqlite:///{path}"
+    major, minor = map(int, metadata.version("sqlalchemy").split(".")[:2])
+    if (major, minor) >= (2, 1):  # decodes the path; versions before it leave that to SQLite
+        return f"sqlite+pysqlite:///{quote(str(path))}"
+    return f"sqlite+pysqlite:///file:{quote(str(path))}?uri=true"
 
 
 def is_remote(uri: str) -> bool:

@@ -6,29 +6,59 @@ import math
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from ldmbench.canonical import digest
-from ldmbench.schema.record import Extras, Measure, Record, Run, Score
+from ldmbench.schema.record import CurvePoint, Extras, Measure, Record, Run, Score
+from ldmbench.schema.stage import Stage
 
 __all__ = [
+    "LOSS",
+    "Training",
     "Value",
-    "curve_values",
     "key",
+    "loss_values",
     "milliseconds",
     "model_of",
     "params_of",
     "run_params",
+    "stage_params",
     "table_rows",
     "tags_of",
+    "trainings_of",
     "values_of",
 ]
 
+LOSS = "loss"
+"""The metric of every training, so that MLflow draws them on one chart."""
 LONGEST_KEY, LONGEST_PARAM, LONGEST_TAG = 250, 6000, 5000
+
+TRAINED = ("autoencoder", "denoiser")
+"""Kinds of stages that train."""
 
 Value = tuple[str, float, int, int]
 """Metric key, value, timestamp in ms, step."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """One training of a run.
+
+    Attributes:
+        name: '<model>/<dataset> denoiser' (or autoencoder), of the first model that has it.
+        kind: of its stage.
+        key: of its stage.
+        cell: id of the first cell that was made by it.
+        points: its curve.
+    """
+
+    name: str
+    kind: str
+    key: str
+    cell: str
+    points: Sequence[CurvePoint]
 
 
 def key(text: str) -> str:
@@ -52,12 +82,29 @@ def run_params(run: Run) -> dict[str, str]:
     return {"suite": run.suite, "suite_digest": run.suite_digest, "question": run.question[:500]}
 
 
-def params_of(record: Record) -> dict[str, str]:
-    """Return a cell's fields, and its axes as nested keys: axes.f."""
+def params_of(record: Record, stages: Mapping[str, Stage]) -> dict[str, str]:
+    """Return a cell's fields, its axes (axes.f), and what its models are (denoiser.channels)."""
     cell = record.cell
     fields: dict[str, Any] = cell.model_dump(exclude={"id", "axes", "stages"}, exclude_none=True)
     fields |= {f"axes.{name}": value for name, value in cell.axes.items()}
-    return {key(name): str(value)[:LONGEST_PARAM] for name, value in fields.items()}
+    found = {key(name): str(value)[:LONGEST_PARAM] for name, value in fields.items()}
+    for kind in TRAINED:
+        made = stages.get(cell.stages.get(kind, ""))
+        found |= stage_params(kind, made) if made else {}
+    return found
+
+
+def stage_params(kind: str, stage: Stage) -> dict[str, str]:
+    """Return what a stage was made with: denoiser.learning_rate, denoiser.budget.steps."""
+    found: dict[str, str] = {}
+    left: list[tuple[str, Any]] = [(kind, stage.params)]
+    while left:
+        name, value = left.pop(0)
+        if isinstance(value, Mapping):
+            left += [(f"{name}.{inner}", below) for inner, below in value.items()]
+        elif value is not None:
+            found[key(name)] = str(value)[:LONGEST_PARAM]
+    return found
 
 
 def model_of(record: Record, places: Mapping[str, str]) -> dict[str, str] | None:
@@ -88,16 +135,25 @@ def values_of(record: Record, *, time: int) -> list[Value]:
     return [(name, float(value), time, 0) for name, value in kept]
 
 
-def curve_values(extras: Extras, *, start: int) -> list[Value]:
-    """Return the training curves as metrics with steps; time is the start plus the seconds."""
-    names: dict[str, str] = {}
-    for label in extras.curves:
-        name = key(f"loss/{label}")
-        names[label] = name if name not in names.values() else f"{name[:240]}-{digest(label)[:8]}"
+def trainings_of(records: Sequence[Record], extras: Extras) -> list[Training]:
+    """Return every training that has a curve, once, whichever models share it."""
+    found: dict[str, Training] = {}
+    for record in records:
+        cell = record.cell
+        for kind in TRAINED:
+            name = f"{cell.model}/{cell.dataset} {kind}"
+            stage = cell.stages.get(kind, name)
+            if extras.curves.get(name):
+                made = Training(name, kind, stage, cell.id, extras.curves[name])
+                found.setdefault(stage, made)
+    return [*found.values()]
+
+
+def loss_values(training: Training, *, start: int) -> list[Value]:
+    """Return a training's curve as a metric with steps; time is the start plus the seconds."""
     return [
-        (names[label], point.loss, start + round(point.seconds * 1000), point.step)
-        for label, curve in extras.curves.items()
-        for point in curve
+        (LOSS, point.loss, start + round(point.seconds * 1000), point.step)
+        for point in training.points
         if point.loss is not None and math.isfinite(point.loss)
     ]
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 from fake_records import fake, write
-from test_track_mlflow import SMALL, _send
+from test_track_mlflow import SMALL, _assert_whole, _held, _send
 
 from ldmbench.suite.load import places_of
+from ldmbench.track.mlflow import pending
 from ldmbench.track.rows import model_of
 
 
@@ -91,3 +92,47 @@ def test_a_suite_says_where_its_models_are():
     )
     assert places_of(text) == {"a": "./x", "b": "m:f"}
     assert places_of("suite: x\n") == {}
+
+
+@pytest.mark.parametrize(
+    ("method", "left"),
+    [
+        ("search_logged_models", "links from cells to models that were not trained here"),
+        ("log_inputs", "links from cells to datasets"),
+    ],
+)
+def test_a_server_before_mlflow_3_gets_all_that_it_has_a_place_for(
+    method, left, tmp_path, monkeypatch
+):
+    """It answers 404 with a page; the run counts as sent, and what is left out is said once."""
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+    from mlflow.protos.databricks_pb2 import ENDPOINT_NOT_FOUND
+
+    def unknown(self, *args, **more):
+        page = "failed with error code 404 != 200. Response body: '<!doctype html>\n<p>Not Found'"
+        raise MlflowException(page, error_code=ENDPOINT_NOT_FOUND)
+
+    monkeypatch.setattr(MlflowClient, method, unknown)
+    uri, folder = f"sqlite:///{tmp_path / 'mlflow.db'}", tmp_path / "run"
+    made = with_digests(fake(folder, **SMALL), folder, {1: "1" * 32, 4: "4" * 32})
+    said = _send(made, folder, uri, experiment="old")
+    assert said.count(left) == 1
+    assert "doctype" not in said
+    assert pending(tmp_path) == []
+    assert _send(made, folder, uri, experiment="old") is None
+    _assert_whole(made, _held(uri, "old"))
+
+
+def test_a_page_of_a_server_is_no_reason(tmp_path, monkeypatch):
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    def busy(self, *args, **more):
+        raise MlflowException("failed with error code 502 != 200. Response body: '<html>bad'")
+
+    monkeypatch.setattr(MlflowClient, "search_runs", busy)
+    made = fake(tmp_path / "run", **SMALL)
+    said = _send(made, tmp_path / "run", f"sqlite:///{tmp_path / 'm.db'}", experiment="busy")
+    assert "(failed with error code 502 != 200)" in said
+    assert pending(tmp_path) == [tmp_path / "run"]

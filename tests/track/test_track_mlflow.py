@@ -11,10 +11,19 @@ from pathlib import Path
 import pytest
 from fake_records import EVIL, fake, write
 
+from ldmbench.schema.stage import Stage
 from ldmbench.schema.suite import MlflowSettings
 from ldmbench.track.mlflow import mirror, pending
 from ldmbench.track.reach import shown
-from ldmbench.track.rows import curve_values, key, milliseconds, params_of, table_rows, tags_of
+from ldmbench.track.rows import (
+    key,
+    loss_values,
+    milliseconds,
+    params_of,
+    table_rows,
+    tags_of,
+    trainings_of,
+)
 
 
 @pytest.fixture(scope="module")
@@ -50,12 +59,13 @@ def _held(uri, experiment):
     children = {
         r.data.tags["ldmbench.cell"]: r for r in runs if r.data.tags["ldmbench.role"] == "cell"
     }
-    assert len(children) + len(parents) == len(runs)
+    own = [r for r in runs if r.data.tags["ldmbench.role"] == "training"]
+    assert len(children) + len(parents) + len(own) == len(runs)
     points = {
         (r.info.run_id, name): client.get_metric_history(r.info.run_id, name)
         for r in runs
         for name in r.data.metrics
-        if name in SEEN or r.data.tags["ldmbench.role"] == "suite"
+        if name in (*SEEN, "loss") or r.data.tags["ldmbench.role"] == "suite"
     }
     return client, parents, children, points
 
@@ -73,9 +83,13 @@ def _assert_whole(made, held):
                 continue
             history = points.get((child.info.run_id, score.name), [])
             assert [m.value for m in history] == ([] if score.value is None else [score.value])
-    for label, curve in extras.curves.items():
-        history = points[parent.info.run_id, key(f"loss/{label}")]
-        assert sorted((m.step, m.value) for m in history) == [(p.step, p.loss) for p in curve]
+    trainings = trainings_of(records, extras)
+    curves = [
+        [(m.step, m.value) for m in held] for (_, name), held in points.items() if name == "loss"
+    ]
+    assert sorted(map(sorted, curves)) == sorted(
+        [(p.step, p.loss) for p in training.points] for training in trainings
+    )
     assert parent.info.status == "FINISHED"
 
 
@@ -167,8 +181,10 @@ def test_what_an_older_version_has_sent_is_not_sent_again(database, tmp_path, mo
     made = fake(folder, **SMALL)
     assert _send(made, folder, uri, experiment="older") is None
     client, (parent,), _, _ = _held(uri, "older")
-    for name in ("curves", "shared"):
+    for name in ("trainings", "shared"):
         client.delete_tag(parent.info.run_id, f"ldmbench.{name}")
+    for run in client.search_runs([parent.info.experiment_id], "tags.`ldmbench.training` != ''"):
+        client.delete_tag(run.info.run_id, "ldmbench.loss")
     (folder / "mirrored.json").unlink()
     real, sent = MlflowClient.log_batch, []
 
@@ -214,7 +230,7 @@ def test_a_rerun_that_executed_nothing_does_not_import_mlflow(tmp_path):
     uri = f"sqlite:///{tmp_path / 'x.db'}"
     from ldmbench.track.spool import content_of, mark
 
-    mark(folder, f"{uri} one", content_of(folder))
+    mark(folder, f"{uri} one", content_of(folder), uri=uri, experiment="1")
     write(folder, made[0].model_copy(update={"executed": 0, "reused": 99}), *made[1:])
     code = (
         "import sys; from pathlib import Path; from fake_records import *;"
@@ -290,11 +306,29 @@ def test_keys_are_what_mlflow_allows(tmp_path):
     assert len(key("x" * 999)) <= 250
     assert key("x" * 999) != key("x" * 998)
     _, records, extras = fake(tmp_path, **SMALL)
-    tags, params = tags_of(records[0]), params_of(records[0])
+    tags, params = tags_of(records[0]), params_of(records[0], {})
     assert params["steps"] == "10"
     assert tags["version.torch"] == "2.15.0"
-    assert curve_values(extras, start=5)[0][2] == 1005
+    assert loss_values(trainings_of(records, extras)[0], start=5)[0][2] == 1005
     assert len({tuple(row) for row in table_rows(records)}) == 1
+
+
+def test_parameters_say_what_models_are_and_trainings_are_told_apart_by_their_stage(tmp_path):
+    _, (record, *_), extras = fake(tmp_path, **{**SMALL, "downsampling": (4,)})
+    params = {"channels": 16, "learning_rate": 0.001, "budget": {"steps": 6, "flops": None}}
+    key = record.cell.stages["denoiser"]
+    found = params_of(record, {key: Stage(kind="denoiser", key=key, params=params)})
+    assert found["denoiser.channels"] == "16"
+    assert found["denoiser.learning_rate"] == "0.001"
+    assert found["denoiser.budget.steps"] == "6"
+    assert "denoiser.budget.flops" not in found
+    other = record.cell.model_copy(update={"model": "other", "id": "other"})
+    curves = {**extras.curves, "other/shapes denoiser": extras.curves["ldm[f=4]/shapes denoiser"]}
+    shared = trainings_of(
+        [record, record.model_copy(update={"cell": other})],
+        extras.model_copy(update={"curves": curves}),
+    )
+    assert [t.name for t in shared] == ["ldm[f=4]/shapes autoencoder", "ldm[f=4]/shapes denoiser"]
 
 
 def test_times_are_utc_unless_they_say_otherwise():

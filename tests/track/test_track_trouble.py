@@ -161,7 +161,7 @@ SLOW = (
 
 
 def test_a_slow_server_is_brought_further_by_every_call(tmp_path, monkeypatch):
-    """Each request takes a second of a clock of its own; a call gets eight, there are 11 curves."""
+    """Each request takes a second of its own clock; a call gets eight, there are 11 trainings."""
     from mlflow import MlflowClient
 
     seconds = [0.0]
