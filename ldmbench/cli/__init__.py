@@ -34,6 +34,8 @@ COMMANDS = {
     "doctor": "ldmbench.cli.doctor:doctor",
 }
 
+LOSING = ("strict", "surrogateescape")
+"""Ways of a stream with letters that its encoding lacks which raise for some."""
 STOPPED = "interrupted; what is committed is kept, the same command goes on from there"
 
 
@@ -84,9 +86,20 @@ def door(offline: bool) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run a command and leave with the exit code that the contract gives its outcome."""
+    _speak_unicode()
     _heed_signals()
     sys.stdout, sys.stderr = _patient(sys.stdout), _patient(sys.stderr)
     sys.exit(outcome(arguments))
+
+
+def _speak_unicode() -> None:
+    """Begin anew in UTF-8 mode where Python takes file names for ASCII, as it does by no default.
+
+    So it is in the plain C locale once PYTHONUTF8=0 is set; every other letter would be lost.
+    """
+    if sys.getfilesystemencoding() == "ascii" and not sys.flags.utf8_mode:
+        command = [sys.executable, "-X", "utf8", *sys.orig_argv[1:]]
+        os.execve(sys.executable, command, {**os.environ, "PYTHONUTF8": "1"})
 
 
 class _Pipe(io.FileIO):
@@ -101,7 +114,10 @@ class _Pipe(io.FileIO):
 
 
 def _patient(stream: Any) -> Any:
-    """Return the same stream for a command that ends with its own exit code, whoever reads it."""
+    """Return the same stream for a command that ends with its own exit code, whoever reads it.
+
+    A character that the locale's encoding lacks is replaced.
+    """
     try:
         descriptor = stream.fileno()
     except (AttributeError, OSError):  # closed, or no file
@@ -109,7 +125,7 @@ def _patient(stream: Any) -> Any:
     return io.TextIOWrapper(
         io.BufferedWriter(_Pipe(descriptor, "w", closefd=False)),
         encoding=stream.encoding,
-        errors=stream.errors,
+        errors="replace" if stream.errors in LOSING else stream.errors,
         line_buffering=stream.line_buffering,
         write_through=stream.write_through,
     )
@@ -183,5 +199,5 @@ def _internal(error: Exception) -> str:
     """Keep the traceback in a file and return one line that names it."""
     descriptor, name = tempfile.mkstemp(prefix="ldmbench-", suffix=".txt")
     os.close(descriptor)
-    Path(name).write_text("".join(traceback.format_exception(error)))
+    Path(name).write_text("".join(traceback.format_exception(error)), encoding="utf-8")
     return f"internal error: {type(error).__name__}: {error}; please report it with {name}"

@@ -148,8 +148,9 @@ def opened(root: Path) -> Store:
 
 
 def print_json(value: object) -> None:
-    """Print JSON to stdout."""
-    click.echo(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False))
+    """Print JSON to stdout; letters that its encoding may lack as JSON's own escapes."""
+    escaped = (sys.stdout.encoding or "").lower().replace("_", "-") not in ("utf-8", "utf8")
+    click.echo(json.dumps(value, indent=1, ensure_ascii=escaped, allow_nan=False))
 
 
 def say(text: str) -> None:

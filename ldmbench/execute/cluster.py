@@ -179,7 +179,7 @@ def _checked(ray: Any, nodes: Sequence[Node], store: Store) -> list[dict[str, An
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     asked = store.root / "tmp" / f"probe-{uuid.uuid4().hex}"
-    asked.write_text(asked.name)
+    asked.write_text(asked.name, encoding="utf-8")
     answers = [asked.with_name(f"{asked.name}-{n}") for n in range(len(nodes))]
     try:
         facts = []

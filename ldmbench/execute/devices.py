@@ -78,7 +78,12 @@ def _gpu_names() -> list[str]:
         return []
     try:
         told = subprocess.run(
-            ["nvidia-smi", "--list-gpus"], capture_output=True, text=True, timeout=20, check=True
+            ["nvidia-smi", "--list-gpus"],
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=20,
+            check=True,
         )
     except (OSError, subprocess.SubprocessError):
         return []

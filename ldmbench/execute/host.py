@@ -71,7 +71,7 @@ def look(question: str, answer: str) -> dict[str, Any]:
     """
     text, trouble = read_soon(Path(question)), ""
     try:
-        Path(answer).write_text(text)
+        Path(answer).write_text(text, encoding="utf-8")
     except OSError as error:
         trouble = error.strerror or str(error)
     return {
@@ -125,7 +125,7 @@ def read_soon(path: Path, *, patience: float = 10.0) -> str:
     end = time.monotonic() + patience
     while True:
         try:
-            text = path.read_text()
+            text = path.read_text("utf-8")
         except OSError:
             text = ""
         if text or time.monotonic() > end:

@@ -88,7 +88,7 @@ class WorkerProcess:
             yield event
 
     def _start(self) -> subprocess.Popen[str]:
-        with self.log.open("a") as log:
+        with self.log.open("a", encoding="utf-8") as log:
             process = subprocess.Popen(
                 [*COMMAND, "--device", self.device],
                 stdin=subprocess.PIPE,
@@ -105,11 +105,15 @@ class WorkerProcess:
     def _listen(self, task: Task) -> Iterator[Event]:
         for event in self._heard():
             if event["event"] == "failed":
-                with contextlib.suppress(OSError), self.log.open("a") as log:  # a full disk, say
-                    log.write(f"{task.kind} {task.key}\n{event['trace']}\n")
+                self._note(f"{task.kind} {task.key}\n{event['trace']}\n")
             yield event
             if event["event"] in ("done", "failed"):
                 return
+
+    def _note(self, text: str) -> None:
+        full = contextlib.suppress(OSError)  # a disk, say
+        with full, self.log.open("a", encoding="utf-8", errors="backslashreplace") as log:
+            log.write(text)
 
     def _heard(self) -> Iterator[Event]:
         """Yield what the process says, and once in every long silence that it says nothing."""

@@ -10,6 +10,7 @@ which a killed parent leaves behind, ends the process at once.
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import logging
 import os
@@ -97,7 +98,7 @@ def main() -> None:
 
 
 def _listen(lines: queue.Queue[str]) -> None:
-    for line in sys.stdin:
+    for line in io.TextIOWrapper(sys.stdin.buffer, encoding="utf-8"):  # whatever the locale is
         lines.put(line)
     os._exit(0)
 

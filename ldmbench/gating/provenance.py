@@ -40,6 +40,7 @@ def _git(folder: Path, *arguments: str) -> str | None:
             cwd=folder,
             capture_output=True,
             text=True,
+            encoding="utf-8",
             errors="surrogateescape",
             check=False,
             timeout=10,

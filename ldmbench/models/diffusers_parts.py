@@ -113,7 +113,11 @@ def load_tokenizer(
         return bert_tokenizer(given, beside=folder), min(places, PROMPT_LENGTH)
     finder = clip_tokenizer(given, beside=folder)
     settings = part_of(folder, "tokenizer") / "tokenizer_config.json"
-    stated = json.loads(settings.read_text()).get("model_max_length") if settings.exists() else None
+    stated = (
+        json.loads(settings.read_text("utf-8")).get("model_max_length")
+        if settings.exists()
+        else None
+    )
     return finder, min(int(stated or places), places)
 
 

@@ -39,7 +39,7 @@ def write_card(folder: Path, kind: str, **facts: Any) -> None:
     """Write ldmbench.json, which says what the folder holds."""
     folder.mkdir(parents=True, exist_ok=True)
     card = {"api_version": API_VERSION, "kind": kind, **facts}
-    (folder / CARD).write_text(canonical_json(card) + "\n")
+    (folder / CARD).write_text(canonical_json(card) + "\n", encoding="utf-8")
 
 
 def read_card(folder: Path, kind: str) -> dict[str, Any]:
@@ -50,7 +50,7 @@ def read_card(folder: Path, kind: str) -> dict[str, Any]:
     """
     path = folder / CARD
     try:
-        card: dict[str, Any] = json.loads(path.read_text())
+        card: dict[str, Any] = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read ({error}); give a folder of a {kind}") from error
     if card.get("kind") != kind:

@@ -56,7 +56,7 @@ class Book:
         found = []
         for path in self.folder.glob("*/run.json"):
             try:
-                found.append(_read(Run, path.read_text(), path))
+                found.append(_read(Run, path.read_text("utf-8"), path))
             except (InputError, OSError):
                 continue
         return sorted(found, key=lambda run: run.started)
@@ -118,7 +118,7 @@ class Book:
     def extras(self, run: str) -> Extras:
         """Return what a report shows beside the records."""
         path = self.path(run) / "extras.json"
-        return _read(Extras, path.read_text(), path) if path.exists() else Extras()
+        return _read(Extras, path.read_text("utf-8"), path) if path.exists() else Extras()
 
     def write_extras(self, run: str, extras: Extras) -> None:
         """Write what a report shows beside the records."""

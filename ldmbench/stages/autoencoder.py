@@ -32,7 +32,8 @@ def run(task: Task, report: Report) -> None:
         build_first_stage(params, seed=0).save(task.output)
         cost = {"seconds": 0.0, "steps": 0, "images": 0, "flops": 0.0, "parameters": 0}
         (task.output / "cost.json").write_text(
-            json.dumps({**cost, "device": device_name(torch.device(task.device))})
+            json.dumps({**cost, "device": device_name(torch.device(task.device))}),
+            encoding="utf-8",
         )
         return
     train_autoencoder(

@@ -59,7 +59,7 @@ def run(task: Task, report: Report) -> None:
         {"t": int(t), "bits_per_dim": float(b), "rmse": r}
         for t, b, r in zip(steps, bits, rmse, strict=True)
     ]
-    (task.output / "coding.json").write_text(json.dumps(points, indent=1))
+    (task.output / "coding.json").write_text(json.dumps(points, indent=1), encoding="utf-8")
 
 
 def _guess(

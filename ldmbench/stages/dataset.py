@@ -97,4 +97,4 @@ def _labels(own: Ints, task: Task, params: DatasetParams, *, count: int) -> Ints
 
 def _write_facts(folder: Path, *, classes: int, lossy: int = 0) -> None:
     facts = {"classes": classes, **({"lossy": lossy} if lossy else {})}
-    (folder / "facts.json").write_text(json.dumps(facts))
+    (folder / "facts.json").write_text(json.dumps(facts), encoding="utf-8")

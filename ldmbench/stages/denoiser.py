@@ -28,7 +28,9 @@ def run(task: Task, report: Report) -> None:
     images = images_of(task)
     _check_told(images, task.params["conditioning"])
     side = images.images(np.zeros(1, np.int64)).shape[1]
-    facts = [json.loads((f / "facts.json").read_text()) for f in task.inputs["images"].folders]
+    facts = [
+        json.loads((f / "facts.json").read_text("utf-8")) for f in task.inputs["images"].folders
+    ]
     latents = task.inputs.get("latents")
     train_denoiser(
         DenoiserParams.model_validate(fields),

@@ -31,7 +31,8 @@ def run(task: Task, report: Report) -> None:
     made = _FAMILIES[task.params["family"]](task, tell=lambda done: report(done, ""))
     replicates: dict[str, Any] = {name: found.replicates for name, found in made.items()}
     (task.output / "scores.json").write_text(
-        json.dumps({name: _entry(found) for name, found in made.items()}, indent=1)
+        json.dumps({name: _entry(found) for name, found in made.items()}, indent=1),
+        encoding="utf-8",
     )
     np.savez(task.output / "replicates.npz", **replicates)
     report(1.0, "")

@@ -33,7 +33,9 @@ def run(task: Task, report: Report) -> None:
     """Measure on this device, decoding and quantisation included."""
     let_go()  # so that peak memory is of this model alone
     measure = _Measurement(task, subject_of(task), report)
-    (task.output / "measures.json").write_text(json.dumps(list(measure.all()), indent=1))
+    (task.output / "measures.json").write_text(
+        json.dumps(list(measure.all()), indent=1), encoding="utf-8"
+    )
     report(1.0, "")
 
 

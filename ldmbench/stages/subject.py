@@ -117,4 +117,4 @@ def refer_to_called(task: Task) -> None:
 def _write_reference(task: Task, kind: str, facts: dict[str, Any]) -> None:
     """Write an artefact that copies no weights; its digest stands for theirs."""
     text = json.dumps({"kind": kind, **facts}, indent=1, sort_keys=True)
-    (task.output / "reference.json").write_text(text)
+    (task.output / "reference.json").write_text(text, encoding="utf-8")

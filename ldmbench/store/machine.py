@@ -37,7 +37,7 @@ def machine() -> dict[str, Any]:
 def processor_name() -> str:
     """Return the processor's name as the system tells it."""
     if sys.platform == "linux":
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
+        for line in Path("/proc/cpuinfo").read_text("utf-8", "replace").splitlines():
             if line.startswith("model name"):
                 return line.split(":", 1)[1].strip()
     return platform.processor() or platform.machine()

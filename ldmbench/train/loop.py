@@ -258,7 +258,9 @@ def _finish(job: Job, progress: _Progress, scratch: Path, output: Path) -> None:
         shutil.copytree(scratch / KEPT / name, output / name, dirs_exist_ok=True)
     job.keep(output)
     rows = (dict(zip(("step", "images", "loss"), row)) for row in progress.curve)
-    (output / "curve.jsonl").write_text("".join(canonical_json(row) + "\n" for row in rows))
+    (output / "curve.jsonl").write_text(
+        "".join(canonical_json(row) + "\n" for row in rows), encoding="utf-8"
+    )
 
 
 def _write_cost(job: Job, progress: _Progress, output: Path) -> Cost:
@@ -273,7 +275,7 @@ def _write_cost(job: Job, progress: _Progress, output: Path) -> Cost:
         curve_seconds=tuple(progress.curve_seconds),
         attempts=progress.attempts,
     )
-    (output / "cost.json").write_text(canonical_json(asdict(cost)) + "\n")
+    (output / "cost.json").write_text(canonical_json(asdict(cost)) + "\n", encoding="utf-8")
     return cost
 
 
@@ -282,6 +284,6 @@ def device_name(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.is_file() else []
+    lines = info.read_text("utf-8").splitlines() if info.is_file() else []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     return f"{names[0] if names else device.type} x {torch.get_num_threads()} threads"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+from importlib import import_module
 
 import pytest
 from fake_records import fake
@@ -182,7 +183,6 @@ def test_what_may_not_be_written_is_left_alone(tmp_path, whole, monkeypatch):
 
 def old_database(path):
     """Return a database of an older MLflow that holds an experiment."""
-    from alembic import command
     from mlflow.store.db import utils
 
     engine = utils.create_sqlalchemy_engine(f"sqlite:///{path}")
@@ -190,7 +190,7 @@ def old_database(path):
     config = utils._get_alembic_config(f"sqlite:///{path}")
     with engine.begin() as connection:
         config.attributes["connection"] = connection
-        command.upgrade(config, "0584bdc529eb")
+        import_module("alembic.command").upgrade(config, "0584bdc529eb")
     engine.dispose()
     change(path, "insert into experiments (experiment_id, name) values (7, 'kept')")
 
