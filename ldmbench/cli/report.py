@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
-from ldmbench.cli.options import json_option, print_json, run_argument, say, store_option
+from ldmbench.cli.options import (
+    complete_metrics,
+    json_option,
+    only_option,
+    print_json,
+    run_argument,
+    say,
+    store_option,
+)
+from ldmbench.cli.sides import chosen
 from ldmbench.errors import InputError
-from ldmbench.records.book import Book, write_output
+from ldmbench.records.book import write_output
 from ldmbench.records.loose import opened_run
-from ldmbench.schema.record import Run
 from ldmbench.session.pages import rendered, write_figures
 
 FORMATS = ("html", "markdown", "latex", "csv", "json")
@@ -28,6 +37,14 @@ FORMATS = ("html", "markdown", "latex", "csv", "json")
     metavar="DIR",
     help="Instead write every figure to DIR as SVG, PDF and PNG.",
 )
+@click.option(
+    "--metrics",
+    default="",
+    metavar="M,...",
+    help="Only these scores and measures, such as fid,throughput; all when unset.",
+    shell_complete=complete_metrics,
+)
+@only_option
 @store_option
 @json_option
 def report(
@@ -35,6 +52,8 @@ def report(
     form: str,
     output: Path | None,
     figures: Path | None,
+    metrics: str,
+    only: tuple[str, ...],
     store: Path,
     as_json: bool,
 ) -> None:
@@ -47,18 +66,23 @@ def report(
       ldmbench report --format latex -o x.tex   for a paper
       ldmbench report paper.jsonl -o page.html  of records from elsewhere
       ldmbench report --figures figures/        each figure as SVG, PDF and PNG
+      ldmbench report --format latex --metrics fid,throughput --only '*/ddim-50/*'
     """
     found, book = opened_run(run, store)
+    names = tuple(dict.fromkeys(filter(None, (name.strip() for name in metrics.split(",")))))
+    records = chosen(book.records(found.id), only) if only else None
     if figures is not None:
         if output is not None:
             raise InputError("--figures and -o are two things; call `ldmbench report` twice")
-        _figures(found, book, figures, as_json=as_json)
+        files = write_figures(found, book, figures, metrics=names, records=records)
+        _told(files, as_json=as_json)
         return
     if as_json and output is None:
         form = "json"
     elif output is None and form == "html":
-        output = store / "reports" / f"{found.id}.html"
-    text = rendered(found, book, form)
+        part = "-part" if names or only else ""  # the whole page is the run's, and stays
+        output = store / "reports" / f"{found.id}{part}.html"
+    text = rendered(found, book, form, metrics=names, records=records)
     if output is None:
         click.echo(text, nl=False)
         return
@@ -69,8 +93,8 @@ def report(
         click.echo(str(output))
 
 
-def _figures(run: Run, book: Book, folder: Path, *, as_json: bool) -> None:
-    files = [str(path) for path in write_figures(run, book, folder)]
+def _told(paths: Sequence[Path], *, as_json: bool) -> None:
+    files = [str(path) for path in paths]
     if as_json:
         print_json(files)
         return

@@ -16,7 +16,7 @@ from ldmbench.records.pairing import one_axis
 from ldmbench.registry import pick
 from ldmbench.schema.record import Record
 
-__all__ = ["check_metrics", "side_of", "sides_of"]
+__all__ = ["check_metrics", "chosen", "side_of", "sides_of"]
 
 
 def check_metrics(names: Sequence[str], records: Sequence[Record]) -> None:
@@ -38,7 +38,7 @@ def sides_of(words: Sequence[str], store: Path) -> tuple[Side, Side]:
         )
     run = side_of(words[0], store)
     titles = words[1], words[2]
-    a, b = (replace(run, title=glob, records=_matching(run.records, glob)) for glob in titles)
+    a, b = (replace(run, title=glob, records=chosen(run.records, (glob,))) for glob in titles)
     one_axis(a.records, b.records, titles)
     return a, b
 
@@ -48,12 +48,17 @@ def _is_glob(word: str) -> bool:
     return ("*" in word or "?" in word) and ":" not in word and not Path(word).exists()
 
 
-def _matching(records: Sequence[Record], glob: str) -> tuple[Record, ...]:
-    kept = tuple(r for r in records if matches(r.cell.id, glob))
-    if not kept:
-        ids = ", ".join(r.cell.id for r in records[:8]) or "no record"
-        raise InputError(f"{glob}: no cell; there are: {ids}")
-    return kept
+def chosen(records: Sequence[Record], globs: Sequence[str]) -> tuple[Record, ...]:
+    """Return the records whose cells match one of some globs.
+
+    Raises:
+        InputError: naming the first glob that matches nothing.
+    """
+    for glob in globs:
+        if not any(matches(r.cell.id, glob) for r in records):
+            ids = ", ".join(r.cell.id for r in records[:8]) or "no record"
+            raise InputError(f"{glob}: no cell; there are: {ids}")
+    return tuple(r for r in records if any(matches(r.cell.id, glob) for glob in globs))
 
 
 def side_of(spec: str, store: Path) -> Side:
@@ -61,7 +66,7 @@ def side_of(spec: str, store: Path) -> Side:
     name, glob = _split(spec)
     run, book = opened_run(name or None, store)
     records = tuple(book.records(run.id))
-    kept = records if glob is None else _matching(records, glob)
+    kept = records if glob is None else chosen(records, (glob,))
     if not kept:
         raise InputError(f"{spec or run.id}: the run has no record yet")
     return Side(spec or run.id, kept, stored_replicates(*book.stores, store))

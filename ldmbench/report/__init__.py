@@ -6,9 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ldmbench.records.compare import Replicas
 from ldmbench.registry import pick
 from ldmbench.report.flat import csv_text, json_text
-from ldmbench.report.texts import latex, markdown
+from ldmbench.report.latex import latex
+from ldmbench.report.tables import without
+from ldmbench.report.texts import markdown
+from ldmbench.report.view import View, narrowed
 from ldmbench.schema.record import Extras, Record, Run
 
 if TYPE_CHECKING:
@@ -25,6 +29,8 @@ def render(
     folder: Path,
     format: str,
     history: Sequence[Mapping[str, Any]] = (),
+    replicates: Replicas = without,
+    metrics: Sequence[str] = (),
 ) -> str:
     """Return the report of a run as one text.
 
@@ -36,20 +42,32 @@ def render(
         format: a name in `FORMATS`; html is one self-contained page.
         history: series over the runs of the suite, as `ldmbench history --json` writes them; only
             html shows them.
+        replicates: where the replicates of a score are found; with them, cells are told from the
+            best by paired differences.
+        metrics: only these scores and measures; all when empty.
 
     Raises:
-        InputError: if there is no such format.
+        InputError: if there is no such format, or no such score or measure.
     """
-    return pick(FORMATS, format, "report format")(run, records, extras, folder, history)
+    view = View(run, records, extras, folder, history, replicates)
+    return pick(FORMATS, format, "report format")(narrowed(view, metrics))
 
 
 def figures_of(
-    run: Run, records: Sequence[Record], extras: Extras
+    run: Run, records: Sequence[Record], extras: Extras, *, metrics: Sequence[str] = ()
 ) -> dict[str, altair.TopLevelMixin]:
-    """Return name -> Altair chart of every figure that has something to show."""
+    """Return name -> Altair chart of every figure that has something to show.
+
+    Args:
+        run: the run.
+        records: its records.
+        extras: curves and progressive coding of the run.
+        metrics: only these scores; all when empty.
+    """
     from ldmbench.report.figures import draw
 
-    return {name: figure.chart for name, figure in draw(run, records, extras).charts.items()}
+    view = narrowed(View(run, records, extras), metrics)
+    return {name: figure.chart for name, figure in draw(run, view.drawn, extras).charts.items()}
 
 
 def save_figures(
@@ -63,22 +81,17 @@ def save_figures(
     return save(charts, folder, formats)
 
 
-def _html(
-    run: Run, records: Sequence[Record], extras: Extras, folder: Path, history: History
-) -> str:
+def _html(view: View) -> str:
     from ldmbench.report.page import page
 
-    return page(run, records, extras, folder=folder, history=history)
+    return page(view)
 
 
-History = Sequence[Mapping[str, Any]]
-Renderer = Callable[[Run, Sequence[Record], Extras, Path, History], str]
-
-FORMATS: dict[str, Renderer] = {
+FORMATS: dict[str, Callable[[View], str]] = {
     "html": _html,
-    "markdown": lambda run, records, extras, folder, history: markdown(run, records, extras),
-    "latex": lambda run, records, extras, folder, history: latex(run, records),
-    "csv": lambda run, records, extras, folder, history: csv_text(records),
-    "json": lambda run, records, extras, folder, history: json_text(records),
+    "markdown": markdown,
+    "latex": latex,
+    "csv": lambda view: csv_text(view.records),
+    "json": lambda view: json_text(view.records),
 }
 """Report format -> its renderer."""

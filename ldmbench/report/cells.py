@@ -92,8 +92,9 @@ def told(cell: Cell, vary: Sequence[str]) -> dict[str, str]:
 
 
 def way(fields: Mapping[str, str]) -> str:
-    """Write fields of `told` one after the other; a sampler is named by its name alone."""
-    return ", ".join(v if n == "sampler" else f"{IDENTITY[n]} {v}" for n, v in fields.items())
+    """Write fields of `told` one after the other, as in "ddim, 50 steps, Guidance 2"."""
+    plain = {"sampler": "{}", "steps": "{} steps", "count": "{} samples"}
+    return ", ".join(plain.get(n, IDENTITY[n] + " {}").format(v) for n, v in fields.items())
 
 
 def variant(cell: Cell, vary: Sequence[str]) -> str:

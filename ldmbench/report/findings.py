@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ldmbench.report.cells import series
+from ldmbench.records.difference import difference
+from ldmbench.report.cells import seedless, series, told, way
 from ldmbench.report.points import headline
 from ldmbench.report.quantities import embedded_evaluators
+from ldmbench.report.seeds import Pooled, pooled
 from ldmbench.report.tables import Column, Entry, Row, Table
 from ldmbench.schema.record import Record
 
@@ -31,19 +33,22 @@ def findings_of(table: Table) -> list[Finding]:
     """Return, per dataset: the best cell, the fastest one as good, and latent against pixels.
 
     Only cells whose scores have one signature are rivals; a lone cell is told without a rank.
+    Where seeds were swept, the best mean over seeds stands beside the best single cell.
     """
     quality = headline([row.record for row in table.rows])
     column = next((c for c in table.columns if quality and c.quantity.name == quality.name), None)
     if column is None:
         return []
     found: list[Finding] = []
+    over = pooled(table)
     for dataset in dict.fromkeys(row.record.cell.dataset for row in table.rows):
         rows = [r for r in table.rows if r.record.cell.dataset == dataset and _has(r, column.key)]
         for best in _leaders(rows, column):
             rivals = [r for r in rows if _among(r, column.key) == _among(best, column.key)]
-            found += [_best(best, column, rivals=rivals, of=len(rows))]
+            found += [_best(table, best, column, rivals=rivals, of=len(rows))]
             found += _fastest(table, rivals, column, best=best)
-        found += _against_pixels(rows, column)
+        found += _over_seeds(over, column, dataset)
+        found += _against_pixels(table, rows, column)
     return found
 
 
@@ -63,25 +68,32 @@ def _has(row: Row, key: str) -> bool:
     return key in row.entries and row.entries[key].value is not None
 
 
-def _owner(record: Record) -> str:
-    return f"{series(record.cell)}, {record.cell.steps} steps"
+def _owner(table: Table, record: Record) -> str:
+    """Name a cell by its model and the value of every axis that varies."""
+    return f"{series(record.cell)}, {way(told(record.cell, table.vary))}"
 
 
 def _written(entry: Entry) -> str:
     return f"{entry.text} ± {entry.spread}" if entry.spread else entry.text
 
 
-def _best(row: Row, column: Column, *, rivals: Sequence[Row], of: int) -> Finding:
+def _best(table: Table, row: Row, column: Column, *, rivals: Sequence[Row], of: int) -> Finding:
     cell, entry = row.record.cell, row.entries[column.key]
     signature = entry.among[-1]
     score = next(s for s in row.record.scores if s.signature == signature)
     names = embedded_evaluators(signature)
     text = f"{score.n} samples"
+    if len(rivals) > 1:
+        tied = sum(r.entries[column.key].tied for r in rivals)
+        others = f"the other {len(rivals) - 1} cells" if len(rivals) > 2 else "the other cell"
+        text += (
+            f"; {tied or 'none'} of {others} {'is' if tied < 2 else 'are'} not told apart from it"
+        )
     if len(rivals) < of:
         text += f"; among the {len(rivals)} of {of} cells whose numbers were made alike"
     if names:
         text += f"; on {', '.join(names)}, so not a number to hold against published rows"
-    what, owner = f"Best {column.heading}", _owner(row.record)
+    what, owner = f"Best {column.heading}", _owner(table, row.record)
     if of == 1:
         what = column.heading
     return Finding(cell.dataset, what, _written(entry), "", owner, f"{text}.", cell.id)
@@ -97,20 +109,41 @@ def _fastest(table: Table, rows: Sequence[Row], column: Column, *, best: Row) ->
     cell, entry = row.record.cell, row.entries["throughput"]
     ratio = (entry.value or 0.0) / (best.entries["throughput"].value or 1.0)
     text = (
-        "No faster cell has an interval that reaches the best one's."
+        "No faster cell has a score that is not told apart from the best one's."
         if row is best
         else f"{ratio:.1f} times as fast as the best; its {column.quantity.label}, "
-        f"{_written(row.entries[column.key])}, overlaps the best one's interval."
+        f"{_written(row.entries[column.key])}, is not told apart from the best one's."
     )
+    owner = _owner(table, row.record)
     topic = "Fastest that is as good"
-    return [
-        Finding(
-            cell.dataset, topic, entry.text, speed.scale.unit, _owner(row.record), text, cell.id
+    return [Finding(cell.dataset, topic, entry.text, speed.scale.unit, owner, text, cell.id)]
+
+
+def _over_seeds(over: Pooled | None, column: Column, dataset: str) -> list[Finding]:
+    """Return the best mean over seeds of a dataset."""
+    if over is None:
+        return []
+    rows = zip(over.table.rows, over.counts, strict=True)
+    mine = [(r, n) for r, n in rows if r.record.cell.dataset == dataset and _has(r, column.key)]
+    found = []
+    for row, seeds in mine:
+        entry = row.entries[column.key]
+        if not entry.best:
+            continue
+        rivals = [r for r, _ in mine if _among(r, column.key) == entry.among]
+        tied = sum(r.entries[column.key].tied for r in rivals)
+        cell = row.record.cell
+        owner = f"{seedless(cell)}, {way(told(cell, over.table.vary))}"
+        text = (
+            f"Mean ± standard deviation over {seeds} seeds; {tied or 'none'} of the other"
+            f" {len(rivals) - 1} {'is' if tied < 2 else 'are'} not told apart from it."
         )
-    ]
+        topic = f"Best {column.heading} over seeds"
+        found.append(Finding(dataset, topic, _written(entry), "", owner, text, cell.id))
+    return found
 
 
-def _against_pixels(rows: Sequence[Row], column: Column) -> list[Finding]:
+def _against_pixels(table: Table, rows: Sequence[Row], column: Column) -> list[Finding]:
     sign = -1.0 if column.quantity.better == "higher" else 1.0
 
     def top(chosen: list[Row]) -> Row | None:
@@ -118,23 +151,26 @@ def _against_pixels(rows: Sequence[Row], column: Column) -> list[Finding]:
 
     pixel = top([r for r in rows if r.record.cell.f == 1])
     latent = top([r for r in rows if (r.record.cell.f or 1) > 1])
-    if pixel is None or latent is None:
+    if column.quantity.better is None or pixel is None or latent is None:
         return []
     a, b = latent.entries[column.key], pixel.entries[column.key]
-    if a.value is None or b.value is None or a.among != b.among:
+    if a.score is None or b.score is None or a.among != b.among:
         return []
-    difference = sign * (b.value - a.value)
-    apart = _apart(a, b)
-    who = ("better" if difference > 0 else "worse") + ("" if apart else ", not settled")
-    sure = "the intervals are apart" if apart else "the intervals overlap"
-    text = f"{_written(a)} against {_written(b)} in pixel space ({_owner(pixel.record)}); {sure}."
+    apart = difference(
+        *(pixel.record, latent.record, b.score, a.score),
+        replicates=(table.replicates(b.score), table.replicates(a.score)),
+        level=0.95,
+    )
+    gap, low, high = apart.difference or 0.0, apart.low, apart.high
+    sure = low is not None and high is not None and (low > 0 or high < 0)
+    who = ("better" if sign * gap < 0 else "worse") + ("" if sure else ", not settled")
+    how = "in pairs" if apart.method.startswith("paired") else "from the two intervals alone"
+    interval = "" if low is None or high is None else f", interval {low:.3g} to {high:.3g}, {how}"
+    text = (
+        f"{_written(a)} against {_written(b)} in pixel space ({_owner(table, pixel.record)});"
+        f" difference {gap:.3g}{interval}."
+    )
     cell = latent.record.cell
     name = f"Latent against pixels, {column.quantity.label}"
-    value = f"{abs(difference):.3g}"
-    return [Finding(cell.dataset, name, value, who, _owner(latent.record), text, cell.id)]
-
-
-def _apart(a: Entry, b: Entry) -> bool:
-    if a.low is None or a.high is None or b.low is None or b.high is None:
-        return False
-    return a.low > b.high or b.low > a.high
+    owner = _owner(table, latent.record)
+    return [Finding(cell.dataset, name, f"{abs(gap):.3g}", who, owner, text, cell.id)]

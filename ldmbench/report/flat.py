@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +16,9 @@ if TYPE_CHECKING:
 
 __all__ = ["csv_text", "frame", "json_text"]
 
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 """How a text begins that spreadsheets would compute (OWASP, CSV injection)."""
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
 def frame(records: Sequence[Record]) -> pandas.DataFrame:
@@ -42,17 +44,20 @@ def rows(records: Sequence[Record]) -> list[dict[str, Any]]:
 def csv_text(records: Sequence[Record]) -> str:
     """Return CSV; `pandas.read_csv` gives back the numbers bit for bit.
 
-    A text that a spreadsheet would take for a formula gets an apostrophe before it; JSON keeps
-    texts as they are.
+    A text that a spreadsheet would take for a formula gets an apostrophe before it, in headings
+    as in cells; a text that is a number, such as -5, stays as it is. JSON keeps every text.
     """
     table = frame(records)
     texts = table.select_dtypes(exclude="number").columns
     table[texts] = table[texts].map(_inert)
+    table.columns = [_inert(name) for name in table.columns]
     return str(table.to_csv(index=False, lineterminator="\n"))
 
 
-def _inert(value: object) -> object:
-    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
+def _inert(value: Any) -> Any:
+    if not isinstance(value, str) or not value.startswith(FORMULA) or _NUMBER.fullmatch(value):
+        return value
+    return f"'{value}"
 
 
 def json_text(records: Sequence[Record]) -> str:

@@ -3,61 +3,57 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
 from functools import cache
 from importlib import resources
-from pathlib import Path
 from typing import Any
 
-from ldmbench.report.cells import IDENTITY, series, shared_fields
+from ldmbench.report.cells import series, shared_fields
 from ldmbench.report.figures import Drawn, draw
 from ldmbench.report.findings import findings_of
 from ldmbench.report.flat import csv_text
+from ldmbench.report.latex import latex
 from ldmbench.report.notices import notices_of
 from ldmbench.report.points import headline
 from ldmbench.report.published import CAUTION, beside
 from ldmbench.report.quantities import GROUPS, fields_of, quantity_of
+from ldmbench.report.seeds import HOW, pooled
 from ldmbench.report.sheets import Sheets, read_sheets
-from ldmbench.report.tables import Table, build
-from ldmbench.report.texts import latex, markdown
+from ldmbench.report.tables import Table
+from ldmbench.report.texts import BEST, SPREAD, TIED, markdown
 from ldmbench.report.theme import config
 from ldmbench.report.trends import HEIGHT, WIDTH, trends_of
-from ldmbench.schema.record import Extras, Record, Run
+from ldmbench.report.view import View
+from ldmbench.schema.record import Record, Run
 
 __all__ = ["page"]
 
 
-def page(
-    run: Run,
-    records: Sequence[Record],
-    extras: Extras,
-    *,
-    folder: Path,
-    history: Sequence[Mapping[str, Any]] = (),
-) -> str:
-    """Return the report as one HTML text: no request leaves it, names in it are inert.
-
-    `history` holds series as `ldmbench history --json` writes them.
-    """
-    table = build(records)
-    drawn = draw(run, records, extras)
-    sheets = read_sheets(extras.pictures, records, folder=folder)
+def page(view: View) -> str:
+    """Return the report as one HTML text: no request leaves it, names in it are inert."""
+    run, records, table = view.run, view.records, view.table
+    drawn = draw(run, view.drawn, view.extras)
+    sheets = read_sheets(view.extras.pictures, records, folder=view.folder)
     return str(
         _template().render(
             run=run,
             table=table,
+            over=pooled(table),
+            over_how=HOW,
+            best=BEST,
+            tied=TIED,
+            spread=SPREAD,
             records=records,
             notices=notices_of(run, table),
             findings=findings_of(table),
             drawn=drawn,
             sheets=sheets,
-            beside=beside(records, extras),
+            beside=beside(records, view.extras),
             caution=CAUTION,
-            trends=trends_of(history),
+            trends=trends_of(view.history),
             box=(WIDTH, HEIGHT),
-            headings=["Model", *(IDENTITY[name] for name in table.vary)],
             shared=shared_fields(records),
             groups=GROUPS,
             series=list(dict.fromkeys(series(r.cell) for r in records)),
@@ -68,7 +64,7 @@ def page(
             machines=_distinct(r.machine for r in records),
             versions=_distinct(r.versions for r in records),
             data=_script_json(_data(run, records, table)),
-            files=_script_json(_files(run, records)),
+            files=_script_json(_files(view)),
             specs=_script_json(_specs(drawn)),
             images=_script_json(_images(sheets)),
             bundle=_bundle(),
@@ -161,13 +157,9 @@ def _data(run: Run, records: Sequence[Record], table: Table) -> dict[str, Any]:
     }
 
 
-def _files(run: Run, records: Sequence[Record]) -> dict[str, str]:
+def _files(view: View) -> dict[str, str]:
     """Return the texts that the page hands out."""
-    return {
-        "csv": csv_text(records),
-        "tex": latex(run, records),
-        "md": markdown(run, records),
-    }
+    return {"csv": csv_text(view.records), "tex": latex(view), "md": markdown(view)}
 
 
 def _distinct(values: Any) -> list[Any]:

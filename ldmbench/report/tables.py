@@ -6,13 +6,17 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from ldmbench.report.cells import identity, varying
+from ldmbench.records.best import rivals_of
+from ldmbench.records.compare import Replicas
+from ldmbench.records.difference import Difference
+from ldmbench.report.cells import IDENTITY, identity, varying
 from ldmbench.report.quantities import (
     GROUPS,
     QUANTITIES,
     Quantity,
     Scale,
     fields_of,
+    number,
     quantity_of,
     scale_of,
     with_interval,
@@ -30,6 +34,7 @@ __all__ = [
     "recipe",
     "score_key",
     "variants",
+    "without",
 ]
 
 OF_THE_CELL = (
@@ -40,6 +45,11 @@ OF_THE_CELL = (
 
 OF_THE_MODEL = ("training", "first stage")
 """Groups whose numbers do not depend on how a model is sampled."""
+
+
+def without(score: Score) -> None:
+    """Return no replicates: where there is no store."""
+
 
 Protocols = dict[tuple[str, str, str], str]
 """(score name, its protocol, recipe of its signature) -> what its column adds to the name."""
@@ -69,7 +79,14 @@ class Column:
 
 @dataclass(frozen=True)
 class Entry:
-    """One number of the table in stored units, and its text in the column's unit."""
+    """One number of the table in stored units, and its text in the column's unit.
+
+    Attributes:
+        among: what entries have in common that are ranked together.
+        tied: it is not told apart from the best of them.
+        gap: how it differs from the best one, in words.
+        score: what it was made from; None for measures.
+    """
 
     value: float | None
     low: float | None
@@ -80,6 +97,8 @@ class Entry:
     among: tuple[str, ...]
     best: bool = False
     tied: bool = False
+    gap: str = ""
+    score: Score | None = None
 
 
 @dataclass(frozen=True)
@@ -98,6 +117,12 @@ class Table:
     vary: tuple[str, ...]
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
+    replicates: Replicas = without
+
+    @property
+    def headings(self) -> tuple[str, ...]:
+        """Headings of the leading texts."""
+        return ("Model", *(IDENTITY[name] for name in self.vary))
 
     def group(self, name: str) -> tuple[Column, ...]:
         """Return the columns of one group."""
@@ -109,19 +134,20 @@ class Table:
         return tuple(g for g in GROUPS if self.group(g))
 
 
-def build(records: Sequence[Record]) -> Table:
+def build(records: Sequence[Record], replicates: Replicas = without) -> Table:
     """Return the table of all cells, failed ones included.
 
     The best of a column is sought among like numbers only: scores with one signature, measures
-    of one dataset on one device. `tied` marks those whose interval overlaps the best one's.
+    of one dataset on one device. `tied` marks scores whose difference from the best one is not
+    told from 0, paired where both have replicates, and measures whose interval overlaps its.
     """
     vary = varying(records)
     names = variants(records)
     columns = _columns(records, names)
     rows = [_row(record, columns, vary=vary, names=names) for record in records]
     for column in columns:
-        rows = _mark(rows, column)
-    return Table(tuple(vary), columns, tuple(rows))
+        rows = _mark(rows, column, replicates)
+    return Table(tuple(vary), columns, tuple(rows), replicates)
 
 
 def group_table(table: Table, group: str) -> Table:
@@ -139,7 +165,7 @@ def group_table(table: Table, group: str) -> Table:
         if any(c.key in row.entries for c in columns):
             leading = tuple(identity(row.record.cell, vary))
             seen.setdefault(leading, replace(row, leading=leading))
-    return Table(vary, columns, tuple(seen.values()))
+    return Table(vary, columns, tuple(seen.values()), table.replicates)
 
 
 def variants(records: Sequence[Record]) -> Protocols:
@@ -250,35 +276,65 @@ def _entry(made: Score | Measure, column: Column, among: tuple[str, ...]) -> Ent
     d = column.scale.divisor
     low, high = (x / d if x is not None else None for x in (made.low, made.high))
     text, spread = with_interval(made.value / d, low, high)
-    return Entry(made.value, made.low, made.high, text, spread, made.reason, among)
+    score = made if isinstance(made, Score) else None
+    return Entry(made.value, made.low, made.high, text, spread, made.reason, among, score=score)
 
 
-def _mark(rows: list[Row], column: Column) -> list[Row]:
-    groups: dict[tuple[str, ...], list[Entry]] = defaultdict(list)
-    for row in rows:
-        entry = row.entries.get(column.key)
-        if entry and entry.value is not None:
-            groups[entry.among].append(entry)
-    bests = {among: _best(entries, column.quantity) for among, entries in groups.items()}
-    return [_marked(row, column.key, bests) for row in rows]
+def _mark(rows: list[Row], column: Column, replicates: Replicas) -> list[Row]:
+    key, better = column.key, column.quantity.better
+    groups: dict[tuple[str, ...], list[int]] = defaultdict(list)
+    for place, row in enumerate(rows):
+        if key in row.entries and row.entries[key].value is not None:
+            groups[row.entries[key].among].append(place)
+    marked = list(rows)
+    for places in groups.values():
+        entries = [rows[place].entries[key] for place in places]
+        if better is None or len({e.value for e in entries}) < 2:
+            continue
+        if entries[0].score is None:
+            new = _measured(entries, better)
+        else:
+            new = _scored([rows[place].record for place in places], entries, column, replicates)
+        for place, entry in zip(places, new, strict=True):
+            marked[place] = replace(rows[place], entries={**rows[place].entries, key: entry})
+    return marked
 
 
-def _best(entries: list[Entry], quantity: Quantity) -> Entry | None:
-    values = {e.value for e in entries}
-    if quantity.better is None or len(values) < 2:
-        return None
-    pick = min if quantity.better == "lower" else max
-    return pick(entries, key=lambda e: e.value if e.value is not None else 0.0)
+def _measured(entries: Sequence[Entry], better: str) -> list[Entry]:
+    pick = min if better == "lower" else max
+    best = pick(entries, key=lambda e: e.value if e.value is not None else 0.0)
+    return [
+        replace(e, best=e.value == best.value, tied=e.value != best.value and _overlap(e, best))
+        for e in entries
+    ]
 
 
-def _marked(row: Row, key: str, bests: dict[tuple[str, ...], Entry | None]) -> Row:
-    entry = row.entries.get(key)
-    best = bests.get(entry.among) if entry and entry.value is not None else None
-    if entry is None or best is None:
-        return row
-    is_best = entry.value == best.value
-    new = replace(entry, best=is_best, tied=not is_best and _overlap(entry, best))
-    return replace(row, entries={**row.entries, key: new})
+def _scored(
+    records: Sequence[Record], entries: Sequence[Entry], column: Column, replicates: Replicas
+) -> list[Entry]:
+    pairs = zip(records, entries, strict=True)
+    scored = [(record, entry.score) for record, entry in pairs if entry.score is not None]
+    rivals = rivals_of(scored, column.quantity.better or "", replicates)
+    rows = {row.cell_b: row for row in rivals.rows}
+    return [
+        _held(entry, rows.get(record.cell.id), rivals.best[1], column)
+        for record, entry in zip(records, entries, strict=True)
+    ]
+
+
+def _held(entry: Entry, row: Difference | None, best: Score, column: Column) -> Entry:
+    """Return an entry marked as the best, as not told apart from it, or with its distance."""
+    if row is None or entry.value == best.value:
+        return replace(entry, best=True)
+    if row.low is None or row.high is None:
+        return entry
+    low, gap, high = (
+        f"{number(end / column.scale.divisor, digits=3)}"
+        for end in (row.low, row.difference or 0.0, row.high)
+    )
+    how = "in pairs" if row.method.startswith("paired") else "from the two intervals alone"
+    text = f"{gap} from the best, interval {low} to {high}, {how}"
+    return replace(entry, tied=row.verdict != "differs", gap=text)
 
 
 def _overlap(a: Entry, b: Entry) -> bool:

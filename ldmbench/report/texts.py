@@ -1,77 +1,50 @@
-"""Texts to lift into other documents: a GitHub table and booktabs LaTeX."""
+"""Texts to lift into other documents: GitHub tables, and the words that explain a mark."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
 from collections.abc import Sequence
+from dataclasses import replace
 
-from ldmbench.report.cells import IDENTITY, shared_fields
+from ldmbench.report.cells import shared_fields
 from ldmbench.report.notices import Notice, notices_of
 from ldmbench.report.published import CAUTION, Beside, beside
 from ldmbench.report.quantities import GROUPS
-from ldmbench.report.tables import Column, Entry, Row, Table, build, group_table
-from ldmbench.schema.record import Extras, Record, Run
+from ldmbench.report.seeds import HOW, pooled
+from ldmbench.report.tables import Column, Entry, Row, group_table
+from ldmbench.report.view import View
+from ldmbench.schema.record import Record, Run
 
-__all__ = ["latex", "markdown"]
+__all__ = ["BEST", "SPREAD", "TIED", "markdown"]
 
-LONG = 45
-"""Rows beyond which a LaTeX table breaks over pages."""
-
-_LATEX = {
-    "\\": r"\textbackslash{}",
-    "{": r"\{",
-    "}": r"\}",
-    "&": r"\&",
-    "%": r"\%",
-    "$": r"\$",
-    "#": r"\#",
-    "_": r"\_",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-    '"': "''",
-    "↓": r"$\downarrow$",
-    "↑": r"$\uparrow$",
-    "–": "--",
-    "µ": r"$\mu$",
-    "η": r"$\eta$",
-    "é": r"\'e",
-}
+BEST = "best of its dataset among numbers made the same way"
+TIED = (
+    "not told apart from the best (scores: the interval of the difference, in pairs where the"
+    " store has replicates, corrected for the number of cells; speed: the two intervals overlap)"
+)
+SPREAD = "half the width of the interval"
 
 
-def markdown(run: Run, records: Sequence[Record], extras: Extras | None = None) -> str:
+def markdown(view: View) -> str:
     """Return GitHub Markdown: notices, one table per group, signatures. Bold is the best."""
-    table = build(records)
+    run, records, table = view.run, view.records, view.table
     parts = [f"# {_md(run.suite)}", _md(run.question), _md_head(run, records)]
     parts += [_md_notice(notice) for notice in notices_of(run, table)]
     for group in table.groups:
-        parts += [f"## {GROUPS[group]}", _md_table(table, group)]
-    parts += [
-        "Bold: best of its dataset among numbers made the same way. ≈: its interval overlaps "
-        "that of the best. ±: half the width of the interval.",
-        *_md_published(beside(records, extras or Extras())),
-        _md_signatures(records),
-    ]
+        shown = group_table(table, group)
+        parts += [f"## {GROUPS[group]}", _md_table(shown.headings, shown.rows, shown.columns)]
+    if table.groups:
+        parts.append(f"Bold: {BEST}. ≈: {TIED}. ±: {SPREAD}.")
+    over = pooled(table)
+    if over is not None:
+        rows = [
+            replace(row, leading=(*row.leading, str(count)))
+            for row, count in zip(over.table.rows, over.counts, strict=True)
+        ]
+        parts += ["## Over seeds", _md_table(over.headings, rows, over.table.columns), HOW]
+    parts += [*_md_published(beside(records, view.extras)), _md_signatures(records)]
     return "\n\n".join(part for part in parts if part) + "\n"
-
-
-def latex(run: Run, records: Sequence[Record]) -> str:
-    """Return one booktabs table per group, the best in bold, failed cells in a comment."""
-    table = build(records)
-    parts = [
-        r"% needs \usepackage{booktabs}, \usepackage{graphicx} and, beyond "
-        f"{LONG} rows, " + r"\usepackage{longtable}",
-        f"% run {_comment(run.id)}",
-    ]
-    parts += [
-        f"% {notice.kind}: {_comment(notice.title)}: {_comment(notice.text)}"
-        for notice in notices_of(run, table)
-    ]
-    parts += [_tex_table(run, table, group) for group in table.groups]
-    return "\n\n".join(parts) + "\n"
 
 
 def _md(text: str) -> str:
@@ -109,15 +82,13 @@ def _md_notice(notice: Notice) -> str:
     return f"> [!{signs[notice.kind]}]\n> **{_md(notice.title)}.** {_md(notice.text)}{cells}"
 
 
-def _md_table(table: Table, group: str) -> str:
-    table = group_table(table, group)
-    columns = table.columns
-    headings = [*_leading(table), *(f"{c.heading} {c.arrow}".strip() for c in columns)]
+def _md_table(leading: Sequence[str], rows: Sequence[Row], columns: Sequence[Column]) -> str:
+    headings = [*leading, *(f"{c.heading} {c.arrow}".strip() for c in columns)]
     lines = [
         "| " + " | ".join(_md(h) for h in headings) + " |",
-        "| --- " * len(_leading(table)) + "| ---: " * len(columns) + "|",
+        "| --- " * len(leading) + "| ---: " * len(columns) + "|",
     ]
-    for row in table.rows:
+    for row in rows:
         cells = [*map(_md, row.leading), *(_md_entry(row, c) for c in columns)]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
@@ -157,61 +128,3 @@ def _md_published(found: Sequence[Beside]) -> list[str]:
 
 def _plain(entry: Entry) -> str:
     return f"{entry.text} ± {entry.spread}" if entry.spread else entry.text
-
-
-def _leading(table: Table) -> list[str]:
-    return ["Model", *(IDENTITY[name] for name in table.vary)]
-
-
-def _tex(text: str) -> str:
-    """Escape a text for LaTeX; what the usual fonts lack becomes '?'."""
-    out = "".join(_LATEX.get(sign, sign) for sign in " ".join(text.split()))
-    return "".join(sign if sign.isascii() and sign.isprintable() else "?" for sign in out)
-
-
-def _comment(text: str) -> str:
-    return "".join(sign if sign.isprintable() else "?" for sign in " ".join(text.split()))
-
-
-def _tex_table(run: Run, table: Table, group: str) -> str:
-    table = group_table(table, group)
-    columns, rows = table.columns, table.rows
-    headings = [*_leading(table), *(f"{c.heading} {c.arrow}".strip() for c in columns)]
-    spec = "l" * len(_leading(table)) + "r" * len(columns)
-    body = [_tex_row(row, columns) for row in rows]
-    head = " & ".join(_tex(h) for h in headings) + r" \\"
-    caption = _tex(f"{run.suite}: {GROUPS[group].lower()}. Best per dataset in bold.")
-    label = f"tab:{run.suite}-{group.replace(' ', '-')}"
-    if len(rows) > LONG:
-        return _longtable(spec, head, body, caption=caption, label=label)
-    return "\n".join([
-        r"\begin{table}", r"\centering", rf"\caption{{{caption}}}", rf"\label{{{label}}}",
-        r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
-        rf"\begin{{tabular}}{{{spec}}}", r"\toprule", head, r"\midrule", *body, r"\bottomrule",
-        r"\end{tabular}}", r"\end{table}",
-    ])  # fmt: skip
-
-
-def _longtable(spec: str, head: str, body: Sequence[str], *, caption: str, label: str) -> str:
-    return "\n".join([
-        rf"\begin{{longtable}}{{{spec}}}", rf"\caption{{{caption}}}\label{{{label}}} \\",
-        r"\toprule", head, r"\midrule", r"\endhead", r"\bottomrule", r"\endlastfoot", *body,
-        r"\end{longtable}",
-    ])  # fmt: skip
-
-
-def _tex_row(row: Row, columns: Sequence[Column]) -> str:
-    r"""Return a row; `[` or `*` at its head would belong to the `\\` or `\midrule` before it."""
-    cells = [*map(_tex, row.leading), *(_tex_entry(row, c) for c in columns)]
-    guard = "{}" if cells[0].startswith(("[", "*")) else ""
-    return guard + " & ".join(cells) + r" \\"
-
-
-def _tex_entry(row: Row, column: Column) -> str:
-    entry = row.entries.get(column.key)
-    if entry is None:
-        return r"\emph{failed}" if row.record.status == "failed" else "--"
-    if entry.value is None:
-        return "--"
-    text = rf"\mathbf{{{entry.text}}}" if entry.best else entry.text
-    return f"${text} \\pm {entry.spread}$" if entry.spread else f"${text}$"

@@ -12,7 +12,8 @@ from filelock import FileLock, Timeout
 
 from ldmbench.errors import LdmbenchError
 from ldmbench.records.book import Book, write_text
-from ldmbench.schema.record import Run
+from ldmbench.records.compare import stored_replicates
+from ldmbench.schema.record import Extras, Record, Run
 from ldmbench.schema.suite import MlflowSettings
 from ldmbench.suite.load import places_of, settings_of
 from ldmbench.track.reach import address_of, is_remote, shown
@@ -26,28 +27,69 @@ LOCKED = 5.0
 """Seconds to wait for another process that is sending the same run."""
 
 
-def rendered(run: Run, book: Book, form: str) -> str:
-    """Return a run's report in one format."""
+def rendered(
+    run: Run,
+    book: Book,
+    form: str,
+    *,
+    metrics: Sequence[str] = (),
+    records: Sequence[Record] | None = None,
+) -> str:
+    """Return a run's report in one format, of some cells and scores alone where asked.
+
+    Args:
+        run: the run.
+        book: where its records lie.
+        form: the format.
+        metrics: only these scores and measures; all when empty.
+        records: only these of its records; all when None.
+    """
     from ldmbench.report import render
 
     return render(
         run,
-        book.records(run.id),
-        book.extras(run.id),
+        book.records(run.id) if records is None else records,
+        _extras(run, book, records),
         folder=book.path(run.id),
         format=form,
-        history=_history(run, book) if form == "html" else (),
+        history=_history(run, book) if form == "html" and records is None else (),
+        replicates=stored_replicates(*book.stores),
+        metrics=metrics,
     )
 
 
 def write_figures(
-    run: Run, book: Book, folder: Path, *, formats: Sequence[str] = ("svg", "pdf", "png")
+    run: Run,
+    book: Book,
+    folder: Path,
+    *,
+    formats: Sequence[str] = ("svg", "pdf", "png"),
+    metrics: Sequence[str] = (),
+    records: Sequence[Record] | None = None,
 ) -> list[Path]:
-    """Write every figure of a run in every format; return the files."""
+    """Write every figure of a run in every format, of some cells alone; return the files."""
     from ldmbench.report import figures_of, save_figures
 
-    charts = figures_of(run, book.records(run.id), book.extras(run.id))
+    shown = book.records(run.id) if records is None else records
+    charts = figures_of(run, shown, _extras(run, book, records), metrics=metrics)
     return save_figures(charts, folder, formats=formats)
+
+
+def _extras(run: Run, book: Book, records: Sequence[Record] | None) -> Extras:
+    """Return curves, coding and pictures of a run, or what of them belongs to some records."""
+    extras = book.extras(run.id)
+    if records is None:
+        return extras
+    ids = {r.cell.id for r in records}
+    owners = {f"{r.cell.model}/{r.cell.dataset}" for r in records}
+    pictures = ids | {f"real/{r.cell.dataset}" for r in records}
+    return extras.model_copy(
+        update={
+            "curves": {k: v for k, v in extras.curves.items() if k.rpartition(" ")[0] in owners},
+            "coding": {k: v for k, v in extras.coding.items() if k in ids},
+            "pictures": tuple(p for p in extras.pictures if p.title in pictures),
+        }
+    )
 
 
 def _history(run: Run, book: Book) -> list[dict[str, Any]]:

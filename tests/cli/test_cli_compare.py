@@ -1,6 +1,7 @@
 """`ldmbench compare`: run ids, record files, cells of one run, exit codes."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -34,7 +35,8 @@ def write_run(store, run, values, *, n=64, name="fid", stored="fid", ids=CELLS):
             n=n, signature=f"{name}|v1|n:{n}", protocol="shapes-v1", replicates=key,
         )  # fmt: skip
         book.append(Record(run=run, cell=cell, status="done", scores=(score,)))
-    book.write_run(Run(id=run, suite="s", suite_digest="", state="done", started=run))
+    started = f"2026-01-0{run[-1]}T00:00:00+00:00"
+    book.write_run(Run(id=run, suite="s", suite_digest="", state="done", started=started))
 
 
 @pytest.fixture
@@ -250,3 +252,39 @@ def test_the_best_needs_a_run_and_a_better_way(swept, capsys):
     ):
         assert outcome(["compare", *words, "--best", "--store", str(swept)]) == 2
         assert message in capsys.readouterr().err
+
+
+def reported(capsys, store, *arguments):
+    code = outcome(["report", *arguments, "--store", str(store)])
+    return code, capsys.readouterr()
+
+
+@pytest.mark.parametrize("form", ["markdown", "latex", "csv", "json"])
+def test_a_report_of_some_cells_and_scores(swept, capsys, form):
+    words = ("--format", form, "--only", "*/ddim-*", "--metrics", "fid")
+    code, told = reported(capsys, swept, "sweep-1", *words)
+    assert code == 0
+    assert "dpm++" not in told.out
+    assert "ddim" in told.out or form in ("markdown", "latex")
+    assert "fid" in told.out.lower()
+
+
+def test_a_page_of_some_cells_leaves_the_page_of_the_run(swept, capsys):
+    _, whole = reported(capsys, swept, "sweep-1")
+    _, part = reported(capsys, swept, "sweep-1", "--only", "*/ddim-*")
+    assert whole.out.strip().endswith("/reports/sweep-1.html")
+    assert part.out.strip().endswith("/reports/sweep-1-part.html")
+    assert "dpm++" in Path(whole.out.strip()).read_text()
+    page = Path(part.out.strip()).read_text()
+    assert "dpm++" not in page[: page.index('id="bundle"')]
+
+
+def test_a_report_of_nothing_is_refused(swept, capsys):
+    for words, message in (
+        (("--only", "*euler*"), "*euler*: no cell; there are: ldm[f=4]"),
+        (("--metrics", "fidd"), "did you mean 'fid'?"),
+        (("--metrics", "kid"), "no cell has kid; the run has: fid"),
+    ):
+        code, told = reported(capsys, swept, "sweep-1", "--format", "csv", *words)
+        assert code == 2
+        assert message in told.err

@@ -86,7 +86,7 @@ def test_findings_answer_the_question(tmp_path):
     assert "not a number to hold against published rows" in best.text
     assert "times as fast" in fastest.text
     assert pixels.unit == "better"
-    assert "the intervals are apart" in pixels.text
+    assert "in pixel space (ldm[f=1], 200 steps); difference -63" in pixels.text
 
 
 def test_figures_are_saved_without_a_browser(tmp_path):

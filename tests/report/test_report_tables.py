@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import csv
 import io
 import json
+import re
 import shutil
 import subprocess
 
+import numpy as np
 import pandas as pd
 import pytest
 from fake_records import EVIL, fake
@@ -16,9 +19,12 @@ from ldmbench.report.lines import lined, longest
 from ldmbench.report.notices import notices_of
 from ldmbench.report.points import front, points_of
 from ldmbench.report.quantities import fields_of, number, quantity_of, scale_of, with_interval
+from ldmbench.report.seeds import pooled
 from ldmbench.report.subject import describe
 from ldmbench.report.tables import build, group_table
-from ldmbench.schema.record import Measure, Score
+from ldmbench.schema.record import Extras, Measure, Run, Score
+
+FAKE_RUN = Run(id="r", suite="s", suite_digest="", state="done", started="2026-01-02T03:04:05")
 
 
 def test_best_is_marked_once_per_dataset_and_signature(tmp_path):
@@ -60,12 +66,56 @@ def test_two_protocols_make_two_columns(tmp_path):
     assert "clip_score" in keys
 
 
-def test_overlapping_intervals_are_tied(tmp_path):
-    _, records, _ = fake(tmp_path, datasets=("shapes",), pictures=False)
-    entries = [r.entries["fid"] for r in build(records).rows]
-    (best,) = [e for e in entries if e.best]
-    for e in entries:
-        assert e.tied == (e is not best and e.low <= best.high)
+def replicated(records, own=0.02):
+    """Give every FID replicates that move together but for a share `own` of their spread."""
+    common = np.random.default_rng(0).normal(size=200)
+    table, made = {}, []
+    for i, r in enumerate(records):
+        scores = []
+        for s in r.scores:
+            if s.name == "fid":
+                error = (s.high - s.low) / 2 / 1.96
+                moves = common + own * np.random.default_rng(i + 1).normal(size=200)
+                table[r.cell.id] = s.value + error * moves / moves.std(ddof=1)
+                s = s.model_copy(update={"replicates": r.cell.id})
+            scores.append(s)
+        made.append(r.model_copy(update={"scores": tuple(scores)}))
+    return made, lambda score: table.get(score.replicates)
+
+
+def test_cells_are_told_from_the_best_by_paired_differences_where_replicates_are(tmp_path):
+    _, records, _ = fake(tmp_path, datasets=("shapes",), downsampling=(4,), pictures=False)
+    apart = [r.entries["fid"] for r in build(records).rows]
+    (best,) = [e for e in apart if e.best]
+    near = [e for e in apart if e is not best and e.low <= best.high]
+    assert near
+    assert all(e.tied and "from the two intervals alone" in e.gap for e in near)
+    paired = [r.entries["fid"] for r in build(*replicated(records)).rows]
+    assert not any(e.tied for e in paired)
+    assert all("in pairs" in e.gap for e in paired if not e.best)
+    for format, mark in (("markdown", " ≈ |"), ("latex", r"^{\approx}")):
+        texts = [
+            render(FAKE_RUN, rs, Extras(), folder=tmp_path, format=format, replicates=of)
+            for rs, of in ((records, lambda score: None), replicated(records))
+        ]
+        assert texts[0].count(mark) > texts[1].count(mark)
+
+
+def test_measures_are_tied_where_intervals_overlap(tmp_path):
+    _, records, _ = fake(tmp_path, datasets=("shapes",), steps=(10,), pictures=False)
+    wide = [
+        r.model_copy(
+            update={
+                "measures": tuple(
+                    m.model_copy(update={"low": 0.0, "high": 1e9}) if m.name == "throughput" else m
+                    for m in r.measures
+                )
+            }
+        )
+        for r in records
+    ]
+    entries = [r.entries["throughput"] for r in build(wide).rows]
+    assert [e.best or e.tied for e in entries] == [True] * len(entries)
 
 
 def test_cells_of_one_model_are_one_row_of_training_cost(tmp_path):
@@ -126,21 +176,21 @@ def test_cells_timed_on_a_busy_machine_are_named(small):
 def test_csv_and_json_round_trip_through_pandas(small):
     folder, run, records, extras = small
     text = {f: render(run, records, extras, folder=folder, format=f) for f in ("csv", "json")}
-    csv = pd.read_csv(io.StringIO(text["csv"]))
+    csv_ = pd.read_csv(io.StringIO(text["csv"]))
     js = pd.read_json(io.StringIO(text["json"]), precise_float=True)
-    assert list(csv.columns) == list(js.columns)
-    assert len(csv) == len(js) == len(records)
+    assert list(csv_.columns) == list(js.columns)
+    assert len(csv_) == len(js) == len(records)
     for record, rows in zip(records, json.loads(text["json"]), strict=True):
         fid = next((s.value for s in record.scores if s.name == "fid"), None)
         assert rows["fid"] == fid
-    for value, same in zip(csv["fid"], js["fid"], strict=True):
+    for value, same in zip(csv_["fid"], js["fid"], strict=True):
         assert value == same or (pd.isna(value) and pd.isna(same))
-    for record, value in zip(records, csv["fid"], strict=True):
+    for record, value in zip(records, csv_["fid"], strict=True):
         fid = next((s.value for s in record.scores if s.name == "fid"), None)
         assert value == fid or (fid is None and pd.isna(value))
-    again = csv.to_csv(index=False, lineterminator="\n")
-    pd.testing.assert_frame_equal(pd.read_csv(io.StringIO(again)), csv)
-    assert csv["throughput_unit"].dropna().unique().tolist() == ["images/s"]
+    again = csv_.to_csv(index=False, lineterminator="\n")
+    pd.testing.assert_frame_equal(pd.read_csv(io.StringIO(again)), csv_)
+    assert csv_["throughput_unit"].dropna().unique().tolist() == ["images/s"]
 
 
 def test_markdown_is_a_github_table_and_names_are_inert(tmp_path):
@@ -154,18 +204,47 @@ def test_markdown_is_a_github_table_and_names_are_inert(tmp_path):
     assert "**" in table[2] + table[3] + "".join(table)
 
 
+def tex_tables(text):
+    """The rows of each table of a LaTeX text, header first, as lists of cells."""
+    blocks = re.findall(
+        r"\\begin{(?:tabular|longtable)}.*?\\end{(?:tabular|longtable)}", text, re.S
+    )
+    return [
+        [
+            re.split(r" & ", line.removesuffix(r" \\"))
+            for line in block.splitlines()
+            if " & " in line
+        ]
+        for block in blocks
+    ]
+
+
 def test_latex_is_booktabs_with_bold_best(small):
     folder, run, records, extras = small
     text = render(run, records, extras, folder=folder, format="latex")
-    assert text.count(r"\toprule") == text.count(r"\bottomrule") == 4
+    assert text.count(r"\toprule") == text.count(r"\bottomrule") == len(tex_tables(text))
+    assert len(set(re.findall(r"\\label{(.*?)}", text))) == len(tex_tables(text)) >= 4
     assert r"\mathbf{" in text
     assert r"\pm" in text
     assert "[f=4]" in text
-    for line in text.splitlines():
-        if line.endswith(r"\\") and "&" in line and "Model" in line:
-            width = line.count("&")
-        elif line.endswith(r"\\") and "&" in line:
-            assert line.count("&") == width
+    for head, *rows in tex_tables(text):
+        assert head[0] == "Model"
+        assert {len(row) for row in rows} == {len(head)}
+
+
+def test_latex_tables_fit_a_page_and_align_at_the_decimal_point(tmp_path):
+    made = fake(tmp_path, steps=(10, 50), guidance=(1.0, 2.0), datasets=("shapes",), pictures=False)
+    text = render(*made, folder=tmp_path, format="latex").replace(r"\rlap{$^{\approx}$}", "")
+    assert len([t for t in tex_tables(text) if "{FID" in str(t[0])]) == 1
+    for head, *rows in tex_tables(text):
+        filled = [[re.sub(r"\\(?:phantom|mathbf){([^}]*)}|\$", r"\1", c) for c in r] for r in rows]
+        widths = [max(len(r[i].replace(r"\pm", "+")) for r in filled) for i in range(len(head))]
+        assert sum(widths) + 1.5 * len(widths) <= 82, head
+        for i, heading in enumerate(head):
+            if "shortstack" in heading:  # a column of numbers
+                values = [r[i].partition(r" \pm ") for r in filled if r[i] != "--"]
+                for part in (0, 2):  # the number and its error
+                    assert len({len(v[part].partition(".")[2]) for v in values}) <= 1, heading
 
 
 def test_latex_escapes_names_and_breaks_long_tables(tmp_path):
@@ -325,3 +404,96 @@ def test_a_number_of_a_failed_cell_was_measured(small):
     assert not any("Nothing was measured" in t for t in titles)
     empty = failed.model_copy(update={"scores": (), "measures": ()})
     assert any("Nothing was measured" in n.title for n in notices_of(run, build([empty])))
+
+
+def test_findings_name_every_axis_and_count_what_is_not_told_apart(tmp_path):
+    _, records, _ = fake(
+        tmp_path, datasets=("shapes",), downsampling=(4,), samplers=("ddim", "dpm++"),
+        etas=(0.0, 1.0), guidance=(1.0, 2.0), steps=(10, 200), pictures=False,
+    )  # fmt: skip
+    best = findings_of(build(records))[0]
+    assert best.owner == "ldm[f=4], ddim, 200 steps, η 0, Guidance 2"
+    tied = sum(r.entries["fid"].tied for r in build(records).rows)
+    assert tied > 1
+    assert f"512 samples; {tied} of the other 15 cells are not told apart from it" in best.text
+    paired = findings_of(build(*replicated(records, own=0.001)))[0]
+    assert "none of the other 15 cells is not told apart from it" in paired.text
+
+
+def test_seeds_are_pooled_in_a_row(tmp_path):
+    _, records, extras = fake(
+        tmp_path, datasets=("shapes",), downsampling=(4, 8), steps=(10, 50), train_seeds=(0, 1, 2),
+        sample_seeds=(0, 1), pictures=False,
+    )  # fmt: skip
+    table = build(records)
+    assert table.rows[0].leading == ("ldm[f=4]", "10", "0", "0")
+    over = pooled(table)
+    assert over.headings == ("Model", "Steps", "Seeds")
+    assert [row.leading for row in over.table.rows] == [
+        (f"ldm[f={f}]", str(steps)) for f in (4, 8) for steps in (10, 50)
+    ]
+    assert over.counts == (6, 6, 6, 6)
+    values = [r.entries["fid"].value for r in table.rows if r.leading[:2] == ("ldm[f=4]", "10")]
+    entry = over.table.rows[0].entries["fid"]
+    assert entry.value == pytest.approx(sum(values) / 6)
+    assert float(entry.spread) == pytest.approx(np.std(values, ddof=1), rel=0.02)
+    assert [bool(r.entries["fid"].best) for r in over.table.rows] == [False, True, False, False]
+    text = render(FAKE_RUN, records, extras, folder=tmp_path, format="markdown")
+    assert "## Over seeds" in text
+    assert "standard deviation between them" in text
+    assert any("over 6 seeds" in f.text for f in findings_of(table))
+    assert r"-seeds}" in render(FAKE_RUN, records, extras, folder=tmp_path, format="latex")
+    page = render(FAKE_RUN, records, extras, folder=tmp_path, format="html")
+    assert 'id="seeds"' in page
+
+
+def test_a_seed_that_failed_leaves_its_row_without_a_mean(tmp_path):
+    _, records, _ = fake(
+        tmp_path, datasets=("shapes",), downsampling=(4,), steps=(10,), sample_seeds=(0, 1),
+        pictures=False,
+    )  # fmt: skip
+    lost = records[0].model_copy(update={"status": "failed", "scores": ()})
+    (row,) = pooled(build([lost, records[1]])).table.rows
+    assert row.entries["fid"].value is None
+    assert "not all seeds" in row.entries["fid"].reason
+    assert pooled(build(records[:1])) is None
+
+
+def test_some_scores_and_measures_alone(tmp_path):
+    run, records, extras = fake(tmp_path, downsampling=(4, 8), pictures=False)
+    options = {"folder": tmp_path, "metrics": ("fid", "throughput")}
+    for format in FORMATS:
+        text = render(run, records, extras, format=format, **options)
+        head = text[: text.index('id="figures"')] if format == "html" else text
+        assert "hroughput" in head
+        assert "fid" in head.lower()
+        assert not [n for n in ("KID", "kid", "Precision", "precision", "Latency") if n in head]
+    page = render(run, records, extras, format="html", **options)
+    assert 'id="figure-pareto_cost"' in page  # figures keep their axes
+    with pytest.raises(InputError, match="did you mean 'precision'"):
+        render(run, records, extras, folder=tmp_path, format="csv", metrics=("precison",))
+    with pytest.raises(InputError, match=r"no cell has vendi_score; the run has: .*fid"):
+        render(run, records, extras, folder=tmp_path, format="csv", metrics=("vendi_score",))
+
+
+def test_csv_neutralises_headings_and_keeps_numbers_that_are_texts(tmp_path):
+    run, records, extras = fake(
+        tmp_path, downsampling=(4,), steps=(10,), datasets=("-5", "=1+1"), pictures=False
+    )
+    names = ("=cmd|' /C calc'!A0", "@own", "-1.5e3", "+x", "\t=1")
+    more = tuple(
+        Score(name=name, value=-5.0, n=9, signature="own|v1|code:" + str(i))
+        for i, name in enumerate(names)
+    )
+    odd = [r.model_copy(update={"scores": (*r.scores, *more)}) for r in records]
+    text = render(run, odd, extras, folder=tmp_path, format="csv")
+    table = pd.read_csv(io.StringIO(text))
+    for name in names:
+        assert (name if name == "-1.5e3" else f"'{name}") in table.columns
+    assert table["'@own"].tolist() == [-5.0, -5.0]
+    assert table["dataset"].tolist() == ["-5", "'=1+1"]
+    for row in csv.reader(io.StringIO(text)):
+        for cell in row:
+            assert re.fullmatch(r"[-+]?[\d.]+(e[-+]?\d+)?", cell) or not re.match(
+                r"[=+\-@\t\r]", cell
+            )
