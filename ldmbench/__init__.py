@@ -13,11 +13,11 @@ from ldmbench.errors import InputError, LdmbenchError
 from ldmbench.registry import lazily
 
 if TYPE_CHECKING:
-    from ldmbench.api import Run, gate, load, open, run
+    from ldmbench.api import Run, compare, gate, load, open, run
 
-__all__ = ["InputError", "LdmbenchError", "Run", "gate", "load", "open", "run"]
+__all__ = ["InputError", "LdmbenchError", "Run", "compare", "gate", "load", "open", "run"]
 
-_API = dict.fromkeys(("Run", "gate", "load", "open", "run"), "api")
+_API = dict.fromkeys(("Run", "compare", "gate", "load", "open", "run"), "api")
 _attribute = lazily(__name__, _API)
 
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ldmbench.cli.progress import Watch
+from ldmbench.cli.sides import check_metrics, side_of
 from ldmbench.cli.weights import require_weights
 from ldmbench.errors import InputError
 from ldmbench.execute import cluster
@@ -26,6 +27,8 @@ from ldmbench.gating import judge, read_baseline
 from ldmbench.gating.verdict import Outcome
 from ldmbench.plan.names import names_of
 from ldmbench.records.book import Book
+from ldmbench.records.compare import Comparison, Side, stored_replicates
+from ldmbench.records.compare import compare as compare_sides
 from ldmbench.records.loose import opened_run
 from ldmbench.registry import resolve
 from ldmbench.schema.record import Record
@@ -42,9 +45,11 @@ if TYPE_CHECKING:
 
     from ldmbench.models import Model
 
-__all__ = ["Run", "gate", "load", "open", "run"]
+__all__ = ["Run", "compare", "gate", "load", "open", "run"]
 
 EXECUTORS = ("local", "ray")
+IN_PYTHON = Path("suite")
+"""What errors call a suite that is a dict."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +101,7 @@ class Run:
 
 
 def run(
-    suite: str | Path,
+    suite: str | Path | Mapping[str, Any],
     *,
     store: str | Path | None = None,
     set: Mapping[str, Any] | None = None,
@@ -110,7 +115,8 @@ def run(
     What the store holds is not computed again; a run that is interrupted goes on where it was.
 
     Args:
-        suite: a file.
+        suite: a file, or the suite itself as nested dicts and lists; paths in it then begin at the
+            working folder.
         store: the store's folder; unset: $LDMBENCH_STORE, else ./.ldmbench.
         set: fields to change, by their dotted paths: {"sample.steps": 10}.
         only: globs of cell ids.
@@ -129,8 +135,9 @@ def run(
     if executor == "ray":
         cluster.require()
     root = usual_store() if store is None else Path(store)
-    sets = [f"{path}={json.dumps(value)}" for path, value in (set or {}).items()]
-    loaded, plan = planned(Path(suite), sets, _words(only, "only"), store=root, verify=verify)
+    sets = [f"{path}={_yaml(value)}" for path, value in (set or {}).items()]
+    path, text = (IN_PYTHON, _yaml(suite)) if isinstance(suite, Mapping) else (Path(suite), None)
+    loaded, plan = planned(path, sets, _words(only, "only"), store=root, verify=verify, text=text)
     wanted = _words(fresh, "fresh")
     found = run_suite(
         loaded,
@@ -162,6 +169,39 @@ def open(run: str | Path | None = None, *, store: str | Path | None = None) -> R
     root = usual_store() if store is None else Path(store)
     row, book = opened_run(None if run is None else str(run), root)
     return _run_of(row, book.records(row.id), book)
+
+
+def compare(
+    a: Run | str | Path,
+    b: Run | str | Path,
+    *,
+    metrics: Iterable[str] = (),
+    confidence: float = 0.95,
+    margin: float = 0.1,
+    store: str | Path | None = None,
+) -> Comparison:
+    """Return what changed from A to B, with intervals and corrected p-values.
+
+    Args:
+        a: a Run, a run id, RUN:GLOB or a record file.
+        b: as `a`.
+        metrics: only these; all when empty.
+        confidence: of the intervals, and of all verdicts together.
+        margin: "same" needs an interval within this share of the larger value.
+        store: as in `run`.
+
+    Returns:
+        The comparison: `verdict` (same, differs, undecided) and `rows`, one per cell and score,
+        with `difference`, `low`, `high`, `p_holm` and `verdict`.
+
+    Raises:
+        InputError: there is no such run; UnlikeError: nothing was measured alike.
+    """
+    root = usual_store() if store is None else Path(store)
+    sides = [_side(which, root) for which in (a, b)]
+    names = _words(metrics, "metrics")
+    check_metrics(names, [record for side in sides for record in side.records])
+    return compare_sides(*sides, metrics=names, confidence=confidence, margin=margin)
 
 
 def gate(
@@ -222,6 +262,30 @@ def load(path: str | Path, **options: Any) -> Model:
 
 def _run_of(row: RunRow, records: Sequence[Record], book: Book) -> Run:
     return Run(row.id, tuple(records), row.state, row, book)
+
+
+def _side(which: Run | str | Path, root: Path) -> Side:
+    if not isinstance(which, Run):
+        return side_of(str(which), root)
+    return Side(which.id, which.records, stored_replicates(*which._book.stores, root))
+
+
+def _yaml(value: object) -> str:
+    """Return a value as text that YAML reads back.
+
+    Raises:
+        InputError: it holds something else than numbers, texts, lists, dicts and paths.
+    """
+    try:
+        return json.dumps(value, indent=1, ensure_ascii=False, default=_path)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InputError(f"a suite holds numbers, texts, lists and dicts; found: {error}") from None
+
+
+def _path(value: object) -> str:
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError(f"{type(value).__name__}")
 
 
 def _words(given: Iterable[str], name: str) -> tuple[str, ...]:

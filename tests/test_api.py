@@ -7,6 +7,7 @@ import altair
 import pandas as pd
 import pytest
 import tiny
+from ruamel.yaml import YAML
 
 import ldmbench
 from ldmbench.cli import outcome
@@ -62,6 +63,28 @@ def test_the_same_suite_again_executes_nothing(ended, tmp_path):
     assert again == run
 
 
+def test_a_suite_may_be_a_dict(ended):
+    run, store = ended
+    suite = YAML(typ="safe").load(tiny.SUITE)
+    suite["sample"] |= {"count": 8, "steps": (2, 3)}
+    again = ldmbench.run(suite, store=store)
+    assert again.records == run.records
+    suite["sample"]["steps"] = {2, 3}
+    with pytest.raises(ldmbench.InputError, match="found: set"):
+        ldmbench.run(suite, store=store)
+    with pytest.raises(ldmbench.InputError, match=r"suite:\d+: sample\.stepz: .*'steps'"):
+        ldmbench.run(suite | {"sample": {"stepz": 3}}, store=store)
+
+
+def test_runs_are_compared(ended):
+    run, store = ended
+    found = ldmbench.compare(run, run.id, metrics=["fid"], store=store)
+    assert found.verdict == "same"
+    assert {row.name for row in found.rows} == {"fid"}
+    steps = ldmbench.compare(f"{run.id}:*/ddim-2/*", f"{run.id}:*/ddim-3/*", store=store)
+    assert {row.name for row in steps.rows} == {"fid", "precision"}
+
+
 def test_a_run_is_gated(ended, tmp_path):
     run, store = ended
     base = tmp_path / "base.json"
@@ -82,6 +105,7 @@ def test_mistakes_raise_one_error(ended, tmp_path):
         (lambda: ldmbench.open("no", store=store), "no run"),
         (lambda: ldmbench.gate(run, baseline=tmp_path / "no.json"), "no.json"),
         (lambda: ldmbench.gate(run, baseline=suite, noise="pass"), "refuse, note"),
+        (lambda: ldmbench.compare(run, run, metrics=["fidd"]), "did you mean 'fid'"),
         (lambda: ldmbench.load(tmp_path / "no"), "no"),
     ]
     for call, said in calls:

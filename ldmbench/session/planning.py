@@ -23,7 +23,13 @@ def usual_store() -> Path:
 
 
 def planned(
-    suite: Path, sets: Sequence[str], only: Sequence[str], *, store: Path, verify: bool = False
+    suite: Path,
+    sets: Sequence[str],
+    only: Sequence[str],
+    *,
+    store: Path,
+    verify: bool = False,
+    text: str | None = None,
 ) -> tuple[LoadedSuite, Plan]:
     """Return a checked suite and its plan.
 
@@ -33,11 +39,12 @@ def planned(
         only: globs of cells.
         store: where digests of files are remembered.
         verify: forget these first, so that every file is read.
+        text: of a suite that lies in no file, as `load_suite` says.
 
     Raises:
         InputError: if the suite is wrong, or if no cell is left.
     """
-    loaded = load_suite(suite, sets)
+    loaded = load_suite(suite, sets, text=text)
     check_suite(loaded)
     cache = store / "digests.json"
     if verify:

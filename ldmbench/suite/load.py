@@ -80,18 +80,19 @@ class Places:
         return line
 
 
-def load_suite(path: Path, sets: Sequence[str] = ()) -> LoadedSuite:
+def load_suite(path: Path, sets: Sequence[str] = (), *, text: str | None = None) -> LoadedSuite:
     """Read and check the form of a suite file.
 
     Args:
-        path: the YAML file.
+        path: the YAML file; paths in it begin at its folder.
         sets: "dotted.path=value" changes, values read as YAML.
+        text: the suite itself, where it lies in no file; `path` is then what errors call it.
 
     Raises:
         SuiteError: with all errors of the file in one pass.
         InputError: if the file cannot be read or is no YAML.
     """
-    text = read_text(path)
+    text = read_text(path) if text is None else text
     data = _mapping(parse(text, lambda line: f"{path}:{line}"), path)
     if sets:
         unshare(data)
