@@ -1,0 +1,112 @@
+"""What a plan refuses, the loader refuses in the same words, and the other way round."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from ldmbench.errors import InputError
+from ldmbench.models import load
+from ldmbench.models.peek import peek
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+FOLDER, CHECKPOINT = GOLDEN / "diffusers" / "ldm", GOLDEN / "compvis" / "ldm-uncond-vqf4"
+
+
+def both_refuse(path, said, **options):
+    told = []
+    for look in (peek, load):
+        with pytest.raises(InputError, match=said) as caught:
+            look(path, **options)
+        told.append(str(caught.value))
+    assert told[0] == told[1]
+    return told[0]
+
+
+@pytest.mark.parametrize(
+    ("part", "changes", "said"),
+    [
+        ("model_index.json", {"_class_name": "StableDiffusionXLPipeline"}, "kind: call.*score"),
+        ("model_index.json", {"_class_name": "PixArtAlphaPipeline"}, "not supported"),
+        ("model_index.json", {"_class_name": "StableDiffusionInstructPix2PixPipeline"},
+         "not supported"),
+        ("model_index.json", {"unet": [None, None]}, "neither a unet nor a transformer"),
+        ("vqvae/config.json", {"_class_name": "AutoencoderDC"}, "first stages are AutoencoderKL"),
+        ("vqvae/config.json", {"_class_name": "AsymmetricAutoencoderKL"}, "did you mean"),
+        ("unet/config.json", {"_class_name": "UNet2DModle"}, "did you mean 'UNet2DModel'"),
+        ("unet/config.json", {"addition_embed_type": "text_time"}, "Stable Diffusion XL and kin"),
+        ("unet/config.json", {"_class_name": "Transformer2DModel", "norm_type": "ada_norm_single"},
+         "PixArt and kin"),
+        ("unet/config.json", {"_class_name": "UNet2DConditionModel"}, "needs a context"),
+        ("scheduler/scheduler_config.json", {"beta_schedule": "sigmoid"}, "'sigmoid' is not"),
+        ("scheduler/scheduler_config.json", {"_class_name": "EDMEulerScheduler"}, "no scheduler"),
+        ("scheduler/scheduler_config.json", {"prediction_type": "flow_prediction"}, "prediction"),
+    ],
+)  # fmt: skip
+def test_folders(tmp_path, part, changes, said):
+    folder = shutil.copytree(FOLDER, tmp_path / "m")
+    (folder / part).chmod(0o644)
+    (folder / part).write_text(json.dumps(json.loads((folder / part).read_text()) | changes))
+    assert "undamaged" not in both_refuse(folder, said)
+
+
+@pytest.mark.parametrize("joined", [1, 4, 9])
+def test_folders_that_join_what_no_pipeline_gives(tmp_path, joined):
+    """InstructPix2Pix under the name of Stable Diffusion, depth to image, and a stranger."""
+    folder = shutil.copytree(FOLDER, tmp_path / "m")
+    for part, changes in (
+        ("model_index.json", {"_class_name": "StableDiffusionPipeline",
+                              "text_encoder": ["transformers", "CLIPTextModel"]}),
+        ("unet/config.json", {"_class_name": "UNet2DConditionModel", "in_channels": 3 + joined}),
+    ):  # fmt: skip
+        (folder / part).chmod(0o644)
+        (folder / part).write_text(json.dumps(json.loads((folder / part).read_text()) | changes))
+    if joined == 4:  # which is inpainting here, where latents have 3 channels
+        (folder / "vqvae" / "config.json").chmod(0o644)
+        content = json.loads((folder / "vqvae" / "config.json").read_text())
+        (folder / "vqvae" / "config.json").write_text(
+            json.dumps(content | {"latent_channels": 4, "vq_embed_dim": 4})
+        )
+        content = json.loads((folder / "unet" / "config.json").read_text())
+        (folder / "unet" / "config.json").write_text(json.dumps(content | {"in_channels": 8}))
+    both_refuse(folder, f"joins {joined} channels .* InstructPix2Pix and depth-to-image")
+
+
+def config_with(path, value):
+    config = YAML(typ="safe", pure=True).load(CHECKPOINT / "config.yaml")
+    node = config
+    for name in path[:-1]:
+        node = node[name]
+    node[path[-1]] = value
+    return json.loads(json.dumps(config))
+
+
+PARAMS = ("model", "params")
+STAGE = (*PARAMS, "first_stage_config")
+DD = (*STAGE, "params", "ddconfig")
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "said"),
+    [
+        (("model", "target"), "sgm.DiffusionEngine", "'DiffusionEngine'.*kind: call"),
+        ((*STAGE, "target"), "taming.models.vqgan.GumbelVQ", "'GumbelVQ' is not .*VQModel"),
+        ((*DD, "attn_type"), "sparse", "attn_type 'sparse'"),
+        ((*DD, "give_pre_end"), "yes", "give_pre_end"),
+        ((*PARAMS, "unet_config", "target"), "x.DiT", "only UNetModel"),
+        ((*PARAMS, "unet_config", "params", "dims"), 3, "another dimension"),
+        ((*PARAMS, "unet_config", "params", "context_dim"), 8, "come together"),
+        ((*PARAMS, "cond_stage_config"), {"target": "x.GeneralConditioner"}, "is not supported"),
+        ((*PARAMS, "beta_schedule"), "sigmoid", "beta_schedule 'sigmoid'"),
+        ((*PARAMS, "parameterization"), "mu", "parameterization 'mu'"),
+        ((*PARAMS, "v_posterior"), 0.5, "v_posterior = 0.5"),
+        ((*PARAMS, "image_size"), "${nowhere}", "has no nowhere"),
+        ((*PARAMS, "scale_by_std"), "perhaps", "scale_by_std is 'perhaps'"),
+    ],
+)  # fmt: skip
+def test_checkpoints(tmp_path, path, value, said):
+    place = tmp_path / "config.yaml"
+    place.write_text(json.dumps(config_with(path, value)))
+    assert "trained with" not in both_refuse(CHECKPOINT / "model.ckpt", said, config=place)
