@@ -36,7 +36,8 @@ def cautions_of(cell: Cell, plan: Plan) -> tuple[str, ...]:
     """
     stages = plan.by_key()
     denoiser = stages.get(cell.stages.get("denoiser", ""))
-    found: list[str] = [*denoiser.local.get("assumed", ())] if denoiser else []
+    taken = denoiser.local.get("assumed", ()) if denoiser else ()
+    found: list[str] = [f"models.{cell.model}: {text}" for text in taken]
     found += [*plan.cautions.get(cell.id, ()), *_unprompted(cell, plan)]
     for protocol in plan.protocols:
         found += _evaluators(cell, protocol, stages)
