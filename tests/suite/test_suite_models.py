@@ -1,0 +1,43 @@
+"""Models from disk in a suite: whether their images can be compared with those of a dataset."""
+
+import json
+from types import SimpleNamespace
+
+import pytest
+
+from ldmbench.schema.models import LoadModel
+from ldmbench.suite.models import check_loaded
+
+SCHEDULER = {"_class_name": "DDPMScheduler", "_diffusers_version": "0.30.0", "clip_sample": True,
+             "beta_schedule": "linear", "beta_start": 0.0001, "beta_end": 0.02,
+             "num_train_timesteps": 1000, "prediction_type": "epsilon"}  # fmt: skip
+
+
+def pixel_model(folder, takes, makes):
+    """Write the configs of a model in pixel space; its weights are not looked into by a plan."""
+    folder.mkdir()
+    unet = {"_class_name": "UNet2DModel", "sample_size": 32, "in_channels": takes,
+            "out_channels": makes}  # fmt: skip
+    (folder / "config.json").write_text(json.dumps(unet))
+    (folder / "scheduler_config.json").write_text(json.dumps(SCHEDULER))
+    (folder / "diffusion_pytorch_model.safetensors").write_bytes(b"")
+    return LoadModel(kind="load", path=str(folder))
+
+
+@pytest.mark.parametrize(
+    ("takes", "makes", "said"),
+    [
+        (3, 3, None),
+        (3, 6, None),  # with a learned variance
+        (6, 3, None),  # told an RGB image
+        (1, 1, "makes images of 1 channels; a suite measures images of 3"),
+        (4, 4, "makes images of 4 channels"),
+        (4, 3, "is told an image of 1 channels"),
+    ],
+)
+def test_a_suite_measures_rgb(tmp_path, takes, makes, said):
+    spec = pixel_model(tmp_path / "m", takes, makes)
+    data = {"s": SimpleNamespace(resolution=32, kind="call", classes=2)}
+    found = [text for _, text in check_loaded(spec, tmp_path, data=data)]
+    assert len(found) == (said is not None)
+    assert said is None or said in found[0]
