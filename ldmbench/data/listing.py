@@ -13,7 +13,8 @@ from pathlib import Path, PurePosixPath
 from ldmbench.data.decode import npz_labels
 from ldmbench.data.layout import HELD, SPLITS, Places, is_sharded, places_of, top_folder
 from ldmbench.data.members import ARCHIVES, Members, members_of, suffix_of
-from ldmbench.data.tables import Told, read_tables
+from ldmbench.data.remembered import Stamp, is_settled, stamp_of
+from ldmbench.data.tables import Told, read_tables, tables_in
 from ldmbench.errors import InputError
 
 __all__ = [
@@ -37,6 +38,10 @@ PICTURES = (
 _TEXTS = (".txt", ".caption")
 _NOTES = (".txt", ".caption", ".json", ".jsonl", ".md", ".csv", ".parquet", ".yaml", ".yml")
 _TELLING = re.compile(r"(captions?|prompts?|metadata|labels?|annotations?)\.\w+")
+
+
+_MOST_KNOWN = 4
+_KNOWN: dict[Path, tuple[dict[Path, Stamp | None], Listing]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +101,9 @@ def list_images(path: Path) -> tuple[ImageFile, ...]:
 def list_source(path: Path) -> Listing:
     """List what a folder, zip or npz holds; no picture is opened.
 
+    A process lists a source anew only if a folder of it, or a file that tells of its images, has
+    changed.
+
     A folder or zip holds png, jpg, jpeg, webp and bmp files at any depth. An npz holds arr_0
     (uint8 NHWC) and perhaps arr_1 (labels).
 
@@ -103,14 +111,33 @@ def list_source(path: Path) -> Listing:
         InputError: if there is no such source, no image in it, or what tells of its images is
             malformed.
     """
+    known = _KNOWN.get(path)
+    if known and all(_stamp(file) == stamp for file, stamp in known[0].items()):
+        return known[1]
+    stamps, listing = _listed(path)
+    _KNOWN.pop(path, None)
+    if path.is_absolute() and all(stamp and is_settled(stamp) for stamp in stamps.values()):
+        while len(_KNOWN) >= _MOST_KNOWN:
+            _KNOWN.pop(next(iter(_KNOWN)))
+        _KNOWN[path] = (stamps, listing)
+    return listing
+
+
+def _listed(path: Path) -> tuple[dict[Path, Stamp | None], Listing]:
+    """Return what a source holds, and the stamps of all that says so, taken before."""
     if path.suffix.lower() == ".npz" and path.is_file():
+        stamp = _stamp(path)
         rows = enumerate(npz_labels(path))
-        return Listing(tuple(ImageFile(f"{i:08d}", path, n, at=f"{i:08d}") for i, n in rows))
+        files = [ImageFile(f"{i:08d}", path, n, at=f"{i:08d}") for i, n in rows]
+        return {path: stamp}, Listing(tuple(files))
     members = members_of(path)
+    stamps: dict[Path, Stamp | None] = dict(members.stamps)
     names = {name: None for name in members.at if suffix_of(name) in SUFFIXES}
     other = [name for name in members.at if name not in names]
     if not names:
         raise InputError(f"{path}: no image in it; {_instead(other)}")
+    if path.is_dir():
+        stamps |= {path / members.at[n]: _stamp(path / members.at[n]) for n in tables_in(members)}
     told, places, beside = read_tables(path, members, names), places_of(path, names), _beside(other)
     labels, remarks = _labels(names, places, told)
     texts = {name: _text(path, name, beside) for name in names}
@@ -128,7 +155,7 @@ def list_source(path: Path) -> Listing:
     ]
     used = {*told.used, *(text for text in texts.values() if text)}
     unread = tuple(n for n in other if suffix_of(n) in PICTURES)
-    return Listing(
+    return stamps, Listing(
         tuple(sorted(files, key=lambda file: file.name)),
         {name.removeprefix(places.top): members.at[name] for name in told.used},
         unread,
@@ -142,6 +169,13 @@ def list_source(path: Path) -> Listing:
         ),
         plain=not remarks and all(f.split == _plain_split(f.name) for f in files),
     )
+
+
+def _stamp(file: Path) -> Stamp | None:
+    try:
+        return stamp_of(file)
+    except OSError:
+        return None
 
 
 def classes_of(files: Sequence[ImageFile]) -> int:

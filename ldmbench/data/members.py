@@ -13,10 +13,11 @@ import unicodedata
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from ldmbench.data.remembered import Stamp, stamp_of
 from ldmbench.errors import InputError
 
 __all__ = ["ARCHIVES", "LARGEST", "Members", "contents", "members_of", "spelled", "suffix_of"]
@@ -47,11 +48,13 @@ class Members:
         at: name -> what it is called in the source, by name.
         hidden: names of files in hidden folders, which are left out.
         foreign: names of files that macOS adds to archives, which are left out.
+        stamps: of the folders, or the zip, before they were listed: while they stay, so do names.
     """
 
     at: dict[str, str]
     hidden: tuple[str, ...]
     foreign: tuple[str, ...]
+    stamps: Mapping[Path, Stamp]
 
 
 def members_of(path: Path) -> Members:
@@ -61,9 +64,11 @@ def members_of(path: Path) -> Members:
         InputError: if it is neither, names of a zip lead out of it or stand in it twice, or a name
             is not UTF-8.
     """
+    stamps: dict[Path, Stamp] = {}
     if path.is_dir():
-        found = list(_walk(path, path, ()))
+        found = list(_walk(path, path, (), stamps))
     elif path.is_file() and zipfile.is_zipfile(path):
+        stamps[path] = stamp_of(path)
         with zipfile.ZipFile(path) as archive:
             found = [info.filename for info in archive.infolist() if not _is_folder(info)]
     elif path.exists():
@@ -80,6 +85,7 @@ def members_of(path: Path) -> Members:
         {name: raw for name, raw in sorted(names) if name not in hidden | foreign},
         tuple(sorted(hidden)),
         tuple(sorted(foreign)),
+        stamps,
     )
 
 
@@ -145,11 +151,13 @@ def _content(source: Path, name: str, archive: zipfile.ZipFile | None) -> bytes:
     return archive.read(name) if archive else (source / name).read_bytes()
 
 
-def _walk(top: Path, folder: Path, above: tuple[tuple[int, int], ...]) -> Iterator[str]:
+def _walk(
+    top: Path, folder: Path, above: tuple[Stamp, ...], stamps: dict[Path, Stamp]
+) -> Iterator[str]:
     """Yield the names of files below a folder, relative to its top, as they are spelled there."""
     try:
-        at = folder.stat()
-        here = (at.st_dev, at.st_ino)
+        stamps[folder] = stamp_of(folder)
+        here = stamps[folder][:2]
         if here in above:
             raise InputError(f"{folder}: a link to a folder that holds it; remove the link")
         with os.scandir(folder) as entries:
@@ -158,7 +166,7 @@ def _walk(top: Path, folder: Path, above: tuple[tuple[int, int], ...]) -> Iterat
         raise InputError(f"{folder}: cannot be listed ({error.strerror})") from None
     for name, is_folder in found:
         if is_folder:
-            yield from _walk(top, folder / name, (*above, here))
+            yield from _walk(top, folder / name, (*above, here), stamps)
         else:
             yield (folder / name).relative_to(top).as_posix()
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ldmbench.errors import InputError
 
-__all__ = ["Found", "Remembered", "Size", "Stamp", "stamp_of"]
+__all__ = ["Found", "Remembered", "Size", "Stamp", "is_settled", "stamp_of"]
 
 Stamp = tuple[int, ...]
 Size = tuple[int, int]
@@ -29,6 +29,11 @@ def stamp_of(file: Path) -> Stamp:
         OSError: it is not there.
     """
     return _stamp(file.stat())
+
+
+def is_settled(stamp: Stamp) -> bool:
+    """Tell a file that has lain unchanged for two seconds; others could change again unseen."""
+    return time.time_ns() - max(stamp[-2:]) > _SETTLED_NS
 
 
 def _stamp(at: os.stat_result) -> Stamp:
@@ -96,17 +101,13 @@ class Remembered:
         self._changed = True
 
     def save(self) -> None:
-        """Keep what was found in files that have lain unchanged for two seconds.
-
-        Others could change again unseen.
-        """
+        """Keep what was found in files that are settled and have not changed since."""
         if self.cache is None or not self._changed:
             return
         fresh = {}
         for name, found in self._now.items():
             try:
-                settled = time.time_ns() - max(found.stamp[-2:]) > _SETTLED_NS
-                if settled and stamp_of(Path(name)) == found.stamp:
+                if is_settled(found.stamp) and stamp_of(Path(name)) == found.stamp:
                     fresh[name] = found
             except OSError:
                 continue

@@ -21,7 +21,7 @@ from ldmbench.data.members import Members, contents, spelled
 from ldmbench.data.rows import NAMES, TEXTS, captions_in, name_in, rows_of, text_of
 from ldmbench.errors import InputError
 
-__all__ = ["Told", "read_tables"]
+__all__ = ["Told", "read_tables", "tables_in"]
 
 CAPTIONS = "captions.jsonl"
 METADATA = ("metadata.jsonl", "metadata.csv", "metadata.parquet")
@@ -47,14 +47,18 @@ class Told:
     remarks: list[str] = field(default_factory=list)
 
 
+def tables_in(members: Members) -> list[str]:
+    """Return the names of files that may be tables."""
+    return [name for name in members.at if _kind(name)]
+
+
 def read_tables(path: Path, members: Members, images: Collection[str]) -> Told:
     """Read the tables of a folder or zip.
 
     Raises:
         InputError: naming the line that is malformed, or what names no image.
     """
-    told = Told()
-    there = [name for name in members.at if _kind(name)]
+    told, there = Told(), tables_in(members)
     if not there:
         return told
     texts = {

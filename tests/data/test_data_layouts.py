@@ -489,6 +489,26 @@ def test_keys_that_name_an_image(tmp_path, key):
     assert read_prompts(tmp_path / "p.jsonl") == [("d/a.png", "x")]
 
 
+# ---------------------------------------------------------------- listed once
+
+
+@pytest.mark.parametrize("change", ["new", "gone", "told", "deep"])
+def test_a_source_is_listed_once_until_it_changes(tmp_path, monkeypatch, change):
+    monkeypatch.setattr("ldmbench.data.remembered._SETTLED_NS", -1)
+    files = {"captions.jsonl": '{"file": "a/0.png", "text": "x"}'}
+    root = _tree(tmp_path / "set", *THREE, files=files)
+    first = list_source(root)
+    assert list_source(root) is first
+    if change == "told":
+        (root / "captions.jsonl").write_text('{"file": "a/0.png", "text": "y"}')
+    elif change == "gone":
+        (root / "a/0.png").rename(root / "a/9.png")
+        (root / "captions.jsonl").unlink()
+    else:
+        _tree(root, "new.png" if change == "new" else "b/new/er.png")
+    assert list_source(root) != first
+
+
 # ---------------------------------------------------------------- what plan says of bad images
 
 
