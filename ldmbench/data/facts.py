@@ -17,13 +17,13 @@ def shapes_facts(path: Path | None = None) -> DataFacts:
     return DataFacts(classes=classes, captions=True, boxes=True, masks=True)
 
 
-def folder_facts(path: Path) -> DataFacts:
-    """Return what a folder, zip or npz of images can tell.
+def folder_facts(path: Path, labels: str = "folder") -> DataFacts:
+    """Return what a folder, zip or npz of images can tell; arguments as `list_images`.
 
     Raises:
         InputError: there is no such source, or no image in it.
     """
-    files = list_images(path)
+    files = list_images(path, labels)
     return DataFacts(
         classes=classes_of(files),
         captions=any(f.text or f.caption is not None for f in files),

@@ -93,9 +93,15 @@ class Listing:
     plain: bool = True
 
 
-def list_images(path: Path) -> tuple[ImageFile, ...]:
-    """List the images of a source by name; as `list_source`."""
-    return list_source(path).files
+def list_images(path: Path, labels: str = "folder") -> tuple[ImageFile, ...]:
+    """List the images of a source by name; as `list_source`.
+
+    Args:
+        path: folder, zip or npz.
+        labels: "name" for classes by `by_prefix`.
+    """
+    files = list_source(path).files
+    return by_prefix(files) if labels == "name" else files
 
 
 def list_source(path: Path) -> Listing:

@@ -147,7 +147,8 @@ class Images:
         resizes = [r.resize for r in stated if r.resize]
         crop = data.crop or (crops or [CROP])[0]
         self._check(data, crop)
-        keyed = data.model_dump(mode="json", exclude={"path", "train"})
+        unkeyed = {"path", "train", *(["labels"] if data.labels == "folder" else [])}
+        keyed = data.model_dump(mode="json", exclude=unkeyed)
         keyed |= {
             "crop": crop,
             "resize": data.resize or (resizes or [RESIZE])[0],

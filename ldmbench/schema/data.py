@@ -63,6 +63,11 @@ class FolderData(Noun):
         default=None, description="a named resizer; unset: the protocol's, else pil-bicubic"
     )
     upscale: bool = Field(default=False, description="whether small images may be enlarged")
+    labels: Literal["folder", "name"] = Field(
+        default="folder",
+        description="what an image's class is: its folder (or what a file of the source says), or"
+        " its file's name up to the first _, as guided-diffusion has it",
+    )
     train: Count | None = Field(default=None, description="training images; all when unset")
     reference: Count | None = Field(
         default=None,

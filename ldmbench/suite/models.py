@@ -169,9 +169,9 @@ def _data_facts(noun: Any, folder: Path) -> DataFacts | None:
     if noun.kind == "call":
         return DataFacts(classes=noun.classes, captions=True, boxes=True, masks=True)
     look: Any = resolve(FACTS[noun.kind])
-    place = (folder / noun.path).resolve() if noun.kind == "folder" else None
+    told = ((folder / noun.path).resolve(), noun.labels) if noun.kind == "folder" else ()
     try:
-        found: DataFacts = look(place)
+        found: DataFacts = look(*told)
     except InputError:  # said of the dataset itself
         return None
     return found

@@ -15,6 +15,7 @@ from PIL import Image
 
 from ldmbench.canonical import digest, digest_bytes
 from ldmbench.data.decode import npz_shape
+from ldmbench.data.facts import folder_facts
 from ldmbench.data.images import count_split, read_captions, split_images
 from ldmbench.data.inspection import check_images, inspect_images, remarks_on
 from ldmbench.data.listing import by_prefix, list_images, list_source
@@ -167,6 +168,7 @@ def test_classes_of_file_names_as_guided_diffusion_has_them(tmp_path):
     root = _tree(tmp_path / "set", "plane_0.png", "car_1.png", "deep/car_2.png", "noclass.png")
     found = {file.name: file.label for file in by_prefix(list_images(root))}
     assert found == {"plane_0.png": 2, "car_1.png": 0, "deep/car_2.png": 0, "noclass.png": 1}
+    assert (folder_facts(root).classes, folder_facts(root, "name").classes) == (1, 3)
 
 
 def test_linked_class_folders_are_read_and_a_loop_is_refused(tmp_path):

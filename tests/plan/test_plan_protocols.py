@@ -3,6 +3,7 @@
 import pytest
 from PIL import Image
 
+from ldmbench.errors import InputError
 from ldmbench.plan.build import build_plan
 from ldmbench.records.cautions import cautions_of
 from ldmbench.records.signature import signature
@@ -283,3 +284,19 @@ def test_prompts_and_parts_of_a_folder_are_no_one_class(plan_of, tmp_path):
     )
     train = one(part, "dataset", split="train")
     assert (train.count, train.params["source"]["order"]) == (4, "digest")
+
+
+def test_classes_of_names_are_keyed_and_those_of_folders_are_as_before(plan_of, tmp_path):
+    images(tmp_path / "images")
+    plain = one(plan_of(text=FOLDERS), "dataset", split="train").params["source"]
+    assert "labels" not in plain
+    named = plan_of("data.lsun-churches-256.labels=name", text=FOLDERS)
+    assert one(named, "dataset", split="train").params["source"] == {**plain, "labels": "name"}
+
+
+def test_images_that_a_run_could_not_use_end_the_plan(plan_of, tmp_path):
+    images(tmp_path / "images")
+    (tmp_path / "images/phone.heic").write_bytes(b"x")
+    (tmp_path / "images/cut.png").write_bytes((tmp_path / "images/1.png").read_bytes()[:60])
+    with pytest.raises(InputError, match=r"2 of 14 images.*\n.*phone\.heic.*\n.*cut\.png"):
+        plan_of(text=FOLDERS)
