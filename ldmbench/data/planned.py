@@ -39,7 +39,9 @@ class Planned:
             raise InputError(_changed(self.path))
 
 
-def planned_images(path: Path, digest: str, cache: Path | None = None) -> Planned:
+def planned_images(
+    path: Path, digest: str, cache: Path | None = None, *, labels: str = "folder"
+) -> Planned:
     """Return the images of a source, if it has the digest that it was planned with.
 
     A process lists a source and compares its digest once; what it reads of it later it hands to
@@ -49,19 +51,20 @@ def planned_images(path: Path, digest: str, cache: Path | None = None) -> Planne
         path: folder, zip or npz.
         digest: of `source_digest`.
         cache: as in `source_digest`.
+        labels: as in `list_images`.
 
     Raises:
         InputError: it has changed; or as `list_images`.
     """
-    found = _looked_at(path, digest, cache)
+    found = _looked_at(path, digest, cache, labels)
     if found is None:
         raise InputError(_changed(path))
     return found
 
 
 @lru_cache(maxsize=2)
-def _looked_at(path: Path, digest: str, cache: Path | None) -> Planned | None:
-    files = list_images(path)
+def _looked_at(path: Path, digest: str, cache: Path | None, labels: str) -> Planned | None:
+    files = list_images(path, labels)
     states = {name: _state(path, name) for name in _names(path, files)}  # before contents are read
     return Planned(path, files, states) if source_digest(path, cache) == digest else None
 

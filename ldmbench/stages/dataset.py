@@ -13,7 +13,7 @@ from ldmbench.data.batch import Ints
 from ldmbench.data.captions import captions
 from ldmbench.data.conditions import class_labels, with_captions, write_conditions
 from ldmbench.data.images import read_captions, read_images, shard_images
-from ldmbench.data.listing import LOSSY, ImageFile, by_prefix, classes_of
+from ldmbench.data.listing import LOSSY, ImageFile, classes_of
 from ldmbench.data.planned import planned_images
 from ldmbench.data.scenes import scene
 from ldmbench.data.shapes import CLASSES, render, split_indices
@@ -55,13 +55,13 @@ def _shapes(task: Task, params: DatasetParams, shard: tuple[int, int]) -> None:
 
 def _folder(task: Task, params: DatasetParams, shard: tuple[int, int]) -> None:
     source, cache = params.source, task.local.get("digests")
-    planned = planned_images(Path(task.local["path"]), str(source["digest"]), cache and Path(cache))
+    place, labels = Path(task.local["path"]), str(source.get("labels", "folder"))
+    planned = planned_images(place, str(source["digest"]), cache and Path(cache), labels=labels)
     how: dict[str, Any] = {name: int(source[name] or 0) for name in ("reference", "validation")}
     how["mixed"] = source.get("order") == "digest"
-    files = by_prefix(planned.files) if source.get("labels") == "name" else planned.files
-    chosen = shard_images(files, params.split, shard, **how)
+    chosen = shard_images(planned.files, params.split, shard, **how)
     planned.check(chosen)
-    _write_images(task, params, chosen, classes=classes_of(files))
+    _write_images(task, params, chosen, classes=classes_of(planned.files))
     planned.check(chosen)
 
 

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from PIL import Image
 import torch
 
 from ldmbench.canonical import digest_file
@@ -207,10 +208,18 @@ def folder_params(path, split):
     return DatasetParams(source=source, split=split).model_dump(mode="json")
 
 
+def test_classes_of_file_names_are_those_that_a_stage_writes(tmp_path):
+    for i, name in enumerate(("plane_0", "car_1", "plane_2", "car_3", "bird_4", "bird_5")):
+        Image.new("RGB", (8, 8), (i, i, i)).save(tmp_path / f"{name}.png")
+    params = folder_params(tmp_path, "train")
+    params["source"] |= {"labels": "name", "validation": 0, "order": None}
+    local = {"path": str(tmp_path)}
+    dataset.run(task("dataset", tmp_path / "out", params, shard=(0, 6), local=local), report)
+    assert np.load(tmp_path / "out/labels.npy").tolist() == [0, 0, 1, 1, 2, 2]
+
+
 @pytest.mark.parametrize("split", ["train", "prompts", "truth"])
 def test_a_folder_is_read_as_it_was_planned_or_not_at_all(tmp_path, split):
-    from PIL import Image
-
     for i in range(9):
         place = tmp_path / f"set/{'abc'[i % 3]}/{i}.png"
         place.parent.mkdir(parents=True, exist_ok=True)
