@@ -48,9 +48,10 @@ def _shapes(task: Task, params: DatasetParams, shard: tuple[int, int]) -> None:
         write_conditions(task.output, captions(scenes), labels)
         return
     split = "validation" if params.split == "truth" else params.split
-    indices = split_indices(split, *shard)
     how: dict[str, Any] = {name: source[name] for name in ("resolution", "texture")}
-    write_batch(task.output, render(indices, seed=seed, objects=objects, **how))
+    write_batch(
+        task.output, render(split_indices(split, *shard), seed=seed, objects=objects, **how)
+    )
 
 
 def _folder(task: Task, params: DatasetParams, shard: tuple[int, int]) -> None:

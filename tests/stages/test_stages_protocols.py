@@ -4,8 +4,8 @@ import json
 
 import numpy as np
 import pytest
-from PIL import Image
 import torch
+from PIL import Image
 
 from ldmbench.canonical import digest_file
 from ldmbench.data.conditions import class_labels
