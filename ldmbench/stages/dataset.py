@@ -28,12 +28,8 @@ def run(task: Task, report: Report) -> None:
     """Write one shard of a dataset; `prompts` are conditions alone, repeated without end."""
     params = DatasetParams.model_validate(task.params)
     assert task.shard is not None
-    if params.source["kind"] == "shapes":
-        _shapes(task, params, task.shard)
-    elif params.source["kind"] == "call":
-        _own(task, params, task.shard)
-    else:
-        _folder(task, params, task.shard)
+    make = {"shapes": _shapes, "call": _own}.get(str(params.source["kind"]), _folder)
+    make(task, params, task.shard)
     report(1.0, "")
 
 
@@ -49,9 +45,8 @@ def _shapes(task: Task, params: DatasetParams, shard: tuple[int, int]) -> None:
         return
     split = "validation" if params.split == "truth" else params.split
     how: dict[str, Any] = {name: source[name] for name in ("resolution", "texture")}
-    write_batch(
-        task.output, render(split_indices(split, *shard), seed=seed, objects=objects, **how)
-    )
+    indices = split_indices(split, *shard)
+    write_batch(task.output, render(indices, seed=seed, objects=objects, **how))
 
 
 def _folder(task: Task, params: DatasetParams, shard: tuple[int, int]) -> None:
