@@ -12,7 +12,13 @@ __all__ = ["folder_told"]
 
 
 def folder_told(
-    path: Path, *, reference: int, validation: int, train: int | None, prompts: int
+    path: Path,
+    *,
+    reference: int,
+    validation: int,
+    train: int | None,
+    prompts: int,
+    labels: str = "folder",
 ) -> Told:
     """Return what training images and prompts say; no picture is opened.
 
@@ -22,11 +28,12 @@ def folder_told(
         validation: likewise.
         train: how many are trained on; None: nothing is trained.
         prompts: how many samples are asked for.
+        labels: as in `list_images`.
 
     Raises:
         InputError: as `list_images`, `split_images` and `read_captions`.
     """
-    files = list_images(path)
+    files = list_images(path, labels)
     kept = {"reference": reference, "validation": validation}
     held = split_images(files, "validation", **kept)
     shown = held and shard_images(

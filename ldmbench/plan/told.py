@@ -122,6 +122,7 @@ class Tellers:
                 validation=point.data.validation,
                 train=self.images.training_size(point) if trained else None,
                 prompts=count,
+                labels=point.data.labels,
             )
         return self.looked[key]
 
@@ -144,7 +145,7 @@ class Tellers:
         return None
 
     def _classes(self, point: Point, found: Told | None) -> str | None:
-        how = "a folder for each class, or labels in an npz"
+        how = "a folder for each class, labels of an npz or dataset.json, or labels: name"
         allowed = f"allowed: none, or data of several classes: {how}"
         if not isinstance(point.spec, LdmModel):
             allowed = f"allowed: data of several classes: {how}"
