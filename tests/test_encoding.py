@@ -59,3 +59,14 @@ def test_nobody_leaves_the_encoding_to_the_locale():
         if isinstance(node, ast.Call) and silent(node)
     ]
     assert found == []
+
+
+def test_what_counts_as_a_number_is_what_int_reads():
+    """'²'.isdigit() and '½'.isnumeric() are true, and int() raises for both."""
+    found = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in sorted(ROOT.rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Attribute) and node.attr in ("isdigit", "isnumeric")
+    ]
+    assert found == []

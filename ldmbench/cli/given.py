@@ -160,7 +160,7 @@ def ruled(protocol: Protocol, dataset: str | None) -> Protocol:
 
 def _shapes(name: str, split: Split) -> Given:
     parts = name.split(":")[1:]
-    if not 1 <= len(parts) <= 2 or not all(p.isdigit() and int(p) > 0 for p in parts):
+    if not 1 <= len(parts) <= 2 or not all(p.isdecimal() and int(p) > 0 for p in parts):
         raise InputError(f"{name}: write shapes:RESOLUTION or shapes:RESOLUTION:COUNT")
     side, count = int(parts[0]), int(parts[1]) if len(parts) == 2 else SHAPES_COUNT
     if not 8 <= side <= LARGEST_SCENE:

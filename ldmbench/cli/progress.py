@@ -29,12 +29,16 @@ from ldmbench.store.units import Unit
 
 WEIGHTS = {"denoiser": 60.0, "autoencoder": 60.0, "samples": 6.0, "speed": 5.0, "coding": 3.0}
 """Rough shares of a run's time, until measured durations replace them."""
+EVERY = 60.0
+"""Seconds between lines of progress where there is no terminal for bars."""
+MOST_RUNNING = 3
+"""Units that such a line names."""
 WORTH_A_LINE = 1.0
 """Seconds from which a terminal, which has bars, also keeps a line of a finished unit."""
 
 
 class Watch:
-    """A listener that draws bars on a terminal and plain lines elsewhere.
+    """A listener that draws bars on a terminal, elsewhere plain lines: one a minute at least.
 
     Args:
         names: stage key -> what people call it; 'denoiser 3fa9c1e2' when unset.
@@ -67,10 +71,14 @@ class Watch:
             disable=not self.live,
         )
         self._all: TaskID | None = None
+        self._ended = threading.Event()
+        self._clock = threading.Thread(target=self._tick, daemon=True)
 
     def __enter__(self) -> Self:
         """Begin to draw."""
         self._progress.start()
+        if not self.live and not self.quiet:
+            self._clock.start()
         return self
 
     def __exit__(
@@ -80,6 +88,7 @@ class Watch:
         trace: TracebackType | None,
     ) -> None:
         """Stop drawing."""
+        self._ended.set()
         self._progress.stop()
 
     def planned(self, units: Sequence[Unit]) -> None:
@@ -98,6 +107,7 @@ class Watch:
     def started(self, unit: Unit) -> None:
         """Show a bar for a unit."""
         with self._lock:
+            self._drop_bar(unit)  # of a machine that was lost with it
             note = "" if self._awake else "starting a worker"
             self._bars[unit] = self._progress.add_task(self._named(unit), total=1.0, note=note)
             if unit.shard is None and not self.live:
@@ -141,12 +151,41 @@ class Watch:
         many = unit.shard is not None and (unit.stage.count or 0) > unit.shard[1] - unit.shard[0]
         return f"{name} {unit.shard[0]}-{unit.shard[1]}" if many and unit.shard else name
 
+    def _tick(self) -> None:
+        while not self._ended.wait(EVERY):
+            with self._lock:
+                text = self._said_now()
+            if text:
+                self._line(text)
+
+    def _said_now(self) -> str:
+        """Return how far all is, and each of the first units that run; '' when none does."""
+        tasks = {task.id: task for task in self._progress.tasks}
+        running = [tasks[bar] for bar in self._bars.values()]
+        if self._all is None or not running:
+            return ""
+        known = tasks[self._all]
+        parts = [known.description, known.fields["note"]]
+        for task in running[:MOST_RUNNING]:
+            note = task.fields["note"]
+            parts.append(
+                f"{task.description} {task.percentage:.0f} %" + (f" ({note})" if note else "")
+            )
+        if len(running) > MOST_RUNNING:
+            parts.append(f"{len(running) - MOST_RUNNING} more")
+        return "  " + "; ".join(part for part in parts if part)
+
     def _drop(self, unit: Unit) -> None:
+        if self._drop_bar(unit):
+            self._left[unit.stage.kind] -= 1
+        self._fractions.pop(unit, None)
+
+    def _drop_bar(self, unit: Unit) -> bool:
+        """Take a bar away; tell whether there was one."""
         bar = self._bars.pop(unit, None)
         if bar is not None:
             self._progress.remove_task(bar)
-            self._left[unit.stage.kind] -= 1
-        self._fractions.pop(unit, None)
+        return bar is not None
 
     def _update_all(self) -> None:
         if self._all is None:

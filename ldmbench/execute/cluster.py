@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import os
-import shutil
 import signal
 import socket
 import threading
@@ -19,7 +18,7 @@ from ldmbench.errors import InputError, StageError
 from ldmbench.execute.execution import Listener, Result, run_plan
 from ldmbench.execute.host import Host, code_here, look, read_soon, settle
 from ldmbench.execute.places import LOCAL, Node, Place, address, local_size, places
-from ldmbench.execute.runner import Event, Runner
+from ldmbench.execute.runner import Event, LostError, Runner
 from ldmbench.schema.stage import Plan
 from ldmbench.schema.task import Task
 from ldmbench.store.disk import Store
@@ -37,6 +36,7 @@ ROOM_SECONDS = 60.0
 HANDED_DOWN = ("LDMBENCH_", "HF_", "OMP_", "MKL_", "TORCH_", "CUBLAS_")
 """Beginnings of the variables that rule over a node's own; none that may hold a secret."""
 ATTEMPTS = 2
+"""Actors that may die before they say a word."""
 
 
 def execute(
@@ -235,7 +235,7 @@ def _refuse_stranger(fact: Mapping[str, Any], asked: Path, answer: Path, store: 
 
 
 class _RayRunner(Runner):
-    """An actor on one device of some node; a lost one is replaced, and its task tried once more."""
+    """An actor on one device of some node; a lost one is replaced where there is room."""
 
     def __init__(self, ray: Any, place: Place, log: Path, warn: Callable[[str], None]) -> None:
         super().__init__(place.device)
@@ -282,26 +282,18 @@ class _RayRunner(Runner):
         return name
 
     def events(self, task: Task) -> Iterator[Event]:
-        """Run a task and yield what is said of it; a lost actor's task begins again elsewhere."""
-        for attempt in range(1, ATTEMPTS + 1):
-            again = task.output.with_name(f"{task.output.name}-{attempt}")
-            given = task if attempt == 1 else task.model_copy(update={"output": again})
-            try:
-                yield from self._attempt(given, task.output)
+        """Run a task and yield what is said of it."""
+        try:
+            yield from self._attempt(task)
+        except self._ray.exceptions.RayTaskError as error:
+            yield {"event": "failed", "message": f"on {self._node}: {_first_line(error)}"}
+        except self._ray.exceptions.RayError as error:
+            if self._closed:
+                yield {"event": "failed", "message": "stopped"}
                 return
-            except self._ray.exceptions.RayTaskError as error:
-                yield {"event": "failed", "message": f"on {self._node}: {_first_line(error)}"}
-                return
-            except self._ray.exceptions.RayError as error:
-                if self._closed:
-                    yield {"event": "failed", "message": "stopped"}
-                    return
-                lost = f"the worker on {self._node} was lost ({_first_line(error)})"
-            if attempt < ATTEMPTS:
-                yield {"event": "warning", "message": f"{lost}; once more"}
-                self._begin()
-        self._begin()
-        yield {"event": "failed", "message": f"{lost}, {ATTEMPTS} times"}
+            lost = f"the worker on {self._node} was lost ({_first_line(error)})"
+            self._begin()
+            raise LostError(lost) from None
 
     def close(self) -> None:
         """End the actor; its worker process notices at once."""
@@ -328,34 +320,26 @@ class _RayRunner(Runner):
         )
         self._called = self._actor.node.remote()
 
-    def _attempt(self, task: Task, target: Path) -> Iterator[Event]:
-        task.output.mkdir(exist_ok=True)
-        try:
-            while not self.is_ready():
-                if self._closed:
-                    yield {"event": "failed", "message": "stopped"}
-                    return
-                time.sleep(0.2)
-            said = self._actor.run.options(num_returns="streaming").remote(task.model_dump_json())
-            for call in said:
-                event = self._ray.get(call)
-                yield self._landed(event, task, target) if event["event"] == "done" else event
-        finally:
-            if task.output != target:
-                shutil.rmtree(task.output, ignore_errors=True)
+    def _attempt(self, task: Task) -> Iterator[Event]:
+        while not self.is_ready():
+            if self._closed:
+                yield {"event": "failed", "message": "stopped"}
+                return
+            time.sleep(0.2)
+        said = self._actor.run.options(num_returns="streaming").remote(task.model_dump_json())
+        for call in said:
+            event = self._ray.get(call)
+            yield self._landed(event, task) if event["event"] == "done" else event
 
-    def _landed(self, event: Event, task: Task, target: Path) -> Event:
-        """Return a done event once what the node wrote is to be seen here, at its place."""
-        if not settle(task.output, event["files"]):
-            return {
-                "event": "failed",
-                "message": f"what {self._node} wrote to {task.output} does not appear here; is the"
-                " store on a file system that every node shares?",
-            }
-        if task.output != target:
-            shutil.rmtree(target)
-            task.output.rename(target)
-        return event
+    def _landed(self, event: Event, task: Task) -> Event:
+        """Return a done event once what the node wrote is to be seen here."""
+        if settle(task.output, event["files"]):
+            return event
+        return {
+            "event": "failed",
+            "message": f"what {self._node} wrote to {task.output} does not appear here; is the"
+            " store on a file system that every node shares?",
+        }
 
 
 def _handed_down() -> dict[str, str]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from ldmbench.errors import InputError, InterruptError, StageError, StoreError
 from ldmbench.execute.ready import Ready
-from ldmbench.execute.runner import Runner
+from ldmbench.execute.runner import LostError, Runner
 from ldmbench.execute.step import Clock, Done, InputLostError, Outcome, run_unit
 from ldmbench.execute.survey import Survey, is_named, survey
 from ldmbench.schema.stage import Kind, Plan
@@ -23,6 +24,8 @@ __all__ = ["Listener", "Result", "run_plan"]
 ALONE: frozenset[Kind] = frozenset({"speed"})
 """Kinds that come last, and that nothing may run beside on the same machine."""
 
+ATTEMPTS = 2
+"""Machines that may be lost with a unit before it counts as failed."""
 PASSES = 12
 """Looks at the plan: one per stage kind is enough for any change to travel to the scores."""
 
@@ -118,6 +121,8 @@ class _Execution:
         self.result, self.clock = Result(), Clock()
         self.stop, self.counting = threading.Event(), threading.Lock()
         self.broken: Exception | None = None
+        self.losses: Counter[Unit] = Counter()
+        self.serving = 0
 
     def run(self, *, verify: bool) -> Result:
         began = time.perf_counter()
@@ -176,11 +181,11 @@ class _Execution:
             alone=ALONE if last else frozenset(),
             longest_first=len(self.runners) > 1,
         )
-        at_hand = sorted(self.runners, key=lambda runner: not runner.is_ready())
-        threads = [
+        threads = [  # of all, as each may have to take over what another was lost with
             threading.Thread(target=self._serve, args=(runner, ready), daemon=True)
-            for runner in at_hand[: len(todo)]
+            for runner in self.runners
         ]
+        self.serving = len(threads)
         for thread in threads:
             thread.start()
         try:
@@ -207,16 +212,43 @@ class _Execution:
                 unit = ready.take()
                 if unit is None:
                     return
-                ready.give(unit, ok=self._make(unit, runner))
+                made = self._make(unit, runner)
+                if made is None:
+                    ready.put_back(unit)
+                else:
+                    ready.give(unit, ok=made)
+        except StageError as error:  # this runner never comes back
+            if self._is_last():
+                self._break(error)
+            else:
+                self.listener.warned(f"{error}; going on without it")
         except Exception as error:
-            self.broken = self.broken or error
-            self._close()
+            self._break(error)
 
-    def _make(self, unit: Unit, runner: Runner) -> bool:
-        """Run one unit; return whether it is in the store now."""
+    def _is_last(self) -> bool:
+        """Take one runner from those that serve, and tell whether none is left."""
+        with self.counting:
+            self.serving -= 1
+            return self.serving == 0
+
+    def _break(self, error: Exception) -> None:
+        self.broken = self.broken or error
+        self._close()
+
+    def _make(self, unit: Unit, runner: Runner) -> bool | None:
+        """Run one unit; return whether it is in the store now, None if it shall be tried again."""
         try:
             done = self._run_one(unit, runner)
         except InputLostError:
+            return False
+        except LostError as error:
+            with self.counting:
+                self.losses[unit] += 1
+                again = self.losses[unit] < ATTEMPTS
+            if again:
+                self.listener.warned(f"{unit.label}: {error}; once more")
+                return None
+            self._fail(unit, f"{error}, {ATTEMPTS} times")
             return False
         except (InputError, StageError, StoreError) as error:
             self._fail(unit, str(error))

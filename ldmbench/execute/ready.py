@@ -95,6 +95,13 @@ class Ready:
                         heapq.heappush(self._ready, self._place[dependent])
             self._changed.notify_all()
 
+    def put_back(self, unit: Unit) -> None:
+        """Say that a unit did not run after all: whoever is idle takes it."""
+        with self._changed:
+            self._running -= 1
+            heapq.heappush(self._ready, self._place[unit])
+            self._changed.notify_all()
+
     def is_over(self) -> bool:
         """Tell whether nothing runs and nothing can."""
         with self._changed:

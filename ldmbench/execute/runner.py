@@ -11,10 +11,14 @@ from ldmbench.errors import InputError, StageError
 from ldmbench.execute.step import Outcome
 from ldmbench.schema.task import Task
 
-__all__ = ["Event", "Runner"]
+__all__ = ["Event", "LostError", "Runner"]
 
 Event: TypeAlias = dict[str, Any]
 """What a worker process says: hello, progress, warning, done or failed (see worker.py)."""
+
+
+class LostError(Exception):
+    """A machine went away with its task, which any other may take; the message says which."""
 
 
 class Runner(ABC):
@@ -48,7 +52,11 @@ class Runner(ABC):
         """End it, whatever it is doing."""
 
     def is_ready(self) -> bool:
-        """Tell whether it can be given a task; a cluster may be slow to find room."""
+        """Tell whether it can be given a task; a cluster may be slow to find room.
+
+        Raises:
+            StageError: if it never will.
+        """
         return True
 
     def run(
@@ -59,6 +67,7 @@ class Runner(ABC):
         Raises:
             InputError: if what it was given is wrong.
             StageError: if it failed otherwise, or if the process died.
+            LostError: if the machine that ran it is gone.
         """
         since = time.perf_counter()
         try:

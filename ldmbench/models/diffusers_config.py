@@ -480,7 +480,7 @@ def _sized(
 def _version(config: Mapping[str, Any]) -> tuple[int, int]:
     """Return the version of diffusers that wrote a config: (major, minor)."""
     parts = str(config.get("_diffusers_version", "0.0")).split(".")
-    numbers = [int("".join(c for c in part if c.isdigit()) or 0) for part in (*parts, "0")]
+    numbers = [int("".join(c for c in part if c.isdecimal()) or 0) for part in (*parts, "0")]
     return numbers[0], numbers[1]
 
 

@@ -196,13 +196,13 @@ def _text(score: Score | None) -> str:
 
 def _printed(row: Published, names: Sequence[str]) -> Line:
     values = tuple(row.values.get(name, "") for name in names)
-    n = f"{int(row.n):,}" if row.n.isdigit() else row.n
+    n = f"{int(row.n):,}" if row.n.isdecimal() else row.n
     source = f"{row.source}, {row.table}"
     how = ", ".join(part for part in (row.task, _how(row.sampler, row.steps, row.guidance)) if part)
     return Line(False, row.model, how, n, values, source, note=row.note)
 
 
 def _how(sampler: str, steps: str, guidance: str) -> str:
-    parts = [sampler, f"{steps} steps" if steps.isdigit() else steps]
+    parts = [sampler, f"{steps} steps" if steps.isdecimal() else steps]
     parts += [f"guidance {guidance}"] if guidance and guidance != "1" else []
     return ", ".join(part for part in parts if part)

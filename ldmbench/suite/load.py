@@ -159,7 +159,7 @@ def _apply(data: Any, change: str) -> Loc:
 def _next_name(node: Any, rest: str, change: str) -> str | int:
     part = rest.split(".", maxsplit=1)[0]
     if isinstance(node, list):
-        if not (part.isascii() and part.isdigit()) or int(part[:9]) >= len(node):
+        if not (part.isascii() and part.isdecimal()) or int(part[:9]) >= len(node):
             raise InputError(f"--set {change}: '{part}' is no place in a list of {len(node)}")
         return int(part)
     names = map(str, node)
