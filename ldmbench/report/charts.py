@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 
 import altair as alt
@@ -306,8 +307,11 @@ def _pareto(subject: Subject, field: str, label: str, what: str, *, more: bool) 
 
 def _first_stage(subject: Subject, field: str, label: str, better: str) -> Figure | str:
     points = pt.first_stages(subject.records, field)
-    if len(points) < 2:
-        return f"Fewer than two first stages have both a rate and a {label.partition(',')[0]}."
+    if max(Counter(p["dataset"] for p in points).values(), default=0) < 2:
+        return (
+            f"Fewer than two first stages of a dataset have both a rate and"
+            f" {label.partition(',')[0]}."
+        )
     key = Key("kind", "Regularization", tuple(dict.fromkeys(p["kind"] for p in points)))
     marks = marks_of(Look(key, key), points)
     y = alt.Y(f"{field}:Q", title=label, scale=padded(scale_for(points, field)))

@@ -146,7 +146,9 @@ def _legend(key: Key, points: Sequence[Point], outline: float | None) -> alt.Leg
     there = {p[key.field] for p in points}
     values = [n for n in key.names if n in there]
     longest = min(WRAP, max((len(n) for n in values), default=1))
-    legend = alt.Legend(title=key.title, values=values, columns=max(1, min(6, 84 // (longest + 4))))
+    room = 84 * (2 if len(datasets_of(points)) > 1 else 1)  # letters below the panels
+    columns = max(1, min(6, room // (longest + 4)))
+    legend = alt.Legend(title=key.title, values=values, columns=columns)
     if any(len(name) > WRAP for name in values):
         legend.labelExpr = _NAME
     if outline is not None:

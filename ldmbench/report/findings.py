@@ -85,10 +85,7 @@ def _best(table: Table, row: Row, column: Column, *, rivals: Sequence[Row], of: 
     text = f"{score.n} samples"
     if len(rivals) > 1:
         tied = sum(r.entries[column.key].tied for r in rivals)
-        others = f"the other {len(rivals) - 1} cells" if len(rivals) > 2 else "the other cell"
-        text += (
-            f"; {tied or 'none'} of {others} {'is' if tied < 2 else 'are'} not told apart from it"
-        )
+        text += f"; {_told_apart(tied, len(rivals) - 1)}"
     if len(rivals) < of:
         text += f"; among the {len(rivals)} of {of} cells whose numbers were made alike"
     if names:
@@ -97,6 +94,15 @@ def _best(table: Table, row: Row, column: Column, *, rivals: Sequence[Row], of: 
     if of == 1:
         what = column.heading
     return Finding(cell.dataset, what, _written(entry), "", owner, f"{text}.", cell.id)
+
+
+def _told_apart(tied: int, others: int) -> str:
+    """Say how many of the others are not told apart from the best."""
+    who = "the other cell" if others == 1 else f"the other {others} cells"
+    if not tied:
+        return f"{who} {'is' if others == 1 else 'are'} told apart from it"
+    count = "" if others == 1 else f"{tied} of "
+    return f"{count}{who} {'is' if tied == 1 else 'are'} not told apart from it"
 
 
 def _fastest(table: Table, rows: Sequence[Row], column: Column, *, best: Row) -> list[Finding]:
@@ -109,7 +115,7 @@ def _fastest(table: Table, rows: Sequence[Row], column: Column, *, best: Row) ->
     cell, entry = row.record.cell, row.entries["throughput"]
     ratio = (entry.value or 0.0) / (best.entries["throughput"].value or 1.0)
     text = (
-        "No faster cell has a score that is not told apart from the best one's."
+        "No faster cell is as good within the noise."
         if row is best
         else f"{ratio:.1f} times as fast as the best; its {column.quantity.label}, "
         f"{_written(row.entries[column.key])}, is not told apart from the best one's."
@@ -135,8 +141,9 @@ def _over_seeds(over: Pooled | None, column: Column, dataset: str) -> list[Findi
         cell = row.record.cell
         owner = f"{seedless(cell)}, {way(told(cell, over.table.vary))}"
         text = (
-            f"Mean ± standard deviation over {seeds} seeds; {tied or 'none'} of the other"
-            f" {len(rivals) - 1} {'is' if tied < 2 else 'are'} not told apart from it."
+            f"Mean ± standard deviation over {seeds} seeds; {_told_apart(tied, len(rivals) - 1)}."
+            if len(rivals) > 1
+            else f"Mean ± standard deviation over {seeds} seeds."
         )
         topic = f"Best {column.heading} over seeds"
         found.append(Finding(dataset, topic, _written(entry), "", owner, text, cell.id))
