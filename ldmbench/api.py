@@ -134,7 +134,7 @@ def run(
         raise InputError(f"executor={executor!r}; there are: {', '.join(EXECUTORS)}")
     if executor == "ray":
         cluster.require()
-    root = usual_store() if store is None else Path(store)
+    root = usual_store(store)
     sets = [f"{path}={_yaml(value)}" for path, value in (set or {}).items()]
     path, text = (IN_PYTHON, _yaml(suite)) if isinstance(suite, Mapping) else (Path(suite), None)
     loaded, plan = planned(path, sets, _words(only, "only"), store=root, verify=verify, text=text)
@@ -166,7 +166,7 @@ def open(run: str | Path | None = None, *, store: str | Path | None = None) -> R
     Raises:
         InputError: there is no such run or file.
     """
-    root = usual_store() if store is None else Path(store)
+    root = usual_store(store)
     row, book = opened_run(None if run is None else str(run), root)
     return _run_of(row, book.records(row.id), book)
 
@@ -197,7 +197,7 @@ def compare(
     Raises:
         InputError: there is no such run; UnlikeError: nothing was measured alike.
     """
-    root = usual_store() if store is None else Path(store)
+    root = usual_store(store)
     sides = [_side(which, root) for which in (a, b)]
     names = _words(metrics, "metrics")
     check_metrics(names, [record for side in sides for record in side.records])
@@ -233,7 +233,7 @@ def gate(
     if isinstance(run, Run):
         name, root = run.id, run._book.root
     else:
-        name, root = str(run or ""), usual_store() if store is None else Path(store)
+        name, root = str(run or ""), usual_store(store)
     seen = evidence(name or None, root)
     return judge(
         seen.records,

@@ -184,7 +184,6 @@ def _pass_on_warnings() -> None:
     log = logging.getLogger("ldmbench")
     if not any(isinstance(handler, _Heard) for handler in log.handlers):
         log.addHandler(_Heard())
-        log.propagate = False
 
 
 def _say(text: str) -> None:

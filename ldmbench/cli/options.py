@@ -25,11 +25,19 @@ HEEDED = ("Cc", "Cf", "Zl", "Zp")
 """Unicode categories that move, colour or turn what stands around them."""
 
 
+class _Folder(click.Path):
+    """A folder's name; one without text would be the current folder."""
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        """Return the path, if it has text."""
+        return super().convert(usual_store(value), param, ctx)
+
+
 def store_option(command: F) -> F:
     """Add --store DIR."""
     return click.option(
         "--store",
-        type=click.Path(path_type=Path, file_okay=False),
+        type=_Folder(path_type=Path, file_okay=False),
         default=usual_store,
         show_default="$LDMBENCH_STORE, else ./.ldmbench",
         help="Where runs and their artefacts lie.",

@@ -101,8 +101,10 @@ def _state(run: Run) -> str:
     if run.state != "running" or run.pid is None:
         return run.state
     try:
+        if run.pid < 1:  # a group of processes, or all
+            return "killed"
         os.kill(run.pid, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):
         return "killed"
     except PermissionError:
         return "running"

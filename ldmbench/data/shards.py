@@ -48,7 +48,7 @@ def write_batch(folder: Path, batch: Batch) -> None:
     try:
         (folder / "captions.json").write_text(canonical_json(batch.captions), encoding="utf-8")
     except OSError as error:
-        raise StoreError(f"{folder}: cannot be written ({error.strerror})") from None
+        raise StoreError(f"{folder}: cannot be written ({error.strerror or error})") from error
 
 
 def write_array(file: Path, array: Array) -> None:
@@ -60,11 +60,13 @@ def write_array(file: Path, array: Array) -> None:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with file.open("wb") as out:
-            np.lib.format.write_array(
-                out, np.ascontiguousarray(array), version=(1, 0), allow_pickle=False
+            rows = np.ascontiguousarray(array)
+            np.lib.format.write_array_header_1_0(
+                out, np.lib.format.header_data_from_array_1_0(rows)
             )
+            out.write(rows.data)  # not by NumPy, which keeps to itself why the disk takes no more
     except OSError as error:
-        raise StoreError(f"{file}: cannot be written ({error.strerror})") from None
+        raise StoreError(f"{file}: cannot be written ({error.strerror or error})") from error
 
 
 def read_batch(folder: Path) -> Batch:

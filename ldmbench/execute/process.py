@@ -16,6 +16,7 @@ from pathlib import Path
 
 from ldmbench.execute.runner import Event
 from ldmbench.schema.task import Task
+from ldmbench.store.disk import make_room
 
 __all__ = ["WorkerProcess"]
 
@@ -88,6 +89,7 @@ class WorkerProcess:
             yield event
 
     def _start(self) -> subprocess.Popen[str]:
+        make_room(self.log)
         with self.log.open("a", encoding="utf-8") as log:
             process = subprocess.Popen(
                 [*COMMAND, "--device", self.device],

@@ -22,11 +22,11 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from ldmbench.errors import InputError, LdmbenchError
+from ldmbench.errors import InputError, LdmbenchError, StoreError
 from ldmbench.pipeline import STAGES
 from ldmbench.registry import resolve
 from ldmbench.schema.task import Task
-from ldmbench.store.disk import describe_os_error
+from ldmbench.store.disk import describe_os_error, errno_of
 
 PROGRESS_SECONDS = 0.2
 ALIVE_SECONDS = 10.0
@@ -118,10 +118,11 @@ def serve(task: Task, wire: Wire, **more: Any) -> None:
 
 def told(error: Exception, task: Task) -> str:
     """Return one sentence for what went wrong in a stage."""
+    cause = error.__cause__ if isinstance(error, StoreError) else error
+    if cause and errno_of(cause, Path(task.output)) is not None:
+        return describe_os_error(cause, Path(task.output))
     if isinstance(error, LdmbenchError):
         return str(error)
-    if isinstance(error, OSError) and error.errno is not None:
-        return describe_os_error(error, Path(task.output))
     if _is_memory(error):
         return f"out of memory on {task.device}: lower sample.micro_batch or the model's batch"
     where = traceback.extract_tb(error.__traceback__)[-1]

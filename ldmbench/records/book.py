@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import logging
 import os
 import secrets
 from collections.abc import Callable, Iterable, Mapping
@@ -13,18 +15,27 @@ from typing import IO, Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from ldmbench.canonical import finite_json
-from ldmbench.errors import InputError
-from ldmbench.registry import nearest
+from ldmbench.canonical import digest_bytes, digest_file, finite_json
+from ldmbench.errors import InputError, StoreError
+from ldmbench.registry import nearest, resolve
 from ldmbench.schema.record import Extras, Record, Run
 from ldmbench.schema.stage import Plan
-from ldmbench.store.disk import possible, told
+from ldmbench.store.disk import MISPLACED, Store, make_room, possible, told
 
+LOG = logging.getLogger("ldmbench")
 API_VERSION = 1
 MIGRATIONS: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
 """From version N to N + 1; there is only one version so far."""
 
 N = TypeVar("N", bound=BaseModel)
+
+RECORDS, EXTRAS, PLAN, DIGESTS = "records.jsonl", "extras.json", "plan.json", "digests.json"
+PICTURES = "pictures"
+LINES = "lines of records"
+
+
+class NewerError(InputError):
+    """A newer version wrote it: it is no damage."""
 
 
 @dataclass(frozen=True)
@@ -52,14 +63,48 @@ class Book:
         return self.folder / run
 
     def runs(self) -> list[Run]:
-        """Return all runs, oldest first; folders that hold no run are passed over."""
+        """Return all runs, oldest first; folders that hold no run are passed over.
+
+        A run.json that is damaged, or of another folder, is set aside and rebuilt where plan and
+        records tell enough.
+        """
         found = []
-        for path in self.folder.glob("*/run.json"):
-            try:
-                found.append(_read(Run, path.read_text("utf-8"), path))
-            except (InputError, OSError):
+        folders = self.folder.iterdir() if self.folder.is_dir() else ()
+        for path in (folder / "run.json" for folder in folders):
+            if not os.path.lexists(path):  # which passes over no dangling link
                 continue
+            try:
+                found.append(self._own_run(path))
+            except NewerError:
+                continue
+            except (InputError, OSError) as error:
+                found += self._rebuilt(path, error)
         return sorted(found, key=lambda run: run.started)
+
+    def _own_run(self, path: Path) -> Run:
+        run = _read(Run, read_text(path), path)
+        if run.id != path.parent.name:
+            raise InputError(f"{path}: is the run.json of another run, {run.id!r}")
+        return run
+
+    def _rebuilt(self, path: Path, error: Exception) -> list[Run]:
+        """Return the run of a damaged run.json, if it can be told, and write it."""
+        name = path.parent.name
+        plan = self.plan(name)
+        self._put_aside(path, error, "rebuilt from its plan" if plan else "its run is left out")
+        if plan is None:
+            return []
+        try:
+            records = self.records(name)
+        except (InputError, OSError):
+            records = []
+        run: Run = _mended("run", name, plan, records, path.parent / PLAN)
+        with contextlib.suppress(StoreError):  # it may be told all the same
+            self.write_run(run)
+        return [run]
+
+    def _put_aside(self, path: Path, why: object, end: str) -> None:
+        Store(self.root).put_aside(path, str(why), end=end)
 
     def find(self, name: str | None = None) -> Run:
         """Return the run with this id or unique beginning of one; the last run when unset.
@@ -92,37 +137,142 @@ class Book:
         """Append one record to its run."""
         with told(self.root):
             self.path(record.run).mkdir(parents=True, exist_ok=True)
-            with (self.path(record.run) / "records.jsonl").open("a", encoding="utf-8") as file:
+            with (self.path(record.run) / RECORDS).open("a", encoding="utf-8") as file:
                 file.write(record.model_dump_json() + "\n")
 
     def rewrite(self, run: str, records: Iterable[Record]) -> None:
         """Replace a run's records by those rebuilt from the store."""
         lines = "".join(record.model_dump_json() + "\n" for record in records)
-        write_text(self.path(run) / "records.jsonl", lines)
+        write_text(self.path(run) / RECORDS, lines)
 
     def records(self, run: str) -> list[Record]:
-        """Return a run's records; of several for one cell the last."""
-        return read_records(self.path(run) / "records.jsonl")
+        """Return a run's records; of several for one cell the last.
+
+        Those of a file that is damaged are rebuilt from the store.
+
+        Raises:
+            InputError: it is damaged, and no plan tells what to rebuild; or a newer version's.
+        """
+        path = self.path(run) / RECORDS
+        known = self._known(run)
+        try:
+            if _is_changed(path, known):
+                raise InputError(f"{path}: does not have the digest it was written with")
+            return read_records(path)
+        except NewerError:
+            raise
+        except InputError as error:
+            plan = self.plan(run)
+            if plan is None:
+                raise
+            whole = _whole_records(path, known)
+            records: list[Record] = _mended("records", run, plan, Store(self.root), whole)
+            if os.path.lexists(path):
+                self._put_aside(path, error, "rebuilt from the store")
+            with contextlib.suppress(StoreError):
+                self.rewrite(run, records)
+                self.write_digests(run)
+            return records
 
     def holds(self, run: str) -> bool:
         """Tell whether the run lies in this store."""
         return (self.path(run) / "run.json").is_file()
 
     def plan(self, run: str) -> Plan | None:
-        """Return a run's plan, or None where it is not kept or not of this version."""
+        """Return a run's plan, or None where it is not kept, damaged, or not of this version."""
+        path = self.path(run) / PLAN
+        if not os.path.lexists(path):
+            return None
         try:
-            return Plan.model_validate_json((self.path(run) / "plan.json").read_text("utf-8"))
-        except (OSError, ValueError):
+            if _is_changed(path, self._known(run)):
+                raise ValueError("it does not have the digest it was written with")
+            return Plan.model_validate_json(read_text(path))
+        except (OSError, ValueError) as error:
+            why = str(error).splitlines()[0]
+            LOG.warning("%s: is damaged or of another version (%s)", path, why)
             return None
 
     def extras(self, run: str) -> Extras:
-        """Return what a report shows beside the records."""
-        path = self.path(run) / "extras.json"
-        return _read(Extras, path.read_text("utf-8"), path) if path.exists() else Extras()
+        """Return what a report shows beside the records; made anew where it is damaged."""
+        path, known = self.path(run) / EXTRAS, self._known(run)
+        names = [name for name in known if name.startswith((EXTRAS, PICTURES))]
+        changed = [name for name in names if _is_changed(self.path(run) / name, known)]
+        try:
+            if changed:
+                place = self.path(run) / changed[0]
+                raise InputError(f"{place}: does not have the digest it was written with")
+            return _read(Extras, read_text(path), path) if os.path.lexists(path) else Extras()
+        except NewerError:
+            raise
+        except (InputError, OSError) as error:
+            plan = self.plan(run)
+            for name in changed or [EXTRAS]:
+                if os.path.lexists(self.path(run) / name):
+                    end = "made anew from the store" if plan else "left out"
+                    self._put_aside(self.path(run) / name, error, end)
+            if plan is None:
+                return Extras()
+            extras: Extras = _mended("extras", plan, Store(self.root), self.path(run))
+            with contextlib.suppress(StoreError):
+                self.write_extras(run, extras)
+                self.write_digests(run)
+            return extras
+
+    def write_digests(self, run: str) -> None:
+        """Write the digests of what a run keeps, its records line by line, once all is written."""
+        folder = self.path(run)
+        files = [folder / RECORDS, folder / EXTRAS, folder / PLAN]
+        files += sorted((folder / PICTURES).glob("*.png"))
+        told = {f.relative_to(folder).as_posix(): digest_file(f) for f in files if f.is_file()}
+        lines = (folder / RECORDS).read_text("utf-8").split("\n") if told.get(RECORDS) else []
+        content = {"run": run, "files": told, "lines": [_mark(line) for line in lines if line]}
+        write_text(folder / DIGESTS, json.dumps(content, indent=1))
+
+    def _known(self, run: str) -> Mapping[str, Any]:
+        """Return file -> digest, and "lines", as they were written; nothing where none were."""
+        try:
+            found = json.loads(read_text(self.path(run) / DIGESTS))
+            if found["run"] == run:  # else the folder is a copy under another name
+                return {**found["files"], LINES: list(found["lines"])}
+        except (InputError, OSError, ValueError, KeyError, TypeError, RecursionError):
+            pass
+        return {}
 
     def write_extras(self, run: str, extras: Extras) -> None:
         """Write what a report shows beside the records."""
-        write_text(self.path(run) / "extras.json", extras.model_dump_json(indent=1))
+        write_text(self.path(run) / EXTRAS, extras.model_dump_json(indent=1))
+
+
+def _is_changed(path: Path, known: Mapping[str, Any]) -> bool:
+    """Tell whether a file is gone or other than it was written."""
+    name = f"{PICTURES}/{path.name}" if path.parent.name == PICTURES else path.name
+    return name in known and (not path.is_file() or digest_file(path) != known[name])
+
+
+def _mark(line: str) -> str:
+    return digest_bytes(line.encode())[:16]
+
+
+def _whole_records(path: Path, known: Mapping[str, Any]) -> dict[str, Record]:
+    """Return cell -> record of the lines that can be read and are as they were written."""
+    found: dict[str, Record] = {}
+    try:
+        lines = path.read_bytes().decode("utf-8", "replace").split("\n")
+    except OSError:
+        return found
+    for line in lines:
+        if not line.strip() or (LINES in known and _mark(line) not in known[LINES]):
+            continue
+        with contextlib.suppress(InputError):
+            record = _read(Record, line, path)
+            found[record.cell.id] = record
+    return found
+
+
+def _mended(what: str, *given: Any) -> Any:
+    """Return what is rebuilt by records/mend.py, which is slow to import and rarely needed."""
+    make: Any = resolve(f"ldmbench.records.mend:mended_{what}")
+    return make(*given)
 
 
 def read_records(path: Path) -> list[Record]:
@@ -131,24 +281,36 @@ def read_records(path: Path) -> list[Record]:
     Raises:
         InputError: naming the line that is damaged or too new.
     """
-    if not path.exists():
+    if not os.path.lexists(path):
         return []
     found: dict[str, Record] = {}
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: no record file: not UTF-8 text ({error.reason})") from None
-    for number, line in enumerate(text.split("\n"), start=1):  # names may hold U+2028
+    for number, line in enumerate(read_text(path).split("\n"), start=1):  # names may hold U+2028
         if line.strip():
             record = _read(Record, line, f"{path}:{number}")
             found[record.cell.id] = record
     return list(found.values())
 
 
+def read_text(path: Path) -> str:
+    """Return a text of a store.
+
+    Raises:
+        InputError: it is no file, or no UTF-8.
+    """
+    try:
+        return path.read_bytes().decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: is damaged: not UTF-8 text ({error.reason})") from None
+    except OSError as error:
+        if error.errno in MISPLACED:
+            raise InputError(f"{path}: is no file ({error.strerror})") from None
+        raise
+
+
 def _read(noun: type[N], text: str, place: object) -> N:
     try:
         return noun.model_validate(_migrated(finite_json(text), place))
-    except (json.JSONDecodeError, ValidationError) as error:
+    except (json.JSONDecodeError, ValidationError, RecursionError) as error:
         first = str(error).splitlines()[0]
         raise InputError(f"{place}: is damaged or no {noun.__name__.lower()}: {first}") from None
 
@@ -158,7 +320,7 @@ def _migrated(data: Any, place: object) -> Any:
     if not isinstance(version, int) or version < 1:
         raise InputError(f"{place}: api_version is {version!r}; it is a number from 1")
     if version > API_VERSION:
-        raise InputError(
+        raise NewerError(
             f"{place}: api_version {version} is newer than this ldmbench understands"
             f" ({API_VERSION}); upgrade ldmbench"
         )
@@ -167,10 +329,16 @@ def _migrated(data: Any, place: object) -> Any:
     return data
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a file through a temporary neighbour, so that no half of it is ever seen."""
+def write_text(path: Path, content: str | Callable[[IO[bytes]], object]) -> None:
+    """Write a file through a temporary neighbour, so that no half of it is ever seen.
+
+    Args:
+        path: a file in a store.
+        content: a text, or what writes into the open file.
+    """
     with told(path.parent):
-        _write(path, text)
+        make_room(path)
+        _write(path, content)
 
 
 def write_output(path: Path, content: str | Callable[[IO[bytes]], object]) -> None:
@@ -198,6 +366,6 @@ def _write(path: Path, content: str | Callable[[IO[bytes]], object]) -> None:
             else:
                 content(file)
         neighbour.replace(path)
-    except OSError:
+    except BaseException:  # Ctrl-C too
         neighbour.unlink(missing_ok=True)
         raise

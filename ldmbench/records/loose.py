@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from ldmbench.records.book import Book, read_records
 from ldmbench.schema.record import Extras, Record, Run
 from ldmbench.schema.stage import Plan
 
-__all__ = ["LooseBook", "opened_run"]
+__all__ = ["LooseBook", "moment_of", "opened_run"]
 
 SUFFIXES = (".jsonl", ".json", ".yaml", ".yml", ".html", ".csv", ".md", ".txt")
 _ID = re.compile(r"[\w.+-]+", re.ASCII)
@@ -107,6 +108,15 @@ def _within(file: Path) -> tuple[Run, Book] | None:
     return next(((run, book) for run in book.runs() if run.id == folder.name), None)
 
 
+def moment_of(name: str, file: Path) -> datetime:
+    """Return when a run began: what its id says, else the time of a file of it."""
+    found = _MOMENT.search(name)
+    with contextlib.suppress(ValueError):  # a month 13
+        if found:
+            return datetime.strptime(found[1], "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
+    return datetime.fromtimestamp(file.stat().st_mtime, UTC)
+
+
 def _run_of(records: Sequence[Record], file: Path) -> Run:
     """Return what records tell of their run; those of several runs are named by their file."""
     ids = {record.run for record in records}
@@ -114,10 +124,7 @@ def _run_of(records: Sequence[Record], file: Path) -> Run:
     if not _ID.fullmatch(name) or name.startswith("."):  # it becomes the name of a page
         name = re.sub(r"[^\w+-]+", "_", file.stem, flags=re.ASCII)
     found = _MOMENT.search(name)
-    if found:
-        moment = datetime.strptime(found[1], "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
-    else:
-        moment = datetime.fromtimestamp(file.stat().st_mtime, UTC)
+    moment = moment_of(name, file)
     return Run(
         id=name,
         suite=name[: found.start()] if found else name,

@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from ldmbench.records.book import write_text
 from ldmbench.schema.record import Picture
 from ldmbench.schema.stage import Plan, Stage
-from ldmbench.store.disk import Store, told
+from ldmbench.store.disk import Store
 from ldmbench.store.units import units_of
 
 COUNT, COLUMNS = 32, 8
@@ -58,9 +59,7 @@ def _draw(stage: Stage, store: Store, folder: Path, *, title: str, dataset: str)
         y, x = i // COLUMNS * side, i % COLUMNS * side
         sheet[y : y + side, x : x + side] = image
     name = f"pictures/{stage.kind}-{stage.key}.png"
-    with told(folder):
-        (folder / "pictures").mkdir(parents=True, exist_ok=True)
-        Image.fromarray(sheet).save(folder / name)
+    write_text(folder / name, lambda file: Image.fromarray(sheet).save(file, "PNG"))
     return [
         Picture(
             title=title,

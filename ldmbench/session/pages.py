@@ -112,7 +112,7 @@ def _history(run: Run, book: Book) -> list[dict[str, Any]]:
 def write_report(run: Run, book: Book, *, again: bool) -> Path:
     """Write a run's HTML page unless it is there, and return its path."""
     path = book.root / "reports" / f"{run.id}.html"
-    if again or not path.exists():
+    if again or not path.is_file():
         write_text(path, rendered(run, book, "html"))
     return path
 

@@ -17,9 +17,17 @@ from ldmbench.suite.load import LoadedSuite, load_suite
 DEFAULT_STORE = ".ldmbench"
 
 
-def usual_store() -> Path:
-    """Return the store that is meant where none is named."""
-    return Path(os.environ.get("LDMBENCH_STORE", DEFAULT_STORE))
+def usual_store(named: Path | str | None = None) -> Path:
+    """Return the store that is named, else the one that is meant; an empty variable names none.
+
+    Raises:
+        InputError: the name has no text, which would be the current folder.
+    """
+    if named is not None and not str(named):
+        raise InputError(f"store: found '', which names no folder; such as {DEFAULT_STORE}")
+    if named is not None:
+        return Path(named)
+    return Path(os.environ.get("LDMBENCH_STORE") or DEFAULT_STORE)
 
 
 def planned(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -11,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ldmbench.errors import InterruptError, LdmbenchError
+from ldmbench.errors import InputError, InterruptError, LdmbenchError
 from ldmbench.execute import cluster
 from ldmbench.execute.devices import devices
 from ldmbench.execute.execution import Listener, Result
@@ -25,6 +26,7 @@ from ldmbench.schema.stage import Plan
 from ldmbench.store.disk import Store
 from ldmbench.suite.load import LoadedSuite
 
+LOG = logging.getLogger("ldmbench")
 Watching = Callable[[Run], AbstractContextManager[Listener]]
 
 
@@ -105,7 +107,11 @@ def _reopened(plan: Plan, store: Store, book: Book, executor: str) -> Finished |
     cells = tuple(cell.id for cell in plan.cells)
     if not same or same[-1].state != "done" or same[-1].cells != cells:
         return None
-    records = book.records(same[-1].id)
+    try:
+        records = book.records(same[-1].id)
+    except InputError as error:
+        LOG.warning("%s; the suite is run anew", error)
+        return None
     current = {cell.id: cell.stages for cell in plan.cells}
     if {r.cell.id: r.keys for r in records} != current:
         return None
@@ -151,17 +157,18 @@ class _Session:
                     fresh=fresh,
                     verify=verify,
                 )
-        except InterruptError:
+            records = self._close("failed" if result.failed else "done", result)
+        except (InterruptError, KeyboardInterrupt):
+            self._write("interrupted", Result())  # at once: a second signal may come
             self._close("interrupted", Result())
             raise
         except LdmbenchError:
             self._close("failed", Result())
             raise
-        records = self._close("failed" if result.failed else "done", result)
         return Finished(self.run, records, result.stale)
 
-    def _close(self, state: Any, result: Result) -> list[Record]:
-        """Write the run and everything that can be read from the store."""
+    def _write(self, state: Any, result: Result) -> None:
+        """Write what is known of the run."""
         notes = [f"{label} was made by an older code" for label in result.stale.values()]
         self.run = self.run.model_copy(
             update={
@@ -173,6 +180,10 @@ class _Session:
                 "spans": result.spans,
             }
         )
+        self.book.write_run(self.run)
+
+    def _close(self, state: Any, result: Result) -> list[Record]:
+        """Write everything that can be read from the store, and then the run."""
         records = [
             collect_record(
                 cell,
@@ -188,5 +199,6 @@ class _Session:
         pictures = draw_pictures(self.plan, self.store, self.book.path(self.run.id))
         extras = collect_extras(self.plan, self.store, pictures=pictures)
         self.book.write_extras(self.run.id, extras)
-        self.book.write_run(self.run)
+        self.book.write_digests(self.run.id)
+        self._write(state, result)
         return records

@@ -38,6 +38,8 @@ Shard = tuple[int, int]
 
 DAMAGED = ".damaged"
 """How the name of a checkpoint ends that was found damaged."""
+NEARLY_FULL = 2**26
+"""Bytes free on a disk that did not take what was to be written, because it is full."""
 FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
 MISPLACED = {
     errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOENT, errno.ELOOP, errno.ENAMETOOLONG,
@@ -152,7 +154,7 @@ class Store:
             self.set_aside(address, str(damage))
             return None
         except OSError as error:
-            raise StoreError(f"{folder}: cannot be read: {error.strerror}") from None
+            raise StoreError(f"{folder}: cannot be read: {error.strerror or error}") from None
         return manifest
 
     def file(self, address: Address, name: str) -> Path | None:
@@ -167,7 +169,9 @@ class Store:
             self.set_aside(address, str(damage))
             return None
         except OSError as error:
-            raise StoreError(f"{folder / name}: cannot be read: {error.strerror}") from None
+            raise StoreError(
+                f"{folder / name}: cannot be read: {error.strerror or error}"
+            ) from None
         return folder / name
 
     def set_aside(self, address: Address, why: str) -> None:
@@ -347,6 +351,14 @@ def _age_hours(path: Path) -> float:
     return (time.time() - path.lstat().st_mtime) / 3600
 
 
+def make_room(path: Path) -> None:
+    """Move a folder away that stands where a file is to be written."""
+    if path.is_dir():
+        target = path.with_name(f"{path.name}-{uuid.uuid4().hex[:6]}.aside")
+        path.rename(target)
+        LOG.warning("%s: is a folder where a file belongs; it is now %s", path, target)
+
+
 @contextlib.contextmanager
 def told(root: Path) -> Iterator[None]:
     """Turn errors of the file system into one sentence that says what to do.
@@ -372,23 +384,50 @@ def possible(what: str, remedy: str) -> Iterator[None]:
     except OSError as error:
         if error.errno not in FORBIDDEN | MISPLACED:
             raise
-        why = "no permission to write" if error.errno in FORBIDDEN else error.strerror
+        why = "no permission to write" if error.errno in FORBIDDEN else error.strerror or error
         raise InputError(f"{what} ({why}); {remedy}") from None
 
 
-def describe_os_error(error: OSError, root: Path) -> str:
+def errno_of(error: BaseException, root: Path) -> int | None:
+    """Return the number of an error of the file system, also where a library lost it.
+
+    Args:
+        error: any error; what NumPy, Pillow and safetensors say of a full disk has no number.
+        root: where it was written.
+    """
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno
+    text = str(error)
+    named = re.search(r"\bos error (\d+)", text)
+    if named:
+        return int(named[1])
+    if "No space left on device" in text:
+        return errno.ENOSPC
+    if re.search(r"\d+ requested and \d+ written|encoder error -2\b", text):
+        full = shutil.disk_usage(_existing(root)).free < NEARLY_FULL
+        return errno.ENOSPC if full else errno.EDQUOT
+    return None
+
+
+def describe_os_error(error: BaseException, root: Path) -> str:
     """Return one sentence for an error of the file system."""
-    place = error.filename or root
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    number, strerror = errno_of(error, root), getattr(error, "strerror", None)
+    place = getattr(error, "filename", None) or root
+    if number == errno.EDQUOT:
+        return (
+            f"{place}: no more can be written there (a quota, or a limit on file sizes); move the"
+            " store with --store DIR, then run the same command again: finished stages are kept"
+        )
+    if number == errno.ENOSPC:
         free = shutil.disk_usage(_existing(root)).free
         return (
             f"{place}: the disk is full ({free / 1e6:,.0f} MB free); free some space or move the"
             " store with --store DIR, then run the same command again: finished stages are kept"
         )
-    if error.errno in FORBIDDEN:
+    if number in FORBIDDEN:
         return f"{place}: no permission to write; choose another store with --store DIR"
-    hint = HINTS.get(error.errno or 0)
-    return f"{place}: {error.strerror or error}" + (f"; {hint}" if hint else "")
+    hint = HINTS.get(number or 0)
+    return f"{place}: {strerror or error}" + (f"; {hint}" if hint else "")
 
 
 def _existing(path: Path) -> Path:

@@ -292,3 +292,13 @@ def test_prompts_that_do_not_fit(here, tmp_path, capsys, text, message):
     line = ["score", str(here / "good"), "--metrics", "clip_score", "--prompts", str(file)]
     assert outcome(line) == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_store_without_a_name_is_refused(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert outcome(["status", "--store", ""]) == 2
+    assert "found '', which names no folder" in capsys.readouterr().err
+    monkeypatch.setenv("LDMBENCH_STORE", "")
+    assert outcome(["status"]) == 2
+    assert "no run in .ldmbench yet" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())

@@ -1,5 +1,6 @@
 """Batches on disk and reading across shards."""
 
+import errno
 import pickle
 import resource
 
@@ -121,6 +122,24 @@ def test_a_folder_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match="cannot be written"):
         write_array(tmp_path / "file/x.npy", np.zeros(3))
+
+
+def test_a_full_disk_says_why_no_more_is_written(tmp_path):
+    (tmp_path / "full.npy").symlink_to("/dev/full")
+    with pytest.raises(
+        StoreError, match=r"cannot be written \(No space left on device\)"
+    ) as caught:
+        write_array(tmp_path / "full.npy", np.zeros(9999))
+    assert caught.value.__cause__.errno == errno.ENOSPC
+
+
+def test_arrays_are_written_as_numpy_writes_them(tmp_path):
+    for array in (np.arange(12.0).reshape(3, 4).T, np.zeros((0, 3), np.uint8), np.float32(3)):
+        write_array(tmp_path / "a.npy", array)
+        np.lib.format.write_array(
+            (tmp_path / "b.npy").open("wb"), np.ascontiguousarray(array), version=(1, 0)
+        )
+        assert (tmp_path / "a.npy").read_bytes() == (tmp_path / "b.npy").read_bytes()
 
 
 def test_a_batch_checks_its_parts():

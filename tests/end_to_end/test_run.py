@@ -208,6 +208,36 @@ def test_artefacts_of_an_older_code_are_named(copied, capsys):
     assert Book(store).records(Book(store).find().id)[0].stale == ("denoiser",)
 
 
+def test_a_run_that_is_stopped_while_it_is_written_is_interrupted(copied, monkeypatch):
+    path, store, _ = copied
+
+    def stopped(sheet, file, form):
+        file.write(b"half a picture")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("PIL.Image.Image.save", stopped)
+    code, again = run(path, store, "--set", "probes=[]")
+    assert code == 130
+    assert again.state == "interrupted"
+    assert not list((Book(store).path(again.id) / "pictures").iterdir())
+
+
+def test_a_file_of_records_that_is_cut_stops_no_command(copied, capsys):
+    path, store, done = copied
+    file = Book(store).path(done.id) / "records.jsonl"
+    file.write_text(file.read_text()[:-100])
+    code, again = run(path, store)
+    assert (code, again.id) == (0, done.id)
+    assert "records.jsonl: " in capsys.readouterr().err
+    (file.parent / "plan.json").unlink()
+    file.write_text("{")
+    for command in (["status"], ["history", "--suite", "tiny"]):
+        assert outcome([*command, "--store", str(store)]) == 2
+    code, again = run(path, store)
+    assert code == 0
+    assert again.id != done.id
+
+
 def test_a_failing_cell_stops_no_other_and_ends_with_4(tmp_path, capsys):
     store = tmp_path / "failing"
     text = tiny.SUITE.replace("models:", "models:\n  bad:\n    autoencoder: {f: 1}\n    denoiser: "

@@ -291,6 +291,10 @@ def test_devices(monkeypatch):
     [
         (InputError("just this"), "just this"),
         (OSError(errno.ENOSPC, "x"), "the disk is full"),
+        (OSError("16384 requested and 8192 written"), "no more can be written there (a quota"),
+        (OSError("encoder error -2 when writing image file"), "no more can be written there"),
+        (OSError("cannot identify image file"), "OSError: cannot identify image file (test_"),
+        (ValueError("I/O error: No space left on device (os error 28)"), "the disk is full"),
         (MemoryError(), "out of memory on cpu: lower sample.micro_batch"),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "out of memory on cpu"),
         (RuntimeError("odd\n  thing"), "RuntimeError: odd thing (test_execute_local.py:"),

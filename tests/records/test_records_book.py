@@ -1,6 +1,7 @@
 """The book of runs: append, read, migrate, find; rebuilt from the store alone."""
 
 import json
+import shutil
 
 import pytest
 import tiny
@@ -63,22 +64,134 @@ def test_foreign_folders_are_passed_over(tmp_path):
     (book.folder / "junk").mkdir(parents=True)
     (book.folder / "junk" / "run.json").write_text("nonsense")
     assert book.runs() == []
+    assert list((tmp_path / "damaged").iterdir())
     book.write_run(Run(id="x", suite="s", suite_digest="", state="done", started="1"))
     assert book.find().id == "x"
 
 
-def test_records_can_be_rebuilt_from_the_store_without_running_anything(tmp_path):
-    store = tmp_path / "store"
-    assert outcome(["run", str(tiny.write_suite(tmp_path)), "--store", str(store), "--json"]) == 0
-    book = Book(store)
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory):
+    """A store with one run."""
+    folder = tmp_path_factory.mktemp("measured")
+    store = folder / "store"
+    assert outcome(["run", str(tiny.write_suite(folder)), "--store", str(store), "--json"]) == 0
+    return store
+
+
+@pytest.fixture
+def book(measured, tmp_path):
+    """A copy of it that a test may harm."""
+    shutil.copytree(measured, tmp_path / "store")
+    return Book(tmp_path / "store")
+
+
+def test_records_can_be_rebuilt_from_the_store_without_running_anything(measured):
+    book, store = Book(measured), Store(measured)
     run = book.find()
     plan = Plan.model_validate_json((book.path(run.id) / "plan.json").read_text())
-    again = [collect_record(c, plan, Store(store), run=run.id) for c in plan.cells]
+    again = [collect_record(c, plan, store, run=run.id) for c in plan.cells]
     assert again == book.records(run.id)
-    rebuilt = collect_extras(plan, Store(store), pictures=book.extras(run.id).pictures)
+    rebuilt = collect_extras(plan, store, pictures=book.extras(run.id).pictures)
     assert rebuilt == book.extras(run.id)
     assert rebuilt.curves["pixel/shapes denoiser"][-1].step == 3
     assert {p.title for p in rebuilt.pictures} == {"real/shapes", *(c.id for c in plan.cells)}
+
+
+def _folder(file):
+    file.unlink()
+    file.mkdir()
+
+
+def _link(file):
+    file.unlink()
+    file.symlink_to("/nonexistent/x")
+
+
+HARM = {
+    "cut": lambda f: f.write_bytes(f.read_bytes()[: f.stat().st_size * 2 // 3]),
+    "empty": lambda f: f.write_bytes(b""),
+    "utf8": lambda f: f.write_bytes(b"\xff" + f.read_bytes()),
+    "deep": lambda f: f.write_bytes(b'{"a":' * 10_000),
+    "edited": lambda f: f.write_bytes(f.read_bytes().replace(b"1", b"2")),
+    "list": lambda f: f.write_bytes(b"[1]"),
+    "folder": _folder,
+    "link": _link,
+}
+
+
+@pytest.mark.parametrize("harm", HARM)
+@pytest.mark.parametrize("name", ["records.jsonl", "extras.json", "pictures/"])
+def test_what_is_damaged_of_a_run_is_rebuilt_from_the_store(book, name, harm, caplog):
+    run = book.find().id
+    before = book.records(run), book.extras(run)
+    file = next((book.path(run) / name).glob("*.png")) if name == "pictures/" else None
+    file = file or book.path(run) / name
+    drawn = file.read_bytes()
+    HARM[harm](file)
+    assert (book.records(run), book.extras(run)) == before
+    assert f"{file}: " in caplog.text
+    assert "set aside in" in caplog.text
+    assert name != "pictures/" or file.read_bytes() == drawn
+    caplog.clear()
+    assert (book.records(run), book.extras(run)) == before
+    assert caplog.text == ""
+
+
+def test_a_record_that_cannot_be_rebuilt_is_kept_if_it_is_whole(book):
+    run = book.find().id
+    first, second = book.records(run)
+    shutil.rmtree(book.root / "scores")
+    file = book.path(run) / "records.jsonl"
+    lines = file.read_text().splitlines()
+    file.write_text(f"{lines[0]}\n{lines[1][:100]}")
+    kept, lost = book.records(run)
+    assert kept == first
+    assert (lost.cell, lost.status) == (second.cell, "failed")
+
+
+@pytest.mark.parametrize("harm", [name for name in HARM if name != "edited"])
+def test_a_damaged_run_is_rebuilt_of_its_plan_and_records(book, harm, capsys):
+    before = book.find()
+    HARM[harm](book.path(before.id) / "run.json")
+    assert outcome(["status", before.id, "--store", str(book.root)]) == 0
+    said = capsys.readouterr().err
+    assert harm == "link" or "run.json" in said
+    found = book.find()
+    for name in ("id", "suite", "suite_digest", "cells", "state"):
+        assert getattr(found, name) == getattr(before, name)
+    assert found.started[:16] == before.started[:16]
+
+
+@pytest.mark.parametrize("name", ["../../x", "/tmp/x", "", "other"])
+def test_a_run_has_the_name_of_its_folder(book, name, caplog):
+    before = book.find()
+    book.write_run(before)
+    file = book.path(before.id) / "run.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "id": name}))
+    assert [run.id for run in book.runs()] == [before.id]
+    assert f"is the run.json of another run, {name!r}" in caplog.text
+
+
+def test_a_damaged_run_without_a_plan_is_left_out_and_said_once(tmp_path, caplog):
+    book = Book(tmp_path)
+    book.write_run(Run(id="x", suite="s", suite_digest="", state="done", started="1"))
+    (book.folder / "y").mkdir()
+    (book.folder / "y" / "run.json").write_bytes(b"\xff")
+    assert [run.id for run in book.runs()] == ["x"]
+    assert "not UTF-8 text" in caplog.text
+    assert "its run is left out" in caplog.text
+    caplog.clear()
+    assert [run.id for run in book.runs()] == ["x"]
+    assert caplog.text == ""
+
+
+def test_a_run_that_is_copied_under_another_name_may_be_changed(book):
+    run = book.find()
+    shutil.copytree(book.path(run.id), book.path("copy"))
+    book.write_run(run.model_copy(update={"id": "copy"}))
+    changed = [r.model_copy(update={"run": "copy", "scores": ()}) for r in book.records(run.id)]
+    book.rewrite("copy", changed)
+    assert book.records("copy") == changed
 
 
 def test_code_entropy():
