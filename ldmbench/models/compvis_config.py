@@ -9,6 +9,7 @@ from typing import Any
 from ldmbench.canonical import digest, digest_file
 from ldmbench.errors import InputError
 from ldmbench.models.config_values import LARGEST_NODES, resolved, settled
+from ldmbench.models.strangers import unconfigured
 
 __all__ = [
     "class_of",
@@ -65,10 +66,7 @@ def written_config(
         return {str(k): v for k, v in given.items()}
     place = Path(given) if given is not None else find_config(checkpoint)
     if place is None:
-        raise InputError(
-            f"{checkpoint} has no config beside it; put its config.yaml into {checkpoint.parent} "
-            "or give load(..., config=FILE)"
-        )
+        raise InputError(unconfigured(checkpoint))
     if not place.is_file():
         raise InputError(f"the config {place} is not a file")
     content = _parse(place)

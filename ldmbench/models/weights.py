@@ -181,8 +181,19 @@ def _refuse(where: str, *, missing: list[str], extra: list[str], wrong: list[str
             parts.append(f"{len(keys)} {name} ({', '.join(keys[:3])}{more})")
     raise InputError(
         f"{where}: the weights do not fit the config: {'; '.join(parts)}; "
-        "give the config.yaml that the checkpoint was trained with, or an undamaged file"
+        f"{_misfit(bool(missing), bool(extra), bool(wrong))}"
     )
+
+
+def _misfit(missing: bool, extra: bool, wrong: bool) -> str:
+    """Say what weights and config that do not fit together are of, and where to look."""
+    if missing and extra:
+        return "file and config are of two architectures, or the file names its tensors otherwise"
+    if wrong:
+        return "the network in the file has other sizes: compare those named with the config"
+    if missing:
+        return "the file holds a part of the network: look for the file with the rest of it"
+    return "the file holds more than the network that the config describes"
 
 
 def _source_of(name: str, sources: Mapping[str, Source]) -> tuple[Source, str]:

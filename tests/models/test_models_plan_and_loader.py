@@ -5,7 +5,9 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 from ruamel.yaml import YAML
+from safetensors.torch import save_file
 
 from ldmbench.errors import InputError
 from ldmbench.models import load
@@ -110,3 +112,28 @@ def test_checkpoints(tmp_path, path, value, said):
     place = tmp_path / "config.yaml"
     place.write_text(json.dumps(config_with(path, value)))
     assert "trained with" not in both_refuse(CHECKPOINT / "model.ckpt", said, config=place)
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (["conditioner.embedders.0.x", "model.diffusion_model.out.2.bias"],
+         "is a Stable Diffusion XL .* no config makes loadable.*kind: call"),
+        (["double_blocks.0.x", "single_blocks.0.y"], "is a FLUX transformer"),
+        (["lora_unet_down.x"], "a LoRA, which is no model by itself"),
+        (["y_embedder.embedding_table.weight", "blocks.0.adaLN_modulation.1.bias"], "a DiT or SiT"),
+        (["model.diffusion_model.out.2.bias"], "no config beside it .* put its config.yaml into"),
+        (["input_blocks.0.0.bias", "time_embed.0.bias"], "a YAML of its script's flags"),
+        (["encoder.down.0.x", "quant_conv.bias"], "is a first stage of CompVis"),
+        (["something"], r"put its config.yaml \(CompVis\), or a YAML of its script's flags"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("suffix", [".safetensors", ".ckpt"])
+def test_checkpoints_without_a_config_are_told_what_would_work(tmp_path, names, said, suffix):
+    file = tmp_path / f"m{suffix}"
+    tensors = {name: torch.zeros(1) for name in names}
+    if suffix == ".ckpt":
+        torch.save({"state_dict": tensors}, file)
+    else:
+        save_file(tensors, file)
+    both_refuse(file, said)
