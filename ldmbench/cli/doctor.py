@@ -36,7 +36,7 @@ def doctor(store: Path, as_json: bool) -> int:
     rows = {f"{marks[c['state']]} {c['what']}": c["found"] for c in checks}
     mend = "mend what is MISSING, then `ldmbench doctor` again"
     click.echo(listed(rows))
-    click.echo(f"next    {mend if wrong else 'ldmbench run suites/smoke.yaml'}")
+    click.echo(f"next    {mend if wrong else 'ldmbench run smoke'}")
     return 2 if wrong else 0
 
 

@@ -11,9 +11,9 @@ import click
 from ldmbench import catalog
 from ldmbench.cli.options import json_option, print_json
 from ldmbench.cli.terminal import listed
-from ldmbench.errors import InputError
 from ldmbench.plugins import GROUPS, checked
 from ldmbench.suite.load import headline
+from ldmbench.suite.shipped import shipped
 
 TABLES: dict[str, Mapping[str, Any]] = {
     "models": catalog.MODELS,
@@ -42,8 +42,6 @@ def list_(what: str, as_json: bool) -> None:
     if as_json:
         print_json(rows)
         return
-    if not rows:
-        raise InputError("no suites/*.yaml below this folder; a clone of ldmbench has three")
     click.echo(listed(rows))
 
 
@@ -59,6 +57,9 @@ def _plugins(what: str) -> dict[str, str]:
 
 
 def _suites() -> dict[str, str]:
-    """Return the suite files below ./suites and what each asks."""
-    found = sorted(Path("suites").glob("*.yaml"))
-    return {str(path): headline(path) for path in found}
+    """Return the suite files below ./suites, the others that ship, and what each asks."""
+    here = sorted(Path("suites").glob("*.yaml"))
+    listed = {path.resolve() for path in here}
+    found = {str(path): path for path in here}
+    found |= {name: path for name, path in shipped().items() if path.resolve() not in listed}
+    return {name: headline(path) for name, path in found.items()}

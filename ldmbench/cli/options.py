@@ -19,6 +19,7 @@ from ldmbench.pipeline import STAGES
 from ldmbench.records.book import Book
 from ldmbench.session.planning import usual_store
 from ldmbench.store.disk import Store
+from ldmbench.suite.shipped import shipped
 
 F = TypeVar("F", bound=Callable[..., Any])
 HEEDED = ("Cc", "Cf", "Zl", "Zp")
@@ -51,15 +52,19 @@ def json_option(command: F) -> F:
 
 def _suites(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     here = Path(incomplete).parent
-    found = [*here.glob("*.yaml"), *here.glob("suites/*.yaml")]
-    return [CompletionItem(str(p)) for p in found if str(p).startswith(incomplete)]
+    found = [*map(str, (*here.glob("*.yaml"), *here.glob("suites/*.yaml"))), *shipped()]
+    return [CompletionItem(name) for name in found if name.startswith(incomplete)]
 
 
 def suite_argument(command: F) -> F:
-    """Add the SUITE argument."""
-    return click.argument(
-        "suite", type=click.Path(path_type=Path, dir_okay=False), shell_complete=_suites
-    )(command)
+    """Add the SUITE argument: a file, or the name of a suite that ships."""
+    return click.argument("suite", type=click.Path(path_type=Path), shell_complete=_suites)(command)
+
+
+def say_file(suite: Path, found: Path) -> None:
+    """Say which file was taken for a suite that is named without one."""
+    if found != suite:
+        say(f"suite {suite}: {found}")
 
 
 def set_option(command: F) -> F:

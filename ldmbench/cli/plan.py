@@ -20,6 +20,7 @@ from ldmbench.cli.options import (
     plural,
     print_json,
     say,
+    say_file,
     set_option,
     size,
     store_option,
@@ -62,7 +63,8 @@ def plan(
       ldmbench plan suites/downsampling_sweep.yaml
       ldmbench plan suites/quickstart.yaml --set sample.steps=[10,20,50] --explain
     """
-    _, found = planned(suite, sets, only, store=store)
+    loaded, found = planned(suite, sets, only, store=store)
+    say_file(suite, loaded.path)
     check_fresh(found, fresh)
     disk = Store(store)
     told = survey(found, disk, fresh=lambda unit: is_named(unit.stage, fresh))

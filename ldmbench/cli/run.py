@@ -18,6 +18,7 @@ from ldmbench.cli.options import (
     plural,
     print_json,
     say,
+    say_file,
     set_option,
     store_option,
     suite_argument,
@@ -70,6 +71,7 @@ def run(
     if executor == "ray":
         cluster.require()
     loaded, plan = planned(suite, sets, only, store=store, verify=verify)
+    say_file(suite, loaded.path)
 
     def watching(run: Run) -> Watch:
         say(f"run {run.id}: {plural(len(plan.cells), 'cell')}")

@@ -114,9 +114,7 @@ class Book:
         """
         runs = self.runs()
         if not runs:
-            raise InputError(
-                f"no run in {self.root} yet; begin with `ldmbench run suites/smoke.yaml`"
-            )
+            raise InputError(f"no run in {self.root} yet; begin with `ldmbench run smoke`")
         if name is None:
             return runs[-1]
         same = [r for r in runs if r.id == name] or [r for r in runs if r.id.startswith(name)]

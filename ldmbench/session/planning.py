@@ -13,6 +13,7 @@ from ldmbench.plan.graph import subset
 from ldmbench.schema.stage import Plan
 from ldmbench.suite.check import check_suite
 from ldmbench.suite.load import LoadedSuite, load_suite
+from ldmbench.suite.shipped import located
 
 DEFAULT_STORE = ".ldmbench"
 
@@ -42,7 +43,7 @@ def planned(
     """Return a checked suite and its plan.
 
     Args:
-        suite: its file.
+        suite: its file, or the name of one that ships.
         sets: what it is changed by.
         only: globs of cells.
         store: where digests of files are remembered.
@@ -52,7 +53,7 @@ def planned(
     Raises:
         InputError: if the suite is wrong, or if no cell is left.
     """
-    loaded = load_suite(suite, sets, text=text)
+    loaded = load_suite(located(suite) if text is None else suite, sets, text=text)
     check_suite(loaded)
     cache = store / "digests.json"
     if verify:

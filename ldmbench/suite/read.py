@@ -25,6 +25,7 @@ from ruamel.yaml.events import (
 from ruamel.yaml.reader import ReaderError
 
 from ldmbench.errors import InputError, SuiteError
+from ldmbench.suite.shipped import meant
 
 MOST_BYTES = 256 * 1024
 MOST_LEVELS = 40
@@ -75,7 +76,7 @@ def read_text(path: Path) -> str:
             data = file.read(MOST_BYTES + 1)
     except FileNotFoundError:
         raise InputError(
-            f"{path}: no such suite file; `ldmbench list suites` names those at hand"
+            f"{path}: no such suite file{meant(path)}; `ldmbench list suites` names those at hand"
         ) from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None

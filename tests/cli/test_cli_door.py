@@ -85,7 +85,7 @@ def test_list_suites_shows_their_questions(capsys):
 def test_doctor_says_what_to_type_next(capsys):
     assert outcome(["doctor"]) == 0
     shown = capsys.readouterr().out
-    assert "next    ldmbench run suites/smoke.yaml" in shown
+    assert "next    ldmbench run smoke" in shown
     assert re.search(r"ok\s+torch\s+\d", shown)
 
 
