@@ -9,7 +9,7 @@ ROOT = Path(__file__).parent.parent / "ldmbench"
 GROUND = {"errors", "canonical", "offline", "seeds", "registry", "plugins"}
 NOUNS = GROUND | {"schema"}
 TABLES = NOUNS | {"pipeline", "catalog"}
-ROOMS = {"data", "metrics", "features", "sample", "models", "train", "speed"}
+ROOMS = {"tensors", "data", "metrics", "features", "sample", "models", "train", "speed"}
 SPINE = {"suite", "plan", "store", "records", "execute"}
 OUTLETS = {"track", "report", "gating"}
 
@@ -25,10 +25,11 @@ ALLOWED = {
     "records": NOUNS | {"store"},
     "data": NOUNS,
     "metrics": NOUNS,
-    "features": NOUNS,
+    "tensors": NOUNS,
+    "features": NOUNS | {"tensors"},
     "sample": NOUNS,
-    "models": NOUNS | {"sample", "data"},
-    "train": NOUNS | {"data", "models", "features", "sample"},
+    "models": NOUNS | {"sample", "data", "tensors"},
+    "train": NOUNS | {"data", "models", "features", "sample", "tensors"},
     "speed": NOUNS | {"models", "sample"},
     "stages": NOUNS | ROOMS | {"catalog"},
     "execute": NOUNS | {"plan", "store", "pipeline"},

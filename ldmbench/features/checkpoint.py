@@ -1,17 +1,15 @@
-"""Files of tensors, read without executing anything, and put into networks."""
+"""Weights of evaluators, read without executing anything, and put into networks."""
 
 from __future__ import annotations
 
-import pickle
-import zipfile
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import nn
 
 from ldmbench.errors import InputError
+from ldmbench.tensors.entries import open_weights
+from ldmbench.tensors.read import fetch
 
 __all__ = ["fill", "read_tensors"]
 
@@ -19,32 +17,15 @@ _DERIVED = ("num_batches_tracked", "attn_mask")
 
 
 def read_tensors(path: Path) -> dict[str, torch.Tensor]:
-    """Return the tensors of a safetensors file or of a `torch.save`d state dict.
+    """Return the tensors of a safetensors file or of a `torch.save`d state dict, as float32.
 
     Raises:
-        InputError: if the file is damaged or holds more than tensors.
+        InputError: if the file is damaged or holds no tensors.
     """
     try:
-        if path.suffix == ".safetensors":
-            loaded: object = load_file(path)
-        else:
-            loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except (
-        SafetensorError,
-        pickle.UnpicklingError,
-        RuntimeError,
-        OSError,
-        EOFError,
-        ValueError,
-        zipfile.BadZipFile,
-    ) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(
-            f"{path} cannot be read as weights ({reason}); fetch or import it again"
-        ) from error
-    if not isinstance(loaded, dict):
-        raise InputError(f"{path} holds a {type(loaded).__name__}, expected a dict of tensors")
-    return {k: v for k, v in loaded.items() if isinstance(v, torch.Tensor)}
+        return fetch(path, open_weights(path).slots)
+    except InputError as error:
+        raise InputError(f"{error}; fetch or import it again") from error
 
 
 def fill(network: nn.Module, tensors: dict[str, torch.Tensor], path: Path) -> None:

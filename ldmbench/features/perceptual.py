@@ -10,10 +10,10 @@ from itertools import pairwise
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ldmbench.errors import InputError
+from ldmbench.features.checkpoint import read_tensors
 
 __all__ = ["WEIGHTS", "PerceptualNet", "load_perceptual"]
 
@@ -63,7 +63,7 @@ def load_perceptual(path: Path = WEIGHTS, *, device: str | torch.device = "cpu")
     """
     net = PerceptualNet()
     try:
-        net.load_state_dict(load_file(path))
+        net.load_state_dict(read_tensors(path))
     except Exception as error:
         raise InputError(
             f"{path} does not hold the perceptual network ({error}); reinstall ldmbench, run "

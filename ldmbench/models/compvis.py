@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 from ldmbench.canonical import digest, digest_file
 from ldmbench.errors import InputError
 from ldmbench.models.adm_config import is_adm
+from ldmbench.models.checkpoint import look, marked
 from ldmbench.models.clip_config import find_text_config
 from ldmbench.models.compvis_adm import load_adm
 from ldmbench.models.compvis_autoencoder import first_stage
@@ -21,19 +22,15 @@ from ldmbench.models.compvis_config import (
     params_of,
     read_config,
 )
-from ldmbench.models.compvis_parts import (
-    averaged,
-    check_parts,
-    latent_scale,
-    read_schedule,
-    with_aliases,
-)
+from ldmbench.models.compvis_parts import check_parts, latent_scale, read_schedule
 from ldmbench.models.compvis_plan import UNetPlan, plan_unet
 from ldmbench.models.compvis_rules import FIRST_STAGES, check_model
 from ldmbench.models.compvis_unet import build_unet
 from ldmbench.models.load_model import Info, Model
 from ldmbench.models.load_stages import KL, VQ, FirstStage, Identity
-from ldmbench.models.weights import Tensors, read_weights, select
+from ldmbench.models.weights import Tensors, select
+from ldmbench.tensors.entries import Held
+from ldmbench.tensors.read import fetch
 
 __all__ = ["load_checkpoint"]
 
@@ -46,8 +43,8 @@ class _Checkpoint:
     name: str
     params: dict[str, Any]
     tensors: Tensors
+    held: Held
     identity: str
-    ema: bool
     tokenizer: Any
 
     @property
@@ -60,6 +57,7 @@ def load_checkpoint(
     *,
     config: Path | str | Mapping[str, Any] | None = None,
     ema: bool = True,
+    ignore: Sequence[str] = (),
     tokenizer: Any = None,
 ) -> Model:
     """Load a checkpoint file and the config beside it.
@@ -68,18 +66,20 @@ def load_checkpoint(
         path: .ckpt, .pt, .pth, .bin or .safetensors.
         config: its YAML file or content; None looks beside it.
         ema: take the averaged weights where the checkpoint has them.
+        ignore: patterns of tensors' names to leave out.
         tokenizer: of text models, see `load`.
 
     Raises:
         InputError: the config is unknown, does not fit the weights, or the file is unsafe.
     """
     content = read_config(config, path)
-    tensors = with_aliases(read_weights(path), path)
+    held = look(path, content, ema=ema, ignore=ignore)
+    tensors = fetch(path, held.slots)
     beside = find_text_config(params_of(content.get("model")).get("cond_stage_config"), path)
     named = {"weights": digest_file(path), "config": config_digest(config, path)}
     identity = digest(named | ({"text": digest_file(beside)} if beside else {}))
     try:
-        return _load(content, tensors, path, identity, ema=ema, tokenizer=tokenizer)
+        return _load(content, tensors, held, identity, tokenizer=tokenizer)
     except InputError:
         raise
     except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as e:
@@ -91,26 +91,24 @@ def load_checkpoint(
 def _load(
     content: dict[str, Any],
     tensors: Tensors,
-    path: Path,
+    held: Held,
     identity: str,
     *,
-    ema: bool,
     tokenizer: Any,
 ) -> Model:
+    path = held.path
     if is_adm(content):
-        return load_adm(content, tensors, path=path, identity=identity)
+        return load_adm(content, tensors, held=held, identity=identity)
     name = check_model(content, str(path))
-    found = _Checkpoint(path, name, params_of(content["model"]), tensors, identity, ema, tokenizer)
+    params = marked(params_of(content["model"]), held)
+    found = _Checkpoint(path, name, params, tensors, held, identity, tokenizer)
     return _load_first_stage(found) if name in FIRST_STAGES else _load_diffusion(found)
 
 
 def _load_first_stage(found: _Checkpoint) -> Model:
-    means = averaged(found.tensors, "", where=found.where) if found.ema else None
-    kind = FIRST_STAGES[found.name]
-    stage = _stage(kind, found.params, means or found.tensors, where=found.where)
+    stage = _stage(FIRST_STAGES[found.name], found.params, found.tensors, where=found.where)
     f, channels, side = geometry(found.params)
-    info = _info(found, f, (channels, side, side), averaged=means is not None)
-    return Model(info, stage)
+    return Model(_info(found, f, (channels, side, side)), stage)
 
 
 def _load_diffusion(found: _Checkpoint) -> Model:
@@ -119,8 +117,6 @@ def _load_diffusion(found: _Checkpoint) -> Model:
     pixels = found.name == "DDPM"  # which clips its predictions; the others never do
     schedule = read_schedule(params, tensors, where=where, clips=pixels)
     scale = latent_scale(params, tensors, where=where)
-    means = averaged(tensors, "model.", where=where) if found.ema else None
-    raw = select(tensors, "model.") if means is None else means
     plan = _plan(params, where)
     channels = int(params.get("channels", plan.out_channels))
     first, told = select(tensors, "first_stage_model."), select(tensors, "cond_stage_model.")
@@ -137,16 +133,14 @@ def _load_diffusion(found: _Checkpoint) -> Model:
         tokenizer=found.tokenizer,
         path=found.path,
     )
-    network = build_unet(plan, select(raw, "diffusion_model."), where=where)
+    network = build_unet(plan, select(tensors, "model.diffusion_model."), where=where)
     f, _, _ = geometry(params_of(params.get("first_stage_config")))
     shape = (channels, *plan.size)
-    info = _info(found, f, shape, averaged=means is not None, scale=scale, schedule=schedule)
+    info = _info(found, f, shape, scale=scale, schedule=schedule)
     return Model(info, stage, network=network, condition=condition)
 
 
-def _info(
-    found: _Checkpoint, f: int, shape: tuple[int, int, int], *, averaged: bool, **extra: Any
-) -> Info:
+def _info(found: _Checkpoint, f: int, shape: tuple[int, int, int], **extra: Any) -> Info:
     return Info(
         f=f,
         latent_shape=shape,
@@ -155,7 +149,9 @@ def _info(
         path=found.path,
         quantize="truncate",
         timesteps="compvis" if "schedule" in extra else None,
-        weights="ema" if averaged else "raw",
+        weights="ema" if found.held.averaged else "raw",
+        weights_from=found.held.source,
+        left_out=found.held.left_out,
         **extra,
     )
 

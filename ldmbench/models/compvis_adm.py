@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from ldmbench.models.adm_config import read_flags
@@ -14,28 +13,32 @@ from ldmbench.models.load_images import EnlargedImage
 from ldmbench.models.load_model import Info, Model
 from ldmbench.models.load_stages import Identity
 from ldmbench.models.weights import Tensors
+from ldmbench.tensors.entries import Held
 
 __all__ = ["load_adm"]
 
 
-def load_adm(flags: Mapping[str, Any], tensors: Tensors, *, path: Path, identity: str) -> Model:
+def load_adm(flags: Mapping[str, Any], tensors: Tensors, *, held: Held, identity: str) -> Model:
     """Load a guided-diffusion UNet, or one that upsamples (SuperResModel).
 
     Args:
         flags: see `read_flags`.
         tensors: the state dict.
-        path: where it came from.
+        held: where it came from.
         identity: digest of weights and flags.
     """
-    where = str(path)
+    where = str(held.path)
     told = read_flags(flags, where)
     info = Info(
         f=1,
         latent_shape=(3, told.size, told.size),
         digest=identity,
         source=f"{told.source}:UNetModel",
-        path=path,
+        path=held.path,
         quantize="truncate",
+        weights="ema" if held.averaged else "raw",
+        weights_from=held.source,
+        left_out=held.left_out,
         schedule=told.schedule,
         timesteps="leading",
         time_scale=told.time_scale,

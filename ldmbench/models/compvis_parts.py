@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import torch
 
 from ldmbench.errors import InputError
 from ldmbench.models.compvis_rules import SCHEDULES
-from ldmbench.models.weights import Tensors, select
+from ldmbench.models.weights import Tensors
 from ldmbench.sample import Schedule, cosine_betas
 
-__all__ = ["averaged", "check_parts", "latent_scale", "read_schedule", "with_aliases"]
+__all__ = ["check_parts", "latent_scale", "read_schedule"]
 
-_UNTRAINED = ("colorize", "loss.", "quantize.embed_prob", "quantize.used")
 _TOP = ("model.diffusion_model.", "model_ema.", "first_stage_model.", "cond_stage_model.")
 _BUFFERS = frozenset(
     {
@@ -41,43 +40,14 @@ _COSINE_OFFSET = 0.008
 _PREDICTIONS: dict[str, Any] = {"eps": "epsilon", "x0": "sample", "v": "v_prediction"}
 
 
-def averaged(tensors: Tensors, prefix: str, *, where: str) -> Tensors | None:
-    """Return the EMA weights under their dotted names, or None where there are none.
-
-    The original's averages are buffers, whose names have no dots; the raw weights say where the
-    dots were. Buffers and losses have no averages.
-
-    Args:
-        tensors: the whole checkpoint.
-        prefix: where the averaged module is: "model." or, for a first stage, "".
-        where: said in messages.
-
-    Raises:
-        InputError: some averages are missing or left over.
-    """
-    kept = select(tensors, "model_ema.")
-    if not kept:
-        return None
-    names = [k[len(prefix) :] for k in tensors if k.startswith(prefix)]
-    flat = {n: n.replace(".", "") for n in names if not n.startswith("model_ema.")}
-    lacking = [n for n, short in flat.items() if short not in kept and not n.startswith(_UNTRAINED)]
-    left = sorted(set(kept) - set(flat.values()) - {"decay", "num_updates"})
-    if lacking or left:
-        first = (lacking or left)[0]
-        raise InputError(
-            f"{where}: the averaged weights are not those of the model: {len(lacking)} missing, "
-            f"{len(left)} not asked for ({first}, ...); load(..., ema=False) takes the raw ones"
-        )
-    return {n: kept[short] for n, short in flat.items() if short in kept}
-
-
 def check_parts(tensors: Tensors, *, where: str) -> None:
     """Refuse keys that belong to no part of a latent diffusion model."""
     extra = [k for k in tensors if not k.startswith(_TOP) and k not in _BUFFERS]
     if extra:
         raise InputError(
             f"{where}: {len(extra)} keys not asked for, they belong to no part of a latent "
-            f"diffusion model ({', '.join(extra[:3])}); is its config the one it was trained with?"
+            f"diffusion model ({', '.join(extra[:3])}); where only training reads them, "
+            f"`ignore: ['{extra[0]}']` leaves them out (* stands for anything)"
         )
 
 
@@ -121,6 +91,9 @@ def read_schedule(
         options=tuple(sorted((dict(Schedule().options) | options).items())),
     )
     _check_betas(schedule, tensors.get("betas"), where)
+    if params.get("rescale_betas_zero_snr"):
+        rescaled = dict(schedule.options) | {"rescale_betas_zero_snr": True}
+        return replace(schedule, options=tuple(sorted(rescaled.items())))
     return schedule
 
 
@@ -137,30 +110,18 @@ def _own_betas(params: Mapping[str, Any], name: str) -> tuple[float, ...] | None
     return None
 
 
-def with_aliases(tensors: Tensors, path: Path) -> Tensors:
-    """Return tensors with the names that safetensors dropped because they share memory.
-
-    `safetensors.torch.save_model` keeps one name of a shared tensor and notes the others in the
-    file's metadata.
-    """
-    if path.suffix != ".safetensors":
-        return tensors
-    from safetensors import safe_open
-
-    with safe_open(path, framework="pt") as file:
-        noted: dict[str, str] = file.metadata() or {}
-    return tensors | {k: tensors[v] for k, v in noted.items() if v in tensors and k not in tensors}
-
-
 def _check_betas(schedule: Schedule, stored: torch.Tensor | None, where: str) -> None:
+    """Compare betas as closely as the precision that they were stored in allows."""
     if stored is None:
         return
-    ours = torch.as_tensor(schedule.beta_array())
-    fits = stored.shape == ours.shape
-    if not fits or not torch.allclose(stored.double(), ours, rtol=1e-3, atol=1e-7):
+    ours, told = torch.as_tensor(schedule.beta_array()), stored.double()
+    coarse = torch.equal(told, told.to(torch.bfloat16).double())
+    near = torch.finfo(torch.bfloat16).eps if coarse else 1e-3
+    fits = told.shape == ours.shape
+    if not fits or not torch.allclose(told, ours, rtol=near, atol=1e-7):
         raise InputError(
             f"{where}: the config's noise schedule ({schedule.kind}, {schedule.start} to "
             f"{schedule.end}, T = {schedule.T}) is not the one stored with the weights (beta "
-            f"{float(stored[0]):.6g} to {float(stored[-1]):.6g}, T = {len(stored)}); "
-            "give the config it was trained with"
+            f"{float(told.flatten()[0]):.6g} to {float(told.flatten()[-1]):.6g}, T = "
+            f"{told.numel()}); give the config it was trained with"
         )

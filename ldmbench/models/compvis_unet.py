@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -50,7 +51,7 @@ def _plain(plan: UNetPlan) -> nn.Module:
         "downsample_type": _kept(plan),
         "upsample_type": _kept(plan),
         "num_class_embeds": plan.classes,
-        "attention_head_dim": min(dims),
+        "attention_head_dim": math.gcd(*dims),  # divides every level; ours then sets the heads
         "attn_norm_num_groups": 32,  # else scale_shift leaves the middle attention without a norm
     }
     variant: dict[str, Any] = {}

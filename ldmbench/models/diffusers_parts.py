@@ -12,7 +12,6 @@ from typing import Any
 from torch import nn
 
 from ldmbench.errors import InputError
-from ldmbench.models.compvis_parts import with_aliases
 from ldmbench.models.diffusers_config import DENOISERS, FIRST_STAGES, PARTS
 from ldmbench.models.load_conditions import PROMPT_LENGTH
 from ldmbench.models.load_tokenizers import bert_tokenizer, clip_tokenizer
@@ -124,9 +123,7 @@ def load_tokenizer(
 def _weights(folder: Path, *, ema: bool = True) -> Tensors:
     """Read all tensors of a component, sharded or not."""
     files = weights_of(folder, ema=ema)
-    if len(files) == 1:
-        return with_aliases(read_weights(files[0]), files[0])
-    return {k: v for file in files for k, v in read_weights(file).items()}
+    return {k: v for file in files for k, v in read_weights(file, ema=ema).items()}
 
 
 def _modern(name: str) -> str:

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import nn
 
 from ldmbench.canonical import canonical_json
 from ldmbench.errors import InputError
+from ldmbench.tensors.entries import open_weights
+from ldmbench.tensors.read import fetch
 
 __all__ = ["blank", "kept_at", "read_card", "read_weights", "seeded", "write_card", "write_weights"]
 
@@ -77,10 +79,9 @@ def read_weights(module: nn.Module, path: Path, device: str | torch.device) -> N
         InputError: if the file is missing or damaged, or belongs to another network.
     """
     try:
-        # a copy, since results can differ in the last bit when weights lie unaligned in the file
-        state = {name: t.clone() for name, t in load_file(path, device=str(device)).items()}
-        module.load_state_dict(state, assign=True)
-    except Exception as error:
+        state = fetch(path, open_weights(path).slots)
+        module.load_state_dict({name: t.to(device) for name, t in state.items()}, assign=True)
+    except (InputError, RuntimeError) as error:
         raise InputError(f"{path} does not hold these weights: {error}") from error
 
 

@@ -44,6 +44,8 @@ class Info:
         digest: sha256 of its weights and config files.
         source: "compvis", "guided-diffusion" or "diffusers", with the class that was found.
         weights: "ema" or "raw".
+        weights_from: the file that they are of, and in brackets the entry of it that was taken.
+        left_out: patterns of tensors that were left out, each with their number.
         regularization: vq, kl, tiny or pixel.
         quantize: the source's rule from [-1, 1] to uint8: round or truncate.
         timesteps: the source's timestep rule, or None for the solver's own.
@@ -73,6 +75,8 @@ class Info:
     time_scale: float = 1.0
     guided_channels: int | None = None
     assumed: tuple[str, ...] = ()
+    weights_from: str = ""
+    left_out: tuple[str, ...] = ()
 
 
 class Model:

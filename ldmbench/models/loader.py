@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ def load(
     *,
     config: Path | str | Mapping[str, Any] | None = None,
     ema: bool = True,
+    ignore: Sequence[str] = (),
     tokenizer: Any = None,
     null_class: int | None = None,
     guided_channels: int | None = None,
@@ -32,6 +33,8 @@ def load(
             (owner/name) when online.
         config: the checkpoint's config (YAML file or its content); None looks beside it.
         ema: take the averaged weights where a checkpoint has them.
+        ignore: patterns of names of tensors to leave out of a checkpoint file ("teacher.*"), beyond
+            those that only training reads by their names; `info.left_out` has the count.
         tokenizer: of prompt-conditioned checkpoints, which do not hold one: a transformers
             tokenizer, its folder, or its vocab.txt; None looks beside the checkpoint.
         null_class: the label that stands for no class; None is what the files say.
@@ -45,7 +48,7 @@ def load(
         InputError: nothing loadable is there, config and weights do not fit, or a pickle would
             have to execute code.
     """
-    found = _load(path, config=config, ema=ema, tokenizer=tokenizer)
+    found = _load(path, config=config, ema=ema, ignore=ignore, tokenizer=tokenizer)
     return found.told(null_class=null_class, guided_channels=guided_channels)
 
 
@@ -54,21 +57,25 @@ def _load(
     *,
     config: Path | str | Mapping[str, Any] | None,
     ema: bool,
+    ignore: Sequence[str],
     tokenizer: Any,
 ) -> Model:
     place = Path(path)
     if is_folder(place):
+        if ignore:
+            raise InputError(f"{place} is a diffusers folder; `ignore` is for checkpoint files")
         return load_folder(place, ema=ema, tokenizer=tokenizer)
     if place.is_dir():
-        place = checkpoint_in(place)
-    if place.is_file():
+        place = checkpoint_in(place, ema=ema)
+    if place.exists():
         if place.suffix not in SUFFIXES:
             raise InputError(
                 f"{place} is no checkpoint by its name; allowed are {', '.join(SUFFIXES)}"
             )
-        return load_checkpoint(place, config=config, ema=ema, tokenizer=tokenizer)
+        return load_checkpoint(place, config=config, ema=ema, ignore=ignore, tokenizer=tokenizer)
     if is_hub_id(str(path)):
-        return _load(fetch(str(path)), config=config, ema=ema, tokenizer=tokenizer)
+        found = fetch(str(path))
+        return _load(found, config=config, ema=ema, ignore=ignore, tokenizer=tokenizer)
     raise InputError(
         f"{path} is not there; give a diffusers folder, a checkpoint file or a hub id (owner/name)"
     )

@@ -5,8 +5,7 @@ A plan is made from these; the worker that loads the model holds them to what it
 
 from __future__ import annotations
 
-import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from ldmbench.canonical import digest
 from ldmbench.data.source_digest import file_digests
 from ldmbench.errors import InputError
 from ldmbench.models.adm_config import is_adm, read_flags
+from ldmbench.models.checkpoint import look, marked
 from ldmbench.models.clip_config import CLIPS, find_text_config
 from ldmbench.models.compvis_config import (
     class_of,
@@ -31,6 +31,7 @@ from ldmbench.models.diffusers_config import read_folder
 from ldmbench.models.null_class import check_null_class
 from ldmbench.models.places import SUFFIXES, checkpoint_in, is_folder, model_files, weights_of
 from ldmbench.schema.models import ModelFacts
+from ldmbench.tensors.entries import Held
 
 __all__ = ["model_digest", "peek", "tokenizer_digest"]
 
@@ -52,6 +53,7 @@ def peek(
     *,
     config: Path | None = None,
     ema: bool = True,
+    ignore: Sequence[str] = (),
     tokenizer: Path | None = None,
     null_class: int | None = None,
 ) -> ModelFacts:
@@ -61,6 +63,7 @@ def peek(
         path: a diffusers folder, a checkpoint, or a folder that holds one.
         config: the checkpoint's config; None looks beside it.
         ema: whether averaged weights are wanted.
+        ignore: patterns of tensors' names to leave out.
         tokenizer: of a prompted checkpoint; None looks beside it.
         null_class: the label for no class; None is what the files say.
 
@@ -70,7 +73,7 @@ def peek(
     if is_folder(path):
         facts = _peek_folder(path, ema, tokenizer)
     else:
-        facts = _peek_checkpoint(_checkpoint(path), config, ema, tokenizer)
+        facts = _peek_checkpoint(_checkpoint(path, ema=ema), config, ema, ignore, tokenizer)
     if null_class is None:
         return facts
     kind, classes, known = facts.conditioning, facts.classes, facts.null_class
@@ -78,19 +81,22 @@ def peek(
     return facts.model_copy(update={"null_class": null_class})
 
 
-def model_digest(path: Path, cache: Path | None = None, *, config: Path | None = None) -> str:
+def model_digest(
+    path: Path, cache: Path | None = None, *, config: Path | None = None, ema: bool = True
+) -> str:
     """Return the digest that the loaded model's `info.digest` will have.
 
     Args:
         path: as `peek`.
         cache: as in `source_digest`.
         config: as `peek`.
+        ema: as `peek`.
     """
     if is_folder(path):
         files = model_files(path)
         known = file_digests(files, cache)
         return digest({p.relative_to(path).as_posix(): known[p] for p in files})
-    file = _checkpoint(path)
+    file = _checkpoint(path, ema=ema)
     beside = config or find_config(file)
     named = {"weights": file}
     if beside:
@@ -109,10 +115,10 @@ def tokenizer_digest(place: Path) -> str:
     return digest({p.name: known[p] for p in files})
 
 
-def _checkpoint(path: Path) -> Path:
+def _checkpoint(path: Path, *, ema: bool) -> Path:
     if not path.exists():
         raise InputError(f"{path} is not there")
-    file = checkpoint_in(path) if path.is_dir() else path
+    file = checkpoint_in(path, ema=ema) if path.is_dir() else path
     if file.suffix not in SUFFIXES:
         raise InputError(
             f"{file} is no checkpoint by its name; allowed are {', '.join(SUFFIXES)}, or the"
@@ -125,15 +131,22 @@ def _checkpoint(path: Path) -> Path:
 
 
 def _peek_checkpoint(
-    file: Path, config: Path | None, ema: bool, tokenizer: Path | None
+    file: Path, config: Path | None, ema: bool, ignore: Sequence[str], tokenizer: Path | None
 ) -> ModelFacts:
     content = read_config(config, file)
-    size = file.stat().st_size
+    held = look(file, content, ema=ema, ignore=ignore)
+    shared: dict[str, Any] = {
+        "quantize": "truncate",
+        "weights": "ema" if held.averaged else "raw",
+        "weights_from": held.source,
+        "left_out": held.left_out,
+        "bytes": file.stat().st_size,
+    }
     try:
         if is_adm(content):
-            facts = _peek_adm(content, str(file), size)
+            facts = _peek_adm(content, str(file), shared)
         else:
-            facts = _peek_compvis(content, file, ema, tokenizer, size)
+            facts = _peek_compvis(content, held, tokenizer, shared)
     except (TypeError, KeyError, AttributeError, ValueError) as error:
         if isinstance(error, InputError):
             raise
@@ -147,7 +160,7 @@ def _peek_checkpoint(
     return facts.model_copy(update={"taken": {**facts.taken, **read}})
 
 
-def _peek_adm(flags: Mapping[str, Any], where: str, size: int) -> ModelFacts:
+def _peek_adm(flags: Mapping[str, Any], where: str, shared: Mapping[str, Any]) -> ModelFacts:
     told = read_flags(flags, where)
     plan_unet(told.unet, where=where)
     labelled = told.classes is not None
@@ -159,7 +172,6 @@ def _peek_adm(flags: Mapping[str, Any], where: str, size: int) -> ModelFacts:
         conditioning=kinds[labelled],
         classes=told.classes,
         regularization="pixel",
-        quantize="truncate",
         timesteps="leading",
         scheduler={
             "num_train_timesteps": told.schedule.T,
@@ -170,22 +182,17 @@ def _peek_adm(flags: Mapping[str, Any], where: str, size: int) -> ModelFacts:
         assumed=tuple(map(str, told.taken)),
         taken={t.field: t.value for t in told.taken if t.value != t.today},
         samples=True,
-        bytes=size,
+        **shared,
     )
 
 
 def _peek_compvis(
-    content: Mapping[str, Any], file: Path, ema: bool, tokenizer: Path | None, size: int
+    content: Mapping[str, Any], held: Held, tokenizer: Path | None, known: Mapping[str, Any]
 ) -> ModelFacts:
+    file = held.path
     name = check_model(content, str(file))
-    params = params_of(content["model"])
-    averaged = ema and _mentions(file, b"model_ema.")
-    shared: dict[str, Any] = {
-        "source": f"compvis:{name}",
-        "quantize": "truncate",
-        "weights": "ema" if averaged else "raw",
-        "bytes": size,
-    }
+    params = marked(params_of(content["model"]), held)
+    shared: dict[str, Any] = {"source": f"compvis:{name}", **known}
     if name in FIRST_STAGES:
         f, _, side = geometry(params)
         return ModelFacts(
@@ -218,6 +225,7 @@ def _peek_compvis(
             "num_train_timesteps": int(params.get("timesteps", 1000)),
             "prediction_type": _PREDICTIONS.get(str(params.get("parameterization")), "epsilon"),
             "skip_prk_steps": True,
+            **({"rescale_betas_zero_snr": True} if params.get("rescale_betas_zero_snr") else {}),
         },
         scale=None if params.get("scale_by_std") else float(params.get("scale_factor", 1.0)),
         image_channels=_image_channels(inner) if inner else (channels, channels),
@@ -284,19 +292,6 @@ def _tokenizer(given: Path | None, beside: Path, name: str) -> dict[str, Any]:
         return {"tokenizer": str(place)}
     looked = ", ".join(map(str, places))
     return {"missing": f"needs the tokenizer of {name}, which is not there (looked for {looked})"}
-
-
-def _mentions(file: Path, name: bytes) -> bool:
-    """Say whether a checkpoint has a tensor whose name begins so; nothing of it is run."""
-    if file.suffix == ".safetensors":
-        with file.open("rb") as stream:
-            return name in stream.read(int.from_bytes(stream.read(8), "little"))
-    if not zipfile.is_zipfile(file):  # torch before 1.6: names stand anywhere in the file
-        with file.open("rb") as stream:
-            return any(name in block for block in iter(lambda: stream.read(1 << 20), b""))
-    with zipfile.ZipFile(file) as archive:
-        tables = [n for n in archive.namelist() if n.endswith("data.pkl")]
-        return any(name in archive.read(n) for n in tables)
 
 
 # ---------------------------------------------------------------- diffusers

@@ -17,6 +17,7 @@ __all__ = [
     "component",
     "fetch",
     "is_averaged",
+    "is_ema_file",
     "is_folder",
     "is_hub_id",
     "model_files",
@@ -33,6 +34,13 @@ UNSIZED = 64
 """The side of latents whose UNet states no sample_size, as Stable Diffusion's pipelines take it."""
 _STEMS = ("diffusion_pytorch_model", "model", "pytorch_model")
 _VARIANTS = ("", ".fp32", ".fp16", ".bf16")
+_TRAINING = re.compile(
+    r"(opt|optim|optimizer|sched|scheduler|scaler|random_states?|rng_state|training_args)[\W\d_]|"
+    r".*_optim_states\b"
+)
+"""Files that trainers write beside a checkpoint."""
+_EMA_STEMS = ("model_ema", "ema_model", "ema")
+_LISTED = 12
 _KEPT = ("*.json", "*.safetensors", "*.bin", "*.txt", "*.model")
 
 
@@ -57,21 +65,42 @@ def fetch(name: str) -> Path:
     return snapshot(name)
 
 
-def checkpoint_in(folder: Path) -> Path:
-    """Return the checkpoint of a folder: model.* or last.*, else the first by name.
+def checkpoint_in(folder: Path, *, ema: bool = True) -> Path:
+    """Return the checkpoint of a folder: model.* or last.*, else the only one.
+
+    Files of optimizers and of random states are none. guided-diffusion writes averaged and raw
+    weights of a step into two files; `ema` says which is meant.
 
     Raises:
-        InputError: there is none.
+        InputError: there is none, or there are several; the message has their names.
     """
-    named = [folder / f"{n}{s}" for n in ("model", "last") for s in SUFFIXES]
-    found = [p for p in named if p.is_file()]
-    found += [p for p in sorted(folder.iterdir()) if p.suffix in SUFFIXES]
+    found = [p for p in sorted(folder.iterdir()) if p.suffix in SUFFIXES and p.is_file()]
+    found = [p for p in found if not _TRAINING.match(p.name)]
     if not found:
         raise InputError(
             f"{folder} holds no model_index.json, no config.json of an autoencoder and no "
             f"checkpoint ({', '.join(SUFFIXES)})"
         )
+    stems = (*(_EMA_STEMS if ema else ()), "model", "last")
+    named = [folder / f"{stem}{suffix}" for stem in stems for suffix in SUFFIXES]
+    chosen = next((p for p in named if p in found), None)
+    if chosen is not None:
+        return chosen
+    if all(is_ema_file(p) or re.fullmatch(r"model\d+", p.stem) for p in found):
+        found = [p for p in found if is_ema_file(p) == ema] or found
+    if len(found) > 1:
+        names = ", ".join(p.name for p in found[:_LISTED])
+        more = f" and {len(found) - _LISTED} more" if len(found) > _LISTED else ""
+        raise InputError(
+            f"{folder} holds {len(found)} checkpoints ({names}{more}); give the path of the one "
+            f"that is meant, such as {found[-1]}"
+        )
     return found[0]
+
+
+def is_ema_file(file: Path) -> bool:
+    """Tell whether a file is guided-diffusion's of averaged weights: ema_RATE_STEP.pt."""
+    return re.fullmatch(r"ema_\d[\d.]*_\d+", file.stem) is not None
 
 
 def model_files(folder: Path) -> list[Path]:

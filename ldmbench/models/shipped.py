@@ -42,6 +42,4 @@ def load_shipped(
             )
     if digest(dict(row.files)) != row.digest:
         raise InputError(f"{root / 'index.json'} is damaged at '{name}'; reinstall ldmbench")
-    stage = load_first_stage(folder, device=device)
-    stage.module.float()
-    return stage
+    return load_first_stage(folder, device=device)

@@ -146,6 +146,7 @@ class _Builder:
             timesteps=sample.timesteps,
             quantize=sample.quantize,
             weights=traits.weights,
+            weights_from=traits.weights_from,
             null_class=traits.null_class,
             given=dict(traits.given),
             digest=traits.digest,

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ldmbench.catalog import FINGERPRINTS
 from ldmbench.registry import resolve
-from ldmbench.schema.models import CallModel, LdmModel, LoadModel, Model
+from ldmbench.schema.models import CallModel, LdmModel, LoadModel, Model, ModelFacts
 from ldmbench.schema.sample import SampleParams
 from ldmbench.suite.models import CONDITIONINGS, facts_of, model_place, place_of
 
@@ -29,6 +29,7 @@ class Traits:
         T: its training timesteps.
         quantize: its own rule from [-1, 1] to 0..255.
         weights: ema or raw, of a loaded model.
+        weights_from: their file and entry, of a loaded model.
         null_class: the label for "no class", of a loaded model that has one.
         given: how the condition is made of a real image, of a loaded model that is told one.
         digest: of a loaded model or of code that is called.
@@ -45,6 +46,7 @@ class Traits:
     quantize: str = "round"
     train_seed: int = 0
     weights: str | None = None
+    weights_from: str | None = None
     null_class: int | None = None
     given: Mapping[str, str] = field(default_factory=dict)
     digest: str | None = None
@@ -112,7 +114,7 @@ def _loaded(spec: LoadModel, folder: Path, cache: Path | None) -> Traits:
     facts, path = facts_of(spec, folder), model_place(spec.path, folder)
     config, tokenizer = place_of(spec.config, folder), place_of(spec.tokenizer, folder)
     fingerprint: Any = resolve(FINGERPRINTS["load"])
-    digest = fingerprint(path, cache, config=config)
+    digest = fingerprint(path, cache, config=config, ema=spec.ema)
     kind = None if facts.regularization == "pixel" else facts.regularization
     stage: dict[str, Any] = {"f": facts.f, "loaded": digest, "regularization": kind}
     if facts.codebook is not None and kind == "vq":
@@ -132,6 +134,8 @@ def _loaded(spec: LoadModel, folder: Path, cache: Path | None) -> Traits:
         stage["taken"] = {"scaling_factor": facts.scale}
     if spec.guided_channels is not None:
         network["guided_channels"] = spec.guided_channels
+    if spec.ignore:
+        network["ignore"] = stage["ignore"] = sorted(spec.ignore)
     given = {name: str(getattr(spec, name)) for name in _GIVEN.get(facts.conditioning, ())}
     if given:
         network["given"] = given
@@ -149,6 +153,7 @@ def _loaded(spec: LoadModel, folder: Path, cache: Path | None) -> Traits:
         T=int(facts.scheduler.get("num_train_timesteps", 1000)),
         quantize=facts.quantize,
         weights=facts.weights,
+        weights_from=facts.weights_from,
         null_class=facts.null_class,
         given=given,
         digest=digest,
@@ -158,15 +163,23 @@ def _loaded(spec: LoadModel, folder: Path, cache: Path | None) -> Traits:
             "load": {
                 **load,
                 "ema": spec.ema,
+                "ignore": list(spec.ignore),
                 "null_class": spec.null_class,
                 "guided_channels": spec.guided_channels,
             },
-            "assumed": list(facts.assumed),
+            "assumed": [*facts.assumed, *_left_out(facts)],
             "given": given,
             "facts": {**held, "sides": list(facts.sides)},
             "bytes": facts.bytes,
         },
     )
+
+
+def _left_out(facts: ModelFacts) -> Iterator[str]:
+    """Say which tensors of a checkpoint are not read, beside those of training losses."""
+    told = [row for row in facts.left_out if "loss.*" not in row]
+    if told:
+        yield f"tensors that are left out of {facts.weights_from}: {', '.join(told)}"
 
 
 def _called(spec: CallModel, folder: Path, cache: Path | None, resolution: int) -> Traits:

@@ -131,6 +131,9 @@ class LoadModel(Noun):
     ema: Annotated[bool, AXIS] = Field(
         default=True, description="averaged weights where the checkpoint has them"
     )
+    ignore: tuple[str, ...] = Field(
+        default=(), description="names of a checkpoint's tensors to leave out; * stands for all"
+    )
     tokenizer: str | None = Field(
         default=None, description="of a prompted checkpoint that does not hold its own"
     )
@@ -194,6 +197,12 @@ class ModelFacts(Noun):
         default={}, description="what samplers must know of a diffusers scheduler's config"
     )
     weights: Literal["ema", "raw"] = "raw"
+    weights_from: str = Field(
+        default="", description="their file, and in brackets the entry of it that is taken"
+    )
+    left_out: tuple[str, ...] = Field(
+        default=(), description="patterns of tensors that are left out, each with their number"
+    )
     null_class: int | None = None
     codebook: int | None = None
     classes: int | None = Field(

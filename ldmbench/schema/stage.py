@@ -75,6 +75,9 @@ class Cell(Noun):
     timesteps: str | None = Field(default=None, description="step rule; null: the sampler's own")
     quantize: str | None = None
     weights: str | None = Field(default=None, description="of a loaded model: ema or raw")
+    weights_from: str | None = Field(
+        default=None, description="of a loaded model: its file, and in brackets the entry taken"
+    )
     null_class: int | None = Field(default=None, description="of a loaded model that has one")
     given: dict[str, str] = Field(
         default={}, description="how a task's condition is made of a real image"

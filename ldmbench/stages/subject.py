@@ -32,7 +32,8 @@ def loaded_at(path: str, digest: str, device: str, **options: Any) -> Model:
 
 def loaded_of(task: Task) -> Model:
     """Return the loaded model a task is about."""
-    return loaded_at(**task.local["load"], device=task.device)
+    told = task.local["load"]
+    return loaded_at(**{**told, "ignore": tuple(told["ignore"])}, device=task.device)
 
 
 @resident(2)

@@ -61,6 +61,7 @@ def facts_of(spec: Any, folder: Path) -> ModelFacts:
         model_place(spec.path, folder),
         config=place_of(spec.config, folder),
         ema=spec.ema[0] if isinstance(spec.ema, tuple) else spec.ema,
+        ignore=spec.ignore,
         tokenizer=place_of(spec.tokenizer, folder),
         null_class=spec.null_class,
     )

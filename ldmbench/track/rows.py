@@ -118,7 +118,7 @@ def model_of(record: Record, places: Mapping[str, str]) -> dict[str, str] | None
     if cell.digest is None:
         return None
     found: dict[str, Any] = {"model": cell.model, "digest": cell.digest, "weights": cell.weights}
-    found |= {"f": cell.f, "regularization": cell.regularization}
+    found |= {"weights_from": cell.weights_from, "f": cell.f, "regularization": cell.regularization}
     found |= {"source": places.get(cell.model.partition("[")[0])}
     return {name: str(value)[:LONGEST_PARAM] for name, value in found.items() if value is not None}
 
