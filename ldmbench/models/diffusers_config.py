@@ -20,6 +20,7 @@ from ldmbench.models.places import (
     is_averaged,
     part_of,
     read_json,
+    weights_in,
     weights_of,
 )
 from ldmbench.registry import nearest
@@ -36,6 +37,7 @@ __all__ = [
 ]
 
 CARD = "ldmbench.json"
+_AT_TOP = (CARD, "model_index.json", "vocab.txt")
 ELSEWHERE = (
     "to measure it all the same, sample it yourself: `kind: call` takes a function of yours, and"
     " `ldmbench score` takes a folder of images"
@@ -259,6 +261,27 @@ class FolderConfigs:
         names = ("unet", "transformer", "vqvae", "vae", "bert", "text_encoder", "class_embedder",
                  "rescaler")  # fmt: skip
         return tuple(part_of(self.root, n) for n in names if self._has(n))
+
+    @property
+    def files(self) -> list[Path]:
+        """Return the files that the model is read from; no other belongs to its digest."""
+        found = {self.root / name for name in _AT_TOP}
+        for place in self.networks:
+            weights = weights_of(place, ema=self.ema)
+            index = weights_in([p.name for p in place.iterdir()], ema=self.ema) or ""
+            found |= {place / "config.json", place / index, *weights}
+        for part in ("scheduler", "low_res_scheduler"):
+            found.add(part_of(self.root, part) / "scheduler_config.json")
+        for pattern in ("*.json", "*.txt", "*.model"):
+            found |= set((self.root / "tokenizer").glob(pattern))
+        return sorted(p for p in found if p.is_file())
+
+    @property
+    def weights_from(self) -> str:
+        """Return the file of the denoiser's weights, or that of a first stage alone."""
+        place = self.config_of(("unet", "transformer")) if self.samples else self.root
+        name = weights_in([p.name for p in place.iterdir()], ema=self.ema) or ""
+        return (place / name).relative_to(self.root).as_posix()
 
     def config_of(self, names: tuple[str, ...]) -> Path:
         """Return the place of the first of some components that the folder has."""

@@ -30,7 +30,7 @@ from ldmbench.models.load_images import (
 )
 from ldmbench.models.load_model import Info, Model
 from ldmbench.models.load_stages import KL, VQ, FirstStage, Identity, Tiny
-from ldmbench.models.places import component, model_files, part_of
+from ldmbench.models.places import component, part_of
 
 __all__ = ["CARD", "load_folder"]
 
@@ -64,11 +64,12 @@ def _load(configs: FolderConfigs, ema: bool, tokenizer: Any) -> Model:
     info = Info(
         f=configs.f,
         latent_shape=(configs.channels, *configs.size),
-        digest=digest_files(model_files(configs.root), root=configs.root),
+        digest=digest_files(configs.files, root=configs.root),
         source=f"diffusers:{configs.pipeline}",
         path=configs.root,
         quantize=str(configs.card.get("quantize", "round")),
         weights=configs.weights,
+        weights_from=configs.weights_from,
     )
     if not configs.samples:
         return Model(info, stage)

@@ -29,7 +29,7 @@ from ldmbench.models.compvis_plan import plan_unet
 from ldmbench.models.compvis_rules import FIRST_STAGES, check_model
 from ldmbench.models.diffusers_config import read_folder
 from ldmbench.models.null_class import check_null_class
-from ldmbench.models.places import SUFFIXES, checkpoint_in, is_folder, model_files, weights_of
+from ldmbench.models.places import SUFFIXES, checkpoint_in, is_folder, weights_of
 from ldmbench.schema.models import ModelFacts
 from ldmbench.tensors.entries import Held
 
@@ -93,7 +93,7 @@ def model_digest(
         ema: as `peek`.
     """
     if is_folder(path):
-        files = model_files(path)
+        files = read_folder(path, ema=ema).files
         known = file_digests(files, cache)
         return digest({p.relative_to(path).as_posix(): known[p] for p in files})
     file = _checkpoint(path, ema=ema)
@@ -323,6 +323,7 @@ def _peek_folder(folder: Path, ema: bool, tokenizer: Path | None) -> ModelFacts:
         codebook=int(found.stage.get("num_vq_embeddings", 256)) if found.kind == "vq" else None,
         quantize=found.card.get("quantize", "round"),
         weights=found.weights,
+        weights_from=found.weights_from,
         scale=found.scale,
         image_channels=found.image_channels,
         samples=found.samples,

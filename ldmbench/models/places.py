@@ -20,7 +20,6 @@ __all__ = [
     "is_ema_file",
     "is_folder",
     "is_hub_id",
-    "model_files",
     "part_of",
     "read_json",
     "shards_of",
@@ -41,7 +40,6 @@ _TRAINING = re.compile(
 """Files that trainers write beside a checkpoint."""
 _EMA_STEMS = ("model_ema", "ema_model", "ema")
 _LISTED = 12
-_KEPT = ("*.json", "*.safetensors", "*.bin", "*.txt", "*.model")
 
 
 def is_folder(path: Path) -> bool:
@@ -101,11 +99,6 @@ def checkpoint_in(folder: Path, *, ema: bool = True) -> Path:
 def is_ema_file(file: Path) -> bool:
     """Tell whether a file is guided-diffusion's of averaged weights: ema_RATE_STEP.pt."""
     return re.fullmatch(r"ema_\d[\d.]*_\d+", file.stem) is not None
-
-
-def model_files(folder: Path) -> list[Path]:
-    """Return the files that make a diffusers folder what it is: configs, weights, tokenizers."""
-    return sorted({p for pattern in _KEPT for p in folder.rglob(pattern) if p.is_file()})
 
 
 def component(index: Mapping[str, Any], names: tuple[str, ...]) -> str | None:

@@ -318,7 +318,7 @@ def test_flags_in_words_and_timesteps_of_4000(tmp_path):
         {},
         {"class_cond": False, "learn_sigma": False, "resblock_updown": False},
         {"use_new_attention_order": True, "noise_schedule": "cosine"},
-        {"num_head_channels": -1, "num_heads": 4},
+        {"num_head_channels": -1, "num_heads": 4, "channel_mult": "3,4"},  # heads of 24 and 32
         {"num_head_channels": -1, "num_heads": 2, "num_heads_upsample": 4},
         {"channel_mult": "0.5,1", "num_channels": 64},
         {"conv_resample": False, "resblock_updown": False, "sigma_small": True},
