@@ -117,11 +117,9 @@ def _content(path: Path) -> object:
         raise
     except Exception as error:  # a damaged file breaks nearly anywhere in it
         said = (str(error).splitlines() or [""])[0][:200] or type(error).__name__
-        kind = "safetensors file" if path.suffix == ".safetensors" else "checkpoint"
-        wrote = "" if path.suffix == ".safetensors" else " that torch.save wrote"
-        raise InputError(
-            f"{path} is not a readable {kind}{wrote}: {said}; get it again, whole"
-        ) from error
+        safe = path.suffix == ".safetensors"
+        kind = "readable safetensors file" if safe else "checkpoint that torch.save wrote"
+        raise InputError(f"{path} is not a {kind}: {said}; get it again, whole") from error
 
 
 def _reader(path: Path, head: bytes) -> Callable[[Path], object]:
@@ -259,7 +257,9 @@ def without(held: Held, ignore: Sequence[str] = ()) -> Held:
     by = {n: next((p for p in patterns if fnmatchcase(n, p)), None) for n in held.slots}
     counts = Counter(p for p in by.values() if p is not None)
     left = tuple(f"{pattern} ({count})" for pattern, count in sorted(counts.items()))
-    kept = {name: slot for name, slot in held.slots.items() if by[name] is None}
+    gone = {n for n, pattern in by.items() if pattern is not None}
+    gone |= {f"model_ema.{_dotless(n)}" for n in gone}  # LitEma averages all that is trained
+    kept = {name: slot for name, slot in held.slots.items() if name not in gone}
     marks = tuple(n for n in MARKS if n in held.slots and n not in ignore)
     return replace(held, slots=kept, left_out=left, marks=marks)
 

@@ -172,7 +172,7 @@ def test_headers_of_safetensors_are_not_believed(header, tmp_path):
     [
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "git lfs pull"),
         (b"<!doctype html>", "web page"),
-        (b"", "not a readable checkpoint"),
+        (b"", "not a checkpoint that torch.save wrote"),
     ],
 )
 def test_what_is_no_checkpoint_is_named(content, said, tmp_path):
