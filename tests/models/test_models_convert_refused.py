@@ -106,4 +106,4 @@ def test_folders_with_another_scheduler_or_half_a_file(tmp_path, capsys):
     refused(made, out, capsys, "not a readable safetensors file")
     weights.write_bytes(whole)
     (made / "unet" / "config.json").write_text('{"_class_name": "UNet2DModel", "layers')
-    refused(made, out, capsys, "config.json is missing or is not JSON")
+    refused(made, out, capsys, "config.json is not readable as JSON")
