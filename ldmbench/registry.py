@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
@@ -10,6 +9,10 @@ from typing import Any, TypeVar
 from ldmbench.errors import InputError
 
 T = TypeVar("T")
+MOST_OTHER = 4
+"""Letters in which a name may differ from the one that was meant."""
+LONGEST = 100
+"""Letters of a name that is looked for among others."""
 
 
 def resolve(target: str) -> object:
@@ -35,9 +38,36 @@ def lazily(module: str, names: Mapping[str, str]) -> Callable[[str], Any]:
 
 
 def nearest(name: str, allowed: Iterable[str]) -> str:
-    """Say what was meant: ' (did you mean X?)' or ''."""
-    close = difflib.get_close_matches(name, list(allowed), n=1, cutoff=0.6)
-    return f" (did you mean '{close[0]}'?)" if close else ""
+    """Say what was meant: ' (did you mean X?)' or ''.
+
+    A name is near when at most a third of its letters (of the longer one's), and at most four, are
+    other, left out, added or exchanged with their neighbour; capitals count as small letters, an
+    underscore as a hyphen.
+    """
+    told = _folded(name)
+    near = {other: far for other in allowed if (far := _distance(told, _folded(other))) is not None}
+    return f" (did you mean '{min(near, key=near.__getitem__)}'?)" if near else ""
+
+
+def _folded(name: str) -> str:
+    return name.casefold().replace("_", "-")
+
+
+def _distance(a: str, b: str) -> int | None:
+    """Return the optimal string alignment distance of two names; None where they are not near."""
+    longer = max(len(a), len(b))
+    most = min(longer // 3, MOST_OTHER)
+    if longer > LONGEST or abs(len(a) - len(b)) > most:
+        return None
+    before, row = [0] * (len(b) + 1), [*range(len(b) + 1)]
+    for i, first in enumerate(a, start=1):
+        older, before, row = before, row, [i]
+        for j, second in enumerate(b, start=1):
+            best = min(before[j] + 1, row[-1] + 1, before[j - 1] + (first != second))
+            if i > 1 and j > 1 and first == b[j - 2] and a[i - 2] == second:
+                best = min(best, older[j - 2] + 1)
+            row.append(best)
+    return row[-1] if row[-1] <= most else None
 
 
 def pick(table: Mapping[str, T], name: str, noun: str) -> T:

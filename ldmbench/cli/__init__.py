@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import io
 import logging
 import os
@@ -114,17 +115,19 @@ class _Pipe(io.FileIO):
 
 
 def _patient(stream: Any) -> Any:
-    """Return the same stream for a command that ends with its own exit code, whoever reads it.
+    """Return the same stream, inert, for a command that ends with its own exit code.
 
-    A character that the locale's encoding lacks is replaced.
+    A character that the locale's encoding lacks is replaced; for ASCII, click takes UTF-8 itself.
     """
     try:
         descriptor = stream.fileno()
     except (AttributeError, OSError):  # closed, or no file
         return stream
-    return io.TextIOWrapper(
+    from ldmbench.cli.terminal import Inert
+
+    return Inert(
         io.BufferedWriter(_Pipe(descriptor, "w", closefd=False)),
-        encoding=stream.encoding,
+        encoding="utf-8" if codecs.lookup(stream.encoding).name == "ascii" else stream.encoding,
         errors="replace" if stream.errors in LOSING else stream.errors,
         line_buffering=stream.line_buffering,
         write_through=stream.write_through,
@@ -157,7 +160,7 @@ def outcome(arguments: list[str] | None = None) -> int:
         click.echo(STOPPED, err=True)
         return 130
     except click.ClickException as error:
-        error.show()
+        _near(error).show()
         return error.exit_code
     except OSError as error:
         from ldmbench.store.disk import describe_os_error
@@ -170,12 +173,24 @@ def outcome(arguments: list[str] | None = None) -> int:
     return int(code or 0)
 
 
+def _near(error: click.ClickException) -> click.ClickException:
+    """Return the error; of an unknown option with what is near by the rule of all other names."""
+    from ldmbench.registry import nearest
+
+    if not isinstance(error, click.NoSuchOption) or error.ctx is None:
+        return error
+    options = [name for param in error.ctx.command.params for name in param.opts]
+    meant = nearest(error.option_name, options)
+    return click.UsageError(f"No such option '{error.option_name}'{meant}", error.ctx)
+
+
 class _Heard(logging.Handler):
     """Prints what the spine has to say of what it found, such as damage that was set aside."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print one sentence."""
-        from ldmbench.cli.options import legible, say
+        from ldmbench.cli.options import say
+        from ldmbench.cli.terminal import legible
 
         say(f"warning: {legible(record.getMessage())}")
 
@@ -187,11 +202,10 @@ def _pass_on_warnings() -> None:
 
 
 def _say(text: str) -> None:
-    from ldmbench.cli.terminal import fitted, tinted
+    from ldmbench.cli.terminal import say_tinted
 
     for line in text.splitlines():
-        told = fitted(f"error: {line}", sys.stderr).removeprefix("error:")
-        click.echo(f"{tinted('error:', 'red')}{told}", err=True)
+        say_tinted("error:", "red", line)
 
 
 def _internal(error: Exception) -> str:

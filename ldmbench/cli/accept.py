@@ -8,16 +8,14 @@ from pathlib import Path
 import click
 
 from ldmbench.cli.options import (
-    inert,
     json_option,
-    legible,
     plural,
     print_json,
     run_argument,
     say,
     store_option,
 )
-from ldmbench.cli.terminal import fitted
+from ldmbench.cli.terminal import fitted, inert, legible
 from ldmbench.gating import accepted_run, judge, merged, read_baseline, terminal, write_baseline
 from ldmbench.gating.baseline import dropped, unpaired
 from ldmbench.gating.match import cells_of, measure_of, score_of

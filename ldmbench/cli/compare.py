@@ -12,7 +12,6 @@ from ldmbench.cli.differences import cells, change, lines, unpaired
 from ldmbench.cli.options import (
     complete_metrics,
     complete_runs,
-    inert,
     json_option,
     plural,
     print_json,
@@ -21,6 +20,7 @@ from ldmbench.cli.options import (
 )
 from ldmbench.cli.rivals import show_best
 from ldmbench.cli.sides import check_metrics, side_of, sides_of
+from ldmbench.cli.terminal import inert
 from ldmbench.errors import InputError
 from ldmbench.records.compare import Comparison, Difference, Side
 from ldmbench.records.compare import compare as compare_sides

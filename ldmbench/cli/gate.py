@@ -9,16 +9,14 @@ from pathlib import Path
 import click
 
 from ldmbench.cli.options import (
-    inert,
     json_option,
-    legible,
     print_json,
     run_argument,
     say,
     store_option,
     typed,
 )
-from ldmbench.cli.terminal import fitted
+from ldmbench.cli.terminal import fitted, inert, legible
 from ldmbench.errors import LdmbenchError
 from ldmbench.gating import judge, junit_xml, markdown, read_baseline, terminal
 from ldmbench.gating.baseline import unpaired

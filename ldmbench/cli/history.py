@@ -7,7 +7,14 @@ from pathlib import Path
 
 import click
 
-from ldmbench.cli.options import inert, json_option, plural, print_json, say, store_option
+from ldmbench.cli.options import (
+    json_option,
+    plural,
+    print_json,
+    say,
+    store_option,
+)
+from ldmbench.cli.terminal import inert
 from ldmbench.errors import InconclusiveError, InputError
 from ldmbench.gating import history as series_of
 from ldmbench.gating import history_data

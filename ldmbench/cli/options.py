@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,7 +13,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from ldmbench.catalog import METRICS
-from ldmbench.cli.terminal import fitted
+from ldmbench.cli.terminal import fitted, in_json
 from ldmbench.pipeline import STAGES
 from ldmbench.records.book import Book
 from ldmbench.session.planning import usual_store
@@ -22,8 +21,6 @@ from ldmbench.store.disk import Store
 from ldmbench.suite.shipped import shipped
 
 F = TypeVar("F", bound=Callable[..., Any])
-HEEDED = ("Cc", "Cf", "Zl", "Zp")
-"""Unicode categories that move, colour or turn what stands around them."""
 
 
 class _Folder(click.Path):
@@ -161,24 +158,16 @@ def opened(root: Path) -> Store:
 
 
 def print_json(value: object) -> None:
-    """Print JSON to stdout; letters that its encoding may lack as JSON's own escapes."""
+    """Print JSON to stdout; letters that its encoding may lack, and what a terminal would obey, as
+    JSON's own escapes.
+    """
     escaped = (sys.stdout.encoding or "").lower().replace("_", "-") not in ("utf-8", "utf8")
-    click.echo(json.dumps(value, indent=1, ensure_ascii=escaped, allow_nan=False))
+    click.echo(in_json(json.dumps(value, indent=1, ensure_ascii=escaped, allow_nan=False)))
 
 
 def say(text: str) -> None:
     """Print a line of progress to stderr."""
     click.echo(fitted(text, sys.stderr), err=True)
-
-
-def inert(text: str) -> str:
-    """Return a name without what a terminal would obey: control characters and turned script."""
-    return "".join(c if unicodedata.category(c) not in HEEDED else "�" for c in text)
-
-
-def legible(text: str) -> str:
-    """Return lines of text, inert each."""
-    return "\n".join(inert(line) for line in text.splitlines())
 
 
 def plural(count: int, noun: str) -> str:

@@ -13,7 +13,6 @@ import click
 from ldmbench.cli.options import (
     duration,
     fresh_option,
-    inert,
     json_option,
     legible,
     only_option,
@@ -26,6 +25,7 @@ from ldmbench.cli.options import (
     store_option,
     suite_argument,
 )
+from ldmbench.cli.terminal import inert
 from ldmbench.cli.weights import missing_weights
 from ldmbench.execute.devices import devices
 from ldmbench.execute.survey import Survey, check_fresh, is_named, survey

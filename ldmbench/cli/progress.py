@@ -23,8 +23,8 @@ from rich.progress import (
 from rich.table import Column
 from rich.text import Text
 
-from ldmbench.cli.options import duration, inert, plural
-from ldmbench.cli.terminal import fitted, tinted
+from ldmbench.cli.options import duration, plural
+from ldmbench.cli.terminal import drawing, fitted, inert, legible, say_tinted
 from ldmbench.store.units import Unit
 
 WEIGHTS = {"denoiser": 60.0, "autoencoder": 60.0, "samples": 6.0, "speed": 5.0, "coding": 3.0}
@@ -46,7 +46,7 @@ class Watch:
     """
 
     def __init__(self, names: Mapping[str, str] | None = None, *, quiet: bool = False) -> None:
-        self.console = Console(stderr=True)
+        self.console = Console(file=drawing(sys.stderr))
         self.live = self.console.is_terminal and not quiet
         self.quiet = quiet
         self._names = names or {}
@@ -118,7 +118,7 @@ class Watch:
         with self._lock:
             self._awake = True
             if unit in self._bars:
-                self._progress.update(self._bars[unit], completed=fraction, note=note)
+                self._progress.update(self._bars[unit], completed=fraction, note=inert(note))
             self._fractions[unit] = fraction
             self._update_all()
 
@@ -143,7 +143,11 @@ class Watch:
         """Say something the user should know."""
         for label, name in self._labels.items():
             text = text.replace(label, name)
-        self._line(f"{tinted('warning:', 'yellow')} {text}", always=True)
+        if self.live:
+            told = Text.assemble(("warning:", "yellow"), " ", legible(text))
+            self._progress.console.print(told)
+        else:
+            say_tinted("warning:", "yellow", legible(text))
 
     def _named(self, unit: Unit) -> str:
         """Return what people call a unit; a shard says which items it holds."""
@@ -211,11 +215,11 @@ class Watch:
         known = self._seconds.get(kind)
         return sum(known) / len(known) if known else WEIGHTS.get(kind, 0.5)
 
-    def _line(self, text: str, *, always: bool = False) -> None:
-        if self.quiet and not always:
+    def _line(self, text: str) -> None:
+        if self.quiet:
             return
         if self.live:
-            self._progress.console.print(Text.from_ansi(text))
+            self._progress.console.print(Text(legible(text)))
         else:
             click.echo(fitted(text, sys.stderr), file=sys.stderr)
 

@@ -8,7 +8,12 @@ from dataclasses import asdict
 import click
 
 from ldmbench.cli.differences import better, cells, change, lines, unpaired
-from ldmbench.cli.options import inert, plural, print_json, say
+from ldmbench.cli.options import (
+    plural,
+    print_json,
+    say,
+)
+from ldmbench.cli.terminal import inert
 from ldmbench.errors import InputError
 from ldmbench.records.best import Rivals, standings
 from ldmbench.records.compare import Comparison, Side

@@ -11,9 +11,7 @@ import click
 from ldmbench.cli.options import (
     duration,
     fresh_option,
-    inert,
     json_option,
-    legible,
     only_option,
     plural,
     print_json,
@@ -26,6 +24,7 @@ from ldmbench.cli.options import (
 )
 from ldmbench.cli.progress import Watch
 from ldmbench.cli.summary import summary_table
+from ldmbench.cli.terminal import inert, legible
 from ldmbench.cli.weights import require_weights
 from ldmbench.execute import cluster
 from ldmbench.plan.names import names_of

@@ -10,9 +10,7 @@ from typing import Any
 import click
 
 from ldmbench.cli.options import (
-    inert,
     json_option,
-    legible,
     plural,
     print_json,
     run_argument,
@@ -20,7 +18,7 @@ from ldmbench.cli.options import (
     store_option,
     typed,
 )
-from ldmbench.cli.terminal import fitted
+from ldmbench.cli.terminal import fitted, inert, legible
 from ldmbench.records.book import Book
 from ldmbench.records.loose import opened_run
 from ldmbench.schema.record import Run

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ldmbench.cli import terminal
-from ldmbench.cli.options import inert
+from ldmbench.cli.terminal import inert
 from ldmbench.schema.record import Record, Score
 
 SCORES = {

@@ -1,24 +1,107 @@
-"""The terminal: how wide it is, whether it has colours, and tables that fit it."""
+"""The terminal: what it obeys, how wide it is, whether it has colours, and tables that fit it."""
 
 from __future__ import annotations
 
+import io
+import json
 import os
+import re
 import shutil
 import sys
 import textwrap
+import unicodedata
 from collections.abc import Mapping, Sequence
-from typing import TextIO
+from typing import Any, TextIO
 
 import click
 
-__all__ = ["columns_of", "fitted", "listed", "tinted", "width"]
+__all__ = [
+    "Inert",
+    "columns_of",
+    "drawing",
+    "fitted",
+    "in_json",
+    "inert",
+    "legible",
+    "listed",
+    "say_tinted",
+    "width",
+]
 
 NARROWEST = 40
+HEEDED = ("Cc", "Cf", "Cs", "Zl", "Zp")
+"""Unicode categories that move, colour or turn what stands around them, or are no text."""
+JOINERS = "\u200c\u200d"
+"""Of these categories, but part of words and of emoji."""
+_PLAIN = re.compile(r"[^ -~\xa0-\xac\xae-\xff]")
+"""Whatever may be heeded; nearly all text is passed by."""
+_IN_LINES = re.compile(r"\r\n|[^ -~\n\t\xa0-\xac\xae-\xff]")
 
 
-def tinted(text: str, colour: str) -> str:
-    """Return the text in a colour, unless NO_COLOR is set; pipes lose it when it is printed."""
-    return text if os.environ.get("NO_COLOR") else click.style(text, fg=colour)
+def _is_heeded(sign: str) -> bool:
+    return sign not in JOINERS and unicodedata.category(sign) in HEEDED
+
+
+def inert(text: str) -> str:
+    """Return a name without what a terminal would obey: control characters and turned script."""
+    return _PLAIN.sub(lambda found: "�" if _is_heeded(found[0]) else found[0], text)
+
+
+def legible(text: str) -> str:
+    """Return lines of text, inert each."""
+    return "\n".join(inert(line) for line in text.splitlines())
+
+
+def in_json(text: str) -> str:
+    """Return JSON whose strings hold the same, what a terminal would obey escaped."""
+    return _IN_LINES.sub(lambda found: _escaped(found[0]), text)
+
+
+def _escaped(found: str) -> str:
+    return json.dumps(found)[1:-1] if len(found) == 1 and _is_heeded(found) else found
+
+
+class Inert(io.TextIOWrapper):
+    """A stream of text to a person: a terminal obeys nothing of it but the ends of lines.
+
+    Every command writes through one, so no name, path or message of others moves the cursor.
+    """
+
+    def write(self, text: str) -> int:
+        """Write text, inert."""
+        return super().write(_IN_LINES.sub(lambda found: _in_line(found[0]), text))
+
+    def draw(self, text: str) -> int:
+        """Write what the program itself sends to a terminal: a colour, a bar."""
+        return super().write(text)
+
+
+def _in_line(found: str) -> str:
+    return "�" if len(found) == 1 and _is_heeded(found) else found
+
+
+class _Drawing:
+    """The same stream, for what the program itself sends to a terminal."""
+
+    def __init__(self, stream: Inert) -> None:
+        self._stream = stream
+        self.write = stream.draw
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def drawing(stream: Any) -> Any:
+    """Return a stream for colours and bars; names that go there must be inert."""
+    return _Drawing(stream) if isinstance(stream, Inert) else stream
+
+
+def say_tinted(label: str, colour: str, text: str) -> None:
+    """Print a line to stderr; its label has a colour on a terminal, unless NO_COLOR is set."""
+    told = fitted(f"{label} {text}", sys.stderr).removeprefix(label)
+    coloured = label if os.environ.get("NO_COLOR") else click.style(label, fg=colour)
+    click.echo(coloured, file=drawing(sys.stderr), nl=False)
+    click.echo(told, file=sys.stderr)
 
 
 def width(stream: TextIO | None = None) -> int | None:

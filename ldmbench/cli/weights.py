@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -20,7 +21,7 @@ from rich.progress import (
 
 from ldmbench.catalog import WEIGHTS
 from ldmbench.cli.options import json_option, plural, print_json, say, size
-from ldmbench.cli.terminal import columns_of, width
+from ldmbench.cli.terminal import columns_of, drawing, width
 from ldmbench.errors import InputError
 from ldmbench.execute.survey import is_named, survey
 from ldmbench.registry import resolve
@@ -127,7 +128,7 @@ class _Fetching(AbstractContextManager["_Fetching"]):
     """Shows a download: one line, and on a terminal a bar with what is left."""
 
     def __init__(self) -> None:
-        console = Console(stderr=True)
+        console = Console(file=drawing(sys.stderr))
         self._bar = Progress(
             BarColumn(bar_width=20),
             DownloadColumn(),

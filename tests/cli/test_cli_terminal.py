@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import json
 import os
 import pty
 import re
@@ -12,8 +14,11 @@ import pytest
 import tiny
 
 from ldmbench.cli import outcome, terminal
-from ldmbench.cli.options import inert, typed
+from ldmbench.cli.options import (
+    typed,
+)
 from ldmbench.cli.run import _say_warnings, _say_where
+from ldmbench.cli.terminal import inert
 from ldmbench.records.book import Book
 from ldmbench.schema.record import Record, Run
 from ldmbench.schema.stage import Cell
@@ -141,3 +146,23 @@ def test_the_next_command_names_the_store_that_is_meant(monkeypatch, tmp_path):
     monkeypatch.setenv("LDMBENCH_STORE", str(tmp_path))
     assert typed("report", "a b", store=tmp_path) == "ldmbench report 'a b'"
     assert typed("status", store=tmp_path / "other").endswith(f"--store {tmp_path / 'other'}")
+
+
+def test_whatever_a_command_writes_is_obeyed_by_no_terminal(tmp_path):
+    told = "\x1b]0;x\x07 \x9b2J \u202eabc \u2028 \x7f\r\ud800 caf\u00e9 \u200d ok\tend\r\n"
+    raw = io.BytesIO()
+    stream = terminal.Inert(raw, encoding="utf-8", newline="")
+    stream.write(told)
+    terminal.drawing(stream).write("\x1b[31m")
+    stream.flush()
+    shown = raw.getvalue().decode()
+    assert shown == "�]0;x� �2J �abc � ��� café \u200d ok\tend\r\n\x1b[31m"
+    assert json.loads(terminal.in_json(json.dumps([told], ensure_ascii=False))) == [told]
+    assert terminal.in_json("\x9b\u202e\ud800") == "\\u009b\\u202e\\ud800"
+    # a kind that a suite says, through the door, on a pipe and on a terminal
+    suite = tiny.SUITE.replace("kind: shapes", 'kind: "\\x1b]0;x\\x07\\x9b2J\\u202e"')
+    file = str(tiny.write_suite(tmp_path, suite))
+    text, code = seen("plan", file)
+    assert code == 2
+    assert "unknown kind" in " ".join(text.split())
+    assert not set(COLOUR.sub("", text)) & set("\x1b\x07\x9b\u202e")
