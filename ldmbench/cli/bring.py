@@ -194,5 +194,5 @@ def _counted(name: str) -> list[tuple[str, int, str]]:
 
 def _name(name: str, images: Sequence[str]) -> str:
     """Return an image's name; those of an npz are numbers of rows."""
-    padded = f"{int(name):08d}" if name.isdecimal() else name
+    padded = f"{int(name):08d}" if re.fullmatch("[0-9]{1,8}", name) else name
     return padded if name not in images and padded in images else name

@@ -10,6 +10,7 @@ import click
 
 from ldmbench.cli.differences import cells, change, lines, unpaired
 from ldmbench.cli.options import (
+    Real,
     complete_metrics,
     complete_runs,
     json_option,
@@ -39,10 +40,10 @@ EXIT_CODES = {"same": 0, "differs": 1, "undecided": 3}
     help="Only these; all when unset.",
     shell_complete=complete_metrics,
 )
-@click.option("--confidence", type=float, default=0.95, show_default=True, help="Of intervals.")
+@click.option("--confidence", type=Real(), default=0.95, show_default=True, help="Of intervals.")
 @click.option(
     "--margin",
-    type=float,
+    type=Real(),
     default=0.1,
     show_default=True,
     help="'same' needs an interval within this share of the larger value.",

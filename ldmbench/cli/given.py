@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -160,7 +161,7 @@ def ruled(protocol: Protocol, dataset: str | None) -> Protocol:
 
 def _shapes(name: str, split: Split) -> Given:
     parts = name.split(":")[1:]
-    if not 1 <= len(parts) <= 2 or not all(p.isdecimal() and int(p) > 0 for p in parts):
+    if not all(re.fullmatch("[0-9]{1,12}", part) and int(part) for part in parts) or len(parts) > 2:
         raise InputError(f"{name}: write shapes:RESOLUTION or shapes:RESOLUTION:COUNT")
     side, count = int(parts[0]), int(parts[1]) if len(parts) == 2 else SHAPES_COUNT
     if not 8 <= side <= LARGEST_SCENE:

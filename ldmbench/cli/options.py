@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shlex
 import sys
 from collections.abc import Callable
@@ -29,6 +30,29 @@ class _Folder(click.Path):
     def convert(self, value: Any, param: Any, ctx: Any) -> Any:
         """Return the path, if it has text."""
         return super().convert(usual_store(value), param, ctx)
+
+
+class Whole(click.IntRange):
+    """An integer in ASCII: int() alone reads the digits of every script, and `²` ends it."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Read it."""
+        if not str(value).isascii():
+            self.fail(f"{value!r} is not written in the digits 0 to 9.", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+class Real(click.FloatRange):
+    """A finite number in ASCII."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Read it."""
+        if not str(value).isascii():
+            self.fail(f"{value!r} is not written in the digits 0 to 9.", param, ctx)
+        found = super().convert(value, param, ctx)
+        if not math.isfinite(found):
+            self.fail(f"{value!r} is not a finite number.", param, ctx)
+        return found
 
 
 def store_option(command: F) -> F:
@@ -88,7 +112,7 @@ def resolution_option(command: F) -> F:
     """Add --resolution N."""
     return click.option(
         "--resolution",
-        type=click.IntRange(8, 2048),
+        type=Whole(8, 2048),
         metavar="N",
         help="Pixels a side that images are cropped and resized to.",
     )(command)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -45,7 +46,7 @@ def devices() -> list[str]:
     if named is None:
         return [f"cuda:{i}" for i in range(_gpus())] or ["cpu"] * _cpu_workers()
     chosen = [part.strip() for part in named.split(",") if part.strip()]
-    wrong = [d for d in chosen if d != "cpu" and not d.startswith(("cuda:", "mps"))]
+    wrong = [d for d in chosen if not re.fullmatch("cpu|mps(:[0-9]+)?|cuda:[0-9]+", d)]
     if wrong or not chosen:
         raise InputError(
             f"LDMBENCH_DEVICES: found '{named}'; allowed: cpu, mps, or a list like cuda:0,cuda:1"

@@ -7,11 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 import tiny
 
-from ldmbench.cli import COMMANDS, outcome
+from ldmbench.cli import COMMANDS, door, outcome
+from ldmbench.registry import nearest
 
 
 def typed(*arguments, **environment):
@@ -186,3 +188,48 @@ def test_no_permission_is_one_sentence(tmp_path):
     assert done.returncode == 2
     assert f"{store}: no store can be kept there (no permission to write)" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def _parameters(command, path=()):
+    """Yield (words, parameter) of a command and of those below it."""
+    context = click.Context(command)
+    for parameter in command.params:
+        yield path, parameter
+    for name in command.list_commands(context) if isinstance(command, click.Group) else ():
+        yield from _parameters(command.get_command(context, name), (*path, name))
+
+
+@pytest.mark.parametrize("written", ["²", "٣", "３", "Ⅳ", "nan", "inf"])
+def test_numbers_are_finite_and_of_ascii_digits(written):
+    kinds = (click.types.IntParamType, click.types.FloatParamType)
+    numbers = [(p, o) for p, o in _parameters(door) if isinstance(o.type, kinds)]
+    assert len(numbers) > 3
+    for path, option in numbers:
+        with pytest.raises(click.BadParameter):
+            option.type.convert(written, option, click.Context(door, info_name=" ".join(path)))
+
+
+@pytest.mark.parametrize(
+    ("typed_as", "near", "meant"),
+    [
+        ("path", ["batch", "kind"], ""),
+        ("k", ["f"], ""),
+        ("is", ["fid", "inception_score"], ""),
+        ("fidd", ["kid", "fid"], "fid"),
+        ("FID", ["kid", "fid"], "fid"),
+        ("clip-score", ["clip_score"], "clip_score"),
+        ("ddmp", ["ddim", "ddpm"], "ddpm"),
+        ("shapes", ["shapes-v1"], "shapes-v1"),
+        ("tokeniser", ["tokenizer"], "tokenizer"),
+        ("x" * 200_000, ["x" * 200_000], ""),
+    ],
+)
+def test_only_near_names_are_suggested(typed_as, near, meant):
+    assert nearest(typed_as, near) == (f" (did you mean '{meant}'?)" if meant else "")
+
+
+def test_options_are_suggested_by_the_same_rule(capsys):
+    assert outcome(["score", "--metrc", "fid"]) == 2
+    assert "No such option '--metrc' (did you mean '--metrics'?)" in capsys.readouterr().err
+    assert outcome(["score", "--path", "fid"]) == 2
+    assert "did you mean" not in capsys.readouterr().err
