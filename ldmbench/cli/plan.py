@@ -14,7 +14,6 @@ from ldmbench.cli.options import (
     duration,
     fresh_option,
     json_option,
-    legible,
     only_option,
     plural,
     print_json,
@@ -25,7 +24,7 @@ from ldmbench.cli.options import (
     store_option,
     suite_argument,
 )
-from ldmbench.cli.terminal import inert
+from ldmbench.cli.terminal import inert, legible
 from ldmbench.cli.weights import missing_weights
 from ldmbench.execute.devices import devices
 from ldmbench.execute.survey import Survey, check_fresh, is_named, survey
