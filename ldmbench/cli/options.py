@@ -182,7 +182,7 @@ def opened(root: Path) -> Store:
 
 
 def print_json(value: object) -> None:
-    """Print JSON to stdout; what its encoding may lack or a terminal obeys as JSON's own escapes."""
+    """Print JSON to stdout; what its encoding lacks or a terminal obeys as JSON's own escapes."""
     escaped = (sys.stdout.encoding or "").lower().replace("_", "-") not in ("utf-8", "utf8")
     click.echo(in_json(json.dumps(value, indent=1, ensure_ascii=escaped, allow_nan=False)))
 
