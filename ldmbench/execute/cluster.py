@@ -7,6 +7,7 @@ import importlib.util
 import os
 import signal
 import socket
+import tempfile
 import threading
 import time
 import uuid
@@ -66,7 +67,7 @@ def execute(
         StoreError: if the store cannot be written.
     """
     store = Store(store.root.resolve())
-    with _connected(store.root / "tmp") as ray:
+    with _connected() as ray:
         ours = address() == LOCAL
         nodes = _nodes(ray)
         facts = [] if ours else _checked(ray, nodes, store)
@@ -100,11 +101,10 @@ def require() -> str:
 
 
 @contextlib.contextmanager
-def _connected(folder: Path) -> Iterator[Any]:
+def _connected() -> Iterator[Any]:
     """Join the cluster, or start one on this machine; leave it at the end.
 
-    Args:
-        folder: one without modules: Ray's workers import from where it is started.
+    Ray's workers import from the folder in which it is started: an empty one, as long as it lives.
     """
     where = require()
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -117,15 +117,16 @@ def _connected(folder: Path) -> Iterator[Any]:
         own = {"include_dashboard": False, "object_store_memory": OBJECT_STORE, **local_size()}
     elif where != "auto":
         _knock(where)
-    with _signals_kept(), contextlib.chdir(folder):
+    with tempfile.TemporaryDirectory(prefix="ldmbench-") as empty:
+        with _signals_kept(), contextlib.chdir(empty):
+            try:
+                ray.init(address=where, log_to_driver=False, logging_level="ERROR", **own)
+            except Exception as error:  # Ray raises bare ones when a part of it starts too slowly
+                raise InputError(_unreachable(where, error)) from None
         try:
-            ray.init(address=where, log_to_driver=False, logging_level="ERROR", **own)
-        except Exception as error:  # Ray raises bare ones when a part of it starts too slowly
-            raise InputError(_unreachable(where, error)) from None
-    try:
-        yield ray
-    finally:
-        ray.shutdown()
+            yield ray
+        finally:
+            ray.shutdown()
 
 
 def _knock(where: str) -> None:
