@@ -1,17 +1,18 @@
-"""What a worker keeps of references between tasks: many cells are held to one."""
+"""What a worker keeps of references between tasks: many cells are compared with one."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from ldmbench.data.remembered import stamp_of
 from ldmbench.schema.task import TaskInput
+from ldmbench.stages.common import resident
 
 __all__ = ["kept_of"]
 
 REFERENCES = 2
 """References that are kept at once."""
-_KEPT: dict[object, dict[object, Any]] = {}
 
 
 def kept_of(reference: TaskInput, rows: str) -> dict[object, Any]:
@@ -22,9 +23,12 @@ def kept_of(reference: TaskInput, rows: str) -> dict[object, Any]:
         rows: which of their arrays: features or spatial.
     """
     made = tuple((f, stamp_of(f / f"{rows}.npy")) for f in reference.folders)
-    name = (made, reference.start, reference.stop, rows)
-    if name not in _KEPT:
-        while len(_KEPT) >= REFERENCES:
-            _KEPT.pop(next(iter(_KEPT)))
-        _KEPT[name] = {}
-    return _KEPT[name]
+    return _kept(made, reference.start, reference.stop, rows)
+
+
+@resident(REFERENCES)
+def _kept(
+    made: tuple[tuple[Path, object], ...], start: int, stop: int, rows: str
+) -> dict[object, Any]:
+    """Return the one dictionary of a reference, empty at first."""
+    return {}
