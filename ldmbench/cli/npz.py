@@ -21,6 +21,9 @@ from ldmbench.schema.reference import Reference
 Array = npt.NDArray[Any]
 STATISTICS = {"fid": ("mu", "sigma"), "sfid": ("mu_s", "sigma_s")}
 """Metric -> the mean and covariance that serve it, as guided-diffusion names them."""
+PACKED = (2**30, 100)
+"""Bytes of an array, and how much smaller it is in a file, beyond which it holds nothing but one
+value: no features pack so well."""
 MOST = 1e45
 """Largest feature whose square and cube are finite."""
 
@@ -44,6 +47,7 @@ def read_array(path: Path, name: str) -> Array:
     Raises:
         InputError: if it cannot be read (pickled objects are not), or is no such array.
     """
+    _refuse_bomb(path, name)
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             found: Array = arrays[name]
@@ -52,6 +56,21 @@ def read_array(path: Path, name: str) -> Array:
     except (NotImplementedError, RuntimeError, zlib.error) as error:
         raise InputError(f"{path}: {name} cannot be read ({error}); save it again") from None
     return checked(path, name, found)
+
+
+def _refuse_bomb(path: Path, name: str) -> None:
+    """Refuse an array that is far larger than its file: memory would be taken for nothing."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            info = archive.getinfo(f"{name}.npy")
+    except (OSError, KeyError, zipfile.BadZipFile):
+        return  # said of it when it is read
+    there = min(info.compress_size, path.stat().st_size)
+    if info.file_size > max(PACKED[0], PACKED[1] * there):
+        raise InputError(
+            f"{path}: {name} is {info.file_size:,} bytes, packed into {there:,}: no features of"
+            " images pack so well; save it again with numpy.savez"
+        )
 
 
 def checked(path: Path, name: str, found: Array) -> Array:

@@ -208,6 +208,8 @@ def _refuse_names(path: Path, names: list[tuple[str, str]]) -> None:
 
 
 def _advice(path: Path) -> str:
+    if not path.is_file():
+        return "it is a pipe or device"
     if ".tar" in path.suffixes or path.suffix in (".tgz", ".tbz2", ".txz"):
         return f"tar archives are not read: unpack it (tar -xf {path.name}) and give the folder"
     if path.suffix.lower() in ARCHIVES:

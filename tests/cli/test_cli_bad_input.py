@@ -11,6 +11,8 @@ import pytest
 from PIL import Image
 
 from ldmbench.cli import outcome
+from ldmbench.cli.npz import read_array
+from ldmbench.errors import InputError
 
 
 def picture(seed=0, side=32, form="PNG"):
@@ -302,3 +304,10 @@ def test_a_store_without_a_name_is_refused(tmp_path, monkeypatch, capsys):
     assert outcome(["status"]) == 2
     assert "no run in .ldmbench yet" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+def test_features_that_are_packed_beyond_reason_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("ldmbench.cli.npz.PACKED", (1000, 10))
+    np.savez_compressed(tmp_path / "bomb.npz", features=np.zeros((100, 100)))
+    with pytest.raises(InputError, match=r"bomb\.npz: features is 80,128 bytes, packed into"):
+        read_array(tmp_path / "bomb.npz", "features")

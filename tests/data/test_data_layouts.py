@@ -281,6 +281,13 @@ def test_other_archives_are_refused_by_name(tmp_path, name, said):
         list_images(tmp_path / name)
 
 
+@pytest.mark.parametrize("name", ["pipe.npz", "pipe.zip", "pipe"])
+def test_a_pipe_is_no_source(tmp_path, name):
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(InputError, match="neither a folder .* pipe or device"):
+        list_images(tmp_path / name)
+
+
 def test_what_a_source_holds_instead_of_images(tmp_path):
     tars = _tree(tmp_path / "tars", files={"n01.tar": "x", "n02.tar": "x", "README.md": "x"})
     with pytest.raises(InputError, match=r"holds 2 \.tar files, such as n01\.tar.*unpack"):
