@@ -37,9 +37,13 @@ PICTURES = (
 """Suffixes of pictures that are not read."""
 _TEXTS = (".txt", ".caption")
 _NOTES = (".txt", ".caption", ".json", ".jsonl", ".md", ".csv", ".parquet", ".yaml", ".yml")
+_MASKS = re.compile(
+    r"(.*[^a-z])?(masks?|anno|annotations?|segmentations?|segmaps?|depth)([^a-z].*)?"
+)
 _TELLING = re.compile(r"(captions?|prompts?|metadata|labels?|annotations?)\.\w+")
 
 
+_MOST_CLASSES = 1_000_000
 _MOST_KNOWN = 4
 _KNOWN: dict[Path, tuple[dict[Path, Stamp | None], Listing]] = {}
 
@@ -99,8 +103,13 @@ def list_images(path: Path, labels: str = "folder") -> tuple[ImageFile, ...]:
     Args:
         path: folder, zip or npz.
         labels: "name" for classes by `by_prefix`.
+
+    Raises:
+        InputError: as `list_source`; or images of an npz are to have classes by name.
     """
     files = list_source(path).files
+    if labels == "name" and path.suffix.lower() == ".npz" and path.is_file():
+        raise InputError(f"{path}: images of an npz have no names; leave labels: name out")
     return by_prefix(files) if labels == "name" else files
 
 
@@ -121,6 +130,11 @@ def list_source(path: Path) -> Listing:
     if known and all(_stamp(file) == stamp for file, stamp in known[0].items()):
         return known[1]
     stamps, listing = _listed(path)
+    if classes_of(listing.files) > _MOST_CLASSES:
+        raise InputError(
+            f"{path}: a class has the number {classes_of(listing.files) - 1}; classes are numbered"
+            f" from 0, and no more than {_MOST_CLASSES:,} are read"
+        )
     _KNOWN.pop(path, None)
     if path.is_absolute() and all(stamp and is_settled(stamp) for stamp in stamps.values()):
         while len(_KNOWN) >= _MOST_KNOWN:
@@ -170,6 +184,7 @@ def _listed(path: Path) -> tuple[dict[Path, Stamp | None], Listing]:
             *remarks,
             *told.remarks,
             *_unused(files, told),
+            *_masks(places),
             *_orphans(beside, used),
             *_not_listed(members),
         ),
@@ -234,7 +249,7 @@ def _told_labels(names: Collection[str], told: Told) -> tuple[dict[str, int], tu
     for name in names:
         value = told.labels.get(name)
         known = row.get(str(value)) if texts else value
-        labels[name] = (-1 if values else 0) if value is None else int(known or 0)
+        labels[name] = (-1 if values else 0) if value is None else max(-1, int(known or 0))
     if not values:
         return labels, (f"{', '.join(told.used)} tells no classes, and then folders are none",)
     lost = [name for name in names if labels[name] < 0]
@@ -280,6 +295,14 @@ def _unused(files: Sequence[ImageFile], told: Told) -> Iterator[str]:
             f"{len(several):,} images have several captions: the first of each is used, and"
             f" {more:,} are not"
         )
+
+
+def _masks(places: Places) -> Iterator[str]:
+    """Say of folders that may hold no images but what is known of them."""
+    folders = sorted(set(places.folder.values()))
+    found = [folder for folder in folders if _MASKS.fullmatch(folder.lower())]
+    if found and len(folders) > 1:
+        yield f"{found[0]}/ is read as a class of images; move it out if it holds masks or maps"
 
 
 def _orphans(beside: Mapping[str, Sequence[str]], used: Collection[str]) -> Iterator[str]:

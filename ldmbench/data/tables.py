@@ -11,6 +11,7 @@ Names are relative to the folder of the file, which tells of the images below it
 from __future__ import annotations
 
 import json
+import re
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,6 +28,7 @@ CAPTIONS = "captions.jsonl"
 METADATA = ("metadata.jsonl", "metadata.csv", "metadata.parquet")
 LABELS = "dataset.json"
 _CLASSES = ("label", "labels", "class")
+_NUMBER = re.compile("-?[0-9]{1,18}")
 _Label = int | str | None
 
 
@@ -174,7 +176,7 @@ def _label(row: Mapping[str, Any], where: str) -> _Label:
     if not found:
         return None
     value = found[0][0] if isinstance(found[0], list) and len(found[0]) == 1 else found[0]
-    if isinstance(value, str) and value.strip().isdecimal():
+    if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
         value = int(value)
     if len(found) > 1 or isinstance(value, bool) or not isinstance(value, int | str):
         raise InputError(

@@ -171,6 +171,11 @@ def test_classes_of_file_names_as_guided_diffusion_has_them(tmp_path):
     assert (folder_facts(root).classes, folder_facts(root, "name").classes) == (1, 3)
 
 
+def test_masks_beside_images_are_pointed_at(tmp_path):
+    root = _tree(tmp_path / "set", "CelebA-HQ-img/0.jpg", "CelebAMask-HQ-mask-anno/0.png")
+    assert remarks_on(root)[0].startswith("CelebAMask-HQ-mask-anno/ is read as a class")
+
+
 def test_linked_class_folders_are_read_and_a_loop_is_refused(tmp_path):
     real = _tree(tmp_path / "elsewhere", "1.png", "2.png")
     root = _tree(tmp_path / "set", "cat/3.png")
@@ -284,7 +289,7 @@ def test_other_archives_are_refused_by_name(tmp_path, name, said):
 @pytest.mark.parametrize("name", ["pipe.npz", "pipe.zip", "pipe"])
 def test_a_pipe_is_no_source(tmp_path, name):
     os.mkfifo(tmp_path / name)
-    with pytest.raises(InputError, match="neither a folder .* pipe or device"):
+    with pytest.raises(InputError, match=r"neither a folder .* pipe or device"):
         list_images(tmp_path / name)
 
 
@@ -358,6 +363,14 @@ def test_classes_by_name_in_metadata(tmp_path):
     rows = [{"file_name": n, "label": c} for n, c in zip(THREE, ("dog", "cat", ""), strict=True)]
     root = _tree(tmp_path / "set", *THREE, files={"metadata.csv": _metadata("csv", rows)})
     assert list(_labels(root).values()) == [1, 0, -1]
+    rows = [{"file_name": n, "label": c} for n, c in zip(THREE, (-1, 0, 0), strict=True)]
+    (root / "metadata.csv").write_text(_metadata("csv", rows[:2]))
+    (root / "b/2.png").unlink()
+    assert list(_labels(root).values()) == [-1, 0]
+    rows[0]["label"] = 10**12
+    (root / "metadata.csv").write_text(_metadata("csv", rows[:2]))
+    with pytest.raises(InputError, match="a class has the number 1000"):
+        list_images(root)
 
 
 @pytest.mark.parametrize(
