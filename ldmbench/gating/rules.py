@@ -94,6 +94,8 @@ _WATCHED = (
     "latency_p95",
     "energy_per_image",
     "train_flops",
+    "autoencoder_train_flops",
+    "total_train_flops",
     "train_steps",
     "train_images",
     "train_device_days",

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ldmbench.records.cautions import cautions_of, is_given
+from ldmbench.records.costs import costs
 from ldmbench.records.first_stage import first_stage_measures
 from ldmbench.records.signature import dataset_under, signature
 from ldmbench.schema.record import (
@@ -23,7 +23,7 @@ from ldmbench.schema.stage import Cell, Manifest, Plan, Stage, lineage
 from ldmbench.store.disk import Address, Store
 from ldmbench.store.units import units_of
 
-SECONDS_PER_DAY = 86_400
+TRAINED = ("denoiser", "autoencoder")
 
 
 def collect_record(
@@ -137,7 +137,8 @@ def _measures(
         if _asked(entry["name"], plan.probes):
             yield Measure(**entry)
     if "device_days" in plan.probes:
-        yield from _costs(cell, plan, stages, store)
+        parts = (read_json(stages[cell.stages[k]], store, "cost.json") for k in TRAINED)
+        yield from costs(*parts, cell=cell, plan=plan)
     made = stages.get(cell.stages.get("reconstructions", ""))
     if made:
         yield from first_stage_measures(made, stages, store)
@@ -165,54 +166,6 @@ PROBE_OF = {
 
 def _asked(measure: str, probes: Sequence[str]) -> bool:
     return PROBE_OF.get(measure, measure) in probes
-
-
-def _costs(cell: Cell, plan: Plan, stages: Mapping[str, Stage], store: Store) -> Iterator[Measure]:
-    """Yield what training cost: the denoiser alone, with its autoencoder, and amortised.
-
-    A device-day is one of the named device; those of two devices have no sum.
-    """
-    denoiser = read_json(stages[cell.stages["denoiser"]], store, "cost.json")
-    autoencoder = read_json(stages[cell.stages["autoencoder"]], store, "cost.json")
-    if denoiser is None or autoencoder is None:
-        return
-    share = cell.progress
-    own = share * denoiser["seconds"] / SECONDS_PER_DAY
-    first = autoencoder["seconds"] / SECONDS_PER_DAY
-    sharing = _sharing(plan)[cell.stages["autoencoder"]]
-    device = str(denoiser["device"])
-    other = str(autoencoder["device"]) if first else device  # the identity trains nowhere
-    apart = None
-    if other != device:
-        apart = (
-            f"the first stage was trained on {other}, the denoiser on {device}: days of unlike"
-            " devices do not add up"
-        )
-    for name, value, where in (
-        ("train_device_days", own, device),
-        ("autoencoder_device_days", first, other),
-    ):
-        yield Measure(name=name, value=value, unit="device-days", device=where)
-    sums = [
-        ("total_device_days", own + first, "device-days"),
-        ("amortised_device_days", own + first / sharing, "device-days"),
-    ]
-    if plan.v100_factor:
-        sums.append(("v100_days", plan.v100_factor * (own + first), "V100-days"))
-    if plan.price_per_device_hour:
-        sums.append(("cost", plan.price_per_device_hour * 24 * (own + first), "currency"))
-    for name, value, unit in sums:
-        shown = None if apart else value
-        yield Measure(name=name, value=shown, unit=unit, device=device, reason=apart)
-    for name, unit in (("flops", "FLOP"), ("steps", "steps"), ("images", "images")):
-        value = share * denoiser[name]
-        yield Measure(name=f"train_{name}", value=value, unit=unit, device=device)
-
-
-def _sharing(plan: Plan) -> Counter[str]:
-    """Return how many denoisers stand on each autoencoder."""
-    pairs = {(c.stages["autoencoder"], c.stages["denoiser"]) for c in plan.cells}
-    return Counter(autoencoder for autoencoder, _ in pairs)
 
 
 def collect_extras(plan: Plan, store: Store, *, pictures: Sequence[Picture] = ()) -> Extras:

@@ -39,6 +39,7 @@ def notices_of(run: Run, table: Table) -> tuple[Notice, ...]:
         *_machines(records),
         *_disturbed(records),
         *_nulls(table),
+        *_converted(records),
         *(Notice("note", "Note of the run", text) for text in run.notes),
     ]
     order = ("failure", "warning", "note")
@@ -153,6 +154,21 @@ def _disturbed(records: Sequence[Record]) -> list[Notice]:
             title = f"Timed on a busy machine: {len(slow)} of {_cells(tuple(cells))}"
             found.append(Notice("warning", title, text, slow))
     return found
+
+
+def _converted(records: Sequence[Record]) -> list[Notice]:
+    """Tell of costs that add up days of two devices, and how these were brought to one."""
+    by_way: dict[str, tuple[dict[str, None], dict[str, None]]] = {}
+    for record in records:
+        for measure in record.measures:
+            if measure.converted:
+                names, cells = by_way.setdefault(measure.converted, ({}, {}))
+                names[quantity_of(measure.name).label] = None
+                cells[record.cell.id] = None
+    return [
+        Notice("note", f"Converted to one device: {', '.join(names)}", how, tuple(cells))
+        for how, (names, cells) in by_way.items()
+    ]
 
 
 def _nulls(table: Table) -> list[Notice]:

@@ -57,7 +57,7 @@ Protocols = dict[tuple[str, str, str], str]
 
 @dataclass(frozen=True)
 class Column:
-    """One quantity; `protocol` tells it from another of the same name made another way."""
+    """One quantity; `protocol` tells it from another of its name, or that some are converted."""
 
     key: str
     quantity: Quantity
@@ -239,6 +239,8 @@ def _columns(records: Sequence[Record], names: Protocols) -> tuple[Column, ...]:
             numbers[key] += [score.value] if score.value is not None else []
         for measure in record.measures:
             made.setdefault(measure.name, (measure.name, measure.unit, ""))
+            if measure.converted:
+                made[measure.name] = (measure.name, measure.unit, "converted")
             numbers[measure.name] += [measure.value] if measure.value is not None else []
     order = list(QUANTITIES)
     keys = sorted(made, key=lambda k: order.index(made[k][0]) if made[k][0] in order else 999)

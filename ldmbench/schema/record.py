@@ -42,6 +42,9 @@ class Measure(Noun):
         default=(), description="of a speed: each repeat's time in yardsticks of the same moment"
     )
     yardstick: str = Field(default="", description="the yardstick's version")
+    converted: str = Field(
+        default="", description="how a part of the value was brought from another device to this"
+    )
 
 
 class Record(Noun):

@@ -497,3 +497,18 @@ def test_csv_neutralises_headings_and_keeps_numbers_that_are_texts(tmp_path):
             assert re.fullmatch(r"[-+]?[\d.]+(e[-+]?\d+)?", cell) or not re.match(
                 r"[=+\-@\t\r]", cell
             )
+
+
+def test_converted_days_are_marked_and_said(tmp_path):
+    run, records, _ = fake(tmp_path, pictures=False)
+    how = "1 days of A, where the first stage was trained, count as 2 of B"
+    first = records[0]
+    changed = tuple(
+        m.model_copy(update={"converted": how}) if m.name == "total_device_days" else m
+        for m in first.measures
+    )
+    table = build([first.model_copy(update={"measures": changed}), *records[1:]])
+    (column,) = (c for c in table.columns if c.key == "total_device_days")
+    assert column.heading.startswith("Total days (converted)")
+    (notice,) = (n for n in notices_of(run, table) if n.title.startswith("Converted"))
+    assert (notice.text, notice.cells) == (how, (first.cell.id,))

@@ -1,0 +1,97 @@
+"""What training cost: the denoiser, its first stage, and both in common units."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ldmbench.schema.record import Measure
+from ldmbench.schema.stage import Cell, Plan
+
+__all__ = ["costs"]
+
+SECONDS_PER_DAY = 86_400
+V100S = {"V100": 1.0, "A100": 2.2}
+"""Part of a device's name -> its speed in V100s (arXiv:2112.10752, appendix F)."""
+
+Account = Mapping[str, Any] | None
+
+
+def costs(denoiser: Account, autoencoder: Account, *, cell: Cell, plan: Plan) -> Iterator[Measure]:
+    """Yield what training cost: each part, and their sums in FLOPs and in days of one device.
+
+    A device-day is one of the named device. Where the first stage was trained on another, its days
+    are converted: by the FLOP/s of both trainings, which is the yardstick that every training
+    has. Such sums say so.
+
+    Args:
+        denoiser: what its cost.json says; None of a model that was not trained here.
+        autoencoder: likewise.
+        cell: whose share of the training counts.
+        plan: says who shares a first stage, and prices.
+    """
+    if denoiser is None or autoencoder is None:
+        return
+    share = cell.progress
+    own = share * denoiser["seconds"] / SECONDS_PER_DAY
+    first = autoencoder["seconds"] / SECONDS_PER_DAY
+    device = str(denoiser["device"])
+    other = str(autoencoder["device"]) if first else device  # the identity trains nowhere
+    yield Measure(name="train_device_days", value=own, unit="device-days", device=device)
+    yield Measure(name="autoencoder_device_days", value=first, unit="device-days", device=other)
+    here, how = first, ""
+    if other != device:
+        rates = [float(part["flops"]) / (part["seconds"] or 1) for part in (autoencoder, denoiser)]
+        here = first * rates[0] / rates[1] if all(rates) else None
+        how = f"{first:.3g} days of {other}, where the first stage was trained"
+        how += f", count as {here:.3g} of {device} by the FLOP/s of both trainings" if here else ""
+    yield from _sums(own, here, how, device=device, cell=cell, plan=plan)
+    flops = {"train": share * denoiser["flops"], "autoencoder_train": autoencoder["flops"]}
+    flops["total_train"] = sum(flops.values())
+    for name, value in flops.items():
+        yield Measure(name=f"{name}_flops", value=value, unit="FLOP", device=device)
+    for name in ("steps", "images"):
+        value = share * denoiser[name]
+        yield Measure(name=f"train_{name}", value=value, unit=name, device=device)
+
+
+def _sums(
+    own: float, first: float | None, how: str, *, device: str, cell: Cell, plan: Plan
+) -> Iterator[Measure]:
+    """Yield the sums of both parts in days of the denoiser's device, and what follows from them.
+
+    Args:
+        own: days of the denoiser.
+        first: days of the first stage, on this device or converted to it; None: not comparable.
+        how: it was converted; "" where it was not.
+        device: of the days.
+        cell: with its first stage.
+        plan: says who shares it, and prices.
+    """
+    total = None if first is None else own + first
+    shared = None if first is None else own + first / _sharing(plan)[cell.stages["autoencoder"]]
+    sums = [
+        ("total_device_days", total, 1.0, "device-days"),
+        ("amortised_device_days", shared, 1.0, "device-days"),
+    ]
+    factor = plan.v100_factor or next((v for name, v in V100S.items() if name in device), None)
+    if factor:
+        sums.append(("v100_days", total, factor, "V100-days"))
+    if plan.price_per_device_hour:
+        sums.append(("cost", total, 24 * plan.price_per_device_hour, "currency"))
+    for name, days, each, unit in sums:
+        yield Measure(
+            name=name,
+            value=None if days is None else each * days,
+            unit=unit,
+            device=device,
+            reason=f"{how}: nothing converts them to {device}" if days is None else None,
+            converted="" if days is None else how,
+        )
+
+
+def _sharing(plan: Plan) -> Counter[str]:
+    """Return how many denoisers stand on each autoencoder."""
+    pairs = {(c.stages["autoencoder"], c.stages["denoiser"]) for c in plan.cells}
+    return Counter(autoencoder for autoencoder, _ in pairs)
