@@ -35,8 +35,6 @@ COMMANDS = {
     "doctor": "ldmbench.cli.doctor:doctor",
 }
 
-LOSING = ("strict", "surrogateescape")
-"""Ways of a stream with letters that its encoding lacks which raise for some."""
 STOPPED = "interrupted; what is committed is kept, the same command goes on from there"
 
 
@@ -117,7 +115,8 @@ class _Pipe(io.FileIO):
 def _patient(stream: Any) -> Any:
     """Return the same stream, inert, for a command that ends with its own exit code.
 
-    A character that the locale's encoding lacks is replaced; for ASCII, click takes UTF-8 itself.
+    A letter that the locale's encoding lacks is written as its number: \\u2248 for ≈. For ASCII,
+    click takes UTF-8 itself.
     """
     try:
         descriptor = stream.fileno()
@@ -128,7 +127,7 @@ def _patient(stream: Any) -> Any:
     return Inert(
         io.BufferedWriter(_Pipe(descriptor, "w", closefd=False)),
         encoding="utf-8" if codecs.lookup(stream.encoding).name == "ascii" else stream.encoding,
-        errors="replace" if stream.errors in LOSING else stream.errors,
+        errors="backslashreplace",
         line_buffering=stream.line_buffering,
         write_through=stream.write_through,
     )
