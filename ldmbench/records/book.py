@@ -7,7 +7,7 @@ import json
 import logging
 import os
 import secrets
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,8 +15,10 @@ from typing import IO, Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from ldmbench.canonical import digest_bytes, digest_file, finite_json
+from ldmbench.canonical import finite_json
 from ldmbench.errors import InputError, StoreError
+from ldmbench.records.digests import FILE as DIGESTS
+from ldmbench.records.digests import digests_of, is_changed, is_known, known_of, pictures_of
 from ldmbench.registry import nearest, resolve
 from ldmbench.schema.record import Extras, Record, Run
 from ldmbench.schema.stage import Plan
@@ -29,9 +31,8 @@ MIGRATIONS: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
 
 N = TypeVar("N", bound=BaseModel)
 
-RECORDS, EXTRAS, PLAN, DIGESTS = "records.jsonl", "extras.json", "plan.json", "digests.json"
-PICTURES = "pictures"
-LINES = "lines of records"
+RECORDS, EXTRAS, PLAN = "records.jsonl", "extras.json", "plan.json"
+CHANGED = "it does not have the digest it was written with"
 
 
 class NewerError(InputError):
@@ -152,10 +153,10 @@ class Book:
             InputError: it is damaged, and no plan tells what to rebuild; or a newer version's.
         """
         path = self.path(run) / RECORDS
-        known = self._known(run)
+        known = known_of(self.path(run))
         try:
-            if _is_changed(path, known):
-                raise InputError(f"{path}: does not have the digest it was written with")
+            if is_changed(self.path(run), RECORDS, known):
+                raise InputError(f"{path}: {CHANGED}")
             return read_records(path)
         except NewerError:
             raise
@@ -169,7 +170,7 @@ class Book:
                 self._put_aside(path, error, "rebuilt from the store")
             with contextlib.suppress(StoreError):
                 self.rewrite(run, records)
-                self.write_digests(run)
+                self.write_digests(run, [RECORDS])
             return records
 
     def holds(self, run: str) -> bool:
@@ -182,8 +183,8 @@ class Book:
         if not os.path.lexists(path):
             return None
         try:
-            if _is_changed(path, self._known(run)):
-                raise ValueError("it does not have the digest it was written with")
+            if is_changed(self.path(run), PLAN, known_of(self.path(run))):
+                raise ValueError(CHANGED)
             return Plan.model_validate_json(read_text(path))
         except (OSError, ValueError) as error:
             why = str(error).splitlines()[0]
@@ -192,63 +193,43 @@ class Book:
 
     def extras(self, run: str) -> Extras:
         """Return what a report shows beside the records; made anew where it is damaged."""
-        path, known = self.path(run) / EXTRAS, self._known(run)
-        names = [name for name in known if name.startswith((EXTRAS, PICTURES))]
-        changed = [name for name in names if _is_changed(self.path(run) / name, known)]
+        folder, known = self.path(run), known_of(self.path(run))
+        path = folder / EXTRAS
+        found: Extras | None = None
+        changed = {n: CHANGED for n in known if is_changed(folder, n, known)}
+        lost = {n: why for n, why in changed.items() if n == EXTRAS or n.startswith("pictures/")}
         try:
-            if changed:
-                place = self.path(run) / changed[0]
-                raise InputError(f"{place}: does not have the digest it was written with")
-            return _read(Extras, read_text(path), path) if os.path.lexists(path) else Extras()
+            if EXTRAS not in lost:
+                there = os.path.lexists(path)
+                found = _read(Extras, read_text(path), path) if there else Extras()
         except NewerError:
             raise
         except (InputError, OSError) as error:
-            plan = self.plan(run)
-            for name in changed or [EXTRAS]:
-                if os.path.lexists(self.path(run) / name):
-                    end = "made anew from the store" if plan else "left out"
-                    self._put_aside(self.path(run) / name, error, end)
-            if plan is None:
-                return Extras()
-            extras: Extras = _mended("extras", plan, Store(self.root), self.path(run))
-            with contextlib.suppress(StoreError):
-                self.write_extras(run, extras)
-                self.write_digests(run)
-            return extras
+            lost[EXTRAS] = str(error)
+        if found is not None and not lost:
+            return found
+        plan = self.plan(run)
+        for name, why in lost.items():
+            if os.path.lexists(folder / name):
+                end = "made anew from the store" if plan else "left out"
+                self._put_aside(folder / name, f"{folder / name}: {why}", end)
+        if plan is None:
+            return found or Extras()
+        extras: Extras = _mended("extras", plan, Store(self.root), folder)
+        with contextlib.suppress(StoreError):
+            self.write_extras(run, extras)
+            self.write_digests(run, [EXTRAS, *pictures_of(folder)])
+        return extras
 
-    def write_digests(self, run: str) -> None:
-        """Write the digests of what a run keeps, its records line by line, once all is written."""
+    def write_digests(self, run: str, names: Sequence[str] = ()) -> None:
+        """Write the digests of files that a run keeps, of all when none is named."""
         folder = self.path(run)
-        files = [folder / RECORDS, folder / EXTRAS, folder / PLAN]
-        files += sorted((folder / PICTURES).glob("*.png"))
-        told = {f.relative_to(folder).as_posix(): digest_file(f) for f in files if f.is_file()}
-        lines = (folder / RECORDS).read_text("utf-8").split("\n") if told.get(RECORDS) else []
-        content = {"run": run, "files": told, "lines": [_mark(line) for line in lines if line]}
-        write_text(folder / DIGESTS, json.dumps(content, indent=1))
-
-    def _known(self, run: str) -> Mapping[str, Any]:
-        """Return file -> digest, and "lines", as they were written; nothing where none were."""
-        try:
-            found = json.loads(read_text(self.path(run) / DIGESTS))
-            if found["run"] == run:  # else the folder is a copy under another name
-                return {**found["files"], LINES: list(found["lines"])}
-        except (InputError, OSError, ValueError, KeyError, TypeError, RecursionError):
-            pass
-        return {}
+        names = names or [RECORDS, EXTRAS, PLAN, *pictures_of(folder)]
+        write_text(folder / DIGESTS, digests_of(folder, names, lines=RECORDS))
 
     def write_extras(self, run: str, extras: Extras) -> None:
         """Write what a report shows beside the records."""
         write_text(self.path(run) / EXTRAS, extras.model_dump_json(indent=1))
-
-
-def _is_changed(path: Path, known: Mapping[str, Any]) -> bool:
-    """Tell whether a file is gone or other than it was written."""
-    name = f"{PICTURES}/{path.name}" if path.parent.name == PICTURES else path.name
-    return name in known and (not path.is_file() or digest_file(path) != known[name])
-
-
-def _mark(line: str) -> str:
-    return digest_bytes(line.encode())[:16]
 
 
 def _whole_records(path: Path, known: Mapping[str, Any]) -> dict[str, Record]:
@@ -259,7 +240,7 @@ def _whole_records(path: Path, known: Mapping[str, Any]) -> dict[str, Record]:
     except OSError:
         return found
     for line in lines:
-        if not line.strip() or (LINES in known and _mark(line) not in known[LINES]):
+        if not line.strip() or not is_known(line, known):
             continue
         with contextlib.suppress(InputError):
             record = _read(Record, line, path)

@@ -185,6 +185,21 @@ def test_a_damaged_run_without_a_plan_is_left_out_and_said_once(tmp_path, caplog
     assert caplog.text == ""
 
 
+def test_what_is_rebuilt_makes_nothing_else_believed(book, caplog):
+    run = book.find().id
+    before = book.extras(run)
+    for name in ("extras.json", "records.jsonl"):
+        HARM["edited"](book.path(run) / name)
+    book.records(run)
+    assert book.extras(run) == before
+    assert "extras.json: it does not have the digest" in caplog.text
+    HARM["edited"](book.path(run) / "plan.json")
+    assert book.extras(run) == before
+    next((book.path(run) / "pictures").iterdir()).write_bytes(b"")
+    assert book.extras(run) == before
+    assert "plan.json: is damaged" in caplog.text
+
+
 def test_a_run_that_is_copied_under_another_name_may_be_changed(book):
     run = book.find()
     shutil.copytree(book.path(run.id), book.path("copy"))
