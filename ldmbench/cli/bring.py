@@ -32,7 +32,7 @@ def put_features(given: Given, stages: Mapping[str, Stage], store: Store) -> Non
     path = Path(given.name)
     for stage in stages.values():
         if source and stage.params.get("file") == source.digest:
-            arrays = ((name, read_array(path, name)) for name in source.arrays)
+            arrays = ((name, read_array(path, name)[: source.count]) for name in source.arrays)
             _put(arrays, stage, store)
         elif (
             given.moments
@@ -81,7 +81,7 @@ def _put(arrays: Iterable[tuple[str, Array]], stage: Stage, store: Store) -> Non
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def with_prompts(given: Given, prompts: Path, store: Store) -> Given:
+def with_prompts(given: Given, prompts: Path, store: Store, *, count: int | None = None) -> Given:
     """Return the same images with the captions of a file; nothing is copied but the captions.
 
     Args:
@@ -89,6 +89,7 @@ def with_prompts(given: Given, prompts: Path, store: Store) -> Given:
         prompts: rows of {"file": NAME, "text": CAPTION}, or of {"text": CAPTION} in the order of
             the images; or a .txt with one caption a line, in that order.
         store: where the captions are kept for the stage that reads them.
+        count: how many of the first images need one; all when unset.
 
     Raises:
         InputError: if a line is malformed, an image has no caption or a caption no image, or lines
@@ -97,7 +98,7 @@ def with_prompts(given: Given, prompts: Path, store: Store) -> Given:
     if not isinstance(given.source, ImageSource) or not given.images:
         raise InputError(f"{given.name}: --prompts needs images of a folder, zip or npz")
     read: Any = resolve(PROMPTS)
-    table = _matched(read(prompts), list(given.images), prompts)
+    table = _matched(read(prompts), list(given.images), prompts, count)
     meant = digest(table)
     file = store.scratch(Address("prompts", meant[:32])) / "captions.json"
     file.write_text(json.dumps(table), encoding="utf-8")
@@ -142,26 +143,30 @@ def captions_of(given: Given) -> tuple[str, ...]:
         InputError: a caption beside an image is not UTF-8.
     """
     if isinstance(given.source, ImageSource) and "captions" in given.source.local:
-        return tuple(json.loads(Path(given.source.local["captions"]).read_text("utf-8")).values())
+        found = json.loads(Path(given.source.local["captions"]).read_text("utf-8"))
+        return tuple(found[name] for name in given.images)
     listed: Any = resolve("ldmbench.data.images:list_images")
     read: Any = resolve("ldmbench.data.images:read_captions")
-    return tuple(read(listed(Path(given.name))))
+    return tuple(read(listed(Path(given.name)))[: len(given.images)])
 
 
 def _matched(
-    rows: Sequence[tuple[str | None, str]], images: Sequence[str], prompts: Path
+    rows: Sequence[tuple[str | None, str]],
+    images: Sequence[str],
+    prompts: Path,
+    count: int | None = None,
 ) -> dict[str, str]:
-    """Return image -> caption: by name where lines have one, else by order."""
+    """Return image -> caption: by name where lines have one, else by order; the first `count` need one."""
     if all(name is None for name, _ in rows):
-        if len(rows) != len(images):
+        if len(rows) not in (len(images), count):
             raise InputError(
                 f"{prompts}: {len(rows)} captions for {len(images)} images; lines without a file"
                 " belong to the images in the order of their names"
             )
         _check_order(images, prompts)
-        return {image: text for image, (_, text) in zip(images, rows, strict=True)}
+        return {image: text for image, (_, text) in zip(images, rows, strict=False)}
     table = {_name(name, images): text for name, text in rows if name is not None}
-    lost = [name for name in images if name not in table]
+    lost = [name for name in images[:count] if name not in table]
     extra = [name for name in table if name not in set(images)]
     if len(table) != len(rows):
         raise InputError(f"{prompts}: {len(rows) - len(table)} lines repeat a file or name none")

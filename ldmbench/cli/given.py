@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +105,24 @@ def given(
     return _images(path, protocol, store=store, side=side, raw=raw)
 
 
+def first(side: Given, count: int) -> Given:
+    """Return the first images or rows of one side, in the order of its listing.
+
+    Raises:
+        InputError: it has not as many.
+    """
+    if side.source is None:
+        return side
+    if count > side.source.count:
+        raise InputError(f"{side.name}: found {side.source.count:,}; --count asks for {count:,}")
+    return replace(
+        side,
+        source=replace(side.source, count=count),
+        images=dict(itertools.islice(side.images.items(), count)),
+        captions=min(side.captions, count),
+    )
+
+
 def has_size(name: str) -> bool:
     """Tell whether a reference is of a size that the samples' does not change: features, shapes:R.
 
@@ -133,6 +152,8 @@ def _place(name: str) -> Path:
         raise InputError(f"{name[:80]}: cannot be looked at ({error})") from None
     if not there:
         raise InputError(f"{name}: no such folder or file")
+    if not path.is_file() and not path.is_dir():
+        raise InputError(f"{name}: found a pipe, socket or device; give a folder or file of images")
     if path.is_file() and path.stat().st_size == 0:
         raise InputError(f"{name}: the file is empty")
     return path

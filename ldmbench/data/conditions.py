@@ -46,8 +46,11 @@ def write_conditions(folder: Path, captions: Sequence[str], labels: Ints) -> Non
 
 
 def with_captions(files: Sequence[ImageFile], table: Path | None) -> Sequence[ImageFile]:
-    """Return images with the captions of a JSON file, name -> caption, in place of their own."""
+    """Return images with the captions of a JSON file, name -> caption, in place of their own.
+
+    Images beyond those that are scored may have none.
+    """
     if table is None:
         return files
     found = json.loads(table.read_text("utf-8"))
-    return [replace(file, caption=found[file.name], text=None) for file in files]
+    return [replace(file, caption=found.get(file.name, ""), text=None) for file in files]

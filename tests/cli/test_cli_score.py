@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import zipfile
 
 import numpy as np
@@ -369,3 +370,83 @@ def test_images_without_captions_or_pairs(tmp_path, capsys):
     assert "prompts.jsonl:1: not a prompt" in refused(capsys, folder, *more)
     prompts.write_text('{"file": "000.png", "text": "x"}\n')
     assert "no caption for 001.png" in refused(capsys, folder, *more)
+
+
+def test_count_takes_the_first_in_the_order_of_names(tmp_path, capsys):
+    store = ("--store", tmp_path / "store")
+    whole = write_features(tmp_path / "a.npz", seed=1)
+    real = write_features(tmp_path / "b.npz", seed=2)
+    with np.load(whole) as arrays:
+        np.savez(tmp_path / "part.npz", features=arrays["features"][:30])
+    about = ("--reference", real, "--metrics", "fid", *store)
+    part, _ = scored(capsys, tmp_path / "part.npz", *about)
+    found, warnings = scored(capsys, whole, *about, "--count", 30)
+    assert found["fid"]["value"] == part["fid"]["value"]
+    assert found["fid"]["n"] == 30
+    assert f"{whole}: the first 30 of 40, in the order of names" in warnings
+    assert "found 40; --count asks for 41" in refused(capsys, whole, *about, "--count", 41)
+    for wrong in ("0", "-1", "²", "٣", "1e3"):
+        assert "--count" in refused(capsys, whole, *about, "--count", wrong)
+
+
+def test_count_with_pairs_and_prompts(tmp_path, capsys):
+    store = ("--store", tmp_path / "store")
+    one, two = write_images(tmp_path / "one", 0), write_images(tmp_path / "two", 1)
+    few, pairs = write_images(tmp_path / "few", 0, 5), write_images(tmp_path / "pairs", 1, 5)
+    about = ("--metrics", "psnr", *store)
+    found, _ = scored(capsys, one, "--pairs", two, "--count", 5, *about)
+    assert (
+        found["psnr"]["value"] == scored(capsys, few, "--pairs", pairs, *about)[0]["psnr"]["value"]
+    )
+    assert found["psnr"]["n"] == 5
+    (two / "000.png").rename(two / "zzz.png")
+    assert "on one side only" in refused(capsys, one, "--pairs", two, "--count", 5, *about)
+    values = []
+    lines = [f"a {colour} circle" for colour in ("red", "green", "blue", "red", "blue")]
+    for number, images, count in ((5, one, 5), (24, one, 5), (5, few, None)):
+        prompts = tmp_path / f"{number}.txt"
+        prompts.write_text("\n".join([*lines, *["a red ring"] * (number - 5)]))
+        more = () if count is None else ("--count", count)
+        found, _ = scored(capsys, images, "--prompts", prompts, *more, *store)
+        values.append(found["clip_score"]["value"])
+        assert found["clip_score"]["n"] == 5
+    assert values[0] == values[1] == values[2]
+
+
+def test_several_protocols_score_the_same_samples(tmp_path, capsys):
+    store = ("--store", tmp_path / "store")
+    made, real = (write_features(tmp_path / f"{n}.npz", seed=n) for n in (1, 2))
+    about = (made, "--reference", real, "--metrics", "fid,precision", *store)
+    written = tmp_path / "record.jsonl"
+    for words in (("--protocol", "shapes-v1,clean-fid"),
+                  ("--protocol", "shapes-v1", "--protocol", "clean-fid")):  # fmt: skip
+        code = outcome(["score", *map(str, about), *words, "--json", "-o", str(written)])
+        assert code == 0
+        scores = json.loads(capsys.readouterr().out)["scores"]
+        assert [(s["name"], s["protocol"]) for s in scores] == [
+            ("fid", "shapes-v1"), ("precision", "shapes-v1"),
+            ("fid", "clean-fid"), ("precision", "clean-fid"),
+        ]  # fmt: skip
+    for name in ("shapes-v1", "clean-fid"):
+        alone, _ = scored(capsys, *about, "--protocol", name)
+        same = {s["name"]: s for s in scores if s["protocol"] == name}
+        assert alone["precision"] == same["precision"]
+    assert outcome(["score", *map(str, about), "--protocol", "shapes-v1,clean-fid"]) == 0
+    assert "under clean-fid" in capsys.readouterr().out
+    assert "unknown protocol 'clean-fod' (did you mean 'clean-fid'?)" in refused(
+        capsys, *about, "--protocol", "shapes-v1,clean-fod"
+    )
+
+
+def test_what_is_no_file_is_not_waited_for(tmp_path, capsys):
+    os.mkfifo(tmp_path / "pipe.npz")
+    real = write_features(tmp_path / "b.npz")
+    for place in (tmp_path / "pipe.npz", "/dev/zero"):
+        ways = [
+            (place, "--reference", real),
+            (real, "--reference", place),
+            (real, "--pairs", place),
+        ]
+        for sides in (*ways, (real, "--train", place, "--reference", real)):
+            message = refused(capsys, *sides, "--store", tmp_path / "store")
+            assert "found a pipe, socket or device" in message
