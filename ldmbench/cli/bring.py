@@ -156,7 +156,10 @@ def _matched(
     prompts: Path,
     count: int | None = None,
 ) -> dict[str, str]:
-    """Return image -> caption: by name where lines have one, else by order; the first `count` need one."""
+    """Return image -> caption: by name where lines have one, else by order.
+
+    Of the images the first `count` need one; all when unset.
+    """
     if all(name is None for name, _ in rows):
         if len(rows) not in (len(images), count):
             raise InputError(
