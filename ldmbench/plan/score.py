@@ -8,8 +8,10 @@ from typing import Any
 
 from ldmbench.canonical import digest
 from ldmbench.catalog import METRICS
+from ldmbench.errors import InputError
 from ldmbench.plan.build import held_to
 from ldmbench.plan.ledger import HELD_TO_REFERENCE, KEY_DIGITS, Ledger, items, score_params
+from ldmbench.plan.size import too_large
 from ldmbench.schema.data import DATASET_SHARD, ShapesData
 from ldmbench.schema.protocol import Protocol
 from ldmbench.schema.stage import Cell, Input, Plan, Stage
@@ -278,6 +280,9 @@ def build_score_plan(
         }
         scores = stages.add("scores", score_params(family, protocol), inputs)
         roles[f"{protocol.name}:{family}"] = scores.key
+    large = too_large(stages.finished())
+    if large:
+        raise InputError(f"{generated.title}: {large}")
     against = next((side.title for side in (reference, statistics, pairs) if side), "none")
     cell = Cell(
         id=f"{generated.title}/{against}",

@@ -450,3 +450,6 @@ def test_what_is_no_file_is_not_waited_for(tmp_path, capsys):
         for sides in (*ways, (real, "--train", place, "--reference", real)):
             message = refused(capsys, *sides, "--store", tmp_path / "store")
             assert "found a pipe, socket or device" in message
+    images = write_images(tmp_path / "images")
+    many = refused(capsys, images, "--reference", "shapes:16:999999999999", "--metrics", "fid")
+    assert "units of work" in many
