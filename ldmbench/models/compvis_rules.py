@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Literal
 
 from ldmbench.errors import InputError
@@ -10,9 +11,10 @@ from ldmbench.models.clip_config import CLIPS
 from ldmbench.models.compvis_config import class_of, params_of
 from ldmbench.models.compvis_plan import UNetPlan, plan_unet
 from ldmbench.models.diffusers_config import ELSEWHERE
+from ldmbench.models.strangers import mentioned
 from ldmbench.registry import nearest
 
-__all__ = ["FIRST_STAGES", "SCHEDULES", "attention_kind", "check_model"]
+__all__ = ["FIRST_STAGES", "SCHEDULES", "attention_kind", "check_model", "first_stage_file"]
 
 StageKind = Literal["kl", "vq", "pixel"]
 FIRST_STAGES: dict[str, StageKind] = {
@@ -35,6 +37,7 @@ SCHEDULES: dict[str, Any] = {
     "sqrt_linear": "linear",
 }
 """CompVis' names of beta schedules -> ours."""
+_UP = 4
 _PREDICTIONS = ("eps", "x0", "v")
 _ATTENTION_KINDS = ("vanilla", "linear", "none")
 _CONDITIONS = (
@@ -91,6 +94,46 @@ def check_model(content: Mapping[str, Any], where: str) -> str:
     _check_schedule(params, where)
     _check_condition(params, _unet(params, where), where)
     return name
+
+
+def first_stage_file(content: Mapping[str, Any], checkpoint: Path) -> Path | None:
+    """Return the file of the first stage that a checkpoint lacks, as its `ckpt_path` names it.
+
+    The name is looked for as it is, then from the checkpoint's folder and those above it, since
+    CompVis' scripts run in the repository's root.
+
+    Args:
+        content: the config.
+        checkpoint: the weights file.
+
+    Raises:
+        InputError: the checkpoint holds no first stage, and no such file is there.
+    """
+    params = params_of(content.get("model"))
+    first = params.get("first_stage_config")
+    if first is None or FIRST_STAGES.get(class_of(first, where="first_stage_config")) == "pixel":
+        return None
+    shared = params.get("cond_stage_config") == "__is_first_stage__"
+    names = ["first_stage_model.", *(["cond_stage_model."] if shared else [])]
+    if mentioned(checkpoint, names) != frozenset():
+        return None
+    told = params_of(first).get("ckpt_path")
+    if not isinstance(told, str) or not told:
+        raise InputError(
+            f"{checkpoint} holds no first stage (no tensor is called first_stage_model.*), and its"
+            " config names no file of one; write ckpt_path: FILE into the params of"
+            " first_stage_config"
+        )
+    folder = checkpoint.resolve().parent
+    places = [base / told for base in (folder, *list(folder.parents)[:_UP])]
+    found = next((p for p in places if p.is_file() and p != checkpoint.resolve()), None)
+    if found is None:
+        raise InputError(
+            f"{checkpoint} holds no first stage, and '{told[:200]}', which ckpt_path of its"
+            f" first_stage_config names, is not there; looked for it from {folder} and {_UP}"
+            " folders above"
+        )
+    return found
 
 
 def attention_kind(dd: Mapping[str, Any]) -> str:

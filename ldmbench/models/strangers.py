@@ -38,10 +38,7 @@ _KNOWN = (  # names, what would describe such a file
 def unconfigured(file: Path) -> str:
     """Return what is wrong with a checkpoint that has no config, and what would work."""
     names = {name for table in (_UNSUPPORTED, _KNOWN) for row in table for name in row[0]}
-    try:
-        found = mentioned(file, sorted(names))
-    except (OSError, ValueError, RuntimeError, EOFError, zipfile.BadZipFile, zlib.error):
-        found = frozenset()  # its reader will say what is wrong with it
+    found = mentioned(file, sorted(names)) or frozenset()
     for wanted, family in _UNSUPPORTED:
         if set(wanted) <= found:
             return f"{file} is {family} by its tensors, which no config makes loadable; {ELSEWHERE}"
@@ -54,8 +51,18 @@ def unconfigured(file: Path) -> str:
     )
 
 
-def mentioned(file: Path, names: Sequence[str]) -> frozenset[str]:
-    """Return which of some parts of names a checkpoint's tensors have."""
+def mentioned(file: Path, names: Sequence[str]) -> frozenset[str] | None:
+    """Return which of some parts of names a checkpoint's tensors have; None of an unreadable one.
+
+    What is wrong with that its reader will say.
+    """
+    try:
+        return _mentioned(file, names)
+    except (OSError, ValueError, RuntimeError, EOFError, zipfile.BadZipFile, zlib.error):
+        return None
+
+
+def _mentioned(file: Path, names: Sequence[str]) -> frozenset[str]:
     wanted = {name: name.encode() for name in names}
     if file.suffix == ".safetensors":
         with file.open("rb") as stream:
