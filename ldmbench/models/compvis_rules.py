@@ -178,6 +178,12 @@ def _check_schedule(params: Mapping[str, Any], where: str) -> None:
         )
     if predicts not in _PREDICTIONS:
         raise InputError(f"{where}: parameterization '{predicts}' is not eps, x0 or v")
+    ends = float(params.get("linear_start", 1e-4)), float(params.get("linear_end", 2e-2))
+    if not all(0 <= beta <= 1 for beta in ends) or int(params.get("timesteps", 1000)) < 1:
+        raise InputError(
+            f"{where}: a schedule needs at least one timestep and betas in [0, 1], found"
+            f" {params.get('timesteps', 1000)} from {ends[0]} to {ends[1]}"
+        )
     share = float(params.get("v_posterior", 0.0))
     if share not in (0.0, 1.0):
         raise InputError(f"{where}: v_posterior = {share} is not supported; 0 or 1")
