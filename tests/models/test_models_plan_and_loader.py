@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 
 from ldmbench.errors import InputError
 from ldmbench.models import load
-from ldmbench.models.peek import peek
+from ldmbench.models.peek import model_digest, peek
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 FOLDER, CHECKPOINT = GOLDEN / "diffusers" / "ldm", GOLDEN / "compvis" / "ldm-uncond-vqf4"
@@ -137,3 +137,28 @@ def test_checkpoints_without_a_config_are_told_what_would_work(tmp_path, names, 
     else:
         save_file(tensors, file)
     both_refuse(file, said)
+
+
+def test_a_first_stage_may_lie_in_the_file_that_its_config_names(tmp_path):
+    """CompVis' configs name it by ckpt_path, from the root of the repository."""
+    import compvis_zoo as zoo
+
+    whole, lean = tmp_path / "whole", tmp_path / "logs" / "run" / "checkpoints"
+    w = zoo.make("mixed", whole)
+    config = zoo.config_of(zoo.FAMILIES["mixed"])
+    params = config["model"]["params"]["first_stage_config"]["params"]
+    start = "first_stage_model."
+    zoo.save(lean, {k: v for k, v in w.items() if not k.startswith(start)}, config)
+    both_refuse(lean / "model.ckpt", "holds no first stage .* write ckpt_path: FILE")
+    params["ckpt_path"] = "models/vq-f4/model.ckpt"
+    (lean / "config.yaml").write_text(json.dumps(config))
+    both_refuse(lean / "model.ckpt", "'models/vq-f4/model.ckpt', which ckpt_path .* is not there")
+    stage = {k.removeprefix(start): v for k, v in w.items() if k.startswith(start)}
+    zoo.save(tmp_path / "models" / "vq-f4", stage, {"model": {}})
+    peek(lean)
+    model, want = load(lean), load(whole)
+    z = torch.ones(1, *model.info.latent_shape)
+    assert torch.equal(model.decode(z), want.decode(z))
+    assert model.info.digest == model_digest(lean) != want.info.digest
+    zoo.save(tmp_path / "models" / "vq-f4", stage | {"loss.x": torch.ones(1)}, {"model": {}})
+    assert model_digest(lean) == load(lean).info.digest != model.info.digest
