@@ -15,6 +15,7 @@ __all__ = [
     "CLIPS",
     "OPEN_BLOCKS",
     "blocks_of",
+    "blocks_taken",
     "find_text_config",
     "heads_of",
     "read_clip_config",
@@ -182,10 +183,29 @@ def blocks_of(
             " one that is missing; write layer: penultimate, if the model was trained so"
         )
     why = (
-        f"{where}: {held} blocks are held, without the one after the penultimate that Stable"
-        " Diffusion 2 never runs (as diffusers' script writes them): the last of them was taken"
+        f"the text encoder has {held} blocks, without the one after the penultimate, which Stable"
+        " Diffusion 2 never runs (diffusers' script leaves it out): the last of them was taken"
     )
     return held, held, why
+
+
+def blocks_taken(params: Mapping[str, Any], names: Iterable[str], path: Path) -> tuple[str, ...]:
+    """Return what was taken of an OpenCLIP tower that lacks its last block; a sentence, or nothing.
+
+    Args:
+        params: of the model.
+        names: of the checkpoint's tensors.
+        path: the checkpoint.
+    """
+    section, start = params.get("cond_stage_config"), "cond_stage_model."
+    target = section.get("target") if isinstance(section, Mapping) else None
+    if not str(target).endswith(".FrozenOpenCLIPEmbedder"):
+        return ()
+    own = [n.removeprefix(start) for n in names if n.startswith(start)]
+    config = find_text_config(section, path)
+    where = f"{path}: cond_stage_config"
+    _, _, why = blocks_of(params_of(section), own, config, where=where)
+    return () if why is None else (why,)
 
 
 def _blocks_known(params: Mapping[str, Any], config: Path | None) -> int:

@@ -11,7 +11,7 @@ from ldmbench.canonical import digest, digest_file
 from ldmbench.errors import InputError
 from ldmbench.models.adm_config import is_adm
 from ldmbench.models.checkpoint import look, marked
-from ldmbench.models.clip_config import find_text_config
+from ldmbench.models.clip_config import blocks_taken
 from ldmbench.models.compvis_adm import load_adm
 from ldmbench.models.compvis_autoencoder import first_stage
 from ldmbench.models.compvis_condition import build_condition
@@ -24,7 +24,7 @@ from ldmbench.models.compvis_config import (
 )
 from ldmbench.models.compvis_parts import check_parts, latent_scale, read_schedule
 from ldmbench.models.compvis_plan import UNetPlan, plan_unet
-from ldmbench.models.compvis_rules import FIRST_STAGES, check_model
+from ldmbench.models.compvis_rules import FIRST_STAGES, check_model, files_beside
 from ldmbench.models.compvis_unet import build_unet
 from ldmbench.models.load_model import Info, Model
 from ldmbench.models.load_stages import KL, VQ, FirstStage, Identity
@@ -75,9 +75,10 @@ def load_checkpoint(
     content = read_config(config, path)
     held = look(path, content, ema=ema, ignore=ignore)
     tensors = fetch(path, held.slots)
-    beside = find_text_config(params_of(content.get("model")).get("cond_stage_config"), path)
     named = {"weights": digest_file(path), "config": config_digest(config, path)}
-    identity = digest(named | ({"text": digest_file(beside)} if beside else {}))
+    beside = {name: digest_file(file) for name, file in files_beside(content, path).items()}
+    identity = digest(named | beside)
+    tensors |= _first_stage_elsewhere(content, path)
     try:
         return _load(content, tensors, held, identity, tokenizer=tokenizer)
     except InputError:
@@ -86,6 +87,16 @@ def load_checkpoint(
         raise InputError(
             f"{path}: its config holds a value of the wrong kind, or lacks one: {str(e)[:200]}"
         ) from e
+
+
+def _first_stage_elsewhere(content: dict[str, Any], path: Path) -> Tensors:
+    """Return the tensors of a first stage that lies in a file of its own; raw, as CompVis does."""
+    file = files_beside(content, path).get("first_stage")
+    if file is None:
+        return {}
+    section = params_of(content["model"])["first_stage_config"]
+    held = look(file, {"model": section}, ema=False)
+    return {f"first_stage_model.{k}": v for k, v in fetch(file, held.slots).items()}
 
 
 def _load(
@@ -136,7 +147,8 @@ def _load_diffusion(found: _Checkpoint) -> Model:
     network = build_unet(plan, select(tensors, "model.diffusion_model."), where=where)
     f, _, _ = geometry(params_of(params.get("first_stage_config")))
     shape = (channels, *plan.size)
-    info = _info(found, f, shape, scale=scale, schedule=schedule)
+    taken = blocks_taken(params, tensors, found.path)
+    info = _info(found, f, shape, scale=scale, schedule=schedule, assumed=taken)
     return Model(info, stage, network=network, condition=condition)
 
 

@@ -123,5 +123,5 @@ def _check_betas(schedule: Schedule, stored: torch.Tensor | None, where: str) ->
             f"{where}: the config's noise schedule ({schedule.kind}, {schedule.start} to "
             f"{schedule.end}, T = {schedule.T}) is not the one stored with the weights (beta "
             f"{float(told.flatten()[0]):.6g} to {float(told.flatten()[-1]):.6g}, T = "
-            f"{told.numel()}); give the config it was trained with"
+            f"{told.numel()}); compare beta_schedule, linear_start, linear_end and timesteps"
         )

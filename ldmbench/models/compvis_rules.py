@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ldmbench.errors import InputError
-from ldmbench.models.clip_config import CLIPS
+from ldmbench.models.clip_config import CLIPS, find_text_config
 from ldmbench.models.compvis_config import class_of, params_of
 from ldmbench.models.compvis_plan import UNetPlan, plan_unet
 from ldmbench.models.diffusers_config import ELSEWHERE
 from ldmbench.models.strangers import mentioned
 from ldmbench.registry import nearest
 
-__all__ = ["FIRST_STAGES", "SCHEDULES", "attention_kind", "check_model", "first_stage_file"]
+__all__ = ["FIRST_STAGES", "SCHEDULES", "attention_kind", "check_model", "files_beside"]
 
 StageKind = Literal["kl", "vq", "pixel"]
 FIRST_STAGES: dict[str, StageKind] = {
@@ -96,22 +96,34 @@ def check_model(content: Mapping[str, Any], where: str) -> str:
     return name
 
 
-def first_stage_file(content: Mapping[str, Any], checkpoint: Path) -> Path | None:
-    """Return the file of the first stage that a checkpoint lacks, as its `ckpt_path` names it.
-
-    The name is looked for as it is, then from the checkpoint's folder and those above it, since
-    CompVis' scripts run in the repository's root.
+def files_beside(content: Mapping[str, Any], checkpoint: Path) -> dict[str, Path]:
+    """Return the files that belong to a checkpoint beside its config: `text`, `first_stage`.
 
     Args:
         content: the config.
         checkpoint: the weights file.
 
     Raises:
-        InputError: the checkpoint holds no first stage, and no such file is there.
+        InputError: the checkpoint holds no first stage, and no file of one is there.
+    """
+    section = params_of(content.get("model")).get("cond_stage_config")
+    found = {
+        "text": find_text_config(section, checkpoint),
+        "first_stage": _first_stage_file(content, checkpoint),
+    }
+    return {name: file for name, file in found.items() if file is not None}
+
+
+def _first_stage_file(content: Mapping[str, Any], checkpoint: Path) -> Path | None:
+    """Return the file of the first stage that a checkpoint lacks, as its `ckpt_path` names it.
+
+    The name is looked for as it is, then from the checkpoint's folder and those above it, since
+    CompVis' scripts run in the repository's root.
     """
     params = params_of(content.get("model"))
     first = params.get("first_stage_config")
-    if first is None or FIRST_STAGES.get(class_of(first, where="first_stage_config")) == "pixel":
+    kind = class_of(first, where="first_stage_config") if first is not None else None
+    if FIRST_STAGES.get(str(kind), "pixel") == "pixel":
         return None
     shared = params.get("cond_stage_config") == "__is_first_stage__"
     names = ["first_stage_model.", *(["cond_stage_model."] if shared else [])]

@@ -283,7 +283,8 @@ def null_labels(null_class: int | None, z: torch.Tensor) -> torch.Tensor:
     """Return the null class B times, or say that the model has none."""
     if null_class is None:
         raise InputError(
-            "the model was trained without a null class; give uncond, or leave guidance at 1"
+            "the model was trained without a null class, as far as its files say; give uncond or "
+            "null_class, or leave guidance at 1"
         )
     return torch.full((z.shape[0],), null_class, dtype=torch.int64)
 

@@ -14,7 +14,7 @@ from ldmbench.data.source_digest import file_digests
 from ldmbench.errors import InputError
 from ldmbench.models.adm_config import is_adm, read_flags
 from ldmbench.models.checkpoint import look, marked
-from ldmbench.models.clip_config import CLIPS, find_text_config
+from ldmbench.models.clip_config import CLIPS, blocks_taken
 from ldmbench.models.compvis_config import (
     class_of,
     find_config,
@@ -26,7 +26,7 @@ from ldmbench.models.compvis_config import (
     written_config,
 )
 from ldmbench.models.compvis_plan import plan_unet
-from ldmbench.models.compvis_rules import FIRST_STAGES, check_model
+from ldmbench.models.compvis_rules import FIRST_STAGES, check_model, files_beside
 from ldmbench.models.diffusers_config import read_folder
 from ldmbench.models.null_class import check_null_class
 from ldmbench.models.places import SUFFIXES, checkpoint_in, is_folder, weights_of
@@ -101,9 +101,7 @@ def model_digest(
     named = {"weights": file}
     if beside:
         named["config"] = beside
-        model = params_of(read_config(beside, file).get("model"))
-        text = find_text_config(model.get("cond_stage_config"), file)
-        named |= {"text": text} if text else {}
+        named |= files_beside(read_config(beside, file), file)
     known = file_digests([*named.values()], cache)
     return digest({"config": digest(None)} | {name: known[p] for name, p in named.items()})
 
@@ -191,6 +189,7 @@ def _peek_compvis(
 ) -> ModelFacts:
     file = held.path
     name = check_model(content, str(file))
+    files_beside(content, file)
     params = marked(params_of(content["model"]), held)
     shared: dict[str, Any] = {"source": f"compvis:{name}", **known}
     if name in FIRST_STAGES:
@@ -212,6 +211,7 @@ def _peek_compvis(
     conditioning, null = _compvis_condition(params, unet)
     kind = class_of(params.get("first_stage_config") or "", where="first_stage_config")
     channels = int(params.get("channels", unet["out_channels"]))
+    taken = blocks_taken(params, held.slots, file)
     return ModelFacts(
         f=f,
         sides=(height * f, width * f),
@@ -230,6 +230,8 @@ def _peek_compvis(
         scale=None if params.get("scale_by_std") else float(params.get("scale_factor", 1.0)),
         image_channels=_image_channels(inner) if inner else (channels, channels),
         joined=int(unet["in_channels"]) - channels,
+        assumed=taken,
+        taken={"text_blocks": "all"} if taken else {},
         samples=True,
         **_prompted(conditioning, params, file.parent, tokenizer),
         **shared,
