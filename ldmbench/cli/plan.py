@@ -75,6 +75,8 @@ def plan(
         return
     for cell in table["cells"]:
         click.echo(inert(cell))
+    for model, taken in table["loaded"].items():
+        click.echo(inert(f"weights of {model}: {taken}"))
     _show_splits(table["data"])
     click.echo(f"\n{'stage':<16} {'in store':>9} {'to run':>7} {'time':>9} {'disk':>9}")
     for row in table["stages"]:
@@ -119,6 +121,11 @@ def _table(found: Plan, told: Survey, disk: Store) -> dict[str, Any]:
         )
     return {
         "cells": [cell.id for cell in found.cells],
+        "loaded": {
+            cell.model: f"{cell.weights_from} ({cell.weights})"
+            for cell in found.cells
+            if cell.weights_from
+        },
         "stages": rows,
         "device": device,
         "device_hours": sum(row["seconds"] for row in rows) / 3600,

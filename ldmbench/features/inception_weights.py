@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 import re
 import zipfile
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TypeAlias
 import torch
 
 from ldmbench.errors import InputError
+from ldmbench.features.checkpoint import read_tensors
 
 __all__ = ["Kernels", "read_inception"]
 
@@ -69,7 +69,6 @@ def read_inception(path: Path) -> tuple[Kernels, torch.Tensor]:
     try:
         tensors, scripted = _read(path)
     except (
-        pickle.UnpicklingError,
         RuntimeError,
         OSError,
         EOFError,
@@ -96,10 +95,7 @@ def _read(path: Path) -> tuple[Tensors, bool]:
         if scripted:
             module = torch.jit.load(str(path), map_location="cpu")  # type: ignore[no-untyped-call]
             return dict(module.state_dict()), True
-    loaded = torch.load(path, map_location="cpu", weights_only=True)
-    if not isinstance(loaded, dict):
-        raise ValueError(f"it holds a {type(loaded).__name__}")
-    return {k: v for k, v in loaded.items() if isinstance(v, torch.Tensor)}, False
+    return read_tensors(path), False
 
 
 def _script_names() -> list[tuple[str, str]]:
@@ -145,7 +141,7 @@ def _only(tensors: Tensors, pattern: str, path: Path) -> torch.Tensor:
         raise InputError(
             f"{path} has no tensor {pattern}; give weights that torch-fidelity or clean-fid load"
         )
-    return found[0].float()
+    return found[0].float().clone()  # at the start of memory of its own
 
 
 def _fold(

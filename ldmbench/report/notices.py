@@ -40,6 +40,7 @@ def notices_of(run: Run, table: Table) -> tuple[Notice, ...]:
         *_disturbed(records),
         *_nulls(table),
         *_converted(records),
+        *_weights(records),
         *(Notice("note", "Note of the run", text) for text in run.notes),
     ]
     order = ("failure", "warning", "note")
@@ -68,6 +69,18 @@ def _state(run: Run, records: Sequence[Record]) -> list[Notice]:
     if all(value is None for value in numbers):
         found.append(Notice("failure", "Nothing was measured", "No cell has any number."))
     return found
+
+
+def _weights(records: Sequence[Record]) -> list[Notice]:
+    """Say of which file, and which entry of it, the weights of loaded models are."""
+    taken: dict[str, list[str]] = defaultdict(list)
+    for cell in (record.cell for record in records):
+        if cell.weights_from:
+            taken[f"{cell.weights_from} ({cell.weights})"].append(cell.id)
+    return [
+        Notice("note", "Weights of a loaded model", f"They are of {file}.", tuple(cells))
+        for file, cells in taken.items()
+    ]
 
 
 def _stale(records: Sequence[Record]) -> list[Notice]:
