@@ -87,6 +87,8 @@ def test_rules_of_the_source_show_in_cell_and_signature(finished):
     assert (zoo.cell.timesteps, zoo.cell.quantize, zoo.cell.weights) == (
         "compvis", "truncate", "ema",
     )  # fmt: skip
+    assert zoo.cell.weights_from == "model.ckpt [model_ema]"
+    assert folder.cell.weights_from == "unet/diffusion_pytorch_model.safetensors"
     assert zoo.cell.f == 4
     assert zoo.cell.regularization == "vq"
     for score in zoo.scores:
@@ -117,6 +119,8 @@ def test_again_runs_nothing_and_a_moved_checkpoint_is_the_same(finished, tmp_pat
     change = ["--set", f"models.zoo.path={moved}"]
     assert outcome(["run", str(suite), "--store", str(store), "--json", *change]) == 0
     assert json.loads(capsys.readouterr().out)["executed"] == 0
+    assert outcome(["plan", str(suite), "--store", str(store)]) == 0
+    assert "weights of zoo: model.ckpt [model_ema] (ema)" in capsys.readouterr().out
 
 
 def test_the_digest_is_the_loaded_models(tmp_path):
@@ -135,6 +139,7 @@ def test_what_changes_the_key(tmp_path):
     zoo = cell_of(before, "zoo")
     for change, role in [
         ("models.zoo.ema=false", "denoiser"),
+        ("models.zoo.ignore=['teacher.*']", "denoiser"),
         ("sample.timesteps=leading", "samples"),
         ("sample.quantize=round", "samples"),
     ]:

@@ -122,7 +122,8 @@ def test_folder_is_diffusers_own(tmp_path):
     theirs = AutoencoderKL.from_pretrained(tmp_path, local_files_only=True).eval()
     x = images()
     with torch.no_grad():
-        assert torch.equal(theirs.encode(x).latent_dist.mean * 0.5, stage.encode(x))
+        wanted = theirs.encode(x).latent_dist.mean * 0.5  # from weights that lie unaligned
+        torch.testing.assert_close(stage.encode(x), wanted, rtol=1e-4, atol=1e-5)
 
 
 def test_damaged_folders_are_refused(tmp_path):

@@ -100,7 +100,8 @@ def test_unet_folder_is_diffusers_own(tmp_path):
     z, t = latents()
     with torch.no_grad():
         cond = given(model)
-        assert torch.equal(theirs(z, t, cond).sample, model.predict(z, t, cond))
+        wanted = theirs(z, t, cond).sample  # from weights that lie unaligned
+        torch.testing.assert_close(model.predict(z, t, cond), wanted, rtol=1e-4, atol=1e-5)
 
 
 def test_wrong_input_says_what_is_needed():
