@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 from ldmbench.errors import InputError
-from ldmbench.models.places import SUFFIXES, part_of, shards_of, weights_in
+from ldmbench.models.places import SUFFIXES, is_training_file, part_of, shards_of, weights_in
 from ldmbench.offline import is_offline
 
 __all__ = ["snapshot", "wanted"]
@@ -45,6 +45,8 @@ def snapshot(name: str) -> Path:
     try:
         files = wanted(HfApi().list_repo_files(name))
         return Path(snapshot_download(name, allow_patterns=files))
+    except InputError as error:
+        raise InputError(f"'{name}': {error}") from error
     except Exception as error:  # the client raises many kinds, none of them ours
         said = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise InputError(f"'{name}' is no path here and the hub did not give it: {said}") from error
@@ -59,20 +61,35 @@ def wanted(files: Iterable[str]) -> list[str]:
     Returns:
         All small files and one set of weights a folder; of a repository without diffusers'
         files, its configs and one checkpoint.
+
+    Raises:
+        InputError: it has several checkpoints, of which none is named model.* or last.*.
     """
     paths = sorted(PurePosixPath(f) for f in files)
     used = [p for p in paths if p.parts[0] not in _UNUSED]
     kept = [p for p in used if any(p.match(pattern) for pattern in _SMALL)]
     if not any(p.as_posix() in ("model_index.json", "config.json") for p in paths):
-        named = ("model", "last")
-        checkpoints = [p for p in used if p.suffix in SUFFIXES and len(p.parts) == 1]
-        checkpoints.sort(key=lambda p: (p.stem not in named, p.suffix != ".safetensors", p.name))
-        return [p.as_posix() for p in (*kept, *checkpoints[:1])]
+        return [*(p.as_posix() for p in kept), *_checkpoint(used)]
     for folder in sorted({p.parent for p in used}):
         names = [p.name for p in used if p.parent == folder]
         found = weights_in(names)
         kept += [folder / n for n in (shards_of(found, names) if found else [])]
     return sorted({p.as_posix() for p in kept})
+
+
+def _checkpoint(paths: Iterable[PurePosixPath]) -> list[str]:
+    """Return the checkpoint at the top of a repository: the one that `load` would take."""
+    named = ("model", "last")
+    found = [p for p in paths if p.suffix in SUFFIXES and len(p.parts) == 1]
+    found = [p for p in found if not is_training_file(p.name)]
+    found.sort(key=lambda p: (p.stem not in named, p.suffix != ".safetensors", p.name))
+    if len({p.stem for p in found}) > 1 and found[0].stem not in named:
+        names = ", ".join(p.name for p in found[:8])
+        raise InputError(
+            f"the repository holds {len(found)} checkpoints ({names}{', ...' * (len(found) > 8)}); "
+            "download the one that is meant, with its config, and give its path"
+        )
+    return [p.as_posix() for p in found[:1]]
 
 
 def _cached(name: str) -> Path | None:

@@ -20,6 +20,7 @@ __all__ = [
     "is_ema_file",
     "is_folder",
     "is_hub_id",
+    "is_training_file",
     "part_of",
     "read_json",
     "shards_of",
@@ -37,7 +38,6 @@ _TRAINING = re.compile(
     r"(opt|optim|optimizer|sched|scheduler|scaler|random_states?|rng_state|training_args)[\W\d_]|"
     r".*_optim_states\b"
 )
-"""Files that trainers write beside a checkpoint."""
 _EMA_STEMS = ("model_ema", "ema_model", "ema")
 _LISTED = 12
 
@@ -73,7 +73,7 @@ def checkpoint_in(folder: Path, *, ema: bool = True) -> Path:
         InputError: there is none, or there are several; the message has their names.
     """
     found = [p for p in sorted(folder.iterdir()) if p.suffix in SUFFIXES and p.is_file()]
-    found = [p for p in found if not _TRAINING.match(p.name)]
+    found = [p for p in found if not is_training_file(p.name)]
     if not found:
         raise InputError(
             f"{folder} holds no model_index.json, no config.json of an autoencoder and no "
@@ -94,6 +94,11 @@ def checkpoint_in(folder: Path, *, ema: bool = True) -> Path:
             f"that is meant, such as {found[-1]}"
         )
     return found[0]
+
+
+def is_training_file(name: str) -> bool:
+    """Tell whether a file is one that trainers write beside a checkpoint: an optimizer's, ..."""
+    return _TRAINING.match(name) is not None
 
 
 def is_ema_file(file: Path) -> bool:

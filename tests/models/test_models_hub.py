@@ -14,6 +14,7 @@ from typing import ClassVar
 import pytest
 
 from ldmbench import errors
+from ldmbench.errors import InputError
 from ldmbench.models import load
 from ldmbench.models.hub import wanted
 from ldmbench.models.peek import model_digest
@@ -51,6 +52,9 @@ def test_one_set_of_weights_a_component_is_wanted():
 def test_a_repository_of_a_checkpoint_gives_it_and_its_config():
     files = ["model.ckpt", "model.safetensors", "config.yaml", "other.ckpt", "vocab.txt", "a.png"]
     assert set(wanted(files)) == {"model.safetensors", "config.yaml", "vocab.txt"}
+    assert wanted(["only.ckpt", "only.safetensors", "optimizer.bin"]) == ["only.safetensors"]
+    with pytest.raises(InputError, match=r"2 checkpoints \(step-1\.ckpt, step-2\.ckpt\)"):
+        wanted(["step-1.ckpt", "step-2.ckpt", "config.yaml"])
 
 
 def cache(home, *, without=()):
