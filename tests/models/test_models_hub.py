@@ -14,7 +14,6 @@ from typing import ClassVar
 import pytest
 
 from ldmbench import errors
-from ldmbench.errors import InputError
 from ldmbench.models import load
 from ldmbench.models.hub import wanted
 from ldmbench.models.peek import model_digest
@@ -53,7 +52,7 @@ def test_a_repository_of_a_checkpoint_gives_it_and_its_config():
     files = ["model.ckpt", "model.safetensors", "config.yaml", "other.ckpt", "vocab.txt", "a.png"]
     assert set(wanted(files)) == {"model.safetensors", "config.yaml", "vocab.txt"}
     assert wanted(["only.ckpt", "only.safetensors", "optimizer.bin"]) == ["only.safetensors"]
-    with pytest.raises(InputError, match=r"2 checkpoints \(step-1\.ckpt, step-2\.ckpt\)"):
+    with pytest.raises(errors.InputError, match=r"2 checkpoints \(step-1\.ckpt, step-2\.ckpt\)"):
         wanted(["step-1.ckpt", "step-2.ckpt", "config.yaml"])
 
 
