@@ -31,7 +31,7 @@ _OTHERS = re.compile(
 )
 """Entries that only training reads."""
 _DEEPEST = 8
-_NAMED = 8
+_NAMED, _LONGEST = 8, 400
 MARKS = ("v_pred", "ztsnr")
 """Names without weights by which Stable Diffusion's trainers say what the network predicts."""
 _TRAINING = (
@@ -117,6 +117,7 @@ def _content(path: Path) -> object:
         raise
     except Exception as error:  # a damaged file breaks nearly anywhere in it
         said = (str(error).splitlines() or [""])[0][:200] or type(error).__name__
+        said = "".join(c if c.isprintable() else "?" for c in said)
         safe = path.suffix == ".safetensors"
         kind = "readable safetensors file" if safe else "checkpoint that torch.save wrote"
         raise InputError(f"{path} is not a {kind}: {said}; get it again, whole") from error
@@ -140,6 +141,8 @@ def _chosen(held: Held, content: object, *, ema: bool, depth: int) -> Held:
     own = {name: value for name, value in told.items() if isinstance(value, Slot)}
     known: dict[int, bool] = {}
     inner = {name: value for name, value in told.items() if _has_tensors(value, known, depth)}
+    if any(not n.isprintable() or len(n) > _LONGEST for n in (*own, *inner)):
+        raise InputError(f"{held.path} holds a tensor of a name that cannot be printed")
     if {"state", "param_groups"} <= set(told):
         raise InputError(f"{held.path} holds the state of an optimizer, and no weights")
     _check_named(held, told, ema=ema)

@@ -64,6 +64,7 @@ _VALUES = {
 }  # fmt: skip
 _TYPES_ARE_VALUES = ("typing", "enum")  # omegaconf's nodes name the types of their values
 _CODE = ("torch.jit", "torch.package", "torch.utils", "torch.hub")
+_LONGEST = 300  # letters of a name
 _KEYS = (str, int, float, bool, bytes, type(None))
 
 
@@ -161,6 +162,8 @@ class Unpickler(pickle._Unpickler):
 
     def _stub(self, module: str, name: str) -> Any:
         full = f"{module}.{name}"
+        if not full.isprintable() or len(full) > _LONGEST:
+            raise ValueError("it names something that no class is called")
         if full in _TORCH:
             return _TORCH[full]
         if module in _STORAGE_MODULES and name in _STORAGES:

@@ -145,6 +145,15 @@ def test_shared_dicts_are_looked_at_once(tmp_path):
     assert refused(tmp_path / "m.pt")
 
 
+@pytest.mark.parametrize("name", ["a\nb", "\x1b[2J", "a" * 1000])
+def test_names_that_no_terminal_should_see_are_refused(name, tmp_path):
+    torch.save({name: torch.ones(2)}, tmp_path / "m.pt")
+    assert "cannot be printed" in str(refused(tmp_path / "m.pt"))
+    spoken = b"\x80\x04X" + struct.pack("<I", len(name)) + name.encode() + b"X\x01\0\0\0x\x93."
+    (tmp_path / "m.pt").write_bytes(archive(spoken))
+    assert str(refused(tmp_path / "m.pt")).isprintable()
+
+
 @pytest.mark.parametrize(
     "header",
     [
