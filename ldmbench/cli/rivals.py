@@ -82,12 +82,12 @@ def _show(rivals: Rivals) -> None:
     others = len(rivals.rows)
     protocol = f" ({score.protocol})" if score.protocol else ""
     click.echo(inert(f"{score.name} on {record.cell.dataset}{protocol}: best is {record.cell.id}"))
-    click.echo(
-        f"  {score.value:.4g}; {rivals.undistinguished} of {plural(others, 'other cell')}"
-        " not told apart from it"
-    )
+    told = f"{rivals.undistinguished} of {plural(others, 'other cell')} not told apart from it"
+    if not rivals.undistinguished and all(row.verdict == "differs" for row in rivals.rows):
+        told = f"told apart from {'the' if others == 1 else 'all'} {plural(others, 'other cell')}"
+    click.echo(f"  {score.value:.4g}; {told}")
     rows = sorted(rivals.rows, key=lambda row: abs(row.difference or 0.0))
     shown = [[inert(r.cell_b), f"{r.b:.4g}", *cells(r)[2:]] for r in rows if r.b is not None]
-    for told in lines(shown):
-        for line in told:
+    for row in lines(shown):
+        for line in row:
             click.echo(f"  {line}")

@@ -30,6 +30,11 @@ def sides_of(words: Sequence[str], store: Path) -> tuple[Side, Side]:
     """Return what is compared: A and B, or two groups of cells of one run."""
     if len(words) == 2 and all(_is_glob(word) for word in words):
         words = ("", *words)
+    if len(words) == 2 and _is_glob(words[1]):
+        raise InputError(
+            f"'{words[1]}' names cells and no run; give a second GLOB (RUN 'GLOB' 'GLOB'), or"
+            f" '{words[0]}:{words[1]}' beside another run"
+        )
     if len(words) == 2:
         return side_of(words[0], store), side_of(words[1], store)
     if len(words) != 3:

@@ -229,6 +229,11 @@ def test_groups_that_are_no_question_are_refused(swept, capsys, words, message):
     assert message in capsys.readouterr().err
 
 
+def test_one_group_alone_says_what_is_missing(swept, capsys):
+    assert outcome(["compare", "sweep-1", "*ddim*", "--store", str(swept)]) == 2
+    assert "give a second GLOB" in capsys.readouterr().err
+
+
 def test_the_best_cell_and_those_that_are_not_told_apart_from_it(swept, capsys):
     write_run(swept, "sweep-2", [5.0, 5.001, 5.4], ids=tuple(SWEEP))
     code, found = compared(capsys, swept, "sweep-2", "--best")

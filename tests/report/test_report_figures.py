@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from importlib import resources
 
 import pytest
 from fake_records import fake, with_measure
@@ -209,6 +210,8 @@ def test_no_name_of_a_legend_is_cut(tmp_path):
     (path,) = save_figures(charts, tmp_path / "figures", formats=("svg",))
     text = re.sub(r"<[^>]+>", "", path.read_text())
     assert "…" not in text
+    style = resources.files("ldmbench.report").joinpath("templates", "page.css").read_text("utf-8")
+    assert "ellipsis" not in style  # nor one of the page's table and filters
     for name in long:
         assert f"{name}[f=4]" in text
 
