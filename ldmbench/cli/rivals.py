@@ -83,7 +83,10 @@ def _show(rivals: Rivals) -> None:
     protocol = f" ({score.protocol})" if score.protocol else ""
     click.echo(inert(f"{score.name} on {record.cell.dataset}{protocol}: best is {record.cell.id}"))
     told = f"{rivals.undistinguished} of {plural(others, 'other cell')} not told apart from it"
-    if not rivals.undistinguished and all(row.verdict == "differs" for row in rivals.rows):
+    blank = sum(row.p_holm is None for row in rivals.rows)
+    if blank:
+        told += f", {blank} without an interval"
+    elif not rivals.undistinguished:
         told = f"told apart from {'the' if others == 1 else 'all'} {plural(others, 'other cell')}"
     click.echo(f"  {score.value:.4g}; {told}")
     rows = sorted(rivals.rows, key=lambda row: abs(row.difference or 0.0))

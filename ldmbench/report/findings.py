@@ -84,8 +84,8 @@ def _best(table: Table, row: Row, column: Column, *, rivals: Sequence[Row], of: 
     names = embedded_evaluators(signature)
     text = f"{score.n} samples"
     if len(rivals) > 1:
-        tied = sum(r.entries[column.key].tied for r in rivals)
-        text += f"; {_told_apart(tied, len(rivals) - 1)}"
+        others = [r.entries[column.key] for r in rivals if r is not row]
+        text += f"; {_told_apart(others)}"
     if len(rivals) < of:
         text += f"; among the {len(rivals)} of {of} cells whose numbers were made alike"
     if names:
@@ -96,13 +96,18 @@ def _best(table: Table, row: Row, column: Column, *, rivals: Sequence[Row], of: 
     return Finding(cell.dataset, what, _written(entry), "", owner, f"{text}.", cell.id)
 
 
-def _told_apart(tied: int, others: int) -> str:
-    """Say how many of the others are not told apart from the best."""
-    who = "the other cell" if others == 1 else f"the other {others} cells"
-    if not tied:
-        return f"{who} {'is' if others == 1 else 'are'} told apart from it"
-    count = "" if others == 1 else f"{tied} of "
-    return f"{count}{who} {'is' if tied == 1 else 'are'} not told apart from it"
+def _told_apart(others: Sequence[Entry]) -> str:
+    """Say how many of the others are not told apart from the best, and of how many nobody knows."""
+    who = "the other cell" if len(others) == 1 else f"the other {len(others)} cells"
+    tied = sum(e.tied or e.best for e in others)
+    blank = sum(not (e.tied or e.best or e.gap) for e in others)
+    if blank == len(others):
+        return f"{who} {'has' if blank == 1 else 'have'} no interval to be told apart by"
+    unknown = f"; {blank} of them {'has' if blank == 1 else 'have'} no interval" if blank else ""
+    if not tied and not blank:
+        return f"{who} {'is' if len(others) == 1 else 'are'} told apart from it"
+    count = "" if len(others) == 1 else f"{tied or 'none'} of "
+    return f"{count}{who} {'is' if tied < 2 else 'are'} not told apart from it{unknown}"
 
 
 def _fastest(table: Table, rows: Sequence[Row], column: Column, *, best: Row) -> list[Finding]:
@@ -137,14 +142,11 @@ def _over_seeds(over: Pooled | None, column: Column, dataset: str) -> list[Findi
         if not entry.best:
             continue
         rivals = [r for r, _ in mine if _among(r, column.key) == entry.among]
-        tied = sum(r.entries[column.key].tied for r in rivals)
         cell = row.record.cell
         owner = f"{seedless(cell)}, {way(told(cell, over.table.vary))}"
-        text = (
-            f"Mean ± standard deviation over {seeds} seeds; {_told_apart(tied, len(rivals) - 1)}."
-            if len(rivals) > 1
-            else f"Mean ± standard deviation over {seeds} seeds."
-        )
+        text = f"Mean ± standard deviation over {seeds} seeds"
+        others = [r.entries[column.key] for r in rivals if r is not row]
+        text += f"; {_told_apart(others)}." if others else "."
         topic = f"Best {column.heading} over seeds"
         found.append(Finding(dataset, topic, _written(entry), "", owner, text, cell.id))
     return found

@@ -115,7 +115,8 @@ def _mark(rows: list[Row], column: Column, samples: Sequence[Sequence[float]]) -
         for place in places:
             entry = rows[place].entries[column.key]
             tied = corrected.get(place, 0.0) > ALPHA
-            entry = replace(entry, best=place == best, tied=tied)
+            gap = f"p {corrected[place]:.2g}, Welch's t-test" if place in corrected else ""
+            entry = replace(entry, best=place == best, tied=tied, gap=gap)
             entries = {**rows[place].entries, column.key: entry}
             marked[place] = replace(rows[place], entries=entries)
     return marked

@@ -418,6 +418,10 @@ def test_findings_name_every_axis_and_count_what_is_not_told_apart(tmp_path):
     assert f"512 samples; {tied} of the other 15 cells are not told apart from it" in best.text
     paired = findings_of(build(*replicated(records, own=0.001)))[0]
     assert "; the other 15 cells are told apart from it" in paired.text
+    bare = [_likened(r, fid={"low": None, "high": None}) for r in records]
+    assert "the other 15 cells have no interval" in findings_of(build(bare))[0].text
+    some = findings_of(build([*records[:-1], bare[-1]]))[0].text
+    assert "not told apart from it; 1 of them has no interval" in some
 
 
 def test_seeds_are_pooled_in_a_row(tmp_path):
