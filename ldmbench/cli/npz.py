@@ -37,7 +37,7 @@ def members(path: Path) -> set[str]:
     try:
         with zipfile.ZipFile(path) as archive:
             return {name.removesuffix(".npy") for name in archive.namelist()}
-    except (OSError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile) as error:
         raise InputError(f"{path}: not a readable npz ({error}); fetch or save it again") from None
 
 
@@ -53,7 +53,7 @@ def read_array(path: Path, name: str) -> Array:
             found: Array = arrays[name]
     except (OSError, KeyError, ValueError, EOFError, MemoryError, zipfile.BadZipFile) as error:
         raise InputError(f"{path}: {name} cannot be read ({error})") from None
-    except (NotImplementedError, RuntimeError, zlib.error) as error:
+    except (NotImplementedError, RuntimeError, OverflowError, TypeError, zlib.error) as error:
         raise InputError(f"{path}: {name} cannot be read ({error}); save it again") from None
     return checked(path, name, found)
 

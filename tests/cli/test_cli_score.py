@@ -453,3 +453,14 @@ def test_what_is_no_file_is_not_waited_for(tmp_path, capsys):
     images = write_images(tmp_path / "images")
     many = refused(capsys, images, "--reference", "shapes:16:999999999999", "--metrics", "fid")
     assert "units of work" in many
+
+
+@pytest.mark.parametrize("shape", [(10**12, 10), (10**30, 2), (500, 5), (-1, 5)])
+def test_headers_of_features_are_not_believed(tmp_path, capsys, shape):
+    header = io.BytesIO()
+    about = {"descr": "<f4", "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(header, about)
+    with zipfile.ZipFile(tmp_path / "x.npz", "w") as archive:
+        archive.writestr("features.npy", header.getvalue() + bytes(1000))
+    told = refused(capsys, tmp_path / "x.npz", "--reference", "shapes:16")
+    assert "features cannot be read" in told
