@@ -169,8 +169,10 @@ def test_several_runners_begin_with_what_the_longest_chain_waits_for():
     budget = {"flops": 1e12, "device_minutes": None, "images": None, "steps": None}
     quick = Unit(stage("a", kind="scores"))
     model = {"channels": 8, "multipliers": [1], "blocks": 1, "attention_sizes": []}
-    long = Unit(stage("b", kind="denoiser", params={**model, "budget": budget}))
-    stages = {u.stage.key: u.stage for u in (quick, long)}
+    pixels = stage("f1", kind="autoencoder", params={"f": 1})
+    below = {"autoencoder": Input(kind="autoencoder", key="f1")}
+    long = Unit(stage("b", kind="denoiser", params={**model, "budget": budget}, inputs=below))
+    stages = {"f1": pixels} | {u.stage.key: u.stage for u in (quick, long)}
     for longest_first, first in ((False, quick), (True, long)):
         hand = Ready([quick, long], stages, threading.Event(), longest_first=longest_first)
         assert hand.take() == first
