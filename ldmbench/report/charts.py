@@ -53,7 +53,8 @@ _COSTS = {
     "cost": "Cost of training",
     "total_device_days": "Training, device-days",
     "train_device_days": "Training of the denoiser alone, device-days",
-    "train_flops": "FLOP",
+    "total_train_flops": "Training compute",
+    "train_flops": "Training compute of the denoiser alone",
 }
 _COMPUTE = {"train_flops": "FLOP", "total_device_days": "device-days", "train_steps": "steps"}
 
@@ -83,8 +84,9 @@ def pareto_cost(subject: Subject) -> Figure | str:
     counts = {field: sum(field in p for p in subject.points) for field in _COSTS}
     field = max(counts, key=lambda name: counts[name])
     label = _COSTS[field]
-    if label == "FLOP":
-        subject, label = _scaled(subject, field)
+    if field.endswith("_flops"):
+        subject, unit = _scaled(subject, field)
+        label = f"{label}, {unit}"
     return _pareto(subject, field, label, "training cost", more=False)
 
 
@@ -192,12 +194,12 @@ def _drawn(
 
 
 def _scaled(subject: Subject, field: str) -> tuple[Subject, str]:
-    """Return a subject whose training FLOPs have a prefix, and the label that says so."""
+    """Return a subject whose training FLOPs have a prefix, and their unit."""
     scale = scale_of([p[field] for p in subject.points if field in p], "FLOP")
     points = tuple(
         {**p, field: p[field] / scale.divisor} if field in p else p for p in subject.points
     )
-    return replace(subject, points=points), f"Training compute, {_spelled(scale.unit)}"
+    return replace(subject, points=points), _spelled(scale.unit)
 
 
 def _spelled(unit: str) -> str:
