@@ -169,6 +169,7 @@ def test_several_runners_begin_with_what_the_longest_chain_waits_for():
     budget = {"flops": 1e12, "device_minutes": None, "images": None, "steps": None}
     quick = Unit(stage("a", kind="scores"))
     model = {"channels": 8, "multipliers": [1], "blocks": 1, "attention_sizes": []}
+    model |= {"conditioning": "none", "checkpoints": []}
     pixels = stage("f1", kind="autoencoder", params={"f": 1})
     below = {"autoencoder": Input(kind="autoencoder", key="f1")}
     long = Unit(stage("b", kind="denoiser", params={**model, "budget": budget}, inputs=below))
