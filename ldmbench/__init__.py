@@ -13,11 +13,11 @@ from ldmbench.errors import InputError, LdmbenchError
 from ldmbench.registry import lazily
 
 if TYPE_CHECKING:
-    from ldmbench.api import Run, compare, gate, load, open, run
+    from ldmbench.api import Run, compare, gate, load, open, run, score
 
-__all__ = ["InputError", "LdmbenchError", "Run", "compare", "gate", "load", "open", "run"]
+__all__ = ["InputError", "LdmbenchError", "Run", "compare", "gate", "load", "open", "run", "score"]
 
-_API = dict.fromkeys(("Run", "compare", "gate", "load", "open", "run"), "api")
+_API = dict.fromkeys(("Run", "compare", "gate", "load", "open", "run", "score"), "api")
 _attribute = lazily(__name__, _API)
 
 

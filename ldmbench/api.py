@@ -14,6 +14,7 @@ import json
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,6 +35,8 @@ from ldmbench.registry import resolve
 from ldmbench.schema.record import Record
 from ldmbench.schema.record import Run as RunRow
 from ldmbench.schema.stage import Cell
+from ldmbench.scoring.request import Request
+from ldmbench.scoring.run import score_request
 from ldmbench.session.judged_run import evidence
 from ldmbench.session.pages import replay, write_report
 from ldmbench.session.planning import planned, usual_store
@@ -45,7 +48,7 @@ if TYPE_CHECKING:
 
     from ldmbench.models import Model
 
-__all__ = ["Run", "compare", "gate", "load", "open", "run"]
+__all__ = ["Run", "compare", "gate", "load", "open", "run", "score"]
 
 EXECUTORS = ("local", "ray")
 IN_PYTHON = Path("suite")
@@ -154,6 +157,63 @@ def run(
     for text in (*found.stale_notes(), *replay(book)):
         warnings.warn(text, stacklevel=2)
     return _run_of(found.run, found.records, book)
+
+
+def score(
+    images: str | Path,
+    *,
+    reference: str | Path | None = None,
+    metrics: Iterable[str] = (),
+    protocol: str | Iterable[str] | None = None,
+    prompts: str | Path | None = None,
+    pairs: str | Path | None = None,
+    training: str | Path | None = None,
+    count: int | None = None,
+    dataset: str | None = None,
+    resolution: int | None = None,
+    store: str | Path | None = None,
+) -> Run:
+    """Score images from any source, as `ldmbench score` does.
+
+    Args:
+        images: a folder, zip, npz of images (arr_0) or of features.
+        reference: as `images`, or a built reference, statistics, or shapes:RESOLUTION[:COUNT].
+        metrics: names; empty: whatever the input allows.
+        protocol: one name or several, each of which scores the same samples; unset: shapes-v1.
+        prompts: the captions of the images: a .txt, .jsonl, .csv or .parquet file.
+        pairs: images of the same names, for psnr, ssim and lpips.
+        training: what the model saw, for memorization.
+        count: the first images alone, in the order of names.
+        dataset: whose rules of the protocol hold.
+        resolution: pixels a side where nothing else tells it.
+        store: as in `run`.
+
+    Returns:
+        A run of one record: `run.records[0].scores`, `.warnings`; it lies in no list of runs.
+
+    Raises:
+        InputError: what cannot be scored; UnlikeError: sides that must not be compared.
+    """
+    root = usual_store() if store is None else Path(store)
+    names = ("shapes-v1",) if protocol is None else protocol
+    request = Request(
+        str(images),
+        reference=_text(reference),
+        training=_text(training),
+        pairs=_text(pairs),
+        prompts=None if prompts is None else Path(prompts),
+        protocols=(names,) if isinstance(names, str) else tuple(names),
+        dataset=dataset,
+        resolution=resolution,
+        metrics=",".join(_words(metrics, "metrics")),
+        count=count,
+    )
+    record = score_request(
+        request, root, before=require_weights, watching=lambda plan: Watch(names_of(plan))
+    )
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    row = RunRow(id="score", suite="score", suite_digest="", state="done", started=now)
+    return _run_of(row, [record], Book(root))
 
 
 def open(run: str | Path | None = None, *, store: str | Path | None = None) -> Run:
@@ -280,6 +340,10 @@ def _yaml(value: object) -> str:
         return json.dumps(value, indent=1, ensure_ascii=False, default=_path)
     except (TypeError, ValueError, RecursionError) as error:
         raise InputError(f"a suite holds numbers, texts, lists and dicts; found: {error}") from None
+
+
+def _text(name: str | Path | None) -> str | None:
+    return None if name is None else str(name)
 
 
 def _path(value: object) -> str:

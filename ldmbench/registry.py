@@ -41,12 +41,15 @@ def nearest(name: str, allowed: Iterable[str]) -> str:
     """Say what was meant: ' (did you mean X?)' or ''.
 
     A name is near when at most a third of its letters (of the longer one's), and at most four, are
-    other, left out, added or exchanged with their neighbour; capitals count as small letters, an
-    underscore as a hyphen.
+    other, left out, added or exchanged with their neighbour, or when it is whole words at the
+    beginning of a longer name (ffhq of ffhq-256). Capitals count as small letters, an underscore
+    as a hyphen.
     """
-    told = _folded(name)
-    near = {other: far for other in allowed if (far := _distance(told, _folded(other))) is not None}
-    return f" (did you mean '{min(near, key=near.__getitem__)}'?)" if near else ""
+    told, names = _folded(name), list(allowed)
+    near = {other: far for other in names if (far := _distance(told, _folded(other))) is not None}
+    longer = [other for other in names if told and _folded(other).startswith(f"{told}-")]
+    found = min(near, key=near.__getitem__) if near else next(iter(longer), "")
+    return f" (did you mean '{found}'?)" if found else ""
 
 
 def _folded(name: str) -> str:

@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import altair
+import numpy as np
 import pandas as pd
 import pytest
 import tiny
@@ -11,6 +12,7 @@ from ruamel.yaml import YAML
 
 import ldmbench
 from ldmbench.cli import outcome
+from ldmbench.metrics import frechet_distance
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +85,24 @@ def test_runs_are_compared(ended):
     assert {row.name for row in found.rows} == {"fid"}
     steps = ldmbench.compare(f"{run.id}:*/ddim-2/*", f"{run.id}:*/ddim-3/*", store=store)
     assert {row.name for row in steps.rows} == {"fid", "precision"}
+
+
+def test_features_are_scored(tmp_path):
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(40, 6)), rng.normal(1, 1, size=(50, 6))
+    for name, rows in (("a", a), ("b", b)):
+        np.savez(tmp_path / f"{name}.npz", features=rows)
+    found = ldmbench.score(
+        tmp_path / "a.npz", reference=tmp_path / "b.npz", metrics=["fid"], store=tmp_path / "s"
+    )
+    (record,) = found.records
+    assert record.scores[0].value == pytest.approx(frechet_distance(a, b), rel=1e-9)
+    assert record.scores[0].low < record.scores[0].value < record.scores[0].high
+    assert found.table().fid.tolist() == [record.scores[0].value]
+    with pytest.raises(ldmbench.InputError, match="metrics="):
+        ldmbench.score(tmp_path / "a.npz", reference=tmp_path / "b.npz", metrics="fid")
+    with pytest.raises(ldmbench.InputError, match="no such folder or file"):
+        ldmbench.score(tmp_path / "no", reference=tmp_path / "b.npz", store=tmp_path / "s")
 
 
 def test_a_run_is_gated(ended, tmp_path):

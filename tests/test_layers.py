@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent / "ldmbench"
-GROUND = {"errors", "canonical", "offline", "seeds", "registry", "plugins"}
+GROUND = {"errors", "canonical", "offline", "seeds", "registry", "plugins", "words"}
 NOUNS = GROUND | {"schema"}
 TABLES = NOUNS | {"pipeline", "catalog"}
 ROOMS = {"tensors", "data", "metrics", "features", "sample", "models", "train", "speed"}
@@ -35,8 +35,9 @@ ALLOWED = {
     "execute": NOUNS | {"plan", "store", "pipeline"},
     **dict.fromkeys(OUTLETS, NOUNS | {"records"}),
     "session": TABLES | SPINE | OUTLETS,
-    "cli": TABLES | SPINE | OUTLETS | {"session"},
-    "api": TABLES | SPINE | OUTLETS | {"session", "cli", "models"},
+    "scoring": TABLES | SPINE,
+    "cli": TABLES | SPINE | OUTLETS | {"session", "scoring"},
+    "api": TABLES | SPINE | OUTLETS | {"session", "scoring", "cli", "models"},
     "__main__": {"cli"},
     "__init__": GROUND,
 }

@@ -9,7 +9,6 @@ import click
 
 from ldmbench.cli.options import (
     json_option,
-    plural,
     print_json,
     run_argument,
     say,
@@ -24,6 +23,7 @@ from ldmbench.gating.rules import rules_with
 from ldmbench.gating.verdict import Outcome
 from ldmbench.schema.baseline import AcceptedRun, Baseline
 from ldmbench.session.judged_run import evidence
+from ldmbench.words import plural
 
 
 @click.command()

@@ -14,7 +14,6 @@ from ldmbench.cli.options import (
     complete_metrics,
     complete_runs,
     json_option,
-    plural,
     print_json,
     say,
     store_option,
@@ -26,6 +25,7 @@ from ldmbench.errors import InputError
 from ldmbench.records.compare import Comparison, Difference, Side
 from ldmbench.records.compare import compare as compare_sides
 from ldmbench.records.pairing import differing
+from ldmbench.words import plural
 
 EXIT_CODES = {"same": 0, "differs": 1, "undecided": 3}
 

@@ -9,7 +9,6 @@ import click
 
 from ldmbench.cli.options import (
     json_option,
-    plural,
     print_json,
     say,
     store_option,
@@ -23,6 +22,7 @@ from ldmbench.gating.history import Series
 from ldmbench.plan.expand import matches
 from ldmbench.records.book import Book
 from ldmbench.schema.record import Record, Run
+from ldmbench.words import plural
 
 
 @click.command()

@@ -192,11 +192,6 @@ def say(text: str) -> None:
     click.echo(fitted(text, sys.stderr), err=True)
 
 
-def plural(count: int, noun: str) -> str:
-    """Return '1 cell', '2 cells'."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
-
-
 def duration(seconds: float) -> str:
     """Return a duration for people."""
     if seconds < 60:

@@ -15,7 +15,6 @@ from ldmbench.cli.options import (
     fresh_option,
     json_option,
     only_option,
-    plural,
     print_json,
     say,
     say_file,
@@ -36,6 +35,7 @@ from ldmbench.schema.stage import Plan, Stage
 from ldmbench.session.planning import planned
 from ldmbench.store.disk import Store
 from ldmbench.store.units import units_of
+from ldmbench.words import plural
 
 
 @click.command()

@@ -23,9 +23,10 @@ from rich.progress import (
 from rich.table import Column
 from rich.text import Text
 
-from ldmbench.cli.options import duration, plural
+from ldmbench.cli.options import duration
 from ldmbench.cli.terminal import drawing, fitted, inert, legible, say_tinted
 from ldmbench.store.units import Unit
+from ldmbench.words import plural
 
 WEIGHTS = {"denoiser": 60.0, "autoencoder": 60.0, "samples": 6.0, "speed": 5.0, "coding": 3.0}
 """Rough shares of a run's time, until measured durations replace them."""

@@ -11,14 +11,10 @@ import numpy as np
 
 from ldmbench.canonical import digest, digest_file
 from ldmbench.catalog import MOMENTS
-from ldmbench.cli.bring import check_captions
-from ldmbench.cli.given import Given, given, ruled, side_of
-from ldmbench.cli.npz import members, provenance_file, read_array, read_provenance, read_rows
 from ldmbench.cli.options import (
     dataset_option,
     json_option,
     opened,
-    plural,
     print_json,
     resolution_option,
     say,
@@ -39,10 +35,14 @@ from ldmbench.schema.protocol import Protocol
 from ldmbench.schema.reference import Reference
 from ldmbench.schema.stage import Plan, Stage
 from ldmbench.schema.weights import extractor_named
+from ldmbench.scoring.imports import check_captions
+from ldmbench.scoring.npz import members, provenance_file, read_array, read_provenance, read_rows
+from ldmbench.scoring.sides import Side, pixels_of, read_side, ruled
 from ldmbench.store.disk import Store
 from ldmbench.store.machine import versions
 from ldmbench.store.units import units_of
 from ldmbench.suite.protocols import protocol_named
+from ldmbench.words import plural
 
 TOLERANCE = 1e-8
 ENDS = {"features": "", "spatial": "_s"}
@@ -98,10 +98,10 @@ def build(
     protocol = ruled(protocol_named(named), dataset)
     if spatial and not extractor_named(protocol.extractor).spatial:
         raise InputError(f"--spatial: {protocol.extractor} has no spatial features")
-    found = given(path, protocol, store=store, side=resolution)
+    found = read_side(path, protocol, store=store, side=resolution)
     if not isinstance(found.source, ImageSource):
         raise InputError(f"{path}: holds no images; a reference is built from images")
-    if resolution not in (None, side_of(found)):
+    if resolution not in (None, pixels_of(found)):
         raise InputError(f"--resolution {resolution}: {path} says its own; leave the option out")
     if found.source.count < 2:
         raise InputError(f"{path}: 1 image found, at least 2 are needed for moments")
@@ -164,7 +164,7 @@ def verify(before: bool, file: Path, images: str | None, store: Path, as_json: b
         )
     _check_moments(file)
     if images:
-        _check_images(given(images, _as_built(about), store=store), about, file)
+        _check_images(read_side(images, _as_built(about), store=store), about, file)
     if before or as_json:
         print_json({"reference": str(file), "verified": True, "images": bool(images)})
     else:
@@ -177,7 +177,7 @@ def _as_built(about: Reference) -> Protocol:
     return protocol_named(about.protocol).model_copy(update=chosen)
 
 
-def _ordered(found: Given, source: ImageSource) -> Given:
+def _ordered(found: Side, source: ImageSource) -> Side:
     """Return what was given with its images named in the order in which they are used."""
     names = list(found.images)
     if "order" in source.source:
@@ -186,7 +186,7 @@ def _ordered(found: Given, source: ImageSource) -> Given:
 
 
 def _extracted(
-    found: Given, protocol: Protocol, disk: Store, *, spatial: bool, quiet: bool
+    found: Side, protocol: Protocol, disk: Store, *, spatial: bool, quiet: bool
 ) -> tuple[dict[str, Any], Plan]:
     """Return features, logits and moments, made by the same stages as a run's."""
     assert found.source is not None
@@ -224,7 +224,7 @@ def _features(plan: Plan) -> Stage:
 def _write(
     output: Path,
     arrays: dict[str, Any],
-    found: Given,
+    found: Side,
     protocol: Protocol,
     plan: Plan,
     disk: Store,
@@ -281,7 +281,7 @@ def _check_moments(file: Path) -> None:
             )
 
 
-def _check_images(found: Given, about: Reference, file: Path) -> None:
+def _check_images(found: Side, about: Reference, file: Path) -> None:
     lost = sorted(set(about.images) - set(found.images))
     new = sorted(set(found.images) - set(about.images))
     other = [n for n in about.images if found.images.get(n, "") not in ("", about.images[n])]

@@ -9,7 +9,6 @@ import click
 
 from ldmbench.cli.differences import better, cells, change, lines, unpaired
 from ldmbench.cli.options import (
-    plural,
     print_json,
     say,
 )
@@ -18,6 +17,7 @@ from ldmbench.errors import InputError
 from ldmbench.records.best import Rivals, standings
 from ldmbench.records.compare import Comparison, Side
 from ldmbench.records.difference import Verdict
+from ldmbench.words import plural
 
 __all__ = ["show_best"]
 

@@ -13,7 +13,6 @@ from ldmbench.cli.options import (
     fresh_option,
     json_option,
     only_option,
-    plural,
     print_json,
     say,
     say_file,
@@ -33,6 +32,7 @@ from ldmbench.schema.record import Record, Run
 from ldmbench.session.pages import mirror_of, replay, write_report
 from ldmbench.session.planning import planned
 from ldmbench.session.run import Finished, run_suite
+from ldmbench.words import plural
 
 MOST_WARNINGS = 6
 

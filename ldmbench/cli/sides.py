@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from ldmbench.catalog import METRICS
-from ldmbench.cli.options import plural
 from ldmbench.errors import InputError
 from ldmbench.plan.expand import matches
 from ldmbench.records.compare import Side, stored_replicates
@@ -15,6 +14,7 @@ from ldmbench.records.loose import opened_run
 from ldmbench.records.pairing import one_axis
 from ldmbench.registry import pick
 from ldmbench.schema.record import Record
+from ldmbench.words import plural
 
 __all__ = ["check_metrics", "chosen", "side_of", "sides_of"]
 

@@ -11,7 +11,6 @@ import click
 
 from ldmbench.cli.options import (
     json_option,
-    plural,
     print_json,
     run_argument,
     say,
@@ -25,6 +24,7 @@ from ldmbench.schema.record import Run
 from ldmbench.session.pages import replay
 from ldmbench.store.disk import Store
 from ldmbench.store.units import units_of
+from ldmbench.words import plural
 
 UNMEASURED = "not measured: "
 """How the reason of a cell begins that lacks stages and of which none failed."""

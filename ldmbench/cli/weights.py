@@ -20,7 +20,7 @@ from rich.progress import (
 )
 
 from ldmbench.catalog import WEIGHTS
-from ldmbench.cli.options import json_option, plural, print_json, say, size
+from ldmbench.cli.options import json_option, print_json, say, size
 from ldmbench.cli.terminal import columns_of, drawing, width
 from ldmbench.errors import InputError
 from ldmbench.execute.survey import is_named, survey
@@ -30,6 +30,7 @@ from ldmbench.schema.stage import Plan
 from ldmbench.schema.weights import Weights, extractor_named
 from ldmbench.store.disk import Store
 from ldmbench.store.units import Unit
+from ldmbench.words import plural
 
 
 @click.group()

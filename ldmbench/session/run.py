@@ -25,6 +25,7 @@ from ldmbench.schema.record import Record, Run
 from ldmbench.schema.stage import Plan
 from ldmbench.store.disk import Store
 from ldmbench.suite.load import LoadedSuite
+from ldmbench.words import plural
 
 LOG = logging.getLogger("ldmbench")
 Watching = Callable[[Run], AbstractContextManager[Listener]]
@@ -51,10 +52,9 @@ class Finished:
         kinds = sorted({label.split()[0] for label in self.stale.values()})
         if not kinds:
             return []
-        count = len(self.stale)
         again = " ".join(f"--fresh {kind}" for kind in kinds)
         return [
-            f"{count:,} artefact{'' if count == 1 else 's'} of an older code ({', '.join(kinds)})"
+            f"{plural(len(self.stale), 'artefact')} of an older code ({', '.join(kinds)})"
             f" served as they are; to compute them again: {again}"
         ]
 

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from ldmbench.cli import outcome
-from ldmbench.cli.npz import read_array
 from ldmbench.errors import InputError
+from ldmbench.scoring.npz import read_array
 
 
 def picture(seed=0, side=32, form="PNG"):
@@ -109,7 +109,7 @@ GOOD = "--reference good.npz"
         (f"score root.zip {GOOD}", "lead out of the zip"),
         (f"score cut.zip {GOOD}", "neither a folder nor a zip"),
         (f"score note.txt {GOOD}", "neither a folder nor a zip"),
-        (f"score pipe {GOOD}", "neither a folder nor a zip"),
+        (f"score pipe {GOOD}", "found a pipe, socket or device"),
         (f"score object.npz {GOOD}", "Object arrays cannot be loaded"),
         (f"score pictures.npz {GOOD}", "arr_0 is object"),
         (f"score floats.npz {GOOD}", "arr_0 is float64"),
@@ -238,10 +238,10 @@ def test_pairs_of_another_size(here, tmp_path, capsys):
 
 
 def given_of(path, store):
-    from ldmbench.cli.given import given
+    from ldmbench.scoring.sides import read_side
     from ldmbench.suite.protocols import protocol_named
 
-    return given(str(path), protocol_named("shapes-v1"), store=store)
+    return read_side(str(path), protocol_named("shapes-v1"), store=store)
 
 
 @pytest.fixture
@@ -258,7 +258,7 @@ def sources(tmp_path):
 
 @pytest.mark.parametrize("name", ["images", "images.zip", "images.npz"])
 def test_prompts_reach_images_of_every_kind(sources, tmp_path, name):
-    from ldmbench.cli.bring import with_prompts
+    from ldmbench.scoring.imports import with_prompts
     from ldmbench.store.disk import Store
 
     store = Store(tmp_path / "store")
@@ -307,7 +307,7 @@ def test_a_store_without_a_name_is_refused(tmp_path, monkeypatch, capsys):
 
 
 def test_features_that_are_packed_beyond_reason_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("ldmbench.cli.npz.PACKED", (1000, 10))
+    monkeypatch.setattr("ldmbench.scoring.npz.PACKED", (1000, 10))
     np.savez_compressed(tmp_path / "bomb.npz", features=np.zeros((100, 100)))
     with pytest.raises(InputError, match=r"bomb\.npz: features is 80,128 bytes, packed into"):
         read_array(tmp_path / "bomb.npz", "features")

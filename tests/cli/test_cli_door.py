@@ -224,6 +224,8 @@ def test_numbers_are_finite_and_of_ascii_digits(written):
         ("ddmp", ["ddim", "ddpm"], "ddpm"),
         ("shapes", ["shapes-v1"], "shapes-v1"),
         ("tokeniser", ["tokenizer"], "tokenizer"),
+        ("ffhq", ["lsun-256", "ffhq-256"], "ffhq-256"),
+        ("ffh", ["ffhq-256"], ""),
         ("x" * 200_000, ["x" * 200_000], ""),
     ],
 )

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from ldmbench.cli.given import Given
-from ldmbench.cli.likeness import check, wanted_of, warnings_of
-from ldmbench.cli.statistics import by_statistics
 from ldmbench.errors import InputError, UnlikeError
 from ldmbench.plan.score import FeatureSource, drawn, files_source
 from ldmbench.schema.reference import Reference
 from ldmbench.schema.weights import extractor_named, weights_named
+from ldmbench.scoring.checks import check, wanted_of, warnings_of
+from ldmbench.scoring.sides import Side
+from ldmbench.scoring.statistics import by_statistics
 from ldmbench.suite.protocols import protocol_named
 
 ADM, SHAPES = protocol_named("adm-2105.05233"), protocol_named("shapes-v1")
@@ -20,7 +20,7 @@ def images(name="samples", *, count=3000, side=64, crop="none", lossy=0, left_ou
     source = files_source(
         name, f"/x/{name}", count=count, digest="d", resolution=side, crop=crop, resize="linear"
     )
-    return Given(name, source, lossy=lossy, left_out=left_out, images={"a.png": "0"})
+    return Side(name, source, lossy=lossy, left_out=left_out, images={"a.png": "0"})
 
 
 def built(*, crop="adm", resolution=64, extractor="inception-v3-compat", count=20_000, lossy=0):
@@ -30,14 +30,14 @@ def built(*, crop="adm", resolution=64, extractor="inception-v3-compat", count=2
         lossy=lossy, source_digest="x", sha256="0" * 64,
     )  # fmt: skip
     source = FeatureSource("real", count, 2048, "f", extractor, INCEPTION, logits=True)
-    return Given("real.npz", source, lossy=lossy, provenance=about)
+    return Side("real.npz", source, lossy=lossy, provenance=about)
 
 
 def statistics(width=2048, *, spatial=0):
     moments = {"fid": (np.zeros(width), np.eye(width))}
     if spatial:
         moments["sfid"] = (np.zeros(spatial), np.eye(spatial))
-    return Given("stats.npz", None, moments=moments)
+    return Side("stats.npz", None, moments=moments)
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_statistics_serve_fid_and_sfid_and_no_more():
 
 def test_statistics_of_other_features_beside_images_are_left_alone():
     both = images("batch.npz")
-    both = Given("batch.npz", both.source, moments=statistics().moments, images=both.images)
+    both = Side("batch.npz", both.source, moments=statistics().moments, images=both.images)
     assert by_statistics(images(), both, ADM, ["fid"]) == ("fid",)
     assert by_statistics(images(), both, SHAPES, ["fid"]) == ()
     assert by_statistics(images(), both, protocol_named("clean-fid"), ["fid"]) == ()

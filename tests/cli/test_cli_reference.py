@@ -10,12 +10,12 @@ from PIL import Image
 
 from ldmbench.canonical import digest_file
 from ldmbench.cli import outcome
-from ldmbench.cli.given import given, ruled
 from ldmbench.errors import InputError
 from ldmbench.plan.build import build_plan
 from ldmbench.plan.score import build_score_plan
 from ldmbench.schema.reference import Reference
 from ldmbench.schema.weights import extractor_named
+from ldmbench.scoring.sides import read_side, ruled
 from ldmbench.suite.load import load_suite
 from ldmbench.suite.protocols import protocol_named
 
@@ -65,7 +65,7 @@ def test_another_json_beside_features_is_left_alone(tmp_path, other):
     file = tmp_path / "feats.npz"
     np.savez(file, features=np.ones((20, 6), np.float32))
     file.with_suffix(".json").write_text(other)
-    assert given(str(file), protocol_named("shapes-v1"), store=tmp_path).provenance is None
+    assert read_side(str(file), protocol_named("shapes-v1"), store=tmp_path).provenance is None
 
 
 def test_a_damaged_reference_is_refused_and_the_others_listed(written, capsys):
@@ -133,7 +133,7 @@ def write_photos(folder, count=4):
 def test_photos_are_prepared_as_a_suite_prepares_them(tmp_path, protocol, dataset, rule):
     photos = write_photos(tmp_path / "photos")
     named = ruled(protocol_named(protocol), dataset)
-    source = given(str(photos), named, store=tmp_path, side=24).source
+    source = read_side(str(photos), named, store=tmp_path, side=24).source
     assert (source.source["crop"], source.source["resize"]) == rule
     mine = build_score_plan(source, source, named, metrics=["fid"])
     text = SUITE.replace("PROTOCOL", protocol).replace("DATASET", dataset or "photos")
@@ -178,7 +178,7 @@ def test_the_size_of_samples_is_theirs_unless_nothing_tells_it(tmp_path):
     photos = str(write_photos(tmp_path / "photos"))
     square = str(write_images(tmp_path / "square", 0))
     sizes = [
-        given(path, adm, store=tmp_path, raw=24).source.source["resolution"]
+        read_side(path, adm, store=tmp_path, raw=24).source.source["resolution"]
         for path in (photos, square)
     ]
     assert sizes == [24, 16]

@@ -12,9 +12,9 @@ from scoring import COUNT, pixels, scored, write_features, write_images
 
 from ldmbench.canonical import digest
 from ldmbench.cli import outcome
-from ldmbench.cli.bring import _matched
 from ldmbench.errors import InputError
 from ldmbench.metrics import Moments, frechet_distance, precision_recall
+from ldmbench.scoring.imports import _matched
 
 
 def refused(capsys, *arguments):

@@ -6,9 +6,6 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from ldmbench.catalog import METRICS
-from ldmbench.cli.given import Given, side_of
-from ldmbench.cli.heldout import check_train, seen_warning
-from ldmbench.cli.options import plural
 from ldmbench.errors import InputError, UnlikeError
 from ldmbench.plan.enough import least
 from ldmbench.plan.ledger import HELD_TO_REFERENCE
@@ -17,6 +14,9 @@ from ldmbench.records.cautions import FRECHET, few_samples, unlike_count
 from ldmbench.registry import pick
 from ldmbench.schema.protocol import Protocol
 from ldmbench.schema.weights import EXTRACTORS, extractor_named, weights_named
+from ldmbench.scoring.sides import Side, pixels_of
+from ldmbench.scoring.training import check_train, seen_warning
+from ldmbench.words import plural
 
 DEFAULT = ("fid", "kid", "precision", "recall")
 PAIRED = ("psnr", "ssim")
@@ -27,10 +27,10 @@ SMALLEST = {"lpips": 32, "ssim": 11}
 
 def wanted_of(
     metrics: str,
-    real: Given | None,
-    beside: Given | None,
+    real: Side | None,
+    beside: Side | None,
     prompts: Path | None,
-    train: Given | None = None,
+    train: Side | None = None,
 ) -> tuple[str, ...]:
     """Return the metrics asked for, or those that the input allows.
 
@@ -52,13 +52,13 @@ def wanted_of(
 
 
 def check(
-    made: Given,
-    real: Given | None,
-    beside: Given | None,
+    made: Side,
+    real: Side | None,
+    beside: Side | None,
     protocol: Protocol,
     wanted: Sequence[str],
     *,
-    train: Given | None = None,
+    train: Side | None = None,
     allowed: Collection[str] = (),
 ) -> None:
     """Refuse what cannot be scored, or would mean nothing, before anything runs.
@@ -99,7 +99,7 @@ def check(
                 _check_crop(made, side, protocol)
 
 
-def _check_source(made: Given, families: Sequence[str], protocol: Protocol) -> None:
+def _check_source(made: Side, families: Sequence[str], protocol: Protocol) -> None:
     if made.source is None:
         raise InputError(f"{made.name}: holds statistics; give images or features to be scored")
     needed = {"logits": "inception_score", "spatial": "sfid"}
@@ -127,7 +127,7 @@ def _check_source(made: Given, families: Sequence[str], protocol: Protocol) -> N
             )
 
 
-def _check_pairs(made: Given, beside: Given | None, wanted: Sequence[str]) -> None:
+def _check_pairs(made: Side, beside: Side | None, wanted: Sequence[str]) -> None:
     if beside is None or not isinstance(beside.source, ImageSource):
         raise InputError("psnr, ssim and lpips need --pairs FOLDER with images of the same names")
     lost = sorted(set(made.images) ^ set(beside.images))
@@ -136,7 +136,7 @@ def _check_pairs(made: Given, beside: Given | None, wanted: Sequence[str]) -> No
             f"{beside.name}: {len(lost)} images are on one side only, such as {lost[0]}; pairs"
             " have the same names"
         )
-    mine, theirs = side_of(made), side_of(beside)
+    mine, theirs = pixels_of(made), pixels_of(beside)
     if mine != theirs:
         raise UnlikeError(
             f"samples are {mine} x {mine} pixels, their pairs in {beside.name} {theirs} x {theirs}"
@@ -146,7 +146,7 @@ def _check_pairs(made: Given, beside: Given | None, wanted: Sequence[str]) -> No
             raise InputError(f"{made.name}: {metric} needs {pixels} pixels or more, found {mine}")
 
 
-def _check_statistics(real: Given, held: Sequence[str]) -> None:
+def _check_statistics(real: Side, held: Sequence[str]) -> None:
     """Refuse, by name, what mean and covariance cannot serve."""
     source = real.source
     if source is None:
@@ -161,15 +161,15 @@ def _check_statistics(real: Given, held: Sequence[str]) -> None:
         raise InputError(f"{real.name}: has no spatial features; sfid needs them")
 
 
-def _check_count(side: Given, needs: Sequence[tuple[int, str]]) -> None:
+def _check_count(side: Side, needs: Sequence[tuple[int, str]]) -> None:
     """Refuse fewer images than the most that one of the metrics needs."""
     most, why = max(needs, key=lambda need: need[0])
     if side.source is not None and side.source.count < most:
         raise InputError(f"{side.name}: {side.source.count} found, at least {most} are needed{why}")
 
 
-def _check_alike(made: Given, real: Given, protocol: Protocol) -> None:
-    mine, theirs = side_of(made), side_of(real)
+def _check_alike(made: Side, real: Side, protocol: Protocol) -> None:
+    mine, theirs = pixels_of(made), pixels_of(real)
     if mine and theirs and mine != theirs:
         raise UnlikeError(
             f"samples are {mine} x {mine} pixels, {real.name} {theirs} x {theirs};"
@@ -189,7 +189,7 @@ def _check_alike(made: Given, real: Given, protocol: Protocol) -> None:
         )
 
 
-def _check_crop(made: Given, real: Given, protocol: Protocol) -> None:
+def _check_crop(made: Side, real: Side, protocol: Protocol) -> None:
     """Refuse crops that are known and differ; images taken as they are say nothing of theirs."""
     mine, theirs = _crop(made), _crop(real)
     advice = "prepare both alike, or say --allow crop"
@@ -202,14 +202,14 @@ def _check_crop(made: Given, real: Given, protocol: Protocol) -> None:
         )
 
 
-def _crop(side: Given) -> str | None:
+def _crop(side: Side) -> str | None:
     found = side.provenance.crop if side.provenance else None
     if isinstance(side.source, ImageSource):
         found = str(side.source.source.get("crop", "none"))
     return None if found == "none" else found
 
 
-def width_of(side: Given, protocol: Protocol) -> int:
+def width_of(side: Side, protocol: Protocol) -> int:
     """Return the number of features per sample of one side."""
     if isinstance(side.source, FeatureSource):
         return side.source.width
@@ -218,7 +218,7 @@ def width_of(side: Given, protocol: Protocol) -> int:
     return extractor_named(protocol.extractor).dim
 
 
-def _maker(side: Given, protocol: Protocol) -> str | None:
+def _maker(side: Side, protocol: Protocol) -> str | None:
     """Return the extractor and weights of one side, or None where a file does not say."""
     if isinstance(side.source, FeatureSource):
         known = side.provenance
@@ -233,13 +233,13 @@ def _maker(side: Given, protocol: Protocol) -> str | None:
 
 
 def warnings_of(
-    made: Given,
-    real: Given | None,
+    made: Side,
+    real: Side | None,
     protocol: Protocol,
     wanted: Sequence[str],
     *,
-    train: Given | None = None,
-    beside: Given | None = None,
+    train: Side | None = None,
+    beside: Side | None = None,
 ) -> Iterator[str]:
     """Say what makes a number less than it seems, beside the cautions of its record."""
     count = made.source.count if made.source else 0
@@ -277,7 +277,7 @@ def warnings_of(
             yield f"{side.name}: statistics without a count or provenance are taken as they are"
 
 
-def _unlike_ways(made: Given, real: Given, protocol: Protocol) -> Iterator[str]:
+def _unlike_ways(made: Side, real: Side, protocol: Protocol) -> Iterator[str]:
     if bool(made.lossy) != bool(real.lossy) and (made.images or made.provenance):
         where = made.name if made.lossy else real.name
         yield f"{where} has lossy files and the other side has not: compression alone moves FID"

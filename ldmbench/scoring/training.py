@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ldmbench.cli.given import Given
-from ldmbench.cli.options import plural
 from ldmbench.errors import InputError, UnlikeError
+from ldmbench.scoring.sides import Side
+from ldmbench.words import plural
 
 __all__ = ["check_train", "seen_warning"]
 
 
-def seen_warning(real: Given, train: Given) -> Iterator[str]:
+def seen_warning(real: Side, train: Side) -> Iterator[str]:
     """Say how much of a reference the model saw, or nothing."""
     shared, count = _seen(real, train), len(_images(real))
     if shared:
@@ -21,7 +21,7 @@ def seen_warning(real: Given, train: Given) -> Iterator[str]:
         )
 
 
-def check_train(real: Given, train: Given | None) -> None:
+def check_train(real: Side, train: Side | None) -> None:
     """Refuse memorization without a training set, or where the reference was seen.
 
     Args:
@@ -49,12 +49,12 @@ def check_train(real: Given, train: Given | None) -> None:
         )
 
 
-def _seen(real: Given, train: Given) -> int:
+def _seen(real: Side, train: Side) -> int:
     """Return how many images of a reference are in the training set, to the byte."""
     seen = set(_images(train))
     return sum(digest in seen for digest in _images(real))
 
 
-def _images(side: Given) -> list[str]:
+def _images(side: Side) -> list[str]:
     """Return the digests of the images of one side, those a reference was built from too."""
     return [*(side.images or (side.provenance.images if side.provenance else {})).values()]

@@ -15,35 +15,35 @@ import numpy as np
 
 from ldmbench.canonical import digest, digest_file
 from ldmbench.catalog import PROMPTS
-from ldmbench.cli.given import Given
-from ldmbench.cli.npz import STATISTICS, Array, read_array
 from ldmbench.errors import InputError
 from ldmbench.plan.score import FeatureSource, ImageSource
 from ldmbench.registry import resolve
 from ldmbench.schema.stage import Manifest, Stage
+from ldmbench.scoring.npz import STATISTICS, Array, read_array
+from ldmbench.scoring.sides import Side
 from ldmbench.store.artifact import outputs_digest, outputs_of
 from ldmbench.store.disk import Address, Store
 from ldmbench.store.machine import code_digest, machine, versions
 
 
-def put_features(given: Given, stages: Mapping[str, Stage], store: Store) -> None:
+def put_features(side: Side, stages: Mapping[str, Stage], store: Store) -> None:
     """Commit the features and statistics of a file as the artefacts that stages name."""
-    source = given.source if isinstance(given.source, FeatureSource) else None
-    path = Path(given.name)
+    source = side.source if isinstance(side.source, FeatureSource) else None
+    path = Path(side.name)
     for stage in stages.values():
         if source and stage.params.get("file") == source.digest:
             arrays = ((name, read_array(path, name)[: source.count]) for name in source.arrays)
             _put(arrays, stage, store)
         elif (
-            given.moments
+            side.moments
             and "statistics" in stage.params
             and stage.params["file"] == digest_file(path)
         ):
-            _put(_statistics(given), stage, store)
+            _put(_statistics(side), stage, store)
 
 
-def _statistics(given: Given) -> Iterator[tuple[str, Array]]:
-    for metric, pair in given.moments.items():
+def _statistics(side: Side) -> Iterator[tuple[str, Array]]:
+    for metric, pair in side.moments.items():
         yield from zip(STATISTICS[metric], pair, strict=True)
 
 
@@ -81,11 +81,11 @@ def _put(arrays: Iterable[tuple[str, Array]], stage: Stage, store: Store) -> Non
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def with_prompts(given: Given, prompts: Path, store: Store, *, count: int | None = None) -> Given:
+def with_prompts(side: Side, prompts: Path, store: Store, *, count: int | None = None) -> Side:
     """Return the same images with the captions of a file; nothing is copied but the captions.
 
     Args:
-        given: images of a folder, zip or npz.
+        side: images of a folder, zip or npz.
         prompts: rows of {"file": NAME, "text": CAPTION}, or of {"text": CAPTION} in the order of
             the images; or a .txt with one caption a line, in that order.
         store: where the captions are kept for the stage that reads them.
@@ -95,59 +95,59 @@ def with_prompts(given: Given, prompts: Path, store: Store, *, count: int | None
         InputError: if a line is malformed, an image has no caption or a caption no image, or lines
             without a file meet names that sort by text and by number differently.
     """
-    if not isinstance(given.source, ImageSource) or not given.images:
-        raise InputError(f"{given.name}: --prompts needs images of a folder, zip or npz")
+    if not isinstance(side.source, ImageSource) or not side.images:
+        raise InputError(f"{side.name}: --prompts needs images of a folder, zip or npz")
     read: Any = resolve(PROMPTS)
-    table = _matched(read(prompts), list(given.images), prompts, count)
+    table = _matched(read(prompts), list(side.images), prompts, count)
     meant = digest(table)
     file = store.scratch(Address("prompts", meant[:32])) / "captions.json"
     file.write_text(json.dumps(table), encoding="utf-8")
     source = replace(
-        given.source,
-        source={**given.source.source, "captions": meant},
-        local={**given.source.local, "captions": str(file.resolve())},
+        side.source,
+        source={**side.source.source, "captions": meant},
+        local={**side.source.local, "captions": str(file.resolve())},
     )
-    return replace(given, source=source, captions=len(table))
+    return replace(side, source=source, captions=len(table))
 
 
-def check_captions(given: Given, *, needed: bool) -> None:
+def check_captions(side: Side, *, needed: bool) -> None:
     """Refuse captions beside images that cannot be read; where they are needed, empty ones too.
 
     Args:
-        given: images of a folder or zip; nothing else has captions beside it.
+        side: images of a folder or zip; nothing else has captions beside it.
         needed: whether each image must have one.
 
     Raises:
         InputError: naming the file that is not UTF-8, or the first image without a caption.
     """
-    count = len(given.images)
-    if needed and given.captions < count:
+    count = len(side.images)
+    if needed and side.captions < count:
         raise InputError(
-            f"{given.name}: {given.captions} of {count} images have a caption; put one in a"
+            f"{side.name}: {side.captions} of {count} images have a caption; put one in a"
             " .txt beside each, or give --prompts FILE"
         )
-    if not given.captions:
+    if not side.captions:
         return
-    blank = [name for name, text in zip(given.images, captions_of(given)) if not text]
+    blank = [name for name, text in zip(side.images, captions_of(side)) if not text]
     if needed and blank:
         raise InputError(
-            f"{given.name}/{blank[0]}: the caption is empty ({len(blank)} of {count} are); write"
+            f"{side.name}/{blank[0]}: the caption is empty ({len(blank)} of {count} are); write"
             " one in its .txt, or give --prompts FILE"
         )
 
 
-def captions_of(given: Given) -> tuple[str, ...]:
+def captions_of(side: Side) -> tuple[str, ...]:
     """Return the captions of images that have some, those of a file of prompts before their own.
 
     Raises:
         InputError: a caption beside an image is not UTF-8.
     """
-    if isinstance(given.source, ImageSource) and "captions" in given.source.local:
-        found = json.loads(Path(given.source.local["captions"]).read_text("utf-8"))
-        return tuple(found[name] for name in given.images)
+    if isinstance(side.source, ImageSource) and "captions" in side.source.local:
+        found = json.loads(Path(side.source.local["captions"]).read_text("utf-8"))
+        return tuple(found[name] for name in side.images)
     listed: Any = resolve("ldmbench.data.images:list_images")
     read: Any = resolve("ldmbench.data.images:read_captions")
-    return tuple(read(listed(Path(given.name)))[: len(given.images)])
+    return tuple(read(listed(Path(side.name)))[: len(side.images)])
 
 
 def _matched(

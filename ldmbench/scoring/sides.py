@@ -13,7 +13,13 @@ from typing import Any
 
 from ldmbench.canonical import digest_file
 from ldmbench.catalog import FIDELITY, FINGERPRINTS, INSPECTIONS
-from ldmbench.cli.npz import (
+from ldmbench.errors import InputError
+from ldmbench.plan.score import FeatureSource, ImageSource, Source, files_source, shapes_source
+from ldmbench.registry import pick, resolve
+from ldmbench.schema.data import LARGEST_SCENE, Split
+from ldmbench.schema.protocol import Protocol
+from ldmbench.schema.reference import Reference
+from ldmbench.scoring.npz import (
     Array,
     covariance,
     members,
@@ -21,20 +27,14 @@ from ldmbench.cli.npz import (
     read_rows,
     read_statistics,
 )
-from ldmbench.cli.options import plural
-from ldmbench.errors import InputError
-from ldmbench.plan.score import FeatureSource, ImageSource, Source, files_source, shapes_source
-from ldmbench.registry import pick, resolve
-from ldmbench.schema.data import LARGEST_SCENE, Split
-from ldmbench.schema.protocol import Protocol
-from ldmbench.schema.reference import Reference
 from ldmbench.suite.protocols import real_images
+from ldmbench.words import plural
 
 SHAPES_COUNT = 10_000
 
 
 @dataclass(frozen=True)
-class Given:
+class Side:
     """One side of a score.
 
     Attributes:
@@ -64,7 +64,7 @@ class Given:
     provenance: Reference | None = None
 
 
-def given(
+def read_side(
     name: str,
     protocol: Protocol,
     *,
@@ -72,7 +72,7 @@ def given(
     side: int | None = None,
     raw: int | None = None,
     split: Split = "reference",
-) -> Given:
+) -> Side:
     """Recognise what was typed: a folder, zip, npz of images or features, or shapes:R[:N].
 
     Args:
@@ -101,11 +101,11 @@ def given(
         read: Any = resolve(FIDELITY)
         held = read(path)
         parts = [(name, held[name]) for name in ("mu", "sigma")]
-        return Given(name, None, moments={"fid": covariance(path, *parts)})
+        return Side(name, None, moments={"fid": covariance(path, *parts)})
     return _images(path, protocol, store=store, side=side, raw=raw)
 
 
-def first(side: Given, count: int) -> Given:
+def first(side: Side, count: int) -> Side:
     """Return the first images or rows of one side, in the order of its listing.
 
     Raises:
@@ -180,14 +180,14 @@ def ruled(protocol: Protocol, dataset: str | None) -> Protocol:
     return protocol.model_copy(update={**fields, "sampling": (rule,)})
 
 
-def _shapes(name: str, split: Split) -> Given:
+def _shapes(name: str, split: Split) -> Side:
     parts = name.split(":")[1:]
     if not all(re.fullmatch("[0-9]{1,12}", part) and int(part) for part in parts) or len(parts) > 2:
         raise InputError(f"{name}: write shapes:RESOLUTION or shapes:RESOLUTION:COUNT")
     side, count = int(parts[0]), int(parts[1]) if len(parts) == 2 else SHAPES_COUNT
     if not 8 <= side <= LARGEST_SCENE:
         raise InputError(f"{name}: the resolution lies between 8 and {LARGEST_SCENE} pixels")
-    return Given(name, shapes_source(side, count, split=split), sizes={(side, side): count})
+    return Side(name, shapes_source(side, count, split=split), sizes={(side, side): count})
 
 
 def _images(
@@ -198,7 +198,7 @@ def _images(
     side: int | None,
     raw: int | None,
     moments: Mapping[str, tuple[Array, Array]] | None = None,
-) -> Given:
+) -> Side:
     inspect: Any = resolve(INSPECTIONS["folder"])
     found = inspect(path)
     if found.problems:
@@ -220,7 +220,7 @@ def _images(
         resize=resize,
         split=found.split,
     )
-    return Given(
+    return Side(
         str(path),
         source,
         moments=moments or {},
@@ -275,7 +275,7 @@ def _advice(protocol: Protocol, target: int | None) -> str:
     return "prepare them alike, or name a --protocol that crops, such as coco-30k or adm-2105.05233"
 
 
-def _features(path: Path, names: set[str]) -> Given:
+def _features(path: Path, names: set[str]) -> Side:
     features = read_rows(path, "features")
     extra = [
         read_rows(path, name, len(features)) for name in ("logits", "spatial") if name in names
@@ -294,7 +294,7 @@ def _features(path: Path, names: set[str]) -> Given:
         **(_known(provenance) if provenance else {}),
     )
     side = provenance.resolution if provenance else 0
-    return Given(
+    return Side(
         str(path),
         source,
         sizes={(side, side): source.count} if side else {},
@@ -310,17 +310,17 @@ def _known(provenance: Reference) -> dict[str, Any]:
     return {name: getattr(provenance, name) for name in names}
 
 
-def _statistics(path: Path, names: set[str]) -> Given:
+def _statistics(path: Path, names: set[str]) -> Side:
     found = read_statistics(path, names)
     if not found:
         raise InputError(
             f"{path}: holds {', '.join(sorted(names)) or 'nothing'}; expected arr_0 (images),"
             " features, or mu and sigma"
         )
-    return Given(str(path), None, moments=found)
+    return Side(str(path), None, moments=found)
 
 
-def side_of(given: Given) -> int | None:
+def pixels_of(given: Side) -> int | None:
     """Return the resolution at which one side is scored, or None for features."""
     if isinstance(given.source, ImageSource):
         return int(given.source.source["resolution"])

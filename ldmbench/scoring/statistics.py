@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ldmbench.canonical import digest_file
-from ldmbench.cli.given import Given
 from ldmbench.errors import UnlikeError
 from ldmbench.plan.score import FeatureSource, StatisticsSource
 from ldmbench.schema.protocol import Protocol
 from ldmbench.schema.weights import extractor_named
+from ldmbench.scoring.sides import Side
 
 ARRAYS = {"fid": "features", "sfid": "spatial features"}
 BESIDE_IMAGES = "inception-v3-compat"
@@ -18,7 +18,7 @@ BESIDE_IMAGES = "inception-v3-compat"
 
 
 def statistics_of(
-    made: Given, real: Given | None, protocol: Protocol, wanted: Sequence[str]
+    made: Side, real: Side | None, protocol: Protocol, wanted: Sequence[str]
 ) -> StatisticsSource | None:
     """Return the statistics of a file as a source, if they serve any of the metrics.
 
@@ -33,7 +33,7 @@ def statistics_of(
 
 
 def by_statistics(
-    made: Given, real: Given | None, protocol: Protocol, wanted: Sequence[str]
+    made: Side, real: Side | None, protocol: Protocol, wanted: Sequence[str]
 ) -> tuple[str, ...]:
     """Return the metrics that the statistics of a file serve, where these are as wide as needed.
 
@@ -57,7 +57,7 @@ def by_statistics(
     return tuple(served)
 
 
-def _width(made: Given, protocol: Protocol, name: str) -> int | None:
+def _width(made: Side, protocol: Protocol, name: str) -> int | None:
     if not isinstance(made.source, FeatureSource):
         spec = extractor_named(protocol.extractor)
         return spec.dim if name == "fid" else spec.spatial
