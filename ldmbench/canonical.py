@@ -1,13 +1,18 @@
-"""Canonical JSON and digests; nothing else in the project hashes."""
+"""Canonical JSON, digests and stamps of files; nothing else in the project hashes."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import math
+import os
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+
+Stamp = tuple[int, ...]
+"""What tells a file from any other that lay or will lie at its path; see `stamp_of`."""
 
 
 def canonical_json(value: object) -> str:
@@ -75,3 +80,17 @@ def digest_file(path: Path) -> str:
 def digest_files(paths: Iterable[Path], *, root: Path) -> str:
     """Return one digest of many files: their names relative to `root` and their contents."""
     return digest({p.relative_to(root).as_posix(): digest_file(p) for p in sorted(paths)})
+
+
+def stamp_of(at: os.stat_result) -> Stamp:
+    """Return the stamp of a file: device, inode, size, and both times in nanoseconds.
+
+    Contents can be changed under an equal size and modification time, but not without moving the
+    time of the inode's change.
+    """
+    return at.st_dev, at.st_ino, at.st_size, at.st_mtime_ns, at.st_ctime_ns
+
+
+def is_settled(stamp: Stamp, ns: int) -> bool:
+    """Tell a file that has lain unchanged for `ns`; others could change again unseen."""
+    return time.time_ns() - max(stamp[-2:]) > ns

@@ -12,7 +12,7 @@ from ldmbench.data.batch import Batch, Pixels
 from ldmbench.data.decode import decode, npz_rows
 from ldmbench.data.layout import SPLITS, top_folder
 from ldmbench.data.listing import SUFFIXES, ImageFile, list_images
-from ldmbench.data.members import contents, suffix_of
+from ldmbench.data.members import contents, is_npz, suffix_of
 from ldmbench.data.resize import prepare, recipe
 from ldmbench.data.rows import lines_of, text_of
 from ldmbench.data.source_digest import source_digest
@@ -174,7 +174,7 @@ def read_images(
 
 def _pictures(files: Sequence[ImageFile]) -> Iterator[Pixels]:
     """Yield uint8 HWC for each file, in order."""
-    if files and files[0].source.suffix.lower() == ".npz" and files[0].source.is_file():
+    if files and is_npz(files[0].source):
         yield from npz_rows(files[0].source, [int(f.name) for f in files])
         return
     for (source, name), data in contents((f.source, f.at) for f in files):

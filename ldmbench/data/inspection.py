@@ -10,7 +10,7 @@ from pathlib import Path
 from ldmbench.canonical import digest_bytes
 from ldmbench.data.decode import decode, npz_rows, npz_shape, size_of
 from ldmbench.data.listing import LOSSY, SUFFIXES, Listing, list_source
-from ldmbench.data.members import contents, suffix_of
+from ldmbench.data.members import contents, is_npz, suffix_of
 from ldmbench.data.remembered import Remembered, Size
 from ldmbench.errors import InputError
 
@@ -72,7 +72,7 @@ def inspect_images(path: Path) -> Inspection:
     )
     found.captions = sum(f.text is not None or f.caption is not None for f in files)
     found.lossy = sum(suffix_of(name) in LOSSY for name in found.names)
-    if path.is_file() and path.suffix.lower() == ".npz":
+    if is_npz(path):
         rows = npz_rows(path, range(len(files)), checked=True)
         for name, pixels in zip(found.names, rows, strict=True):
             found.digests[name] = digest_bytes(pixels.tobytes())
@@ -152,7 +152,7 @@ def _sizes(
 ) -> Iterator[tuple[str, Size]]:
     """Yield each image that can be read, as errors call it, with its width and height."""
     names = [file.at for file in listing.files]
-    if path.suffix.lower() == ".npz" and path.is_file():
+    if is_npz(path):
         _, height, width, _ = npz_shape(path)
         yield f"{path}: every image", (width, height)
         return

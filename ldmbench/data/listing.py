@@ -10,10 +10,11 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
+from ldmbench.canonical import Stamp, stamp_of
 from ldmbench.data.decode import npz_labels
 from ldmbench.data.layout import HELD, SPLITS, Places, is_sharded, places_of, top_folder
-from ldmbench.data.members import ARCHIVES, Members, members_of, suffix_of
-from ldmbench.data.remembered import Stamp, is_settled, stamp_of
+from ldmbench.data.members import ARCHIVES, Members, is_npz, members_of, suffix_of
+from ldmbench.data.remembered import is_settled
 from ldmbench.data.tables import Told, read_tables, tables_in
 from ldmbench.errors import InputError
 
@@ -108,7 +109,7 @@ def list_images(path: Path, labels: str = "folder") -> tuple[ImageFile, ...]:
         InputError: as `list_source`; or images of an npz are to have classes by name.
     """
     files = list_source(path).files
-    if labels == "name" and path.suffix.lower() == ".npz" and path.is_file():
+    if labels == "name" and is_npz(path):
         raise InputError(f"{path}: images of an npz have no names; leave labels: name out")
     return by_prefix(files) if labels == "name" else files
 
@@ -145,7 +146,7 @@ def list_source(path: Path) -> Listing:
 
 def _listed(path: Path) -> tuple[dict[Path, Stamp | None], Listing]:
     """Return what a source holds, and the stamps of all that says so, taken before."""
-    if path.suffix.lower() == ".npz" and path.is_file():
+    if is_npz(path):
         stamp = _stamp(path)
         rows = enumerate(npz_labels(path))
         files = [ImageFile(f"{i:08d}", path, n, at=f"{i:08d}") for i, n in rows]
@@ -194,7 +195,7 @@ def _listed(path: Path) -> tuple[dict[Path, Stamp | None], Listing]:
 
 def _stamp(file: Path) -> Stamp | None:
     try:
-        return stamp_of(file)
+        return stamp_of(file.stat())
     except OSError:
         return None
 

@@ -17,10 +17,19 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from ldmbench.data.remembered import Stamp, stamp_of
+from ldmbench.canonical import Stamp, stamp_of
 from ldmbench.errors import InputError
 
-__all__ = ["ARCHIVES", "LARGEST", "Members", "contents", "members_of", "spelled", "suffix_of"]
+__all__ = [
+    "ARCHIVES",
+    "LARGEST",
+    "Members",
+    "contents",
+    "is_npz",
+    "members_of",
+    "spelled",
+    "suffix_of",
+]
 
 LARGEST = 256 * 2**20
 """Bytes of the largest file that is read into memory, unpacked."""
@@ -57,6 +66,11 @@ class Members:
     stamps: Mapping[Path, Stamp]
 
 
+def is_npz(path: Path) -> bool:
+    """Tell an npz, whose rows are the images."""
+    return path.suffix.lower() == ".npz" and path.is_file()
+
+
 def members_of(path: Path) -> Members:
     """List the files of a folder or zip; links to folders are followed.
 
@@ -68,7 +82,7 @@ def members_of(path: Path) -> Members:
     if path.is_dir():
         found = list(_walk(path, path, (), stamps))
     elif path.is_file() and zipfile.is_zipfile(path):
-        stamps[path] = stamp_of(path)
+        stamps[path] = stamp_of(path.stat())
         with zipfile.ZipFile(path) as archive:
             found = [info.filename for info in archive.infolist() if not _is_folder(info)]
     elif path.exists():
@@ -156,7 +170,7 @@ def _walk(
 ) -> Iterator[str]:
     """Yield the names of files below a folder, relative to its top, as they are spelled there."""
     try:
-        stamps[folder] = stamp_of(folder)
+        stamps[folder] = stamp_of(folder.stat())
         here = stamps[folder][:2]
         if here in above:
             raise InputError(f"{folder}: a link to a folder that holds it; remove the link")

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from ldmbench.canonical import Stamp, stamp_of
 from ldmbench.data.listing import ImageFile, list_images
-from ldmbench.data.remembered import Stamp, stamp_of
 from ldmbench.data.source_digest import source_digest
 from ldmbench.errors import InputError
 
@@ -77,7 +77,7 @@ def _names(path: Path, files: Iterable[ImageFile]) -> set[str]:
 
 def _state(path: Path, name: str) -> Stamp | None:
     try:
-        return stamp_of(path / name)
+        return stamp_of((path / name).stat())
     except OSError:
         return None
 

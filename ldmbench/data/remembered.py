@@ -5,39 +5,23 @@ from __future__ import annotations
 import json
 import os
 import stat
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ldmbench import canonical
+from ldmbench.canonical import Stamp, stamp_of
 from ldmbench.errors import InputError
 
-__all__ = ["Found", "Remembered", "Size", "Stamp", "is_settled", "stamp_of"]
+__all__ = ["Found", "Remembered", "Size", "is_settled"]
 
-Stamp = tuple[int, ...]
 Size = tuple[int, int]
 _SETTLED_NS = 2_000_000_000
 
 
-def stamp_of(file: Path) -> Stamp:
-    """Return what tells a file from any other that lay or will lie at its path, links followed.
-
-    Device, inode, size, and both times in nanoseconds: contents can be changed under an equal size
-    and modification time, but not without moving the time of the inode's change.
-
-    Raises:
-        OSError: it is not there.
-    """
-    return _stamp(file.stat())
-
-
 def is_settled(stamp: Stamp) -> bool:
     """Tell a file that has lain unchanged for two seconds; others could change again unseen."""
-    return time.time_ns() - max(stamp[-2:]) > _SETTLED_NS
-
-
-def _stamp(at: os.stat_result) -> Stamp:
-    return (at.st_dev, at.st_ino, at.st_size, at.st_mtime_ns, at.st_ctime_ns)
+    return canonical.is_settled(stamp, _SETTLED_NS)
 
 
 @dataclass
@@ -81,7 +65,7 @@ class Remembered:
             raise InputError(f"{file}: cannot be read ({error.strerror}); remove it") from None
         if not stat.S_ISREG(at.st_mode):
             raise InputError(f"{file}: a pipe or device and no file; remove it")
-        name, stamp = str(file.absolute()), _stamp(at)
+        name, stamp = str(file.absolute()), stamp_of(at)
         known = self._now.get(name) or self._before.get(name)
         if known is None or known.stamp != stamp:
             known = Found(stamp)
@@ -107,7 +91,7 @@ class Remembered:
         fresh = {}
         for name, found in self._now.items():
             try:
-                if is_settled(found.stamp) and stamp_of(Path(name)) == found.stamp:
+                if is_settled(found.stamp) and stamp_of(Path(name).stat()) == found.stamp:
                     fresh[name] = found
             except OSError:
                 continue

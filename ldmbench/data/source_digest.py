@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 
 from ldmbench.canonical import digest, digest_bytes, digest_file
 from ldmbench.data.listing import Listing, list_source
-from ldmbench.data.members import contents
+from ldmbench.data.members import contents, is_npz
 from ldmbench.data.remembered import Remembered
 from ldmbench.errors import InputError
 from ldmbench.plugins import Noun, sources
@@ -81,7 +81,7 @@ def plugin_digest(
 
 def _members(path: Path, listing: Listing) -> dict[str, str]:
     """Return name -> what it is called of all files that tell; an npz is one member, ''."""
-    if path.suffix.lower() == ".npz" and path.is_file():
+    if is_npz(path):
         return {"": ""}
     named = {file.name: file.at for file in listing.files}
     for file in listing.files:

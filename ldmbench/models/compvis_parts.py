@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from ldmbench.errors import InputError
-from ldmbench.models.compvis_rules import SCHEDULES
+from ldmbench.models.compvis_rules import PREDICTIONS, SCHEDULES
 from ldmbench.models.weights import Tensors
 from ldmbench.sample import Schedule, cosine_betas
 
@@ -37,7 +37,6 @@ _BUFFERS = frozenset(
     }
 )
 _COSINE_OFFSET = 0.008
-_PREDICTIONS: dict[str, Any] = {"eps": "epsilon", "x0": "sample", "v": "v_prediction"}
 
 
 def check_parts(tensors: Tensors, *, where: str) -> None:
@@ -85,7 +84,7 @@ def read_schedule(
         start=float(params.get("linear_start", 1e-4)),
         end=float(params.get("linear_end", 2e-2)),
         T=len(betas) if betas else int(params.get("timesteps", 1000)),
-        prediction=_PREDICTIONS[predicts],
+        prediction=PREDICTIONS[predicts],
         betas=betas,
         spacing="compvis",
         options=tuple(sorted((dict(Schedule().options) | options).items())),

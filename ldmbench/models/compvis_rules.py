@@ -14,7 +14,14 @@ from ldmbench.models.diffusers_config import ELSEWHERE
 from ldmbench.models.strangers import mentioned
 from ldmbench.registry import nearest
 
-__all__ = ["FIRST_STAGES", "SCHEDULES", "attention_kind", "check_model", "files_beside"]
+__all__ = [
+    "FIRST_STAGES",
+    "PREDICTIONS",
+    "SCHEDULES",
+    "attention_kind",
+    "check_model",
+    "files_beside",
+]
 
 StageKind = Literal["kl", "vq", "pixel"]
 FIRST_STAGES: dict[str, StageKind] = {
@@ -38,7 +45,9 @@ SCHEDULES: dict[str, Any] = {
 }
 """CompVis' names of beta schedules -> ours."""
 _UP = 4
-_PREDICTIONS = ("eps", "x0", "v")
+PREDICTIONS: dict[str, Literal["epsilon", "sample", "v_prediction"]] = {
+    "eps": "epsilon", "x0": "sample", "v": "v_prediction",
+}  # fmt: skip
 _ATTENTION_KINDS = ("vanilla", "linear", "none")
 _CONDITIONS = (
     "BERTEmbedder",
@@ -188,7 +197,7 @@ def _check_schedule(params: Mapping[str, Any], where: str) -> None:
         raise InputError(
             f"{where}: beta_schedule '{name}' is not supported; there are: {', '.join(SCHEDULES)}"
         )
-    if predicts not in _PREDICTIONS:
+    if predicts not in tuple(PREDICTIONS):
         raise InputError(f"{where}: parameterization '{predicts}' is not eps, x0 or v")
     ends = float(params.get("linear_start", 1e-4)), float(params.get("linear_end", 2e-2))
     if not all(0 <= beta <= 1 for beta in ends) or int(params.get("timesteps", 1000)) < 1:

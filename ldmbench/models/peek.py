@@ -26,7 +26,7 @@ from ldmbench.models.compvis_config import (
     written_config,
 )
 from ldmbench.models.compvis_plan import plan_unet
-from ldmbench.models.compvis_rules import FIRST_STAGES, check_model, files_beside
+from ldmbench.models.compvis_rules import FIRST_STAGES, PREDICTIONS, check_model, files_beside
 from ldmbench.models.diffusers_config import read_folder
 from ldmbench.models.null_class import check_null_class
 from ldmbench.models.places import SUFFIXES, checkpoint_in, is_folder, weights_of
@@ -37,7 +37,6 @@ __all__ = ["model_digest", "peek", "tokenizer_digest"]
 
 _CLIP, _BERT = "clip-vit-large-patch14", "bert-base-uncased"
 _UNCOUNTED_CLASSES = 1000
-_PREDICTIONS = {"x0": "sample", "v": "v_prediction"}
 _SOLVERS_SHARE = (
     "algorithm_type",
     "num_train_timesteps",
@@ -223,7 +222,7 @@ def _peek_compvis(
         timesteps="compvis",
         scheduler={
             "num_train_timesteps": int(params.get("timesteps", 1000)),
-            "prediction_type": _PREDICTIONS.get(str(params.get("parameterization")), "epsilon"),
+            "prediction_type": PREDICTIONS[params.get("parameterization", "eps")],
             "skip_prk_steps": True,
             **({"rescale_betas_zero_snr": True} if params.get("rescale_betas_zero_snr") else {}),
         },

@@ -64,11 +64,6 @@ class Traits:
         """Tell whether samples have a very image that they should come near to."""
         return bool(self.given) or (self.is_called and self.conditioning == "truth")
 
-    @property
-    def is_foreign(self) -> bool:
-        """Tell whether it is not trained here."""
-        return bool(self.local)
-
     def settled(self, sample: SampleParams) -> SampleParams:
         """Fill in the model's own rules where the suite leaves them open."""
         if self.is_called:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ldmbench.data.remembered import stamp_of
+from ldmbench.canonical import stamp_of
 from ldmbench.schema.task import TaskInput
 from ldmbench.stages.common import resident
 
@@ -22,7 +22,7 @@ def kept_of(reference: TaskInput, rows: str) -> dict[object, Any]:
         reference: its features.
         rows: which of their arrays: features or spatial.
     """
-    made = tuple((f, stamp_of(f / f"{rows}.npy")) for f in reference.folders)
+    made = tuple((f, stamp_of((f / f"{rows}.npy").stat())) for f in reference.folders)
     return _kept(made, reference.start, reference.stop, rows)
 
 

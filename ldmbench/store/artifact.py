@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import errno
 import json
-import time
 from collections.abc import Iterable
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from ldmbench.canonical import digest, digest_file
+from ldmbench.canonical import Stamp, digest, digest_file, is_settled, stamp_of
 from ldmbench.errors import StoreError
 from ldmbench.schema.stage import Manifest
 
@@ -183,11 +182,11 @@ class Digests:
     """Digests of files: of large ones once, as long as nothing tells that they changed."""
 
     def __init__(self) -> None:
-        self._known: dict[Path, tuple[tuple[int, ...], str]] = {}
+        self._known: dict[Path, tuple[Stamp, str]] = {}
 
     def of(self, path: Path) -> str:
         """Return a file's sha256."""
-        before = _state(path)
+        before = stamp_of(path.stat())
         known = self._known.get(path)
         if known and known[0] == before:
             return known[1]
@@ -195,18 +194,12 @@ class Digests:
         self.learn(path, found, before)
         return found
 
-    def learn(self, path: Path, sha256: str, state: tuple[int, ...] | None = None) -> None:
+    def learn(self, path: Path, sha256: str, state: Stamp | None = None) -> None:
         """Keep the digest of a file that was just read or written.
 
         A file that changed this very moment may change again within the same tick of the clock.
         """
-        now = _state(path)
-        settled = time.time_ns() - max(now[-2:]) > SETTLED_NS
+        now = stamp_of(path.stat())
+        settled = is_settled(now, SETTLED_NS)
         if now[2] > SMALL and settled and state in (None, now):
             self._known[path] = now, sha256
-
-
-def _state(path: Path) -> tuple[int, ...]:
-    """Return what changes with a file's content: device, inode, size and both times."""
-    told = path.stat()
-    return told.st_dev, told.st_ino, told.st_size, told.st_mtime_ns, told.st_ctime_ns

@@ -10,6 +10,7 @@ from fnmatch import fnmatchcase
 from functools import lru_cache
 from pathlib import Path
 
+from ldmbench.canonical import Stamp, stamp_of
 from ldmbench.errors import InputError
 from ldmbench.tensors.inert import items
 from ldmbench.tensors.safetensors_file import read_safetensors
@@ -93,13 +94,11 @@ def open_weights(path: Path, *, ema: bool = True) -> Held:
     if not path.is_file():
         what = "no regular file" if path.exists() else "not a file"
         raise InputError(f"{path} is {what}; give a checkpoint or a diffusers folder")
-    about = path.stat()
-    stamp = (about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns, about.st_ctime_ns)
-    return _opened(path, stamp, ema)
+    return _opened(path, stamp_of(path.stat()), ema)
 
 
 @lru_cache(maxsize=8)
-def _opened(path: Path, stamp: tuple[int, ...], ema: bool) -> Held:
+def _opened(path: Path, stamp: Stamp, ema: bool) -> Held:
     """Look into a file once, as long as it is the same; a plan asks again for every cell."""
     found = _chosen(Held(path, {}), _content(path), ema=ema, depth=0)
     if not found.slots:
