@@ -162,7 +162,7 @@ def outcome(arguments: list[str] | None = None) -> int:
         _near(error).show()
         return error.exit_code
     except OSError as error:
-        from ldmbench.store.disk import describe_os_error
+        from ldmbench.store.faults import describe_os_error
 
         _say(describe_os_error(error, Path.cwd()))
         return 4

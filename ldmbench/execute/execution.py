@@ -16,7 +16,8 @@ from ldmbench.execute.step import Clock, Done, InputLostError, Outcome, run_unit
 from ldmbench.execute.survey import Survey, is_named, survey
 from ldmbench.schema.stage import Kind, Plan
 from ldmbench.schema.task import Task
-from ldmbench.store.disk import Store, describe_os_error
+from ldmbench.store.disk import Store
+from ldmbench.store.faults import describe_os_error
 from ldmbench.store.units import Unit
 
 __all__ = ["Listener", "Result", "run_plan"]

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from ldmbench.execute.runner import Event
 from ldmbench.schema.task import Task
-from ldmbench.store.disk import make_room
+from ldmbench.store.faults import make_room
 
 __all__ = ["WorkerProcess"]
 

@@ -26,7 +26,7 @@ from ldmbench.errors import InputError, LdmbenchError, StoreError
 from ldmbench.pipeline import STAGES
 from ldmbench.registry import resolve
 from ldmbench.schema.task import Task
-from ldmbench.store.disk import describe_os_error, errno_of
+from ldmbench.store.faults import describe_os_error, errno_of
 
 PROGRESS_SECONDS = 0.2
 ALIVE_SECONDS = 10.0

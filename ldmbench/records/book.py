@@ -22,7 +22,8 @@ from ldmbench.records.digests import digests_of, is_changed, is_known, known_of,
 from ldmbench.registry import nearest, resolve
 from ldmbench.schema.record import Extras, Record, Run
 from ldmbench.schema.stage import Plan
-from ldmbench.store.disk import MISPLACED, Store, make_room, possible, told
+from ldmbench.store.disk import Store
+from ldmbench.store.faults import MISPLACED, make_room, possible, told
 
 LOG = logging.getLogger("ldmbench")
 API_VERSION = 1

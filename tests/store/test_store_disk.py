@@ -12,7 +12,8 @@ from ldmbench.errors import InputError, StoreError
 from ldmbench.schema.stage import Manifest
 from ldmbench.store import artifact
 from ldmbench.store.artifact import MANIFEST, SEAL, outputs_digest, outputs_of
-from ldmbench.store.disk import Address, Store, told
+from ldmbench.store.disk import Address, Store
+from ldmbench.store.faults import told
 
 KEY = "0" * 32
 ADDRESS = Address("features", KEY, (0, 64))
