@@ -10,7 +10,7 @@ from ldmbench.errors import InputError
 from ldmbench.models.clip_config import CLIPS, find_text_config
 from ldmbench.models.compvis_config import class_of, params_of
 from ldmbench.models.compvis_plan import UNetPlan, plan_unet
-from ldmbench.models.diffusers_config import ELSEWHERE
+from ldmbench.models.diffusers_classes import ELSEWHERE
 from ldmbench.models.strangers import mentioned
 from ldmbench.registry import nearest
 

@@ -1,7 +1,8 @@
 """The configs of a diffusers folder, read alike by plan and loader; no torch.
 
-What loads stands here in tables. A field that a folder is too old to have takes the value that its
-pipeline had at that time, not the default of today's class, and is said (`Assumed`).
+What loads stands in the tables of diffusers_classes.py. A field that a folder is too old to have
+takes the value that its pipeline had at that time, not the default of today's class, and is said
+(`Assumed`).
 """
 
 from __future__ import annotations
@@ -13,6 +14,18 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from ldmbench.errors import InputError
+from ldmbench.models.diffusers_classes import (
+    CROSSED,
+    DENOISERS,
+    DIT,
+    ELSEWHERE,
+    FIRST_STAGES,
+    PIPELINES,
+    RENAMED,
+    SET_BY_PIPELINE,
+    TEXTS,
+)
+from ldmbench.models.diffusers_networks import check_network, first_stage, sized
 from ldmbench.models.diffusers_schedule import Assumed, checked_schedule, scheduler_config
 from ldmbench.models.places import (
     UNSIZED,
@@ -26,72 +39,10 @@ from ldmbench.models.places import (
 from ldmbench.registry import nearest
 from ldmbench.sample import Schedule
 
-__all__ = [
-    "CARD",
-    "DENOISERS",
-    "ELSEWHERE",
-    "FIRST_STAGES",
-    "PARTS",
-    "FolderConfigs",
-    "read_folder",
-]
+__all__ = ["CARD", "FolderConfigs", "read_folder"]
 
 CARD = "ldmbench.json"
 _AT_TOP = (CARD, "model_index.json", "vocab.txt")
-ELSEWHERE = (
-    "to measure it all the same, sample it yourself: `kind: call` takes a function of yours, and"
-    " `ldmbench score` takes a folder of images"
-)
-"""What would work for a model that no table has."""
-_OWN = "ldmbench.models.compvis_networks"
-_LDM, _SD, _UPSCALER = 1.0, 0.18215, 0.08333
-_PIPELINES: dict[str, float | None] = {  # -> the scale that it took before configs stated one
-    "DDIMPipeline": _LDM,
-    "DDPMPipeline": _LDM,
-    "DiTPipeline": _SD,
-    "DiffusionPipeline": None,
-    "LDMPipeline": _LDM,
-    "LDMSuperResolutionPipeline": _LDM,
-    "LDMTextToImagePipeline": _SD,
-    "PNDMPipeline": _LDM,
-    "StableDiffusionImg2ImgPipeline": _SD,
-    "StableDiffusionInpaintPipeline": _SD,
-    "StableDiffusionInpaintPipelineLegacy": _SD,
-    "StableDiffusionPipeline": _SD,
-    "StableDiffusionPipelineSafe": _SD,
-    "StableDiffusionUpscalePipeline": _UPSCALER,
-}
-_SET_BY_PIPELINE = ("LDMSuperResolutionPipeline", "StableDiffusionUpscalePipeline")
-"""Which scale as above whatever the first stage's config says."""
-_RENAMED = {
-    "LatentDiffusionPipeline": "LDMTextToImagePipeline",
-    "LatentDiffusionUncondPipeline": "LDMPipeline",
-}
-FIRST_STAGES: dict[str, tuple[str, str]] = {  # -> class, kind
-    "AutoencoderKL": ("diffusers:AutoencoderKL", "kl"),
-    "AutoencoderTiny": ("diffusers:AutoencoderTiny", "tiny"),
-    "ProjectedAutoencoderKL": (f"{_OWN}:ProjectedAutoencoderKL", "kl"),
-    "VQModel": ("diffusers:VQModel", "vq"),
-    "VariantVQModel": (f"{_OWN}:VariantVQModel", "vq"),
-}
-_DIT = "diffusers:DiTTransformer2DModel"
-_CROSSED = ("UNet2DConditionModel", "ResampledUNet2DConditionModel")
-DENOISERS = {
-    "DiTTransformer2DModel": _DIT,
-    "HeadsUNet2DModel": f"{_OWN}:HeadsUNet2DModel",
-    "ResampledUNet2DConditionModel": f"{_OWN}:ResampledUNet2DConditionModel",
-    "Transformer2DModel": _DIT,
-    "UNet2DConditionModel": "diffusers:UNet2DConditionModel",
-    "UNet2DModel": "diffusers:UNet2DModel",
-}
-PARTS = {
-    "ClassEmbedder": f"{_OWN}:ClassEmbedder",
-    "SpatialRescaler": f"{_OWN}:SpatialRescaler",
-}
-_TEXTS = ("LDMBertModel", "ldmbert", "CLIPTextModel", "clip_text_model")
-_UNFED = ("addition_embed_type", "class_embed_type", "encoder_hid_dim_type", "time_cond_proj_dim")
-_FIRST_SIZED = (0, 9)
-"""The version since which Stable Diffusion's folders state the side of their latents."""
 
 
 @dataclass(frozen=True)
@@ -165,7 +116,7 @@ class FolderConfigs:
         if not self.samples:
             side = _pair(self.stage.get("sample_size") or 256)[0] // self.f
             return side, side
-        default = 32 if DENOISERS[str(self.network["_class_name"])] == _DIT else None
+        default = 32 if DENOISERS[str(self.network["_class_name"])] == DIT else None
         return _pair(self.network.get("sample_size", default) or UNSIZED)
 
     @property
@@ -175,8 +126,8 @@ class FolderConfigs:
             return float(self.card["scale"])
         if not (self.stage and self.samples):
             return 1.0
-        ruled = _PIPELINES[self.pipeline]
-        if ruled is not None and self.pipeline in _SET_BY_PIPELINE:
+        ruled = PIPELINES[self.pipeline]
+        if ruled is not None and self.pipeline in SET_BY_PIPELINE:
             return ruled
         return float(self.stage["scaling_factor"])
 
@@ -295,7 +246,7 @@ class FolderConfigs:
 
     @property
     def _is_dit(self) -> bool:
-        return DENOISERS[str(self.network["_class_name"])] == _DIT
+        return DENOISERS[str(self.network["_class_name"])] == DIT
 
     def _prompted(self) -> str:
         kinds = {0: "text", 3: "upscaling", self.channels + 1: "inpainting"}
@@ -340,23 +291,23 @@ def _read(root: Path) -> FolderConfigs:
     if index is None:
         return _bare(root, card)
     name = str(index.get("_class_name"))
-    pipeline = _RENAMED.get(name, name)
-    if pipeline not in _PIPELINES:
+    pipeline = RENAMED.get(name, name)
+    if pipeline not in PIPELINES:
         raise InputError(
-            f"{root} is a '{name}'{nearest(name, _PIPELINES)}, which is not supported; "
-            f"there are: {', '.join(_PIPELINES)}; {ELSEWHERE}"
+            f"{root} is a '{name}'{nearest(name, PIPELINES)}, which is not supported; "
+            f"there are: {', '.join(PIPELINES)}; {ELSEWHERE}"
         )
     part = component(index, ("unet", "transformer"))
     if part is None:
         raise InputError(f"{root} names neither a unet nor a transformer; nothing can sample")
     network = read_json(part_of(root, part) / "config.json")
-    _check_network(network, part_of(root, part))
-    stage, scaled = _stage(root, index, pipeline, card)
-    network, sized = _sized(network, pipeline, part_of(root, part))
+    check_network(network, part_of(root, part))
+    stage, scaled = first_stage(root, index, pipeline, card)
+    network, enlarged = sized(network, pipeline, part_of(root, part))
     scheduler, ruled = scheduler_config(
         _scheduler_place(root, index), index, card, pipeline=pipeline, latent=bool(stage)
     )
-    taken = (*scaled, *sized, *ruled)
+    taken = (*scaled, *enlarged, *ruled)
     found = FolderConfigs(root, pipeline, index, card, network, stage, scheduler, taken)
     _check_condition(found)
     found.schedule  # noqa: B018  checks the betas
@@ -378,7 +329,7 @@ def _index(root: Path) -> dict[str, Any] | None:
             f"{root} holds a '{name}' without a scheduler; put its scheduler_config.json beside it"
             " (or give the pipeline's folder, with its model_index.json)"
         )
-    part = "transformer" if DENOISERS[name] == _DIT else "unet"
+    part = "transformer" if DENOISERS[name] == DIT else "unet"
     scheduler = str(read_json(place).get("_class_name"))
     pipeline = "DDPMPipeline" if scheduler.startswith("DDPM") else "DDIMPipeline"
     return {
@@ -400,28 +351,6 @@ def _bare(root: Path, card: Mapping[str, Any]) -> FolderConfigs:
     return FolderConfigs(root, name, {}, card, {}, config, {}, ())
 
 
-def _check_network(config: Mapping[str, Any], where: Path) -> None:
-    """Refuse networks that no table has, or that want inputs which no supported pipeline gives."""
-    name = str(config.get("_class_name"))
-    if name not in DENOISERS:
-        raise InputError(
-            f"{where} is a '{name}'{nearest(name, DENOISERS)}, which is not supported; there are:"
-            f" {', '.join(DENOISERS)}; {ELSEWHERE}"
-        )
-    for field in _UNFED:
-        if config.get(field) is not None:
-            raise InputError(
-                f"{where}: {field} = '{config[field]}' asks for inputs that are not given "
-                f"(Stable Diffusion XL and kin); {ELSEWHERE}"
-            )
-    norm = config.get("norm_type", "ada_norm_zero")
-    if DENOISERS[name] == _DIT and norm != "ada_norm_zero":
-        raise InputError(
-            f"{where}: norm_type = '{norm}' is no DiT's but that of another transformer (PixArt"
-            f" and kin), which is not supported; {ELSEWHERE}"
-        )
-
-
 def _check_condition(found: FolderConfigs) -> None:
     """Refuse a denoiser that its condition leaves hungry, or that has no input for it."""
     kind, name = found.conditioning, str(found.network["_class_name"])
@@ -430,12 +359,12 @@ def _check_condition(found: FolderConfigs) -> None:
         place = part_of(found.root, found.text)
         text = read_json(place / "config.json")
         named = (text.get("architectures") or [text.get("model_type")])[0]
-        if named not in _TEXTS:
+        if named not in TEXTS:
             raise InputError(
                 f"{place} holds a '{named}'; text encoders are LDMBertModel and CLIPTextModel;"
                 f" {ELSEWHERE}"
             )
-    crossed = name in _CROSSED
+    crossed = name in CROSSED
     if crossed and found.text is None and kind not in ("embedding", "class"):
         raise InputError(
             f"{part} is a '{name}', which needs a context, and the folder names no component that"
@@ -447,64 +376,6 @@ def _check_condition(found: FolderConfigs) -> None:
             f"{part}: num_class_embeds = {found.network['num_class_embeds']} beside"
             f" cross-attention asks for labels that are not given; {ELSEWHERE}"
         )
-
-
-def _stage(
-    root: Path, index: Mapping[str, Any], pipeline: str, card: Mapping[str, Any]
-) -> tuple[dict[str, Any], tuple[Assumed, ...]]:
-    """Return the first stage's config with its scale, and what was taken for it."""
-    part = component(index, ("vqvae", "vae"))
-    if part is None:
-        return {}, ()
-    place = part_of(root, part)
-    config = read_json(place / "config.json")
-    name = str(config.get("_class_name"))
-    if name not in FIRST_STAGES:
-        raise InputError(
-            f"{place} is a '{name}'{nearest(name, FIRST_STAGES)}; first stages are"
-            f" {', '.join(FIRST_STAGES)}; {ELSEWHERE}"
-        )
-    stated, ruled = config.get("scaling_factor"), _PIPELINES[pipeline]
-    if stated is not None or "scale" in card:
-        return config, ()
-    if FIRST_STAGES[name][1] == "tiny":
-        ruled, why = 1.0, "AutoencoderTiny works on latents that are scaled already"
-    elif ruled is None:
-        raise InputError(
-            f"{place / 'config.json'} states no scaling_factor, and {pipeline} does not say by what"
-            " latents were scaled; write the model's scaling_factor into it (1.0 is CompVis'"
-            " default for VQ stages, 0.18215 Stable Diffusion's)"
-        )
-    else:
-        why = f"{pipeline} took it before configs had the field"
-    file = f"{place.relative_to(root).as_posix()}/config.json".removeprefix("./")
-    taken = Assumed("scaling_factor", ruled, file, why, today=0.18215)
-    kept = () if pipeline in _SET_BY_PIPELINE else (taken,)
-    return config | {"scaling_factor": ruled}, kept
-
-
-def _sized(
-    network: dict[str, Any], pipeline: str, place: Path
-) -> tuple[dict[str, Any], tuple[Assumed, ...]]:
-    """Give an old Stable Diffusion its side of 64, as its pipeline does.
-
-    Before diffusers 0.9 its UNet's config had the class's 32.
-    """
-    old = _version(network) < _FIRST_SIZED and "_diffusers_version" in network
-    if not (pipeline.startswith("StableDiffusion") and "Upscale" not in pipeline and old):
-        return network, ()
-    if network.get("sample_size") != 32:
-        return network, ()
-    why = f"{pipeline} takes it in place of 32, which folders before diffusers 0.9 have unasked"
-    taken = Assumed("sample_size", UNSIZED, f"{place.name}/config.json", why, today=32)
-    return network | {"sample_size": UNSIZED}, (taken,)
-
-
-def _version(config: Mapping[str, Any]) -> tuple[int, int]:
-    """Return the version of diffusers that wrote a config: (major, minor)."""
-    parts = str(config.get("_diffusers_version", "0.0")).split(".")
-    numbers = [int("".join(c for c in part if c.isdecimal()) or 0) for part in (*parts, "0")]
-    return numbers[0], numbers[1]
 
 
 def _scheduler_place(root: Path, index: Mapping[str, Any]) -> Path:

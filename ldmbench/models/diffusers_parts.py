@@ -12,7 +12,7 @@ from typing import Any
 from torch import nn
 
 from ldmbench.errors import InputError
-from ldmbench.models.diffusers_config import DENOISERS, FIRST_STAGES, PARTS
+from ldmbench.models.diffusers_classes import DENOISERS, FIRST_STAGES, PARTS
 from ldmbench.models.load_conditions import PROMPT_LENGTH
 from ldmbench.models.load_tokenizers import bert_tokenizer, clip_tokenizer
 from ldmbench.models.places import part_of, read_json, weights_of

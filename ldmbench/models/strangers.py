@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from ldmbench.models.diffusers_config import ELSEWHERE
+from ldmbench.models.diffusers_classes import ELSEWHERE
 
 __all__ = ["mentioned", "unconfigured"]
 
