@@ -36,7 +36,7 @@ def both_refuse(path, said, **options):
          "not supported"),
         ("model_index.json", {"unet": [None, None]}, "neither a unet nor a transformer"),
         ("vqvae/config.json", {"_class_name": "AutoencoderDC"}, "first stages are AutoencoderKL"),
-        ("vqvae/config.json", {"_class_name": "AsymmetricAutoencoderKL"}, "did you mean"),
+        ("vqvae/config.json", {"_class_name": "AutoencoderLK"}, "did you mean 'AutoencoderKL'"),
         ("unet/config.json", {"_class_name": "UNet2DModle"}, "did you mean 'UNet2DModel'"),
         ("unet/config.json", {"addition_embed_type": "text_time"}, "Stable Diffusion XL and kin"),
         ("unet/config.json", {"_class_name": "Transformer2DModel", "norm_type": "ada_norm_single"},
