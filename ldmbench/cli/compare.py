@@ -32,7 +32,7 @@ EXIT_CODES = {"same": 0, "differs": 1, "undecided": 3}
 
 @click.command()
 @click.argument("words", nargs=-1, metavar="A B", shell_complete=complete_runs)
-@click.option("--best", is_flag=True, help="Hold every cell of one RUN against the best one.")
+@click.option("--best", is_flag=True, help="Compare every cell of one RUN with the best one.")
 @click.option(
     "--metrics",
     default="",

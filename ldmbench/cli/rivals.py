@@ -42,8 +42,8 @@ def show_best(
     if not found:
         wanted = f" of {', '.join(metrics)}" if metrics else ""
         raise InputError(
-            f"{side.title}: no two cells have a score{wanted} that was made alike and of which"
-            " ldmbench knows which way is better"
+            f"{side.title}: no two cells have a score{wanted} with the same signature and a known"
+            " better direction"
         )
     notes = [f"failed: {r.cell.id}: {r.reason}" for r in side.records if r.status == "failed"]
     rows = tuple(row for rivals in found for row in rivals.rows)

@@ -115,10 +115,10 @@ def check_images(
         if min(width, height) < resolution and not upscale:
             problems.append(
                 f"{name}: {width} x {height} pixels, smaller than the {resolution} of the dataset;"
-                " remove it, or say upscale: true"
+                " remove it, or set upscale: true"
             )
         elif crop == "none" and width != height:
-            problems.append(f"{name}: {width} x {height} pixels, and crop: none takes squares")
+            problems.append(f"{name}: {width} x {height} pixels, but crop: none takes squares only")
     known.save()
     if problems:
         more = f"\n  and {len(problems) - SHOWN:,} more" if len(problems) > SHOWN else ""

@@ -252,7 +252,9 @@ def _told_labels(names: Collection[str], told: Told) -> tuple[dict[str, int], tu
         known = row.get(str(value)) if texts else value
         labels[name] = (-1 if values else 0) if value is None else max(-1, int(known or 0))
     if not values:
-        return labels, (f"{', '.join(told.used)} tells no classes, and then folders are none",)
+        return labels, (
+            f"{', '.join(told.used)} tells no classes, so folders are not classes either",
+        )
     lost = [name for name in names if labels[name] < 0]
     return labels, (f"{len(lost):,} images have no class, such as {lost[0]}",) if lost else ()
 

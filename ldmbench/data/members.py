@@ -156,7 +156,7 @@ def _content(source: Path, name: str, archive: zipfile.ZipFile | None) -> bytes:
         at = (source / name).stat()
         size, regular = at.st_size, stat.S_ISREG(at.st_mode)
     if not regular:
-        raise InputError(f"{source}/{name}: a pipe or device and no file; remove it")
+        raise InputError(f"{source}/{name}: a pipe or device, not a file; remove it")
     if size > LARGEST:
         raise InputError(
             f"{source}/{name}: {size:,} bytes unpacked, and no more than {LARGEST:,} are read;"

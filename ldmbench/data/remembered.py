@@ -64,7 +64,7 @@ class Remembered:
         except OSError as error:
             raise InputError(f"{file}: cannot be read ({error.strerror}); remove it") from None
         if not stat.S_ISREG(at.st_mode):
-            raise InputError(f"{file}: a pipe or device and no file; remove it")
+            raise InputError(f"{file}: a pipe or device, not a file; remove it")
         name, stamp = str(file.absolute()), stamp_of(at)
         known = self._now.get(name) or self._before.get(name)
         if known is None or known.stamp != stamp:

@@ -73,7 +73,7 @@ ANYWHERE = frozenset(
         "coding_rate", "perceptual_distance", "code_entropy", "latent_scale",
     }
 )  # fmt: skip
-"""Measures that no device changes; all others are held to those of the same device alone."""
+"""Measures that no device changes; all others are compared with those of the same device alone."""
 
 
 def rules_with(changes: Mapping[str, RuleChange]) -> dict[str, Rule]:

@@ -253,7 +253,7 @@ class FolderConfigs:
         if self.joined not in kinds:
             raise InputError(
                 f"{self.root}: the UNet joins {self.joined} channels to a latent of"
-                f" {self.channels} and is told a prompt too, as InstructPix2Pix and depth-to-image"
+                f" {self.channels} and takes a prompt too, as InstructPix2Pix and depth-to-image"
                 " are, which is not supported; supported are 0 (text), 3 (upscaling) and"
                 f" {self.channels + 1} (inpainting); {ELSEWHERE}"
             )

@@ -94,7 +94,7 @@ def sized(
         return network, ()
     if network.get("sample_size") != 32:
         return network, ()
-    why = f"{pipeline} takes it in place of 32, which folders before diffusers 0.9 have unasked"
+    why = f"{pipeline} takes it in place of 32, the default of diffusers before 0.9"
     taken = Assumed("sample_size", UNSIZED, f"{place.name}/config.json", why, today=32)
     return network | {"sample_size": UNSIZED}, (taken,)
 

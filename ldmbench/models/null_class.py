@@ -26,7 +26,8 @@ def check_null_class(
     """
     if kind != "class" or classes is None:
         raise InputError(
-            f"{path} is told {kind}, not classes, so it has no null_class; leave it out"
+            f"{path} is conditioned on {kind}, not on classes, so it has no null_class; leave it"
+            " out"
         )
     rows = classes + (known is not None and known >= classes)
     if not 0 <= label < rows:

@@ -127,7 +127,7 @@ def _refuse(where: str, *, missing: list[str], extra: list[str], wrong: list[str
 def _misfit(missing: bool, extra: bool, wrong: bool) -> str:
     """Say what weights and config that do not fit together are of, and where to look."""
     if missing and extra:
-        return "file and config are of two architectures, or the file names its tensors otherwise"
+        return "file and config are of two architectures, or the file names its tensors differently"
     if wrong:
         return "the network in the file has other sizes: compare those named with the config"
     if missing:

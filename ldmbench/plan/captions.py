@@ -26,7 +26,7 @@ def caption_cautions(captions: Sequence[str], extractor: str, what: str) -> Iter
         blank = f", and no word of what is in the image in {found.blank:,}" if found.blank else ""
         yield (
             f"{extractor} does not know {share:.2g} % of the words of {what}{blank}: its CLIP"
-            " score says as much less of them"
+            " score says that much less about them"
         )
     elif found.blank:
         yield (

@@ -57,8 +57,8 @@ class Tellers:
         if not self.images.held(point, "validation"):
             yield (
                 ("data", data, "validation"),
-                f"found no validation image, and samples of models.{model}, which has conditioning"
-                f" {conditioning}, are prompted by these; allowed: 1 or more",
+                f"found no validation image, and validation images prompt the samples of"
+                f" models.{model} (conditioning: {conditioning}); allowed: 1 or more",
             )
             return
         found = self._look(point, count)
@@ -180,13 +180,13 @@ def _class_cautions(found: Told, name: str, *, draws: bool) -> Iterator[str]:
     if lost:
         yield (
             f"{lost:,} of {len(seen):,} classes of training images of {name} have no validation"
-            " image: no sample is of them"
+            " image, so no sample shows them"
         )
     strange = sum(label not in seen for label in found.held_out)
     if strange:
         yield (
             f"{strange:,} of {len(found.held_out):,} validation images of {name} are of classes"
-            " without a training image: samples of them are of classes that the model has not seen"
+            " without a training image: the model has not seen the classes of these samples"
         )
 
 
@@ -200,7 +200,7 @@ def _subject(suite: Any, point: Point, conditioning: str) -> tuple[Loc, str]:
     name = plain_name(point.model)
     if isinstance(point.spec, LoadModel):
         told = "captions" if conditioning == "caption" else "classes"
-        return ("models", name, "path"), f"found '{point.spec.path}', which is told {told}"
+        return ("models", name, "path"), f"found '{point.spec.path}', which takes {told}"
     if isinstance(point.spec, CallModel):
         return ("models", name, "conditioning"), f"found {conditioning}"
     written = suite.models[name].denoiser

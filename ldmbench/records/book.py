@@ -193,7 +193,7 @@ class Book:
             return None
 
     def extras(self, run: str) -> Extras:
-        """Return what a report shows beside the records; made anew where it is damaged."""
+        """Return what a report shows beside the records; built again where it is damaged."""
         folder, known = self.path(run), known_of(self.path(run))
         path = folder / EXTRAS
         found: Extras | None = None
@@ -212,7 +212,7 @@ class Book:
         plan = self.plan(run)
         for name, why in lost.items():
             if os.path.lexists(folder / name):
-                end = "made anew from the store" if plan else "left out"
+                end = "built again from the store" if plan else "left out"
                 self._put_aside(folder / name, f"{folder / name}: {why}", end)
         if plan is None:
             return found or Extras()

@@ -1,4 +1,4 @@
-"""What is damaged of a run, made anew from its plan and the store; nothing is run."""
+"""What is damaged of a run, built again from its plan and the store; nothing is run."""
 
 from __future__ import annotations
 

@@ -121,6 +121,6 @@ def _listed(values: Sequence[str | None]) -> str:
 def _several(one: Record, others: Sequence[Record]) -> str:
     ids = ", ".join(r.cell.id for r in others[:3])
     return (
-        f"{one.cell.id} could be held against {len(others)} cells: {ids}; narrow the globs so that"
-        " one is left"
+        f"{one.cell.id} could be compared with {len(others)} cells: {ids}; narrow the globs so"
+        " that one is left"
     )

@@ -54,7 +54,7 @@ class Finished:
             return []
         again = " ".join(f"--fresh {kind}" for kind in kinds)
         return [
-            f"{plural(len(self.stale), 'artefact')} of an older code ({', '.join(kinds)})"
+            f"{plural(len(self.stale), 'artefact')} of older code ({', '.join(kinds)})"
             f" served as they are; to compute them again: {again}"
         ]
 

@@ -55,11 +55,11 @@ def _check_told(images: ImageShards, conditioning: str) -> None:
     everything = np.arange(len(images))
     if conditioning == "caption" and not any(images.captions(everything)):
         raise InputError(
-            f"none of {len(images)} training images has a caption, and the model is told captions;"
+            f"none of {len(images)} training images has a caption, and the model takes captions;"
             " return some for the split train, or set conditioning: none"
         )
     if conditioning == "class" and len(np.unique(images.labels(everything))) < 2:
         raise InputError(
-            f"all {len(images)} training images are of one class, and the model is told classes;"
+            f"all {len(images)} training images are of one class, and the model takes classes;"
             " return labels of several for the split train, or set conditioning: none"
         )

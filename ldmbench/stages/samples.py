@@ -62,7 +62,7 @@ class Conditions:
             if blank and task.local.get("told") == "caption":  # only code of the user's own can
                 raise InputError(
                     f"the data give {blank} of {len(self._captions)} samples no caption, and the"
-                    " model is told captions; return one for each image of the split validation,"
+                    " model takes captions; return one for each image of the split validation,"
                     " or set conditioning: none"
                 )
 

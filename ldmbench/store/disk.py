@@ -68,7 +68,7 @@ class Store:
         root: the folder.
         warnings: what was found damaged and set aside while this object lived.
         heard: somebody passes on `warnings`; else each is logged.
-        lost: names of the artefacts that were set aside and not made anew yet.
+        lost: names of the artefacts that were set aside and not built again yet.
     """
 
     root: Path
@@ -162,7 +162,7 @@ class Store:
     def set_aside(self, address: Address, why: str) -> None:
         """Move a damaged artefact out of the way, keeping it for inspection."""
         self.lost.add(address.name)
-        end = "made anew" if self.heard else "made anew by the next run that needs it"
+        end = "built again" if self.heard else "built again by the next run that needs it"
         self.put_aside(self.folder(address), f"{address.name}: {why}", address.name, end=end)
 
     def put_aside(self, path: Path, what: str, name: str = "", *, end: str) -> None:

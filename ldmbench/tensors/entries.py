@@ -242,7 +242,10 @@ def unwrapped(held: Held, heads: Collection[str], *, ema: bool = True) -> Held:
         raw = flat.get(bare, "") if bare != new else ""  # LitEma's names have no dots
         name = f"model_ema.{_dotless(raw.removeprefix('model.'))}" if raw else new
         if name in slots:
-            raise InputError(f"{held.path}: two tensors are named {name} once wrappers are off")
+            raise InputError(
+                f"{held.path}: two tensors are named {name} once the prefixes of wrappers are"
+                " removed"
+            )
         slots[name] = held.slots[old]
     averaged = held.averaged or any(_is_average(part) for part in front.split("."))
     return replace(held, slots=slots, averaged=averaged, beside=(*held.beside, *others))

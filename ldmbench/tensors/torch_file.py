@@ -106,7 +106,7 @@ class _Stored:
             self.known[key] = self._open(kind.name, key, count)
         root = self.known[key]
         if (root.dtype, root.count) != (kind.name, count):
-            raise ValueError(f"storage {key} is named twice and otherwise")
+            raise ValueError(f"storage {key} is named twice, with different values")
         return self._view(root, view[0]) if view and view[0] is not None else root
 
     def _open(self, dtype: str | None, key: str, count: int) -> Storage:

@@ -111,7 +111,7 @@ class Book:
     def left_out(self, place: str) -> list[str]:
         """Return a sentence on each thing that the server has no place for."""
         return [
-            f"MLflow at {place} is too old for {NEWER[what]}; they are left out, all else is there"
+            f"MLflow at {place} is too old for {NEWER[what]}; they are left out, the rest is sent"
             for what in sorted(self.lacking)
         ]
 
