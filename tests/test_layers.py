@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent / "ldmbench"
-GROUND = {"errors", "canonical", "offline", "seeds", "registry", "plugins", "words"}
+GROUND = {"errors", "canonical", "offline", "seeds", "registry", "plugin_files", "plugins", "words"}
 NOUNS = GROUND | {"schema"}
 TABLES = NOUNS | {"pipeline", "catalog"}
 ROOMS = {"tensors", "data", "metrics", "features", "sample", "models", "train", "speed"}

@@ -7,7 +7,8 @@ import pytest
 
 from ldmbench.errors import InputError
 from ldmbench.execute.process import COMMAND
-from ldmbench.plugins import make, sources
+from ldmbench.plugin_files import sources
+from ldmbench.plugins import make
 
 NAMES = ("random", "json", "types", "logging", "numpy", "torch", "pydantic", "click", "yaml", "PIL")
 

@@ -11,7 +11,8 @@ import click
 from ldmbench import catalog
 from ldmbench.cli.options import json_option, print_json
 from ldmbench.cli.terminal import listed
-from ldmbench.plugins import GROUPS, checked
+from ldmbench.plugin_files import GROUPS
+from ldmbench.plugins import checked
 from ldmbench.suite.load import headline
 from ldmbench.suite.shipped import shipped
 

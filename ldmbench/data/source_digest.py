@@ -10,7 +10,7 @@ from ldmbench.data.listing import Listing, list_source
 from ldmbench.data.members import contents, is_npz
 from ldmbench.data.remembered import Remembered
 from ldmbench.errors import InputError
-from ldmbench.plugins import Noun, sources
+from ldmbench.plugin_files import Noun, sources
 
 __all__ = ["file_digests", "plugin_digest", "source_digest"]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ldmbench.catalog import FINGERPRINTS
-from ldmbench.plugins import Noun
+from ldmbench.plugin_files import Noun
 from ldmbench.registry import resolve
 from ldmbench.suite.own import ARGUMENTS, metric_arguments
 

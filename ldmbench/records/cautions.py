@@ -56,7 +56,7 @@ def _unprompted(cell: Cell, plan: Plan) -> Iterator[str]:
     """Say why a cell has no CLIP score where others have one."""
     asked = "clip_score" in plan.metrics and not is_given(cell)
     if asked and not any(role.endswith(":clip") for role in cell.stages):
-        yield "clip_score needs prompts, and this model takes no caption"
+        yield "clip_score needs prompts, and this model takes no caption: it has none"
 
 
 def _evaluators(cell: Cell, protocol: Protocol, stages: Mapping[str, Stage]) -> Iterator[str]:

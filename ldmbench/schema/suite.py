@@ -6,7 +6,7 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
-from ldmbench.plugins import points
+from ldmbench.plugin_files import points
 from ldmbench.registry import nearest
 from ldmbench.schema.base import Noun, Positive
 from ldmbench.schema.data import Data

@@ -12,7 +12,8 @@ from ldmbench.data.batch import Batch
 from ldmbench.data.own import own_batch
 from ldmbench.data.source_digest import plugin_digest
 from ldmbench.errors import InputError
-from ldmbench.plugins import Noun, make
+from ldmbench.plugin_files import Noun
+from ldmbench.plugins import make
 from ldmbench.schema.data import DatasetParams
 from ldmbench.schema.task import Task
 

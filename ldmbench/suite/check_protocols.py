@@ -9,7 +9,7 @@ from typing import Any
 
 from ldmbench.catalog import EXTRACTORS, PROTOCOLS
 from ldmbench.errors import InputError
-from ldmbench.plugins import points, sources
+from ldmbench.plugin_files import points, sources
 from ldmbench.registry import nearest
 from ldmbench.schema.protocol import Override, Protocol
 from ldmbench.schema.weights import extractor_named

@@ -9,7 +9,7 @@ from typing import Any
 
 from ldmbench.catalog import FACTS
 from ldmbench.errors import InputError
-from ldmbench.plugins import Noun, sources
+from ldmbench.plugin_files import Noun, sources
 from ldmbench.registry import resolve
 from ldmbench.schema.data import DataFacts
 from ldmbench.schema.models import ModelFacts

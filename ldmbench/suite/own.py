@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ldmbench.errors import InputError
-from ldmbench.plugins import arguments
+from ldmbench.plugin_files import arguments
 from ldmbench.registry import nearest
 
 ARGUMENTS = {
