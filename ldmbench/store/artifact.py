@@ -131,7 +131,7 @@ def check_manifest(folder: Path, manifest: Manifest) -> None:
         raise DamageError("the manifest or its seal is damaged") from None
     lost_origins = not any("/" in role for role in manifest.input_digests)
     if sealed[:1] != found[:1] or (sealed[1:] != found[1:] and not lost_origins):
-        raise DamageError("the manifest was changed after it was committed")
+        raise DamageError("the manifest does not match its seal: it was changed")
 
 
 def check_sizes(folder: Path, manifest: Manifest) -> None:
