@@ -12,6 +12,7 @@ from ldmbench.data.decode import decode, npz_rows, npz_shape, size_of
 from ldmbench.data.listing import LOSSY, SUFFIXES, Listing, list_source
 from ldmbench.data.members import contents, is_npz, suffix_of
 from ldmbench.data.remembered import Remembered, Size
+from ldmbench.data.rows import text_of
 from ldmbench.errors import InputError
 
 __all__ = ["Inspection", "check_images", "inspect_images", "remarks_on"]
@@ -119,6 +120,7 @@ def check_images(
             )
         elif crop == "none" and width != height:
             problems.append(f"{name}: {width} x {height} pixels, but crop: none takes squares only")
+    _check_texts(path, listing, known, problems)
     known.save()
     if problems:
         more = f"\n  and {len(problems) - SHOWN:,} more" if len(problems) > SHOWN else ""
@@ -179,3 +181,25 @@ def _sizes(
     for name, row in found.items():
         if at[name][1] in row.sizes:
             yield f"{path}/{name}", row.sizes[at[name][1]]
+
+
+def _check_texts(path: Path, listing: Listing, known: Remembered, problems: list[str]) -> None:
+    """Add the captions that are no UTF-8; those whose digest is known were looked at before."""
+    packed = None if path.is_dir() else known.of(path)
+    fresh = {}
+    for at in [file.text for file in listing.files if file.text]:
+        try:
+            found, inside = (packed, at) if packed else (known.of(path / at), "")
+        except InputError as error:
+            problems.append(str(error))
+            continue
+        if inside not in found.digests:
+            fresh[at] = found, inside
+    for (_, at), data in contents([(path, at) for at in fresh], problems=problems):
+        try:
+            text_of(data, f"{path}/{at}")
+        except InputError as error:
+            problems.append(str(error))
+            continue
+        found, inside = fresh[at]
+        known.learn(found, digests={inside: digest_bytes(data)})

@@ -58,7 +58,8 @@ def places_of(path: Path, names: Collection[str]) -> Places:
     """Return where images lie: one folder around them all is looked through, unless it is a split.
 
     Raises:
-        InputError: if two folders are the same split, or train/ could be a class.
+        InputError: if two folders are the same split, train/ could be a class, or splits lie
+            below folders that are none.
     """
     top = _around(names)
     inner = {name: name[len(top) :] for name in names}
@@ -66,6 +67,8 @@ def places_of(path: Path, names: Collection[str]) -> Places:
     splits = {folder: split_of(folder) for folder in tops}
     _refuse_twice(path, splits)
     _refuse_class(path, splits)
+    if not any(splits.values()):
+        _refuse_deeper(path, names)
     folder = {}
     for name, rest in inner.items():
         first = top_folder(rest)
@@ -114,4 +117,18 @@ def _refuse_class(path: Path, splits: Mapping[str, str]) -> None:
         raise InputError(
             f"{path}: {named[0]}/ lies beside {len(other)} other folders of images, such as"
             f" {other[0]}/: rename it if it is a class, move them out if it is the training split"
+        )
+
+
+def _refuse_deeper(path: Path, names: Iterable[str]) -> None:
+    """Refuse cats/train/ and cats/test/, and data/train/ and data/val/ beside other images."""
+    found: dict[str, str] = {}
+    for lowest in sorted({name.rpartition("/")[0] for name in names}):
+        for folder in (PurePosixPath(lowest), *PurePosixPath(lowest).parents):
+            found.setdefault(split_of(folder.name), str(folder))
+    deeper = [folder for split, folder in found.items() if split]
+    if len(deeper) > 1:
+        raise InputError(
+            f"{path}: {deeper[0]}/ and {deeper[1]}/ are splits, but lie below folders that are"
+            " none; move train/ and validation/ to the top, with the classes in them"
         )

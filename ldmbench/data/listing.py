@@ -156,7 +156,8 @@ def _listed(path: Path) -> tuple[dict[Path, Stamp | None], Listing]:
     names = {name: None for name in members.at if suffix_of(name) in SUFFIXES}
     other = [name for name in members.at if name not in names]
     if not names:
-        raise InputError(f"{path}: no image in it; {_instead(other)}")
+        why = "; ".join(_not_listed(members)) or _instead(other)
+        raise InputError(f"{path}: no image in it; {why}")
     if path.is_dir():
         stamps |= {path / members.at[n]: _stamp(path / members.at[n]) for n in tables_in(members)}
     told, places, beside = read_tables(path, members, names), places_of(path, names), _beside(other)
@@ -321,6 +322,9 @@ def _not_listed(members: Members) -> Iterator[str]:
     hidden = [name for name in members.hidden if suffix_of(name) in SUFFIXES]
     if hidden:
         yield f"{len(hidden):,} images in hidden folders are left out, such as {hidden[0]}"
+    bare = [name for name in members.at if PurePosixPath(name).name.lower() in SUFFIXES]
+    if bare:
+        yield f"{len(bare):,} files whose whole name is a suffix are left out, such as {bare[0]}"
     if members.foreign:
         yield (
             f"{len(members.foreign):,} files that macOS adds are left out, such as"

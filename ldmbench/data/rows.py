@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,8 @@ NAMES = ("file", "file_name", "filename", "image", "image_path", "path")
 TEXTS = ("text", "caption", "captions", "prompt")
 """Keys whose value is a caption, or a list of them."""
 _LIKE_NAMES = re.compile(r"(.*_)?(id|idx|index|key|name|file|filename|image|img|path|url)s?(_.*)?")
+_PICTURE = re.compile(r".+\.(png|jpe?g|webp|bmp)", re.IGNORECASE | re.DOTALL)
+_NAMED = re.compile(r"\S+\.(png|jpe?g|webp|bmp)(#\d+)?\s*[\t,;|]", re.IGNORECASE)
 _EXAMPLE = '{"file": NAME, "text": CAPTION}'
 
 
@@ -136,12 +138,14 @@ def read_prompts(path: Path) -> list[tuple[str | None, str]]:
     data = path.read_bytes()
     rows: list[tuple[str | None, str]] = []
     if suffix_of(path.name) == ".txt":
-        for number, line in lines_of(text_of(data, str(path))):
+        lines = list(lines_of(text_of(data, str(path))))
+        _refuse_named(lines, path)
+        for number, line in lines:
             rows.append((None, _one([" ".join(line.split())], f"{path}:{number}")))
     else:
         for where, row in rows_of(data, str(path), "prompt"):
             name = name_in(row, where)
-            other = [key for key in row if _LIKE_NAMES.fullmatch(key.lower())]
+            other = [key for key, value in row.items() if _may_name(key, value)]
             if name is None and other:
                 raise InputError(
                     f"{where}: {other[0]} may name the image, and is not read; call it file, or"
@@ -151,6 +155,29 @@ def read_prompts(path: Path) -> list[tuple[str | None, str]]:
     if not rows:
         raise InputError(f"{path}: no prompt in it")
     return rows
+
+
+def _may_name(key: str, value: Any) -> bool:
+    """Tell a key that is called as one that names images, or whose value is a picture's name."""
+    return bool(_LIKE_NAMES.fullmatch(key.lower())) or (
+        key not in TEXTS and isinstance(value, str) and bool(_PICTURE.fullmatch(value))
+    )
+
+
+def _refuse_named(lines: Sequence[tuple[int, str]], path: Path) -> None:
+    """Refuse a .txt whose lines name their images: they would be matched by order."""
+    if lines and all(_NAMED.match(line) or _is_object(line) for _, line in lines):
+        raise InputError(
+            f"{path}:{lines[0][0]}: not a caption alone; a .txt has one a line, in the order of"
+            f" the images; captions that name their images are {_EXAMPLE} in a .jsonl"
+        )
+
+
+def _is_object(line: str) -> bool:
+    try:
+        return line.lstrip().startswith("{") and isinstance(json.loads(line), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def _one(captions: list[str], where: str) -> str:

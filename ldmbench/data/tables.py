@@ -155,11 +155,13 @@ def _metadata(told: Told, data: bytes, where: str, below: _Below) -> None:
         if image is None:
             lost.append(row["file_name"])
             continue
-        seen.add(image)
-        texts = captions_in(row, place)
+        texts, label = captions_in(row, place), _label(row, place)
         if texts:
             told.captions.setdefault(image, []).extend(texts)
-        told.labels[image] = _label(row, place)
+        if image in seen and told.labels[image] != label:
+            raise InputError(f"{place}: {row['file_name']} has two labels; keep one of them")
+        seen.add(image)
+        told.labels[image] = label
     if lost:
         raise InputError(
             f"{where}: {len(lost)} rows name no image of this source, such as {lost[0]}; add the"
@@ -203,7 +205,8 @@ def _labels(told: Told, data: bytes, where: str, below: _Below) -> bool:
                 f"{where}: the label of {name} is {str(label)[:60]}; labels that are no class"
                 " numbers are not read"
             )
-        rows[spelled(inside + name)] = label
+        if rows.setdefault(spelled(inside + name), label) != label:
+            raise InputError(f"{where}: {name} has two labels; keep one of them")
     _refuse_unnamed(where, [image for image in mine if image not in rows])
     absent = len(rows) - len(mine)
     if absent:

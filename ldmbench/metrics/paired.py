@@ -160,7 +160,8 @@ def _window(kind: str, width: int) -> Array:
 def _images(a: object, b: object) -> tuple[Array, Array]:
     """Return two batches, (N, H, W, C) uint8.
 
-    Of three axes the last tells what they are: channels of one image, or columns of grey images.
+    Three axes are grey images, or one image in colour where the last has 3. Where it has 1 or 4
+    they could be either.
     """
     x, y = as_array(a), as_array(b)
     for found in (x, y):
@@ -178,7 +179,14 @@ def _images(a: object, b: object) -> tuple[Array, Array]:
         raise InputError(f"image pairs have unlike shapes {x.shape} and {y.shape}")
     if x.ndim == 4:
         return x, y
-    return (x[None], y[None]) if x.shape[2] in CHANNELS else (x[..., None], y[..., None])
+    if x.shape[2] == 3:
+        return x[None], y[None]
+    if x.shape[2] in CHANNELS:
+        raise InputError(
+            f"image pairs of shape {x.shape} may be one image or {len(x)} grey ones; "
+            "(N, H, W, C) is needed, which x[None] gives of one and x[..., None] of several"
+        )
+    return x[..., None], y[..., None]
 
 
 def _parts(x: Array) -> list[tuple[int, int]]:

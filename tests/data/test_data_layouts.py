@@ -124,6 +124,18 @@ def test_two_folders_of_one_split_are_refused(tmp_path):
         list_images(root)
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("cats/train/1.png", "cats/test/2.png", "dogs/train/3.png"),
+        ("data/train/a/1.png", "data/Val/a/2.png", "logo.png"),
+    ],
+)
+def test_splits_below_other_folders_are_refused(tmp_path, names):
+    with pytest.raises(InputError, match=r"are splits, but lie below folders.*move train/"):
+        list_images(_zip(tmp_path / "set.zip", *names))
+
+
 def test_a_flat_val_beside_class_folders_has_no_class_and_shifts_none(tmp_path):
     """As ImageNet's val is unpacked, and Tiny ImageNet's, whose val lies in val/images/."""
     for number, val in enumerate(("val/v.JPEG", "val/images/v.JPEG")):
@@ -254,15 +266,20 @@ def test_names_that_lead_out_are_refused(tmp_path, name):
 
 
 def test_dot_names_count_and_hidden_folders_are_counted(tmp_path):
-    root = _tree(tmp_path / "set", ".45 pistol.png", "cat.png", ".cache/x.png", "._only.png")
+    root = _tree(
+        tmp_path / "set", ".45 pistol.png", "cat.png", ".cache/x.png", "._only.png", ".png"
+    )
     (root / "._cat.png").write_bytes(b"\0\5\x16\7")
     (root / ".gitattributes").write_text("x")
     assert sorted(_labels(root)) == [".45 pistol.png", "._only.png", "cat.png"]
     said = remarks_on(root)
     assert said == (
         "1 images in hidden folders are left out, such as .cache/x.png",
+        "1 files whose whole name is a suffix are left out, such as .png",
         "1 files that macOS adds are left out, such as ._cat.png",
     )
+    with pytest.raises(InputError, match="no image in it; 1 images in hidden folders"):
+        list_images(_zip(tmp_path / "set.zip", ".data/a.png"))
 
 
 def test_suffixes_of_any_case(tmp_path):
@@ -382,6 +399,7 @@ def test_classes_by_name_in_metadata(tmp_path):
         ([{"file_name": n} for n in (*THREE, "z.png")], "1 rows name no image.*such as z.png"),
         ([{"file_name": n, "text": "x", "prompt": "y"} for n in THREE], "text and prompt could"),
         ([{"file_name": n, "label": [1, 2]} for n in THREE], "its class is"),
+        ([{"file_name": THREE[0], "label": i} for i in (1, 2)], "has two labels"),
     ],
 )
 def test_metadata_that_is_refused(tmp_path, rows, said):
@@ -422,6 +440,7 @@ def test_labels_of_dataset_json(tmp_path, top):
         ([[n, -1] for n in THREE], "no class numbers"),
         ({"a/0.png": 1}, "labels are"),
         ([["a/0.png"]], "labels are"),
+        ([[n, 0] for n in THREE] + [["a\\0.png", 1]], "has two labels"),
     ],
 )
 def test_dataset_json_that_is_refused(tmp_path, labels, said):
@@ -505,6 +524,28 @@ def test_prompts_that_are_refused(tmp_path, line, said):
         read_prompts(tmp_path / "p.jsonl")
 
 
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("p.jsonl", '{"target": "d/1.PNG", "prompt": "x"}'),
+        ("p.csv", "photo,text\na b.jpg,x"),
+        ("p.txt", '{"file": "1.png", "text": "x"}'),
+        ("p.txt", "1.jpg#0\ta cat"),
+        ("p.txt", "1.png, a cat"),
+    ],
+)
+def test_what_names_an_image_is_never_matched_by_order(tmp_path, name, line):
+    (tmp_path / name).write_text(line + "\n")
+    with pytest.raises(InputError, match=rf"{name}:[12]: (not a caption alone|\w+ may name)"):
+        read_prompts(tmp_path / name)
+
+
+def test_lines_of_captions_may_speak_of_pictures(tmp_path):
+    lines = ["IMG_1.jpg, a cat on a desk", "{a cat|a dog}", "a file called a.png, open"]
+    (tmp_path / "p.txt").write_text("\n".join(lines))
+    assert read_prompts(tmp_path / "p.txt") == [(None, line) for line in lines]
+
+
 @pytest.mark.parametrize("key", ["file", "file_name", "image", "filename", "path"])
 def test_keys_that_name_an_image(tmp_path, key):
     (tmp_path / "p.jsonl").write_text(json.dumps({key: "./d\\a.png", "caption": "x"}))
@@ -564,6 +605,16 @@ def test_all_bad_images_are_named_at_once(tmp_path):
     with pytest.raises(InputError, match="a pipe or device"):
         source_digest(root)
     assert any("pipe.png: a pipe or device" in text for text in inspect_images(root).problems)
+
+
+def test_captions_that_are_no_text_are_named_with_the_bad_images(tmp_path):
+    files = {"a.txt": "a cat", "b.txt": "a dog".encode("utf-16")}
+    for source in (
+        _tree(tmp_path / "set", "a.png", "b.png", files=files),
+        _zip(tmp_path / "set.zip", "a.png", "b.png", files=files),
+    ):
+        with pytest.raises(InputError, match=r"\n  .*/b\.txt: not UTF-8 text"):
+            check_images(source, resolution=16, crop="center", upscale=False)
 
 
 def test_images_are_looked_at_once(tmp_path, monkeypatch):

@@ -356,12 +356,15 @@ def test_a_covariance_of_few_samples_is_one(dtype):
 
 
 def test_grey_batches_are_batches():
-    """(N, H, W) is N grey images; (H, W, 3) is one image in colour."""
+    """(N, H, W) is N grey images; (H, W, 3) is one image in colour; W of 1 or 4 is either."""
     rng = np.random.default_rng(0)
     a, b = rng.integers(0, 256, (2, 6, 16, 20), dtype=np.uint8)
     for measure in (psnr, ssim):
         np.testing.assert_array_equal(measure(a, b), measure(a[..., None], b[..., None]))
         assert measure(*(np.stack([x[0]] * 3, axis=-1) for x in (a, b))).shape == (1,)
+        for width in (1, 4):
+            with pytest.raises(InputError, match="may be one image or 6 grey ones"):
+                measure(a[..., :width], b[..., :width])
 
 
 def test_memorization_finds_the_copy_among_near_duplicates():
