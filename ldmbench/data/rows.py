@@ -12,6 +12,7 @@ from typing import Any
 
 from ldmbench.data.members import LARGEST, spelled, suffix_of
 from ldmbench.errors import InputError
+from ldmbench.words import first_line
 
 __all__ = [
     "NAMES",
@@ -209,10 +210,6 @@ def _parquet(data: bytes, where: str) -> Iterator[tuple[str, Mapping[str, Any]]]
         table = pd.read_parquet(io.BytesIO(data), dtype_backend="pyarrow")
         rows = json.loads(table.to_json(orient="records"))
     except Exception as error:  # readers of foreign bytes raise nearly anything
-        raise InputError(f"{where}: not a readable parquet file ({_first(error)})") from None
+        raise InputError(f"{where}: not a readable parquet file ({first_line(error)})") from None
     for number, row in enumerate(rows, start=1):
         yield f"{where}:{number}", row
-
-
-def _first(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -18,6 +18,7 @@ from ldmbench.features.extractor import DTYPES, Extractor, Precision
 from ldmbench.features.resize import RESIZERS
 from ldmbench.features.tokenizer import WordTokenizer
 from ldmbench.schema.weights import SHIPPED, ExtractorSpec
+from ldmbench.words import first_line
 
 __all__ = ["ClipExtractor", "clip_pixels", "load_clip", "load_shapes_clip", "shapes_clip"]
 
@@ -141,7 +142,7 @@ def load_clip(
     except (RuntimeError, OSError, ValueError, KeyError) as error:
         raise InputError(
             f"{path} holds no weights of open_clip's {architecture} "
-            f"({str(error).splitlines()[0]}); fetch or import it again"
+            f"({first_line(error)}); fetch or import it again"
         ) from error
     return ClipExtractor(
         spec,

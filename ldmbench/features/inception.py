@@ -21,6 +21,7 @@ from ldmbench.features.extractor import DTYPES, Extractor, Precision
 from ldmbench.features.inception_weights import Kernels, read_inception
 from ldmbench.features.resize import RESIZERS
 from ldmbench.schema.weights import ExtractorSpec
+from ldmbench.words import first_line
 
 __all__ = ["COMPILE_FROM", "Inception", "InceptionExtractor", "load"]
 
@@ -235,6 +236,6 @@ def _compiled(network: Inception, spec: ExtractorSpec) -> Callable[..., Any]:
         with torch.inference_mode():
             compiled(blank.contiguous(memory_format=torch.channels_last))
     except (RuntimeError, OSError) as error:
-        log.warning("Inception runs uncompiled: %s", str(error).splitlines()[0])
+        log.warning("Inception runs uncompiled: %s", first_line(error))
         return network
     return compiled

@@ -11,6 +11,7 @@ import torch
 
 from ldmbench.errors import InputError
 from ldmbench.features.checkpoint import read_tensors
+from ldmbench.words import first_line
 
 __all__ = ["Kernels", "read_inception"]
 
@@ -76,7 +77,7 @@ def read_inception(path: Path) -> tuple[Kernels, torch.Tensor]:
         zipfile.BadZipFile,
     ) as error:
         raise InputError(
-            f"{path} is no file of Inception weights ({str(error).splitlines()[0]}); give the one "
+            f"{path} is no file of Inception weights ({first_line(error)}); give the one "
             "that torch-fidelity or clean-fid loads"
         ) from error
     if scripted:

@@ -11,6 +11,7 @@ import torch
 from numpy._core import multiarray
 
 from ldmbench.errors import InputError
+from ldmbench.words import first_line
 
 __all__ = ["read_fidelity"]
 
@@ -41,7 +42,7 @@ def read_fidelity(path: Path) -> dict[str, npt.NDArray[Any]]:
         with torch.serialization.safe_globals(_SAFE):
             found = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a foreign file breaks nearly anywhere in it
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         raise InputError(
             f"{path}: not readable as torch-fidelity's statistics ({reason})"
         ) from None

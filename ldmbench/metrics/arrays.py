@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ldmbench.errors import InputError
+from ldmbench.words import first_line
 
 __all__ = [
     "Array",
@@ -47,7 +48,7 @@ def as_array(value: object) -> Array:
     except (TypeError, ValueError, RuntimeError) as error:  # torch has no class of its own for it
         raise InputError(
             f"a {type(value).__name__} was given that cannot be read as an array of numbers "
-            f"({str(error).splitlines()[0][:80]}); give a dense array or tensor"
+            f"({first_line(error)[:80]}); give a dense array or tensor"
         ) from error
 
 

@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from ldmbench.errors import InputError
 from ldmbench.models.places import SUFFIXES, is_training_file, part_of, shards_of, weights_in
 from ldmbench.offline import is_offline
+from ldmbench.words import first_line
 
 __all__ = ["snapshot", "wanted"]
 
@@ -48,7 +49,7 @@ def snapshot(name: str) -> Path:
     except InputError as error:
         raise InputError(f"'{name}': {error}") from error
     except Exception as error:  # the client raises many kinds, none of them ours
-        said = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        said = first_line(error)[:200]
         raise InputError(f"'{name}' is no path here and the hub did not give it: {said}") from error
 
 

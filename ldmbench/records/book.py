@@ -24,6 +24,7 @@ from ldmbench.schema.record import Extras, Record, Run
 from ldmbench.schema.stage import Plan
 from ldmbench.store.disk import Store
 from ldmbench.store.faults import MISPLACED, make_room, possible, told
+from ldmbench.words import first_line
 
 LOG = logging.getLogger("ldmbench")
 API_VERSION = 1
@@ -188,7 +189,7 @@ class Book:
                 raise ValueError(CHANGED)
             return Plan.model_validate_json(read_text(path))
         except (OSError, ValueError) as error:
-            why = str(error).splitlines()[0]
+            why = first_line(error)
             LOG.warning("%s: is damaged or of another version (%s)", path, why)
             return None
 
@@ -291,7 +292,7 @@ def _read(noun: type[N], text: str, place: object) -> N:
     try:
         return noun.model_validate(_migrated(finite_json(text), place))
     except (json.JSONDecodeError, ValidationError, RecursionError) as error:
-        first = str(error).splitlines()[0]
+        first = first_line(error)
         raise InputError(f"{place}: is damaged or no {noun.__name__.lower()}: {first}") from None
 
 

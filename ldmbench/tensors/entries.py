@@ -16,6 +16,7 @@ from ldmbench.tensors.inert import items
 from ldmbench.tensors.safetensors_file import read_safetensors
 from ldmbench.tensors.slots import Slot
 from ldmbench.tensors.torch_file import read_archive, read_stream
+from ldmbench.words import first_line
 
 __all__ = ["MARKS", "Held", "open_weights", "unwrapped", "without"]
 
@@ -115,7 +116,7 @@ def _content(path: Path) -> object:
     except InputError:
         raise
     except Exception as error:  # a damaged file breaks nearly anywhere in it
-        said = (str(error).splitlines() or [""])[0][:200] or type(error).__name__
+        said = first_line(error)[:200]
         said = "".join(c if c.isprintable() else "?" for c in said)
         safe = path.suffix == ".safetensors"
         kind = "readable safetensors file" if safe else "checkpoint that torch.save wrote"
