@@ -37,8 +37,8 @@ import numpy as np
 from ldmbench.gating import accepted_run, judge, merged, read_baseline
 from ldmbench.gating.provenance import Commit
 from ldmbench.gating.verdict import Outcome
-from ldmbench.records.book import read_records
 from ldmbench.records.compare import stored_replicates
+from ldmbench.records.reading import read_records
 from ldmbench.schema.baseline import Baseline
 from ldmbench.schema.record import Measure, Record, Score
 

@@ -3,42 +3,29 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import os
 import secrets
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import IO, Any
 
-from pydantic import BaseModel, ValidationError
-
-from ldmbench.canonical import finite_json
 from ldmbench.errors import InputError, StoreError
 from ldmbench.records.digests import FILE as DIGESTS
-from ldmbench.records.digests import digests_of, is_changed, is_known, known_of, pictures_of
+from ldmbench.records.digests import digests_of, is_changed, known_of, pictures_of
+from ldmbench.records.reading import NewerError, read_noun, read_records, read_text, whole_records
 from ldmbench.registry import nearest, resolve
 from ldmbench.schema.record import Extras, Record, Run
 from ldmbench.schema.stage import Plan
 from ldmbench.store.disk import Store
-from ldmbench.store.faults import MISPLACED, make_room, possible, told
+from ldmbench.store.faults import make_room, possible, told
 from ldmbench.words import first_line
 
 LOG = logging.getLogger("ldmbench")
-API_VERSION = 1
-MIGRATIONS: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
-"""From version N to N + 1; there is only one version so far."""
-
-N = TypeVar("N", bound=BaseModel)
-
 RECORDS, EXTRAS, PLAN = "records.jsonl", "extras.json", "plan.json"
 CHANGED = "it does not have the digest it was written with"
-
-
-class NewerError(InputError):
-    """A newer version wrote it: it is no damage."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +72,7 @@ class Book:
         return sorted(found, key=lambda run: run.started)
 
     def _own_run(self, path: Path) -> Run:
-        run = _read(Run, read_text(path), path)
+        run = read_noun(Run, read_text(path), path)
         if run.id != path.parent.name:
             raise InputError(f"{path}: is the run.json of another run, {run.id!r}")
         return run
@@ -166,7 +153,7 @@ class Book:
             plan = self.plan(run)
             if plan is None:
                 raise
-            whole = _whole_records(path, known)
+            whole = whole_records(path, known)
             records: list[Record] = _mended("records", run, plan, Store(self.root), whole)
             if os.path.lexists(path):
                 self._put_aside(path, error, "rebuilt from the store")
@@ -203,7 +190,7 @@ class Book:
         try:
             if EXTRAS not in lost:
                 there = os.path.lexists(path)
-                found = _read(Extras, read_text(path), path) if there else Extras()
+                found = read_noun(Extras, read_text(path), path) if there else Extras()
         except NewerError:
             raise
         except (InputError, OSError) as error:
@@ -234,80 +221,10 @@ class Book:
         write_text(self.path(run) / EXTRAS, extras.model_dump_json(indent=1))
 
 
-def _whole_records(path: Path, known: Mapping[str, Any]) -> dict[str, Record]:
-    """Return cell -> record of the lines that can be read and are as they were written."""
-    found: dict[str, Record] = {}
-    try:
-        lines = path.read_bytes().decode("utf-8", "replace").split("\n")
-    except OSError:
-        return found
-    for line in lines:
-        if not line.strip() or not is_known(line, known):
-            continue
-        with contextlib.suppress(InputError):
-            record = _read(Record, line, path)
-            found[record.cell.id] = record
-    return found
-
-
 def _mended(what: str, *given: Any) -> Any:
     """Return what is rebuilt by records/mend.py, which is slow to import and rarely needed."""
     make: Any = resolve(f"ldmbench.records.mend:mended_{what}")
     return make(*given)
-
-
-def read_records(path: Path) -> list[Record]:
-    """Read a record file; of several records for one cell the last counts.
-
-    Raises:
-        InputError: naming the line that is damaged or too new.
-    """
-    if not os.path.lexists(path):
-        return []
-    found: dict[str, Record] = {}
-    for number, line in enumerate(read_text(path).split("\n"), start=1):  # names may hold U+2028
-        if line.strip():
-            record = _read(Record, line, f"{path}:{number}")
-            found[record.cell.id] = record
-    return list(found.values())
-
-
-def read_text(path: Path) -> str:
-    """Return a text of a store.
-
-    Raises:
-        InputError: it is no file, or no UTF-8.
-    """
-    try:
-        return path.read_bytes().decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: is damaged: not UTF-8 text ({error.reason})") from None
-    except OSError as error:
-        if error.errno in MISPLACED:
-            raise InputError(f"{path}: is no file ({error.strerror})") from None
-        raise
-
-
-def _read(noun: type[N], text: str, place: object) -> N:
-    try:
-        return noun.model_validate(_migrated(finite_json(text), place))
-    except (json.JSONDecodeError, ValidationError, RecursionError) as error:
-        first = first_line(error)
-        raise InputError(f"{place}: is damaged or no {noun.__name__.lower()}: {first}") from None
-
-
-def _migrated(data: Any, place: object) -> Any:
-    version = data.get("api_version", API_VERSION) if isinstance(data, dict) else API_VERSION
-    if not isinstance(version, int) or version < 1:
-        raise InputError(f"{place}: api_version is {version!r}; it is a number from 1")
-    if version > API_VERSION:
-        raise NewerError(
-            f"{place}: api_version {version} is newer than this ldmbench understands"
-            f" ({API_VERSION}); upgrade ldmbench"
-        )
-    while version < API_VERSION:
-        data, version = MIGRATIONS[version](data), version + 1
-    return data
 
 
 def write_text(path: Path, content: str | Callable[[IO[bytes]], object]) -> None:

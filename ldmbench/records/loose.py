@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ldmbench.errors import InputError
-from ldmbench.records.book import Book, read_records
+from ldmbench.records.book import Book
+from ldmbench.records.reading import read_records
 from ldmbench.schema.record import Extras, Record, Run
 from ldmbench.schema.stage import Plan
 

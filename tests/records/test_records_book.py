@@ -8,9 +8,10 @@ import tiny
 
 from ldmbench.cli import outcome
 from ldmbench.errors import InputError
-from ldmbench.records.book import Book, read_records
+from ldmbench.records.book import Book
 from ldmbench.records.collect import collect_extras, collect_record
 from ldmbench.records.first_stage import code_entropy
+from ldmbench.records.reading import read_records
 from ldmbench.schema.record import Record, Run
 from ldmbench.schema.stage import Cell, Plan
 from ldmbench.store.disk import Store

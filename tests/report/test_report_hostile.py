@@ -14,7 +14,7 @@ import pytest
 from fake_records import EVIL, fake
 
 from ldmbench.cli.summary import summary_table
-from ldmbench.records.book import read_records
+from ldmbench.records.reading import read_records
 from ldmbench.report import figures_of, render, save_figures
 
 NAMES = (
