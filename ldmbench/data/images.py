@@ -11,8 +11,8 @@ from ldmbench.canonical import digest
 from ldmbench.data.batch import Batch, Pixels
 from ldmbench.data.decode import decode, npz_rows
 from ldmbench.data.layout import SPLITS, top_folder
-from ldmbench.data.listing import SUFFIXES, ImageFile, list_images
-from ldmbench.data.members import contents, is_npz, suffix_of
+from ldmbench.data.listing import ImageFile, list_images
+from ldmbench.data.members import SUFFIXES, contents, is_npz, suffix_of
 from ldmbench.data.resize import prepare, recipe
 from ldmbench.data.rows import lines_of, text_of
 from ldmbench.data.source_digest import source_digest

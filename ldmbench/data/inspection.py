@@ -9,8 +9,8 @@ from pathlib import Path
 
 from ldmbench.canonical import digest_bytes
 from ldmbench.data.decode import decode, npz_rows, npz_shape, size_of
-from ldmbench.data.listing import LOSSY, SUFFIXES, Listing, list_source
-from ldmbench.data.members import contents, is_npz, suffix_of
+from ldmbench.data.listing import LOSSY, Listing, list_source
+from ldmbench.data.members import SUFFIXES, contents, is_npz, suffix_of
 from ldmbench.data.remembered import Remembered, Size
 from ldmbench.data.rows import text_of
 from ldmbench.errors import InputError

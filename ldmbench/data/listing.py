@@ -5,22 +5,21 @@ No picture is opened. docs/data.md has a table of the layouts that are read.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from ldmbench.canonical import Stamp, stamp_of
 from ldmbench.data.decode import npz_labels
-from ldmbench.data.layout import HELD, SPLITS, Places, is_sharded, places_of, top_folder
-from ldmbench.data.members import ARCHIVES, Members, is_npz, members_of, suffix_of
+from ldmbench.data.layout import SPLITS, Places, is_sharded, places_of, top_folder
+from ldmbench.data.members import PICTURES, SUFFIXES, is_npz, members_of, suffix_of
+from ldmbench.data.remarks import instead, masks, may_tell, not_listed, orphans, unused
 from ldmbench.data.remembered import is_settled
 from ldmbench.data.tables import Told, read_tables, tables_in
 from ldmbench.errors import InputError
 
 __all__ = [
     "LOSSY",
-    "SUFFIXES",
     "ImageFile",
     "Listing",
     "by_prefix",
@@ -29,19 +28,8 @@ __all__ = [
     "list_source",
 ]
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 LOSSY = (".jpg", ".jpeg", ".webp")
-PICTURES = (
-    ".gif", ".tif", ".tiff", ".apng", ".avif", ".heic", ".heif", ".jp2", ".jxl", ".jfif", ".jpe",
-    ".ppm", ".pgm", ".pnm", ".tga", ".exr", ".hdr", ".psd", ".ico", ".dng",
-)  # fmt: skip
-"""Suffixes of pictures that are not read."""
 _TEXTS = (".txt", ".caption")
-_NOTES = (".txt", ".caption", ".json", ".jsonl", ".md", ".csv", ".parquet", ".yaml", ".yml")
-_MASKS = re.compile(
-    r"(.*[^a-z])?(masks?|anno|annotations?|segmentations?|segmaps?|depth)([^a-z].*)?"
-)
-_TELLING = re.compile(r"(captions?|prompts?|metadata|labels?|annotations?)\.\w+")
 
 
 _MOST_CLASSES = 1_000_000
@@ -156,7 +144,7 @@ def _listed(path: Path) -> tuple[dict[Path, Stamp | None], Listing]:
     names = {name: None for name in members.at if suffix_of(name) in SUFFIXES}
     other = [name for name in members.at if name not in names]
     if not names:
-        why = "; ".join(_not_listed(members)) or _instead(other)
+        why = "; ".join(not_listed(members)) or instead(other)
         raise InputError(f"{path}: no image in it; {why}")
     if path.is_dir():
         stamps |= {path / members.at[n]: _stamp(path / members.at[n]) for n in tables_in(members)}
@@ -181,14 +169,14 @@ def _listed(path: Path) -> tuple[dict[Path, Stamp | None], Listing]:
         tuple(sorted(files, key=lambda file: file.name)),
         {name.removeprefix(places.top): members.at[name] for name in told.used},
         unread,
-        tuple(n for n in other if n not in used and _may_tell(n) and n not in unread),
+        tuple(n for n in other if n not in used and may_tell(n) and n not in unread),
         (
             *remarks,
             *told.remarks,
-            *_unused(files, told),
-            *_masks(places),
-            *_orphans(beside, used),
-            *_not_listed(members),
+            *unused(files, told),
+            *masks(places),
+            *orphans(beside, used),
+            *not_listed(members),
         ),
         plain=not remarks and all(f.split == _plain_split(f.name) for f in files),
     )
@@ -282,71 +270,3 @@ def _text(path: Path, name: str, beside: Mapping[str, Sequence[str]]) -> str | N
             " image"
         )
     return found[0] if found else None
-
-
-def _unused(files: Sequence[ImageFile], told: Told) -> Iterator[str]:
-    """Say what of images and captions is in no use."""
-    held = [file for file in files if file.split == HELD]
-    if held:
-        yield f"{len(held):,} images of {top_folder(held[0].name)}/ are held out and in no split"
-    outside = [file for file in files if not file.split]
-    if outside and any(file.split == "train" for file in files):
-        yield f"{len(outside):,} images lie outside the splits, such as {outside[0].name}"
-    several = [texts for texts in told.captions.values() if len(texts) > 1]
-    if several:
-        more = sum(map(len, several)) - len(several)
-        yield (
-            f"{len(several):,} images have several captions: the first of each is used, and"
-            f" {more:,} are not"
-        )
-
-
-def _masks(places: Places) -> Iterator[str]:
-    """Say of folders that may hold no images but what is known of them."""
-    folders = sorted(set(places.folder.values()))
-    found = [folder for folder in folders if _MASKS.fullmatch(folder.lower())]
-    if found and len(folders) > 1:
-        yield f"{found[0]}/ is read as a class of images; move it out if it holds masks or maps"
-
-
-def _orphans(beside: Mapping[str, Sequence[str]], used: Collection[str]) -> Iterator[str]:
-    """Say how many files of captions have no image, where others have one."""
-    texts = [name for names in beside.values() for name in names]
-    orphans = [name for name in texts if name not in used and not _may_tell(name)]
-    if orphans and len(orphans) < len(texts):
-        yield f"{len(orphans):,} files of captions have no image, such as {orphans[0]}"
-
-
-def _not_listed(members: Members) -> Iterator[str]:
-    """Say how many files were left out for their names."""
-    hidden = [name for name in members.hidden if suffix_of(name) in SUFFIXES]
-    if hidden:
-        yield f"{len(hidden):,} images in hidden folders are left out, such as {hidden[0]}"
-    bare = [name for name in members.at if PurePosixPath(name).name.lower() in SUFFIXES]
-    if bare:
-        yield f"{len(bare):,} files whose whole name is a suffix are left out, such as {bare[0]}"
-    if members.foreign:
-        yield (
-            f"{len(members.foreign):,} files that macOS adds are left out, such as"
-            f" {members.foreign[0]}"
-        )
-
-
-def _may_tell(name: str) -> bool:
-    """Tell files that could hold images, captions or classes from notes."""
-    last = PurePosixPath(name).name.lower()
-    if last.startswith("."):
-        return False
-    return not last.endswith(_NOTES) or bool(_TELLING.fullmatch(last)) or last.endswith(ARCHIVES)
-
-
-def _instead(other: Sequence[str]) -> str:
-    """Say what a source without images holds instead, and what to do."""
-    for suffixes, advice in ((PICTURES, "save them in one of these"), (ARCHIVES, "unpack them")):
-        found = [name for name in other if name.lower().endswith(suffixes)]
-        if found:
-            return (
-                f"it holds {len(found)} {suffix_of(found[0])} files, such as {found[0]}, and only"
-                f" {', '.join(SUFFIXES)} are read; {advice}"
-            )
-    return f"it may hold {', '.join(SUFFIXES)} files"

@@ -23,6 +23,8 @@ from ldmbench.errors import InputError
 __all__ = [
     "ARCHIVES",
     "LARGEST",
+    "PICTURES",
+    "SUFFIXES",
     "Members",
     "contents",
     "is_npz",
@@ -33,6 +35,12 @@ __all__ = [
 
 LARGEST = 256 * 2**20
 """Bytes of the largest file that is read into memory, unpacked."""
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+PICTURES = (
+    ".gif", ".tif", ".tiff", ".apng", ".avif", ".heic", ".heif", ".jp2", ".jxl", ".jfif", ".jpe",
+    ".ppm", ".pgm", ".pnm", ".tga", ".exr", ".hdr", ".psd", ".ico", ".dng",
+)  # fmt: skip
+"""Suffixes of pictures that are not read."""
 ARCHIVES = (
     ".zip", ".tar", ".tgz", ".tbz2", ".txz", ".gz", ".bz2", ".xz", ".zst", ".7z", ".rar", ".npz",
     ".npy", ".parquet", ".arrow", ".tfrecord", ".tfrecords", ".mdb", ".h5", ".hdf5", ".pkl",
