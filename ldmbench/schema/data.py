@@ -46,7 +46,7 @@ class ShapesData(Noun):
     train: Count = Field(default=50_000, description="training images")
     reference: Count | None = Field(
         default=None,
-        description="real images that samples are held to; unset: the protocol's, else 10,000",
+        description="real images to compare samples with; unset: the protocol's, else 10,000",
     )
 
 
@@ -71,7 +71,7 @@ class FolderData(Noun):
     train: Count | None = Field(default=None, description="training images; all when unset")
     reference: Count | None = Field(
         default=None,
-        description="real images that samples are held to; unset: the protocol's, else 10,000",
+        description="real images to compare samples with; unset: the protocol's, else 10,000",
     )
     validation: Annotated[int, Field(ge=0)] = Field(
         default=1_000, description="images whose captions prompt samples"
@@ -94,7 +94,7 @@ class CallData(Noun):
     train: Count = Field(default=50_000, description="training images")
     reference: Count | None = Field(
         default=None,
-        description="real images that samples are held to; unset: the protocol's, else 10,000",
+        description="real images to compare samples with; unset: the protocol's, else 10,000",
     )
     validation: Count | None = Field(
         default=None, description="images whose captions prompt samples; endless when unset"

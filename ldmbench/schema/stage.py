@@ -94,7 +94,7 @@ class Splits(Noun):
     train: int | None = Field(description="null: none is left, and nothing is trained")
     validation: int | None = Field(description="null: no end")
     references: dict[str, dict[str, str | int]] = Field(
-        description="protocol -> the split that samples are held to, and how many images of it"
+        description="protocol -> the split to compare samples with, and how many images of it"
     )
 
 
