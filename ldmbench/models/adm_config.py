@@ -36,6 +36,7 @@ class AdmFlags:
         source: guided-diffusion or improved-diffusion.
         unet: arguments of its UNetModel.
         size: side of the images.
+        channels: of the images; a flag of forks, `in_channels`.
         small: side of the images that an upsampler starts from, or None.
         classes: of its labels, or None.
         schedule: the forward process.
@@ -46,6 +47,7 @@ class AdmFlags:
     source: str
     unet: Mapping[str, Any]
     size: int
+    channels: int
     small: int | None
     classes: int | None
     schedule: Schedule
@@ -74,18 +76,20 @@ def read_flags(flags: Mapping[str, Any], where: str) -> AdmFlags:
             that matters.
     """
     improved = _is_improved(flags)
+    flags = {name: value for name, value in flags.items() if value is not None}
     size, small = _sides(flags, where)
     known = _UPSAMPLER_MULT if small is not None else _IMPROVED_MULT if improved else _MULT
     mult = _numbers(flags.get("channel_mult")) or known.get(size)
     if mult is None:
         raise InputError(f"{where}: image size {size} needs channel_mult; known: {list(known)}")
+    channels = int(flags.get("in_channels", 3)) if small is None else 3
     learned = bool(flags.get("learn_sigma", False))
     classes = int(flags.get("num_classes") or _CLASSES) if flags.get("class_cond") else None
     attention = _numbers(flags.get("attention_resolutions", "16,8"))
     unet = {
         "image_size": size,
-        "in_channels": 3 if small is None else 6,
-        "out_channels": 6 if learned else 3,
+        "in_channels": channels if small is None else 2 * channels,
+        "out_channels": 2 * channels if learned else channels,
         "model_channels": int(flags.get("num_channels", 128)),
         "num_res_blocks": int(flags.get("num_res_blocks", 2)),
         "channel_mult": mult,
@@ -106,6 +110,7 @@ def read_flags(flags: Mapping[str, Any], where: str) -> AdmFlags:
         source=source,
         unet=unet,
         size=size,
+        channels=channels,
         small=small,
         classes=classes,
         schedule=_schedule(flags, steps, learned=learned, where=where),
@@ -188,5 +193,5 @@ def _schedule(flags: Mapping[str, Any], T: int, *, learned: bool, where: str) ->
 def _numbers(value: Any) -> tuple[float, ...]:
     if value is None or value == "":
         return ()
-    parts = value.split(",") if isinstance(value, str) else value
+    parts = value.strip("()[] ").split(",") if isinstance(value, str) else value
     return tuple(float(p) for p in ([parts] if isinstance(parts, int | float) else parts))

@@ -11,7 +11,7 @@ from ldmbench.errors import InputError
 from ldmbench.models.adm_config import is_adm
 from ldmbench.models.compvis_config import class_of
 from ldmbench.models.places import is_ema_file
-from ldmbench.tensors.entries import Held, open_weights, unwrapped, without
+from ldmbench.tensors.entries import Held, is_average, open_weights, unwrapped, without
 
 __all__ = ["look", "marked"]
 
@@ -39,7 +39,7 @@ def look(
         InputError: see `open_weights`; or averages that are not those of the model.
     """
     held = open_weights(path, ema=ema)
-    held = replace(held, averaged=held.averaged or is_ema_file(path))
+    held = replace(held, averaged=held.averaged or _by_name(held, ema))
     if is_adm(config):
         return without(unwrapped(held, _UNET, ema=ema), ignore)
     named = class_of(config.get("model") or "", where=f"section 'model' of the config of {path}")
@@ -47,6 +47,23 @@ def look(
     heads = _STAGES if is_stage else _PARTS
     found = without(unwrapped(held, heads, ema=ema), ignore)
     return _averaged(_with_clip_names(found), "" if is_stage else "model.", ema=ema)
+
+
+def _by_name(held: Held, ema: bool) -> bool:
+    """Tell whether the file's name says that its weights are averages; names in it say it better.
+
+    Raises:
+        InputError: they are, and raw ones are wanted.
+    """
+    parts = {name.partition(".")[0] for name in (*held.beside, *held.slots)}
+    if not is_ema_file(held.path) or any(map(is_average, parts)):
+        return False
+    if not ema:
+        raise InputError(
+            f"{held.path} holds averaged weights alone, as its name says, and `ema: false` asks for"
+            " raw ones; take it out, or give the path of the raw ones"
+        )
+    return True
 
 
 def marked(params: Mapping[str, Any], held: Held) -> dict[str, Any]:

@@ -31,7 +31,7 @@ def load_adm(flags: Mapping[str, Any], tensors: Tensors, *, held: Held, identity
     told = read_flags(flags, where)
     info = Info(
         f=1,
-        latent_shape=(3, told.size, told.size),
+        latent_shape=(told.channels, told.size, told.size),
         digest=identity,
         source=f"{told.source}:UNetModel",
         path=held.path,

@@ -128,6 +128,9 @@ def _unstated(
     offset = _is_stable(pipeline) and config["_class_name"] not in _NO_OFFSET
     if offset and "steps_offset" not in config:
         yield Assumed("steps_offset", 1, file, f"as {pipeline} takes it", today=0)
+    painting = config["_class_name"] == "PNDMScheduler" and "Inpaint" in pipeline
+    if painting and "skip_prk_steps" not in config:
+        yield Assumed("skip_prk_steps", True, file, f"as {pipeline} takes it", today=False)
 
 
 def checked_schedule(config: Mapping[str, Any], place: Path) -> Schedule:

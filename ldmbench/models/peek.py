@@ -166,6 +166,7 @@ def _peek_adm(flags: Mapping[str, Any], where: str, shared: Mapping[str, Any]) -
         source=f"{told.source}:UNetModel",
         f=1,
         sides=(told.size, told.size),
+        image_channels=(told.channels, told.channels),
         conditioning=kinds[labelled],
         classes=told.classes,
         regularization="pixel",

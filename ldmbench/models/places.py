@@ -34,10 +34,11 @@ UNSIZED = 64
 """The side of latents whose UNet states no sample_size, as Stable Diffusion's pipelines take it."""
 _STEMS = ("diffusion_pytorch_model", "model", "pytorch_model")
 _VARIANTS = ("", ".fp32", ".fp16", ".bf16")
-_TRAINING = re.compile(
-    r"(opt|optim|optimizer|sched|scheduler|scaler|random_states?|rng_state|training_args)[\W\d_]|"
-    r".*_optim_states\b"
+_STATES = (
+    r"(opt|optim|optimizer|optim_states|optimizer_states?|sched|scheduler|lr_scheduler|scaler|"
+    r"random_states?|rng_state|train_state|trainer_state|training_args|training_state)"
 )
+_TRAINING = re.compile(rf"{_STATES}[\W\d_]|.*[\W\d_]{_STATES}[\W\d_]*\.\w+$")
 _EMA_STEMS = ("model_ema", "ema_model", "ema")
 _LISTED = 12
 
@@ -102,8 +103,8 @@ def is_training_file(name: str) -> bool:
 
 
 def is_ema_file(file: Path) -> bool:
-    """Tell whether a file is guided-diffusion's of averaged weights: ema_RATE_STEP.pt."""
-    return re.fullmatch(r"ema_\d[\d.]*_\d+", file.stem) is not None
+    """Tell whether a file holds averaged weights by its name: ema_RATE_STEP.pt, model_ema.pt."""
+    return file.stem in _EMA_STEMS or re.fullmatch(r"ema_\d[\d.]*_\d+", file.stem) is not None
 
 
 def component(index: Mapping[str, Any], names: tuple[str, ...]) -> str | None:

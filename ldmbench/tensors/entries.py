@@ -18,7 +18,7 @@ from ldmbench.tensors.slots import Slot
 from ldmbench.tensors.torch_file import read_archive, read_stream
 from ldmbench.words import first_line
 
-__all__ = ["MARKS", "Held", "open_weights", "unwrapped", "without"]
+__all__ = ["MARKS", "Held", "is_average", "open_weights", "unwrapped", "without"]
 
 _RAW = (
     "state_dict", "model_state_dict", "model", "module", "params", "net", "network", "generator",
@@ -26,12 +26,17 @@ _RAW = (
     "online_model", "net_g", "g",
 )  # fmt: skip
 """Entries that hold the raw weights: CompVis and Lightning, DiT, DeepSpeed, BasicSR, GANs, ..."""
-_AVERAGED = re.compile(r"(^|[^a-z])(ema|emas|averaged|swa)([^a-z]|$)")
+_AVERAGED = re.compile(
+    r"(^|[^a-z])(emas?|averaged?|averages|(?<!exp_)avg|swa|polyak|shadow)([^a-z]|$)"
+)
+_WORDS = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _OTHERS = re.compile(
     r"optim|^opt(_|\d|$)|sched|scaler|discriminator|^(net_)?d(_|$)|criterion|loss|metric|lpips|"
     r"callback|hyper_?param|config|^args?$|rng|random|history|teacher|perceptual"
 )
 """Entries that only training reads."""
+_ONLINE = "online_model."
+"""Where an average keeps the raw weights."""
 _DEEPEST = 8
 _NAMED, _LONGEST = 8, 400
 MARKS = ("v_pred", "ztsnr")
@@ -41,7 +46,8 @@ _TRAINING = (
     "criterion.*", "epoch", "fid.*", "first_stage_model.foundation_model.*",
     "first_stage_model.linear_proj.*", "first_stage_model.loss.*", "foundation_model.*",
     "global_step", "grad_scaler*", "inception.*", "initted", "linear_proj.*", "loss.*",
-    "lr_scheduler*", "metrics.*", "n_averaged", "optimizer*", "step", "teacher.*",
+    "lr_scheduler*", "metrics.*", "n_averaged", "*.n_averaged", "optimizer*", "step",
+    "teacher.*",
 )  # fmt: skip
 """Tensors that only training reads."""
 _CLEAR = ("_checkpoint_wrapped_module", "_forward_module", "_fsdp_wrapped_module", "_orig_mod",
@@ -140,6 +146,7 @@ def _chosen(held: Held, content: object, *, ema: bool, depth: int) -> Held:
     told = dict(items(content))
     own = {name: value for name, value in told.items() if isinstance(value, Slot)}
     known: dict[int, bool] = {}
+    told |= _by_callbacks(told.get("callbacks"))
     inner = {name: value for name, value in told.items() if _has_tensors(value, known, depth)}
     if any(not n.isprintable() or len(n) > _LONGEST for n in (*own, *inner)):
         raise InputError(f"{held.path} holds a tensor of a name that cannot be printed")
@@ -152,7 +159,7 @@ def _chosen(held: Held, content: object, *, ema: bool, depth: int) -> Held:
     down = replace(
         held,
         entry=f"{held.entry}.{name}".lstrip("."),
-        averaged=held.averaged or _is_average(name),
+        averaged=held.averaged or is_average(name),
         beside=(*held.beside, *(n for n in inner if n != name)),
     )
     return _chosen(down, inner[name], ema=ema, depth=depth + 1)
@@ -162,7 +169,8 @@ def _entry(
     held: Held, inner: Mapping[str, object], own: Mapping[str, Slot], *, ema: bool
 ) -> str | None:
     """Return which entry holds the weights, or None where they lie here."""
-    averages = [n for n in inner if _is_average(n)]
+    averages = [n for n in inner if is_average(n)]
+    averages = [n for n in averages if not _OTHERS.search(n.lower())] or averages
     raw = [n for n in inner if n.lower() in _RAW]
     rest = [n for n in inner if n not in averages and not _OTHERS.search(n.lower())]
     if averages and (ema or held.averaged):
@@ -181,6 +189,16 @@ def _entry(
     return None
 
 
+def _by_callbacks(callbacks: object) -> dict[str, object]:
+    """Return the averages that callbacks of Lightning keep, beside the raw state_dict."""
+    found = {
+        f"callbacks.{own}.{name}": value
+        for own, state in items(callbacks)
+        for name, value in items(state)
+    }
+    return {path: v for path, v in found.items() if is_average(path.rpartition(".")[2])}
+
+
 def _one(held: Held, names: list[str], what: str) -> str:
     if len(names) == 1:
         return names[0]
@@ -197,15 +215,17 @@ def _check_named(held: Held, told: Mapping[str, object], *, ema: bool) -> None:
     for name, value in told.items():
         inner = [value, *dict.values(value)] if isinstance(value, dict) else [value]
         lists = [v for v in inner if isinstance(v, list | tuple)]
-        if ema and _is_average(name) and any(isinstance(v, Slot) for row in lists for v in row):
+        listed = any(isinstance(v, Slot) and v.shape for row in lists for v in row)
+        if ema and listed and is_average(name):
             raise InputError(
                 f"{held.path} holds averaged weights without names (entry '{name}'), which cannot "
                 "be matched to the network; `ema: false` takes the raw ones"
             )
 
 
-def _is_average(name: str) -> bool:
-    return _AVERAGED.search(name.lower()) is not None
+def is_average(name: str) -> bool:
+    """Tell whether an entry holds averaged weights, by what trainers call them."""
+    return _AVERAGED.search(_WORDS.sub("_", name).lower()) is not None
 
 
 def _has_tensors(value: object, known: dict[int, bool], depth: int) -> bool:
@@ -248,7 +268,7 @@ def unwrapped(held: Held, heads: Collection[str], *, ema: bool = True) -> Held:
                 " removed"
             )
         slots[name] = held.slots[old]
-    averaged = held.averaged or any(_is_average(part) for part in front.split("."))
+    averaged = held.averaged or _averages(front)
     return replace(held, slots=slots, averaged=averaged, beside=(*held.beside, *others))
 
 
@@ -275,9 +295,16 @@ def _dotless(name: str) -> str:
 
 
 def _one_front(held: Held, fronts: list[str], *, ema: bool) -> str:
-    averages = [f for f in fronts if any(_is_average(part) for part in f.split("."))]
-    meant = averages if averages and ema else [f for f in fronts if f not in averages]
+    averages = [f for f in fronts if _averages(f)]
+    others = [f for f in fronts if f not in averages]
+    raw = [f for f in others if not f.endswith(_ONLINE)] or others
+    meant = averages if averages and ema else raw
     return _one(held, meant or fronts, "weights") if fronts else ""
+
+
+def _averages(front: str) -> bool:
+    """Tell whether wrappers say that what they hold is averaged; one of averages holds both."""
+    return not front.endswith(_ONLINE) and any(map(is_average, front.split(".")))
 
 
 def _without(name: str) -> str:
@@ -289,7 +316,7 @@ def _front(name: str, heads: Collection[str]) -> str | None:
     front, rest = "", name
     while not rest.startswith(tuple(heads)):
         part, dot, rest = rest.partition(".")
-        if not dot or part not in _WRAPPERS:
+        if not dot or not (part in _WRAPPERS or is_average(part)):
             return None
         front += f"{part}."
     return front

@@ -145,12 +145,22 @@ def test_a_folder_of_many_checkpoints_is_refused_with_their_names(tmp_path):
         (("model.pt", "model_ema.pt"), True, "model_ema.pt"),
         (("model.pt", "model_ema.pt"), False, "model.pt"),
         (("only.ckpt", "optimizer.bin", "random_states_0.pt"), True, "only.ckpt"),
+        (("e9.ckpt", "e9_optimizer.pt", "e9-optim.pth", "training_state.pt"), True, "e9.ckpt"),
     ],
 )
 def test_the_file_of_a_folder_that_is_meant(names, ema, wanted, tmp_path):
     facts = peek(write(tmp_path / "logs", *names), ema=ema)
     assert facts.weights_from == wanted
-    assert facts.weights == ("ema" if wanted.startswith("ema_") else "raw")
+    assert facts.weights == ("ema" if "ema" in wanted else "raw")
+
+
+@pytest.mark.parametrize("name", ["ema_0.9999_100000.pt", "model_ema.pt", "ema.pt"])
+def test_a_file_of_averages_alone_is_no_raw_one(name, tmp_path):
+    with pytest.raises(InputError, match="as its name says, and `ema: false` asks for raw ones"):
+        peek(write(tmp_path / "logs", name), ema=False)
+    folder = write(tmp_path / "both", name)
+    torch.save({"model": UNET, "ema": UNET}, folder / name)
+    assert peek(folder, ema=False).weights_from == f"{name} [model]"
 
 
 def test_only_what_is_read_belongs_to_a_folders_digest(tmp_path):

@@ -83,6 +83,8 @@ SCHEDULER = "scheduler/scheduler_config.json"
         ("StableDiffusionPipeline", [], {"clip_sample": True}, "clip_sample", False, False),
         ("StableDiffusionPipeline", ["steps_offset"], {}, "steps_offset", 1, True),
         ("StableDiffusionPipeline", [], {"steps_offset": 0}, "steps_offset", 1, False),
+        ("StableDiffusionInpaintPipeline", ["skip_prk_steps"], {"_class_name": "PNDMScheduler"},
+         "skip_prk_steps", True, True),
         ("LDMPipeline", ["prediction_type"], {}, "prediction_type", "epsilon", True),
         ("LDMPipeline", ["prediction_type"], {"predict_epsilon": False}, "prediction_type",
          "sample", False),

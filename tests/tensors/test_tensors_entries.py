@@ -43,11 +43,19 @@ def same(found, wanted):
         ({"net": RAW, "ema_0.9999": {"module": EMA}}, "ema_0.9999.module", True),
         ({"ema": {"ema_model": EMA, "online_model": RAW}, "model": RAW}, "ema.ema_model", True),
         ({"ema": EMA}, "ema", True),
+        ({"model": RAW, "modelEma": EMA, "ema_optimizer": RAW}, "modelEma", True),
+        ({"model": RAW, "avg_model": EMA}, "avg_model", True),
+        (
+            {"state_dict": RAW, "callbacks": {"EMA": {"ema_state_dict": EMA, "other": RAW}}},
+            "callbacks.EMA.ema_state_dict",
+            True,
+        ),
         ({"ema_model": EMA, "step": torch.tensor(7)}, "ema_model", True),
         ({"module": RAW, "optimizer": OPT}, "module", False),
         ({"generator": RAW, "discriminator": RAW}, "generator", False),
         ({"state_dict": {"state_dict": RAW}}, "state_dict.state_dict", False),
         ({"state_dict": RAW, "optimizer_states": [OPT], "loops": {"a": 1}}, "state_dict", False),
+        ({"model": RAW, "avg_losses": [torch.ones(())], "exp_avg": RAW}, "model", False),
         ({"my_unet": RAW, "epoch": 3, "lr_scheduler": {"x": torch.ones(1)}}, "my_unet", False),
     ],
     ids=lambda value: value if isinstance(value, str) else None,
@@ -99,6 +107,21 @@ def test_wrappers_inside_names_and_averages_without_dots(tmp_path):
     names = {"model.diffusion_model.out.weight", "model_ema.diffusion_modeloutweight"}
     assert held.slots.keys() == names
     assert held.left_out == ("n_averaged (1)", "online.* (1)")
+
+
+@pytest.mark.parametrize(
+    ("raw", "averaged"),
+    [("net.", "net_ema."), ("model.", "model_ema.module."), ("model.", "ema.ema_model."),
+     ("ema.online_model.", "ema.ema_model.")],
+)  # fmt: skip
+def test_copies_of_a_module_that_keeps_its_own_average(tmp_path, raw, averaged):
+    content = {f"{raw}{k}": v for k, v in RAW.items()}
+    content |= {f"{averaged}{k}": v for k, v in EMA.items()}
+    path = save(tmp_path, content | {"model_ema.n_averaged": torch.tensor(3)})
+    for ema, wanted in ((True, EMA), (False, RAW)):
+        held = without(unwrapped(open_weights(path), ("block.",), ema=ema))
+        assert same(fetch(path, held.slots), wanted)
+        assert held.averaged == ema
 
 
 def test_two_copies_side_by_side_and_names_that_meet(tmp_path):
