@@ -46,6 +46,7 @@ def look(
     is_stage = "AutoencoderKL" in named or "VQModel" in named
     heads = _STAGES if is_stage else _PARTS
     found = without(unwrapped(held, heads, ema=ema), ignore)
+    found = replace(found, whole=found.averaged)
     return _averaged(_with_clip_names(found), "" if is_stage else "model.", ema=ema)
 
 

@@ -135,6 +135,7 @@ def _peek_checkpoint(
     shared: dict[str, Any] = {
         "quantize": "truncate",
         "weights": "ema" if held.averaged else "raw",
+        "stage_weights": "ema" if held.whole else "raw",
         "weights_from": held.source,
         "left_out": held.left_out,
         "bytes": file.stat().st_size,

@@ -114,6 +114,8 @@ def _loaded(spec: LoadModel, folder: Path, cache: Path | None) -> Traits:
     stage: dict[str, Any] = {"f": facts.f, "loaded": digest, "regularization": kind}
     if facts.codebook is not None and kind == "vq":
         stage["codebook"] = facts.codebook
+    if facts.stage_weights == "ema":
+        stage["weights"] = "ema"  # of one file, the raw first stage is another
     network: dict[str, Any] = {
         "loaded": digest,
         "weights": facts.weights,

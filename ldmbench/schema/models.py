@@ -197,6 +197,7 @@ class ModelFacts(Noun):
         default={}, description="what samplers must know of a diffusers scheduler's config"
     )
     weights: Literal["ema", "raw"] = "raw"
+    stage_weights: Literal["ema", "raw"] = "raw"
     weights_from: str = Field(
         default="", description="their file, and in brackets the entry of it that is taken"
     )

@@ -68,6 +68,7 @@ class Held:
         slots: name -> where it lies.
         entry: names of the entries that lead to them, joined by dots; empty: the whole file.
         averaged: whether an entry of averaged weights was taken.
+        whole: whether it holds averages of all that is there, first stages too.
         beside: other entries that hold tensors, which were not taken.
         left_out: patterns of tensors that were left out, each with their number.
         marks: what stands there for no weights but to say what the network predicts.
@@ -77,6 +78,7 @@ class Held:
     slots: dict[str, Slot]
     entry: str = ""
     averaged: bool = False
+    whole: bool = False
     beside: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
     marks: tuple[str, ...] = ()

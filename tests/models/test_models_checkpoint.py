@@ -14,6 +14,8 @@ from ldmbench.models import load
 from ldmbench.models.checkpoint import look
 from ldmbench.models.peek import model_digest, peek
 from ldmbench.models.weights import read_weights
+from ldmbench.plan.traits import traits_of
+from ldmbench.schema.models import LoadModel
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 LDM = GOLDEN / "compvis" / "ldm-uncond-vqf4"
@@ -161,6 +163,20 @@ def test_a_file_of_averages_alone_is_no_raw_one(name, tmp_path):
     folder = write(tmp_path / "both", name)
     torch.save({"model": UNET, "ema": UNET}, folder / name)
     assert peek(folder, ema=False).weights_from == f"{name} [model]"
+
+
+def test_first_stages_of_averages_and_of_raw_weights_have_keys_of_their_own(base, tmp_path):
+    """An entry of averages holds them too; CompVis' own averages are of the UNet alone."""
+    raw = {name: value for name, value in base[0].items() if not name.startswith("model_ema.")}
+    for name, content in (("entries", {"model": raw, "ema": raw}), ("compvis", base[0])):
+        folder = tmp_path / name
+        folder.mkdir()
+        torch.save(content, folder / "model.ckpt")
+        (folder / "config.yaml").write_text(json.dumps(base[1]))
+        models = (LoadModel(kind="load", path=str(folder), ema=ema) for ema in (True, False))
+        ours, theirs = (traits_of(m, tmp_path, resolution=64) for m in models)
+        assert ours.denoiser != theirs.denoiser
+        assert (ours.autoencoder == theirs.autoencoder) == (name == "compvis")
 
 
 def test_only_what_is_read_belongs_to_a_folders_digest(tmp_path):

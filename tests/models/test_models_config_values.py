@@ -104,6 +104,15 @@ def test_timesteps_are_rescaled_as_whose_flags_they_are_does(flags, steps, scale
     assert taken["noise_schedule"] == "linear"
 
 
+def test_channels_are_those_of_the_flags_and_null_is_not_stated():
+    given = {"in_channels": 1, "learn_sigma": True, "num_heads_upsample": None}
+    found = read_flags(GUIDED | given | {"channel_mult": "(1, 2)"}, "here")
+    assert found.channels == found.unet["in_channels"] == 1
+    assert found.unet["out_channels"] == 2
+    assert found.unet["num_heads_upsample"] == -1
+    assert found.unet["channel_mult"] == (1, 2)
+
+
 def test_flags_that_could_be_anyones_are_asked_about():
     with pytest.raises(InputError, match=r"write rescale_timesteps: true .* or false"):
         read_flags(PLAIN | {"diffusion_steps": 4000}, "here")
