@@ -209,7 +209,7 @@ def _labels(
 ) -> tuple[dict[str, int], tuple[str, ...]]:
     """Return each image's class, and what is to be said of how it was found."""
     if told.labels:
-        return _told_labels(names, told)
+        return _told_labels(names, told, places)
     folders = {name: places.folder[name] for name in names}
     pool = [name for name in names if places.split[name] == "train"]
     pool = pool or [name for name in names if not places.split[name]]
@@ -229,8 +229,13 @@ def _labels(
     )
 
 
-def _told_labels(names: Collection[str], told: Told) -> tuple[dict[str, int], tuple[str, ...]]:
-    values = set(told.labels.values()) - {None}
+def _told_labels(
+    names: Collection[str], told: Told, places: Places
+) -> tuple[dict[str, int], tuple[str, ...]]:
+    """Return classes that tables tell; names of the training images alone are classes."""
+    pool = "train" if "train" in places.split.values() else ""
+    trained = {told.labels.get(name) for name in names if places.split[name] == pool}
+    values = (trained - {None}) or (set(told.labels.values()) - {None})
     texts = sorted(str(value) for value in values if isinstance(value, str))
     if texts and len(texts) < len(values):
         texts = sorted({str(value) for value in values})
@@ -238,7 +243,7 @@ def _told_labels(names: Collection[str], told: Told) -> tuple[dict[str, int], tu
     labels = {}
     for name in names:
         value = told.labels.get(name)
-        known = row.get(str(value)) if texts else value
+        known = row.get(str(value), -1) if texts or isinstance(value, str) else value
         labels[name] = (-1 if values else 0) if value is None else max(-1, int(known or 0))
     if not values:
         return labels, (

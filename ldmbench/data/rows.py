@@ -74,6 +74,9 @@ def rows_of(
         csv.field_size_limit(2**31 - 1)
         try:
             reader = csv.DictReader(io.StringIO(text_of(data, where), newline=""), strict=True)
+            columns = list(reader.fieldnames or ())
+            if len(set(columns)) < len(columns):
+                raise csv.Error("a column is there twice")
             for row in reader:
                 if None in row or None in row.values():
                     raise csv.Error(

@@ -390,6 +390,22 @@ def test_classes_by_name_in_metadata(tmp_path):
         list_images(root)
 
 
+@pytest.mark.parametrize("trained", ["dog", 0])
+def test_classes_by_name_are_those_of_the_training_images(tmp_path, trained):
+    labels = {"train/0.png": trained, "val/1.png": "ant"}
+    rows = [{"file_name": name, "label": label} for name, label in labels.items()]
+    files = {"metadata.jsonl": "\n".join(map(json.dumps, rows))}
+    root = _tree(tmp_path / "set", "train/0.png", "val/1.png", files=files)
+    assert _labels(root) == {"train/0.png": 0, "val/1.png": -1}
+    assert any("1 images have no class" in text for text in remarks_on(root))
+
+
+def test_a_column_that_is_there_twice_is_refused(tmp_path):
+    files = {"metadata.csv": "file_name,text,text\na.png,x,y\n"}
+    with pytest.raises(InputError, match="a column is there twice"):
+        list_images(_tree(tmp_path / "set", "a.png", files=files))
+
+
 @pytest.mark.parametrize(
     ("rows", "said"),
     [
