@@ -9,6 +9,7 @@ from typing import Any
 from ldmbench.canonical import digest, digest_file
 from ldmbench.errors import InputError
 from ldmbench.models.config_values import LARGEST_NODES, resolved, settled
+from ldmbench.models.places import is_of_checkpoint
 from ldmbench.models.strangers import unconfigured
 
 __all__ = [
@@ -27,7 +28,7 @@ _LARGEST_BYTES = 4_000_000
 
 
 def find_config(checkpoint: Path) -> Path | None:
-    """Return the config beside a checkpoint: its own name, config.yaml, else the only YAML.
+    """Return the config beside a checkpoint: its own name, config.*, else the only YAML.
 
     In a log folder of CompVis' trainer (checkpoints/, configs/) it is the last *-project.yaml.
     """
@@ -35,6 +36,8 @@ def find_config(checkpoint: Path) -> Path | None:
     for place in (own, beside / "config.yaml", beside / "config.yml"):
         if place.is_file():
             return place
+    if (beside / "config.json").is_file() and is_of_checkpoint(beside / "config.json"):
+        return beside / "config.json"
     others = sorted(beside.glob("*.yaml"))
     logged = sorted((beside.parent / "configs").glob("*-project.yaml"))
     if not others and beside.name == "checkpoints" and logged:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ldmbench.errors import InputError
+from ldmbench.models.diffusers_blocks import check_blocks
 from ldmbench.models.diffusers_classes import (
     DENOISERS,
     DIT,
@@ -34,6 +35,7 @@ def check_network(config: Mapping[str, Any], where: Path) -> None:
             f"{where} is a '{name}'{nearest(name, DENOISERS)}, which is not supported; there are:"
             f" {', '.join(DENOISERS)}; {ELSEWHERE}"
         )
+    check_blocks(config, where)
     for field in _UNFED:
         if config.get(field) is not None:
             raise InputError(
@@ -63,6 +65,7 @@ def first_stage(
             f"{place} is a '{name}'{nearest(name, FIRST_STAGES)}; first stages are"
             f" {', '.join(FIRST_STAGES)}; {ELSEWHERE}"
         )
+    check_blocks(config, place)
     stated, ruled = config.get("scaling_factor"), PIPELINES[pipeline]
     if stated is not None or "scale" in card:
         return config, ()

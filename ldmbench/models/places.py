@@ -20,6 +20,7 @@ __all__ = [
     "is_ema_file",
     "is_folder",
     "is_hub_id",
+    "is_of_checkpoint",
     "is_training_file",
     "part_of",
     "read_json",
@@ -39,13 +40,27 @@ _STATES = (
     r"random_states?|rng_state|train_state|trainer_state|training_args|training_state)"
 )
 _TRAINING = re.compile(rf"{_STATES}[\W\d_]|.*[\W\d_]{_STATES}[\W\d_]*\.\w+$")
+_CHECKPOINTS_CONFIG = ("image_size", "large_size", "model", "num_channels")
 _EMA_STEMS = ("model_ema", "ema_model", "ema")
 _LISTED = 12
 
 
 def is_folder(path: Path) -> bool:
     """Say whether a folder is diffusers': a pipeline, or a network with its config.json."""
-    return path.is_dir() and any((path / n).is_file() for n in ("model_index.json", "config.json"))
+    if (path / "model_index.json").is_file():
+        return True
+    config = path / "config.json"
+    return config.is_file() and not is_of_checkpoint(config)
+
+
+def is_of_checkpoint(place: Path) -> bool:
+    """Say whether a config.json describes a checkpoint (flags, or CompVis' sections)."""
+    try:
+        content = read_json(place)
+    except InputError:
+        return False
+    foreign = any(name in content for name in ("_class_name", "architectures", "model_type"))
+    return not foreign and any(name in content for name in _CHECKPOINTS_CONFIG)
 
 
 def is_hub_id(name: str) -> bool:

@@ -156,6 +156,16 @@ def test_the_file_of_a_folder_that_is_meant(names, ema, wanted, tmp_path):
     assert facts.weights == ("ema" if "ema" in wanted else "raw")
 
 
+def test_flags_may_stand_in_config_json(tmp_path):
+    folder = write(tmp_path / "logs", "model.pt")
+    (folder / "config.yaml").rename(folder / "config.json")
+    for path in (folder, folder / "model.pt"):
+        assert peek(path).source == "guided-diffusion:UNetModel"
+    (folder / "config.json").write_text(json.dumps(FLAGS | {"_class_name": "UNet"}))
+    with pytest.raises(InputError, match="holds a 'UNet' alone"):
+        peek(folder)
+
+
 @pytest.mark.parametrize("name", ["ema_0.9999_100000.pt", "model_ema.pt", "ema.pt"])
 def test_a_file_of_averages_alone_is_no_raw_one(name, tmp_path):
     with pytest.raises(InputError, match="as its name says, and `ema: false` asks for raw ones"):

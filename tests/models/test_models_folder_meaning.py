@@ -184,7 +184,7 @@ def test_a_null_class_and_guided_channels_are_taken_as_told(tmp_path):
     for look in (peek, load):
         with pytest.raises(InputError, match="null_class is 7; allowed are 0 to 6"):
             look(tmp_path / "m", null_class=7)
-        with pytest.raises(InputError, match="told none, not classes"):
+        with pytest.raises(InputError, match="conditioned on none, not on classes"):
             look(GOLDEN, null_class=1)
     with pytest.raises(InputError, match="guided_channels is 4; allowed are 1 to 3"):
         load(tmp_path / "m", guided_channels=4)

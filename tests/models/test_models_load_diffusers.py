@@ -549,7 +549,7 @@ def broken(tmp_path, part, **changes):
         ("unet/config.json", {"class_embed_type": "identity"}, "does not describe|not given"),
         ("model_index.json", {"_class_name": "StableDiffusionXLPipeline"}, "not supported"),
         ("vqvae/config.json", {"mid_block_add_attention": False}, "not asked for"),
-        ("unet/config.json", {"down_block_types": ["Down", "Up"]}, "does not describe"),
+        ("unet/config.json", {"down_block_types": ["Down", "Up"]}, "down_block_types has 'Down'"),
     ],
 )  # fmt: skip
 def test_broken_folders_are_told_apart(tmp_path, part, changes, said):
