@@ -111,6 +111,7 @@ def run(
     only: Iterable[str] = (),
     fresh: Iterable[str] = (),
     executor: str = "local",
+    devices: int = 1,
     verify: bool = False,
 ) -> Run:
     """Train or load, sample, score, time and report everything a suite asks for.
@@ -125,6 +126,8 @@ def run(
         only: globs of cell ids.
         fresh: stage kinds to compute although the store has them.
         executor: "local" or "ray".
+        devices: how many devices train one model: 1. (LDMBENCH_DEVICES says on which devices
+            models are trained, sampled and scored side by side.)
         verify: read all files of store and sources again.
 
     Returns:
@@ -135,6 +138,8 @@ def run(
     """
     if executor not in EXECUTORS:
         raise InputError(f"executor={executor!r}; there are: {', '.join(EXECUTORS)}")
+    if devices != 1:
+        raise InputError(f"devices={devices!r}; a model is trained on one device, so give 1")
     if executor == "ray":
         cluster.require()
     root = usual_store(store)

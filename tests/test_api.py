@@ -1,7 +1,9 @@
 """The Python API: what the commands do, as functions that return and raise."""
 
+import runpy
 import subprocess
 import sys
+from pathlib import Path
 
 import altair
 import numpy as np
@@ -13,6 +15,8 @@ from ruamel.yaml import YAML
 import ldmbench
 from ldmbench.cli import outcome
 from ldmbench.metrics import frechet_distance
+
+ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture(scope="module")
@@ -121,6 +125,7 @@ def test_mistakes_raise_one_error(ended, tmp_path):
         (lambda: ldmbench.run(suite, set={"sample.stepz": 3}, store=tmp_path), "stepz"),
         (lambda: ldmbench.run(suite, only="*", store=tmp_path), r"only=\['\*'\]"),
         (lambda: ldmbench.run(suite, executor="slurm", store=tmp_path), "local, ray"),
+        (lambda: ldmbench.run(suite, devices=2, store=tmp_path), "on one device"),
         (lambda: ldmbench.run(tmp_path / "no.yaml", store=tmp_path), "no such suite"),
         (lambda: ldmbench.open("no", store=store), "no run"),
         (lambda: ldmbench.gate(run, baseline=tmp_path / "no.json"), "no.json"),
@@ -131,3 +136,11 @@ def test_mistakes_raise_one_error(ended, tmp_path):
     for call, said in calls:
         with pytest.raises(ldmbench.LdmbenchError, match=said):
             call()
+
+
+def test_the_example_runs(capsys):
+    runpy.run_path(str(ROOT / "examples" / "notebook" / "first_steps.py"))
+    told = capsys.readouterr().out
+    assert "pixel/shapes/ddim-8/g1/s0" in told
+    assert "did you mean 'steps'?" in told
+    assert "did you mean 'fid'?" in told
