@@ -30,7 +30,14 @@ def pytest_configure(config):
     process.subprocess = SimpleNamespace(PIPE=subprocess.PIPE, Popen=forked.Popen)
 
 
-def pytest_collection_modifyitems(items):
-    """Begin with the files that hold slow tests, so that none is left for one worker at the end."""
+def pytest_collection_modifyitems(config, items):
+    """Leave campaigns out unless asked for; begin with the files that hold slow tests.
+
+    So no slow file is left for one worker at the end.
+    """
+    if "campaign" not in config.option.markexpr:
+        left = [item for item in items if item.get_closest_marker("campaign")]
+        config.hook.pytest_deselected(items=left)
+        items[:] = [item for item in items if not item.get_closest_marker("campaign")]
     long = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in long)

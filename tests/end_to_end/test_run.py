@@ -256,7 +256,7 @@ def test_a_failing_cell_stops_no_other_and_ends_with_4(tmp_path, capsys):
     assert "6 levels" in capsys.readouterr().out
 
 
-def test_an_unreadable_image_fails_its_cells_with_its_name(tmp_path):
+def test_an_unreadable_image_ends_a_run_before_it_begins(tmp_path, capsys):
     from PIL import Image
 
     folder = tmp_path / "images"
@@ -268,9 +268,10 @@ def test_an_unreadable_image_fails_its_cells_with_its_name(tmp_path):
         "{kind: shapes, resolution: 16, train: 32, reference: 32}",
         "{kind: folder, path: images, resolution: 16, reference: 16, validation: 8}",
     ).replace("denoiser: {", "denoiser: {conditioning: none, ")
-    code, done = run(tiny.write_suite(tmp_path, text), tmp_path / "store")
-    assert code == 4
-    assert "17.png" in Book(tmp_path / "store").records(done.id)[0].reason
+    suite = tiny.write_suite(tmp_path, text)
+    assert outcome(["run", str(suite), "--store", str(tmp_path / "store")]) == 2
+    assert "17.png" in capsys.readouterr().err
+    assert not Book(tmp_path / "store").runs()
 
 
 @pytest.mark.slow

@@ -26,7 +26,7 @@ TINY = [
 ]
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 def test_the_campaign_in_miniature(tmp_path):
     def go(*more):
         command = [sys.executable, str(SCRIPT), str(tmp_path), *LEAST, *TINY, *more]

@@ -77,7 +77,13 @@ def bytes_of(place):
 
 
 @pytest.mark.parametrize(
-    ("width", "kind"), [(160, ".safetensors"), (160, "folder"), (544, ".ckpt"), (544, "shards")]
+    ("width", "kind"),
+    [
+        (160, ".safetensors"),
+        (160, "folder"),
+        pytest.param(544, ".ckpt", marks=pytest.mark.campaign),
+        pytest.param(544, "shards", marks=pytest.mark.campaign),
+    ],
 )
 def test_loading_peaks_below_a_third_more(tmp_path, width, kind):
     if kind.startswith("."):
