@@ -261,9 +261,8 @@ def test_a_built_reference_gives_the_numbers_of_its_images(tmp_path, capsys):
 @pytest.mark.slow
 def test_metrics_of_neighbours_name_the_images_they_are_held_to(tmp_path, monkeypatch, capsys):
     protocol = protocol_named("shapes-v1").model_copy(update={"neighbour_count": 64})
-    for module in ("reference", "score"):
-        door = importlib.import_module(f"ldmbench.cli.{module}")
-        monkeypatch.setattr(door, "protocol_named", lambda _: protocol)
+    for module in ("ldmbench.cli.reference", "ldmbench.scoring.request"):
+        monkeypatch.setattr(importlib.import_module(module), "protocol_named", lambda _: protocol)
     monkeypatch.setattr("ldmbench.plan.score.DATASET_SHARD", 64)
     real, made = write_images(tmp_path / "real", 0, count=70), write_images(tmp_path / "made", 1)
     file, found = tmp_path / "reference.npz", []
