@@ -144,7 +144,9 @@ def run(
         cluster.require()
     root = usual_store(store)
     sets = [f"{path}={_yaml(value)}" for path, value in (set or {}).items()]
-    path, text = (IN_PYTHON, _yaml(suite)) if isinstance(suite, Mapping) else (Path(suite), None)
+    path, text = (
+        (IN_PYTHON, _yaml(suite, indent=1)) if isinstance(suite, Mapping) else (Path(suite), None)
+    )
     loaded, plan = planned(path, sets, _words(only, "only"), store=root, verify=verify, text=text)
     wanted = _words(fresh, "fresh")
     found = run_suite(
@@ -335,14 +337,14 @@ def _side(which: Run | str | Path, root: Path) -> Side:
     return Side(which.id, which.records, stored_replicates(*which._book.stores, root))
 
 
-def _yaml(value: object) -> str:
+def _yaml(value: object, *, indent: int | None = None) -> str:
     """Return a value as text that YAML reads back.
 
     Raises:
         InputError: it holds something else than numbers, texts, lists, dicts and paths.
     """
     try:
-        return json.dumps(value, indent=1, ensure_ascii=False, default=_path)
+        return json.dumps(value, indent=indent, ensure_ascii=False, default=_path)
     except (TypeError, ValueError, RecursionError) as error:
         raise InputError(f"a suite holds numbers, texts, lists and dicts; found: {error}") from None
 
