@@ -100,7 +100,8 @@ class Run:
 
     def report(self) -> Path:
         """Write the page of the run, one self-contained HTML file, and return its path."""
-        return write_report(self._row, self._book, again=True)
+        own = None if self._book.holds(self.id) else self.records
+        return write_report(self._row, self._book, again=True, records=own)
 
 
 def run(
@@ -219,8 +220,10 @@ def score(
         request, root, before=require_weights, watching=lambda plan: Watch(names_of(plan))
     )
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    row = RunRow(id="score", suite="score", suite_digest="", state="done", started=now)
-    return _run_of(row, [record], Book(root))
+    book = Book(root)
+    name = book.new_id("score")
+    row = RunRow(id=name, suite="score", suite_digest="", state="done", started=now)
+    return _run_of(row, [record], book)
 
 
 def open(run: str | Path | None = None, *, store: str | Path | None = None) -> Run:

@@ -1,5 +1,6 @@
 """The Python API: what the commands do, as functions that return and raise."""
 
+import html
 import runpy
 import subprocess
 import sys
@@ -103,6 +104,9 @@ def test_features_are_scored(tmp_path):
     assert record.scores[0].value == pytest.approx(frechet_distance(a, b), rel=1e-9)
     assert record.scores[0].low < record.scores[0].value < record.scores[0].high
     assert found.table().fid.tolist() == [record.scores[0].value]
+    page = found.report()
+    assert page.name == f"{found.id}.html"
+    assert record.scores[0].signature in html.unescape(page.read_text(encoding="utf-8"))
     with pytest.raises(ldmbench.InputError, match="metrics="):
         ldmbench.score(tmp_path / "a.npz", reference=tmp_path / "b.npz", metrics="fid")
     with pytest.raises(ldmbench.InputError, match="no such folder or file"):

@@ -16,7 +16,7 @@ def check_null_class(
 
     Args:
         label: as the user says it.
-        kind: what the model is told.
+        kind: how the model is conditioned.
         classes: that its labels may have.
         known: its own label for no class; it may be a row beyond the classes.
         path: of the model.

@@ -151,7 +151,7 @@ def _conv(inputs: int, outputs: int, side: float) -> Layer:
 
 
 def _block(inputs: int, outputs: int, side: float, *, time: int = 0) -> Iterator[Layer]:
-    """Yield a residual block: two convolutions, what it is told of the time, and its skip."""
+    """Yield a residual block: two convolutions, the projection of the time, and the skip."""
     yield _conv(inputs, outputs, side)
     yield _conv(outputs, outputs, side)
     if time:

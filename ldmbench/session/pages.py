@@ -109,11 +109,20 @@ def _history(run: Run, book: Book) -> list[dict[str, Any]]:
     return [series.to_json() for series in history(past)] if len(past) > 1 else []
 
 
-def write_report(run: Run, book: Book, *, again: bool) -> Path:
-    """Write a run's HTML page unless it is there, and return its path."""
+def write_report(
+    run: Run, book: Book, *, again: bool, records: Sequence[Record] | None = None
+) -> Path:
+    """Write a run's HTML page unless it is there, and return its path.
+
+    Args:
+        run: the run.
+        book: where its records lie.
+        again: write it although it is there.
+        records: of a run that lies in no book; None reads them from the book.
+    """
     path = book.root / "reports" / f"{run.id}.html"
     if again or not path.is_file():
-        write_text(path, rendered(run, book, "html"))
+        write_text(path, rendered(run, book, "html", records=records))
     return path
 
 
