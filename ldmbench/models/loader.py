@@ -11,6 +11,7 @@ from ldmbench.models.compvis import load_checkpoint
 from ldmbench.models.diffusers_folder import load_folder
 from ldmbench.models.load_model import Model
 from ldmbench.models.places import SUFFIXES, checkpoint_in, fetch, is_folder, is_hub_id
+from ldmbench.tensors.numerics import numerics
 
 __all__ = ["load"]
 
@@ -26,6 +27,8 @@ def load(
     guided_channels: int | None = None,
 ) -> Model:
     """Load a model, whatever it was trained with; no code of it is run.
+
+    From then on this process computes float32 in float32 on a GPU, too, and not in TensorFloat-32.
 
     Args:
         path: a diffusers folder (with model_index.json, or a bare autoencoder's config.json), a
@@ -48,6 +51,7 @@ def load(
         InputError: nothing loadable is there, config and weights do not fit, or a pickle would
             have to execute code.
     """
+    numerics()
     found = _load(path, config=config, ema=ema, ignore=ignore, tokenizer=tokenizer)
     return found.told(null_class=null_class, guided_channels=guided_channels)
 

@@ -17,6 +17,7 @@ import torch
 from ldmbench.data.shards import ArrayShards, ImageShards, files_allowed
 from ldmbench.models.autoencoder import FirstStage, load_first_stage
 from ldmbench.schema.task import Task, TaskInput
+from ldmbench.tensors.numerics import numerics
 from ldmbench.train.loop import device_name
 
 Report: TypeAlias = Callable[[float, str], None]
@@ -33,10 +34,8 @@ def prepare(device: str, *, threads: int | None = None) -> dict[str, Any]:
     if threads is not None:
         torch.set_num_threads(threads)
     if device.startswith("cuda"):
-        torch.backends.cuda.matmul.allow_tf32 = False  # precision is a field, not the device's
-        torch.backends.cudnn.allow_tf32 = False
-        torch.backends.cudnn.deterministic = True
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    numerics()  # precision is a field, not the device's
     return {
         "device": device_name(torch.device(device)),
         "kind": torch.device(device).type,
