@@ -65,6 +65,10 @@ class ShadowGenerator(torch.Generator):
     def __new__(cls, device="cpu"):
         return super().__new__(cls, device=_HOST)
 
+    @property
+    def device(self):
+        return DEVICE
+
 
 def shadow(tensor):
     return tensor if isinstance(tensor, Shadow) else tensor.as_subclass(Shadow)
@@ -85,7 +89,7 @@ class ShadowDevice(TorchFunctionMode):
 
     Attributes:
         copies: (way, operator) -> how often data went "to" or "from" the device; "sync" where a
-            number was read.
+            number was read; ("to", "pinned") counts copies that nothing waits for.
     """
 
     def __init__(self):
@@ -127,7 +131,9 @@ class ShadowDevice(TorchFunctionMode):
             "mem_get_info": (1 << 34, 1 << 34), "get_device_capability": (9, 0),
         }.items():  # fmt: skip
             put(cuda, name, lambda *_, _value=value, **__: _value)
-        put(torch, "Generator", _generator)
+        put(torch, "Generator", _AnyGenerator)
+        put(torch.Tensor, "pin_memory", _pinned)
+        put(torch, "autocast", _Autocast)
         put(safetensors.torch, "safe_open", _Opened)
         stream = SimpleNamespace(is_capturing=lambda: False)
         put(torch.accelerator, "current_stream", lambda *_: stream)
@@ -185,20 +191,21 @@ class ShadowDevice(TorchFunctionMode):
 
     def _moved(self, name, func, args, kwargs):
         tensor, *rest = args
-        target = {"cuda": DEVICE, "cpu": _HOST}.get(name)
+        target, waits = {"cuda": DEVICE, "cpu": _HOST}.get(name), True
         if name == "to":
             devices = [a for a in [*rest, kwargs.pop("device", None)] if _is_device(a)]
             like = [a for a in rest if isinstance(a, Plain)]
             target = devices[0] if devices else like[0].device if like else None
             rest = [a.dtype if isinstance(a, Plain) else a for a in rest if not _is_device(a)]
             rest = [a for a in rest if not (isinstance(a, bool) and devices)]
-            kwargs.pop("non_blocking", None)
+            waits = not kwargs.pop("non_blocking", False)
         there = isinstance(tensor, Shadow)
         with torch._C.DisableTorchFunctionSubclass():
             moved = tensor.to(*rest, **kwargs) if name == "to" and (rest or kwargs) else tensor
             if target is None or is_on(target) == there:
                 return _wrapped(moved) if there else moved
-            self.copies["to" if is_on(target) else "from", name] += 1
+            ahead = not waits and getattr(tensor, "pinned", False)
+            self.copies["to" if is_on(target) else "from", "pinned" if ahead else name] += 1
             moved = moved.clone() if moved is tensor else moved
             return shadow(moved) if is_on(target) else moved.as_subclass(torch.Tensor)
 
@@ -221,8 +228,32 @@ class ShadowDevice(TorchFunctionMode):
             )
 
 
-def _generator(device="cpu"):
-    return ShadowGenerator() if is_on(device) else _REAL_GENERATOR(device)
+class _Generators(type(torch.Generator)):
+    """Makes a generator of either side; a class, since libraries write `Generator | None`."""
+
+    def __call__(cls, device="cpu"):
+        return ShadowGenerator() if is_on(device) else _REAL_GENERATOR(device)
+
+    def __instancecheck__(cls, thing):
+        return isinstance(thing, _REAL_GENERATOR)
+
+
+class _AnyGenerator(torch.Generator, metaclass=_Generators):
+    pass
+
+
+class _Autocast(torch.autocast):
+    """Casts what the stand-in computes, which the CPU does."""
+
+    def __init__(self, device_type, *args, **kwargs):
+        super().__init__("cpu", *args, **kwargs)
+
+
+def _pinned(tensor, *_):
+    """Return a copy in memory that a GPU reads by itself; so called from any thread."""
+    copy = tensor.clone()
+    copy.pinned = True
+    return copy
 
 
 class _Opened:

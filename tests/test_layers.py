@@ -6,7 +6,17 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent / "ldmbench"
-GROUND = {"errors", "canonical", "offline", "seeds", "registry", "plugin_files", "plugins", "words"}
+GROUND = {
+    "ahead",
+    "canonical",
+    "errors",
+    "offline",
+    "plugin_files",
+    "plugins",
+    "registry",
+    "seeds",
+    "words",
+}
 NOUNS = GROUND | {"schema"}
 TABLES = NOUNS | {"pipeline", "catalog"}
 ROOMS = {"tensors", "data", "metrics", "features", "sample", "models", "train", "speed"}

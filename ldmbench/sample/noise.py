@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 
 import torch
 
+from ldmbench.ahead import ahead
 from ldmbench.errors import InputError
 from ldmbench.seeds import derive_seed
 
 __all__ = ["initial_noise", "step_noise", "step_seeds"]
+
+AHEAD_BYTES = 1 << 25
+"""Of noise that is drawn, and copied to a GPU, at a time."""
 
 
 def initial_noise(indices: Sequence[int], *, seed: int, shape: Sequence[int]) -> torch.Tensor:
@@ -57,6 +62,29 @@ def generator_of(seed: int) -> torch.Generator:
 def draw_step(generators: Sequence[torch.Generator], shape: Sequence[int]) -> torch.Tensor:
     """Draw one step's noise, (B, C, h, w) float32, one generator per sample."""
     return torch.stack([torch.randn(tuple(shape), generator=g) for g in generators])
+
+
+def noise_of_steps(
+    generators: Sequence[torch.Generator],
+    shape: Sequence[int],
+    *,
+    draws: int,
+    device: torch.device,
+) -> Iterator[torch.Tensor]:
+    """Yield the noise of each step, (B, C, h, w) float32, from generators of the CPU.
+
+    For a GPU it is drawn ahead, by a thread, and copied from pinned memory: no step waits. On a CPU
+    it is drawn where it is used; a thread would take cores from the network.
+    """
+    if device.type != "cuda":
+        return (draw_step(generators, shape) for _ in range(draws))
+    most = max(1, AHEAD_BYTES // (4 * len(generators) * math.prod(shape)))
+    counts = [min(most, draws - done) for done in range(0, draws, most)]
+    chunks = ahead(
+        torch.stack([draw_step(generators, shape) for _ in range(count)]).pin_memory()
+        for count in counts
+    )
+    return (noise for chunk in chunks for noise in chunk.to(device, non_blocking=True))
 
 
 def _draw(seed: int, shape: Sequence[int]) -> torch.Tensor:

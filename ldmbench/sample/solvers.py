@@ -20,7 +20,7 @@ from ldmbench.sample.grids import (
     compvis_grid,
     is_uneven,
 )
-from ldmbench.sample.noise import draw_step, generator_of
+from ldmbench.sample.noise import generator_of, noise_of_steps
 from ldmbench.sample.refusals import check_fits
 from ldmbench.sample.schedule import Schedule
 from ldmbench.sample.steps import step_rule
@@ -83,8 +83,9 @@ def sample(
     draws = _draws(scheduler, sampler, eta, noise, seeds=seeds, step_noise=step_noise)
     step = step_rule(sampler, schedule=schedule, eta=eta)
     z = noise * float(scheduler.init_noise_sigma)
-    for t in scheduler.timesteps:
-        output = denoise(scheduler.scale_model_input(z, t), _batch_time(t, z))
+    _to_device(scheduler, sampler, noise.device)
+    for t, time in zip(scheduler.timesteps, _times(scheduler.timesteps, noise.device)):
+        output = denoise(scheduler.scale_model_input(z, t), time.expand(len(z)))
         _check_output(output, z)
         z = step(scheduler, output, t, z, draws).to(noise.dtype)
     return z
@@ -129,8 +130,6 @@ def _prepare(
         config["timestep_spacing"] = rule
     if prediction is not None:
         config["prediction_type"] = prediction
-    if sampler == "ddpm":
-        config["variance_type"] = "learned"  # so that steps.py can take the mean alone
     if sampler == "pndm" and rule == "compvis":
         config["skip_prk_steps"] = True
     check_fits(sampler, steps, schedule=schedule, rule=rule, prediction=prediction)
@@ -181,10 +180,23 @@ def _set_compvis(scheduler: Any, sampler: str, steps: int, *, T: int) -> None:
         scheduler.set_timesteps(timesteps=falling)
 
 
-def _batch_time(t: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
-    whole = not t.is_floating_point() or bool(t == t.round())
-    kind = torch.int64 if whole else torch.float32
-    return t.to(device=z.device, dtype=kind).expand(z.shape[0])
+def _times(timesteps: torch.Tensor, device: torch.device) -> list[torch.Tensor]:
+    """Return the timesteps on the device, int64 where they are whole, else float32.
+
+    They are copied before the first step: a copy within each would make a GPU wait for all before.
+    """
+    whole = (timesteps == timesteps.round()).tolist()
+    integers = timesteps.to(device=device, dtype=torch.int64)
+    if all(whole):
+        return list(integers)
+    between = timesteps.to(device=device, dtype=torch.float32)
+    return [integers[i] if fits else between[i] for i, fits in enumerate(whole)]
+
+
+def _to_device(scheduler: Any, sampler: str, device: torch.device) -> None:
+    """Move what a scheduler would copy to the device at every step; the others only read scalars."""
+    if sampler == "unipc":
+        scheduler.sigmas = scheduler.sigmas.to(device)
 
 
 def _check_eta(sampler: str, eta: float) -> None:
@@ -224,7 +236,7 @@ def _draws(
                 f"step_noise must be (draws, B, C, h, w) = {(count, *noise.shape)}, "
                 f"found {tuple(step_noise.shape)}"
             )
-        return iter(step_noise)
+        return iter(step_noise.to(noise.device))
     if seeds is None:
         raise InputError(
             f"{sampler}{f' with eta {eta}' if eta else ''} draws noise at its steps: "
@@ -233,7 +245,7 @@ def _draws(
     if len(seeds) != noise.shape[0]:
         raise InputError(f"{noise.shape[0]} samples need as many seeds, found {len(seeds)}")
     generators = [generator_of(int(seed)) for seed in seeds]
-    return (draw_step(generators, noise.shape[1:]) for _ in range(count))
+    return noise_of_steps(generators, noise.shape[1:], draws=count, device=noise.device)
 
 
 def _draw_count(scheduler: Any, sampler: str, eta: float) -> int:

@@ -10,7 +10,7 @@ import torch
 
 from ldmbench.sample.schedule import Schedule
 
-__all__ = ["step_rule"]
+__all__ = ["posterior_mean", "step_rule"]
 
 Step = Callable[
     [Any, torch.Tensor, torch.Tensor, torch.Tensor, Iterator[torch.Tensor]], torch.Tensor
@@ -65,22 +65,54 @@ def _ddpm(
     *,
     kind: str,
 ) -> torch.Tensor:
-    """Take the posterior's mean from the scheduler and add our noise (arXiv:2006.11239, eq. 7).
-
-    The scheduler would draw noise of its own; a predicted variance of zero leaves the mean.
-    """
+    """Add our noise to the posterior's mean (arXiv:2006.11239, eq. 7)."""
     channels = z.shape[1]
     learned = kind.startswith("learned") and output.shape[1] == 2 * channels
     if kind.startswith("learned") and not learned:
         kind = "fixed_small"
-    still = torch.cat([output[:, :channels], torch.zeros_like(z)], dim=1)
-    unused = torch.Generator(device=z.device).manual_seed(0)
-    mean: torch.Tensor = scheduler.step(still, t, z, generator=unused).prev_sample
+    mean = posterior_mean(scheduler, output[:, :channels], t, z)
     if int(t) == 0:
         return mean
     predicted = output[:, channels:] if learned else None
     variance = scheduler._get_variance(int(t), predicted_variance=predicted, variance_type=kind)
     return mean + _deviation(variance, kind) * next(draws).to(z)
+
+
+def posterior_mean(
+    scheduler: Any, output: torch.Tensor, t: torch.Tensor, z: torch.Tensor
+) -> torch.Tensor:
+    """Return mu of arXiv:2006.11239, eq. 7, to the bit as diffusers' DDPMScheduler computes it.
+
+    Its `step` would draw noise that nobody uses.
+    """
+    previous = scheduler.previous_timestep(t)
+    abar = scheduler.alphas_cumprod[t]
+    abar_previous = scheduler.alphas_cumprod[previous] if previous >= 0 else scheduler.one
+    alpha = abar / abar_previous
+    clean = _clean(scheduler, output, abar, z)
+    clean_share = (abar_previous**0.5 * (1 - alpha)) / (1 - abar)
+    noisy_share = alpha**0.5 * (1 - abar_previous) / (1 - abar)
+    mean: torch.Tensor = clean_share * clean + noisy_share * z
+    return mean
+
+
+def _clean(
+    scheduler: Any, output: torch.Tensor, abar: torch.Tensor, z: torch.Tensor
+) -> torch.Tensor:
+    """Return the predicted z_0 (eq. 15), clipped or thresholded as the scheduler's config says."""
+    config = scheduler.config
+    if config.prediction_type == "epsilon":
+        clean = (z - (1 - abar) ** 0.5 * output) / abar**0.5
+    elif config.prediction_type == "v_prediction":
+        clean = (abar**0.5) * z - ((1 - abar) ** 0.5) * output
+    else:
+        clean = output
+    if config.thresholding:
+        thresholded: torch.Tensor = scheduler._threshold_sample(clean)
+        return thresholded
+    if config.clip_sample:
+        return clean.clamp(-config.clip_sample_range, config.clip_sample_range)
+    return clean
 
 
 def _deviation(variance: torch.Tensor, kind: str) -> torch.Tensor:

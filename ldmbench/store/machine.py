@@ -15,7 +15,7 @@ from ldmbench.pipeline import STAGES
 from ldmbench.schema.stage import Kind
 
 PACKAGE = Path(__file__).resolve().parent.parent
-SHARED = ("seeds.py", "canonical.py", "stages/common.py", "stages/plugin.py")
+SHARED = ("ahead.py", "seeds.py", "canonical.py", "stages/common.py", "stages/plugin.py")
 """Code behind the outputs of every stage."""
 LIBRARIES = ("torch", "numpy", "scipy", "diffusers", "torch-fidelity", "open_clip_torch", "pillow")
 

@@ -31,6 +31,7 @@ from ldmbench.sample import (
 from ldmbench.sample.grids import is_uneven
 from ldmbench.sample.own_grid import OwnGridDDIMScheduler, OwnGridPNDMScheduler
 from ldmbench.sample.refusals import misfit, refusal
+from ldmbench.sample.steps import posterior_mean
 
 CLASSES = {
     "ddim": DDIMScheduler,
@@ -151,6 +152,32 @@ def test_ddpm_is_diffusers_own_given_the_same_noise(kind, prediction):
     generators = [torch.Generator().manual_seed(s) for s in seeds]
     theirs = loop(scheduler, noise, 8, generator=generators)
     assert torch.allclose(ours, theirs, atol=2e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_no_scheduler_draws_noise_of_its_own(sampler, monkeypatch):
+    def drawn(*_, **__):
+        raise AssertionError("the scheduler drew noise")
+
+    for module in {CLASSES[name].__module__ for name in SAMPLERS}:
+        monkeypatch.setattr(f"{module}.randn_tensor", drawn, raising=False)
+    noise, eta = initial_noise([0], seed=0, shape=SHAPE), 1.0 if sampler == "ddim" else 0.0
+    run = {"schedule": Schedule(), "steps": 4, "sampler": sampler, "eta": eta}
+    assert torch.isfinite(sample(eps, noise, **run, seeds=[1])).all()
+
+
+@pytest.mark.parametrize("prediction", ["epsilon", "v_prediction", "sample"])
+@pytest.mark.parametrize("clip", [{"clip_sample": True}, {"thresholding": True}, {}])
+def test_the_mean_of_ddpm_is_diffusers_own_to_the_bit(prediction, clip):
+    own = {"clip_sample": False} | clip | {"prediction_type": prediction}
+    scheduler = DDPMScheduler(**own, variance_type="learned")
+    scheduler.set_timesteps(8)
+    noise = initial_noise([0, 1], seed=0, shape=SHAPE)
+    for t in scheduler.timesteps:
+        output = eps(noise, t.expand(2))
+        still = torch.cat([output, torch.zeros_like(output)], dim=1)  # its noise times zero
+        theirs = scheduler.step(still, t, noise).prev_sample
+        assert torch.equal(posterior_mean(scheduler, output, t, noise), theirs)
 
 
 def test_ddpm_uses_a_learned_variance():
