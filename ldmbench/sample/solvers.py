@@ -194,7 +194,7 @@ def _times(timesteps: torch.Tensor, device: torch.device) -> list[torch.Tensor]:
 
 
 def _to_device(scheduler: Any, sampler: str, device: torch.device) -> None:
-    """Move what a scheduler would copy to the device at every step; the others only read scalars."""
+    """Move what a scheduler would copy at every step; the others only read scalars."""
     if sampler == "unipc":
         scheduler.sigmas = scheduler.sigmas.to(device)
 
