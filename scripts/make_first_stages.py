@@ -5,7 +5,8 @@
 Images come from indices at 1 << 43 and above, which no split of the dataset and no evaluator uses:
 whole scenes at 32 pixels and crops of 32 pixels from scenes at 64, plain and fine. A training that
 was stopped goes on from its last checkpoint. Weights go to ldmbench/models/first_stages as float16
-safetensors, their digests to index.json beside them, measured rows to docs/first_stages.md.
+safetensors, their digests to index.json beside them, measured rows to
+docs/measurements/first_stages.md.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ MEASURED: tuple[tuple[int, Texture], ...] = (
 )
 STEPS = {2: 3000, 4: 9000, 8: 12000}
 KL_WEIGHTS = {2: 0.001, 4: 0.003, 8: 0.01}
-DOCUMENT = Path(__file__).parents[1] / "docs" / "first_stages.md"
+DOCUMENT = Path(__file__).parents[1] / "docs" / "measurements" / "first_stages.md"
 
 
 def params_of(f: int, steps: int) -> AutoencoderParams:

@@ -34,7 +34,7 @@ def test_every_command_has_help(command, capsys):
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_is_documented(command):
-    pages = [Path("README.md"), *Path("docs").glob("*.md")]
+    pages = [Path("README.md"), *Path("docs").rglob("*.md")]
     assert any(f"ldmbench {command}" in page.read_text() for page in pages)
 
 
