@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from ldmbench.gating.baseline import rounded
-from ldmbench.records.compare import Replicas, unlike_fields
+from ldmbench.records.compare import Replicas
 from ldmbench.schema.baseline import AcceptedCell, AcceptedScore, Baseline
 from ldmbench.schema.record import Measure, Record, Score
+from ldmbench.schema.signature import Signature
 
 __all__ = [
     "Foreign",
@@ -82,7 +83,7 @@ def like_scores(new: Score, cells: Sequence[AcceptedCell]) -> tuple[list[Pair], 
         return alike, ""
     last = there[-1].score
     assert last is not None
-    fields = unlike_fields(last.score.signature, new.signature)
+    fields = Signature.parse(last.score.signature).differences(Signature.parse(new.signature))
     told = [f"{name} was {a} and is {b}" for name, (a, b) in fields.items()]
     return [], "signature: " + ", ".join(told)
 

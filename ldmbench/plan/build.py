@@ -28,7 +28,7 @@ from ldmbench.plan.traits import Traits, traits_of
 from ldmbench.schema.models import AutoencoderParams, LdmModel
 from ldmbench.schema.protocol import Protocol
 from ldmbench.schema.sample import SampleParams
-from ldmbench.schema.stage import Cell, Input, Plan, Stage
+from ldmbench.schema.stage import Cell, Input, Plan, Role, Stage
 from ldmbench.schema.weights import shipped_first_stage
 from ldmbench.suite.load import LoadedSuite
 from ldmbench.suite.protocols import count_for, first_pinned, largest_count, protocols_of
@@ -115,7 +115,8 @@ class _Builder:
         below = _Below(autoencoder, denoiser, conditions, traits.local)
         uneven = not traits.is_called and is_uneven(sample, T=traits.T)
         samples = self._samples(below, sample, uneven=uneven, told=traits.conditioning)
-        roles = {"autoencoder": autoencoder, "denoiser": denoiser, "samples": samples}
+        made = {"autoencoder": autoencoder, "denoiser": denoiser, "samples": samples}
+        roles = {Role(kind): stage for kind, stage in made.items()}
         for protocol in self.protocols:
             roles |= self._scores(point, samples, protocol)
             roles |= self._own(point, samples, protocol)
@@ -125,9 +126,9 @@ class _Builder:
             for protocol in self.protocols:
                 roles |= self._first_stage(point, autoencoder, protocol)
         if "coding" in self.suite.probes and not traits.is_called:
-            roles["coding"] = self._coding(point, below)
+            roles[Role("coding")] = self._coding(point, below)
         if {*TIMED, *COUNTED} & set(self.suite.probes):
-            roles["speed"] = self._speed(point, below, sample)
+            roles[Role("speed")] = self._speed(point, below, sample)
         return Cell(
             id=point.id,
             model=point.model,
@@ -150,7 +151,7 @@ class _Builder:
             null_class=traits.null_class,
             given=dict(traits.given),
             digest=traits.digest,
-            stages={role: stage.key for role, stage in roles.items()},
+            stages={str(role): stage.key for role, stage in roles.items()},
         )
 
     def about(self, point: Point) -> Traits:
@@ -249,12 +250,12 @@ class _Builder:
         spatial = "sfid" in self.suite.metrics
         return self.ledger.features(images, extractor, protocol, spatial=spatial)
 
-    def _scores(self, point: Point, samples: Stage, protocol: Protocol) -> dict[str, Stage]:
+    def _scores(self, point: Point, samples: Stage, protocol: Protocol) -> dict[Role, Stage]:
         count = count_for(protocol, point.sample.count)
         real, held = self.images.reference(point, protocol)
         named = {METRICS[name].family for name in self.suite.metrics if name in METRICS}
         families = named - {"pairs", "lpips"}
-        roles: dict[str, Stage] = {}
+        roles: dict[Role, Stage] = {}
         for family in sorted(families):
             if family == "clip" and self.about(point).conditioning != "caption":
                 continue
@@ -266,12 +267,12 @@ class _Builder:
             if family == "memorization":
                 seen = self.images.train(point)
                 inputs["train"] = items(self._features(seen, extractor, protocol), seen.count)
-            roles[f"{protocol.name}:{family}"] = self.ledger.add(
+            roles[Role(family, protocol.name)] = self.ledger.add(
                 "scores", score_params(family, protocol), inputs
             )
         return roles
 
-    def _against(self, truth: Stage, samples: Stage, protocol: Protocol) -> dict[str, Stage]:
+    def _against(self, truth: Stage, samples: Stage, protocol: Protocol) -> dict[Role, Stage]:
         """Hold samples to the very images that their conditions were made of."""
         count = min(samples.count or 0, truth.count or 0)
         inputs = {"generated": items(samples, count), "reference": items(truth, count)}
@@ -279,15 +280,15 @@ class _Builder:
         if "lpips" in self.suite.metrics:
             families["truth-lpips"] = "lpips"
         return {
-            f"{protocol.name}:{role}": self.ledger.add(
+            Role(role, protocol.name): self.ledger.add(
                 "scores", score_params(family, protocol), inputs
             )
             for role, family in families.items()
         }
 
-    def _own(self, point: Point, samples: Stage, protocol: Protocol) -> dict[str, Stage]:
+    def _own(self, point: Point, samples: Stage, protocol: Protocol) -> dict[Role, Stage]:
         """Plan metrics of the user's own: each is handed what its arguments name."""
-        count, roles = count_for(protocol, point.sample.count), {}
+        count, roles = count_for(protocol, point.sample.count), dict[Role, Stage]()
         for number, name in enumerate(n for n in self.suite.metrics if n not in METRICS):
             code = own_code(name, self.folder, self.cache, noun="metrics")
             asked = metric_inputs(name, self.folder)
@@ -302,14 +303,14 @@ class _Builder:
             params = {"family": "own", "target": name, "digest": code["digest"],
                       "confidence": protocol.confidence}  # fmt: skip
             local = {"call": code, "reads": asked.reads}
-            roles[f"{protocol.name}:own{number}"] = self.ledger.add(
+            roles[Role(f"own{number}", protocol.name)] = self.ledger.add(
                 "scores", params, inputs, local=local
             )
         return roles
 
     def _first_stage(
         self, point: Point, autoencoder: Stage, protocol: Protocol
-    ) -> dict[str, Stage]:
+    ) -> dict[Role, Stage]:
         traits = self.about(point)
         if traits.regularization is None:
             return {}
@@ -335,12 +336,12 @@ class _Builder:
             families["lpips"] = ("lpips", pair)
         roles = {
             # Reconstruction i is of reference i: shards of both hold the same items.
-            f"{protocol.name}:{role}": self.ledger.add(
+            Role(role, protocol.name): self.ledger.add(
                 "scores", score_params(family, protocol, paired=role == "rfid"), inputs
             )
             for role, (family, inputs) in families.items()
         }
-        return {"reconstructions": made, **roles}
+        return {Role("reconstructions"): made, **roles}
 
     def _coding(self, point: Point, below: _Below) -> Stage:
         reference = self.images.held_out(point, self.protocols[0], CODING_IMAGES)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from ldmbench.catalog import METRICS
 from ldmbench.errors import SuiteError
 from ldmbench.schema.protocol import Protocol
-from ldmbench.schema.stage import Cell, Plan, Stage
+from ldmbench.schema.stage import Cell, Plan, Role, Stage
 from ldmbench.suite.load import LoadedSuite
 from ldmbench.suite.read import Loc
 
@@ -74,7 +74,7 @@ def _lacks(cell: Cell, plan: Plan, stages: Mapping[str, Stage]) -> Iterator[tupl
     }
     for protocol in plan.protocols:
         for metric in (name for name in plan.metrics if name in METRICS):
-            key = cell.stages.get(f"{protocol.name}:{METRICS[metric].family}")
+            key = cell.roles.get(Role(METRICS[metric].family, protocol.name))
             if key is None:
                 continue
             need = least(metric, protocol)

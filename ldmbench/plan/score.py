@@ -14,7 +14,7 @@ from ldmbench.plan.ledger import HELD_TO_REFERENCE, KEY_DIGITS, Ledger, items, s
 from ldmbench.plan.size import too_large
 from ldmbench.schema.data import DATASET_SHARD, ShapesData
 from ldmbench.schema.protocol import Protocol
-from ldmbench.schema.stage import Cell, Input, Plan, Stage
+from ldmbench.schema.stage import Cell, Input, Plan, Role, Stage
 
 PAIRED = ("psnr", "ssim")
 PAIR_FAMILIES = ("pairs", "lpips")
@@ -279,7 +279,7 @@ def build_score_plan(
             role: items(stage, count) for role, (stage, count) in zip(ROLES, below, strict=False)
         }
         scores = stages.add("scores", score_params(family, protocol), inputs)
-        roles[f"{protocol.name}:{family}"] = scores.key
+        roles[str(Role(family, protocol.name))] = scores.key
     large = too_large(stages.finished())
     if large:
         raise InputError(f"{generated.title}: {large}")

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 from ldmbench.schema.protocol import Protocol
-from ldmbench.schema.stage import Cell, Plan, Stage, lineage
+from ldmbench.schema.stage import Cell, Plan, Role, Stage, lineage
 from ldmbench.schema.weights import EXTRACTORS
 
 __all__ = ["FRECHET", "cautions_of", "few_samples", "is_given", "unlike_count"]
@@ -34,7 +34,7 @@ def cautions_of(cell: Cell, plan: Plan) -> tuple[str, ...]:
     Of samples that were given only what concerns the reference: `ldmbench score` knows both sides
     better than the plan does, and says the rest.
     """
-    stages = plan.by_key()
+    stages, roles = plan.by_key(), cell.roles
     denoiser = stages.get(cell.stages.get("denoiser", ""))
     taken = denoiser.local.get("assumed", ()) if denoiser else ()
     found: list[str] = [f"models.{cell.model}: {text}" for text in taken]
@@ -42,9 +42,9 @@ def cautions_of(cell: Cell, plan: Plan) -> tuple[str, ...]:
     for protocol in plan.protocols:
         found += _evaluators(cell, protocol, stages)
         scores = {
-            family: stages[cell.stages[f"{protocol.name}:{family}"]]
+            family: stages[roles[role]]
             for family in (*FRECHET, "neighbours", "memorization", "vendi", "logits")
-            if f"{protocol.name}:{family}" in cell.stages
+            if (role := Role(family, protocol.name)) in roles
         }
         found += () if is_given(cell) else _counts(scores, protocol, stages)
         found += _reference(cell, scores, protocol, stages)
@@ -55,14 +55,13 @@ def cautions_of(cell: Cell, plan: Plan) -> tuple[str, ...]:
 def _unprompted(cell: Cell, plan: Plan) -> Iterator[str]:
     """Say why a cell has no CLIP score where others have one."""
     asked = "clip_score" in plan.metrics and not is_given(cell)
-    if asked and not any(role.endswith(":clip") for role in cell.stages):
+    if asked and not any(role.name == "clip" for role in cell.roles):
         yield "clip_score needs prompts, and this model takes no caption: it has none"
 
 
 def _evaluators(cell: Cell, protocol: Protocol, stages: Mapping[str, Stage]) -> Iterator[str]:
     """Warn of embedded evaluators on anything but the data that they were trained on."""
-    prefix = f"{protocol.name}:"
-    scores = [stages[key] for role, key in cell.stages.items() if role.startswith(prefix)]
+    scores = [stages[k] for role, k in cell.roles.items() if role.protocol == protocol.name]
     foreign: dict[str, None] = {}
     for stage in scores:
         generated = stages[stage.inputs["generated"].key] if "generated" in stage.inputs else stage

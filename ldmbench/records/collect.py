@@ -108,23 +108,22 @@ def read_json(stage: Stage, store: Store, name: str) -> Any:
 
 
 def _scores(cell: Cell, plan: Plan, stages: Mapping[str, Stage], store: Store) -> Iterator[Score]:
-    for role, key in cell.stages.items():
+    for role, key in cell.roles.items():
         stage = stages[key]
         if stage.kind != "scores":
             continue
-        protocol, _, family = role.rpartition(":")
-        recipe = next((p for p in plan.protocols if p.name == protocol), None)
+        recipe = next((p for p in plan.protocols if p.name == role.protocol), None)
         values = read_json(stage, store, "scores.json") or {}
         for name, entry in values.items():
-            shown = "rfid" if family == "rfid" else name
-            if family.startswith("truth"):
+            shown = "rfid" if role.name == "rfid" else name
+            if role.name.startswith("truth"):
                 shown = f"truth_{name}"
-            if shown in plan.metrics or family in ("rfid", "pairs", "truth", "truth-lpips"):
+            if shown in plan.metrics or role.name in ("rfid", "pairs", "truth", "truth-lpips"):
                 yield Score(
                     name=shown,
                     **entry,
-                    signature=signature(shown, stage, stages, store, recipe),
-                    protocol=protocol,
+                    signature=str(signature(shown, stage, stages, store, recipe)),
+                    protocol=role.protocol,
                     replicates=key,
                 )
 

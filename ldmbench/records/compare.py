@@ -22,6 +22,7 @@ from ldmbench.records.means import mean_differences
 from ldmbench.records.number import Array
 from ldmbench.records.pairing import left_out, pairs_of
 from ldmbench.schema.record import Record, Score
+from ldmbench.schema.signature import Signature
 from ldmbench.store.artifact import MANIFEST
 from ldmbench.store.disk import Address, Store, is_key
 
@@ -31,9 +32,7 @@ __all__ = [
     "Side",
     "compare",
     "holm",
-    "signature_fields",
     "stored_replicates",
-    "unlike_fields",
 ]
 
 REPLICATES = "replicates.npz"
@@ -132,25 +131,6 @@ def _apart(a: Array | None, b: Array | None) -> Array | None:
     return None if a is None or b is None or len(a) != len(b) else b - a
 
 
-def signature_fields(signature: str) -> dict[str, str]:
-    """Return a signature's fields: metric, version, feat, ref, n, ..."""
-    parts = signature.split("|")
-    fields = dict(zip(("metric", "version"), parts, strict=False))
-    for part in parts[2:]:
-        name, _, fields[name] = part.partition(":")
-    return fields
-
-
-def unlike_fields(a: str, b: str) -> dict[str, tuple[str, str]]:
-    """Return field -> (in a, in b) for every field in which two signatures differ."""
-    first, second = signature_fields(a), signature_fields(b)
-    return {
-        name: (first.get(name, "none"), second.get(name, "none"))
-        for name in dict.fromkeys([*first, *second])
-        if first.get(name) != second.get(name)
-    }
-
-
 def stored_replicates(*stores: Path) -> Replicas:
     """Return a reader of replicates from the first of these stores that holds them."""
     opened = [Store(root) for root in dict.fromkeys(stores)]
@@ -209,7 +189,7 @@ def _refuse_unlike(scores: Sequence[tuple[Record, Record, Score, Score]]) -> Non
     """Name each way in which signatures differ once, with the first cell where it shows."""
     told: dict[str, str] = {}
     for x, y, s, t in scores:
-        fields = unlike_fields(s.signature, t.signature)
+        fields = Signature.parse(s.signature).differences(Signature.parse(t.signature))
         if fields:
             how = ", ".join(f"{name} is {p} in A and {q} in B" for name, (p, q) in fields.items())
             cells = x.cell.id if x.cell.id == y.cell.id else f"{x.cell.id} and {y.cell.id}"

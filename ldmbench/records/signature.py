@@ -7,6 +7,7 @@ from typing import Any
 
 from ldmbench.canonical import digest
 from ldmbench.schema.protocol import Protocol
+from ldmbench.schema.signature import Signature
 from ldmbench.schema.stage import Stage
 from ldmbench.store.disk import Address, Store
 from ldmbench.store.origins import captions_digest, images_digest
@@ -20,7 +21,7 @@ def signature(
     stages: Mapping[str, Stage],
     store: Store,
     protocol: Protocol | None = None,
-) -> str:
+) -> Signature:
     """Return the signature of one metric of a scores stage, such as fid|v1|feat:...|n:5000|...
 
     Args:
@@ -32,7 +33,7 @@ def signature(
     """
     generated = stages[scores.inputs["generated"].key]
     kept = _kept(scores, store)
-    fields: dict[str, Any] = {}
+    fields: dict[str, str | int | None] = {}
     if generated.kind == "features":
         fields["feat"] = _extractor(generated)
     elif "lpips" in scores.params:
@@ -63,8 +64,8 @@ def signature(
     fields |= _pinned(generated, stages, protocol)
     fields["dtype"] = "f32" if generated.params.get("precision", "float32") == "float32" else "bf16"
     fields |= _own_fields(metric, scores.params, least)
-    shown = "|".join(f"{name}:{value}" for name, value in fields.items() if value is not None)
-    return f"{metric}|v{scores.version}|{shown}"
+    parts = ((name, str(value)) for name, value in fields.items() if value is not None)
+    return Signature(metric, f"v{scores.version}", tuple(parts))
 
 
 def name_of(

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from ldmbench.report.cells import IDENTITY, way
 from ldmbench.report.points import Point
-from ldmbench.report.quantities import fields_of
 from ldmbench.report.theme import DASHES
+from ldmbench.schema.signature import Signature
 
 __all__ = ["Key", "Look", "lined", "longest", "look_of"]
 
@@ -70,11 +70,11 @@ def _named(p: Point, vary: Sequence[str]) -> Point:
 
 def _unlike(signatures: set[str]) -> dict[str, str]:
     """Return signature -> the fields in which it differs from the others, '' for a lone one."""
-    fields = {text: set(fields_of(text).items()) for text in signatures}
-    common = set.intersection(*fields.values()) if fields else set()
+    fields = {text: Signature.parse(text).fields.items() for text in signatures}
+    common = set.intersection(*map(set, fields.values())) if fields else set()
     return {
-        text: ", ".join(f"{k} {v}" for k, v in fields_of(text).items() if (k, v) not in common)
-        for text in fields
+        text: ", ".join(f"{k} {v}" for k, v in own if (k, v) not in common)
+        for text, own in fields.items()
     }
 
 

@@ -18,7 +18,7 @@ from ldmbench.report.latex import latex
 from ldmbench.report.notices import notices_of
 from ldmbench.report.points import headline
 from ldmbench.report.published import CAUTION, beside
-from ldmbench.report.quantities import GROUPS, fields_of, quantity_of
+from ldmbench.report.quantities import GROUPS, quantity_of
 from ldmbench.report.seeds import HOW, pooled
 from ldmbench.report.sheets import Sheets, read_sheets
 from ldmbench.report.tables import Table
@@ -27,6 +27,7 @@ from ldmbench.report.theme import config
 from ldmbench.report.trends import HEIGHT, WIDTH, trends_of
 from ldmbench.report.view import View
 from ldmbench.schema.record import Record, Run
+from ldmbench.schema.signature import Signature
 
 __all__ = ["page"]
 
@@ -173,7 +174,9 @@ def _distinct(values: Any) -> list[Any]:
 def _fields(records: Sequence[Record]) -> list[str]:
     """Return the names of all signature fields after the metric's own name."""
     scores = (score for record in records for score in record.scores)
-    names = dict.fromkeys(name for score in scores for name in fields_of(score.signature))
+    names = dict.fromkeys(
+        name for score in scores for name in Signature.parse(score.signature).fields
+    )
     return [name for name in names if name != "metric"]
 
 
@@ -185,10 +188,10 @@ def _signatures(records: Sequence[Record]) -> list[dict[str, Any]]:
             counts[score.signature] = counts.get(score.signature, 0) + 1
     return [
         {
-            "label": quantity_of(fields_of(text).get("metric", "")).label,
+            "label": quantity_of(Signature.parse(text).metric).label,
             "cells": count,
             "text": text,
-            "fields": fields_of(text),
+            "fields": Signature.parse(text).fields,
         }
         for text, count in sorted(counts.items())
     ]

@@ -7,13 +7,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from ldmbench.schema.signature import Signature
+
 __all__ = [
     "GROUPS",
     "QUANTITIES",
     "Quantity",
     "Scale",
     "embedded_evaluators",
-    "fields_of",
     "number",
     "quantity_of",
     "scale_of",
@@ -217,23 +218,7 @@ def with_interval(value: float, low: float | None, high: float | None) -> tuple[
     return f"{value:.{decimals}f}", f"{half:.{decimals}f}"
 
 
-def fields_of(signature: str) -> dict[str, str]:
-    """Split a signature into its fields: 'metric', 'version', then what it names itself.
-
-    >>> fields_of("fid|v1|feat:shapes-net@ab|n:5000")
-    {'metric': 'fid', 'version': 'v1', 'feat': 'shapes-net@ab', 'n': '5000'}
-    """
-    fields: dict[str, str] = {}
-    for place, part in enumerate(signature.split("|")):
-        name, colon, value = part.partition(":")
-        if colon:
-            fields[name] = value
-        else:
-            fields[("metric", "version")[place] if place < 2 else f"field {place}"] = part
-    return fields
-
-
 def embedded_evaluators(signature: str) -> tuple[str, ...]:
     """Return the embedded evaluators a signature names: their FID is not Inception FID."""
-    values = (v.partition("@")[0] for v in fields_of(signature).values())
+    values = (v.partition("@")[0] for v in Signature.parse(signature).fields.values())
     return tuple(sorted({v for v in values if v in ("shapes-net", "shapes-clip")}))

@@ -15,13 +15,13 @@ from ldmbench.report.quantities import (
     QUANTITIES,
     Quantity,
     Scale,
-    fields_of,
     number,
     quantity_of,
     scale_of,
     with_interval,
 )
 from ldmbench.schema.record import Measure, Record, Score
+from ldmbench.schema.signature import Signature
 
 __all__ = [
     "Column",
@@ -197,7 +197,7 @@ def _named(ways: Mapping[_Way, Mapping[int, str]]) -> dict[_Way, str]:
     if len({p for p in protocols if p}) == len(alike):
         names = protocols
     else:
-        own = _own_fields([fields_of(same[0][1]) for same in alike.values()])
+        own = _own_fields([Signature.parse(same[0][1]).fields for same in alike.values()])
         parted = len(set(protocols)) > 1
         both = zip(protocols, own, strict=True)
         names = [" ".join(([p] if parted and p else []) + o) for p, o in both]
@@ -218,7 +218,7 @@ def _own_fields(recipes: Sequence[Mapping[str, str]]) -> list[list[str]]:
 
 def recipe(signature: str) -> str:
     """Return the part of a signature that says how, whatever the dataset and the count."""
-    return "|".join(f"{k}:{v}" for k, v in fields_of(signature).items() if k not in OF_THE_CELL)
+    return str(Signature.parse(signature).without(OF_THE_CELL))
 
 
 def score_key(score: Score, names: Protocols) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any, Literal, Self
 
 from pydantic import Field
 
@@ -55,6 +56,28 @@ class Stage(Noun):
         return f"{self.kind} {self.key[:8]}"
 
 
+@dataclass(frozen=True)
+class Role:
+    """What a stage is to a cell: its denoiser, its samples, its scores of one family.
+
+    Attributes:
+        name: the stage's kind; of scores what is scored: a metric family, rfid, truth, ...
+        protocol: under which scores are made; "" for other stages.
+    """
+
+    name: str
+    protocol: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Return the role that is written as `text`: `samples`, or `shapes-v1:moments`."""
+        protocol, _, name = text.rpartition(":")
+        return cls(name, protocol)
+
+    def __str__(self) -> str:
+        return f"{self.protocol}:{self.name}" if self.protocol else self.name
+
+
 class Cell(Noun):
     """WHAT is measured: one point of model x dataset x sampler x steps x eta x guidance x seeds."""
 
@@ -86,6 +109,11 @@ class Cell(Noun):
         default=None, description="of weights and config of a loaded model, of the source of code"
     )
     stages: dict[str, str] = Field(default={}, description="role -> key of the stages it needs")
+
+    @property
+    def roles(self) -> dict[Role, str]:
+        """Role -> key of the stages it needs."""
+        return {Role.parse(text): key for text, key in self.stages.items()}
 
 
 class Splits(Noun):

@@ -13,6 +13,7 @@ from ldmbench.execute.local import execute
 from ldmbench.plan.score import ImageSource, build_score_plan
 from ldmbench.records.collect import collect_record
 from ldmbench.schema.record import Record, Score
+from ldmbench.schema.signature import Signature
 from ldmbench.schema.stage import Plan
 from ldmbench.scoring.imports import put_features
 from ldmbench.scoring.request import Asked, Request, asked_of
@@ -101,6 +102,7 @@ def _scored(
 
 def _signed(found: Score) -> Score:
     """How foreign samples became uint8 is not known."""
-    return found.model_copy(
-        update={"signature": found.signature.replace("|quant:round", "|quant:given")}
-    )
+    signature = Signature.parse(found.signature)
+    if signature.fields.get("quant") == "round":
+        signature = signature.replaced("quant", "given")
+    return found.model_copy(update={"signature": str(signature)})

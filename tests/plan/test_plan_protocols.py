@@ -43,9 +43,9 @@ def scores(plan, family, cell=0):
     """Return the scores stages of one family of a cell, by protocol."""
     stages = plan.by_key()
     return {
-        role.rpartition(":")[0]: stages[key]
-        for role, key in plan.cells[cell].stages.items()
-        if role.endswith(f":{family}")
+        role.protocol: stages[key]
+        for role, key in plan.cells[cell].roles.items()
+        if role.protocol and role.name == family
     }
 
 
@@ -90,7 +90,7 @@ def test_an_override_shows_in_key_name_and_signature(plan_of, tmp_path):
     )  # fmt: skip
     ((name, stage),) = scores(plan, "neighbours").items()
     assert name == "shapes-v1[k=5,rule=lt,timesteps=leading]"
-    shown = signature("precision", stage, plan.by_key(), Store(tmp_path), plan.protocols[0])
+    shown = str(signature("precision", stage, plan.by_key(), Store(tmp_path), plan.protocols[0]))
     assert "|k:5|rule:lt" in shown
     assert "|steps:leading|" in shown
     plain = scores(plan_of("metrics=[precision]", "sample.count=64"), "neighbours")["shapes-v1"]

@@ -10,9 +10,7 @@ from ldmbench.records.compare import (
     Side,
     compare,
     holm,
-    signature_fields,
     stored_replicates,
-    unlike_fields,
 )
 from ldmbench.records.pairing import one_axis
 from ldmbench.schema.record import Record, Score
@@ -162,12 +160,6 @@ def test_unlike_metrics_may_be_left_out():
     with pytest.raises(UnlikeError, match="kid"):
         compare(a, b)
     assert [row.name for row in compare(a, b, metrics=["fid"]).rows] == ["fid"]
-
-
-def test_signature_fields():
-    assert signature_fields(SIGNATURE)["ref"] == "shapes16-reference@bbbb"
-    assert signature_fields("fid") == {"metric": "fid"}
-    assert unlike_fields(SIGNATURE, SIGNATURE) == {}
 
 
 def test_cells_are_matched_without_the_model_when_each_side_has_one():

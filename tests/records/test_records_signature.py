@@ -8,7 +8,6 @@ import pytest
 from ldmbench.canonical import digest
 from ldmbench.execute.step import Outcome, run_unit
 from ldmbench.plan.score import FeatureSource, build_score_plan
-from ldmbench.records.compare import signature_fields
 from ldmbench.records.signature import name_of, signature
 from ldmbench.schema.stage import Input, Stage
 from ldmbench.store.artifact import MANIFEST
@@ -89,7 +88,7 @@ def test_a_part_of_the_images_is_never_their_digest(tmp_path):
         forget(scores, store)
         shutil.rmtree(tmp_path / "features" / f"r{name}")
         shutil.rmtree(store.folder(units_of(images_of(name))[1].address))
-        shown.append(signature("fid", scores, stages, store))
+        shown.append(str(signature("fid", scores, stages, store)))
         assert name_of(stages[f"r{name}"], stages, store, SHARD) == first  # these are all there
     assert "|ref:folder256-reference@key-a0000000|" in shown[0]
     assert "|ref:folder256-reference@key-b0000000|" in shown[1]
@@ -112,7 +111,7 @@ def test_the_first_images_of_a_built_reference_have_a_name_of_their_own(tmp_path
     for family, name in named.items():
         scores = plan.by_key()[plan.cells[0].stages[f"shapes-v1:{family}"]]
         shown = signature("fid", scores, plan.by_key(), Store(tmp_path))
-        assert signature_fields(shown)["ref"] == name
+        assert shown.fields["ref"] == name
     keys = set(build_score_plan(made, plain, protocol, **asked).by_key())
     assert keys == set(plan.by_key())  # a name is no part of what is computed
 
@@ -142,7 +141,7 @@ def captioned(key, texts, store, *, count):
 
 
 def text_of(scores, stages, store):
-    return signature_fields(signature("clip_score", scores, stages, store)).get("text")
+    return signature("clip_score", scores, stages, store).fields.get("text")
 
 
 def test_a_clip_score_names_the_captions_used_in_their_order(tmp_path):

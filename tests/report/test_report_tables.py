@@ -18,7 +18,7 @@ from ldmbench.report.findings import findings_of
 from ldmbench.report.lines import lined, longest
 from ldmbench.report.notices import notices_of
 from ldmbench.report.points import front, points_of
-from ldmbench.report.quantities import fields_of, number, quantity_of, scale_of, with_interval
+from ldmbench.report.quantities import number, quantity_of, scale_of, with_interval
 from ldmbench.report.seeds import pooled
 from ldmbench.report.subject import describe
 from ldmbench.report.tables import build, group_table
@@ -282,13 +282,6 @@ def test_columns_share_one_scale():
     assert scale_of([3 * 2**30], "bytes").unit == "GiB"
     assert scale_of([50.0], "1").unit == ""
     assert scale_of([], "s").unit == "s"
-
-
-def test_a_signature_splits_into_its_fields():
-    fields = fields_of("fid|v1|feat:shapes-net@ab|ref:x@1:2|n:5")
-    assert fields == {
-        "metric": "fid", "version": "v1", "feat": "shapes-net@ab", "ref": "x@1:2", "n": "5",
-    }  # fmt: skip
 
 
 @pytest.mark.slow
