@@ -9,6 +9,7 @@ ROOT = Path(__file__).parent.parent / "ldmbench"
 GROUND = {
     "ahead",
     "canonical",
+    "catalog",
     "errors",
     "offline",
     "plugin_files",
@@ -18,7 +19,7 @@ GROUND = {
     "words",
 }
 NOUNS = GROUND | {"schema"}
-TABLES = NOUNS | {"pipeline", "catalog"}
+TABLES = NOUNS | {"pipeline"}
 ROOMS = {"tensors", "data", "metrics", "features", "sample", "models", "train", "speed"}
 SPINE = {"suite", "plan", "store", "records", "execute"}
 OUTLETS = {"track", "report", "gating"}
@@ -28,8 +29,8 @@ ALLOWED = {
     **dict.fromkeys(GROUND, GROUND),
     "schema": NOUNS,
     "pipeline": TABLES,
-    "catalog": TABLES,
-    "suite": NOUNS | {"catalog"},
+    "catalog": NOUNS,
+    "suite": NOUNS,
     "plan": TABLES | {"suite"},
     "store": NOUNS | {"pipeline"},
     "records": NOUNS | {"store"},
@@ -41,7 +42,7 @@ ALLOWED = {
     "models": NOUNS | {"sample", "data", "tensors"},
     "train": NOUNS | {"data", "models", "features", "sample", "tensors"},
     "speed": NOUNS | {"models", "sample"},
-    "stages": NOUNS | ROOMS | {"catalog"},
+    "stages": NOUNS | ROOMS,
     "execute": NOUNS | {"plan", "store", "pipeline"},
     **dict.fromkeys(OUTLETS, NOUNS | {"records"}),
     "session": TABLES | SPINE | OUTLETS,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from ldmbench.catalog import METRICS
+from ldmbench.catalog.metrics import SCORES
 from ldmbench.cli.terminal import columns_of
 from ldmbench.records.difference import Difference
 
@@ -26,7 +26,7 @@ def change(row: Difference) -> str:
 
 def better(name: str) -> str | None:
     """Return which way a score is better, where that is known."""
-    metric = METRICS.get(name.removeprefix("truth_"))
+    metric = SCORES.get(name)
     return metric.better if metric else None
 
 

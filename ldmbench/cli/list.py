@@ -38,12 +38,17 @@ def list_(what: str, as_json: bool) -> None:
       ldmbench list metrics
       ldmbench list suites
     """
-    rows = _suites() if what == "suites" else {n: row.about for n, row in TABLES[what].items()}
+    rows = _suites() if what == "suites" else _rows(what)
     rows |= _plugins(what)
     if as_json:
         print_json(rows)
         return
     click.echo(listed(rows))
+
+
+def _rows(what: str) -> dict[str, str]:
+    """Return what each row of a table is."""
+    return {name: getattr(row, "summary", row.about) for name, row in TABLES[what].items()}
 
 
 def _plugins(what: str) -> dict[str, str]:

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import click
 from click.shell_completion import CompletionItem
 
-from ldmbench.catalog import METRICS
+from ldmbench.catalog.metrics import METRICS
 from ldmbench.cli.terminal import fitted, in_json
 from ldmbench.pipeline import STAGES
 from ldmbench.records.book import Book
@@ -138,7 +138,7 @@ def complete_metrics(
     """Complete the last name of M,... with the metrics that are not named yet."""
     before, comma, last = incomplete.rpartition(",")
     left = [name for name in METRICS if name.startswith(last) and name not in before.split(",")]
-    return [CompletionItem(f"{before}{comma}{name}", help=METRICS[name].about) for name in left]
+    return [CompletionItem(f"{before}{comma}{name}", help=METRICS[name].summary) for name in left]
 
 
 def fresh_option(command: F) -> F:

@@ -11,6 +11,7 @@ import numpy as np
 
 from ldmbench.canonical import digest, digest_file
 from ldmbench.catalog import MOMENTS
+from ldmbench.catalog.metrics import LOGITS, NEIGHBOURS, metrics_of
 from ldmbench.cli.options import (
     dataset_option,
     json_option,
@@ -191,7 +192,8 @@ def _extracted(
     """Return features, logits and moments, made by the same stages as a run's."""
     assert found.source is not None
     whole = protocol.model_copy(update={"splits": 1})  # of a score that is made on the way
-    plan = build_score_plan(found.source, None, whole, metrics=["inception_score"], spatial=spatial)
+    logits = metrics_of(LOGITS.name)[0].name
+    plan = build_score_plan(found.source, None, whole, metrics=[logits], spatial=spatial)
     there = all(disk.lookup(unit.address, verify=True) for unit in units_of(_features(plan)))
     fresh = () if there else ("scores",)  # which may be there still though features were deleted
     require_weights(plan, disk, fresh=fresh)
@@ -231,7 +233,7 @@ def _write(
 ) -> Reference:
     assert isinstance(found.source, ImageSource)
     source, stage, stages = found.source.source, _features(plan), plan.by_key()
-    part = held_to("neighbours", protocol, found.source.count)
+    part = held_to(NEIGHBOURS, protocol, found.source.count)
     part = part if part < found.source.count else 0
     write_output(output, lambda file: np.savez(file, **arrays))
     about = Reference(

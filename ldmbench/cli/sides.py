@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ldmbench.catalog import METRICS
+from ldmbench.catalog.metrics import SCORES
 from ldmbench.errors import InputError
 from ldmbench.plan.expand import matches
 from ldmbench.records.compare import Side, stored_replicates
@@ -23,7 +23,7 @@ def check_metrics(names: Sequence[str], records: Sequence[Record]) -> None:
     """Refuse a metric that neither exists nor is in the records."""
     there = sorted({s.name for record in records for s in record.scores})
     for name in names:
-        pick(dict.fromkeys([*METRICS, *there]), name, "metric")
+        pick(dict.fromkeys([*SCORES, *there]), name, "metric")
 
 
 def sides_of(words: Sequence[str], store: Path) -> tuple[Side, Side]:

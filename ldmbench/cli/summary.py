@@ -8,17 +8,12 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
+from ldmbench.catalog.metrics import METRICS
 from ldmbench.cli import terminal
 from ldmbench.cli.terminal import inert
 from ldmbench.schema.record import Record, Score
 
-SCORES = {
-    "fid": "FID",
-    "inception_score": "IS",
-    "precision": "prec",
-    "recall": "rec",
-    "clip_score": "CLIP",
-}
+SCORES = {name: row.short for name, row in METRICS.items() if row.short}
 """What fits 80 columns; the report has the rest."""
 MEASURES = {"throughput": "img/s", "total_device_days": "dev-days"}
 

@@ -20,12 +20,12 @@ from rich.progress import (
 )
 
 from ldmbench.catalog import WEIGHTS
+from ldmbench.catalog.metrics import FAMILIES
 from ldmbench.cli.options import json_option, print_json, say, size
 from ldmbench.cli.terminal import columns_of, drawing, width
 from ldmbench.errors import InputError
 from ldmbench.execute.survey import is_named, survey
 from ldmbench.registry import resolve
-from ldmbench.schema.protocol import LPIPS_WEIGHTS
 from ldmbench.schema.stage import Plan
 from ldmbench.schema.weights import Weights, extractor_named
 from ldmbench.store.disk import Store
@@ -113,8 +113,9 @@ def needed_weights(units: Iterable[Unit]) -> list[str]:
         made_by_own_code = "call" in unit.stage.local
         if unit.stage.kind == "features" and "file" not in params and not made_by_own_code:
             names.append(extractor_named(params["extractor"]).weights)
-        elif params.get("family") == "lpips":
-            names += LPIPS_WEIGHTS[params["lpips"]]
+        family = FAMILIES.get(params.get("family", ""))
+        if family and family.networks:
+            names += family.networks.files[params[family.networks.field]]
     return list(dict.fromkeys(names))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -17,7 +18,7 @@ from ldmbench.features.extractor import exact_convolutions
 from ldmbench.features.weights import weights_path
 from ldmbench.registry import pick
 
-__all__ = ["Convention", "Lpips", "Net", "load_lpips"]
+__all__ = ["Convention", "Lpips", "Net", "load_lpips", "of_pairs"]
 
 Net: TypeAlias = Literal["alex", "vgg"]
 Convention: TypeAlias = Literal["lpips", "torchmetrics"]
@@ -169,6 +170,23 @@ def load_lpips(
         convention=convention,
         device=device,
     )
+
+
+def of_pairs(
+    batches: Iterable[tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]],
+    *,
+    lpips: Net,
+    device: str = "cpu",
+) -> npt.NDArray[Any]:
+    """Return the distance of each pair, float64 (N,).
+
+    Args:
+        batches: of pairs (a, b), uint8 NHWC each.
+        lpips: the network, as a protocol names it.
+        device: a torch device.
+    """
+    network = load_lpips(lpips, device=device)
+    return np.concatenate([network(a, b) for a, b in batches])
 
 
 def _convolutions(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ldmbench.catalog.metrics import METRICS
 from ldmbench.gating.baseline import rounded
 from ldmbench.records.compare import Replicas
 from ldmbench.schema.baseline import AcceptedCell, AcceptedScore, Baseline
@@ -27,7 +28,7 @@ __all__ = [
     "told_foreign",
 ]
 
-SHARES = frozenset({"precision", "recall", "coverage"})
+SHARES = frozenset(name for name, row in METRICS.items() if row.share)
 """Scores that unlike images may have in common by chance."""
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 
 from ldmbench.errors import InputError
@@ -29,13 +31,16 @@ def vendi_score(features: object) -> float:
     return float(np.exp(_entropy(np.linalg.eigvalsh(gram / len(x)))))
 
 
-def vendi_family(features: object, *, confidence: float = 0.95) -> dict[str, Replicates]:
+def vendi_family(
+    features: object, *, kernel: Literal["cosine"] = "cosine", confidence: float = 0.95
+) -> dict[str, Replicates]:
     """Return {"vendi_score": ...}, with an interval over fresh draws of the same n.
 
     The entropy of C = mean of x x' changes by -x'(log C) x - H for a little more weight on x.
 
     Args:
         features: (N, D), no row of zeros.
+        kernel: cosine, the one there is.
         confidence: of the interval.
 
     Raises:
@@ -51,7 +56,7 @@ def vendi_family(features: object, *, confidence: float = 0.95) -> dict[str, Rep
     rows = vectors * np.sqrt(len(x) * values) if short else x @ vectors
     each = -(np.square(rows) @ np.log(values)) - entropy
     value = float(np.exp(entropy))
-    made = replicate(value, value * each, least=1.0, confidence=confidence, note="cosine kernel")
+    made = replicate(value, value * each, least=1.0, confidence=confidence, note=f"{kernel} kernel")
     return {"vendi_score": made}
 
 

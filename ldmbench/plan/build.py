@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ldmbench.catalog import EXTRACTORS, METRICS
+from ldmbench.catalog import EXTRACTORS
+from ldmbench.catalog.metrics import METRICS, RECONSTRUCTED, SCORABLE, Family, Metric, truth_role
 from ldmbench.errors import SuiteError
 from ldmbench.plan.enough import check_enough
 from ldmbench.plan.expand import Point, points
 from ldmbench.plan.fit import Fit
 from ldmbench.plan.images import Images
 from ldmbench.plan.ledger import (
-    HELD_TO_REFERENCE,
     SHARD,
     Ledger,
     aligned,
@@ -247,27 +247,27 @@ class _Builder:
         if extractor not in EXTRACTORS:
             code = own_code(extractor, self.folder, self.cache, noun="extractors")
             return self.ledger.own_features(images, extractor, code)
-        spatial = "sfid" in self.suite.metrics
+        spatial = any(row.family.needs == "spatial" for row in self._rows())
         return self.ledger.features(images, extractor, protocol, spatial=spatial)
 
     def _scores(self, point: Point, samples: Stage, protocol: Protocol) -> dict[Role, Stage]:
         count = count_for(protocol, point.sample.count)
         real, held = self.images.reference(point, protocol)
-        named = {METRICS[name].family for name in self.suite.metrics if name in METRICS}
-        families = named - {"pairs", "lpips"}
+        families = {row.family.name: row.family for row in self._rows()}
         roles: dict[Role, Stage] = {}
-        for family in sorted(families):
-            if family == "clip" and self.about(point).conditioning != "caption":
+        for name, family in sorted(families.items()):
+            told = family.against != "caption" or self.about(point).conditioning == "caption"
+            if family.against == "pair" or not told:
                 continue
-            extractor = protocol.clip if family == "clip" else protocol.extractor
+            extractor = protocol.clip if family.needs == "text" else protocol.extractor
             inputs = {"generated": items(self._features(samples, extractor, protocol), count)}
-            if family in HELD_TO_REFERENCE:
+            if family.has_reference:
                 features = self._features(real, extractor, protocol)
                 inputs["reference"] = items(features, held_to(family, protocol, held))
-            if family == "memorization":
+            if family.against == "training":
                 seen = self.images.train(point)
                 inputs["train"] = items(self._features(seen, extractor, protocol), seen.count)
-            roles[Role(family, protocol.name)] = self.ledger.add(
+            roles[Role(name, protocol.name)] = self.ledger.add(
                 "scores", score_params(family, protocol), inputs
             )
         return roles
@@ -276,15 +276,22 @@ class _Builder:
         """Hold samples to the very images that their conditions were made of."""
         count = min(samples.count or 0, truth.count or 0)
         inputs = {"generated": items(samples, count), "reference": items(truth, count)}
-        families = {"truth": "pairs"}
-        if "lpips" in self.suite.metrics:
-            families["truth-lpips"] = "lpips"
         return {
-            Role(role, protocol.name): self.ledger.add(
+            Role(truth_role(family), protocol.name): self.ledger.add(
                 "scores", score_params(family, protocol), inputs
             )
-            for role, family in families.items()
+            for family in self._pair_families()
         }
+
+    def _rows(self) -> list[Metric]:
+        """Return the metrics of the catalog that the suite names."""
+        return [METRICS[name] for name in self.suite.metrics if name in METRICS]
+
+    def _pair_families(self) -> list[Family]:
+        """Return the families of pairs: those that always come, and those that are asked for."""
+        rows = [row for row in SCORABLE.values() if row.family.against == "pair"]
+        meant = [row for row in rows if not row.in_suite or row.name in self.suite.metrics]
+        return list({row.family.name: row.family for row in meant}.values())
 
     def _own(self, point: Point, samples: Stage, protocol: Protocol) -> dict[Role, Stage]:
         """Plan metrics of the user's own: each is handed what its arguments name."""
@@ -331,13 +338,12 @@ class _Builder:
             "generated": items(self._features(made, protocol.extractor, protocol), count),
             "reference": items(self._features(reference, protocol.extractor, protocol), count),
         }
-        families = {"rfid": ("moments", features), "pairs": ("pairs", pair)}
-        if "lpips" in self.suite.metrics:
-            families["lpips"] = ("lpips", pair)
+        families = {name: (row.family, features) for name, row in RECONSTRUCTED.items()}
+        families |= {family.name: (family, pair) for family in self._pair_families()}
         roles = {
             # Reconstruction i is of reference i: shards of both hold the same items.
             Role(role, protocol.name): self.ledger.add(
-                "scores", score_params(family, protocol, paired=role == "rfid"), inputs
+                "scores", score_params(family, protocol, paired=role in RECONSTRUCTED), inputs
             )
             for role, (family, inputs) in families.items()
         }
@@ -368,11 +374,10 @@ class _Builder:
         return self.ledger.add("speed", params, inputs, local=below.local)
 
 
-def held_to(family: str, protocol: Protocol, count: int) -> int:
-    """Return m: how many of the reference images a family's samples are held to."""
-    if family == "neighbours" and protocol.neighbour_count:
-        return min(count, protocol.neighbour_count)
-    return count
+def held_to(family: Family, protocol: Protocol, count: int) -> int:
+    """Return m: how many of the reference images a family's samples are compared with."""
+    part = getattr(protocol, family.part) if family.part else None
+    return min(count, part) if part else count
 
 
 def sample_shard(micro_batch: int) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from ldmbench.catalog import METRICS
+from ldmbench.catalog.metrics import METRICS
 from ldmbench.errors import SuiteError
 from ldmbench.schema.protocol import Protocol
 from ldmbench.schema.stage import Cell, Plan, Role, Stage
@@ -13,9 +13,6 @@ from ldmbench.suite.load import LoadedSuite
 from ldmbench.suite.read import Loc
 
 __all__ = ["Least", "check_enough", "least"]
-
-LINE = 20
-"""Samples that fd_infinity needs for a line through a tenth of them and more."""
 
 
 class Least(NamedTuple):
@@ -28,16 +25,9 @@ class Least(NamedTuple):
 
 def least(metric: str, protocol: Protocol) -> Least:
     """Return how many images a metric of the catalog needs under a protocol."""
-    family = METRICS[metric].family
-    if metric == "inception_score":
-        return Least(protocol.splits, 0, ", one for each split of inception_score")
-    if metric == "fd_infinity":
-        return Least(LINE, 2, " by fd_infinity")
-    if family == "neighbours":
-        wide = metric in ("density", "coverage")
-        k = max(protocol.k, protocol.k_density) if wide else protocol.k
-        return Least(k + 1, k + 1, f" (k = {k})")
-    return Least(2, 2, "") if family in ("moments", "spatial") else Least(1, 1, "")
+    row = METRICS[metric].least
+    most = max((getattr(protocol, name) for name in row.per), default=0)
+    return Least(row.samples + most, row.reals + most, row.why.format(most=most))
 
 
 def check_enough(plan: Plan, loaded: LoadedSuite) -> None:
@@ -74,7 +64,7 @@ def _lacks(cell: Cell, plan: Plan, stages: Mapping[str, Stage]) -> Iterator[tupl
     }
     for protocol in plan.protocols:
         for metric in (name for name in plan.metrics if name in METRICS):
-            key = cell.roles.get(Role(METRICS[metric].family, protocol.name))
+            key = cell.roles.get(Role(METRICS[metric].family.name, protocol.name))
             if key is None:
                 continue
             need = least(metric, protocol)

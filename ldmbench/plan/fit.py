@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ldmbench.catalog import REMARKS
+from ldmbench.catalog.metrics import METRICS
 from ldmbench.errors import SuiteError
 from ldmbench.plan.expand import Point
 from ldmbench.plan.images import HELD_OUT, Images, plain_name
@@ -64,9 +65,9 @@ class Fit:
 
     def cautions(self, point: Point) -> Iterator[str]:
         """Yield what to know of the data of a cell."""
-        clips = (
-            [p.clip for p in self.images.protocols] if "clip_score" in self.suite.metrics else ()
-        )
+        rows = [METRICS[name] for name in self.suite.metrics if name in METRICS]
+        asked = any(row.family.against == "caption" for row in rows)
+        clips = [p.clip for p in self.images.protocols] if asked else ()
         yield from self.tellers.cautions(
             point,
             self.traits(point).conditioning,

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ldmbench.canonical import digest
+from ldmbench.catalog.metrics import Family, keyed_fields
 from ldmbench.pipeline import STAGES
-from ldmbench.schema.protocol import INFINITY, LPIPS_WEIGHTS, Protocol
+from ldmbench.schema.protocol import Protocol
 from ldmbench.schema.stage import Input, Kind, Stage
 from ldmbench.schema.weights import extractor_named, weights_named
 
@@ -18,38 +19,20 @@ SHARD = 64
 """Items in one shard of latents, reconstructions and features."""
 FEATURE_BATCH = 64
 
-_FIELDS = {
-    "moments": {"confidence"},
-    "spatial": {"confidence"},
-    "infinity": {"confidence"},
-    "memorization": {"confidence"},
-    "vendi": {"confidence"},
-    "neighbours": {"confidence", "k", "k_density", "rule", "kid_subsets", "kid_subset_size"},
-    "logits": {"confidence", "splits", "shuffle_seed"},
-    "pairs": {"confidence"},
-    "lpips": {"confidence", "lpips"},
-    "clip": {"confidence"},
-}
-"""Metric family -> what of a protocol it depends on."""
-HELD_TO_REFERENCE = ("moments", "spatial", "infinity", "neighbours", "memorization")
-"""Families that take features of real images too."""
 
-
-def score_params(family: str, protocol: Protocol, *, paired: bool = False) -> dict[str, Any]:
+def score_params(family: Family, protocol: Protocol, *, paired: bool = False) -> dict[str, Any]:
     """Return what of a protocol one metric family depends on.
 
     Args:
-        family: a row of _FIELDS.
+        family: of the metrics.
         protocol: of the scores.
         paired: features i of both sides are of one picture, and are resampled together.
     """
-    params = {"family": family, **protocol.model_dump(mode="json", include=_FIELDS[family])}
-    if family == "lpips":
-        params["weights"] = [weights_named(n).sha256 for n in LPIPS_WEIGHTS[protocol.lpips]]
-    elif family == "infinity":
-        params |= INFINITY
-    elif family == "vendi":
-        params["kernel"] = "cosine"
+    fields = protocol.model_dump(mode="json", include=keyed_fields(family.name))
+    params = {"family": family.name, **fields, **family.constants}
+    if family.networks:
+        files = family.networks.files[getattr(protocol, family.networks.field)]
+        params["weights"] = [weights_named(name).sha256 for name in files]
     if paired:
         params["paired"] = True
     return params
@@ -107,7 +90,7 @@ class Ledger:
             images: a stage of images.
             extractor: its name.
             protocol: says the precision.
-            spatial: whether the spatial features of sFID are kept too, where there are any.
+            spatial: whether spatial features are kept too, where there are any.
         """
         spec = extractor_named(extractor)
         params = {

@@ -7,17 +7,15 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ldmbench.canonical import digest
-from ldmbench.catalog import METRICS
+from ldmbench.catalog.metrics import METRICS, Family
 from ldmbench.errors import InputError
 from ldmbench.plan.build import held_to
-from ldmbench.plan.ledger import HELD_TO_REFERENCE, KEY_DIGITS, Ledger, items, score_params
+from ldmbench.plan.ledger import KEY_DIGITS, Ledger, items, score_params
 from ldmbench.plan.size import too_large
 from ldmbench.schema.data import DATASET_SHARD, ShapesData
 from ldmbench.schema.protocol import Protocol
 from ldmbench.schema.stage import Cell, Input, Plan, Role, Stage
 
-PAIRED = ("psnr", "ssim")
-PAIR_FAMILIES = ("pairs", "lpips")
 ROLES = ("generated", "reference", "train")
 
 
@@ -89,7 +87,7 @@ class FeatureSource:
 
 @dataclass(frozen=True)
 class StatisticsSource:
-    """Means and covariances that were computed elsewhere; FID and sFID are held to them.
+    """Means and covariances that were computed elsewhere, in place of a reference.
 
     Attributes:
         title: for people.
@@ -104,7 +102,7 @@ class StatisticsSource:
     @property
     def families(self) -> set[str]:
         """Return the families that are held to them."""
-        return {METRICS[name].family for name in self.metrics}
+        return {METRICS[name].family.name for name in self.metrics}
 
 
 Source = ImageSource | FeatureSource
@@ -226,9 +224,10 @@ def drawn(source: ImageSource, protocol: Protocol) -> ImageSource:
     return replace(source, source={**source.source, "order": "digest"})
 
 
-def families_of(metrics: Sequence[str]) -> list[str]:
-    """Return the families that metrics are computed in."""
-    return sorted({METRICS[name].family for name in metrics})
+def families_of(metrics: Sequence[str]) -> list[Family]:
+    """Return the families that metrics are computed in, by name."""
+    found = {METRICS[name].family.name: METRICS[name].family for name in metrics}
+    return [family for _, family in sorted(found.items())]
 
 
 def build_score_plan(
@@ -249,37 +248,38 @@ def build_score_plan(
         reference: what they are held to; None when no metric needs it.
         protocol: how.
         metrics: rows of the catalog.
-        train: for memorization, what the model saw.
-        pairs: for psnr, ssim and lpips, the images that belong to `generated`, in their order.
+        train: what the model saw, where a metric needs it.
+        pairs: the images that belong to `generated`, in their order, where a metric needs them.
         statistics: what some metrics are held to in place of `reference`.
         spatial: keep spatial features though no metric of the plan needs them.
     """
     if isinstance(reference, ImageSource):
         reference = drawn(reference, protocol)
-    stages, roles = _Stages(spatial=spatial or "sfid" in metrics), {}
-    for family in families_of(metrics):
-        extractor = protocol.clip if family == "clip" else protocol.extractor
-        if family in PAIR_FAMILIES:
+    families = families_of(metrics)
+    stages, roles = _Stages(spatial=spatial or any(f.needs == "spatial" for f in families)), {}
+    for family in families:
+        extractor = protocol.clip if family.needs == "text" else protocol.extractor
+        if family.against == "pair":
             assert isinstance(generated, ImageSource)
             assert pairs is not None
             below = [(stages.images(side), side.count) for side in (generated, pairs)]
         else:
             made = stages.extracted(generated, extractor, protocol)
             below = [(made, generated.count)]
-            if statistics and family in statistics.families:
+            if statistics and family.name in statistics.families:
                 below.append((stages.statistics(statistics), 1))
-            elif family in HELD_TO_REFERENCE:
+            elif family.has_reference:
                 assert reference is not None
                 real = stages.extracted(reference, extractor, protocol)
                 below.append((real, held_to(family, protocol, reference.count)))
-            if family == "memorization":
+            if family.against == "training":
                 assert train is not None
                 below.append((stages.extracted(train, extractor, protocol), train.count))
         inputs = {
             role: items(stage, count) for role, (stage, count) in zip(ROLES, below, strict=False)
         }
         scores = stages.add("scores", score_params(family, protocol), inputs)
-        roles[str(Role(family, protocol.name))] = scores.key
+        roles[str(Role(family.name, protocol.name))] = scores.key
     large = too_large(stages.finished())
     if large:
         raise InputError(f"{generated.title}: {large}")

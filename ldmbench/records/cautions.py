@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
+from ldmbench.catalog.metrics import FAMILIES, METRICS, listed, metrics_of
 from ldmbench.schema.protocol import Protocol
 from ldmbench.schema.stage import Cell, Plan, Role, Stage, lineage
 from ldmbench.schema.weights import EXTRACTORS
 
-__all__ = ["FRECHET", "cautions_of", "few_samples", "is_given", "unlike_count"]
+__all__ = ["cautions_of", "few_samples", "is_given", "unlike_count"]
 
 _WIDTHS = {spec.name: spec.dim for spec in EXTRACTORS}
 EMBEDDED = {
@@ -17,10 +18,6 @@ EMBEDDED = {
     "shapes-clip": "clip: clip-vit-b-32 in a protocol is meant for them",
 }
 """Evaluators that ship -> what to use for other images than `shapes`."""
-FRECHET = ("moments", "spatial", "infinity")
-"""Families that fit a covariance, which few samples do not determine."""
-NEIGHBOURS = "kid, precision, recall, density and coverage"
-"""What of the family `neighbours` a part of the reference may be for."""
 
 
 def is_given(cell: Cell) -> bool:
@@ -42,9 +39,10 @@ def cautions_of(cell: Cell, plan: Plan) -> tuple[str, ...]:
     for protocol in plan.protocols:
         found += _evaluators(cell, protocol, stages)
         scores = {
-            family: stages[roles[role]]
-            for family in (*FRECHET, "neighbours", "memorization", "vendi", "logits")
-            if (role := Role(family, protocol.name)) in roles
+            name: stages[roles[role]]
+            for name, family in FAMILIES.items()
+            if family.against in ("nothing", "reference", "training")
+            and (role := Role(name, protocol.name)) in roles
         }
         found += () if is_given(cell) else _counts(scores, protocol, stages)
         found += _reference(cell, scores, protocol, stages)
@@ -53,10 +51,12 @@ def cautions_of(cell: Cell, plan: Plan) -> tuple[str, ...]:
 
 
 def _unprompted(cell: Cell, plan: Plan) -> Iterator[str]:
-    """Say why a cell has no CLIP score where others have one."""
-    asked = "clip_score" in plan.metrics and not is_given(cell)
-    if asked and not any(role.name == "clip" for role in cell.roles):
-        yield "clip_score needs prompts, and this model takes no caption: it has none"
+    """Say why a cell has no score against captions where others have one."""
+    rows = [METRICS[name] for name in plan.metrics if name in METRICS and not is_given(cell)]
+    there = {role.name for role in cell.roles}
+    for row in rows:
+        if row.family.against == "caption" and row.family.name not in there:
+            yield f"{row.name} needs prompts, and this model takes no caption: it has none"
 
 
 def _evaluators(cell: Cell, protocol: Protocol, stages: Mapping[str, Stage]) -> Iterator[str]:
@@ -111,19 +111,20 @@ def unlike_count(protocol: Protocol, count: int) -> str | None:
 def _counts(
     scores: Mapping[str, Stage], protocol: Protocol, stages: Mapping[str, Stage]
 ) -> Iterator[str]:
-    for family, stage in scores.items():
+    for name, stage in scores.items():
+        family = FAMILIES[name]
         made = stage.inputs["generated"].count or 0
         wrong = unlike_count(protocol, made)
         if wrong:
             yield wrong
-        if family in FRECHET:
+        if family.covariance:
             extractor = stages[stage.inputs["generated"].key].params["extractor"]
             width = _WIDTHS.get(extractor, 0)
             for count, what in (
                 (made, "samples"),
                 (stage.inputs["reference"].count or 0, "real images"),
             ):
-                few = few_samples(count, width, what) if family != "spatial" else None
+                few = few_samples(count, width, what) if family.needs == "features" else None
                 if few:
                     yield few
 
@@ -138,12 +139,16 @@ def _reference(
     dataset = cell.dataset.partition("[")[0]
     rule = protocol.rule_for(dataset)
     whole = (rule.reference_count if rule else None) or protocol.reference_count
-    for family, images in held.items():
-        part = protocol.neighbour_count if family == "neighbours" else None
+    for name, images in held.items():
+        limit = FAMILIES[name].part
+        part = getattr(protocol, limit) if limit else None
         asked = min(filter(None, (whole, part)), default=None)
         if asked and asked != images.count:
-            what = "real images" if asked == whole else f"real images for {NEIGHBOURS}"
-            yield f"{protocol.name} asks for m = {asked:,} {what}; this is m = {images.count:,}"
+            of = "" if asked == whole else f" for {listed(metrics_of(name))}"
+            yield (
+                f"{protocol.name} asks for m = {asked:,} real images{of}; this is"
+                f" m = {images.count:,}"
+            )
     crop = protocol.crop_for(dataset)
     stage = stages[next(iter(held.values())).key]
     while stage.kind != "dataset":

@@ -6,6 +6,8 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from ldmbench.catalog.measures import MEASURES
+from ldmbench.catalog.metrics import SCORES, shown_as
 from ldmbench.records.cautions import cautions_of, is_given
 from ldmbench.records.costs import costs
 from ldmbench.records.first_stage import first_stage_measures
@@ -115,10 +117,9 @@ def _scores(cell: Cell, plan: Plan, stages: Mapping[str, Stage], store: Store) -
         recipe = next((p for p in plan.protocols if p.name == role.protocol), None)
         values = read_json(stage, store, "scores.json") or {}
         for name, entry in values.items():
-            shown = "rfid" if role.name == "rfid" else name
-            if role.name.startswith("truth"):
-                shown = f"truth_{name}"
-            if shown in plan.metrics or role.name in ("rfid", "pairs", "truth", "truth-lpips"):
+            shown = shown_as(role.name, name)
+            row = SCORES.get(shown)
+            if shown in plan.metrics or (row and (row.of or not row.in_suite)):
                 yield Score(
                     name=shown,
                     **entry,
@@ -148,23 +149,9 @@ def _measures(
         yield Measure(name="coding_rate", value=whole["bits_per_dim"], unit="bits/dim", device="")
 
 
-PROBE_OF = {
-    "throughput": "throughput",
-    "latency": "latency",
-    "latency_p95": "latency",
-    "flops_per_image": "flops",
-    "flops_per_training_step": "flops",
-    "autoencoder_parameters": "flops",
-    "yardstick": "throughput",
-    "evaluations": "flops",
-    "parameters": "flops",
-    "peak_memory": "memory",
-    "energy_per_image": "energy",
-}
-
-
 def _asked(measure: str, probes: Sequence[str]) -> bool:
-    return PROBE_OF.get(measure, measure) in probes
+    row = MEASURES.get(measure)
+    return (row.probe if row else measure) in probes
 
 
 def collect_extras(plan: Plan, store: Store, *, pictures: Sequence[Picture] = ()) -> Extras:

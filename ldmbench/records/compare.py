@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ldmbench.catalog.metrics import SCORES
 from ldmbench.errors import InputError, UnlikeError
 from ldmbench.records.difference import (
     Difference,
@@ -156,7 +157,8 @@ def _whole(store: Store, address: Address) -> Path | None:
 
 def _plain(name: str) -> str:
     """Return what a stage calls the score that a record calls rfid, truth_psnr and the like."""
-    return "fid" if name == "rfid" else name.removeprefix("truth_")
+    row = SCORES.get(name)
+    return row.of or name if row else name
 
 
 def _read(path: Path, name: str) -> Array | None:

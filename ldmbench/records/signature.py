@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ldmbench.canonical import digest
+from ldmbench.catalog.metrics import FAMILIES, SCORES
 from ldmbench.schema.protocol import Protocol
 from ldmbench.schema.signature import Signature
 from ldmbench.schema.stage import Stage
@@ -32,14 +33,14 @@ def signature(
         protocol: under which it was computed; what it pins of the samples is shown too.
     """
     generated = stages[scores.inputs["generated"].key]
-    kept = _kept(scores, store)
+    kept, family = _kept(scores, store), FAMILIES.get(scores.params["family"])
     fields: dict[str, str | int | None] = {}
     if generated.kind == "features":
         fields["feat"] = _extractor(generated)
-    elif "lpips" in scores.params:
-        weights = digest(scores.params["weights"])[:DIGITS]
-        fields["feat"] = f"lpips-{scores.params['lpips']}@{weights}"
-    if scores.params["family"] == "clip":
+    elif family and family.networks:
+        network, weights = family.networks.field, digest(scores.params["weights"])[:DIGITS]
+        fields["feat"] = f"{network}-{scores.params[network]}@{weights}"
+    if family and family.against == "caption":
         fields["text"] = _captions(scores, stages, store, kept.get("generated/captions"))
     reference = scores.inputs.get("reference")
     if reference:
@@ -63,7 +64,8 @@ def signature(
     fields["model"] = _loaded(generated, stages)
     fields |= _pinned(generated, stages, protocol)
     fields["dtype"] = "f32" if generated.params.get("precision", "float32") == "float32" else "bf16"
-    fields |= _own_fields(metric, scores.params, least)
+    own: dict[str, str] = {} if family else {"code": scores.params["digest"][:DIGITS]}
+    fields |= SCORES[metric].signature_fields(scores.params, least) if family else own
     parts = ((name, str(value)) for name, value in fields.items() if value is not None)
     return Signature(metric, f"v{scores.version}", tuple(parts))
 
@@ -181,27 +183,3 @@ def _pinned(
     if classes:
         fields["classes"] = str(classes)
     return fields
-
-
-def _own_fields(metric: str, params: Mapping[str, Any], least: int) -> dict[str, Any]:
-    """Return the fields of one metric; `least` is the size of the smaller set."""
-    if params["family"] == "own":
-        return {"code": params["digest"][:DIGITS]}
-    if params.get("paired"):
-        return {"resampled": "pairs"}
-    if metric in ("precision", "recall"):
-        return {"k": params["k"], "rule": params["rule"]}
-    if metric in ("density", "coverage"):
-        return {"k": params["k_density"], "rule": "lt"}
-    if metric == "kid":
-        return {"subsets": f"{params['kid_subsets']}x{min(params['kid_subset_size'], least)}"}
-    if metric == "inception_score":
-        seed = params["shuffle_seed"]
-        return {"splits": params["splits"], "order": "kept" if seed is None else f"shuffled{seed}"}
-    if metric == "fd_infinity":
-        return {"points": params["points"], "seed": params["seed"]}
-    if metric == "vendi_score":
-        return {"kernel": params["kernel"]}
-    if metric == "ssim":
-        return {"window": "gaussian11"}
-    return {}

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import altair as alt
 
+from ldmbench.catalog.metrics import SCORABLE, Metric
 from ldmbench.report import points as pt
 from ldmbench.report.encodings import (
     KEPT,
@@ -30,8 +31,7 @@ from ldmbench.report.subject import Figure, Subject, corner, describe, figure_of
 
 __all__ = [
     "coding",
-    "first_stage_psnr",
-    "first_stage_rfid",
+    "first_stage",
     "guidance",
     "guidance_clip",
     "guidance_tradeoff",
@@ -43,6 +43,9 @@ __all__ = [
     "training_autoencoder",
     "training_denoiser",
 ]
+
+CAPTIONED = next(row for row in SCORABLE.values() if row.family.against == "caption")
+"""The score of samples and their captions, which guidance raises."""
 
 BARS = "Bars are confidence intervals."
 NO_QUALITY = "No cell has a score of its samples."
@@ -145,23 +148,26 @@ def guidance(subject: Subject) -> Figure | str:
 
 def guidance_clip(subject: Subject) -> Figure | str:
     """Draw the CLIP score against the guidance scale."""
-    if subject.quality is not None and subject.quality.name == "clip_score":
-        return "CLIP score is the only score of quality here; the figure `guidance` shows it."
-    clip = Subject.of(subject.records, subject.extras, quality="clip_score")
+    if subject.quality is not None and subject.quality.name == CAPTIONED.name:
+        return (
+            f"{CAPTIONED.label} is the only score of quality here; the figure `guidance` shows it."
+        )
+    clip = Subject.of(subject.records, subject.extras, quality=CAPTIONED.name)
     if not clip.points:
-        return "No cell has a CLIP score."
+        return f"No cell has a {CAPTIONED.label}."
     return guidance(clip)
 
 
 def guidance_tradeoff(subject: Subject) -> Figure | str:
     """Draw quality against CLIP score along the guidance scale (arXiv:2205.11487, Figure 4)."""
-    quality, points = subject.quality, [p for p in _guided(subject) if "clip_score" in p]
+    quality, points = subject.quality, [p for p in _guided(subject) if CAPTIONED.name in p]
     if quality is None:
         return NO_QUALITY
-    if quality.name == "clip_score" or len(points) < 2:
-        return "There is no sweep of the guidance scale with both CLIP score and another score."
-    x = x_axis("clip_score", "CLIP score, higher is better", points)
-    title = f"{quality.label} against CLIP score"
+    if quality.name == CAPTIONED.name or len(points) < 2:
+        both = f"both {CAPTIONED.label} and another score"
+        return f"There is no sweep of the guidance scale with {both}."
+    x = x_axis(CAPTIONED.name, f"{CAPTIONED.axis}, {CAPTIONED.better} is better", points)
+    title = f"{quality.label} against {CAPTIONED.label}"
     caption = (
         "What guidance buys and costs: each model at its largest step count, each point "
         f"labelled with the guidance scale. {BARS}"
@@ -216,16 +222,6 @@ _FLOPS = {
 }
 
 
-def first_stage_psnr(subject: Subject) -> Figure | str:
-    """Draw rate against PSNR of the first stages."""
-    return _first_stage(subject, "psnr", "PSNR, dB", "Higher")
-
-
-def first_stage_rfid(subject: Subject) -> Figure | str:
-    """Draw rate against rFID of the first stages."""
-    return _first_stage(subject, "rfid", "rFID", "Lower")
-
-
 def coding(subject: Subject) -> Figure | str:
     """Draw the rate-distortion curve of progressive coding (arXiv:2006.11239, Figure 5)."""
     points = lined(pt.coding_points(subject.records, subject.extras))
@@ -270,7 +266,7 @@ def _pareto(subject: Subject, field: str, label: str, what: str, *, more: bool) 
     quality = subject.quality
     if quality is None:
         return NO_QUALITY
-    if quality.better is None:
+    if quality.best is None:
         return f"{quality.label} does not say which way is better, so it has no front."
     if len({p.get(field) for p in subject.points} - {None}) < 2:
         return f"Fewer than two cells have both {quality.label} and a {what} of their own."
@@ -307,16 +303,14 @@ def _pareto(subject: Subject, field: str, label: str, what: str, *, more: bool) 
     return figure_of(finish([line, dots, text], points), points, title, caption, alt_text)
 
 
-def _first_stage(subject: Subject, field: str, label: str, better: str) -> Figure | str:
-    points = pt.first_stages(subject.records, field)
+def first_stage(subject: Subject, *, row: Metric) -> Figure | str:
+    """Draw rate against a score of the first stages."""
+    points, field = pt.first_stages(subject.records, row.name), row.name
     if max(Counter(p["dataset"] for p in points).values(), default=0) < 2:
-        return (
-            f"Fewer than two first stages of a dataset have both a rate and"
-            f" {label.partition(',')[0]}."
-        )
+        return f"Fewer than two first stages of a dataset have both a rate and {row.label}."
     key = Key("kind", "Regularization", tuple(dict.fromkeys(p["kind"] for p in points)))
     marks = marks_of(Look(key, key), points)
-    y = alt.Y(f"{field}:Q", title=label, scale=padded(scale_for(points, field)))
+    y = alt.Y(f"{field}:Q", title=row.axis, scale=padded(scale_for(points, field)))
     if ticks := ticks_for(points, field):
         y.axis = alt.Axis(values=ticks, format=PLAIN)
     x = x_axis("rate", "Rate, bits per pixel", points)
@@ -327,14 +321,14 @@ def _first_stage(subject: Subject, field: str, label: str, better: str) -> Figur
         **marks, opacity=spot(0.35, "series"), tooltip=["owner:N", "rate:Q", f"{field}:Q"]
     )
     text = base.mark_text(dy=-12).encode(text="f:N")
-    title = f"First stages: rate against {label.partition(',')[0]}"
+    title = f"First stages: rate against {row.label}"
     caption = (
-        f"{better} is better, and left is fewer bits; one point per first stage, however many"
-        " models share it; the identity (f = 1) is left out."
+        f"{str(row.better).capitalize()} is better, and left is fewer bits; one point per first"
+        " stage, however many models share it; the identity (f = 1) is left out."
     )
     ends = min(points, key=lambda p: p["rate"]), max(points, key=lambda p: p["rate"])
     alt_text = f"{title}: " + "; ".join(
-        f"{p['owner']} has {number(p['rate'])} bits per pixel and {label} {number(p[field])}"
+        f"{p['owner']} has {number(p['rate'])} bits per pixel and {row.axis} {number(p[field])}"
         for p in ends
     )
     return figure_of(finish([line, dots, text], points), points, title, caption, alt_text)

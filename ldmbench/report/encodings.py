@@ -216,7 +216,7 @@ def x_axis(
 
 def y_axis(subject: Subject, points: Sequence[Point]) -> alt.Y:
     """Return the vertical axis of a figure of quality, which says which way is better."""
-    better = subject.quality.better if subject.quality else None
+    better = subject.quality.best if subject.quality else None
     title = f"{subject.label}, {better} is better" if better else subject.label
     axis = alt.Axis(tickCount=6)
     if ticks := ticks_for(points, "low", "high"):

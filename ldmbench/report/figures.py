@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import altair as alt
 
+from ldmbench.catalog.metrics import METRICS
 from ldmbench.report import charts
 from ldmbench.report.subject import Figure, Subject
 from ldmbench.report.theme import config
@@ -17,7 +19,7 @@ from ldmbench.schema.record import Extras, Record, Run
 
 __all__ = ["FIGURES", "Drawn", "draw", "save"]
 
-FIGURES = {
+FIGURES: dict[str, Callable[[Subject], Figure | str]] = {
     "quality_throughput": charts.quality_throughput,
     "pareto_speed": charts.pareto_speed,
     "pareto_cost": charts.pareto_cost,
@@ -26,8 +28,11 @@ FIGURES = {
     "guidance": charts.guidance,
     "guidance_clip": charts.guidance_clip,
     "guidance_tradeoff": charts.guidance_tradeoff,
-    "first_stage_psnr": charts.first_stage_psnr,
-    "first_stage_rfid": charts.first_stage_rfid,
+    **{
+        f"first_stage_{row.name}": partial(charts.first_stage, row=row)
+        for row in METRICS.values()
+        if row.charted
+    },
     "coding": charts.coding,
     "training_denoiser": charts.training_denoiser,
     "training_autoencoder": charts.training_autoencoder,

@@ -153,14 +153,14 @@ def _over_seeds(over: Pooled | None, column: Column, dataset: str) -> list[Findi
 
 
 def _against_pixels(table: Table, rows: Sequence[Row], column: Column) -> list[Finding]:
-    sign = -1.0 if column.quantity.better == "higher" else 1.0
+    sign = -1.0 if column.quantity.best == "higher" else 1.0
 
     def top(chosen: list[Row]) -> Row | None:
         return min(chosen, key=lambda r: sign * (r.entries[column.key].value or 0.0), default=None)
 
     pixel = top([r for r in rows if r.record.cell.f == 1])
     latent = top([r for r in rows if (r.record.cell.f or 1) > 1])
-    if column.quantity.better is None or pixel is None or latent is None:
+    if column.quantity.best is None or pixel is None or latent is None:
         return []
     a, b = latent.entries[column.key], pixel.entries[column.key]
     if a.score is None or b.score is None or a.among != b.among:

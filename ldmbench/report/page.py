@@ -137,7 +137,7 @@ def _data(run: Run, records: Sequence[Record], table: Table) -> dict[str, Any]:
         "suite": run.suite,
         "headline": quality.name if (quality := headline(records)) else None,
         "labels": {c.quantity.name: c.quantity.label for c in table.columns},
-        "meanings": {c.quantity.name: c.quantity.meaning for c in table.columns},
+        "meanings": {c.quantity.name: c.quantity.about for c in table.columns},
         "machines": machines,
         "versions": versions,
         "cells": [

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from ldmbench.catalog.metrics import BY_RANK
 from ldmbench.report.cells import series, told, varying
 from ldmbench.report.quantities import QUANTITIES, Quantity, quantity_of
 from ldmbench.report.tables import Protocols, score_key, variants
@@ -24,7 +25,6 @@ __all__ = [
 Point = dict[str, Any]
 """One row of a figure's data; `cell`, `series`, `dataset`, `steps` are what the page filters on."""
 
-HEADLINES = ("fid", "kid", "clip_score", "precision", "inception_score", "recall")
 LONGEST_CURVE = 300
 OF_TRAINING = ("progress", "train_seed")
 """Fields of a cell on which what a denoiser codes depends."""
@@ -36,9 +36,8 @@ def headline(records: Sequence[Record]) -> Quantity | None:
     Scores of users' own come last; those of first stages alone are none of samples.
     """
     found = {s.name: s for r in records for s in r.scores if s.value is not None}
-    known = [name for name, q in QUANTITIES.items() if q.group == "quality"]
     own = sorted(name for name in found if name not in QUANTITIES)
-    return next((quantity_of(n) for n in (*HEADLINES, *known, *own) if n in found), None)
+    return next((quantity_of(n) for n in (*BY_RANK, *own) if n in found), None)
 
 
 def value_of(record: Record, name: str) -> Score | Measure | None:
@@ -205,7 +204,7 @@ def front(points: Sequence[Point], cost: str, quality: Quantity, *, more: bool) 
         quality: says which way is better.
         more: whether a larger `cost` field is the better one (throughput).
     """
-    sign = 1.0 if quality.better == "lower" else -1.0
+    sign = 1.0 if quality.best == "lower" else -1.0
     marked: list[Point] = []
     for rivals in dict.fromkeys((p["dataset"], p["made"]) for p in points):
         best = float("inf")

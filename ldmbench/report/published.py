@@ -13,7 +13,6 @@ from importlib import resources
 from ldmbench.report.cells import series
 from ldmbench.report.quantities import (
     QUANTITIES,
-    Quantity,
     embedded_evaluators,
     number,
     quantity_of,
@@ -157,7 +156,7 @@ def _table(
     return Beside(
         dataset,
         protocol,
-        tuple(_LABELS.get(n) or _heading(quantity_of(n)) for n in names),
+        tuple(_LABELS.get(n) or quantity_of(n).axis for n in names),
         (*_measured(scored, protocol, names), *(_printed(p, names) for p in rows)),
     )
 
@@ -165,10 +164,6 @@ def _table(
 def _order(printed: Sequence[Published]) -> list[str]:
     there = {name for p in printed for name in p.values}
     return [name for name in (*QUANTITIES, *_ELSEWHERE) if name in there]
-
-
-def _heading(quantity: Quantity) -> str:
-    return f"{quantity.label}{', dB' if quantity.name == 'psnr' else ''}"
 
 
 def _measured(records: Sequence[Record], protocol: str, names: Sequence[str]) -> list[Line]:

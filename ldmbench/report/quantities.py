@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
 
+from ldmbench.catalog.measures import MEASURES
+from ldmbench.catalog.metrics import SCORES
+from ldmbench.catalog.rows import GROUPS, Quantity
 from ldmbench.schema.signature import Signature
 
 __all__ = [
@@ -21,131 +23,12 @@ __all__ = [
     "with_interval",
 ]
 
-Better = Literal["lower", "higher"] | None
-
-GROUPS = {
-    "quality": "Quality",
-    "speed": "Speed",
-    "training": "Training cost",
-    "first stage": "First stage",
-    "other": "Other",
+QUANTITIES: dict[str, Quantity] = {
+    row.name: row
+    for row in sorted(
+        (*SCORES.values(), *MEASURES.values()), key=lambda row: list(GROUPS).index(row.group)
+    )
 }
-"""Column groups, in the order in which they are shown."""
-
-
-@dataclass(frozen=True)
-class Quantity:
-    """What is known of a score or measure by its name alone."""
-
-    name: str
-    label: str
-    better: Better
-    group: str
-    meaning: str
-
-
-# fmt: off
-_TABLE = (
-    ("fid",                     "FID",                  "lower",   "quality"),
-    ("sfid",                    "sFID",                 "lower",   "quality"),
-    ("fd_infinity",             "FID at infinity",      "lower",   "quality"),
-    ("kid",                     "KID",                  "lower",   "quality"),
-    ("inception_score",         "IS",                   "higher",  "quality"),
-    ("precision",               "Precision",            "higher",  "quality"),
-    ("recall",                  "Recall",               "higher",  "quality"),
-    ("density",                 "Density",              "higher",  "quality"),
-    ("coverage",                "Coverage",             "higher",  "quality"),
-    ("vendi_score",             "Vendi score",          "higher",  "quality"),
-    ("memorization",            "Memorization",         "lower",   "quality"),
-    ("clip_score",              "CLIP score",           "higher",  "quality"),
-    ("truth_psnr",              "PSNR to truth",        "higher",  "quality"),
-    ("truth_ssim",              "SSIM to truth",        "higher",  "quality"),
-    ("truth_lpips",             "LPIPS to truth",       "lower",   "quality"),
-    ("throughput",              "Throughput",           "higher",  "speed"),
-    ("latency",                 "Latency",              "lower",   "speed"),
-    ("latency_p95",             "Latency p95",          "lower",   "speed"),
-    ("evaluations",             "Evaluations",          None,       "speed"),
-    ("flops_per_image",         "FLOP/image",           "lower",   "speed"),
-    ("parameters",              "Parameters",           "lower",   "speed"),
-    ("autoencoder_parameters",  "Autoencoder params",   "lower",   "speed"),
-    ("peak_memory",             "Peak memory",          "lower",   "speed"),
-    ("energy_per_image",        "Energy/image",         "lower",   "speed"),
-    ("train_flops",             "Training FLOP",        "lower",   "training"),
-    ("autoencoder_train_flops", "First-stage FLOP",     None,       "training"),
-    ("total_train_flops",       "Total training FLOP",  "lower",   "training"),
-    ("flops_per_training_step", "FLOP/training step",   "lower",   "training"),
-    ("train_steps",             "Training steps",       None,      "training"),
-    ("train_images",            "Training images",      None,      "training"),
-    ("train_device_days",       "Denoiser days",        "lower",   "training"),
-    ("autoencoder_device_days", "Autoencoder days",     None,       "training"),
-    ("total_device_days",       "Total days",           "lower",   "training"),
-    ("amortised_device_days",   "Amortised days",       "lower",   "training"),
-    ("v100_days",               "V100 days",            "lower",   "training"),
-    ("cost",                    "Cost",                 "lower",   "training"),
-    ("rfid",                    "rFID",                 "lower",   "first stage"),
-    ("psnr",                    "PSNR",                 "higher",  "first stage"),
-    ("ssim",                    "SSIM",                 "higher",  "first stage"),
-    ("lpips",                   "LPIPS",                "lower",   "first stage"),
-    ("perceptual_distance",     "Perceptual distance",  "lower",   "first stage"),
-    ("rate",                    "Rate",                 "lower",   "first stage"),
-    ("code_entropy",            "Code entropy",         "lower",   "first stage"),
-    ("latent_scale",            "Latent scale",         None,      "first stage"),
-    ("coding_rate",             "Coding rate",          None,      "other"),
-    ("yardstick",               "Yardstick",            None,      "other"),
-)
-# fmt: on
-
-_MEANINGS = {
-    "fid": "Fréchet distance between features of samples and of real images",
-    "sfid": "Fréchet distance between spatial features of samples and of real images",
-    "fd_infinity": "FID extrapolated to infinitely many samples",
-    "kid": "kernel distance between features of samples and of real images",
-    "inception_score": "inception score: sure of each image's class, and many classes",
-    "precision": "share of samples that fall among the real images",
-    "recall": "share of real images that fall among the samples",
-    "density": "how densely real images surround the samples",
-    "coverage": "share of real images that have a sample near them",
-    "vendi_score": "how many different samples there are in effect",
-    "memorization": "chance that a sample is nearer to the training set than an unseen image",
-    "clip_score": "100 x cosine between an image and its caption",
-    "truth_psnr": "peak signal-to-noise ratio to the very images that samples should come near to",
-    "truth_ssim": "structural similarity to the very images that samples should come near to",
-    "truth_lpips": "perceptual distance to the very images that samples should come near to",
-    "throughput": "images per second, decoding included",
-    "latency": "median time to one image",
-    "latency_p95": "time within which 95 % of single images are done",
-    "evaluations": "network evaluations per image",
-    "flops_per_image": "floating-point operations per image, 2 per multiply-add",
-    "parameters": "weights that sampling needs",
-    "autoencoder_parameters": "weights of the first stage",
-    "peak_memory": "most memory in use while sampling",
-    "energy_per_image": "energy per image",
-    "train_flops": "denoiser, forward and backward",
-    "autoencoder_train_flops": "first stage, forward and backward",
-    "total_train_flops": "denoiser and first stage, forward and backward",
-    "flops_per_training_step": "denoiser, forward and backward, one batch",
-    "train_steps": "optimizer steps of the denoiser",
-    "train_images": "images the denoiser saw",
-    "train_device_days": "device-days of the denoiser alone",
-    "autoencoder_device_days": "device-days of the first stage",
-    "total_device_days": "device-days of denoiser and first stage",
-    "amortised_device_days": "denoiser, and the first stage shared among its models",
-    "v100_days": "total device-days in V100s, by the stated factor (A100: 2.2)",
-    "cost": "total device time at the stated price",
-    "rfid": "FID of reconstructions",
-    "psnr": "peak signal-to-noise ratio of reconstructions",
-    "ssim": "structural similarity of reconstructions",
-    "lpips": "perceptual distance of reconstructions",
-    "perceptual_distance": "perceptual distance of reconstructions",
-    "rate": "bits of the latent per pixel of the image",
-    "code_entropy": "empirical entropy of the VQ codes",
-    "latent_scale": "factor that brings latents to unit variance",
-    "coding_rate": "progressive coding of unseen images down to t = 0, in bits per dimension of the"
-    " image; compare it between models of one first stage",
-    "yardstick": "a fixed workload timed beside the measurements: how fast the machine was",
-}
-
-QUANTITIES = {row[0]: Quantity(*row, _MEANINGS[row[0]]) for row in _TABLE}  # type: ignore[arg-type,call-arg]
 """Every quantity the program measures; the order is the order of columns."""
 
 _PREFIXES = {9: "G", 6: "M", 3: "k", 0: "", -3: "m", -6: "µ"}
@@ -164,7 +47,7 @@ class Scale:
 
 def quantity_of(name: str) -> Quantity:
     """Return the quantity of this name; an unknown name is shown as it is, without a best."""
-    return QUANTITIES.get(name) or Quantity(name, name, None, "other", "")
+    return QUANTITIES.get(name) or Quantity(name=name, label=name)
 
 
 def scale_of(values: Iterable[float], unit: str) -> Scale:

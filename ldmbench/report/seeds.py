@@ -98,7 +98,7 @@ def _pooled_entry(rows: Sequence[Row], column: Column) -> Entry:
 
 def _mark(rows: list[Row], column: Column, samples: Sequence[Sequence[float]]) -> list[Row]:
     """Mark the best mean of each group and the means that are not told apart from it."""
-    better, marked = column.quantity.better, list(rows)
+    better, marked = column.quantity.best, list(rows)
     groups: dict[tuple[str, ...], list[int]] = {}
     for place, row in enumerate(rows):
         if samples[place]:

@@ -84,17 +84,17 @@ def figure_of(
 
 def corner(quality: Quantity, *, more: bool) -> str:
     """Say in which corner of a figure the best cells lie, where a better way is known."""
-    if quality.better is None:
+    if quality.best is None:
         return ""
-    height = "Lower" if quality.better == "lower" else "Upper"
+    height = "Lower" if quality.best == "lower" else "Upper"
     return f" {height} {'right' if more else 'left'} is better."
 
 
 def describe(title: str, quality: Quantity, points: Sequence[Point]) -> str:
     """Return the text that stands for a figure of quality: its size and its best cells."""
-    pick = min if quality.better == "lower" else max
+    pick = min if quality.best == "lower" else max
     parts = [f"{title}: {len(points)} cells, {len({p['line'] for p in points})} lines"]
-    for dataset in datasets_of(points) if quality.better else ():
+    for dataset in datasets_of(points) if quality.best else ():
         ways = _ways(points, dataset)
         for place, same in enumerate(ways, start=1):
             best = pick(same, key=lambda p: p["quality"])

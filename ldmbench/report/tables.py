@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from ldmbench.catalog.rows import Group
 from ldmbench.records.best import rivals_of
 from ldmbench.records.compare import Replicas
 from ldmbench.records.difference import Difference
@@ -74,7 +75,7 @@ class Column:
     @property
     def arrow(self) -> str:
         """Which way is better: '↓', '↑' or ''."""
-        return {"lower": "↓", "higher": "↑", None: ""}[self.quantity.better]
+        return {"lower": "↓", "higher": "↑", None: ""}[self.quantity.best]
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,7 @@ class Table:
         return tuple(c for c in self.columns if c.quantity.group == name)
 
     @property
-    def groups(self) -> tuple[str, ...]:
+    def groups(self) -> tuple[Group, ...]:
         """Groups that have a column, in the order of `GROUPS`."""
         return tuple(g for g in GROUPS if self.group(g))
 
@@ -233,7 +234,7 @@ def _columns(records: Sequence[Record], names: Protocols) -> tuple[Column, ...]:
     for record in records:
         for score in record.scores:
             key = score_key(score, names)
-            unit = "dB" if score.name == "psnr" else ""
+            unit = quantity_of(score.name).unit
             way = names[score.name, score.protocol, recipe(score.signature)]
             made.setdefault(key, (score.name, unit, way))
             numbers[key] += [score.value] if score.value is not None else []
@@ -283,7 +284,7 @@ def _entry(made: Score | Measure, column: Column, among: tuple[str, ...]) -> Ent
 
 
 def _mark(rows: list[Row], column: Column, replicates: Replicas) -> list[Row]:
-    key, better = column.key, column.quantity.better
+    key, better = column.key, column.quantity.best
     groups: dict[tuple[str, ...], list[int]] = defaultdict(list)
     for place, row in enumerate(rows):
         if key in row.entries and row.entries[key].value is not None:
@@ -316,7 +317,7 @@ def _scored(
 ) -> list[Entry]:
     pairs = zip(records, entries, strict=True)
     scored = [(record, entry.score) for record, entry in pairs if entry.score is not None]
-    rivals = rivals_of(scored, column.quantity.better or "", replicates)
+    rivals = rivals_of(scored, column.quantity.best or "", replicates)
     rows = {row.cell_b: row for row in rivals.rows}
     return [
         _held(entry, rows.get(record.cell.id), rivals.best[1], column)

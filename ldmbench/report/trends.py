@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ldmbench.report.points import HEADLINES
+from ldmbench.catalog.metrics import BY_RANK
 from ldmbench.report.quantities import number, quantity_of
 
 __all__ = ["MOST", "Trend", "Trends", "trends_of"]
@@ -16,7 +16,7 @@ MOST = 60
 
 WIDTH, HEIGHT, MARGIN = 240.0, 46.0, 6.0
 _RANK = {"regressed": 0, "changed": 1, "improved": 2}
-_FIRST = (*HEADLINES, "throughput", "latency", "peak_memory")
+_FIRST = (*BY_RANK, "throughput", "latency", "peak_memory")
 
 
 @dataclass(frozen=True)

@@ -16,13 +16,6 @@ NOT_STATED = "not stated"
 SPLITS = ("train", "validation", "reference")
 """Splits of a dataset that a protocol may name as its reference."""
 
-LPIPS_WEIGHTS = {"alex": ("alexnet", "lpips-alex"), "vgg": ("vgg16", "lpips-vgg")}
-"""Network of lpips -> its backbone and its linear heads, rows of schema.weights.WEIGHTS."""
-
-
-INFINITY = {"points": 15, "seed": 2020}
-"""How fd_infinity draws its subsets: how many sizes, and the seed."""
-
 
 class SamplingRule(Noun):
     """How one dataset's samples were drawn; None where the source does not say."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
+from ldmbench.catalog.measures import PROBES
+from ldmbench.catalog.metrics import BY_RANK, IN_SUITE
 from ldmbench.plugin_files import points
 from ldmbench.registry import nearest
 from ldmbench.schema.base import Noun, Positive
@@ -14,32 +16,16 @@ from ldmbench.schema.models import Model
 from ldmbench.schema.protocol import Protocols
 from ldmbench.schema.sample import SampleParams
 
-Metric = Literal[
-    "fid",
-    "kid",
-    "inception_score",
-    "precision",
-    "recall",
-    "density",
-    "coverage",
-    "clip_score",
-    "sfid",
-    "fd_infinity",
-    "vendi_score",
-    "memorization",
-    "lpips",
-]
-METRICS: tuple[str, ...] = get_args(Metric)
 MOST_METRICS = 100
 
 
 def _known(name: str) -> str:
     """Refuse a metric that is none of ours, no module:name and no entry point."""
-    if name in METRICS or ":" in name or name in points("metrics"):
+    if name in IN_SUITE or ":" in name or name in points("metrics"):
         return name
     own = "module:name of your own"
     raise ValueError(
-        f"found '{name}'{nearest(name, METRICS)}; allowed: {', '.join(METRICS)}, {own}"
+        f"found '{name}'{nearest(name, IN_SUITE)}; allowed: {', '.join(IN_SUITE)}, {own}"
     )
 
 
@@ -50,11 +36,12 @@ def _few(names: object) -> object:
     return names
 
 
-_WRITTEN = {"anyOf": [{"enum": list(METRICS)}, {"type": "string", "description": "your own"}]}
+_WRITTEN = {"anyOf": [{"enum": list(IN_SUITE)}, {"type": "string", "description": "your own"}]}
 MetricName = Annotated[str, AfterValidator(_known), WithJsonSchema(_WRITTEN)]
-Probe = Literal[
-    "throughput", "latency", "flops", "memory", "energy", "device_days", "coding", "reconstruction"
-]
+if TYPE_CHECKING:
+    Probe = str
+else:
+    Probe = Literal[tuple(PROBES)]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 
 
@@ -92,7 +79,7 @@ class Suite(Noun):
     models: Annotated[dict[Name, Model], Field(min_length=1)]
     sample: SampleParams = SampleParams()
     metrics: Annotated[tuple[MetricName, ...], Field(min_length=1), BeforeValidator(_few)] = (
-        "fid",
+        BY_RANK[0],
     )
     probes: tuple[Probe, ...] = ("throughput", "device_days")
     speed: SpeedSettings = SpeedSettings()

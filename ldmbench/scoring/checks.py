@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
-from ldmbench.catalog import METRICS
+from ldmbench.catalog.metrics import SCORABLE, Against, Metric, listed
 from ldmbench.errors import InputError, UnlikeError
 from ldmbench.plan.enough import least
-from ldmbench.plan.ledger import HELD_TO_REFERENCE
-from ldmbench.plan.score import PAIR_FAMILIES, FeatureSource, ImageSource, families_of
-from ldmbench.records.cautions import FRECHET, few_samples, unlike_count
+from ldmbench.plan.score import FeatureSource, ImageSource, families_of
+from ldmbench.records.cautions import few_samples, unlike_count
 from ldmbench.registry import pick
 from ldmbench.schema.protocol import Protocol
 from ldmbench.schema.weights import EXTRACTORS, extractor_named, weights_named
@@ -18,11 +17,18 @@ from ldmbench.scoring.sides import Side, pixels_of
 from ldmbench.scoring.training import check_train, seen_warning
 from ldmbench.words import plural
 
-DEFAULT = ("fid", "kid", "precision", "recall")
-PAIRED = ("psnr", "ssim")
-SCORABLE = {name: row for name, row in METRICS.items() if name != "rfid"}
-SMALLEST = {"lpips": 32, "ssim": 11}
-"""Metric -> the smallest side of an image it is defined for."""
+MORE = ("logits", "spatial")
+"""Arrays that not every extractor or file of features has."""
+
+
+def rows_of(metrics: Sequence[str]) -> list[Metric]:
+    """Return the rows of metrics."""
+    return [SCORABLE[name] for name in metrics]
+
+
+def _names(metrics: Sequence[str], against: Against) -> list[str]:
+    """Return those of some metrics that compare samples with one kind of thing."""
+    return [row.name for row in rows_of(metrics) if row.family.against == against]
 
 
 def wanted_of(
@@ -42,13 +48,15 @@ def wanted_of(
         pick(SCORABLE, name, "metric")
     if names:
         return tuple(dict.fromkeys(names))
-    base = () if real is None else DEFAULT if real.source else tuple(sorted(real.moments))
-    return (
-        *base,
-        *(("memorization",) if train else ()),
-        *(PAIRED if beside else ()),
-        *(("clip_score",) if prompts else ()),
-    )
+    there: dict[Against, bool] = {
+        "reference": real is not None and real.source is not None,
+        "training": bool(train),
+        "pair": bool(beside),
+        "caption": bool(prompts),
+    }
+    served = sorted(real.moments) if real is not None and real.source is None else []
+    usual = [name for name, row in SCORABLE.items() if row.usual]
+    return (*served, *(n for way, has in there.items() if has for n in _names(usual, way)))
 
 
 def check(
@@ -76,60 +84,67 @@ def check(
         InputError: what is missing or too few.
         UnlikeError: naming what samples and reference do not share.
     """
-    families = families_of(wanted)
-    _check_source(made, families, protocol)
+    _check_source(made, rows_of(wanted), protocol)
     _check_count(made, [least(name, protocol)[0::2] for name in wanted])
-    if set(PAIR_FAMILIES) & set(families):
-        _check_pairs(made, beside, wanted)
-    held = [name for name in wanted if METRICS[name].family in HELD_TO_REFERENCE]
+    paired = _names(wanted, "pair")
+    if paired:
+        _check_pairs(made, beside, paired)
+    held = [row.name for row in rows_of(wanted) if row.family.has_reference]
     if not held:
         return
     if real is None:
         raise InputError(
-            f"Missing option '--reference': {', '.join(held)} hold samples to real images"
+            f"Missing option '--reference': {', '.join(held)} compare samples with real images"
         )
     _check_statistics(real, held)
     _check_count(real, [least(name, protocol)[1:] for name in held])
-    if "memorization" in wanted:
-        check_train(real, train)
-    for side in (real, train if "memorization" in wanted else None):
+    trained = _names(wanted, "training")
+    if trained:
+        check_train(trained[0], real, train)
+    for side in (real, train if trained else None):
         if side is not None:
             _check_alike(made, side, protocol)
             if "crop" not in allowed:
                 _check_crop(made, side, protocol)
 
 
-def _check_source(made: Side, families: Sequence[str], protocol: Protocol) -> None:
+def _check_source(made: Side, rows: Sequence[Metric], protocol: Protocol) -> None:
     if made.source is None:
         raise InputError(f"{made.name}: holds statistics; give images or features to be scored")
-    needed = {"logits": "inception_score", "spatial": "sfid"}
     if isinstance(made.source, FeatureSource):
-        if {"clip", *PAIR_FAMILIES} & set(families):
-            raise InputError(
-                f"{made.name}: holds features; clip_score, psnr, ssim and lpips need images"
-            )
-        for family, metric in needed.items():
-            if family in families and not getattr(made.source, family):
-                raise InputError(f"{made.name}: has no {family}; {metric} needs them")
-        if "vendi" in families and made.zeros:
-            raise InputError(
-                f"{made.name}: features have {plural(made.zeros, 'row')} of zeros, whose cosines"
-                " vendi_score cannot take; leave them out"
-            )
+        _check_features(made, made.source, rows)
         return
     spec = extractor_named(protocol.extractor)
-    for family, metric in needed.items():
-        if family in families and not getattr(spec, family):
-            able = [e.name for e in EXTRACTORS if getattr(e, family)]
+    for row in (row for row in rows if row.family.needs in MORE):
+        needs = row.family.needs
+        if not getattr(spec, needs):
+            able = [e.name for e in EXTRACTORS if getattr(e, needs)]
             raise InputError(
-                f"{metric} needs {family} features, which {spec.name} has not; protocols of"
+                f"{row.name} needs {needs} features, which {spec.name} has not; protocols of"
                 f" {', '.join(able)} have them"
+            )
+
+
+def _check_features(made: Side, source: FeatureSource, rows: Sequence[Metric]) -> None:
+    """Refuse metrics that a file of features cannot serve."""
+    of_images = [row for row in SCORABLE.values() if row.family.needs in ("text", "images")]
+    if any(row in of_images for row in rows):
+        raise InputError(f"{made.name}: holds features; {listed(of_images)} need images")
+    for row in rows:
+        needs = row.family.needs
+        if needs in MORE and not getattr(source, needs):
+            raise InputError(f"{made.name}: has no {needs}; {row.name} needs them")
+        if made.zeros and not row.family.zeros:
+            raise InputError(
+                f"{made.name}: features have {plural(made.zeros, 'row')} of zeros, whose cosines"
+                f" {row.name} cannot take; leave them out"
             )
 
 
 def _check_pairs(made: Side, beside: Side | None, wanted: Sequence[str]) -> None:
     if beside is None or not isinstance(beside.source, ImageSource):
-        raise InputError("psnr, ssim and lpips need --pairs FOLDER with images of the same names")
+        named = listed(row for row in SCORABLE.values() if row.family.against == "pair")
+        raise InputError(f"{named} need --pairs FOLDER with images of the same names")
     lost = sorted(set(made.images) ^ set(beside.images))
     if lost:
         raise InputError(
@@ -141,9 +156,11 @@ def _check_pairs(made: Side, beside: Side | None, wanted: Sequence[str]) -> None
         raise UnlikeError(
             f"samples are {mine} x {mine} pixels, their pairs in {beside.name} {theirs} x {theirs}"
         )
-    for metric, pixels in SMALLEST.items():
-        if metric in wanted and mine is not None and mine < pixels:
-            raise InputError(f"{made.name}: {metric} needs {pixels} pixels or more, found {mine}")
+    for row in rows_of(wanted):
+        if mine is not None and mine < row.smallest:
+            raise InputError(
+                f"{made.name}: {row.name} needs {row.smallest} pixels or more, found {mine}"
+            )
 
 
 def _check_statistics(real: Side, held: Sequence[str]) -> None:
@@ -157,8 +174,10 @@ def _check_statistics(real: Side, held: Sequence[str]) -> None:
                 f"{real.name}: holds mean and covariance alone, which serve {served};"
                 f" {', '.join(refused)} need images or features"
             )
-    if isinstance(source, FeatureSource) and "sfid" in held and not source.spatial:
-        raise InputError(f"{real.name}: has no spatial features; sfid needs them")
+    for row in rows_of(held):
+        spatial = row.family.needs == "spatial"
+        if spatial and isinstance(source, FeatureSource) and not source.spatial:
+            raise InputError(f"{real.name}: has no spatial features; {row.name} needs them")
 
 
 def _check_count(side: Side, needs: Sequence[tuple[int, str]]) -> None:
@@ -213,8 +232,9 @@ def width_of(side: Side, protocol: Protocol) -> int:
     """Return the number of features per sample of one side."""
     if isinstance(side.source, FeatureSource):
         return side.source.width
-    if side.source is None and "fid" in side.moments:
-        return len(side.moments["fid"][0])
+    known = [m for name, m in side.moments.items() if SCORABLE[name].family.needs == "features"]
+    if side.source is None and known:
+        return len(known[0][0])
     return extractor_named(protocol.extractor).dim
 
 
@@ -244,11 +264,12 @@ def warnings_of(
     """Say what makes a number less than it seems, beside the cautions of its record."""
     count = made.source.count if made.source else 0
     sides = [side for side in (made, real, train) if side is not None]
-    paired = [name for name in wanted if METRICS[name].family in PAIR_FAMILIES]
+    paired, trained = _names(wanted, "pair"), _names(wanted, "training")
+    fitted = any(family.covariance for family in families_of(wanted))
     pairs = [beside] if beside is not None and paired else []
     for side in sides:
         few = few_samples(side.source.count, width_of(side, protocol)) if side.source else None
-        if few and side is not train and set(FRECHET) & set(families_of(wanted)):
+        if few and side is not train and fitted:
             yield few if side is made else f"{side.name}: {few}"
     other = unlike_count(protocol, count)
     if other:
@@ -268,8 +289,8 @@ def warnings_of(
                 f"{side.name}: {plural(side.lossy, 'image')} of the pairs are jpg or webp files:"
                 f" compression alone moves {', '.join(paired)}"
             )
-    if real is not None and train is not None and "memorization" in wanted:
-        yield from seen_warning(real, train)
+    if real is not None and train is not None and trained:
+        yield from seen_warning(trained[0], real, train)
     for side in sides:
         if isinstance(side.source, FeatureSource) and side.provenance is None:
             yield f"{side.name}: nothing says what extractor made these features"
@@ -288,8 +309,9 @@ def _unlike_ways(made: Side, real: Side, protocol: Protocol) -> Iterator[str]:
     if mine and theirs and mine != theirs:
         yield f"crop is {mine} for samples and {theirs} in {real.name}, as was allowed"
     count = real.source.count if real.source else 0
+    partly = listed(row for row in SCORABLE.values() if row.family.part == "neighbour_count")
     if isinstance(real.source, FeatureSource) and count > (protocol.neighbour_count or count):
         yield (
-            f"{real.name}: kid, precision, recall, density and coverage take the first"
+            f"{real.name}: {partly} take the first"
             f" {protocol.neighbour_count:,} of {count:,} rows, in the order of the file"
         )

@@ -14,12 +14,13 @@ from pydantic import ValidationError
 
 from ldmbench.canonical import digest_file
 from ldmbench.catalog import COVARIANCE
+from ldmbench.catalog.metrics import SCORABLE
 from ldmbench.errors import InputError
 from ldmbench.registry import resolve
 from ldmbench.schema.reference import Reference
 
 Array = npt.NDArray[Any]
-STATISTICS = {"fid": ("mu", "sigma"), "sfid": ("mu_s", "sigma_s")}
+STATISTICS = {n: row.family.statistics for n, row in SCORABLE.items() if row.family.statistics}
 """Metric -> the mean and covariance that serve it, as guided-diffusion names them."""
 PACKED = (2**30, 100)
 """Bytes of an array, and how much smaller it is in a file, beyond which it holds nothing but one

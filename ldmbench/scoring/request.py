@@ -8,7 +8,7 @@ from pathlib import Path
 from ldmbench.errors import InputError
 from ldmbench.plan.captions import caption_cautions
 from ldmbench.schema.protocol import Protocol
-from ldmbench.scoring.checks import check, wanted_of, warnings_of
+from ldmbench.scoring.checks import check, rows_of, wanted_of, warnings_of
 from ldmbench.scoring.imports import captions_of, check_captions, with_prompts
 from ldmbench.scoring.sides import Side, first, has_size, pixels_of, read_side, ruled
 from ldmbench.store.disk import Store
@@ -24,7 +24,7 @@ class Request:
     Attributes:
         images: the samples: a folder, zip, npz of images or of features.
         reference: real images, a built reference or statistics.
-        training: what the model saw; memorization needs it.
+        training: what the model saw, where a metric needs it.
         pairs: images of the same names as the samples.
         prompts: the captions of the samples, a file.
         protocols: the same samples are scored under each.
@@ -110,13 +110,14 @@ def _asked(request: Request, protocol: Protocol, root: Path) -> Asked:
         store.open()
         samples = with_prompts(whole, request.prompts, store, count=count)
         samples = samples if count is None else first(samples, count)
+    captioned = any(row.family.against == "caption" for row in rows_of(wanted))
     for side in filter(None, (samples, reference, training, pairs)):
-        check_captions(side, needed=side is samples and "clip_score" in wanted)
+        check_captions(side, needed=side is samples and captioned)
     warnings = [*warnings_of(samples, reference, protocol, wanted, train=training, beside=pairs)]
     if whole.source and samples.source and samples.source.count < whole.source.count:
         part = f"the first {samples.source.count:,} of {whole.source.count:,}"
         warnings.append(f"{images}: {part}, in the order of names")
-    if "clip_score" in wanted:
+    if captioned:
         prompted = captions_of(samples)
         what = f"the {len(prompted):,} captions of {samples.name}"
         warnings += caption_cautions(prompted, protocol.clip, what)

@@ -13,6 +13,7 @@ from typing import Any
 
 from ldmbench.canonical import digest_file
 from ldmbench.catalog import FIDELITY, FINGERPRINTS, INSPECTIONS
+from ldmbench.catalog.metrics import MOMENTS
 from ldmbench.errors import InputError
 from ldmbench.plan.score import FeatureSource, ImageSource, Source, files_source, shapes_source
 from ldmbench.registry import pick, resolve
@@ -20,6 +21,7 @@ from ldmbench.schema.data import LARGEST_SCENE, Split
 from ldmbench.schema.protocol import Protocol
 from ldmbench.schema.reference import Reference
 from ldmbench.scoring.npz import (
+    STATISTICS,
     Array,
     covariance,
     members,
@@ -100,8 +102,11 @@ def read_side(
     if path.is_file() and path.suffix.lower() == ".pt":
         read: Any = resolve(FIDELITY)
         held = read(path)
-        parts = [(name, held[name]) for name in ("mu", "sigma")]
-        return Side(name, None, moments={"fid": covariance(path, *parts)})
+        parts = MOMENTS.statistics or ("", "")
+        mean, cov = ((part, held[part]) for part in parts)
+        found = covariance(path, mean, cov)
+        served = [metric for metric, known in STATISTICS.items() if known == parts]
+        return Side(name, None, moments=dict.fromkeys(served, found))
     return _images(path, protocol, store=store, side=side, raw=raw)
 
 

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ldmbench.canonical import digest_file
+from ldmbench.catalog.metrics import METRICS, Needs
 from ldmbench.errors import UnlikeError
 from ldmbench.plan.score import FeatureSource, StatisticsSource
 from ldmbench.schema.protocol import Protocol
 from ldmbench.schema.weights import extractor_named
 from ldmbench.scoring.sides import Side
 
-ARRAYS = {"fid": "features", "sfid": "spatial features"}
+ARRAYS: dict[Needs, str] = {"features": "features", "spatial": "spatial features"}
 BESIDE_IMAGES = "inception-v3-compat"
 """Who made the statistics of a file that has images too: guided-diffusion's evaluator."""
 
@@ -46,19 +47,20 @@ def by_statistics(
         return ()
     served = []
     for name in (n for n in wanted if n in real.moments):
-        width, needed = len(real.moments[name][0]), _width(made, protocol, name)
+        needs = METRICS[name].family.needs
+        width, needed = len(real.moments[name][0]), _width(made, protocol, needs)
         if needed in (None, width):
             served.append(name)
         elif real.source is None:
             raise UnlikeError(
-                f"{made.name} has {needed} {ARRAYS[name]} a sample, {real.name} {width}; both must"
+                f"{made.name} has {needed} {ARRAYS[needs]} a sample, {real.name} {width}; both must"
                 f" come from the same extractor ({protocol.extractor} under {protocol.name})"
             )
     return tuple(served)
 
 
-def _width(made: Side, protocol: Protocol, name: str) -> int | None:
+def _width(made: Side, protocol: Protocol, needs: Needs) -> int | None:
     if not isinstance(made.source, FeatureSource):
         spec = extractor_named(protocol.extractor)
-        return spec.dim if name == "fid" else spec.spatial
-    return made.source.width if name == "fid" else made.source.spatial or None
+        return spec.spatial if needs == "spatial" else spec.dim
+    return (made.source.spatial or None) if needs == "spatial" else made.source.width

@@ -1,4 +1,4 @@
-"""What memorization is held to: images that a model saw, and others that it did not."""
+"""Metrics that need what a model saw, and other images that it did not see."""
 
 from __future__ import annotations
 
@@ -11,20 +11,21 @@ from ldmbench.words import plural
 __all__ = ["check_train", "seen_warning"]
 
 
-def seen_warning(real: Side, train: Side) -> Iterator[str]:
+def seen_warning(metric: str, real: Side, train: Side) -> Iterator[str]:
     """Say how much of a reference the model saw, or nothing."""
     shared, count = _seen(real, train), len(_images(real))
     if shared:
         yield (
             f"{real.name}: {shared} of {plural(count, 'image')} are in the training set"
-            f" {train.name} too; memorization is meant against unseen ones"
+            f" {train.name} too; {metric} is meant against unseen ones"
         )
 
 
-def check_train(real: Side, train: Side | None) -> None:
-    """Refuse memorization without a training set, or where the reference was seen.
+def check_train(metric: str, real: Side, train: Side | None) -> None:
+    """Refuse a metric without the training set that it needs, or where the reference was seen.
 
     Args:
+        metric: its name.
         real: the reference.
         train: what the model saw, if it was given.
 
@@ -34,17 +35,17 @@ def check_train(real: Side, train: Side | None) -> None:
     """
     if train is None:
         raise InputError(
-            "Missing option '--train': memorization needs the images that the model saw, and as"
+            f"Missing option '--train': {metric} needs the images that the model saw, and as"
             " --reference others of the kind that it did not see"
         )
     if train.source is None:
         raise InputError(
-            f"{train.name}: holds mean and covariance alone; memorization needs images or features"
+            f"{train.name}: holds mean and covariance alone; {metric} needs images or features"
         )
     mine, theirs = (getattr(side.source, "digest", None) for side in (real, train))
     if (mine and mine == theirs) or 0 < len(_images(real)) == _seen(real, train):
         raise UnlikeError(
-            f"{real.name}: all of the reference is in the training set {train.name}; memorization"
+            f"{real.name}: all of the reference is in the training set {train.name}; {metric}"
             " needs a reference that the model did not see"
         )
 

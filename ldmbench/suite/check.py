@@ -175,16 +175,15 @@ def _guidance(
 
 
 def _metrics(suite: Any, told: dict[str, tuple[str, ...]]) -> Iterator[tuple[Loc, str]]:
-    if "clip_score" not in suite.metrics:
-        return
-    position = suite.metrics.index("clip_score")
     conditionings = {c for found in told.values() for c in found}
-    if "caption" not in conditionings:
-        yield (
-            ("metrics", position),
-            "clip_score needs a model with conditioning caption; found "
-            + ", ".join(sorted(conditionings)),
-        )
+    for position, name in enumerate(suite.metrics):
+        row = METRICS.get(name)
+        if row and row.family.against == "caption" and "caption" not in conditionings:
+            found = ", ".join(sorted(conditionings))
+            yield (
+                ("metrics", position),
+                f"{name} needs a model with conditioning caption; found {found}",
+            )
 
 
 def _own_metrics(suite: Any, folder: Path) -> Iterator[tuple[Loc, str]]:

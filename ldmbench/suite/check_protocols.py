@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ldmbench.catalog import EXTRACTORS, PROTOCOLS
+from ldmbench.catalog.metrics import METRICS, Metric
 from ldmbench.errors import InputError
 from ldmbench.plugin_files import points, sources
 from ldmbench.registry import nearest
@@ -15,8 +16,6 @@ from ldmbench.schema.protocol import Override, Protocol
 from ldmbench.schema.weights import extractor_named
 from ldmbench.suite.protocols import pinned, protocols_of, real_images, written_protocols
 from ldmbench.suite.read import Loc
-
-LPIPS_SIDE = 32
 
 
 def check_protocols(
@@ -87,24 +86,27 @@ def _apart(rules: Mapping[str, str], field: str) -> str:
 def _metrics(suite: Any, protocols: tuple[Protocol, ...]) -> Iterator[tuple[Loc, str]]:
     for position, metric in enumerate(suite.metrics):
         loc: Loc = ("metrics", position)
-        needed = {"sfid": "spatial", "inception_score": "logits"}.get(metric)
-        for protocol in protocols if needed else ():
+        row = METRICS.get(metric)
+        if row is None:
+            continue
+        needed = row.family.needs
+        for protocol in protocols if needed in ("logits", "spatial") else ():
             spec = _spec(protocol)
-            if spec is not None and needed and not getattr(spec, needed):
+            if spec is not None and not getattr(spec, needed):
                 able = [e for e in EXTRACTORS if getattr(extractor_named(e), needed)]
                 yield (
                     loc,
                     f"{metric} needs {needed} features, which {spec.name} of {protocol.name} has"
                     f" not; allowed: {', '.join(able)}",
                 )
-        if metric == "memorization":
-            yield from _memorization(suite, protocols, loc)
-        if metric == "lpips":
-            yield from _lpips(suite, loc)
+        if row.family.against == "training":
+            yield from _unseen(suite, protocols, row, loc)
+        if row.family.against == "pair":
+            yield from _pairs(suite, row, loc)
 
 
-def _memorization(
-    suite: Any, protocols: tuple[Protocol, ...], loc: Loc
+def _unseen(
+    suite: Any, protocols: tuple[Protocol, ...], row: Metric, loc: Loc
 ) -> Iterator[tuple[Loc, str]]:
     """Refuse a reference that the models have seen."""
     for protocol in protocols:
@@ -113,9 +115,9 @@ def _memorization(
             if split == "train":
                 yield (
                     loc,
-                    "memorization holds samples to real images that no model saw, but the reference"
-                    f" of {protocol.name} for data.{name} is the split train; allowed: a protocol"
-                    f" with another, such as {{base: {protocol.name.partition('[')[0]},"
+                    f"{row.name} compares samples with real images that no model saw, but the"
+                    f" reference of {protocol.name} for data.{name} is the split train; allowed: a"
+                    f" protocol with another, such as {{base: {protocol.name.partition('[')[0]},"
                     " reference_split: reference}",
                 )
 
@@ -124,15 +126,18 @@ def _spec(protocol: Protocol) -> Any:
     return extractor_named(protocol.extractor) if protocol.extractor in EXTRACTORS else None
 
 
-def _lpips(suite: Any, loc: Loc) -> Iterator[tuple[Loc, str]]:
+def _pairs(suite: Any, row: Metric, loc: Loc) -> Iterator[tuple[Loc, str]]:
     if "reconstruction" not in suite.probes:
-        yield loc, "lpips compares reconstructions with their images; add the probe reconstruction"
+        yield (
+            loc,
+            f"{row.name} compares reconstructions with their images; add the probe reconstruction",
+        )
     for name, data in suite.data.items():
         sides = data.resolution if isinstance(data.resolution, tuple) else (data.resolution,)
-        small = [side for side in sides if side < LPIPS_SIDE]
+        small = [side for side in sides if side < row.smallest]
         if small:
             yield (
                 loc,
-                f"lpips needs images of {LPIPS_SIDE} pixels or more, but data.{name} has"
+                f"{row.name} needs images of {row.smallest} pixels or more, but data.{name} has"
                 f" resolution {small[0]}",
             )

@@ -5,9 +5,10 @@ from typing import get_args
 import numpy as np
 import pytest
 
+from ldmbench.catalog.metrics import IN_SUITE
 from ldmbench.errors import SuiteError
 from ldmbench.plan.build import build_plan
-from ldmbench.schema.suite import Metric, Probe
+from ldmbench.schema.suite import Probe
 from ldmbench.suite.load import load_suite
 
 TRAINED = ("dataset", "autoencoder", "latents", "denoiser")
@@ -50,7 +51,7 @@ def test_no_metric_and_no_probe_changes_what_is_trained(source, split):
     assert {count for _, count in before if count} == {56}
     for probe in get_args(Probe):
         assert trained(plan_of(source, split, f"probes=[{probe}]")) == before, probe
-    for metric in get_args(Metric):
+    for metric in IN_SUITE:
         more = f"metrics=[fid,{metric}]"
         assert trained(plan_of(source, split, more, "probes=[reconstruction]")) == before, metric
 

@@ -69,7 +69,7 @@ protocl: x
         (10, "models.two.budget: required, found nothing"),
         (12, "sample.steps: found 'ten'"),
         (12, "sample.seed: found -1"),
-        (13, "metrics[0]: found 'fidd' (did you mean 'fid'?); allowed: fid, kid"),
+        (13, "metrics[0]: found 'fidd' (did you mean 'fid'?); allowed: fid, sfid"),
         (14, "protocl: unknown key (did you mean 'protocol'?)"),
     ]:
         near = {line - 1, line}  # a mapping on the line below its key may be named by the key

@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
+from ldmbench.catalog.measures import PROBES as PROBES
+from ldmbench.catalog.metrics import METRICS as METRICS
 from ldmbench.schema.weights import EXTRACTORS as SPECS
-
-Family = Literal[
-    "moments", "spatial", "infinity", "neighbours", "memorization", "vendi", "logits", "pairs",
-    "lpips", "clip",
-]  # fmt: skip
 
 
 class Row(NamedTuple):
     """A name's code or noun, as "module:attribute", and what it is."""
 
     target: str
-    about: str
-
-
-class MetricRow(NamedTuple):
-    """The family a metric is computed with, which way is better, and what it is."""
-
-    family: Family
-    better: Literal["lower", "higher"]
     about: str
 
 
@@ -87,34 +76,6 @@ SAMPLERS = {
 }
 EXTRACTORS = {
     spec.name: Row("ldmbench.features.extractor:load_extractor", f"{spec.dim} features; {spec.note}") for spec in SPECS
-}
-METRICS = {
-    "fid":             MetricRow("moments",    "lower",  "Frechet distance of features (arXiv:1706.08500)"),
-    "sfid":            MetricRow("spatial",    "lower",  "Frechet distance of spatial features (arXiv:2103.03841)"),
-    "fd_infinity":     MetricRow("infinity",   "lower",  "Frechet distance at infinitely many samples (arXiv:1911.07023)"),
-    "kid":             MetricRow("neighbours", "lower",  "kernel distance of features (arXiv:1801.01401)"),
-    "precision":       MetricRow("neighbours", "higher", "share of samples on the real manifold (arXiv:1904.06991)"),
-    "recall":          MetricRow("neighbours", "higher", "share of real images on the sample manifold (arXiv:1904.06991)"),
-    "density":         MetricRow("neighbours", "higher", "how densely samples lie among real images (arXiv:2002.09797)"),
-    "coverage":        MetricRow("neighbours", "higher", "share of real images with a sample nearby (arXiv:2002.09797)"),
-    "vendi_score":     MetricRow("vendi",      "higher", "how many different samples there are in effect (arXiv:2210.02410)"),
-    "memorization":    MetricRow("memorization", "lower", "chance that a sample is nearer to the training set than an unseen image (arXiv:2004.05675)"),
-    "inception_score": MetricRow("logits",     "higher", "confidence and variety of class predictions (arXiv:1606.03498)"),
-    "clip_score":      MetricRow("clip",       "higher", "100 x cosine between image and its caption (arXiv:2104.08718)"),
-    "rfid":            MetricRow("moments",    "lower",  "FID of reconstructions against the images they came from"),
-    "psnr":            MetricRow("pairs",      "higher", "peak signal-to-noise ratio of reconstructions, dB"),
-    "ssim":            MetricRow("pairs",      "higher", "structural similarity of reconstructions (Wang et al. 2004)"),
-    "lpips":           MetricRow("lpips",      "lower",  "perceptual distance of reconstructions (arXiv:1801.03924)"),
-}
-PROBES = {
-    "throughput":     Row("ldmbench.speed", "images per second, decoding included"),
-    "latency":        Row("ldmbench.speed", "seconds for one image: median and 95th percentile"),
-    "flops":          Row("ldmbench.speed", "FLOPs per image and per training step, parameters, evaluations"),
-    "memory":         Row("ldmbench.speed", "peak memory while sampling"),
-    "energy":         Row("ldmbench.speed", "joules per image, where the device tells"),
-    "device_days":    Row("ldmbench.train", "training time x devices: alone, in all, and amortised"),
-    "reconstruction": Row("ldmbench.models", "first stage: rFID, PSNR, SSIM, rate"),
-    "coding":         Row("ldmbench.stages.coding:run", "progressive coding: bits/dim and RMSE per timestep (arXiv:2006.11239)"),
 }
 PROTOCOLS = {
     "shapes-v1": Row("ldmbench.schema.protocols:SHAPES_V1", "embedded evaluators on `shapes`"),

@@ -1,0 +1,408 @@
+"""Metrics: one row says everything that is asked of a metric, and every other module reads it.
+
+To add one: write a function in `metrics/`, a row here, a number in `tests/golden/`
+(CONTRIBUTING.md has a worked example).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from ldmbench.catalog.rows import Gate, Group, Quantity
+
+Needs = Literal["features", "logits", "spatial", "text", "images"]
+Against = Literal["nothing", "reference", "training", "caption", "pair"]
+Fields = Mapping[str, str | int | None]
+Signed = Callable[[Mapping[str, Any], int], Fields]
+"""(parameters of the stage, images in the smaller set) -> fields of the signature."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Networks:
+    """Networks that a family loads beside the extractor of its protocol.
+
+    Attributes:
+        field: of the protocol, which names one.
+        files: value of that field -> rows of WEIGHTS.
+    """
+
+    field: str
+    files: Mapping[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Family:
+    """Metrics that one stage computes together, since they share their work.
+
+    `compute` is called with the arrays that `needs` and `against` name, in this order: of the
+    samples; of the training set; of the reference, the captions or the pairs. As keywords it gets
+    the protocol's fields of its metrics, `constants`, and of `confidence`, `engine`, `device`,
+    `kept` and `report` those that it takes. It returns a number, an array of one number for each
+    sample (the score is their mean), `Replicates`, or a dict of these by name.
+
+    Attributes:
+        name: of the stage's parameters and keys.
+        compute: "module:function".
+        needs: what is read of each set: features (N, D), logits (N, C) or spatial features
+            (N, S) of the protocol's extractor, features of its CLIP model, images.
+        against: what samples are compared with. `training` means the training set and the
+            reference; `pair` gives an iterable of batches (a, b), uint8 NHWC.
+        constants: parameters that no protocol changes; keyed and signed.
+        networks: beside the extractor.
+        statistics: names of the mean and covariance in an npz that can stand for the reference.
+        part: field of the protocol that says how many reference images are used, if not all.
+        covariance: whether it fits one, which few samples do not determine.
+        zeros: whether rows of features may be zero throughout.
+    """
+
+    name: str
+    compute: str
+    needs: Needs = "features"
+    against: Against = "reference"
+    constants: Mapping[str, object] = field(default_factory=dict)
+    networks: Networks | None = None
+    statistics: tuple[str, str] | None = None
+    part: str | None = None
+    covariance: bool = False
+    zeros: bool = True
+
+    @property
+    def has_reference(self) -> bool:
+        """Whether features of real images are read."""
+        return self.against in ("reference", "training")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Least:
+    """The fewest images that a metric is defined for.
+
+    Attributes:
+        samples: of the samples.
+        reals: of the reference.
+        per: fields of the protocol; the largest is added to both numbers.
+        why: said after the number; {most} is that largest value.
+    """
+
+    samples: int = 1
+    reals: int = 1
+    per: tuple[str, ...] = ()
+    why: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric(Quantity):
+    """A score of images.
+
+    Attributes:
+        source: the paper.
+        family: what it is computed with.
+        fields: of a protocol, on which it depends: keyed, and signed unless `signed` says how.
+        signed: parameters -> fields of the signature, where these are not `fields` as they are.
+        least: the fewest images.
+        smallest: the smallest side of an image in pixels.
+        share: a share of images, which sets that differ may have in common by chance.
+        short: heading in the table that ends a run; "" leaves it out there.
+        rank: figures of a run show the lowest that was measured.
+        charted: a figure shows it against the rate of first stages.
+        usual: `ldmbench score` computes it where no metric is named and it has what it needs.
+        in_suite: a suite may name it; else it comes with the probe `reconstruction`.
+        of: the metric that this is on other images: rfid is the fid of reconstructions.
+    """
+
+    source: str
+    family: Family
+    group: Group = "quality"
+    fields: tuple[str, ...] = ()
+    signed: Signed | None = None
+    least: Least = Least()
+    smallest: int = 1
+    share: bool = False
+    short: str = ""
+    rank: int = 99
+    charted: bool = False
+    usual: bool = False
+    in_suite: bool = True
+    of: str = ""
+
+    @property
+    def summary(self) -> str:
+        """What it is and where it was defined, for lists."""
+        return f"{self.about} ({self.source})" if self.source else self.about
+
+    def signature_fields(self, params: Mapping[str, Any], least: int) -> Fields:
+        """Return what a signature says of this metric alone.
+
+        Args:
+            params: of the stage that computed it.
+            least: images in the smaller of the two sets.
+        """
+        if params.get("paired"):
+            return {"resampled": "pairs"}
+        if self.signed:
+            return self.signed(params, least)
+        return {name: params[name] for name in (*self.fields, *self.family.constants)}
+
+
+def _kid_subsets(params: Mapping[str, Any], least: int) -> Fields:
+    return {"subsets": f"{params['kid_subsets']}x{min(params['kid_subset_size'], least)}"}
+
+
+def _balls(params: Mapping[str, Any], least: int) -> Fields:
+    return {"k": params["k_density"], "rule": "lt"}
+
+
+def _splits(params: Mapping[str, Any], least: int) -> Fields:
+    seed = params["shuffle_seed"]
+    return {"splits": params["splits"], "order": "kept" if seed is None else f"shuffled{seed}"}
+
+
+def _nothing(params: Mapping[str, Any], least: int) -> Fields:
+    return {}
+
+
+def _window(params: Mapping[str, Any], least: int) -> Fields:
+    return {"window": "gaussian11"}
+
+
+def _share(tolerance: float, limit: float, noise: float) -> Gate:
+    return Gate(tolerance=tolerance, limit=limit, noise=noise)
+
+
+def _absolute(tolerance: float, limit: float, noise: float) -> Gate:
+    return Gate(relative=False, tolerance=tolerance, limit=limit, noise=noise)
+
+
+MOMENTS = Family(
+    name="moments",
+    compute="ldmbench.metrics.computed:moments",
+    statistics=("mu", "sigma"),
+    covariance=True,
+)
+SPATIAL = Family(
+    name="spatial",
+    compute="ldmbench.metrics.computed:spatial",
+    needs="spatial",
+    statistics=("mu_s", "sigma_s"),
+    covariance=True,
+)
+INFINITY = Family(
+    name="infinity",
+    compute="ldmbench.metrics.infinity:infinity_family",
+    constants={"points": 15, "seed": 2020},
+    covariance=True,
+)
+NEIGHBOURS = Family(
+    name="neighbours",
+    compute="ldmbench.metrics.computed:neighbours",
+    part="neighbour_count",
+)
+LOGITS = Family(
+    name="logits",
+    compute="ldmbench.metrics.families:logits_family",
+    needs="logits",
+    against="nothing",
+)
+VENDI = Family(
+    name="vendi",
+    compute="ldmbench.metrics.diversity:vendi_family",
+    against="nothing",
+    constants={"kernel": "cosine"},
+    zeros=False,
+)
+MEMORIZATION = Family(
+    name="memorization",
+    compute="ldmbench.metrics.memorize:memorization_family",
+    against="training",
+)
+CLIP = Family(
+    name="clip",
+    compute="ldmbench.metrics.families:clip_family",
+    needs="text",
+    against="caption",
+)
+PAIRS = Family(
+    name="pairs", compute="ldmbench.metrics.computed:pairs", needs="images", against="pair"
+)
+LPIPS = Family(
+    name="lpips",
+    compute="ldmbench.features.lpips:of_pairs",
+    needs="images",
+    against="pair",
+    networks=Networks(
+        field="lpips", files={"alex": ("alexnet", "lpips-alex"), "vgg": ("vgg16", "lpips-vgg")}
+    ),
+)
+
+_K = Least(per=("k",), why=" (k = {most})")
+_WIDE = Least(per=("k", "k_density"), why=" (k = {most})")
+_TWO = Least(samples=2, reals=2)
+
+# fmt: off
+_ROWS = (
+    Metric(
+        name="fid", label="FID", better="lower", family=MOMENTS, source="arXiv:1706.08500",
+        about="Fréchet distance between features of samples and of real images",
+        least=_TWO, gate=_share(0.05, 0.15, 0.01), short="FID", rank=1, usual=True,
+    ),
+    Metric(
+        name="sfid", label="sFID", better="lower", family=SPATIAL, source="arXiv:2103.03841",
+        about="Fréchet distance between spatial features of samples and of real images",
+        least=_TWO, gate=_share(0.05, 0.15, 0.01),
+    ),
+    Metric(
+        name="fd_infinity", label="FID at infinity", better="lower", family=INFINITY,
+        source="arXiv:1911.07023", about="FID extrapolated to infinitely many samples",
+        least=Least(samples=20, reals=2, why=" by fd_infinity"), gate=_share(0.05, 0.15, 0.01),
+    ),
+    Metric(
+        name="kid", label="KID", better="lower", family=NEIGHBOURS, source="arXiv:1801.01401",
+        about="kernel distance between features of samples and of real images",
+        fields=("kid_subsets", "kid_subset_size"), signed=_kid_subsets,
+        least=_K, gate=_share(0.10, 0.30, 0.02), rank=2, usual=True,
+    ),
+    Metric(
+        name="inception_score", label="IS", better="higher", family=LOGITS,
+        source="arXiv:1606.03498",
+        about="inception score: sure of each image's class, and many classes",
+        fields=("splits", "shuffle_seed"), signed=_splits,
+        least=Least(samples=0, reals=0, per=("splits",), why=", one for each split of inception_score"),
+        gate=_share(0.03, 0.10, 0.005), short="IS", rank=5,
+    ),
+    Metric(
+        name="precision", label="Precision", better="higher", family=NEIGHBOURS,
+        source="arXiv:1904.06991", about="share of samples that fall among the real images",
+        fields=("k", "rule"), least=_K, gate=_absolute(0.02, 0.10, 0.005),
+        share=True, short="prec", rank=4, usual=True,
+    ),
+    Metric(
+        name="recall", label="Recall", better="higher", family=NEIGHBOURS,
+        source="arXiv:1904.06991", about="share of real images that fall among the samples",
+        fields=("k", "rule"), least=_K, gate=_absolute(0.02, 0.10, 0.005),
+        share=True, short="rec", rank=6, usual=True,
+    ),
+    Metric(
+        name="density", label="Density", better="higher", family=NEIGHBOURS,
+        source="arXiv:2002.09797", about="how densely real images surround the samples",
+        fields=("k_density",), signed=_balls, least=_WIDE, gate=_share(0.05, 0.20, 0.01),
+    ),
+    Metric(
+        name="coverage", label="Coverage", better="higher", family=NEIGHBOURS,
+        source="arXiv:2002.09797", about="share of real images that have a sample near them",
+        fields=("k_density",), signed=_balls, least=_WIDE, gate=_absolute(0.02, 0.10, 0.005),
+        share=True,
+    ),
+    Metric(
+        name="vendi_score", label="Vendi score", better="higher", family=VENDI,
+        source="arXiv:2210.02410", about="how many different samples there are in effect",
+        gate=_share(0.05, 0.15, 0.01),
+    ),
+    Metric(
+        name="memorization", label="Memorization", better="lower", family=MEMORIZATION,
+        source="arXiv:2004.05675",
+        about="chance that a sample is nearer to the training set than an unseen image",
+        gate=_absolute(0.02, 0.10, 0.005), usual=True,
+    ),
+    Metric(
+        name="clip_score", label="CLIP score", better="higher", family=CLIP,
+        source="arXiv:2104.08718", about="100 x cosine between an image and its caption",
+        gate=_absolute(0.25, 1.00, 0.05), short="CLIP", rank=3, usual=True,
+    ),
+    Metric(
+        name="rfid", label="rFID", better="lower", family=MOMENTS, of="fid", source="",
+        about="FID of reconstructions against the images they came from", least=_TWO,
+        gate=_share(0.05, 0.15, 0.01), group="first stage", in_suite=False,
+        charted=True,
+    ),
+    Metric(
+        name="psnr", label="PSNR", unit="dB", better="higher", family=PAIRS, source="",
+        about="peak signal-to-noise ratio of reconstructions",
+        gate=_absolute(0.10, 0.50, 0.02), group="first stage", usual=True, in_suite=False,
+        charted=True,
+    ),
+    Metric(
+        name="ssim", label="SSIM", better="higher", family=PAIRS, source="Wang et al. 2004",
+        about="structural similarity of reconstructions", signed=_window, smallest=11,
+        gate=_absolute(0.005, 0.02, 0.001), group="first stage", usual=True, in_suite=False,
+    ),
+    Metric(
+        name="lpips", label="LPIPS", better="lower", family=LPIPS, source="arXiv:1801.03924",
+        about="perceptual distance of reconstructions", fields=("lpips",), smallest=32,
+        signed=_nothing, gate=_share(0.03, 0.10, 0.005), group="first stage",
+    ),
+)
+# fmt: on
+
+
+METRICS: dict[str, Metric] = {row.name: row for row in _ROWS}
+"""Every metric by name; the order is that of tables and lists."""
+
+
+def _to_truth(row: Metric) -> Metric:
+    """Return the score of samples against the images that their conditions were made of."""
+    return replace(
+        row,
+        name=f"truth_{row.name}",
+        label=f"{row.label} to truth",
+        about=f"{row.label} to the very images that samples should come near to",
+        group="quality",
+        signed=_nothing,
+        of=row.name,
+    )
+
+
+TRUTH: dict[str, Metric] = {
+    row.name: row for row in map(_to_truth, METRICS.values()) if row.family.against == "pair"
+}
+"""Metrics of pairs, of samples and the images that their conditions were made of."""
+SCORES: dict[str, Metric] = METRICS | TRUTH
+"""Every score that a record may hold beside those of the user's own code."""
+BY_RANK = tuple(
+    row.name for row in sorted(SCORES.values(), key=lambda row: row.rank) if row.group == "quality"
+)
+"""Scores of samples; the first that was measured is the one by which figures judge quality."""
+FAMILIES: dict[str, Family] = {row.family.name: row.family for row in METRICS.values()}
+IN_SUITE = tuple(row.name for row in METRICS.values() if row.in_suite)
+"""What `metrics` of a suite may name."""
+SCORABLE: dict[str, Metric] = {n: row for n, row in METRICS.items() if not row.of}
+"""What `ldmbench score` may be asked for."""
+
+
+RECONSTRUCTED: dict[str, Metric] = {n: row for n, row in METRICS.items() if row.of}
+"""Metrics of samples under the name that they have for reconstructions."""
+
+
+def metrics_of(family: str) -> tuple[Metric, ...]:
+    """Return the metrics that are computed in a family, rfid and the like left out."""
+    return tuple(row for row in SCORABLE.values() if row.family.name == family)
+
+
+def keyed_fields(family: str) -> set[str]:
+    """Return the fields of a protocol that the stage of a family is keyed by."""
+    return {"confidence", *(name for row in metrics_of(family) for name in row.fields)}
+
+
+def listed(rows: Iterable[Metric]) -> str:
+    """Return the names of metrics as a list in a sentence: a, b and c."""
+    names = [row.name for row in rows]
+    return ", ".join(names[:-1]) + f" and {names[-1]}" if len(names) > 1 else names[0]
+
+
+def shown_as(role: str, name: str) -> str:
+    """Return what a record calls a score.
+
+    Args:
+        role: of the stage in its cell, without the protocol: a family, the name of a metric that
+            is another one on other images, or one that begins with truth.
+        name: what the stage calls it.
+    """
+    if role.startswith("truth"):
+        return f"truth_{name}"
+    return role if role in RECONSTRUCTED else name
+
+
+def truth_role(family: Family) -> str:
+    """Return the role of scores of samples and the images that their conditions were made of."""
+    always = any(not row.in_suite for row in metrics_of(family.name))
+    return "truth" if always else f"truth-{family.name}"
