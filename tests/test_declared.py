@@ -1,4 +1,4 @@
-"""Every library that source or tests import is declared in pyproject.toml."""
+"""Libraries that are imported are declared in pyproject.toml, and the other way round."""
 
 import ast
 import re
@@ -51,3 +51,10 @@ def test_every_import_is_declared(folder, extras):
     for module, place in imported(folder).items():
         names = {normal(name) for name in owners.get(module, [module])}
         assert names & allowed, f"{place} imports {module}, which pyproject.toml does not declare"
+
+
+def test_every_declared_library_is_imported():
+    owners = packages_distributions()
+    found = {normal(name) for module in imported("ldmbench") for name in owners.get(module, [])}
+    unused = sorted(declared("ray") - found)
+    assert not unused, f"pyproject.toml declares {unused}, which no file of ldmbench/ imports"

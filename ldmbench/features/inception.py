@@ -1,24 +1,35 @@
-"""Inception-v3 as FID uses it: the TensorFlow network of 2015-12-05, folded for speed.
+"""Inception-v3 as FID uses it: torch-fidelity's network of 2015-12-05, folded for speed.
 
-The network is that of torch-fidelity and clean-fid (Heusel et al. 2017); here batch norms are
-folded into convolutions, sibling 1x1 convolutions are merged, and average pooling follows the 1x1
+The network is built by torch-fidelity (Heusel et al. 2017). Here batch norms are folded into
+convolutions, 1x1 convolutions of one input are merged, and average pooling follows the 1x1
 convolution it commutes with. Features differ from the unfolded network's by rounding alone.
 """
 
 from __future__ import annotations
 
+import io
 import logging
+import textwrap
 from collections.abc import Callable
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as fn
 from torch import nn
+from torch_fidelity.feature_extractor_inceptionv3 import (
+    BasicConv2d,
+    FeatureExtractorInceptionV3,
+    InceptionA,
+    InceptionC,
+    InceptionE_1,
+    InceptionE_2,
+)
 
 from ldmbench.errors import InputError
 from ldmbench.features.extractor import DTYPES, Extractor, Precision
-from ldmbench.features.inception_weights import Kernels, read_inception
+from ldmbench.features.inception_weights import read_inception
 from ldmbench.features.resize import RESIZERS
 from ldmbench.schema.weights import ExtractorSpec
 from ldmbench.words import first_line
@@ -33,18 +44,18 @@ COMPILE_FROM = 4_000
 
 
 class _Conv(nn.Module):
-    """A folded convolution with its ReLU; several of them that read one input are merged."""
+    """Convolutions of one input with their batch norms folded in, side by side, and their ReLU."""
 
     weight: torch.Tensor
     bias: torch.Tensor
 
-    def __init__(self, *kernels: tuple[torch.Tensor, torch.Tensor], stride: int = 1) -> None:
+    def __init__(self, *layers: BasicConv2d) -> None:
         super().__init__()
-        self.register_buffer("weight", torch.cat([w for w, _ in kernels]))
-        self.register_buffer("bias", torch.cat([b for _, b in kernels]))
-        self.widths = [len(b) for _, b in kernels]
-        self.stride = stride
-        self.padding = [0, 0] if stride == 2 else [side // 2 for side in kernels[0][0].shape[2:]]
+        folded = [_fold(layer) for layer in layers]
+        self.register_buffer("weight", torch.cat([weight for weight, _ in folded]))
+        self.register_buffer("bias", torch.cat([bias for _, bias in folded]))
+        self.widths = [len(bias) for _, bias in folded]
+        self.stride, self.padding = layers[0].conv.stride, layers[0].conv.padding
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.linear(x).relu_()
@@ -56,22 +67,16 @@ class _Conv(nn.Module):
         return torch.split(self.linear(x), self.widths, dim=1)
 
 
-class _Chain(nn.Sequential):
-    def __init__(self, kernels: Kernels, block: str, *names: str, last: int = 1) -> None:
-        strides = [1] * (len(names) - 1) + [last]
-        super().__init__(
-            *(_Conv(kernels[f"{block}.{n}"], stride=s) for n, s in zip(names, strides))
-        )
-
-
 class _Mixed(nn.Module):
-    """A block whose branches begin with 1x1 convolutions: A, C, E of the paper's Figures 5 to 7."""
+    """A block whose branches all begin with a 1x1 convolution: A and C."""
 
-    def __init__(self, kernels: Kernels, block: str, chains: tuple[tuple[str, ...], ...]) -> None:
+    def __init__(self, block: nn.Module) -> None:
         super().__init__()
-        heads = ["branch1x1", *(chain[0] for chain in chains), "branch_pool"]
-        self.heads = _Conv(*(kernels[f"{block}.{name}"] for name in heads))
-        self.chains = nn.ModuleList(_Chain(kernels, block, *chain[1:]) for chain in chains)
+        branches = _branches(block)
+        self.heads = _Conv(*(branch[0] for branch in branches))
+        self.chains = nn.ModuleList(
+            nn.Sequential(*map(_Conv, branch[1:])) for branch in branches[1:-1]
+        )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         first, *middle, pooled = self.heads.split(x)
@@ -81,16 +86,16 @@ class _Mixed(nn.Module):
 
 
 class _Wide(nn.Module):
-    """Block E: two of its branches fork at the end; the last one pools by the maximum."""
+    """Block E: two of its branches fork at the end; the second kind pools by the maximum."""
 
-    def __init__(self, kernels: Kernels, block: str, *, average: bool) -> None:
+    def __init__(self, block: nn.Module) -> None:
         super().__init__()
-        heads = ["branch1x1", "branch3x3_1", "branch3x3dbl_1", *(["branch_pool"] * average)]
-        self.heads = _Conv(*(kernels[f"{block}.{name}"] for name in heads))
-        self.deep = _Conv(kernels[f"{block}.branch3x3dbl_2"])
-        forks = ("branch3x3_2a", "branch3x3_2b", "branch3x3dbl_3a", "branch3x3dbl_3b")
-        self.forks = nn.ModuleList(_Conv(kernels[f"{block}.{name}"]) for name in forks)
-        self.pool = None if average else _Conv(kernels[f"{block}.branch_pool"])
+        single, (one, *fork), (two, deep, *deep_fork), (pool,) = _branches(block)
+        average = isinstance(block, InceptionE_1)
+        self.heads = _Conv(*single, one, two, *([pool] if average else []))
+        self.deep = _Conv(deep)
+        self.forks = nn.ModuleList(map(_Conv, (*fork, *deep_fork)))
+        self.pool = None if average else _Conv(pool)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         first, single, double, *rest = self.heads.split(x)
@@ -104,22 +109,13 @@ class _Wide(nn.Module):
         return torch.cat(out, dim=1)
 
 
-class _Reduce(nn.Module):
-    """Blocks B and D: strided branches beside a strided maximum."""
-
-    def __init__(
-        self, kernels: Kernels, block: str, first: tuple[str, ...], second: tuple[str, ...]
-    ) -> None:
-        super().__init__()
-        self.first = _Chain(kernels, block, *first, last=2)
-        self.second = _Chain(kernels, block, *second, last=2)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return torch.cat([self.first(x), self.second(x), fn.max_pool2d(x, 3, 2)], dim=1)
-
-
-_A = (("branch5x5_1", "branch5x5_2"), tuple(f"branch3x3dbl_{i}" for i in (1, 2, 3)))
-_C = (tuple(f"branch7x7_{i}" for i in (1, 2, 3)), tuple(f"branch7x7dbl_{i}" for i in range(1, 6)))
+_FAST: dict[type[nn.Module], Callable[[Any], nn.Module]] = {
+    BasicConv2d: _Conv,
+    InceptionA: _Mixed,
+    InceptionC: _Mixed,
+    InceptionE_1: _Wide,
+    InceptionE_2: _Wide,
+}
 
 
 class Inception(nn.Module):
@@ -127,34 +123,15 @@ class Inception(nn.Module):
 
     logit_weight: torch.Tensor
 
-    def __init__(self, kernels: Kernels, logit_weight: torch.Tensor) -> None:
+    def __init__(self, network: FeatureExtractorInceptionV3) -> None:
         super().__init__()
-        k = kernels
-        self.stem = nn.Sequential(
-            _Conv(k["Conv2d_1a_3x3"], stride=2),
-            _Valid(k["Conv2d_2a_3x3"]),
-            _Conv(k["Conv2d_2b_3x3"]),
-            nn.MaxPool2d(3, 2),
-            _Conv(k["Conv2d_3b_1x1"]),
-            _Valid(k["Conv2d_4a_3x3"]),
-            nn.MaxPool2d(3, 2),
-            *(_Mixed(k, f"Mixed_5{x}", _A) for x in "bcd"),
-            _Reduce(k, "Mixed_6a", ("branch3x3",), _A[1]),
-            *(_Mixed(k, f"Mixed_6{x}", _C) for x in "bc"),
-        )
-        self.middle = _Mixed(k, "Mixed_6d", _C)
-        self.top = nn.Sequential(
-            _Mixed(k, "Mixed_6e", _C),
-            _Reduce(
-                k,
-                "Mixed_7a",
-                ("branch3x3_1", "branch3x3_2"),
-                tuple(f"branch7x7x3_{i}" for i in (1, 2, 3, 4)),
-            ),
-            _Wide(k, "Mixed_7b", average=True),
-            _Wide(k, "Mixed_7c", average=False),
-        )
-        self.register_buffer("logit_weight", logit_weight)
+        layers = {name: _fast(layer) for name, layer in network.named_children()}
+        names = [name for name in layers if name not in ("AvgPool", "fc")]
+        middle = names.index("Mixed_6d")
+        self.stem = nn.Sequential(*(layers[name] for name in names[:middle]))
+        self.middle = layers[names[middle]]
+        self.top = nn.Sequential(*(layers[name] for name in names[middle + 1 :]))
+        self.register_buffer("logit_weight", network.fc.weight.detach())
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Return the layers of images.
@@ -173,12 +150,27 @@ class Inception(nn.Module):
         return features, features @ self.logit_weight.T, spatial
 
 
-class _Valid(_Conv):
-    """A 3x3 convolution without padding."""
+def _fast(layer: nn.Module) -> nn.Module:
+    """Return a layer that computes the same with fewer operations."""
+    if type(layer) in _FAST:
+        return _FAST[type(layer)](layer)
+    for name, child in layer.named_children():  # blocks B and D keep their own forward
+        setattr(layer, name, _fast(child))
+    return layer
 
-    def __init__(self, kernel: tuple[torch.Tensor, torch.Tensor]) -> None:
-        super().__init__(kernel)
-        self.padding = [0, 0]
+
+def _branches(block: nn.Module) -> list[list[nn.Module]]:
+    """Group the layers of a block by branch, in order: branch3x3dbl_1, branch3x3dbl_2, ..."""
+    names = groupby(block.named_children(), key=lambda named: named[0].rpartition("_")[0])
+    return [[layer for _, layer in group] for _, group in names]
+
+
+def _fold(layer: BasicConv2d) -> tuple[torch.Tensor, torch.Tensor]:
+    """Fold a batch norm into its convolution, in float64: weight OIHW and bias O, float32."""
+    norm = layer.bn
+    scale = norm.weight.double() / (norm.running_var.double() + norm.eps).sqrt()
+    weight = layer.conv.weight.double() * scale[:, None, None, None]
+    return weight.float(), (norm.bias.double() - norm.running_mean.double() * scale).float()
 
 
 def _average(x: torch.Tensor) -> torch.Tensor:
@@ -216,16 +208,35 @@ def load(
     Raises:
         InputError: if the file is neither.
     """
-    kernels, logit_weight = read_inception(path)
-    try:
-        network = Inception(kernels, logit_weight)
-    except KeyError as error:
-        raise InputError(
-            f"{path} has no layer {error}; give the weights that torch-fidelity or clean-fid load"
-        ) from error
-    network = network.to(device, DTYPES[precision]).to(memory_format=torch.channels_last).eval()
+    network = (
+        Inception(_built(path))
+        .to(device, DTYPES[precision])
+        .to(memory_format=torch.channels_last)
+        .eval()
+    )
     called = network if expected < COMPILE_FROM or device != "cpu" else _compiled(network, spec)
     return InceptionExtractor(spec, called, digest, device=device, precision=precision)
+
+
+def _built(path: Path) -> FeatureExtractorInceptionV3:
+    """Build torch-fidelity's network.
+
+    Its constructor unpickles a file, or downloads one: here it reads tensors that our own reader
+    took from the file without running code.
+    """
+    tensors = io.BytesIO()
+    torch.save(read_inception(path), tensors)
+    tensors.seek(0)
+    try:
+        return FeatureExtractorInceptionV3(
+            "inception-v3-compat", ["2048"], feature_extractor_weights_path=tensors
+        )
+    except RuntimeError as error:
+        difference = textwrap.shorten(str(error).partition("\n")[2], 160)
+        raise InputError(
+            f"{path} holds weights of another network ({difference}); "
+            "give those that torch-fidelity or clean-fid load"
+        ) from error
 
 
 def _compiled(network: Inception, spec: ExtractorSpec) -> Callable[..., Any]:

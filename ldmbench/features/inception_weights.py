@@ -1,4 +1,4 @@
-"""Inception weights of torch-fidelity (state dict) or clean-fid (TorchScript), read and folded."""
+"""Inception weights as torch-fidelity names them, of its own file or of clean-fid's."""
 
 from __future__ import annotations
 
@@ -13,12 +13,9 @@ from ldmbench.errors import InputError
 from ldmbench.features.checkpoint import read_tensors
 from ldmbench.words import first_line
 
-__all__ = ["Kernels", "read_inception"]
+__all__ = ["read_inception"]
 
-Kernels: TypeAlias = dict[str, tuple[torch.Tensor, torch.Tensor]]
 Tensors: TypeAlias = dict[str, torch.Tensor]
-
-EPSILON = 1e-3
 
 # fmt: off
 # block of torch-fidelity -> block of the TorchScript file, which keeps TensorFlow's names
@@ -53,19 +50,18 @@ _KINDS = {"5b": _A, "5c": _A, "5d": _A, "6a": _B, "6b": _C, "6c": _C, "6d": _C, 
 # fmt: on
 
 
-def read_inception(path: Path) -> tuple[Kernels, torch.Tensor]:
-    """Read and fold the weights.
+def read_inception(path: Path) -> Tensors:
+    """Read the weights; no code of the file is run.
 
     Args:
         path: torch-fidelity's `weights-inception-2015-12-05-6726825d.pth` (a state dict), or
             clean-fid's `inception-2015-12-05.pt` (TorchScript; only its tensors are taken).
 
     Returns:
-        name in torch-fidelity -> (weight OIHW, bias O), float32; and the weight of the logits
-        (1008, 2048).
+        the state dict of torch-fidelity's FeatureExtractorInceptionV3, float32.
 
     Raises:
-        InputError: if the file is damaged, or has other layers.
+        InputError: if the file is damaged, or is a TorchScript file with other layers.
     """
     try:
         tensors, scripted = _read(path)
@@ -80,12 +76,12 @@ def read_inception(path: Path) -> tuple[Kernels, torch.Tensor]:
             f"{path} is no file of Inception weights ({first_line(error)}); give the one "
             "that torch-fidelity or clean-fid loads"
         ) from error
-    if scripted:
-        layers = {ours: _scripted(tensors, theirs, path) for ours, theirs in _script_names()}
-        return layers, _only(tensors, r"output\.weight", path)
-    names = [n.removesuffix(".conv.weight") for n in tensors if n.endswith(".conv.weight")]
-    layers = {name: _stated(tensors, name, path) for name in names}
-    return layers, _only(tensors, r"fc\.weight", path)
+    if not scripted:
+        return tensors
+    layers = {f"fc.{part}": _output(tensors, part, path) for part in ("weight", "bias")}
+    for ours, theirs in _script_names():
+        layers |= {f"{ours}.{part}": v for part, v in _scripted(tensors, theirs, path).items()}
+    return layers
 
 
 def _read(path: Path) -> tuple[Tensors, bool]:
@@ -106,15 +102,7 @@ def _script_names() -> list[tuple[str, str]]:
     return names
 
 
-def _stated(tensors: Tensors, name: str, path: Path) -> tuple[torch.Tensor, torch.Tensor]:
-    bn = [
-        _only(tensors, re.escape(f"{name}.bn.{part}"), path)
-        for part in ("weight", "bias", "running_mean", "running_var")
-    ]
-    return _fold(tensors[f"{name}.conv.weight"], *bn)
-
-
-def _scripted(tensors: Tensors, name: str, path: Path) -> tuple[torch.Tensor, torch.Tensor]:
+def _scripted(tensors: Tensors, name: str, path: Path) -> Tensors:
     """Find a layer by shape and name; parts of a name may be joined by _ or by a dot."""
     prefix = r"layers\." + re.sub(r"[._]", r"[._]", name) + r"\."
     found = {k: v for k, v in tensors.items() if re.match(prefix + r"(conv\.|bn\.|norm\.)?\w+$", k)}
@@ -123,10 +111,15 @@ def _scripted(tensors: Tensors, name: str, path: Path) -> tuple[torch.Tensor, to
     if len(kernels) != 1:
         raise InputError(f"{path} has {len(kernels)} kernels named {name}, expected 1")
     mean = _ending(rows, "mean", name, path)
-    var = _ending(rows, "var", name, path)
-    beta = _ending(rows, "beta|bias", name, path)
-    gamma = next((v for k, v in rows.items() if k in ("gamma", "weight")), torch.ones_like(mean))
-    return _fold(kernels[0], gamma, beta, mean, var)
+    return {
+        "conv.weight": kernels[0],
+        "bn.weight": next(
+            (v for k, v in rows.items() if k in ("gamma", "weight")), torch.ones_like(mean)
+        ),
+        "bn.bias": _ending(rows, "beta|bias", name, path),
+        "bn.running_mean": mean,
+        "bn.running_var": _ending(rows, "var", name, path),
+    }
 
 
 def _ending(rows: Tensors, pattern: str, name: str, path: Path) -> torch.Tensor:
@@ -136,23 +129,7 @@ def _ending(rows: Tensors, pattern: str, name: str, path: Path) -> torch.Tensor:
     return found[0]
 
 
-def _only(tensors: Tensors, pattern: str, path: Path) -> torch.Tensor:
-    found = [v for k, v in tensors.items() if re.fullmatch(pattern, k)]
-    if len(found) != 1:
-        raise InputError(
-            f"{path} has no tensor {pattern}; give weights that torch-fidelity or clean-fid load"
-        )
-    return found[0].float().clone()  # at the start of memory of its own
-
-
-def _fold(
-    kernel: torch.Tensor,
-    gamma: torch.Tensor,
-    beta: torch.Tensor,
-    mean: torch.Tensor,
-    var: torch.Tensor,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Fold a batch norm into its convolution, in float64."""
-    scale = gamma.double() / (var.double() + EPSILON).sqrt()
-    weight = kernel.double() * scale[:, None, None, None]
-    return weight.float(), (beta.double() - mean.double() * scale).float()
+def _output(tensors: Tensors, part: str, path: Path) -> torch.Tensor:
+    if f"output.{part}" not in tensors:
+        raise InputError(f"{path} has no tensor output.{part}; give weights that clean-fid loads")
+    return tensors[f"output.{part}"]

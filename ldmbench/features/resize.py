@@ -12,6 +12,7 @@ from typing import TypeAlias
 import numpy as np
 import torch
 import torch.nn.functional as fn
+from cleanfid.resize import make_resizer
 from PIL import Image
 
 __all__ = ["RESIZERS", "Resizer", "bilinear_aa", "pil_bicubic", "pil_bicubic_crop", "tf_bilinear"]
@@ -22,10 +23,6 @@ Resizer: TypeAlias = Callable[[torch.Tensor, int], torch.Tensor]
 def tf_bilinear(images: torch.Tensor, side: int) -> torch.Tensor:
     """Resize as TensorFlow 1's `ResizeBilinear(align_corners=False)` does, no antialiasing.
 
-    Output pixel i reads the input at i * (in / out), in float32, the neighbours' difference times
-    the fraction added to the lower one: first along x, then along y, so the four-corner form of
-    tensorflow/core/kernels/resize_bilinear_op.cc is reproduced bit for bit with half the work.
-
     Args:
         images: uint8 NHWC.
         side: of the output in pixels.
@@ -33,13 +30,15 @@ def tf_bilinear(images: torch.Tensor, side: int) -> torch.Tensor:
     Returns:
         float32 NCHW in [0, 255].
     """
-    x = _to_float(images)
-    low, high, fraction = _grid(x.shape[3], side, x.device)
-    left, right = x[:, :, :, low], x[:, :, :, high]
-    x = left + (right - left) * fraction
-    low, high, fraction = _grid(x.shape[2], side, x.device)
-    upper, lower = x[:, :, low], x[:, :, high]
-    return upper + (lower - upper) * fraction[:, None]
+    # the package imports torchvision: seconds that other extractors need not wait
+    from torch_fidelity.interpolate_compat_tensorflow import (
+        interpolate_bilinear_2d_like_tensorflow1x,
+    )
+
+    resized: torch.Tensor = interpolate_bilinear_2d_like_tensorflow1x(
+        _to_float(images), size=(side, side), align_corners=False
+    )
+    return resized
 
 
 def pil_bicubic(images: torch.Tensor, side: int) -> torch.Tensor:
@@ -55,13 +54,9 @@ def pil_bicubic(images: torch.Tensor, side: int) -> torch.Tensor:
     Returns:
         float32 NCHW in [0, 255].
     """
-    source = np.moveaxis(images.cpu().numpy(), 3, 1).astype(np.float32)
-    out = np.empty((*source.shape[:2], side, side), dtype=np.float32)
-    for image, target in zip(source, out):
-        for channel, plane in zip(image, target):
-            resized = Image.fromarray(channel).resize((side, side), Image.Resampling.BICUBIC)
-            np.clip(np.asarray(resized), 0, 255, out=plane)
-    return torch.from_numpy(out).to(images.device)
+    resize = make_resizer("PIL", False, "bicubic", (side, side))
+    resized = np.stack([resize(image) for image in images.cpu().numpy()])
+    return torch.from_numpy(resized).to(images.device).permute(0, 3, 1, 2)
 
 
 def pil_bicubic_crop(images: torch.Tensor, side: int) -> torch.Tensor:
@@ -105,16 +100,6 @@ def bilinear_aa(images: torch.Tensor, side: int) -> torch.Tensor:
 
 def _to_float(images: torch.Tensor) -> torch.Tensor:
     return images.permute(0, 3, 1, 2).contiguous().float()
-
-
-def _grid(
-    size: int, side: int, device: torch.device
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Return the lower and upper neighbour of each output pixel, and its fraction, (side,) each."""
-    at = torch.arange(side, dtype=torch.float32, device=device)
-    at = at * torch.tensor(size / side, dtype=torch.float32, device=device)
-    low = at.long()
-    return low, (low + 1).clamp_max(size - 1), at - low.float()
 
 
 RESIZERS: dict[str, Resizer] = {
