@@ -37,15 +37,15 @@ _MODEL = ("stages/subject.py", "stages/truth.py")
 
 # fmt: off
 STAGES: dict[Kind, StageRow] = {
-    "dataset":         StageRow("ldmbench.stages.dataset:run",         1, True,  (),                                            ("data",)),
-    "autoencoder":     StageRow("ldmbench.stages.autoencoder:run",     1, False, ("[images]",),                                 ("data", "models", "train", "features/perceptual.py", *_MODEL)),
-    "latents":         StageRow("ldmbench.stages.latents:run",         1, True,  ("autoencoder", "images"),                     ("data", "models", "sample/noise.py")),
-    "denoiser":        StageRow("ldmbench.stages.denoiser:run",        1, False, ("autoencoder", "images", "[latents]"),        ("data", "models", "train", *_MODEL)),
-    "samples":         StageRow("ldmbench.stages.samples:run",         1, True,  ("autoencoder", "denoiser", "[conditions]"),   ("models", "sample", *_MODEL)),
-    "reconstructions": StageRow("ldmbench.stages.reconstructions:run", 1, True,  ("autoencoder", "images"),                     ("data", "models", "features/perceptual.py", *_MODEL)),
+    "dataset":         StageRow("ldmbench.stages.dataset:run",         1, True,  (),                                            ("data", "sources/images")),
+    "autoencoder":     StageRow("ldmbench.stages.autoencoder:run",     1, False, ("[images]",),                                 ("data", "sources/images", "models", "sources/models", "train", "features/perceptual.py", *_MODEL)),
+    "latents":         StageRow("ldmbench.stages.latents:run",         1, True,  ("autoencoder", "images"),                     ("data", "sources/images", "models", "sources/models", "sample/noise.py")),
+    "denoiser":        StageRow("ldmbench.stages.denoiser:run",        1, False, ("autoencoder", "images", "[latents]"),        ("data", "sources/images", "models", "sources/models", "train", *_MODEL)),
+    "samples":         StageRow("ldmbench.stages.samples:run",         1, True,  ("autoencoder", "denoiser", "[conditions]"),   ("models", "sources/models", "sample", *_MODEL)),
+    "reconstructions": StageRow("ldmbench.stages.reconstructions:run", 1, True,  ("autoencoder", "images"),                     ("data", "sources/images", "models", "sources/models", "features/perceptual.py", *_MODEL)),
     "features":        StageRow("ldmbench.stages.features:run",        1, True,  ("images",),                                   ("features", "stages/own.py")),
     "scores":          StageRow("ldmbench.stages.scores:run",          1, False, ("generated", "[reference]", "[train]"),       ("metrics", "features/lpips.py", "stages/kept.py", "stages/own.py")),
-    "coding":          StageRow("ldmbench.stages.coding:run",          1, False, ("autoencoder", "denoiser", "images"),         ("data", "models", "sample", "metrics/rate.py", *_MODEL)),
-    "speed":           StageRow("ldmbench.stages.speed:run",           3, False, ("autoencoder", "denoiser", "[conditions]"),   ("models", "sample", "speed", "stages/samples.py", *_MODEL)),
+    "coding":          StageRow("ldmbench.stages.coding:run",          1, False, ("autoencoder", "denoiser", "images"),         ("data", "sources/images", "models", "sources/models", "sample", "metrics/rate.py", *_MODEL)),
+    "speed":           StageRow("ldmbench.stages.speed:run",           3, False, ("autoencoder", "denoiser", "[conditions]"),   ("models", "sources/models", "sample", "speed", "stages/samples.py", *_MODEL)),
 }
 # fmt: on

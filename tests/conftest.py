@@ -24,6 +24,14 @@ def own_store(tmp_path, monkeypatch):
     monkeypatch.setenv("LDMBENCH_DEVICES", "cpu")
 
 
+@pytest.fixture
+def weights_home(tmp_path, monkeypatch):
+    """An empty weights folder, offline."""
+    monkeypatch.setenv("LDMBENCH_WEIGHTS", str(tmp_path / "weights"))
+    monkeypatch.setenv("LDMBENCH_OFFLINE", "1")
+    return tmp_path / "weights"
+
+
 def pytest_configure(config):
     """Let xdist hand out files in the order of the collection; fork the workers of runs."""
     config.option.loadscopereorder = False

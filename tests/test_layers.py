@@ -20,7 +20,7 @@ GROUND = {
 }
 NOUNS = GROUND | {"schema"}
 TABLES = NOUNS | {"pipeline"}
-ROOMS = {"tensors", "data", "metrics", "features", "sample", "models", "train", "speed"}
+ROOMS = {"sources", "tensors", "data", "metrics", "features", "sample", "models", "train", "speed"}
 SPINE = {"suite", "plan", "store", "records", "execute"}
 OUTLETS = {"track", "report", "gating"}
 
@@ -30,30 +30,31 @@ ALLOWED = {
     "schema": NOUNS,
     "pipeline": TABLES,
     "catalog": NOUNS,
-    "suite": NOUNS,
-    "plan": TABLES | {"suite"},
+    "suite": NOUNS | {"sources"},
+    "plan": TABLES | {"suite", "sources"},
     "store": NOUNS | {"pipeline"},
     "records": NOUNS | {"store"},
-    "data": NOUNS,
+    "sources": NOUNS | {"tensors", "sample"},
+    "data": NOUNS | {"sources"},
     "metrics": NOUNS,
     "tensors": NOUNS,
-    "features": NOUNS | {"tensors"},
+    "features": NOUNS | {"tensors", "sources"},
     "sample": NOUNS,
-    "models": NOUNS | {"sample", "data", "tensors"},
-    "train": NOUNS | {"data", "models", "features", "sample", "tensors"},
+    "models": NOUNS | {"sources", "sample", "data", "tensors"},
+    "train": NOUNS | {"sources", "data", "models", "features", "sample", "tensors"},
     "speed": NOUNS | {"models", "sample"},
     "stages": NOUNS | ROOMS,
     "execute": NOUNS | {"plan", "store", "pipeline"},
     **dict.fromkeys(OUTLETS, NOUNS | {"records"}),
     "session": TABLES | SPINE | OUTLETS,
-    "scoring": TABLES | SPINE,
-    "cli": TABLES | SPINE | OUTLETS | {"session", "scoring"},
-    "api": TABLES | SPINE | OUTLETS | {"session", "scoring", "cli", "models"},
+    "scoring": TABLES | SPINE | {"sources"},
+    "cli": TABLES | SPINE | OUTLETS | {"session", "scoring", "sources"},
+    "api": TABLES | SPINE | OUTLETS | {"session", "scoring", "cli", "models", "sources"},
     "__main__": {"cli"},
     "__init__": GROUND,
 }
 ONLY_IMPORTERS = {
-    "ruamel": {"suite/read.py", "models/compvis_config.py"},
+    "ruamel": {"suite/read.py", "sources/models/compvis_config.py"},
     "ray": {"execute/cluster.py"},
     "mlflow": {"track/book.py", "track/database.py"},
 }
@@ -67,6 +68,7 @@ NO_TORCH = {
     "cli",
     "schema",
     "metrics",
+    "sources",
 } | OUTLETS
 
 

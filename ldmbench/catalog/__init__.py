@@ -23,40 +23,40 @@ DATASETS = {
     "call":   Row("ldmbench.schema.data:CallData",   "your own code, module:name or an entry point (docs/extending.md)"),
 }
 FINGERPRINTS = {
-    "folder":    "ldmbench.data.images:source_digest",
-    "load":      "ldmbench.models.peek:model_digest",
-    "tokenizer": "ldmbench.models.peek:tokenizer_digest",
-    "call":      "ldmbench.data.source_digest:plugin_digest",
+    "folder":    "ldmbench.sources.digests:source_digest",
+    "load":      "ldmbench.sources.models.peek:model_digest",
+    "tokenizer": "ldmbench.sources.models.peek:tokenizer_digest",
+    "call":      "ldmbench.sources.digests:plugin_digest",
 }
 COUNTS = {
-    "folder": "ldmbench.data.images:count_split",
+    "folder": "ldmbench.sources.images.splits:count_split",
 }
 FACTS = {
-    "load": "ldmbench.models.peek:peek",
-    "hub":  "ldmbench.models.places:fetch",
-    "shapes": "ldmbench.data.facts:shapes_facts",
-    "folder": "ldmbench.data.facts:folder_facts",
+    "load": "ldmbench.sources.models.peek:peek",
+    "hub":  "ldmbench.sources.models.places:fetch",
+    "shapes": "ldmbench.sources.shapes:shapes_facts",
+    "folder": "ldmbench.sources.images.facts:folder_facts",
 }
 TOLD = {
-    "folder": "ldmbench.data.told:folder_told",
+    "folder": "ldmbench.sources.images.told:folder_told",
 }
-READS = "ldmbench.features.words:read"
+READS = "ldmbench.sources.tokens:read"
 WEIGHTS = {
-    "list": "ldmbench.features.weights:list_weights",
-    "verify": "ldmbench.features.weights:verify_weights",
-    "import": "ldmbench.features.weights:import_weights",
-    "path": "ldmbench.features.weights:weights_path",
+    "list": "ldmbench.sources.evaluators:list_weights",
+    "verify": "ldmbench.sources.evaluators:verify_weights",
+    "import": "ldmbench.sources.evaluators:import_weights",
+    "path": "ldmbench.sources.evaluators:weights_path",
 }
 INSPECTIONS = {
-    "folder": "ldmbench.data.inspection:inspect_images",
+    "folder": "ldmbench.sources.images.inspection:inspect_images",
 }
 REMARKS = {
-    "folder": "ldmbench.data.inspection:remarks_on",
+    "folder": "ldmbench.sources.images.inspection:remarks_on",
 }
 CHECKS = {
-    "folder": "ldmbench.data.inspection:check_images",
+    "folder": "ldmbench.sources.images.inspection:check_images",
 }
-PROMPTS = "ldmbench.data.rows:read_prompts"
+PROMPTS = "ldmbench.sources.images.rows:read_prompts"
 MOMENTS = "ldmbench.metrics.moments:moments"
 COVARIANCE = "ldmbench.metrics.moments:why_no_covariance"
 FIDELITY = "ldmbench.features.statistics:read_fidelity"

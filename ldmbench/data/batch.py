@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ldmbench.errors import InputError
+from ldmbench.sources.images.decode import Pixels
 
 __all__ = ["Batch", "Floats", "Ints", "Pixels"]
 
-Pixels: TypeAlias = npt.NDArray[np.uint8]
 Ints: TypeAlias = npt.NDArray[np.int64]
 Floats: TypeAlias = npt.NDArray[np.float32]
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from ldmbench.data.batch import Ints
-from ldmbench.data.listing import ImageFile
 from ldmbench.data.shards import write_array
 from ldmbench.registry import pick
 from ldmbench.seeds import derive_seed
+from ldmbench.sources.images.listing import ImageFile
 
 __all__ = ["class_labels", "with_captions", "write_conditions"]
 

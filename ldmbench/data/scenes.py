@@ -13,6 +13,7 @@ import numpy as np
 from ldmbench.data.batch import Ints
 from ldmbench.data.counter import Keys, draw_below, stream_keys
 from ldmbench.errors import InputError
+from ldmbench.sources.shapes import CLASSES, COLOURS, SHAPES
 
 __all__ = [
     "BACKGROUNDS",
@@ -33,8 +34,6 @@ __all__ = [
 
 SLOTS = 3
 UNIT = 1 << 15
-SHAPES = ("circle", "square", "triangle", "star", "cross", "ring")
-COLOURS = ("red", "orange", "yellow", "green", "cyan", "blue", "purple", "white")
 BACKGROUNDS = ("black", "gray", "brown", "white", "green", "blue")
 SIZES = ("small", "large")
 PLACES = (
@@ -48,7 +47,6 @@ PLACES = (
     "at the bottom",
     "at the bottom right",
 )
-CLASSES = tuple(f"{colour} {shape}" for shape in SHAPES for colour in COLOURS)
 SMALL, LARGE = 0, 1
 
 # (4096 cos a, 4096 sin a) for a = -14, -10, -6, -2, 2, 6, 10, 14 degrees, rounded

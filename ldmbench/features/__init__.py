@@ -2,7 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from ldmbench.features.weights import (
+from ldmbench.registry import lazily
+from ldmbench.sources.evaluators import (
     WeightsState,
     import_weights,
     list_weights,
@@ -10,7 +11,6 @@ from ldmbench.features.weights import (
     weights_folder,
     weights_path,
 )
-from ldmbench.registry import lazily
 
 if TYPE_CHECKING:
     from ldmbench.features.extractor import Extractor, load_extractor

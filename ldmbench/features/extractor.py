@@ -14,9 +14,9 @@ import torch
 
 from ldmbench.canonical import digest_file
 from ldmbench.errors import InputError
-from ldmbench.features.weights import weights_path
 from ldmbench.registry import pick, resolve
 from ldmbench.schema.weights import EXTRACTORS, ExtractorSpec, extractor_named
+from ldmbench.sources.evaluators import weights_path
 
 __all__ = ["Extractor", "Features", "Floats", "Precision", "load_extractor"]
 

@@ -15,8 +15,8 @@ from ldmbench.canonical import digest, digest_file
 from ldmbench.errors import InputError
 from ldmbench.features.checkpoint import read_tensors
 from ldmbench.features.extractor import exact_convolutions
-from ldmbench.features.weights import weights_path
 from ldmbench.registry import pick
+from ldmbench.sources.evaluators import weights_path
 
 __all__ = ["Convention", "Lpips", "Net", "load_lpips", "of_pairs"]
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
-from ldmbench.features.words import CONTEXT, WORDS, words_of
+from ldmbench.sources.tokens import CONTEXT, WORDS, words_of
 
 __all__ = ["WordTokenizer"]
 

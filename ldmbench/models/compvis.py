@@ -9,26 +9,26 @@ from typing import Any
 
 from ldmbench.canonical import digest, digest_file
 from ldmbench.errors import InputError
-from ldmbench.models.adm_config import is_adm
-from ldmbench.models.checkpoint import look, marked
-from ldmbench.models.clip_config import blocks_taken
 from ldmbench.models.compvis_adm import load_adm
 from ldmbench.models.compvis_autoencoder import first_stage
 from ldmbench.models.compvis_condition import build_condition
-from ldmbench.models.compvis_config import (
+from ldmbench.models.compvis_parts import check_parts, latent_scale, read_schedule
+from ldmbench.models.compvis_unet import build_unet
+from ldmbench.models.load_model import Info, Model
+from ldmbench.models.load_stages import KL, VQ, FirstStage, Identity
+from ldmbench.models.weights import Tensors, select
+from ldmbench.sources.models.adm_config import is_adm
+from ldmbench.sources.models.checkpoint import look, marked
+from ldmbench.sources.models.clip_config import blocks_taken
+from ldmbench.sources.models.compvis_config import (
     class_of,
     config_digest,
     geometry,
     params_of,
     read_config,
 )
-from ldmbench.models.compvis_parts import check_parts, latent_scale, read_schedule
-from ldmbench.models.compvis_plan import UNetPlan, plan_unet
-from ldmbench.models.compvis_rules import FIRST_STAGES, check_model, files_beside
-from ldmbench.models.compvis_unet import build_unet
-from ldmbench.models.load_model import Info, Model
-from ldmbench.models.load_stages import KL, VQ, FirstStage, Identity
-from ldmbench.models.weights import Tensors, select
+from ldmbench.sources.models.compvis_plan import UNetPlan, plan_unet
+from ldmbench.sources.models.compvis_rules import FIRST_STAGES, check_model, files_beside
 from ldmbench.tensors.entries import Held
 from ldmbench.tensors.read import fetch
 

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from ldmbench.models.compvis_rules import attention_kind
 from ldmbench.models.weights import Source, Tensors, fill
+from ldmbench.sources.models.compvis_rules import attention_kind
 
 __all__ = ["first_stage"]
 

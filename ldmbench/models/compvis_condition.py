@@ -9,11 +9,8 @@ from typing import Any
 import torch
 
 from ldmbench.errors import InputError
-from ldmbench.models.clip_config import CLIPS, find_text_config
-from ldmbench.models.compvis_config import class_of, params_of
 from ldmbench.models.compvis_networks import ClassEmbedder, SpatialRescaler
 from ldmbench.models.compvis_open_clip import PAD, build_open_clip
-from ldmbench.models.compvis_plan import UNetPlan
 from ldmbench.models.compvis_text import build_bert, build_clip
 from ldmbench.models.load_conditions import (
     PROMPT_LENGTH,
@@ -29,6 +26,9 @@ from ldmbench.models.load_images import AlignedImage, MaskedImage, MaskedPrompt,
 from ldmbench.models.load_stages import FirstStage
 from ldmbench.models.load_tokenizers import bert_tokenizer, clip_tokenizer
 from ldmbench.models.weights import Tensors, fill
+from ldmbench.sources.models.clip_config import CLIPS, find_text_config
+from ldmbench.sources.models.compvis_config import class_of, params_of
+from ldmbench.sources.models.compvis_plan import UNetPlan
 
 __all__ = ["build_condition"]
 

@@ -10,9 +10,14 @@ import torch
 from torch import nn
 
 from ldmbench.errors import InputError
-from ldmbench.models.clip_config import OPEN_BLOCKS, blocks_of, heads_of, read_open_clip_config
 from ldmbench.models.compvis_text import place_positions
 from ldmbench.models.weights import Source, Tensors, fill
+from ldmbench.sources.models.clip_config import (
+    OPEN_BLOCKS,
+    blocks_of,
+    heads_of,
+    read_open_clip_config,
+)
 
 __all__ = ["PAD", "build_open_clip"]
 

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 
 from ldmbench.errors import InputError
-from ldmbench.models.compvis_rules import PREDICTIONS, SCHEDULES
 from ldmbench.models.weights import Tensors
 from ldmbench.sample import Schedule, cosine_betas
+from ldmbench.sources.models.compvis_rules import PREDICTIONS, SCHEDULES
 
 __all__ = ["check_parts", "latent_scale", "read_schedule"]
 

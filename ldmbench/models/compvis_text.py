@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from ldmbench.errors import InputError
-from ldmbench.models.clip_config import heads_of, read_clip_config
 from ldmbench.models.weights import Source, Tensors, fill
+from ldmbench.sources.models.clip_config import heads_of, read_clip_config
 
 __all__ = ["build_bert", "build_clip", "place_positions"]
 

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from ldmbench.errors import InputError
-from ldmbench.models.compvis_plan import UNetPlan
 from ldmbench.models.weights import Source, Tensors, fill
+from ldmbench.sources.models.compvis_plan import UNetPlan
 
 __all__ = ["build_unet"]
 

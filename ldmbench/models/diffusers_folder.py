@@ -8,9 +8,7 @@ from typing import Any
 
 from ldmbench.canonical import digest_files
 from ldmbench.errors import InputError
-from ldmbench.models.diffusers_config import CARD, FolderConfigs, read_folder
 from ldmbench.models.diffusers_parts import load_network, load_text, load_tokenizer
-from ldmbench.models.diffusers_schedule import read_noising
 from ldmbench.models.load_conditions import (
     ClassLabels,
     ClassTokens,
@@ -30,7 +28,9 @@ from ldmbench.models.load_images import (
 )
 from ldmbench.models.load_model import Info, Model
 from ldmbench.models.load_stages import KL, VQ, FirstStage, Identity, Tiny
-from ldmbench.models.places import component, part_of
+from ldmbench.sources.models.diffusers_config import CARD, FolderConfigs, read_folder
+from ldmbench.sources.models.diffusers_schedule import read_noising
+from ldmbench.sources.models.places import component, part_of
 
 __all__ = ["CARD", "load_folder"]
 

@@ -12,12 +12,12 @@ from typing import Any
 from torch import nn
 
 from ldmbench.errors import InputError
-from ldmbench.models.diffusers_classes import DENOISERS, FIRST_STAGES, PARTS
 from ldmbench.models.load_conditions import PROMPT_LENGTH
 from ldmbench.models.load_tokenizers import bert_tokenizer, clip_tokenizer
-from ldmbench.models.places import part_of, read_json, weights_of
 from ldmbench.models.weights import Source, Tensors, fill, read_weights
 from ldmbench.registry import pick, resolve
+from ldmbench.sources.models.diffusers_classes import DENOISERS, FIRST_STAGES, PARTS
+from ldmbench.sources.models.places import part_of, read_json, weights_of
 
 __all__ = ["NETWORKS", "load_network", "load_text", "load_tokenizer"]
 

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from ldmbench.errors import InputError
-from ldmbench.models.null_class import check_null_class
+from ldmbench.sources.models.null_class import check_null_class
 
 __all__ = [
     "PROMPT_LENGTH",

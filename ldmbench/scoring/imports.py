@@ -145,8 +145,8 @@ def captions_of(side: Side) -> tuple[str, ...]:
     if isinstance(side.source, ImageSource) and "captions" in side.source.local:
         found = json.loads(Path(side.source.local["captions"]).read_text("utf-8"))
         return tuple(found[name] for name in side.images)
-    listed: Any = resolve("ldmbench.data.images:list_images")
-    read: Any = resolve("ldmbench.data.images:read_captions")
+    listed: Any = resolve("ldmbench.sources.images.listing:list_images")
+    read: Any = resolve("ldmbench.sources.images.captions:read_captions")
     return tuple(read(listed(Path(side.name)))[: len(side.images)])
 
 

@@ -12,14 +12,16 @@ import numpy as np
 from ldmbench.data.batch import Ints
 from ldmbench.data.captions import captions
 from ldmbench.data.conditions import class_labels, with_captions, write_conditions
-from ldmbench.data.images import read_captions, read_images, shard_images
-from ldmbench.data.listing import LOSSY, ImageFile, classes_of
-from ldmbench.data.planned import planned_images
+from ldmbench.data.images import read_images
 from ldmbench.data.scenes import scene
 from ldmbench.data.shapes import CLASSES, render, split_indices
 from ldmbench.data.shards import write_batch
 from ldmbench.schema.data import DatasetParams
 from ldmbench.schema.task import Task
+from ldmbench.sources.images.captions import read_captions
+from ldmbench.sources.images.listing import LOSSY, ImageFile, classes_of
+from ldmbench.sources.images.planned import planned_images
+from ldmbench.sources.images.splits import shard_images
 from ldmbench.stages.common import Report
 from ldmbench.stages.plugin import own_images
 

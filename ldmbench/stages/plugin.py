@@ -10,12 +10,12 @@ import numpy as np
 
 from ldmbench.data.batch import Batch
 from ldmbench.data.own import own_batch
-from ldmbench.data.source_digest import plugin_digest
 from ldmbench.errors import InputError
 from ldmbench.plugin_files import Noun
 from ldmbench.plugins import make
 from ldmbench.schema.data import DatasetParams
 from ldmbench.schema.task import Task
+from ldmbench.sources.digests import plugin_digest
 
 
 def made_of(told: Mapping[str, Any], noun: Noun) -> Any:

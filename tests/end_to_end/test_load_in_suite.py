@@ -11,10 +11,10 @@ import tiny
 from ldmbench.cli import outcome
 from ldmbench.errors import SuiteError
 from ldmbench.models import load
-from ldmbench.models.peek import model_digest, peek
 from ldmbench.plan.build import build_plan
 from ldmbench.records.book import Book
 from ldmbench.sample import initial_noise
+from ldmbench.sources.models.peek import model_digest, peek
 from ldmbench.suite.check import check_suite
 from ldmbench.suite.load import load_suite
 

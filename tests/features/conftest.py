@@ -1,7 +1,5 @@
 """Random Inception weights in exactly the formats that torch-fidelity and clean-fid load."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -236,11 +234,3 @@ def scripted_block(state, block):
     if kind in strided:
         towers["pool"] = nn.MaxPool2d(3, 2)
     return {"6a": B, "7a": D}.get(kind, Four)(towers)
-
-
-@pytest.fixture
-def weights_home(tmp_path, monkeypatch):
-    """An empty weights folder, offline."""
-    monkeypatch.setenv("LDMBENCH_WEIGHTS", str(tmp_path / "weights"))
-    monkeypatch.setenv("LDMBENCH_OFFLINE", "1")
-    return Path(tmp_path / "weights")

@@ -12,8 +12,8 @@ from ldmbench.data.shapes import VOCABULARY
 from ldmbench.errors import InputError
 from ldmbench.features import clip, load_extractor
 from ldmbench.features.tokenizer import WordTokenizer
-from ldmbench.features.words import CONTEXT, WORDS
 from ldmbench.schema.weights import SHIPPED, extractor_named
+from ldmbench.sources.tokens import CONTEXT, WORDS
 
 TINY = {
     "embed_dim": 16,

@@ -6,7 +6,7 @@ import torch
 
 from ldmbench.features.checkpoint import read_tensors
 from ldmbench.features.perceptual import WEIGHTS as PERCEPTUAL
-from ldmbench.features.weights import weights_path
+from ldmbench.sources.evaluators import weights_path
 
 
 def test_no_tensor_is_shared():

@@ -11,11 +11,11 @@ from safetensors.torch import save_file
 
 from ldmbench.errors import InputError
 from ldmbench.models import load
-from ldmbench.models.checkpoint import look
-from ldmbench.models.peek import model_digest, peek
 from ldmbench.models.weights import read_weights
 from ldmbench.plan.traits import traits_of
 from ldmbench.schema.models import LoadModel
+from ldmbench.sources.models.checkpoint import look
+from ldmbench.sources.models.peek import model_digest, peek
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 LDM = GOLDEN / "compvis" / "ldm-uncond-vqf4"

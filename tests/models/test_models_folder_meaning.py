@@ -11,8 +11,8 @@ import torch
 from ldmbench.errors import InputError
 from ldmbench.models import load
 from ldmbench.models.convert import convert
-from ldmbench.models.diffusers_config import read_folder
-from ldmbench.models.peek import peek
+from ldmbench.sources.models.diffusers_config import read_folder
+from ldmbench.sources.models.peek import peek
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "diffusers" / "ldm"
 
@@ -155,7 +155,7 @@ def test_averaged_variants_are_taken_as_asked(tmp_path, names, ema, found):
     place.unlink()
     for name in names:
         (folder / "unet" / f"diffusion_pytorch_model{name}.safetensors").write_bytes(data)
-    from ldmbench.models.places import weights_of
+    from ldmbench.sources.models.places import weights_of
 
     (file,) = weights_of(folder / "unet", ema=ema)
     assert (file.name, peek(folder, ema=ema).weights) == (

@@ -12,9 +12,9 @@ from transformers import CLIPConfig, CLIPTextConfig, CLIPTextModel, CLIPTokenize
 from ldmbench import errors
 from ldmbench.models import load
 from ldmbench.models.convert import convert
-from ldmbench.models.peek import model_digest, peek
 from ldmbench.models.weights import read_weights
 from ldmbench.sample import initial_noise
+from ldmbench.sources.models.peek import model_digest, peek
 
 CLIP = "ldm.modules.encoders.modules.FrozenCLIPEmbedder"
 SMALL = {

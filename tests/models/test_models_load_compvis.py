@@ -523,7 +523,7 @@ def test_attention_of_xformers_is_the_usual_one(tmp_path):
 
 
 def test_heads_upsample_counts_in_legacy_networks_alone():
-    from ldmbench.models.compvis_plan import plan_unet
+    from ldmbench.sources.models.compvis_plan import plan_unet
 
     p = zoo.unet(num_heads=4, num_heads_upsample=2, **zoo.HEADS)
     assert plan_unet(p, where="here").up_heads == (2, 2)

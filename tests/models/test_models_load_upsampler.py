@@ -11,10 +11,10 @@ from ldmbench import errors
 from ldmbench.models import load
 from ldmbench.models.convert import convert
 from ldmbench.models.loaded import Loaded
-from ldmbench.models.peek import peek
 from ldmbench.models.tasks import Truth
 from ldmbench.sample import initial_noise
 from ldmbench.schema.models import LoadModel
+from ldmbench.sources.models.peek import peek
 from ldmbench.suite.models import check_loaded
 
 SMALL = {

@@ -11,7 +11,7 @@ from ldmbench.errors import InputError
 from ldmbench.models import load
 from ldmbench.models.convert import convert
 from ldmbench.models.loaded import Loaded, LoadedStage
-from ldmbench.models.peek import model_digest, peek
+from ldmbench.sources.models.peek import model_digest, peek
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "diffusers" / "ldm"
 SAME = ("f", "conditioning", "regularization", "quantize", "timesteps", "weights", "null_class",

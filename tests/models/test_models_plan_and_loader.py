@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 
 from ldmbench.errors import InputError
 from ldmbench.models import load
-from ldmbench.models.peek import model_digest, peek
+from ldmbench.sources.models.peek import model_digest, peek
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 FOLDER, CHECKPOINT = GOLDEN / "diffusers" / "ldm", GOLDEN / "compvis" / "ldm-uncond-vqf4"

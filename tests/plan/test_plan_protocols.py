@@ -298,10 +298,10 @@ def test_classes_of_names_are_keyed_and_those_of_folders_are_as_before(plan_of, 
 
 def test_a_source_is_listed_once_for_all_cells(plan_of, tmp_path, monkeypatch):
     images(tmp_path / "images")
-    listed, listing = [], vars(import_module("ldmbench.data.listing"))["_listed"]
-    monkeypatch.setattr("ldmbench.data.remembered._SETTLED_NS", -1)
+    listed, listing = [], vars(import_module("ldmbench.sources.images.listing"))["_listed"]
+    monkeypatch.setattr("ldmbench.sources.remembered._SETTLED_NS", -1)
     monkeypatch.setattr(
-        "ldmbench.data.listing._listed", lambda path: listed.append(path) or listing(path)
+        "ldmbench.sources.images.listing._listed", lambda path: listed.append(path) or listing(path)
     )
     assert len(plan_of("sample.steps=[2, 3, 4]", "sample.eta=[0, 1]", text=FOLDERS).cells) == 6
     assert len(listed) == 1

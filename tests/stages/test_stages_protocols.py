@@ -9,7 +9,6 @@ from PIL import Image
 
 from ldmbench.canonical import digest_file
 from ldmbench.data.conditions import class_labels
-from ldmbench.data.images import source_digest
 from ldmbench.data.shards import write_array
 from ldmbench.errors import InputError
 from ldmbench.features.lpips import load_lpips
@@ -19,6 +18,7 @@ from ldmbench.metrics.paired import lpips_family
 from ldmbench.schema import weights
 from ldmbench.schema.data import DatasetParams, ShapesData
 from ldmbench.schema.task import Task, TaskInput
+from ldmbench.sources.digests import source_digest
 from ldmbench.stages import dataset, features, scores
 
 ALEX = {"0": (64, 3, 11), "3": (192, 64, 5), "6": (384, 192, 3), "8": (256, 384, 3),

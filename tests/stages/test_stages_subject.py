@@ -4,9 +4,9 @@ import sys
 
 import pytest
 
-from ldmbench.data.source_digest import plugin_digest
 from ldmbench.errors import InputError
 from ldmbench.schema.task import Task
+from ldmbench.sources.digests import plugin_digest
 from ldmbench.stages import plugin, samples
 from ldmbench.stages.common import let_go
 from ldmbench.stages.subject import called_of

@@ -1,0 +1,1 @@
+"""Folders, zips and npz files of images: listed, decoded, inspected, split."""

@@ -1,0 +1,205 @@
+"""What a source of images holds, every picture decoded: sizes, lossy files, and what is damaged."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ldmbench.canonical import digest_bytes
+from ldmbench.errors import InputError
+from ldmbench.sources.images.decode import decode, npz_rows, npz_shape, size_of
+from ldmbench.sources.images.listing import LOSSY, Listing, list_source
+from ldmbench.sources.images.members import SUFFIXES, contents, is_npz, suffix_of
+from ldmbench.sources.images.rows import text_of
+from ldmbench.sources.remembered import Remembered, Size
+
+__all__ = ["Inspection", "check_images", "inspect_images", "remarks_on"]
+
+DECODED = 512 * 2**20
+"""Bytes of images up to which a plan decodes them; of more it reads the headers."""
+SHOWN = 1000
+
+
+@dataclass
+class Inspection:
+    """What was found in a source.
+
+    Attributes:
+        names: of all images, in the order in which they are used; then pictures that are not read.
+        digests: name -> sha256 of the file (of the pixels for an npz).
+        sizes: (width, height) -> how many.
+        lossy: how many are jpg, jpeg or webp files.
+        captions: how many have one.
+        left_out: other files that nothing reads, but for notes.
+        remarks: what else is left out, counted.
+        problems: one sentence for every image that cannot be used.
+        split: "all" where all images lie in one folder of a split, else "train".
+    """
+
+    names: tuple[str, ...] = ()
+    digests: dict[str, str] = field(default_factory=dict)
+    sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
+    lossy: int = 0
+    captions: int = 0
+    left_out: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+    problems: list[str] = field(default_factory=list)
+    split: str = "train"
+
+
+def inspect_images(path: Path) -> Inspection:
+    """Decode every image of a folder, zip or npz and say what is there.
+
+    Raises:
+        InputError: if the source cannot be listed, or holds splits of a dataset.
+    """
+    listing = list_source(path)
+    files = listing.files
+    splits = {f.split for f in files}
+    if len(splits) > 1:
+        named = ", ".join(sorted(splits - {""}))
+        raise InputError(
+            f"{path}: holds the splits {named}; unpack it if it is a zip, and name the folder of"
+            " one of them"
+        )
+    found = Inspection(
+        names=(*(f.name for f in files), *listing.unread),
+        left_out=listing.left_out,
+        remarks=listing.remarks,
+        problems=_unread(path, listing),
+        split="all" if splits & {"validation", "reference", "test"} else "train",
+    )
+    found.captions = sum(f.text is not None or f.caption is not None for f in files)
+    found.lossy = sum(suffix_of(name) in LOSSY for name in found.names)
+    if is_npz(path):
+        rows = npz_rows(path, range(len(files)), checked=True)
+        for name, pixels in zip(found.names, rows, strict=True):
+            found.digests[name] = digest_bytes(pixels.tobytes())
+            found.sizes[pixels.shape[1], pixels.shape[0]] += 1
+        return found
+    names = {f.at: f.name for f in files}
+    for (_, at), data in contents([(path, at) for at in names], problems=found.problems):
+        name = names[at]
+        try:
+            pixels = decode(data, f"{path}/{at}")
+        except InputError as error:
+            found.problems.append(str(error))
+            continue
+        found.digests[name] = digest_bytes(data)
+        found.sizes[pixels.shape[1], pixels.shape[0]] += 1
+    return found
+
+
+def check_images(
+    path: Path, cache: Path | None = None, *, resolution: int, crop: str, upscale: bool
+) -> None:
+    """Refuse a source of which a run could not use every image, naming all that it could not.
+
+    Images of up to DECODED bytes are decoded, of larger sources the headers are read; what was
+    found once is remembered.
+
+    Args:
+        path: folder, zip or npz.
+        cache: of `Remembered`.
+        resolution: to which images are brought.
+        crop: how they are cropped.
+        upscale: whether smaller ones may be enlarged.
+
+    Raises:
+        InputError: with a line for each image.
+    """
+    listing, known = list_source(path), Remembered(cache)
+    problems = _unread(path, listing)
+    for name, (width, height) in _sizes(path, listing, known, problems):
+        if min(width, height) < resolution and not upscale:
+            problems.append(
+                f"{name}: {width} x {height} pixels, smaller than the {resolution} of the dataset;"
+                " remove it, or set upscale: true"
+            )
+        elif crop == "none" and width != height:
+            problems.append(f"{name}: {width} x {height} pixels, but crop: none takes squares only")
+    _check_texts(path, listing, known, problems)
+    known.save()
+    if problems:
+        more = f"\n  and {len(problems) - SHOWN:,} more" if len(problems) > SHOWN else ""
+        listed = "".join(f"\n  {problem}" for problem in problems[:SHOWN])
+        total = len(listing.files) + len(listing.unread)
+        raise InputError(
+            f"{path}: {len(problems):,} of {total:,} images cannot be used; mend or remove:"
+            f"{listed}{more}"
+        )
+
+
+def remarks_on(path: Path) -> tuple[str, ...]:
+    """Return what of a source is left out or read in another way than folders alone say."""
+    listing = list_source(path)
+    more = listing.left_out
+    if not more:
+        return listing.remarks
+    return (*listing.remarks, f"{len(more):,} other files are not read, such as {more[0]}")
+
+
+def _unread(path: Path, listing: Listing) -> list[str]:
+    return [
+        f"{path}/{name}: {suffix_of(name)} files are not read, only {', '.join(SUFFIXES)}; save"
+        " each picture in one of these, or remove it"
+        for name in listing.unread
+    ]
+
+
+def _sizes(
+    path: Path, listing: Listing, known: Remembered, problems: list[str]
+) -> Iterator[tuple[str, Size]]:
+    """Yield each image that can be read, as errors call it, with its width and height."""
+    names = [file.at for file in listing.files]
+    if is_npz(path):
+        _, height, width, _ = npz_shape(path)
+        yield f"{path}: every image", (width, height)
+        return
+    packed = None if path.is_dir() else known.of(path)
+    at = {name: (path / name, "") if packed is None else (path, name) for name in names}
+    found, fresh = {}, []
+    for name, (file, inside) in at.items():
+        try:
+            found[name] = packed or known.of(file)
+        except InputError as error:
+            problems.append(str(error))
+            continue
+        if inside not in found[name].sizes:
+            fresh.append(name)
+    size = packed.stamp[2] if packed else sum(found[name].stamp[2] for name in fresh)
+    for (_, name), data in contents([(path, name) for name in fresh], problems=problems):
+        try:
+            seen = size_of(data, f"{path}/{name}", whole=size <= DECODED)
+        except InputError as error:
+            problems.append(str(error))
+            continue
+        inside = at[name][1]
+        known.learn(found[name], digests={inside: digest_bytes(data)}, sizes={inside: seen})
+    for name, row in found.items():
+        if at[name][1] in row.sizes:
+            yield f"{path}/{name}", row.sizes[at[name][1]]
+
+
+def _check_texts(path: Path, listing: Listing, known: Remembered, problems: list[str]) -> None:
+    """Add the captions that are no UTF-8; those whose digest is known were looked at before."""
+    packed = None if path.is_dir() else known.of(path)
+    fresh = {}
+    for at in [file.text for file in listing.files if file.text]:
+        try:
+            found, inside = (packed, at) if packed else (known.of(path / at), "")
+        except InputError as error:
+            problems.append(str(error))
+            continue
+        if inside not in found.digests:
+            fresh[at] = found, inside
+    for (_, at), data in contents([(path, at) for at in fresh], problems=problems):
+        try:
+            text_of(data, f"{path}/{at}")
+        except InputError as error:
+            problems.append(str(error))
+            continue
+        found, inside = fresh[at]
+        known.learn(found, digests={inside: digest_bytes(data)})

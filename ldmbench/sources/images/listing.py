@@ -1,0 +1,277 @@
+"""What a folder, zip or npz of images holds: names, splits, classes, captions, what is left out.
+
+No picture is opened. docs/data.md has a table of the layouts that are read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
+
+from ldmbench.canonical import Stamp, stamp_of
+from ldmbench.errors import InputError
+from ldmbench.sources.images.decode import npz_labels
+from ldmbench.sources.images.layout import SPLITS, Places, is_sharded, places_of, top_folder
+from ldmbench.sources.images.members import PICTURES, SUFFIXES, is_npz, members_of, suffix_of
+from ldmbench.sources.images.remarks import instead, masks, may_tell, not_listed, orphans, unused
+from ldmbench.sources.images.tables import Told, read_tables, tables_in
+from ldmbench.sources.remembered import is_settled
+
+__all__ = [
+    "LOSSY",
+    "ImageFile",
+    "Listing",
+    "by_prefix",
+    "classes_of",
+    "list_images",
+    "list_source",
+]
+
+LOSSY = (".jpg", ".jpeg", ".webp")
+_TEXTS = (".txt", ".caption")
+
+
+_MOST_CLASSES = 1_000_000
+_MOST_KNOWN = 4
+_KNOWN: dict[Path, tuple[dict[Path, Stamp | None], Listing]] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFile:
+    """One image of a source, not yet read.
+
+    Attributes:
+        name: where it is in the source, with "/" between folders; for npz the row, "00000007".
+        source: the folder, zip or npz.
+        label: its class; 0 where the source has none, -1 where others have one and it has not.
+        caption: from a file of captions, else None.
+        text: what the .txt or .caption beside it is called in the source, else None.
+        split: train, validation, reference, test, or "" for images outside such folders.
+        at: what it is called in the source.
+    """
+
+    name: str
+    source: Path
+    label: int = 0
+    caption: str | None = None
+    text: str | None = None
+    split: str = ""
+    at: str = ""
+
+    @property
+    def where(self) -> str:
+        """What an error calls this image."""
+        return f"{self.source}/{self.at}"
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What a source holds.
+
+    Attributes:
+        files: its images, by name.
+        tables: name -> what files are called that tell of many images.
+        unread: names of pictures in formats that are not read.
+        left_out: names of other files that nothing reads and that may hold images.
+        remarks: what is left out or read in another way than folders alone say, each counted.
+        plain: whether names alone say the split and class of every image.
+    """
+
+    files: tuple[ImageFile, ...]
+    tables: Mapping[str, str] = field(default_factory=dict)
+    unread: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+    plain: bool = True
+
+
+def list_images(path: Path, labels: str = "folder") -> tuple[ImageFile, ...]:
+    """List the images of a source by name; as `list_source`.
+
+    Args:
+        path: folder, zip or npz.
+        labels: "name" for classes by `by_prefix`.
+
+    Raises:
+        InputError: as `list_source`; or images of an npz are to have classes by name.
+    """
+    files = list_source(path).files
+    if labels == "name" and is_npz(path):
+        raise InputError(f"{path}: images of an npz have no names; leave labels: name out")
+    return by_prefix(files) if labels == "name" else files
+
+
+def list_source(path: Path) -> Listing:
+    """List what a folder, zip or npz holds; no picture is opened.
+
+    A process lists a source anew only if a folder of it, or a file that tells of its images, has
+    changed.
+
+    A folder or zip holds png, jpg, jpeg, webp and bmp files at any depth. An npz holds arr_0
+    (uint8 NHWC) and perhaps arr_1 (labels).
+
+    Raises:
+        InputError: if there is no such source, no image in it, or what tells of its images is
+            malformed.
+    """
+    known = _KNOWN.get(path)
+    if known and all(_stamp(file) == stamp for file, stamp in known[0].items()):
+        return known[1]
+    stamps, listing = _listed(path)
+    if classes_of(listing.files) > _MOST_CLASSES:
+        raise InputError(
+            f"{path}: a class has the number {classes_of(listing.files) - 1}; classes are numbered"
+            f" from 0, and no more than {_MOST_CLASSES:,} are read"
+        )
+    _KNOWN.pop(path, None)
+    if path.is_absolute() and all(stamp and is_settled(stamp) for stamp in stamps.values()):
+        while len(_KNOWN) >= _MOST_KNOWN:
+            _KNOWN.pop(next(iter(_KNOWN)))
+        _KNOWN[path] = (stamps, listing)
+    return listing
+
+
+def _listed(path: Path) -> tuple[dict[Path, Stamp | None], Listing]:
+    """Return what a source holds, and the stamps of all that says so, taken before."""
+    if is_npz(path):
+        stamp = _stamp(path)
+        rows = enumerate(npz_labels(path))
+        files = [ImageFile(f"{i:08d}", path, n, at=f"{i:08d}") for i, n in rows]
+        return {path: stamp}, Listing(tuple(files))
+    members = members_of(path)
+    stamps: dict[Path, Stamp | None] = dict(members.stamps)
+    names = {name: None for name in members.at if suffix_of(name) in SUFFIXES}
+    other = [name for name in members.at if name not in names]
+    if not names:
+        why = "; ".join(not_listed(members)) or instead(other)
+        raise InputError(f"{path}: no image in it; {why}")
+    if path.is_dir():
+        stamps |= {path / members.at[n]: _stamp(path / members.at[n]) for n in tables_in(members)}
+    told, places, beside = read_tables(path, members, names), places_of(path, names), _beside(other)
+    labels, remarks = _labels(names, places, told)
+    texts = {name: _text(path, name, beside) for name in names}
+    files = [
+        ImageFile(
+            name[len(places.top) :],
+            path,
+            label=labels[name],
+            caption=told.captions.get(name, [None])[0],
+            text=members.at[text] if (text := texts[name]) else None,
+            split=places.split[name],
+            at=members.at[name],
+        )
+        for name in names
+    ]
+    used = {*told.used, *(text for text in texts.values() if text)}
+    unread = tuple(n for n in other if suffix_of(n) in PICTURES)
+    return stamps, Listing(
+        tuple(sorted(files, key=lambda file: file.name)),
+        {name.removeprefix(places.top): members.at[name] for name in told.used},
+        unread,
+        tuple(n for n in other if n not in used and may_tell(n) and n not in unread),
+        (
+            *remarks,
+            *told.remarks,
+            *unused(files, told),
+            *masks(places),
+            *orphans(beside, used),
+            *not_listed(members),
+        ),
+        plain=not remarks and all(f.split == _plain_split(f.name) for f in files),
+    )
+
+
+def _stamp(file: Path) -> Stamp | None:
+    try:
+        return stamp_of(file.stat())
+    except OSError:
+        return None
+
+
+def classes_of(files: Sequence[ImageFile]) -> int:
+    """Return how many classes images have; at least one."""
+    return max([0, *(file.label for file in files)]) + 1
+
+
+def by_prefix(files: Sequence[ImageFile]) -> tuple[ImageFile, ...]:
+    """Return images whose classes are their files' names up to the first "_", sorted as text.
+
+    So does guided-diffusion, whatever folders they lie in.
+    """
+    prefixes = [PurePosixPath(file.name).name.split("_")[0] for file in files]
+    row = {prefix: number for number, prefix in enumerate(sorted(set(prefixes)))}
+    return tuple(replace(file, label=row[p]) for file, p in zip(files, prefixes, strict=True))
+
+
+def _labels(
+    names: Collection[str], places: Places, told: Told
+) -> tuple[dict[str, int], tuple[str, ...]]:
+    """Return each image's class, and what is to be said of how it was found."""
+    if told.labels:
+        return _told_labels(names, told, places)
+    folders = {name: places.folder[name] for name in names}
+    pool = [name for name in names if places.split[name] == "train"]
+    pool = pool or [name for name in names if not places.split[name]]
+    held = [name for name in names if places.split[name] in ("validation", "reference")]
+    if is_sharded([name[len(places.top) :] for name in pool]):
+        return dict.fromkeys(names, 0), ("folders number the images and are no classes",)
+    classes = sorted({folders[name] for name in pool} - {""})
+    classes = classes or sorted({folders[name] for name in held} - {""})
+    row = {folder: number for number, folder in enumerate(classes)}
+    labels = {name: row.get(folders[name], -1 if classes else 0) for name in names}
+    lost = [name for name in (*pool, *held) if labels[name] < 0]
+    if not lost:
+        return labels, ()
+    return labels, (
+        f"{len(lost):,} images lie in no class folder of the training images, such as {lost[0]},"
+        " and have no class",
+    )
+
+
+def _told_labels(
+    names: Collection[str], told: Told, places: Places
+) -> tuple[dict[str, int], tuple[str, ...]]:
+    """Return classes that tables tell; names of the training images alone are classes."""
+    pool = "train" if "train" in places.split.values() else ""
+    trained = {told.labels.get(name) for name in names if places.split[name] == pool}
+    values = (trained - {None}) or (set(told.labels.values()) - {None})
+    texts = sorted(str(value) for value in values if isinstance(value, str))
+    if texts and len(texts) < len(values):
+        texts = sorted({str(value) for value in values})
+    row = {text: number for number, text in enumerate(texts)}
+    labels = {}
+    for name in names:
+        value = told.labels.get(name)
+        known = row.get(str(value), -1) if texts or isinstance(value, str) else value
+        labels[name] = (-1 if values else 0) if value is None else max(-1, int(known or 0))
+    if not values:
+        return labels, (
+            f"{', '.join(told.used)} tells no classes, so folders are not classes either",
+        )
+    lost = [name for name in names if labels[name] < 0]
+    return labels, (f"{len(lost):,} images have no class, such as {lost[0]}",) if lost else ()
+
+
+def _plain_split(name: str) -> str:
+    """Return the split whose very name the top folder has."""
+    return top_folder(name) if top_folder(name) in SPLITS else ""
+
+
+def _beside(other: Sequence[str]) -> dict[str, list[str]]:
+    """Return name without suffix -> the files of captions of that name."""
+    found: dict[str, list[str]] = {}
+    for name in other:
+        if suffix_of(name) in _TEXTS:
+            found.setdefault(str(PurePosixPath(name).with_suffix("")), []).append(name)
+    return found
+
+
+def _text(path: Path, name: str, beside: Mapping[str, Sequence[str]]) -> str | None:
+    found = beside.get(str(PurePosixPath(name).with_suffix("")), [])
+    if len(found) > 1:
+        raise InputError(
+            f"{path}: {' and '.join(found)} both are captions of {name}; keep one of them for each"
+            " image"
+        )
+    return found[0] if found else None

@@ -1,0 +1,52 @@
+"""What the images that a plan uses of a folder, zip or npz tell a model: captions and classes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ldmbench.schema.data import Told
+from ldmbench.sources.images.captions import read_captions
+from ldmbench.sources.images.listing import classes_of, list_images
+from ldmbench.sources.images.splits import shard_images, split_images
+
+__all__ = ["folder_told"]
+
+
+def folder_told(
+    path: Path,
+    *,
+    reference: int,
+    validation: int,
+    train: int | None,
+    prompts: int,
+    labels: str = "folder",
+) -> Told:
+    """Return what training images and prompts say; no picture is opened.
+
+    Args:
+        path: folder, zip or npz.
+        reference: images held out for reference, where they have no folder of their own.
+        validation: likewise.
+        train: how many are trained on; None: nothing is trained.
+        prompts: how many samples are asked for.
+        labels: as in `list_images`.
+
+    Raises:
+        InputError: as `list_images`, `split_images` and `read_captions`.
+    """
+    files = list_images(path, labels)
+    kept = {"reference": reference, "validation": validation}
+    held = split_images(files, "validation", **kept)
+    shown = held and shard_images(
+        files, "prompts", (0, min(prompts, len(held))), mixed=True, **kept
+    )
+    seen = () if train is None else shard_images(files, "train", (0, train), mixed=True, **kept)
+    return Told(
+        trained=len(seen),
+        captioned=sum(bool(f.text or f.caption) for f in seen),
+        classes=tuple(sorted({f.label for f in seen if f.label >= 0})),
+        classless=sum(f.label < 0 for f in seen),
+        prompts=(read_captions(shown) or ("",) * len(shown)) if shown else (),
+        held_out=tuple(f.label for f in held),
+        all_classes=classes_of(files),
+    )

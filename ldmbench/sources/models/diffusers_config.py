@@ -1,0 +1,389 @@
+"""The configs of a diffusers folder, read alike by plan and loader; no torch.
+
+What loads stands in the tables of diffusers_classes.py. A field that a folder is too old to have
+takes the value that its pipeline had at that time, not the default of today's class, and is said
+(`Assumed`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from ldmbench.errors import InputError
+from ldmbench.registry import nearest
+from ldmbench.sample import Schedule
+from ldmbench.sources.models.diffusers_classes import (
+    CROSSED,
+    DENOISERS,
+    DIT,
+    ELSEWHERE,
+    FIRST_STAGES,
+    PIPELINES,
+    RENAMED,
+    SET_BY_PIPELINE,
+    TEXTS,
+)
+from ldmbench.sources.models.diffusers_networks import check_network, first_stage, sized
+from ldmbench.sources.models.diffusers_schedule import Assumed, checked_schedule, scheduler_config
+from ldmbench.sources.models.places import (
+    UNSIZED,
+    component,
+    is_averaged,
+    part_of,
+    read_json,
+    weights_in,
+    weights_of,
+)
+
+__all__ = ["CARD", "FolderConfigs", "read_folder"]
+
+CARD = "ldmbench.json"
+_AT_TOP = (CARD, "model_index.json", "vocab.txt")
+
+
+@dataclass(frozen=True)
+class FolderConfigs:
+    """What the configs of a folder say of its model.
+
+    Attributes:
+        root: the folder.
+        pipeline: its pipeline; of a first stage alone its class.
+        index: model_index.json, or what it would be.
+        card: ldmbench.json, empty where there is none.
+        network: config of the denoiser; empty for a first stage alone.
+        stage: config of the first stage; empty in pixel space.
+        scheduler: config of the scheduler, as the pipeline reads it.
+        taken: what no file states, and what was taken for it.
+        ema: whether averaged weights are wanted.
+    """
+
+    root: Path
+    pipeline: str
+    index: Mapping[str, Any]
+    card: Mapping[str, Any]
+    network: Mapping[str, Any]
+    stage: Mapping[str, Any]
+    scheduler: Mapping[str, Any]
+    taken: tuple[Assumed, ...]
+    ema: bool = True
+
+    @property
+    def samples(self) -> bool:
+        """Tell whether there is a denoiser."""
+        return bool(self.network)
+
+    @property
+    def kind(self) -> Literal["kl", "vq", "tiny", "pixel"]:
+        """Return vq, kl, tiny or pixel."""
+        found = FIRST_STAGES[str(self.stage["_class_name"])][1] if self.stage else "pixel"
+        return cast("Literal['kl', 'vq', 'tiny', 'pixel']", found)
+
+    @property
+    def f(self) -> int:
+        """Return the downsampling factor."""
+        widths = self.stage.get("block_out_channels") or self.stage.get(
+            "encoder_block_out_channels"
+        )
+        default = 4 if self.kind == "tiny" else 1
+        return int(2 ** ((len(widths) if widths else default) - 1))
+
+    @property
+    def channels(self) -> int:
+        """Return the channels of a latent; in pixel space they are the network's own."""
+        if "channels" in self.card:
+            return int(self.card["channels"])
+        if self.stage:
+            default = 3 if self.kind == "vq" else 4
+            named = ("embed_dim", "vq_embed_dim", "latent_channels")
+            return int(next((self.stage[n] for n in named if self.stage.get(n)), default))
+        inputs = int(self.network.get("in_channels") or 3)
+        outputs = int(self.network.get("out_channels") or inputs)
+        return inputs if outputs == 2 * inputs else outputs
+
+    @property
+    def joined(self) -> int:
+        """Return how many channels join the latent."""
+        default = 4 if self.network.get("_class_name") != "UNet2DModel" else 3
+        return int(self.network.get("in_channels") or default) - self.channels
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Return height and width of a latent at the resolution of training."""
+        if not self.samples:
+            side = _pair(self.stage.get("sample_size") or 256)[0] // self.f
+            return side, side
+        default = 32 if DENOISERS[str(self.network["_class_name"])] == DIT else None
+        return _pair(self.network.get("sample_size", default) or UNSIZED)
+
+    @property
+    def scale(self) -> float:
+        """Return what latents are multiplied by; of a first stage alone 1."""
+        if "scale" in self.card:
+            return float(self.card["scale"])
+        if not (self.stage and self.samples):
+            return 1.0
+        ruled = PIPELINES[self.pipeline]
+        if ruled is not None and self.pipeline in SET_BY_PIPELINE:
+            return ruled
+        return float(self.stage["scaling_factor"])
+
+    @property
+    def image_channels(self) -> tuple[int, int]:
+        """Return the channels of images that go in, and of those that come out."""
+        if not self.stage:
+            return self.channels, self.channels
+        return int(self.stage.get("in_channels") or 3), int(self.stage.get("out_channels") or 3)
+
+    @property
+    def weights(self) -> Literal["ema", "raw"]:
+        """Return ema or raw: what the denoiser's weights are, or those of a first stage alone."""
+        if "weights" in self.card:
+            return cast("Literal['ema', 'raw']", str(self.card["weights"]))
+        place = self.config_of(("unet", "transformer")) if self.samples else self.root
+        names = [p.name for p in place.iterdir()]
+        return "ema" if is_averaged(names, ema=self.ema) else "raw"
+
+    @property
+    def schedule(self) -> Schedule:
+        """Return the forward process."""
+        return checked_schedule(self.scheduler, _scheduler_place(self.root, self.index))
+
+    @cached_property
+    def conditioning(self) -> str:
+        """Tell the task from the components: a text encoder, a label table, joined channels."""
+        if not self.samples:
+            return "none"
+        told = self.card.get("conditioning")
+        if self._has("class_embedder") or self._is_dit:
+            return "class"
+        if self._has("rescaler"):
+            return "semantic"
+        if self.text is not None:
+            return str(told) if told else self._prompted()
+        if told in ("inpainting", "embedding"):
+            return str(told)
+        labelled = self.network.get("num_class_embeds") is not None
+        if "small_size" in self.card:
+            return "class-image" if labelled else "image"
+        if self.joined:
+            return "image"
+        return "class" if labelled else "none"
+
+    @property
+    def text(self) -> str | None:
+        """Return the component that reads prompts or layouts."""
+        return component(self.index, ("bert", "text_encoder"))
+
+    @property
+    def classes(self) -> int | None:
+        """Return the classes that labels, maps (background included) or layouts may have."""
+        parts = {"semantic": ("rescaler", "in_channels", 0), "layout": ("bert", "vocab_size", -1)}
+        if self.conditioning in parts:
+            part, field, more = parts[self.conditioning]
+            found = read_json(part_of(self.root, part) / "config.json").get(field)
+            return None if found is None else int(found) + more
+        if self.conditioning not in ("class", "class-image"):
+            return None
+        if self._is_dit:
+            return int(self.network.get("num_embeds_ada_norm") or 1000)
+        if self._has("class_embedder"):
+            return int(self._embedder()["n_classes"])
+        return int(self.network["num_class_embeds"])
+
+    @property
+    def null_class(self) -> int | None:
+        """Return the label that stands for no class."""
+        if "null_class" in self.card:
+            return int(self.card["null_class"])
+        if self._is_dit:
+            return self.classes
+        found = self._embedder().get("null_class") if self._has("class_embedder") else None
+        return None if found is None else int(found)
+
+    @property
+    def networks(self) -> tuple[Path, ...]:
+        """Return the places of all networks."""
+        if not self.samples:
+            return (self.root,)
+        names = ("unet", "transformer", "vqvae", "vae", "bert", "text_encoder", "class_embedder",
+                 "rescaler")  # fmt: skip
+        return tuple(part_of(self.root, n) for n in names if self._has(n))
+
+    @property
+    def files(self) -> list[Path]:
+        """Return the files that the model is read from; no other belongs to its digest."""
+        found = {self.root / name for name in _AT_TOP}
+        for place in self.networks:
+            weights = weights_of(place, ema=self.ema)
+            index = weights_in([p.name for p in place.iterdir()], ema=self.ema) or ""
+            found |= {place / "config.json", place / index, *weights}
+        for part in ("scheduler", "low_res_scheduler"):
+            found.add(part_of(self.root, part) / "scheduler_config.json")
+        for pattern in ("*.json", "*.txt", "*.model"):
+            found |= set((self.root / "tokenizer").glob(pattern))
+        return sorted(p for p in found if p.is_file())
+
+    @property
+    def weights_from(self) -> str:
+        """Return the file of the denoiser's weights, or that of a first stage alone."""
+        place = self.config_of(("unet", "transformer")) if self.samples else self.root
+        name = weights_in([p.name for p in place.iterdir()], ema=self.ema) or ""
+        return (place / name).relative_to(self.root).as_posix()
+
+    def config_of(self, names: tuple[str, ...]) -> Path:
+        """Return the place of the first of some components that the folder has."""
+        return part_of(self.root, component(self.index, names) or "")
+
+    def _has(self, name: str) -> bool:
+        return component(self.index, (name,)) is not None
+
+    def _embedder(self) -> dict[str, Any]:
+        return read_json(part_of(self.root, "class_embedder") / "config.json")
+
+    @property
+    def _is_dit(self) -> bool:
+        return DENOISERS[str(self.network["_class_name"])] == DIT
+
+    def _prompted(self) -> str:
+        kinds = {0: "text", 3: "upscaling", self.channels + 1: "inpainting"}
+        if self.joined not in kinds:
+            raise InputError(
+                f"{self.root}: the UNet joins {self.joined} channels to a latent of"
+                f" {self.channels} and takes a prompt too, as InstructPix2Pix and depth-to-image"
+                " are, which is not supported; supported are 0 (text), 3 (upscaling) and"
+                f" {self.channels + 1} (inpainting); {ELSEWHERE}"
+            )
+        return kinds[self.joined]
+
+
+def read_folder(root: Path, *, ema: bool = True) -> FolderConfigs:
+    """Read and check the configs of a diffusers folder.
+
+    Args:
+        root: with model_index.json, or with the config.json of a first stage, or of a UNet whose
+            scheduler_config.json lies beside it.
+        ema: whether averaged weights are wanted, where a component has both.
+
+    Raises:
+        InputError: a pipeline, network, condition or scheduler that is not supported, values that
+            cannot be, or weights that are not there.
+    """
+    try:
+        found = replace(_read(root), ema=ema)
+        for place in found.networks:
+            weights_of(place, ema=ema)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(
+            f"{root}: its configs hold a value of the wrong kind, or lack one: {str(error)[:200]}"
+        ) from error
+    return found
+
+
+def _read(root: Path) -> FolderConfigs:
+    card = read_json(root / CARD) if (root / CARD).is_file() else {}
+    index = _index(root)
+    if index is None:
+        return _bare(root, card)
+    name = str(index.get("_class_name"))
+    pipeline = RENAMED.get(name, name)
+    if pipeline not in PIPELINES:
+        raise InputError(
+            f"{root} is a '{name}'{nearest(name, PIPELINES)}, which is not supported; "
+            f"there are: {', '.join(PIPELINES)}; {ELSEWHERE}"
+        )
+    part = component(index, ("unet", "transformer"))
+    if part is None:
+        raise InputError(f"{root} names neither a unet nor a transformer; nothing can sample")
+    network = read_json(part_of(root, part) / "config.json")
+    check_network(network, part_of(root, part))
+    stage, scaled = first_stage(root, index, pipeline, card)
+    network, enlarged = sized(network, pipeline, part_of(root, part))
+    scheduler, ruled = scheduler_config(
+        _scheduler_place(root, index), index, card, pipeline=pipeline, latent=bool(stage)
+    )
+    taken = (*scaled, *enlarged, *ruled)
+    found = FolderConfigs(root, pipeline, index, card, network, stage, scheduler, taken)
+    _check_condition(found)
+    found.schedule  # noqa: B018  checks the betas
+    found.size, found.f, found.image_channels  # noqa: B018  are numbers
+    return found
+
+
+def _index(root: Path) -> dict[str, Any] | None:
+    """Return model_index.json, what it would be of a UNet beside its scheduler, or None."""
+    if (root / "model_index.json").is_file():
+        return read_json(root / "model_index.json")
+    name = str(read_json(root / "config.json").get("_class_name"))
+    if name not in DENOISERS:
+        return None
+    places = [root / "scheduler_config.json", root / "scheduler" / "scheduler_config.json"]
+    place = next((p for p in places if p.is_file()), None)
+    if place is None:
+        raise InputError(
+            f"{root} holds a '{name}' without a scheduler; put its scheduler_config.json beside it"
+            " (or give the pipeline's folder, with its model_index.json)"
+        )
+    part = "transformer" if DENOISERS[name] == DIT else "unet"
+    scheduler = str(read_json(place).get("_class_name"))
+    pipeline = "DDPMPipeline" if scheduler.startswith("DDPM") else "DDIMPipeline"
+    return {
+        "_class_name": pipeline,
+        part: ["diffusers", name],
+        "scheduler": ["diffusers", scheduler],
+    }
+
+
+def _bare(root: Path, card: Mapping[str, Any]) -> FolderConfigs:
+    config = read_json(root / "config.json")
+    name = str(config.get("_class_name"))
+    if name not in FIRST_STAGES:
+        raise InputError(
+            f"{root} holds a '{name}'{nearest(name, FIRST_STAGES)} alone; alone there load first"
+            f" stages ({', '.join(FIRST_STAGES)}) and UNets beside their scheduler_config.json;"
+            f" {ELSEWHERE}"
+        )
+    return FolderConfigs(root, name, {}, card, {}, config, {}, ())
+
+
+def _check_condition(found: FolderConfigs) -> None:
+    """Refuse a denoiser that its condition leaves hungry, or that has no input for it."""
+    kind, name = found.conditioning, str(found.network["_class_name"])
+    part = found.config_of(("unet", "transformer"))
+    if found.text is not None:
+        place = part_of(found.root, found.text)
+        text = read_json(place / "config.json")
+        named = (text.get("architectures") or [text.get("model_type")])[0]
+        if named not in TEXTS:
+            raise InputError(
+                f"{place} holds a '{named}'; text encoders are LDMBertModel and CLIPTextModel;"
+                f" {ELSEWHERE}"
+            )
+    crossed = name in CROSSED
+    if crossed and found.text is None and kind not in ("embedding", "class"):
+        raise InputError(
+            f"{part} is a '{name}', which needs a context, and the folder names no component that"
+            " gives it one (text_encoder, bert or class_embedder)"
+        )
+    labelled = found.network.get("num_class_embeds") is not None
+    if crossed and labelled and kind != "upscaling":
+        raise InputError(
+            f"{part}: num_class_embeds = {found.network['num_class_embeds']} beside"
+            f" cross-attention asks for labels that are not given; {ELSEWHERE}"
+        )
+
+
+def _scheduler_place(root: Path, index: Mapping[str, Any]) -> Path:
+    part = component(index, ("scheduler",)) or "scheduler"
+    return part_of(root, part) / "scheduler_config.json"
+
+
+def _pair(value: Any) -> tuple[int, int]:
+    if isinstance(value, list | tuple):
+        return int(value[0]), int(value[1])
+    return int(value), int(value)

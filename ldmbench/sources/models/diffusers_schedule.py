@@ -1,0 +1,181 @@
+"""The schedulers of diffusers folders: read by name, and refused where no diffusion has them.
+
+Fields that a config lacks take the source's value and are said; no torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ldmbench.errors import InputError
+from ldmbench.registry import nearest
+from ldmbench.sample import Schedule
+from ldmbench.sample.grids import check_spacing
+from ldmbench.sources.models.places import part_of, read_json
+
+__all__ = ["Assumed", "checked_schedule", "read_noising", "scheduler_config"]
+
+_SCHEDULERS = (
+    "DDIMParallelScheduler",
+    "DDIMScheduler",
+    "DDPMParallelScheduler",
+    "DDPMScheduler",
+    "DEISMultistepScheduler",
+    "DPMSolverMultistepScheduler",
+    "DPMSolverSinglestepScheduler",
+    "EulerAncestralDiscreteScheduler",
+    "EulerDiscreteScheduler",
+    "HeunDiscreteScheduler",
+    "KDPM2AncestralDiscreteScheduler",
+    "KDPM2DiscreteScheduler",
+    "LMSDiscreteScheduler",
+    "PNDMScheduler",
+    "UniPCMultistepScheduler",
+)
+_CLIPS = ("DDIMParallelScheduler", "DDIMScheduler", "DDPMParallelScheduler", "DDPMScheduler")
+
+
+_BETAS = {"beta_schedule": "linear", "beta_start": 0.0001, "beta_end": 0.02}
+"""What a diffusers config that leaves them out has meant in every version."""
+_NO_OFFSET = ("DPMSolverSinglestepScheduler",)
+
+
+class Assumed(NamedTuple):
+    """A fact that a config does not state.
+
+    Attributes:
+        field: its name there.
+        value: what was taken.
+        file: that does not state it.
+        why: whose value it is.
+        today: what the class of today would have taken.
+    """
+
+    field: str
+    value: Any
+    file: str
+    why: str
+    today: Any = None
+
+    def __str__(self) -> str:
+        """Say it in one sentence."""
+        return f"{self.file} does not state {self.field}: {self.value} was taken, {self.why}"
+
+
+def scheduler_config(
+    place: Path,
+    index: Mapping[str, Any],
+    card: Mapping[str, Any],
+    *,
+    pipeline: str,
+    latent: bool,
+) -> tuple[dict[str, Any], tuple[Assumed, ...]]:
+    """Return the scheduler's config as the pipeline itself would read it, and what was taken.
+
+    Args:
+        place: the config.
+        index: the pipeline's.
+        card: of a folder that ldmbench wrote.
+        pipeline: its class.
+        latent: whether there is a first stage.
+    """
+    written = _scheduler(place, index)
+    renamed = {new: value for new, value in _renamed(written).items() if new not in written}
+    config = written | renamed
+    taken = list(_unstated(config, pipeline, latent=latent, file=place.name))
+    config = {t.field: t.value for t in taken} | config | _patched(pipeline, config)
+    if config["_class_name"] not in _CLIPS:  # the source does not; DDIM's own default would
+        config.setdefault("clip_sample", False)
+    if "timesteps" in card:
+        config["timestep_spacing"] = card["timesteps"]
+    return config, tuple(taken)
+
+
+def _renamed(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return fields of old versions under their names of today."""
+    found: dict[str, Any] = {}
+    if isinstance(config.get("timesteps"), int):  # before diffusers 0.2
+        found["num_train_timesteps"] = config["timesteps"]
+    if config.get("predict_epsilon") is not None:  # before diffusers 0.9
+        found["prediction_type"] = "epsilon" if config["predict_epsilon"] else "sample"
+    return found
+
+
+def _unstated(
+    config: Mapping[str, Any], pipeline: str, *, latent: bool, file: str
+) -> Iterator[Assumed]:
+    """Yield what a config leaves out, with the source's value."""
+    if config.get("trained_betas") is None:
+        for field, value in _BETAS.items():
+            if field not in config:
+                yield Assumed(field, value, file, "diffusers' own", today=value)
+    if "num_train_timesteps" not in config and config.get("trained_betas") is None:
+        yield Assumed("num_train_timesteps", 1000, file, "diffusers' own", today=1000)
+    if config.get("prediction_type") is None:
+        why = "as in all folders before diffusers 0.9"
+        yield Assumed("prediction_type", "epsilon", file, why, today="epsilon")
+    if config["_class_name"] in _CLIPS and "clip_sample" not in config:
+        why = (
+            "since latents were never clipped at the source"
+            if latent
+            else "as the source clips pixels"
+        )
+        yield Assumed("clip_sample", not latent, file, why, today=True)
+    offset = _is_stable(pipeline) and config["_class_name"] not in _NO_OFFSET
+    if offset and "steps_offset" not in config:
+        yield Assumed("steps_offset", 1, file, f"as {pipeline} takes it", today=0)
+    painting = config["_class_name"] == "PNDMScheduler" and "Inpaint" in pipeline
+    if painting and "skip_prk_steps" not in config:
+        yield Assumed("skip_prk_steps", True, file, f"as {pipeline} takes it", today=False)
+
+
+def checked_schedule(config: Mapping[str, Any], place: Path) -> Schedule:
+    """Read a scheduler's config, and refuse one that no diffusion can have."""
+    try:
+        schedule = Schedule.from_config(config)
+        if schedule.spacing is not None:
+            check_spacing(schedule.spacing)
+    except InputError as error:
+        raise InputError(f"{place}: {error}") from error
+    betas = schedule.beta_array()
+    if not (len(betas) and np.all((betas >= 0) & (betas <= 1))):
+        raise InputError(
+            f"{place}: a schedule needs at least one timestep and betas in [0, 1], found "
+            f"{len(betas)} from {schedule.start} to {schedule.end}"
+        )
+    return schedule
+
+
+def _scheduler(place: Path, index: Mapping[str, Any], part: str = "scheduler") -> dict[str, Any]:
+    """Read a scheduler's config, and refuse those of other processes."""
+    config = read_json(place)
+    name = config.get("_class_name") or (index.get(part) or ["", ""])[1]
+    if name not in _SCHEDULERS:
+        raise InputError(
+            f"{place} names '{name}'{nearest(str(name), _SCHEDULERS)}, which is no scheduler of a "
+            f"diffusion in betas; supported are: {', '.join(_SCHEDULERS)}"
+        )
+    return config | {"_class_name": name}
+
+
+def _patched(pipeline: str, config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what Stable Diffusion's pipelines change in an outdated scheduler config."""
+    wanted: dict[str, Any] = {}
+    if _is_stable(pipeline):
+        other = "skip_prk_steps" if "Inpaint" in pipeline else "clip_sample"
+        wanted = {"steps_offset": 1, other: other == "skip_prk_steps"}
+    return {name: value for name, value in wanted.items() if name in config}
+
+
+def _is_stable(pipeline: str) -> bool:
+    return pipeline.startswith("StableDiffusion") and "Upscale" not in pipeline
+
+
+def read_noising(folder: Path, part: str, index: Mapping[str, Any]) -> Schedule:
+    """Return the schedule of a component such as low_res_scheduler."""
+    place = part_of(folder, part) / "scheduler_config.json"
+    return checked_schedule(_scheduler(place, index, part), place)

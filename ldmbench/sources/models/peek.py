@@ -1,0 +1,348 @@
+"""A model on disk, without loading it: its facts from its config files, and its digest; no torch.
+
+A plan is made from these; the worker that loads the model holds them to what it found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ldmbench.canonical import digest
+from ldmbench.errors import InputError
+from ldmbench.schema.models import ModelFacts
+from ldmbench.sources.digests import file_digests
+from ldmbench.sources.models.adm_config import is_adm, read_flags
+from ldmbench.sources.models.checkpoint import look, marked
+from ldmbench.sources.models.clip_config import CLIPS, blocks_taken
+from ldmbench.sources.models.compvis_config import (
+    class_of,
+    find_config,
+    geometry,
+    params_of,
+    plain,
+    read_config,
+    sides_of,
+    written_config,
+)
+from ldmbench.sources.models.compvis_plan import plan_unet
+from ldmbench.sources.models.compvis_rules import (
+    FIRST_STAGES,
+    PREDICTIONS,
+    check_model,
+    files_beside,
+)
+from ldmbench.sources.models.diffusers_config import read_folder
+from ldmbench.sources.models.null_class import check_null_class
+from ldmbench.sources.models.places import SUFFIXES, checkpoint_in, is_folder, weights_of
+from ldmbench.tensors.entries import Held
+
+__all__ = ["model_digest", "peek", "tokenizer_digest"]
+
+_CLIP, _BERT = "clip-vit-large-patch14", "bert-base-uncased"
+_UNCOUNTED_CLASSES = 1000
+_SOLVERS_SHARE = (
+    "algorithm_type",
+    "num_train_timesteps",
+    "prediction_type",
+    "rescale_betas_zero_snr",
+    "skip_prk_steps",
+    "timestep_spacing",
+)
+
+
+def peek(
+    path: Path,
+    *,
+    config: Path | None = None,
+    ema: bool = True,
+    ignore: Sequence[str] = (),
+    tokenizer: Path | None = None,
+    null_class: int | None = None,
+) -> ModelFacts:
+    """Return what the config files of a model say.
+
+    Args:
+        path: a diffusers folder, a checkpoint, or a folder that holds one.
+        config: the checkpoint's config; None looks beside it.
+        ema: whether averaged weights are wanted.
+        ignore: patterns of tensors' names to leave out.
+        tokenizer: of a prompted checkpoint; None looks beside it.
+        null_class: the label for no class; None is what the files say.
+
+    Raises:
+        InputError: there is no model, or its configs do not say what is needed.
+    """
+    if is_folder(path):
+        facts = _peek_folder(path, ema, tokenizer)
+    else:
+        facts = _peek_checkpoint(_checkpoint(path, ema=ema), config, ema, ignore, tokenizer)
+    if null_class is None:
+        return facts
+    kind, classes, known = facts.conditioning, facts.classes, facts.null_class
+    check_null_class(null_class, kind=kind, classes=classes, known=known, path=path)
+    return facts.model_copy(update={"null_class": null_class})
+
+
+def model_digest(
+    path: Path, cache: Path | None = None, *, config: Path | None = None, ema: bool = True
+) -> str:
+    """Return the digest that the loaded model's `info.digest` will have.
+
+    Args:
+        path: as `peek`.
+        cache: as in `source_digest`.
+        config: as `peek`.
+        ema: as `peek`.
+    """
+    if is_folder(path):
+        files = read_folder(path, ema=ema).files
+        known = file_digests(files, cache)
+        return digest({p.relative_to(path).as_posix(): known[p] for p in files})
+    file = _checkpoint(path, ema=ema)
+    beside = config or find_config(file)
+    named = {"weights": file}
+    if beside:
+        named["config"] = beside
+        named |= files_beside(read_config(beside, file), file)
+    known = file_digests([*named.values()], cache)
+    return digest({"config": digest(None)} | {name: known[p] for name, p in named.items()})
+
+
+def tokenizer_digest(place: Path) -> str:
+    """Return the digest of a tokenizer: a file, or the files of a folder."""
+    files = sorted(p for p in place.iterdir() if p.is_file()) if place.is_dir() else [place]
+    known = file_digests(files, None)
+    return digest({p.name: known[p] for p in files})
+
+
+def _checkpoint(path: Path, *, ema: bool) -> Path:
+    if not path.exists():
+        raise InputError(f"{path} is not there")
+    file = checkpoint_in(path, ema=ema) if path.is_dir() else path
+    if file.suffix not in SUFFIXES:
+        raise InputError(
+            f"{file} is no checkpoint by its name; allowed are {', '.join(SUFFIXES)}, or the"
+            " folder of a diffusers model"
+        )
+    return file
+
+
+# ---------------------------------------------------------------- CompVis, guided-diffusion
+
+
+def _peek_checkpoint(
+    file: Path, config: Path | None, ema: bool, ignore: Sequence[str], tokenizer: Path | None
+) -> ModelFacts:
+    content = read_config(config, file)
+    held = look(file, content, ema=ema, ignore=ignore)
+    shared: dict[str, Any] = {
+        "quantize": "truncate",
+        "weights": "ema" if held.averaged else "raw",
+        "stage_weights": "ema" if held.whole else "raw",
+        "weights_from": held.source,
+        "left_out": held.left_out,
+        "bytes": file.stat().st_size,
+    }
+    try:
+        if is_adm(content):
+            facts = _peek_adm(content, str(file), shared)
+        else:
+            facts = _peek_compvis(content, held, tokenizer, shared)
+    except (TypeError, KeyError, AttributeError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(
+            f"the config of {file} lacks a value or holds one of the wrong kind: {error}"
+        ) from error
+    written = written_config(config, file)
+    if written == content:
+        return facts
+    read = {"config": digest(plain(content))}  # references, or flags and numbers in quotes
+    return facts.model_copy(update={"taken": {**facts.taken, **read}})
+
+
+def _peek_adm(flags: Mapping[str, Any], where: str, shared: Mapping[str, Any]) -> ModelFacts:
+    told = read_flags(flags, where)
+    plan_unet(told.unet, where=where)
+    labelled = told.classes is not None
+    kinds = ("none", "class") if told.small is None else ("image", "class-image")
+    return ModelFacts(
+        source=f"{told.source}:UNetModel",
+        f=1,
+        sides=(told.size, told.size),
+        image_channels=(told.channels, told.channels),
+        conditioning=kinds[labelled],
+        classes=told.classes,
+        regularization="pixel",
+        timesteps="leading",
+        scheduler={
+            "num_train_timesteps": told.schedule.T,
+            "prediction_type": told.schedule.prediction,
+        },
+        scale=1.0,
+        joined=0 if told.small is None else 3,
+        assumed=tuple(map(str, told.taken)),
+        taken={t.field: t.value for t in told.taken if t.value != t.today},
+        samples=True,
+        **shared,
+    )
+
+
+def _peek_compvis(
+    content: Mapping[str, Any], held: Held, tokenizer: Path | None, known: Mapping[str, Any]
+) -> ModelFacts:
+    file = held.path
+    name = check_model(content, str(file))
+    files_beside(content, file)
+    params = marked(params_of(content["model"]), held)
+    shared: dict[str, Any] = {"source": f"compvis:{name}", **known}
+    if name in FIRST_STAGES:
+        f, _, side = geometry(params)
+        return ModelFacts(
+            f=f,
+            sides=(side * f, side * f),
+            conditioning="none",
+            regularization=FIRST_STAGES[name],
+            codebook=params.get("n_embed"),
+            image_channels=_image_channels(params),
+            samples=False,
+            **shared,
+        )
+    inner = params_of(params.get("first_stage_config"))
+    f, _, _ = geometry(inner)
+    unet = params_of(params.get("unet_config"))
+    height, width = sides_of(params.get("image_size", unet.get("image_size")))
+    conditioning, null = _compvis_condition(params, unet)
+    kind = class_of(params.get("first_stage_config") or "", where="first_stage_config")
+    channels = int(params.get("channels", unet["out_channels"]))
+    taken = blocks_taken(params, held.slots, file)
+    return ModelFacts(
+        f=f,
+        sides=(height * f, width * f),
+        conditioning=conditioning,
+        null_class=null,
+        regularization=FIRST_STAGES.get(kind, "pixel"),
+        codebook=inner.get("n_embed"),
+        classes=_compvis_classes(conditioning, params, unet),
+        timesteps="compvis",
+        scheduler={
+            "num_train_timesteps": int(params.get("timesteps", 1000)),
+            "prediction_type": PREDICTIONS[params.get("parameterization", "eps")],
+            "skip_prk_steps": True,
+            **({"rescale_betas_zero_snr": True} if params.get("rescale_betas_zero_snr") else {}),
+        },
+        scale=None if params.get("scale_by_std") else float(params.get("scale_factor", 1.0)),
+        image_channels=_image_channels(inner) if inner else (channels, channels),
+        joined=int(unet["in_channels"]) - channels,
+        assumed=taken,
+        taken={"text_blocks": "all"} if taken else {},
+        samples=True,
+        **_prompted(conditioning, params, file.parent, tokenizer),
+        **shared,
+    )
+
+
+def _image_channels(stage: Mapping[str, Any]) -> tuple[int, int]:
+    """Return the channels of images that a first stage takes, and of those that it makes."""
+    dd = stage.get("ddconfig") or {}
+    return int(dd.get("in_channels", 3)), int(dd.get("out_ch", 3))
+
+
+def _compvis_condition(
+    params: Mapping[str, Any], unet: Mapping[str, Any]
+) -> tuple[str, int | None]:
+    """Return what the model is conditioned on, and its null class; as the loader tells them."""
+    section = params.get("cond_stage_config", "__is_unconditional__")
+    name, own = class_of(section, where="cond_stage_config"), params_of(section)
+    joined = int(unet["in_channels"]) - int(params.get("channels", unet["out_channels"]))
+    classes = int(own.get("n_classes", _UNCOUNTED_CLASSES))
+    unfed = "image" if joined else "class" if unet.get("num_classes") else "embedding"
+    layout = name == "TransformerEmbedder" or not own.get("use_tokenizer", True)
+    return {
+        "__is_unconditional__": ("none" if unet.get("num_classes") is None else "class", None),
+        "__is_first_stage__": ("inpainting", None),
+        "Identity": (unfed, None),
+        "ClassEmbedder": ("class", None if classes == _UNCOUNTED_CLASSES else classes - 1),
+        "SpatialRescaler": ("semantic", None),
+        **dict.fromkeys(CLIPS, ("inpainting" if joined else "text", None)),
+    }.get(name, ("layout" if layout else "text", None))
+
+
+def _compvis_classes(
+    conditioning: str, params: Mapping[str, Any], unet: Mapping[str, Any]
+) -> int | None:
+    """Return the classes that labels, maps (background included) or layouts may have."""
+    own = params_of(params.get("cond_stage_config"))
+    found = {
+        "class": own.get("n_classes", unet.get("num_classes") or _UNCOUNTED_CLASSES),
+        "semantic": own.get("in_channels", 3),
+        "layout": int(own.get("vocab_size", 30522)) - 1,  # the last token stands for none
+    }.get(conditioning)
+    return None if found is None else int(found)
+
+
+def _prompted(
+    conditioning: str, params: Mapping[str, Any], beside: Path, given: Path | None
+) -> dict[str, Any]:
+    if conditioning != "text":
+        return {}
+    kind = class_of(params.get("cond_stage_config", ""), where="cond_stage_config")
+    return _tokenizer(given, beside, _CLIP if kind in CLIPS else _BERT)
+
+
+def _tokenizer(given: Path | None, beside: Path, name: str) -> dict[str, Any]:
+    """Say where the tokenizer lies, or what to do."""
+    places = [given] if given else [beside / "tokenizer", beside / "vocab.txt"]
+    place = next((p for p in places if p.exists()), None)
+    if place:
+        return {"tokenizer": str(place)}
+    looked = ", ".join(map(str, places))
+    return {"missing": f"needs the tokenizer of {name}, which is not there (looked for {looked})"}
+
+
+# ---------------------------------------------------------------- diffusers
+
+
+def _peek_folder(folder: Path, ema: bool, tokenizer: Path | None) -> ModelFacts:
+    found = read_folder(folder, ema=ema)
+    height, width = found.size
+    sampled: dict[str, Any] = {}
+    if found.samples:
+        prompts = _BERT if found.text == "bert" else _CLIP
+        sampled = {
+            "classes": found.classes,
+            "null_class": found.null_class,
+            "timesteps": found.schedule.spacing,
+            "scheduler": _solvers_share(found.scheduler),
+            "joined": found.joined,
+            "assumed": tuple(map(str, found.taken)),
+            "taken": {t.field: t.value for t in found.taken if t.value != t.today},
+        }
+        if found.conditioning == "text":
+            sampled |= _tokenizer(tokenizer, folder, prompts)
+    return ModelFacts(
+        source=f"diffusers:{found.pipeline}",
+        f=found.f,
+        sides=(height * found.f, width * found.f),
+        conditioning=found.conditioning,
+        regularization=found.kind,
+        codebook=int(found.stage.get("num_vq_embeddings", 256)) if found.kind == "vq" else None,
+        quantize=found.card.get("quantize", "round"),
+        weights=found.weights,
+        weights_from=found.weights_from,
+        scale=found.scale,
+        image_channels=found.image_channels,
+        samples=found.samples,
+        bytes=sum(p.stat().st_size for n in found.networks for p in weights_of(n, ema=ema)),
+        **sampled,
+    )
+
+
+def _solvers_share(scheduler: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields by which a sampler is refused; given betas by their number alone."""
+    found = {name: scheduler[name] for name in _SOLVERS_SHARE if name in scheduler}
+    if scheduler.get("trained_betas") is not None:
+        found["num_train_timesteps"] = len(scheduler["trained_betas"])
+    return found

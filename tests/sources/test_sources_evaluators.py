@@ -1,0 +1,149 @@
+"""Weights: found, imported, downloaded with their digest, refused."""
+
+import http.server
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from ldmbench.canonical import digest_bytes
+from ldmbench.errors import InputError
+from ldmbench.schema import weights as table
+from ldmbench.schema.weights import WEIGHTS, Weights, weights_named
+from ldmbench.sources import evaluators as room
+from ldmbench.sources.evaluators import (
+    import_weights,
+    list_weights,
+    verify_weights,
+    weights_path,
+)
+
+CONTENT = b"weights of a test"
+
+
+@pytest.fixture
+def row(monkeypatch, weights_home):
+    """A row of the table whose file can be made here."""
+    made = Weights(
+        name="tiny",
+        file="tiny.bin",
+        sha256=digest_bytes(CONTENT),
+        bytes=len(CONTENT),
+        licence="CC0-1.0",
+        url="https://localhost:1/tiny.bin",
+        kind="features",
+    )
+    monkeypatch.setattr(table, "WEIGHTS", (*WEIGHTS, made))
+    monkeypatch.setattr(room, "WEIGHTS", (*WEIGHTS, made))
+    return made
+
+
+@pytest.fixture
+def served(row, monkeypatch):
+    """The row with an address that answers with `served["content"]`."""
+    answer = {"content": CONTENT}
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(answer["content"])
+
+        def log_message(self, *args):
+            pass
+
+    server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    made = row.model_copy(update={"url": f"http://127.0.0.1:{server.server_port}/tiny.bin"})
+    monkeypatch.setattr(table, "WEIGHTS", (*WEIGHTS, made))
+    yield answer
+    server.shutdown()
+    server.server_close()
+
+
+def test_shipped_weights_are_there_and_whole():
+    shipped = [w for w in WEIGHTS if w.shipped]
+    assert {w.name for w in shipped} == {"shapes-net", "shapes-clip"}
+    assert sum(w.bytes for w in shipped) <= 8e6
+    for w in shipped:
+        assert weights_path(w.name, offline=True).stat().st_size == w.bytes
+
+
+def test_offline_says_what_is_missing_and_where_it_goes(row, weights_home):
+    with pytest.raises(InputError) as caught:
+        weights_path("tiny")
+    for part in ("tiny.bin", "17 bytes", row.sha256, str(weights_home / "tiny" / "tiny.bin")):
+        assert part in str(caught.value)
+
+
+def test_import_then_found(row, tmp_path):
+    elsewhere = tmp_path / "any name"
+    elsewhere.write_bytes(CONTENT)
+    assert import_weights(elsewhere) == import_weights(elsewhere)
+    assert weights_path("tiny").read_bytes() == CONTENT
+    assert elsewhere.is_file()
+
+
+def test_import_refuses_what_it_does_not_know(weights_home, tmp_path):
+    stranger = tmp_path / "stranger.pth"
+    stranger.write_bytes(b"?")
+    with pytest.raises(InputError, match=digest_bytes(b"?")):
+        import_weights(stranger)
+    with pytest.raises(InputError, match="is no file"):
+        import_weights(tmp_path / "absent")
+
+
+def test_wrong_digest_is_refused(row, weights_home):
+    path = weights_home / "tiny" / "tiny.bin"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"damaged")
+    with pytest.raises(InputError, match=digest_bytes(b"damaged")):
+        weights_path("tiny")
+    assert [s.state for s in verify_weights("tiny")] == ["damaged"]
+
+
+def test_download_checks_the_digest(served, weights_home):
+    told = []
+    path = weights_path("tiny", offline=False, fetched=lambda w, n: told.append((w.name, n)))
+    assert path.read_bytes() == CONTENT
+    assert told == [("tiny", 0), ("tiny", len(CONTENT))]
+    assert [p.name for p in path.parent.iterdir()] == ["tiny.bin"]
+
+
+def test_download_of_other_bytes_leaves_nothing(served, weights_home):
+    served["content"] = b"forged"
+    with pytest.raises(InputError, match="thrown away"):
+        weights_path("tiny", offline=False)
+    assert not list((weights_home / "tiny").iterdir())
+
+
+def test_unreachable_address_is_one_sentence(row):
+    with pytest.raises(InputError, match="cannot be read"):
+        weights_path("tiny", offline=False)
+
+
+def test_list_and_verify(row, weights_home):
+    states = {s.weights.name: s.state for s in list_weights()}
+    assert states["tiny"] == "missing"
+    assert states["shapes-net"] == "present"
+    assert {s.state for s in verify_weights("shapes-net", "shapes-clip")} == {"verified"}
+    with pytest.raises(InputError, match="did you mean 'tiny'"):
+        verify_weights("tinny")
+
+
+def test_table_is_consistent():
+    names = [w.name for w in WEIGHTS]
+    assert len(names) == len(set(names))
+    for row in table.EXTRACTORS:
+        assert weights_named(row.weights)
+
+
+def test_weights_need_no_torch():
+    code = (
+        "import sys; sys.modules['torch'] = None\n"
+        "from ldmbench.features import list_weights\n"
+        "from ldmbench.schema.weights import extractor_named\n"
+        "assert list_weights() and extractor_named('shapes-net')"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
