@@ -27,7 +27,7 @@ def batch_indices(count: int, *, batch_size: int, seed: int, step: int) -> Ints:
 class BatchOrder:
     """`batch_indices` for many steps: remembers the order of the epoch it was last in.
 
-    Resuming needs no state: any step can be asked for at any time.
+    Resuming needs no state: any step can be asked for at any time, and from any thread.
     """
 
     def __init__(self, count: int, *, batch_size: int, seed: int) -> None:
@@ -36,7 +36,7 @@ class BatchOrder:
                 f"{count} images in batches of {batch_size} give no batch; both are 1 or more"
             )
         self.count, self.batch_size, self.seed = count, batch_size, seed
-        self._epoch, self._order = -1, np.empty(0, dtype=np.int64)
+        self._known = (-1, np.empty(0, dtype=np.int64))
 
     def at(self, step: int) -> Ints:
         """Return the images of step `step`, 0 or more; int64 (batch_size,).
@@ -53,7 +53,8 @@ class BatchOrder:
         return np.concatenate(parts)
 
     def _of(self, epoch: int) -> Ints:
-        if epoch != self._epoch:
-            self._order = permutation(derive_seed("batches", self.seed, epoch), self.count)
-            self._epoch = epoch
-        return self._order
+        known, order = self._known  # read and written whole, as another thread may be here
+        if epoch != known:
+            order = permutation(derive_seed("batches", self.seed, epoch), self.count)
+            self._known = (epoch, order)
+        return order

@@ -32,7 +32,7 @@ from ldmbench.train.checkpoint import (
 )
 from ldmbench.train.codebook import count_uses, place_codes
 from ldmbench.train.discriminator import PatchDiscriminator, adaptive_weight, hinge_loss
-from ldmbench.train.inputs import Images, generator_at, images_at
+from ldmbench.train.inputs import Batches, Images, generator_at, pixels_at, scaled
 from ldmbench.train.limit import limit_of
 from ldmbench.train.loop import Cost, Report, run_job
 from ldmbench.train.optimizer import adamw, set_rate
@@ -63,8 +63,7 @@ class AutoencoderJob:
         trainable(stage).train()
         self.stage = stage.to(device)
         self.params = params
-        self.images = images
-        self.order = order
+        self.batches = Batches(lambda n: (pixels_at(images, order.at(n)),), device)
         self.device = device
         self.batch = params.batch
         self.flops_per_image = 3.0 * sum(stage.flops(resolution))
@@ -82,7 +81,7 @@ class AutoencoderJob:
 
     def step(self, n: int, fraction: float) -> Tensor:
         """Train the first stage on a batch, then its discriminator once that has joined."""
-        x = images_at(self.images, self.order.at(n), self.device)
+        x = scaled(*self.batches.at(n))
         g = generator_at("train-autoencoder", self.params.train_seed, n, self.device)
         joined = self.params.adversarial_weight > 0 and fraction >= self.params.adversarial_start
         rate = linear_decay(self.params.learning_rate, fraction, decay=self.params.decay)
@@ -124,9 +123,7 @@ class AutoencoderJob:
     def keep(self, folder: Path) -> None:
         """Write the first stage, with the scale that its first training batch asks for."""
         self.stage.module.eval()
-        self.stage.scale = latent_scale(
-            self.stage, images_at(self.images, self.order.at(0), self.device)
-        )
+        self.stage.scale = latent_scale(self.stage, scaled(*self.batches.at(0)))
         self.stage.save(folder)
         self.stage.scale = 1.0
         self.stage.module.train()

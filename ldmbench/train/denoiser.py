@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from ldmbench.canonical import digest
-from ldmbench.data.batch import Ints
 from ldmbench.data.batches import BatchOrder
 from ldmbench.errors import InputError
 from ldmbench.models.denoiser import Denoiser, build_denoiser
@@ -23,11 +21,13 @@ from ldmbench.train.checkpoint import (
     restore_optimizer,
 )
 from ldmbench.train.inputs import (
+    Batches,
     Images,
     Latents,
     generator_at,
-    images_at,
     latents_at,
+    pixels_at,
+    scaled,
 )
 from ldmbench.train.limit import limit_of
 from ldmbench.train.loop import Cost, Report, run_job
@@ -45,20 +45,21 @@ class DenoiserJob:
         params: DenoiserParams,
         model: Denoiser,
         *,
-        read: Callable[[Ints], Tensor],
         images: Images,
+        latents: Latents | None = None,
         order: BatchOrder,
         device: torch.device,
     ) -> None:
         self.params = params
         self.model = model.to(device).train()
-        self.read = read
-        self.images = images
-        self.order = order
+        self.images, self.latents, self.order = images, latents, order
+        self.batches = Batches(self._read, device)
         self.device = device
         self.batch = params.batch
         self.flops_per_image = 3.0 * (model.flops_per_image() + model.condition_flops())
         self.parameters = model.parameter_count
+        null = self.model.null_ids(self.batch)
+        self.null = None if null is None else null.to(device)
         self.ema = Ema(self.model, params.ema_decay)
         self.optimizer = adamw(self.model.parameters(), lr=params.learning_rate)
         self.signal, self.noise = self.model.levels(torch.arange(params.timesteps, device=device))
@@ -78,14 +79,14 @@ class DenoiserJob:
 
     def loss(self, n: int) -> Tensor:
         """Return the mean squared error of step n, of eps or of v = sqrt(abar) eps - sigma z_0."""
-        indices = self.order.at(n)
-        z0 = self.read(indices)
+        z0, *ids = self.batches.at(n)
+        z0 = scaled(z0) if self.latents is None else z0
         g = generator_at("train-denoiser", self.params.train_seed, n, self.device)
         t = torch.randint(self.params.timesteps, (len(z0),), generator=g, device=self.device)
         eps = torch.randn(z0.shape, generator=g, device=self.device)
         dropped = torch.rand(len(z0), generator=g, device=self.device) < self.params.drop_condition
         signal, noise = self.signal[t], self.noise[t]
-        predicted = self.model(signal * z0 + noise * eps, t, self._ids(indices, dropped))
+        predicted = self.model(signal * z0 + noise * eps, t, self._told(ids, dropped))
         target = eps if self.params.prediction == "eps" else signal * eps - noise * z0
         return torch.nn.functional.mse_loss(predicted, target)
 
@@ -113,18 +114,24 @@ class DenoiserJob:
         finally:
             self._overwrite(kept)
 
-    def _ids(self, indices: Ints, dropped: Tensor) -> Tensor | None:
-        """Return the condition ids of a batch, those of dropped ones being the null condition."""
+    def _read(self, n: int) -> tuple[Tensor, ...]:
+        """Return latents, or pixels where there are none, and condition ids, of the CPU."""
+        at = self.order.at(n)
+        shown = pixels_at(self.images, at) if self.latents is None else latents_at(self.latents, at)
         if self.params.conditioning == "none":
-            return None
+            return (shown,)
         if self.params.conditioning == "caption":
-            ids = self.model.ids(captions=self.images.captions(indices))
+            ids = self.model.ids(captions=self.images.captions(at))
         else:
-            ids = self.model.ids(labels=self.images.labels(indices))
-        null = self.model.null_ids(len(indices))
+            ids = self.model.ids(labels=self.images.labels(at))
         assert ids is not None
-        assert null is not None
-        return torch.where(dropped[:, None], null.to(self.device), ids.to(self.device))
+        return (shown, ids)
+
+    def _told(self, ids: list[Tensor], dropped: Tensor) -> Tensor | None:
+        """Return the condition ids of a batch, those of dropped ones being the null condition."""
+        if self.null is None:
+            return None
+        return torch.where(dropped[:, None], self.null, *ids)
 
     @torch.no_grad()
     def _overwrite(self, weights: dict[str, Tensor]) -> None:
@@ -178,17 +185,12 @@ def train_denoiser(
         seed=derive_seed("denoiser-weights", params.train_seed),
     )
 
-    def read(indices: Ints) -> Tensor:
-        if latents is None:
-            return images_at(images, indices, place)
-        return latents_at(latents, indices, place)
-
     order = BatchOrder(
         len(images),
         batch_size=params.batch,
         seed=derive_seed("denoiser-order", params.train_seed),
     )
-    job = DenoiserJob(params, model, read=read, images=images, order=order, device=place)
+    job = DenoiserJob(params, model, images=images, latents=latents, order=order, device=place)
     return run_job(
         job,
         limit_of(budget, batch=params.batch, flops_per_image=job.flops_per_image),

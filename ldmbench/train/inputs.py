@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import count
 from typing import Any, Protocol
 
 import numpy as np
@@ -10,10 +11,14 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from ldmbench.ahead import ahead
 from ldmbench.data.batch import Ints, Pixels
 from ldmbench.seeds import derive_seed
 
-__all__ = ["Images", "Latents", "generator_at", "images_at", "latents_at"]
+__all__ = ["Batches", "Images", "Latents", "generator_at", "latents_at", "pixels_at", "scaled"]
+
+DEPTH = 2
+"""Steps that are read ahead for a GPU."""
 
 
 class Images(Protocol):
@@ -42,15 +47,48 @@ class Latents(Protocol):
         """Return float (N, C, h, w), scaled."""
 
 
-def images_at(images: Images, indices: Ints, device: torch.device) -> Tensor:
-    """Return NCHW float32 in [-1, 1] on the device."""
-    pixels = torch.from_numpy(np.ascontiguousarray(images.images(indices))).to(device)
+class Batches:
+    """What each training step reads, on the device.
+
+    For a GPU a thread reads ahead into pinned memory, so that no step waits for the disk or for a
+    copy. On a CPU each step reads its own: there a thread gains nothing (tests/bench).
+
+    Args:
+        read: from a step's number to tensors of the CPU; the thread calls it, in order.
+        device: where they shall be.
+    """
+
+    def __init__(self, read: Callable[[int], tuple[Tensor, ...]], device: torch.device) -> None:
+        self._read, self._device = read, device
+        self._next = -1
+        self._items: Iterator[tuple[Tensor, ...]] = iter(())
+
+    def at(self, n: int) -> tuple[Tensor, ...]:
+        """Return what step n reads; on a GPU the steps behind it are begun."""
+        if self._device.type != "cuda":
+            return tuple(part.to(self._device) for part in self._read(n))
+        if n != self._next:
+            self._items = ahead(map(self._pinned, count(n)), depth=DEPTH)
+        self._next = n + 1
+        return tuple(part.to(self._device, non_blocking=True) for part in next(self._items))
+
+    def _pinned(self, n: int) -> tuple[Tensor, ...]:
+        return tuple(part.pin_memory() for part in self._read(n))
+
+
+def pixels_at(images: Images, indices: Ints) -> Tensor:
+    """Return uint8 NHWC on the CPU."""
+    return torch.from_numpy(np.ascontiguousarray(images.images(indices)))
+
+
+def scaled(pixels: Tensor) -> Tensor:
+    """Return NCHW float32 in [-1, 1] of uint8 NHWC, on its device."""
     return pixels.permute(0, 3, 1, 2).float().div_(127.5).sub_(1.0).contiguous()
 
 
-def latents_at(latents: Latents, indices: Ints, device: torch.device) -> Tensor:
-    """Return latents NCHW float32 on the device, in memory of their own."""
-    return torch.tensor(latents.read(indices), dtype=torch.float32, device=device)
+def latents_at(latents: Latents, indices: Ints) -> Tensor:
+    """Return latents NCHW float32 on the CPU, in memory of their own."""
+    return torch.tensor(latents.read(indices), dtype=torch.float32)
 
 
 def generator_at(purpose: str, seed: int, step: int, device: torch.device) -> torch.Generator:

@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -86,12 +88,12 @@ def test_a_denoiser_learns_a_point():
 
     params = DenoiserParams(channels=8, conditioning="none", batch=16, learning_rate=3e-3, warmup=0)
     model = build_denoiser(params, latent_channels=1, latent_size=4, seed=0)
-    point = torch.ones(16, 1, 4, 4)
+    point = SimpleNamespace(read=lambda indices: np.ones((16, 1, 4, 4), np.float32))
     job = DenoiserJob(
         params,
         model,
-        read=lambda indices: point,
         images=None,
+        latents=point,
         order=BatchOrder(16, batch_size=16, seed=0),
         device=torch.device("cpu"),
     )
