@@ -2,7 +2,7 @@
 
 suite (YAML) -> plan (cells and stages) -> store (what is made, by key) -> execute (workers)
 -> records (rows with signatures) -> outlets (report, gate, MLflow).
-What happens to the data is `pipeline.py`; what a suite may name is `catalog.py`.
+What happens to the data is `pipeline.py`; what a suite may name is `catalog/`.
 """
 
 from __future__ import annotations

@@ -1,15 +1,24 @@
 """pipeline x stages/ and catalog x code match one to one."""
 
 import re
+from inspect import Parameter, signature
 from pathlib import Path
 from typing import get_args
 
 import pytest
 
 from ldmbench import catalog
+from ldmbench.catalog.extractors import EXTRACTORS
+from ldmbench.catalog.measures import PROBES
+from ldmbench.catalog.metrics import FAMILIES, METRICS, SCORES, keyed_fields
+from ldmbench.catalog.samplers import SAMPLERS
 from ldmbench.pipeline import STAGES
 from ldmbench.registry import resolve
-from ldmbench.schema.protocol import Protocol
+from ldmbench.schema.base import by_kind
+from ldmbench.schema.data import Data
+from ldmbench.schema.models import Model
+from ldmbench.schema.protocol import Protocol, Recipe
+from ldmbench.schema.sample import Sampler
 from ldmbench.schema.stage import Kind
 from ldmbench.schema.suite import Probe
 from ldmbench.store.machine import SHARED
@@ -59,8 +68,42 @@ def test_stages_are_short(path):
     assert len(path.read_text().splitlines()) <= limit.get(path.name, 100)
 
 
-def test_catalog_names_what_the_schema_allows():
-    assert get_args(Probe) == tuple(catalog.PROBES)
+def test_the_schema_allows_what_the_catalog_names():
+    assert get_args(Probe) == tuple(PROBES)
+    assert get_args(Sampler) == tuple(SAMPLERS)
+    assert set(by_kind(Data)) == {"shapes", "folder", "call"}
+    assert set(by_kind(Model)) == {"ldm", "load", "call"}
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        *(row.compute for row in FAMILIES.values()),
+        *(row.scheduler for row in SAMPLERS.values()),
+        *(row.load for row in EXTRACTORS.values()),
+    ],
+)
+def test_code_that_rows_name_is_there(target):
+    assert callable(resolve(target))
+
+
+@pytest.mark.parametrize("family", FAMILIES.values(), ids=lambda family: family.name)
+def test_a_family_takes_what_its_rows_are_keyed_by(family):
+    taken = signature(resolve(family.compute)).parameters
+    open_ended = any(p.kind is Parameter.VAR_KEYWORD for p in taken.values())
+    keyed = (keyed_fields(family.name) - {"confidence"}) | set(family.constants)
+    assert keyed <= set(Recipe.model_fields) | set(family.constants)
+    assert open_ended or keyed <= set(taken)
+
+
+@pytest.mark.parametrize("row", SCORES.values(), ids=lambda row: row.name)
+def test_a_metric_says_what_is_asked_of_it(row):
+    assert all((row.label, row.about, row.better, row.gate))
+    assert set(row.least.per) <= set(Recipe.model_fields)
+    if row.family.networks:
+        assert row.family.networks.field in row.fields
+    if row.of:
+        assert METRICS[row.of].family == row.family
 
 
 def test_protocols_resolve():
@@ -68,13 +111,4 @@ def test_protocols_resolve():
         protocol = resolve(row.target)
         assert isinstance(protocol, Protocol)
         assert protocol.name == name
-        assert protocol.extractor in catalog.EXTRACTORS
-
-
-@pytest.mark.parametrize(
-    "row",
-    [*catalog.DATASETS.values(), *catalog.MODELS.values(), *catalog.SAMPLERS.values()],
-    ids=lambda row: row.target,
-)
-def test_catalog_rows_resolve(row):
-    assert resolve(row.target) is not None
+        assert protocol.extractor in EXTRACTORS

@@ -4,24 +4,15 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ldmbench.catalog.measures import PROBES as PROBES
-from ldmbench.catalog.metrics import METRICS as METRICS
-from ldmbench.schema.weights import EXTRACTORS as SPECS
-
 
 class Row(NamedTuple):
     """A name's code or noun, as "module:attribute", and what it is."""
 
     target: str
-    about: str
+    summary: str
 
 
 # fmt: off
-DATASETS = {
-    "shapes": Row("ldmbench.schema.data:ShapesData", "procedural scenes with captions, classes, boxes and masks; needs nothing"),
-    "folder": Row("ldmbench.schema.data:FolderData", "a folder, zip or ADM-style .npz of images; captions from .txt or captions.jsonl"),
-    "call":   Row("ldmbench.schema.data:CallData",   "your own code, module:name or an entry point (docs/extending.md)"),
-}
 FINGERPRINTS = {
     "folder":    "ldmbench.sources.digests:source_digest",
     "load":      "ldmbench.sources.models.peek:model_digest",
@@ -60,23 +51,6 @@ PROMPTS = "ldmbench.sources.images.rows:read_prompts"
 MOMENTS = "ldmbench.metrics.moments:moments"
 COVARIANCE = "ldmbench.metrics.moments:why_no_covariance"
 FIDELITY = "ldmbench.features.statistics:read_fidelity"
-MODELS = {
-    "ldm":  Row("ldmbench.schema.models:LdmModel",  "trained here: autoencoder (f = 1: none) and diffusion UNet"),
-    "load": Row("ldmbench.schema.models:LoadModel", "from disk: a diffusers folder, a CompVis or guided-diffusion checkpoint"),
-    "call": Row("ldmbench.schema.models:CallModel", "your own code, module:name or an entry point (docs/extending.md)"),
-}
-SAMPLERS = {
-    "ddim":  Row("ldmbench.sample.solvers:sample", "DDIM, eta from 0 (deterministic) to 1 (arXiv:2010.02502)"),
-    "ddpm":  Row("ldmbench.sample.solvers:sample", "ancestral sampling (arXiv:2006.11239)"),
-    "dpm++": Row("ldmbench.sample.solvers:sample", "DPM-Solver++ 2M (arXiv:2211.01095)"),
-    "unipc": Row("ldmbench.sample.solvers:sample", "UniPC (arXiv:2302.04867)"),
-    "pndm":  Row("ldmbench.sample.solvers:sample", "PNDM / PLMS (arXiv:2202.09778)"),
-    "euler": Row("ldmbench.sample.solvers:sample", "Euler steps of the probability-flow ODE (arXiv:2206.00364)"),
-    "heun":  Row("ldmbench.sample.solvers:sample", "Heun's second-order steps (arXiv:2206.00364)"),
-}
-EXTRACTORS = {
-    spec.name: Row("ldmbench.features.extractor:load_extractor", f"{spec.dim} features; {spec.note}") for spec in SPECS
-}
 PROTOCOLS = {
     "shapes-v1": Row("ldmbench.schema.protocols:SHAPES_V1", "embedded evaluators on `shapes`"),
     "ldm-2112.10752":        Row("ldmbench.schema.protocols_ldm:LDM", "LDM, Tables 1, 10: 50k against the whole training set; torch-fidelity's Inception"),

@@ -24,6 +24,11 @@ class Probe:
     stage: Literal["speed", "denoiser", "reconstructions", "coding"]
     timed: bool = False
 
+    @property
+    def summary(self) -> str:
+        """What it is, for lists."""
+        return self.about
+
 
 @dataclass(frozen=True, kw_only=True)
 class Measure(Quantity):

@@ -63,6 +63,11 @@ class Quantity:
     gate: Gate | None = None
 
     @property
+    def summary(self) -> str:
+        """What it is, for lists."""
+        return self.about
+
+    @property
     def best(self) -> Better | None:
         """Which way a report ranks it; None where it does not."""
         return self.better if self.ranked else None

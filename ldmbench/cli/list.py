@@ -8,22 +8,29 @@ from typing import Any
 
 import click
 
-from ldmbench import catalog
+from ldmbench.catalog import PROTOCOLS
+from ldmbench.catalog.extractors import EXTRACTORS
+from ldmbench.catalog.measures import PROBES
+from ldmbench.catalog.metrics import METRICS
+from ldmbench.catalog.samplers import SAMPLERS
 from ldmbench.cli.options import json_option, print_json
 from ldmbench.cli.terminal import listed
 from ldmbench.plugin_files import GROUPS
 from ldmbench.plugins import checked
+from ldmbench.schema.base import by_kind
+from ldmbench.schema.data import Data
+from ldmbench.schema.models import Model
 from ldmbench.suite.load import headline
 from ldmbench.suite.shipped import shipped
 
 TABLES: dict[str, Mapping[str, Any]] = {
-    "models": catalog.MODELS,
-    "datasets": catalog.DATASETS,
-    "samplers": catalog.SAMPLERS,
-    "metrics": catalog.METRICS,
-    "probes": catalog.PROBES,
-    "extractors": catalog.EXTRACTORS,
-    "protocols": catalog.PROTOCOLS,
+    "models": by_kind(Model),
+    "datasets": by_kind(Data),
+    "samplers": SAMPLERS,
+    "metrics": METRICS,
+    "probes": PROBES,
+    "extractors": EXTRACTORS,
+    "protocols": PROTOCOLS,
 }
 
 
@@ -47,8 +54,11 @@ def list_(what: str, as_json: bool) -> None:
 
 
 def _rows(what: str) -> dict[str, str]:
-    """Return what each row of a table is."""
-    return {name: getattr(row, "summary", row.about) for name, row in TABLES[what].items()}
+    """Return what each row of a table is; the classes of a suite's nouns say it themselves."""
+    return {
+        name: str(row.__doc__).partition("\n")[0] if isinstance(row, type) else row.summary
+        for name, row in TABLES[what].items()
+    }
 
 
 def _plugins(what: str) -> dict[str, str]:

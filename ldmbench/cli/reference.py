@@ -11,6 +11,7 @@ import numpy as np
 
 from ldmbench.canonical import digest, digest_file
 from ldmbench.catalog import MOMENTS
+from ldmbench.catalog.extractors import extractor_named
 from ldmbench.catalog.metrics import LOGITS, NEIGHBOURS, metrics_of
 from ldmbench.cli.options import (
     dataset_option,
@@ -35,7 +36,6 @@ from ldmbench.registry import resolve
 from ldmbench.schema.protocol import Protocol
 from ldmbench.schema.reference import Reference
 from ldmbench.schema.stage import Plan, Stage
-from ldmbench.schema.weights import extractor_named
 from ldmbench.scoring.imports import check_captions
 from ldmbench.scoring.npz import members, provenance_file, read_array, read_provenance, read_rows
 from ldmbench.scoring.sides import Side, pixels_of, read_side, ruled

@@ -20,6 +20,7 @@ from rich.progress import (
 )
 
 from ldmbench.catalog import WEIGHTS
+from ldmbench.catalog.extractors import extractor_named
 from ldmbench.catalog.metrics import FAMILIES
 from ldmbench.cli.options import json_option, print_json, say, size
 from ldmbench.cli.terminal import columns_of, drawing, width
@@ -27,7 +28,7 @@ from ldmbench.errors import InputError
 from ldmbench.execute.survey import is_named, survey
 from ldmbench.registry import resolve
 from ldmbench.schema.stage import Plan
-from ldmbench.schema.weights import Weights, extractor_named
+from ldmbench.schema.weights import Weights
 from ldmbench.store.disk import Store
 from ldmbench.store.units import Unit
 from ldmbench.words import plural

@@ -12,12 +12,13 @@ import numpy.typing as npt
 import open_clip
 import torch
 
+from ldmbench.catalog.extractors import ExtractorSpec
 from ldmbench.errors import InputError
 from ldmbench.features.checkpoint import fill, read_tensors
 from ldmbench.features.extractor import DTYPES, Extractor, Precision
 from ldmbench.features.resize import RESIZERS
 from ldmbench.features.tokenizer import WordTokenizer
-from ldmbench.schema.weights import SHIPPED, ExtractorSpec
+from ldmbench.schema.weights import SHIPPED
 from ldmbench.words import first_line
 
 __all__ = ["ClipExtractor", "clip_pixels", "load_clip", "load_shapes_clip", "shapes_clip"]

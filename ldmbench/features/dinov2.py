@@ -9,11 +9,11 @@ import torch
 from torch import nn
 from torch.nn import functional as fn
 
+from ldmbench.catalog.extractors import ExtractorSpec
 from ldmbench.errors import InputError
 from ldmbench.features.checkpoint import fill, read_tensors
 from ldmbench.features.extractor import DTYPES, Extractor, Precision
 from ldmbench.features.resize import RESIZERS
-from ldmbench.schema.weights import ExtractorSpec
 
 __all__ = ["DinoV2", "DinoV2Extractor", "load"]
 

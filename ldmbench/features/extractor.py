@@ -13,9 +13,9 @@ import numpy.typing as npt
 import torch
 
 from ldmbench.canonical import digest_file
+from ldmbench.catalog.extractors import EXTRACTORS, ExtractorSpec, extractor_named
 from ldmbench.errors import InputError
 from ldmbench.registry import pick, resolve
-from ldmbench.schema.weights import EXTRACTORS, ExtractorSpec, extractor_named
 from ldmbench.sources.evaluators import weights_path
 
 __all__ = ["Extractor", "Features", "Floats", "Precision", "load_extractor"]
@@ -28,15 +28,6 @@ GPU_BATCHES = 8
 SHARD = 64
 """Images that the pipeline asks for at a time, and the largest micro-batch on a CPU."""
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-
-_LOADERS = {
-    "shapes-net": "ldmbench.features.shapes_net:load",
-    "shapes-clip": "ldmbench.features.clip:load_shapes_clip",
-    "inception-v3-compat": "ldmbench.features.inception:load",
-    "inception-v3-clean": "ldmbench.features.inception:load",
-    "dinov2-vit-s-14": "ldmbench.features.dinov2:load",
-    "clip-vit-b-32": "ldmbench.features.clip:load_clip",
-}
 
 
 class Extractor(ABC):
@@ -99,7 +90,7 @@ class Extractor(ABC):
             InputError: if the extractor has no text tower.
         """
         if not self.spec.text:
-            able = ", ".join(e.name for e in EXTRACTORS if e.text)
+            able = ", ".join(e.name for e in EXTRACTORS.values() if e.text)
             raise InputError(f"the extractor '{self.name}' reads no captions; use one of: {able}")
         unique = sorted(set(captions))
         row = {caption: i for i, caption in enumerate(unique)}
@@ -164,7 +155,7 @@ def load_extractor(
     """Load an extractor by name.
 
     Args:
-        name: a row of ldmbench.schema.weights.EXTRACTORS.
+        name: a row of `ldmbench list extractors`.
         device: a torch device.
         precision: of the network's arithmetic; the reduced one belongs in the signature.
         path: other weights in the same format; their digest is then the extractor's.
@@ -179,7 +170,7 @@ def load_extractor(
     if path is not None and not path.is_file():
         raise InputError(f"{path} is no file; give the weights of '{name}' or leave the path out")
     file = path if path is not None else weights_path(spec.weights, offline=offline)
-    loader = cast(Callable[..., Extractor], resolve(_LOADERS[name]))
+    loader = cast(Callable[..., Extractor], resolve(spec.load))
     return loader(
         spec, file, digest=digest_file(file), device=device, precision=precision, expected=expected
     )

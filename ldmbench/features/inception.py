@@ -27,11 +27,11 @@ from torch_fidelity.feature_extractor_inceptionv3 import (
     InceptionE_2,
 )
 
+from ldmbench.catalog.extractors import ExtractorSpec
 from ldmbench.errors import InputError
 from ldmbench.features.extractor import DTYPES, Extractor, Precision
 from ldmbench.features.inception_weights import read_inception
 from ldmbench.features.resize import RESIZERS
-from ldmbench.schema.weights import ExtractorSpec
 from ldmbench.words import first_line
 
 __all__ = ["COMPILE_FROM", "Inception", "InceptionExtractor", "load"]

@@ -13,10 +13,10 @@ from typing import Any
 import torch
 from torch import nn
 
+from ldmbench.catalog.extractors import ExtractorSpec
 from ldmbench.features.checkpoint import fill, read_tensors
 from ldmbench.features.extractor import DTYPES, Extractor, Precision
 from ldmbench.features.resize import RESIZERS
-from ldmbench.schema.weights import ExtractorSpec
 
 __all__ = ["FEATURES", "SIDE", "Readout", "ShapesNet", "ShapesNetExtractor", "load"]
 

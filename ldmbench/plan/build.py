@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ldmbench.catalog import EXTRACTORS
+from ldmbench.catalog.extractors import EXTRACTORS
+from ldmbench.catalog.measures import PROBES
 from ldmbench.catalog.metrics import METRICS, RECONSTRUCTED, SCORABLE, Family, Metric, truth_role
 from ldmbench.errors import SuiteError
 from ldmbench.plan.enough import check_enough
@@ -36,7 +37,8 @@ from ldmbench.suite.sampling import is_uneven
 
 CODING_IMAGES = 64
 RECONSTRUCTION_BATCH = 32
-TIMED, COUNTED = {"throughput", "latency", "energy"}, {"flops", "memory"}
+_SPEED = [row for row in PROBES.values() if row.stage == "speed"]
+TIMED, COUNTED = ({row.name for row in _SPEED if row.timed is timed} for timed in (True, False))
 """Probes of the stage speed that need times, and those that do not."""
 
 

@@ -10,16 +10,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ldmbench.catalog.extractors import EXTRACTORS
+from ldmbench.catalog.samplers import SAMPLERS
 from ldmbench.plan import networks
 from ldmbench.schema.models import AutoencoderParams
 from ldmbench.schema.stage import Manifest, Stage
-from ldmbench.schema.weights import EXTRACTORS as SPECS
 
 RATES = {"cpu": 40e9, "cuda": 12e12}
 """FLOP/s in these small networks where the store has no history yet."""
-EXTRACTOR_FLOPS = {"shapes-net": 6e7, "shapes-clip": 6e7, "inception-v3-compat": 1.15e10}
-_SPECS = {spec.name: spec for spec in SPECS}
-EVALUATIONS = {"heun": 2.0}
+EXTRACTOR_FLOPS = 1.15e10
+"""Of one image, where the extractor is the user's own."""
 SECONDS = {"scores": 1.0, "speed": 8.0, "dataset": 0.3, "coding": 0.0, "loading": 2.0}
 """Of stages that are not made of a network's FLOPs: per stage or shard."""
 CHECKPOINTS = 3
@@ -75,7 +75,8 @@ def stage_cost(stage: Stage, stages: Mapping[str, Stage]) -> Cost:
         case "samples":
             return Cost(flops=count * _sample(stage, stages, side, f), bytes=count * 3 * pixels)
         case "features":
-            flops = EXTRACTOR_FLOPS.get(stage.params["extractor"], 1.15e10)
+            spec = EXTRACTORS.get(stage.params["extractor"])
+            flops = spec.flops if spec else EXTRACTOR_FLOPS
             return Cost(flops=count * flops, bytes=count * 4 * _width(stage.params))
         case "speed":
             batches = stage.params["repeats"] + 2
@@ -135,7 +136,7 @@ def _latent_channels(stage: Stage, stages: Mapping[str, Stage]) -> int:
 
 def _width(params: Mapping[str, Any]) -> float:
     """Return the numbers that features of an image have."""
-    spec = _SPECS.get(params["extractor"])
+    spec = EXTRACTORS.get(params["extractor"])
     if spec is None:
         return 2048.0
     spatial = (spec.spatial or 0) if params.get("spatial") else 0
@@ -214,6 +215,7 @@ def _sample(stage: Stage, stages: Mapping[str, Stage], side: int, f: int) -> flo
     """Return the FLOPs of one sample: every evaluation and the decoding."""
     params = stage.params
     evaluations = params["steps"] * (1 if params["guidance"] == 1 else 2)
-    evaluations *= EVALUATIONS.get(params["sampler"], 1.0)
+    sampler = SAMPLERS.get(params["sampler"])
+    evaluations *= sampler.evaluations if sampler else 1.0
     once = _denoiser_of(stage, stages, side // f)
     return float(evaluations * once + _encoder_of(stage, stages, side)[1])

@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from ldmbench.catalog.samplers import SAMPLERS
 from ldmbench.errors import InputError
 from ldmbench.schema.data import Data
 from ldmbench.schema.models import AutoencoderParams, LdmModel, Model
@@ -148,9 +149,10 @@ def _text(value: object) -> str:
 
 
 def _settled(variant: Variant) -> Variant:
-    """Fix what a sampler ignores: eta is DDIM's alone."""
+    """Fix what a sampler ignores: eta, where its steps draw no noise by it."""
     noun: SampleParams = variant.noun
-    if noun.sampler == "ddim" or noun.eta == 0:
+    row = SAMPLERS.get(noun.sampler)
+    if noun.eta == 0 or (row and row.noise == "eta"):
         return variant
     return Variant(variant.title, noun.model_copy(update={"eta": 0.0}), variant.axes)
 

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ldmbench.canonical import digest
+from ldmbench.catalog.extractors import extractor_named
 from ldmbench.catalog.metrics import Family, keyed_fields
 from ldmbench.pipeline import STAGES
 from ldmbench.schema.protocol import Protocol
 from ldmbench.schema.stage import Input, Kind, Stage
-from ldmbench.schema.weights import extractor_named, weights_named
+from ldmbench.schema.weights import weights_named
 
 KEY_DIGITS = 32
 SHARD = 64

@@ -5,19 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
+from ldmbench.catalog.extractors import EMBEDDED, EXTRACTORS
 from ldmbench.catalog.metrics import FAMILIES, METRICS, listed, metrics_of
 from ldmbench.schema.protocol import Protocol
 from ldmbench.schema.stage import Cell, Plan, Role, Stage, lineage
-from ldmbench.schema.weights import EXTRACTORS
 
 __all__ = ["cautions_of", "few_samples", "is_given", "unlike_count"]
-
-_WIDTHS = {spec.name: spec.dim for spec in EXTRACTORS}
-EMBEDDED = {
-    "shapes-net": "protocols of inception-v3-compat or dinov2-vit-s-14 are meant for them",
-    "shapes-clip": "clip: clip-vit-b-32 in a protocol is meant for them",
-}
-"""Evaluators that ship -> what to use for other images than `shapes`."""
 
 
 def is_given(cell: Cell) -> bool:
@@ -71,7 +64,7 @@ def _evaluators(cell: Cell, protocol: Protocol, stages: Mapping[str, Stage]) -> 
     for extractor in foreign:
         yield (
             f"{extractor} was trained on the data `shapes` alone: of other images its numbers say"
-            f" little; {EMBEDDED[extractor]}"
+            f" little; {EXTRACTORS[extractor].instead}"
         )
 
 
@@ -119,7 +112,8 @@ def _counts(
             yield wrong
         if family.covariance:
             extractor = stages[stage.inputs["generated"].key].params["extractor"]
-            width = _WIDTHS.get(extractor, 0)
+            spec = EXTRACTORS.get(extractor)
+            width = spec.dim if spec else 0
             for count, what in (
                 (made, "samples"),
                 (stage.inputs["reference"].count or 0, "real images"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ldmbench.catalog.samplers import SAMPLERS
 from ldmbench.report.cells import IDENTITY, way
 from ldmbench.report.points import Point
 from ldmbench.report.theme import DASHES
@@ -60,8 +61,9 @@ def lined(points: Sequence[Point], *along: str) -> list[Point]:
 
 def _named(p: Point, vary: Sequence[str]) -> Point:
     fields = {n: t for n, t in p["told"].items() if n in vary}
-    if fields.get("sampler", "ddim") != "ddim" and fields.get("eta") == "0":
-        del fields["eta"]  # it is DDIM's alone
+    row = SAMPLERS.get(fields.get("sampler", ""))
+    if row and row.noise != "eta" and fields.get("eta") == "0":
+        del fields["eta"]
     owner = p.get("owner") or p["series"]
     line = ", ".join(filter(None, [owner, way(fields)]))
     told = next(iter(fields.values())) if len(vary) == 1 else way(fields)  # the legend's title

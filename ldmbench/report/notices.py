@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from ldmbench.catalog.extractors import EXTRACTORS
 from ldmbench.report.quantities import embedded_evaluators, quantity_of
 from ldmbench.report.tables import Table
 from ldmbench.schema.record import Record, Run
@@ -123,14 +124,12 @@ def _evaluators(records: Sequence[Record]) -> list[Notice]:
         for score in record.scores:
             for evaluator in embedded_evaluators(score.signature):
                 names[evaluator].add(quantity_of(score.name).label)
-    texts = {
-        "shapes-net": "feat:shapes-net is a small network that ships with ldmbench. Its FID is "
-        "not Inception FID: compare it within this report and never with published rows.",
-        "shapes-clip": "shapes-clip is a small image-text network that ships with ldmbench. Its "
-        "CLIP score is not that of OpenAI's CLIP: never compare it with published rows.",
-    }
     return [
-        Notice("warning", f"Embedded evaluator {name}: {', '.join(sorted(labels))}", texts[name])
+        Notice(
+            "warning",
+            f"Embedded evaluator {name}: {', '.join(sorted(labels))}",
+            EXTRACTORS[name].notice,
+        )
         for name, labels in sorted(names.items(), reverse=True)
     ]
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from ldmbench.catalog.extractors import EMBEDDED
 from ldmbench.catalog.measures import MEASURES
 from ldmbench.catalog.metrics import SCORES
 from ldmbench.catalog.rows import GROUPS, Quantity
@@ -104,4 +105,4 @@ def with_interval(value: float, low: float | None, high: float | None) -> tuple[
 def embedded_evaluators(signature: str) -> tuple[str, ...]:
     """Return the embedded evaluators a signature names: their FID is not Inception FID."""
     values = (v.partition("@")[0] for v in Signature.parse(signature).fields.values())
-    return tuple(sorted({v for v in values if v in ("shapes-net", "shapes-clip")}))
+    return tuple(sorted({v for v in values if v in EMBEDDED}))

@@ -8,6 +8,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
+from ldmbench.catalog.samplers import SAMPLERS
 from ldmbench.errors import InputError
 from ldmbench.registry import nearest
 
@@ -25,8 +26,6 @@ __all__ = [
 
 Spacing = Literal["compvis", "leading", "linspace", "trailing"]
 SPACINGS: tuple[str, ...] = get_args(Spacing)
-MULTISTEP = ("dpm++", "unipc")
-"""Solvers that divide by the distance between timesteps, and place some rules a little higher."""
 
 
 def compvis_grid(steps: int, *, T: int = 1000) -> list[int]:
@@ -75,7 +74,8 @@ def is_uneven(sampler: str, rule: str | None, steps: int, *, T: int) -> bool:
 
     Under compvis and leading they do; so they do under trailing where steps divides T.
     """
-    if sampler not in ("ddim", "pndm") or rule not in ("linspace", "trailing"):
+    row = SAMPLERS.get(sampler)
+    if row is None or not row.strided or rule not in ("linspace", "trailing"):
         return False
     return any(b - a != T // steps for a, b in pairwise(spaced_grid(rule, steps, T=T)))
 

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from ldmbench.catalog.samplers import SAMPLERS, Sampler
 from ldmbench.errors import InputError
+from ldmbench.registry import pick
 from ldmbench.sample.grids import (
-    MULTISTEP,
     check_inside,
     check_repeats,
     check_steps,
@@ -19,10 +20,6 @@ from ldmbench.sample.grids import (
 from ldmbench.sample.schedule import Schedule
 
 __all__ = ["check_fits", "misfit", "refusal"]
-
-_RUNGE_KUTTA_STEPS = 4
-_RESCALING = ("ddim", "ddpm", "dpm++", "euler", "unipc")
-"""Whose schedulers know rescale_betas_zero_snr."""
 
 
 def refusal(
@@ -39,7 +36,7 @@ def refusal(
         check_fits(sampler, steps, schedule=schedule, rule=rule)
         grid = _solver_grid(sampler, rule, steps, T=schedule.T, offset=offset)
         check_inside(grid, steps, rule, T=schedule.T)
-        if sampler in MULTISTEP:
+        if SAMPLERS[sampler].multistep:
             check_repeats(grid, steps, rule)
     except InputError as error:
         return str(error)
@@ -48,11 +45,12 @@ def refusal(
 
 def _solver_grid(sampler: str, rule: str, steps: int, *, T: int, offset: int) -> list[int]:
     """Return the ascending timesteps of a solver, where it has its own way to place them."""
-    if sampler == "ddpm" and steps == T:
+    row = SAMPLERS[sampler]
+    if row.noise == "every step" and steps == T:
         return list(range(T))
-    if sampler in MULTISTEP and rule == "leading":
+    if row.multistep and rule == "leading":
         return [i * (T // (steps + 1)) + offset for i in range(1, steps + 1)]
-    if sampler in MULTISTEP and rule == "linspace":
+    if row.multistep and rule == "linspace":
         return [int(t) for t in np.linspace(0, T - 1, steps + 1).round()][1:]
     return spaced_grid(rule, steps, T=T, offset=offset)
 
@@ -96,45 +94,47 @@ def check_fits(
     Raises:
         InputError: in one sentence that says what to ask for.
     """
-    options = dict(schedule.options)
-    if options.get("rescale_betas_zero_snr") and sampler not in _RESCALING:
+    row, options = pick(SAMPLERS, sampler, "sampler"), dict(schedule.options)
+    if options.get("rescale_betas_zero_snr") and not row.rescales:
+        able = ", ".join(name for name, other in SAMPLERS.items() if other.rescales)
         raise InputError(
             "the source's scheduler has rescale_betas_zero_snr, which "
             f"{sampler} would leave out and so run on other betas; "
-            f"ask for one of {', '.join(_RESCALING)}"
+            f"ask for one of {able}"
         )
-    if sampler == "dpm++":
-        _check_deterministic(str(options.get("algorithm_type", "")))
-    if sampler == "pndm":
-        if (prediction or schedule.prediction) == "sample":
-            raise InputError(
-                "pndm takes a prediction of noise or v, and this model's is the clean latent "
-                "(prediction_type: sample); ask for another sampler, such as ddim"
-            )
-        if rule != "compvis" and not options.get("skip_prk_steps"):
-            _check_runge_kutta(steps, rule, T=schedule.T)
-
-
-def _check_runge_kutta(steps: int, rule: str | None, *, T: int) -> None:
-    if steps < _RUNGE_KUTTA_STEPS:
+    if row.algorithms:
+        _check_deterministic(row, str(options.get("algorithm_type", "")))
+    if not row.clean and (prediction or schedule.prediction) == "sample":
+        other = next(name for name, other in SAMPLERS.items() if other.clean)
         raise InputError(
-            f"pndm begins with Runge-Kutta steps over {_RUNGE_KUTTA_STEPS} timesteps unless its "
+            f"{sampler} takes a prediction of noise or v, and this model's is the clean latent "
+            f"(prediction_type: sample); ask for another sampler, such as {other}"
+        )
+    if row.runge_kutta and rule != "compvis" and not options.get("skip_prk_steps"):
+        _check_runge_kutta(row, steps, rule, T=schedule.T)
+
+
+def _check_runge_kutta(row: Sampler, steps: int, rule: str | None, *, T: int) -> None:
+    if steps < row.runge_kutta:
+        raise InputError(
+            f"{row.name} begins with Runge-Kutta steps over {row.runge_kutta} timesteps unless its "
             f"scheduler has skip_prk_steps, found {steps}; "
-            f"ask for {_RUNGE_KUTTA_STEPS} steps or more, or for another sampler"
+            f"ask for {row.runge_kutta} steps or more, or for another sampler"
         )
-    if is_uneven("pndm", rule, steps, T=T):
+    if is_uneven(row.name, rule, steps, T=T):
         raise InputError(
-            "pndm begins with Runge-Kutta steps over timesteps T // steps apart unless its "
+            f"{row.name} begins with Runge-Kutta steps over timesteps T // steps apart unless its "
             f"scheduler has skip_prk_steps, and the rule '{rule}' lays {steps} of {T} otherwise; "
             "ask for timesteps leading, or for another sampler"
         )
 
 
-def _check_deterministic(algorithm: str) -> None:
+def _check_deterministic(row: Sampler, algorithm: str) -> None:
     """Refuse a scheduler that would draw noise from the global generator."""
     if algorithm.startswith("sde"):
+        other = next(name for name, other in SAMPLERS.items() if other.noise == "every step")
         raise InputError(
             f"the source's scheduler has algorithm_type {algorithm}, which draws noise at its "
-            "steps, and dpm++ draws none; ask for another sampler, such as ddpm, or write "
+            f"steps, and {row.name} draws none; ask for another sampler, such as {other}, or write "
             f"{algorithm.removeprefix('sde-')} into its scheduler_config.json"
         )

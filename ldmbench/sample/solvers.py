@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from ldmbench.catalog.samplers import SAMPLERS, Sampler
 from ldmbench.errors import InputError
 from ldmbench.registry import pick, resolve
 from ldmbench.sample.grids import (
-    MULTISTEP,
     check_inside,
     check_repeats,
     check_spacing,
@@ -28,17 +28,6 @@ from ldmbench.sample.steps import step_rule
 __all__ = ["SAMPLERS", "Denoise", "evaluations", "sample", "timesteps_of"]
 
 Denoise = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-
-_SCHEDULERS = {
-    "ddim": "ldmbench.sample.own_grid:OwnGridDDIMScheduler",  # arXiv:2010.02502
-    "ddpm": "diffusers:DDPMScheduler",  # arXiv:2006.11239
-    "dpm++": "diffusers:DPMSolverMultistepScheduler",  # arXiv:2211.01095
-    "euler": "diffusers:EulerDiscreteScheduler",  # arXiv:2206.00364, algorithm 2 without churn
-    "heun": "diffusers:HeunDiscreteScheduler",  # arXiv:2206.00364, algorithm 1
-    "pndm": "ldmbench.sample.own_grid:OwnGridPNDMScheduler",  # arXiv:2202.09778
-    "unipc": "diffusers:UniPCMultistepScheduler",  # arXiv:2302.04867
-}
-SAMPLERS: tuple[str, ...] = tuple(_SCHEDULERS)
 
 
 @torch.no_grad()
@@ -64,7 +53,7 @@ def sample(
         noise: (B, C, h, w), N(0, 1); scaled by the scheduler's initial sigma in here.
         schedule: the forward process and what `denoise` predicts.
         steps: how many are asked for; `timesteps_of` says which are taken.
-        sampler: one of SAMPLERS.
+        sampler: a row of `ldmbench list samplers`.
         eta: 0 is deterministic DDIM, 1 is its ancestral form (arXiv:2010.02502, eq. 16).
         timesteps: compvis, leading, trailing or linspace; None is the schedule's own rule.
         seeds: one per sample, for samplers that draw noise on their way.
@@ -120,7 +109,7 @@ def _prepare(
     prediction: str | None = None,
 ) -> Any:
     """Return a diffusers scheduler with its timesteps set."""
-    target = pick(_SCHEDULERS, sampler, "sampler")
+    row = pick(SAMPLERS, sampler, "sampler")
     rule = timesteps or schedule.spacing
     if rule is not None:
         check_spacing(rule)
@@ -130,20 +119,20 @@ def _prepare(
         config["timestep_spacing"] = rule
     if prediction is not None:
         config["prediction_type"] = prediction
-    if sampler == "pndm" and rule == "compvis":
+    if row.runge_kutta and rule == "compvis":
         config["skip_prk_steps"] = True
     check_fits(sampler, steps, schedule=schedule, rule=rule, prediction=prediction)
-    scheduler = _construct(target, config)
-    if sampler == "ddpm" and steps == schedule.T:  # the whole chain, whatever the rule
+    scheduler = _construct(row.scheduler, config)
+    if row.noise == "every step" and steps == schedule.T:  # the whole chain, whatever the rule
         scheduler.set_timesteps(timesteps=list(range(steps - 1, -1, -1)))
     elif rule == "compvis":
-        _set_compvis(scheduler, sampler, steps, T=schedule.T)
+        _set_compvis(scheduler, row, steps, T=schedule.T)
     else:
         scheduler.set_timesteps(steps)
         if is_uneven(sampler, rule, steps, T=schedule.T):
             scheduler.thin()
     check_inside(scheduler.timesteps.tolist(), steps, rule, T=schedule.T)
-    if sampler in MULTISTEP:
+    if row.multistep:
         check_repeats(scheduler.sigmas[:-1].tolist(), steps, rule)
     return scheduler
 
@@ -160,18 +149,18 @@ def _construct(target: str, config: dict[str, Any]) -> Any:
         raise InputError(f"the source's scheduler cannot run as {cls.__name__}: {error}") from error
 
 
-def _set_compvis(scheduler: Any, sampler: str, steps: int, *, T: int) -> None:
+def _set_compvis(scheduler: Any, row: Sampler, steps: int, *, T: int) -> None:
     """Put the CompVis grid into a scheduler; each keeps its timesteps in its own way."""
     falling = compvis_grid(steps, T=T)[::-1]
-    if sampler in ("ddim", "pndm"):
+    if row.strided:
         scheduler.set_timesteps(steps)  # both read the stride T // steps from this number
-        if sampler == "ddim":
+        if row.compvis == "timesteps":
             scheduler.timesteps = torch.tensor(falling)
         else:
             repeated = falling[:1] + falling[1:2] + falling[1:]
             scheduler.plms_timesteps = np.array(repeated)
             scheduler.timesteps = torch.tensor(repeated)
-    elif sampler == "unipc":
+    elif row.compvis == "sigmas":
         scheduler.set_timesteps(len(falling))
         sigmas = (((1 - scheduler.alphas_cumprod) / scheduler.alphas_cumprod) ** 0.5).numpy()
         scheduler.timesteps = torch.tensor(falling)
@@ -202,8 +191,9 @@ def _to_device(scheduler: Any, sampler: str, device: torch.device) -> None:
 def _check_eta(sampler: str, eta: float) -> None:
     if not 0.0 <= eta <= 1.0:
         raise InputError(f"eta must lie in [0, 1], found {eta}")
-    if eta and sampler != "ddim":
-        raise InputError(f"eta is a field of ddim alone; leave it 0 with {sampler}")
+    if eta and pick(SAMPLERS, sampler, "sampler").noise != "eta":
+        able = ", ".join(name for name, row in SAMPLERS.items() if row.noise == "eta")
+        raise InputError(f"eta is a field of {able} alone; leave it 0 with {sampler}")
 
 
 def _check_output(output: torch.Tensor, z: torch.Tensor) -> None:
@@ -249,6 +239,7 @@ def _draws(
 
 
 def _draw_count(scheduler: Any, sampler: str, eta: float) -> int:
-    if sampler == "ddpm":
+    noise = SAMPLERS[sampler].noise
+    if noise == "every step":
         return int((scheduler.timesteps > 0).sum())
-    return len(scheduler.timesteps) if sampler == "ddim" and eta > 0 else 0
+    return len(scheduler.timesteps) if noise == "eta" and eta > 0 else 0

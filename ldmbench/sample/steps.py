@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from ldmbench.catalog.samplers import SAMPLERS
 from ldmbench.sample.schedule import Schedule
 
 __all__ = ["posterior_mean", "step_rule"]
@@ -19,10 +20,11 @@ Step = Callable[
 
 def step_rule(sampler: str, *, schedule: Schedule, eta: float) -> Step:
     """Return (scheduler, output, t, z, draws) -> z at the next timestep, for one sampler."""
-    if sampler == "ddim":
+    noise = SAMPLERS[sampler].noise
+    if noise == "eta":
         clipped = bool(dict(schedule.options).get("use_clipped_model_output"))
         return partial(_ddim, eta=eta, clipped=clipped)
-    if sampler == "ddpm":
+    if noise == "every step":
         return partial(_ddpm, kind=dict(schedule.options).get("variance_type") or "fixed_small")
     return _plain
 

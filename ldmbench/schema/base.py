@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -21,6 +21,11 @@ AXIS = AxisMark()
 
 Positive = Field(gt=0)
 Fraction = Field(gt=0, le=1)
+
+
+def by_kind(nouns: Any) -> dict[str, type[Noun]]:
+    """Return the classes of a union of nouns by the `kind` that a suite writes."""
+    return {get_args(noun.model_fields["kind"].annotation)[0]: noun for noun in get_args(nouns)}
 
 
 def api_version(version: int) -> Any:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
+from ldmbench.catalog.samplers import SAMPLERS
 from ldmbench.schema.base import AXIS, Fraction, Noun, Positive
 
-Sampler = Literal["ddim", "ddpm", "dpm++", "unipc", "pndm", "euler", "heun"]
+if TYPE_CHECKING:
+    Sampler = str
+else:
+    Sampler = Literal[tuple(SAMPLERS)]
 TimestepRule = Literal["compvis", "leading", "trailing", "linspace"]
 
 

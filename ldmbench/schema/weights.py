@@ -1,4 +1,4 @@
-"""Evaluator weights and the extractors that use them: names, digests, licences; no torch.
+"""Evaluator weights: names, digests, licences; no torch.
 
 The digests of the shipped files are read from features/weights/index.json, which
 scripts/make_evaluators.py writes, so that a stage can be keyed without loading a network.
@@ -14,8 +14,6 @@ from pydantic import Field
 
 from ldmbench.registry import pick
 from ldmbench.schema.base import Noun
-
-Resize = Literal["tf-bilinear", "pil-bicubic-float", "pil-bicubic-crop", "torch-bilinear-aa"]
 
 SHIPPED = Path(__file__).parents[1] / "features" / "weights"
 """Where the weights lie that come with the package."""
@@ -39,31 +37,9 @@ class Weights(Noun):
         return self.sha256[:8]
 
 
-class ExtractorSpec(Noun):
-    """What an extractor takes and gives; enough to plan and to sign without loading it."""
-
-    name: str
-    weights: str
-    resize: Resize
-    side: int
-    dim: int
-    logits: int | None = None
-    spatial: int | None = None
-    text: bool = False
-    batch: int = Field(
-        default=16, le=64, description="images in a micro-batch on a CPU, 64 at most"
-    )
-    note: str = ""
-
-
 def weights_named(name: str) -> Weights:
     """Return a row of WEIGHTS; InputError says which there are."""
     return pick({w.name: w for w in WEIGHTS}, name, "weights")
-
-
-def extractor_named(name: str) -> ExtractorSpec:
-    """Return a row of EXTRACTORS; InputError says which there are."""
-    return pick({e.name: e for e in EXTRACTORS}, name, "extractor")
 
 
 def _shipped() -> tuple[Weights, ...]:
@@ -158,68 +134,6 @@ WEIGHTS: tuple[Weights, ...] = (
         kind="backbone",
     ),
 )
-
-EXTRACTORS: tuple[ExtractorSpec, ...] = (
-    ExtractorSpec(
-        name="shapes-net",
-        weights="shapes-net",
-        resize="torch-bilinear-aa",
-        side=64,
-        dim=70,
-        logits=48,
-        spatial=128,
-        batch=64,
-        note="embedded; its FID is never Inception FID",
-    ),
-    ExtractorSpec(
-        name="shapes-clip",
-        weights="shapes-clip",
-        resize="torch-bilinear-aa",
-        side=96,
-        dim=192,
-        text=True,
-        batch=64,
-        note="embedded; its score is never a CLIP ViT score",
-    ),
-    ExtractorSpec(
-        name="inception-v3-compat",
-        weights="inception-v3-compat",
-        resize="tf-bilinear",
-        side=299,
-        dim=2048,
-        logits=1008,
-        spatial=2023,
-        note="as torch-fidelity; logits without bias",
-    ),
-    ExtractorSpec(
-        name="inception-v3-clean",
-        weights="inception-v3-clean",
-        resize="pil-bicubic-float",
-        side=299,
-        dim=2048,
-        logits=1008,
-        spatial=2023,
-        note="as clean-fid's mode clean",
-    ),
-    ExtractorSpec(
-        name="dinov2-vit-s-14",
-        weights="dinov2-vit-s-14",
-        resize="tf-bilinear",
-        side=224,
-        dim=384,
-        note="as torch-fidelity",
-    ),
-    ExtractorSpec(
-        name="clip-vit-b-32",
-        weights="clip-vit-b-32",
-        resize="pil-bicubic-crop",
-        side=224,
-        dim=512,
-        text=True,
-        note="open_clip ViT-B-32-quickgelu, OpenAI's weights",
-    ),
-)
-
 
 # ---------------------------------------------------------------- first stages
 

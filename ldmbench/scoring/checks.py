@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
+from ldmbench.catalog.extractors import EXTRACTORS, extractor_named
 from ldmbench.catalog.metrics import SCORABLE, Against, Metric, listed
 from ldmbench.errors import InputError, UnlikeError
 from ldmbench.plan.enough import least
@@ -12,7 +13,7 @@ from ldmbench.plan.score import FeatureSource, ImageSource, families_of
 from ldmbench.records.cautions import few_samples, unlike_count
 from ldmbench.registry import pick
 from ldmbench.schema.protocol import Protocol
-from ldmbench.schema.weights import EXTRACTORS, extractor_named, weights_named
+from ldmbench.schema.weights import weights_named
 from ldmbench.scoring.sides import Side, pixels_of
 from ldmbench.scoring.training import check_train, seen_warning
 from ldmbench.words import plural
@@ -118,7 +119,7 @@ def _check_source(made: Side, rows: Sequence[Metric], protocol: Protocol) -> Non
     for row in (row for row in rows if row.family.needs in MORE):
         needs = row.family.needs
         if not getattr(spec, needs):
-            able = [e.name for e in EXTRACTORS if getattr(e, needs)]
+            able = [e.name for e in EXTRACTORS.values() if getattr(e, needs)]
             raise InputError(
                 f"{row.name} needs {needs} features, which {spec.name} has not; protocols of"
                 f" {', '.join(able)} have them"

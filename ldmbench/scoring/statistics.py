@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ldmbench.canonical import digest_file
+from ldmbench.catalog.extractors import extractor_named
 from ldmbench.catalog.metrics import METRICS, Needs
 from ldmbench.errors import UnlikeError
 from ldmbench.plan.score import FeatureSource, StatisticsSource
 from ldmbench.schema.protocol import Protocol
-from ldmbench.schema.weights import extractor_named
 from ldmbench.scoring.sides import Side
 
 ARRAYS: dict[Needs, str] = {"features": "features", "spatial": "spatial features"}

@@ -7,7 +7,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from ldmbench.catalog import METRICS
+from ldmbench.catalog.metrics import METRICS
 from ldmbench.errors import InputError, SuiteError
 from ldmbench.registry import nearest
 from ldmbench.schema.data import LARGEST_SCENE

@@ -7,13 +7,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ldmbench.catalog import EXTRACTORS, PROTOCOLS
+from ldmbench.catalog import PROTOCOLS
+from ldmbench.catalog.extractors import EXTRACTORS
 from ldmbench.catalog.metrics import METRICS, Metric
 from ldmbench.errors import InputError
 from ldmbench.plugin_files import points, sources
 from ldmbench.registry import nearest
 from ldmbench.schema.protocol import Override, Protocol
-from ldmbench.schema.weights import extractor_named
 from ldmbench.suite.protocols import pinned, protocols_of, real_images, written_protocols
 from ldmbench.suite.read import Loc
 
@@ -51,7 +51,7 @@ def _one(one: str | Override, loc: Loc, folder: Path) -> Iterator[tuple[Loc, str
     for field in ("extractor", "clip"):
         if not isinstance(one, Override) or field not in one.model_fields_set:
             continue
-        able = [e for e in EXTRACTORS if field == "extractor" or extractor_named(e).text]
+        able = [e for e in EXTRACTORS if field == "extractor" or EXTRACTORS[e].text]
         found = getattr(one, field)
         if field == "extractor" and (":" in found or found in points("extractors")):
             try:
@@ -91,9 +91,9 @@ def _metrics(suite: Any, protocols: tuple[Protocol, ...]) -> Iterator[tuple[Loc,
             continue
         needed = row.family.needs
         for protocol in protocols if needed in ("logits", "spatial") else ():
-            spec = _spec(protocol)
+            spec = EXTRACTORS.get(protocol.extractor)
             if spec is not None and not getattr(spec, needed):
-                able = [e for e in EXTRACTORS if getattr(extractor_named(e), needed)]
+                able = [e for e in EXTRACTORS if getattr(EXTRACTORS[e], needed)]
                 yield (
                     loc,
                     f"{metric} needs {needed} features, which {spec.name} of {protocol.name} has"
@@ -120,10 +120,6 @@ def _unseen(
                     f" protocol with another, such as {{base: {protocol.name.partition('[')[0]},"
                     " reference_split: reference}",
                 )
-
-
-def _spec(protocol: Protocol) -> Any:
-    return extractor_named(protocol.extractor) if protocol.extractor in EXTRACTORS else None
 
 
 def _pairs(suite: Any, row: Metric, loc: Loc) -> Iterator[tuple[Loc, str]]:

@@ -23,9 +23,9 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "features"))
 from conftest import random_state
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
+from ldmbench.catalog.extractors import extractor_named
 from ldmbench.features import inception, load_extractor
 from ldmbench.metrics import frechet_distance
-from ldmbench.schema.weights import extractor_named
 
 
 def ours(path, **options):

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
+from ldmbench.catalog.extractors import extractor_named
 from ldmbench.errors import InputError, UnlikeError
 from ldmbench.plan.score import FeatureSource, drawn, files_source
 from ldmbench.schema.reference import Reference
-from ldmbench.schema.weights import extractor_named, weights_named
+from ldmbench.schema.weights import weights_named
 from ldmbench.scoring.checks import check, wanted_of, warnings_of
 from ldmbench.scoring.sides import Side
 from ldmbench.scoring.statistics import by_statistics

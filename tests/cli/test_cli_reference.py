@@ -9,12 +9,12 @@ import pytest
 from PIL import Image
 
 from ldmbench.canonical import digest_file
+from ldmbench.catalog.extractors import extractor_named
 from ldmbench.cli import outcome
 from ldmbench.errors import InputError
 from ldmbench.plan.build import build_plan
 from ldmbench.plan.score import build_score_plan
 from ldmbench.schema.reference import Reference
-from ldmbench.schema.weights import extractor_named
 from ldmbench.scoring.sides import read_side, ruled
 from ldmbench.suite.load import load_suite
 from ldmbench.suite.protocols import protocol_named

@@ -8,11 +8,12 @@ from PIL import Image
 from safetensors.torch import save_file
 from spoiled import validation
 
+from ldmbench.catalog.extractors import extractor_named
 from ldmbench.data.shapes import VOCABULARY
 from ldmbench.errors import InputError
 from ldmbench.features import clip, load_extractor
 from ldmbench.features.tokenizer import WordTokenizer
-from ldmbench.schema.weights import SHIPPED, extractor_named
+from ldmbench.schema.weights import SHIPPED
 from ldmbench.sources.tokens import CONTEXT, WORDS
 
 TINY = {

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from ldmbench.canonical import digest_file
+from ldmbench.catalog.extractors import EXTRACTORS
 from ldmbench.data.shapes import render
 from ldmbench.errors import InputError
 from ldmbench.features import load_extractor, weights_path
 from ldmbench.features.shapes_net import ShapesNetExtractor
-from ldmbench.schema.weights import EXTRACTORS
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +118,7 @@ def test_weights_of_another_network_are_refused():
 
 
 def test_missing_weights_fail_closed(weights_home):
-    for row in EXTRACTORS:
+    for row in EXTRACTORS.values():
         if not row.name.startswith("shapes"):
             with pytest.raises(InputError, match="sha256"):
                 load_extractor(row.name)

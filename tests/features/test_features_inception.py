@@ -7,11 +7,11 @@ from cleanfid.inception_torchscript import InceptionV3W
 from cleanfid.resize import build_resizer
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
+from ldmbench.catalog.extractors import extractor_named
 from ldmbench.errors import InputError
 from ldmbench.features import inception
 from ldmbench.features.extractor import load_extractor
 from ldmbench.features.inception_weights import read_inception
-from ldmbench.schema.weights import extractor_named
 
 LARGEST = 2e-4
 

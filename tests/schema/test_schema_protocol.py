@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from ldmbench import catalog
+from ldmbench.catalog.extractors import extractor_named
 from ldmbench.registry import resolve
 from ldmbench.schema.protocol import PINNED, Protocol
-from ldmbench.schema.weights import extractor_named
 
 NAMES = {
     "ldm-2112.10752", "ldm-compression-study", "adm-2105.05233", "torch-fidelity", "clean-fid",
@@ -48,7 +48,7 @@ def test_rules_that_change_numbers():
 
 def test_where_torch_fidelity_itself_has_another_network_is_said():
     row = catalog.PROTOCOLS["torch-fidelity"]
-    assert "VGG16" in row.about
+    assert "VGG16" in row.summary
     cited = resolve(row.target).cited["extractor"]
     assert "VGG16 unless feature_extractor='inception-v3-compat' is passed" in cited
     assert cited in Path("docs/protocols.md").read_text()

@@ -8,6 +8,7 @@ import threading
 import pytest
 
 from ldmbench.canonical import digest_bytes
+from ldmbench.catalog.extractors import EXTRACTORS
 from ldmbench.errors import InputError
 from ldmbench.schema import weights as table
 from ldmbench.schema.weights import WEIGHTS, Weights, weights_named
@@ -135,7 +136,7 @@ def test_list_and_verify(row, weights_home):
 def test_table_is_consistent():
     names = [w.name for w in WEIGHTS]
     assert len(names) == len(set(names))
-    for row in table.EXTRACTORS:
+    for row in EXTRACTORS.values():
         assert weights_named(row.weights)
 
 
@@ -143,7 +144,7 @@ def test_weights_need_no_torch():
     code = (
         "import sys; sys.modules['torch'] = None\n"
         "from ldmbench.features import list_weights\n"
-        "from ldmbench.schema.weights import extractor_named\n"
+        "from ldmbench.catalog.extractors import extractor_named\n"
         "assert list_weights() and extractor_named('shapes-net')"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
