@@ -136,6 +136,24 @@ def run(
 
     Raises:
         InputError: the suite is wrong; the message has every error with its place.
+
+    Examples:
+        >>> suite = {
+        ...     "suite": "example",
+        ...     "data": {"shapes": {"kind": "shapes", "resolution": 16, "train": 64}},
+        ...     "models": {
+        ...         "pixels": {
+        ...             "autoencoder": {"f": 1},
+        ...             "denoiser": {"channels": 8, "context_channels": 8, "multipliers": [1, 1]},
+        ...             "budget": {"steps": 4},
+        ...         }
+        ...     },
+        ...     "sample": {"steps": [2, 4], "count": 16, "micro_batch": 8},
+        ...     "metrics": ["fid"],
+        ... }
+        >>> run = ldmbench.run(suite)
+        >>> [cell.id for cell in run.cells]
+        ['pixels/shapes/ddim-2/g1/s0', 'pixels/shapes/ddim-4/g1/s0']
     """
     if executor not in EXECUTORS:
         raise InputError(f"executor={executor!r}; there are: {', '.join(EXECUTORS)}")
@@ -201,6 +219,14 @@ def score(
 
     Raises:
         InputError: what cannot be scored; UnlikeError: sides that must not be compared.
+
+    Examples:
+        >>> import numpy as np
+        >>> noise = np.random.default_rng(0).integers(0, 256, (64, 16, 16, 3), dtype=np.uint8)
+        >>> np.savez("noise.npz", arr_0=noise)
+        >>> scored = ldmbench.score("noise.npz", reference="shapes:16:64", metrics=["kid"])
+        >>> scored.records[0].scores[0].name
+        'kid'
     """
     root = usual_store() if store is None else Path(store)
     names = ("shapes-v1",) if protocol is None else protocol
@@ -235,6 +261,10 @@ def open(run: str | Path | None = None, *, store: str | Path | None = None) -> R
 
     Raises:
         InputError: there is no such run or file.
+
+    Examples:
+        >>> ldmbench.open("example").state
+        'done'
     """
     root = usual_store(store)
     row, book = opened_run(None if run is None else str(run), root)
@@ -266,6 +296,11 @@ def compare(
 
     Raises:
         InputError: there is no such run; UnlikeError: nothing was measured alike.
+
+    Examples:
+        >>> found = ldmbench.compare("example:*/ddim-2/*", "example:*/ddim-4/*")
+        >>> [row.name for row in found.rows]
+        ['fid']
     """
     root = usual_store(store)
     sides = [_side(which, root) for which in (a, b)]
@@ -296,6 +331,11 @@ def gate(
 
     Raises:
         InputError: there is no such run or baseline; UnlikeError: it is of another suite.
+
+    Examples:
+        >>> outcome = ldmbench.gate("example", baseline="example.json")
+        >>> outcome.exit_code
+        0
     """
     for name, value in (("other_machines", other_machines), ("noise", noise)):
         if value not in ("refuse", "note"):
@@ -324,6 +364,11 @@ def load(path: str | Path, **options: Any) -> Model:
 
     Raises:
         InputError: nothing that can be loaded is there.
+
+    Examples:
+        >>> model = ldmbench.load("./ldm-celebahq-256")  # doctest: +SKIP
+        >>> model.info.f  # doctest: +SKIP
+        4
     """
     read: Any = resolve("ldmbench.models:load")
     found: Model = read(path, **options)

@@ -21,6 +21,10 @@ def canonical_json(value: object) -> str:
     Raises:
         TypeError: if a part cannot be written as JSON; a digest is never a guess.
         ValueError: if a float is NaN or infinite.
+
+    Examples:
+        >>> canonical_json({"b": 1.0, "a": [True, None]})
+        '{"a":[true,null],"b":1.0}'
     """
     _refuse_surprises(value)
     return json.dumps(
@@ -62,7 +66,12 @@ def finite_json(text: str) -> Any:
 
 
 def digest(value: object) -> str:
-    """Return the sha256 (64 hex digits) of the canonical JSON of `value`."""
+    """Return the sha256 (64 hex digits) of the canonical JSON of `value`.
+
+    Examples:
+        >>> digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1})
+        True
+    """
     return digest_bytes(canonical_json(value).encode())
 
 

@@ -36,6 +36,13 @@ def bootstrap(metric: str, *inputs: object, **options: Any) -> Replicates:
 
     Raises:
         InputError: an unknown metric, or inputs that the metric refuses.
+
+    Examples:
+        >>> first = [[float(i)] for i in range(20)]
+        >>> second = [[float(i) + 1] for i in range(20)]
+        >>> score = bootstrap("fid", first, second)
+        >>> round(score.value, 6), score.low < score.value < score.high
+        (1.0, True)
     """
     row = pick(SCORABLE, metric, "metric")
     family = _OF_ARRAYS.get(row.family.name) or resolve(row.family.compute)

@@ -22,6 +22,10 @@ def clip_score(image_features: object, text_features: object) -> Array:
 
     Raises:
         InputError: bad features, unlike shapes, or a row of zeros.
+
+    Examples:
+        >>> clip_score([[1, 0], [0, 2]], [[3, 0], [1, 1]]).round(2)
+        array([100.  ,  70.71])
     """
     images = check_features(image_features, "image", least=1).astype(np.float64)
     texts = check_features(text_features, "text", least=1).astype(np.float64)

@@ -25,6 +25,10 @@ def vendi_score(features: object) -> float:
 
     Raises:
         InputError: bad features or a row of zeros.
+
+    Examples:
+        >>> round(vendi_score([[1, 0], [0, 1], [0, 1], [1, 0]]), 6)
+        2.0
     """
     x = _unit_rows(features)
     gram = x @ x.T if len(x) < x.shape[1] else x.T @ x
@@ -90,6 +94,11 @@ def spatial_features(maps: object, *, channels: int = 7) -> Array:
 
     Raises:
         InputError: not four axes, or too few channels.
+
+    Examples:
+        >>> import numpy as np
+        >>> spatial_features(np.zeros((2, 8, 3, 3))).shape
+        (2, 63)
     """
     found = as_array(maps)
     if found.ndim != 4 or not 1 <= channels <= found.shape[1]:

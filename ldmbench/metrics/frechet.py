@@ -51,6 +51,12 @@ def frechet_distance(generated: object, reference: object) -> float:
 
     Raises:
         InputError: bad features, fewer than two samples on a side, or unlike widths.
+
+    Examples:
+        >>> square = [[0, 0], [2, 0], [0, 2], [2, 2]]
+        >>> moved = [[3, 4], [5, 4], [3, 6], [5, 6]]
+        >>> round(frechet_distance(moved, square), 6)
+        25.0
     """
     first, rows1 = _side(generated, "generated")
     second, rows2 = _side(reference, "reference")

@@ -37,6 +37,10 @@ def inception_score(
 
     Raises:
         InputError: bad logits, or more splits than samples.
+
+    Examples:
+        >>> round(inception_score([[9, 0, 0], [0, 9, 0], [0, 0, 9]], splits=1).mean, 3)
+        2.993
     """
     x = check_features(logits, "logit", least=1)
     if not 1 <= whole(splits, "splits") <= len(x):

@@ -38,6 +38,12 @@ def fd_infinity(
 
     Raises:
         InputError: bad features, fewer than 20 samples, unlike widths, or fewer than two points.
+
+    Examples:
+        >>> import numpy as np
+        >>> first, second = np.random.default_rng(0).normal(size=(2, 500, 2))
+        >>> round(fd_infinity(first, second).value, 4)
+        0.0194
     """
     x, second, _ = _sides(generated, reference, points)
     line = extrapolate(x, second, points=points, seed=seed)

@@ -57,6 +57,10 @@ def kernel_distance(
 
     Raises:
         InputError: bad features, unlike widths, or a subset larger than a set.
+
+    Examples:
+        >>> kernel_distance([[0.0], [1.0]], [[2.0], [3.0]], subsets=None)
+        KernelDistance(mean=297.5, std=0.0)
     """
     x, y = check_pair(generated, reference)
     drawn = None

@@ -55,6 +55,11 @@ def precision_recall(
 
     Raises:
         InputError: bad features, unlike widths, k below 1 or not below N and M, unknown rule.
+
+    Examples:
+        >>> real = [[0.0], [1.0], [2.0], [3.0], [4.0], [5.0], [6.0], [7.0], [8.0], [9.0]]
+        >>> precision_recall(real[:5], real, k=1)
+        PrecisionRecall(precision=1.0, recall=0.6)
     """
     first, second = _tables(generated, reference, k, rule)
     of_reference = BallCount(first, second, nearest(second, (k,)), k, rule)
@@ -78,6 +83,11 @@ def density_coverage(
 
     Raises:
         InputError: bad features, unlike widths, k below 1 or not below N and M, unknown rule.
+
+    Examples:
+        >>> real = [[0.0], [1.0], [2.0], [3.0], [4.0], [5.0], [6.0], [7.0], [8.0], [9.0]]
+        >>> density_coverage(real[:5], real, k=2)
+        DensityCoverage(density=0.6, coverage=0.5)
     """
     first, second = _tables(generated, reference, k, rule)
     balls = BallCount(first, second, nearest(second, (k,)), k, rule)

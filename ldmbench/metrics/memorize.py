@@ -44,6 +44,11 @@ def memorization(generated: object, train: object, heldout: object) -> Memorizat
 
     Raises:
         InputError: bad features or unlike widths.
+
+    Examples:
+        >>> seen, unseen = [[0.0], [1.0], [2.0]], [[7.0], [8.0], [9.0]]
+        >>> memorization(seen, train=seen, heldout=unseen).share
+        1.0
     """
     near, far = _distances(generated, train, heldout)
     order = np.sort(near)

@@ -100,6 +100,10 @@ def moments(features: object) -> Moments:
 
     Raises:
         InputError: not 2-D, NaN or infinite, or fewer than two rows.
+
+    Examples:
+        >>> moments([[0.0, 1.0], [2.0, 5.0]]).mean
+        array([1., 3.])
     """
     made = gather(check_features(features, "given"), engine=engine_of(features))
     _ = made.lower  # once, not in every comparison with a reference that is kept

@@ -41,6 +41,12 @@ def psnr(a: object, b: object) -> Array:
 
     Raises:
         InputError: not uint8 images, or unlike shapes.
+
+    Examples:
+        >>> import numpy as np
+        >>> black = np.zeros((1, 16, 16, 3), np.uint8)
+        >>> psnr(black, black + np.uint8(1)).round(2)
+        array([48.13])
     """
     x, y = _images(a, b)
     error = np.empty(len(x))
@@ -65,6 +71,12 @@ def ssim(a: object, b: object, *, convention: str = "skimage_ssim_gaussian_wang"
 
     Raises:
         InputError: not uint8 images, unlike shapes, too small, or an unknown convention.
+
+    Examples:
+        >>> import numpy as np
+        >>> ramp = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1)
+        >>> ssim(ramp, ramp).round(6)
+        array([1.])
     """
     if convention not in CONVENTIONS:
         raise InputError(
