@@ -8,8 +8,12 @@ from urllib.parse import unquote
 
 import click
 import pytest
+import tiny
+from PIL import Image
+from ruamel.yaml import YAML
 
 from ldmbench.cli import COMMANDS, door
+from ldmbench.session.planning import planned
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -73,6 +77,52 @@ def test_commands_that_pages_show_exist(page):
     for block in re.findall(r"```(?:bash|yaml)?\n(.*?)```", page.read_text("utf-8"), re.S):
         for word in re.findall(r"^ *(?:- )?ldmbench ([a-z]+)\b", block, re.M):
             assert word in COMMANDS, f"{name_of(page)} shows `ldmbench {word}`"
+
+
+def blocks(language):
+    """(page, number, text) of every fenced block of a language, but the workflows of ci.md."""
+    for page in PAGES:
+        found = re.findall(rf"```{language}\n(.*?)```", page.read_text("utf-8"), re.S)
+        if page.name != "ci.md":
+            yield from ((page, number, text) for number, text in enumerate(found))
+
+
+def whole(text):
+    """A suite that holds a block: the block itself, or the smallest suite with its sections."""
+    suite = YAML(typ="safe").load(tiny.SUITE.replace("[2, 3]", "[2, 4]"))  # no rule refuses 4
+    block = YAML(typ="safe").load(text)
+    return block if "suite" in block else suite | block
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory):
+    """A folder of images that are large enough for the suites of the documents, with captions."""
+    folder = tmp_path_factory.mktemp("photographs")
+    for number in range(1300):
+        colour = (number % 256, number // 256, 0)
+        Image.new("RGB", (128, 128), colour).save(folder / f"{number:04}.png", compress_level=1)
+        (folder / f"{number:04}.txt").write_text(f"a photograph, number {number}")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("page", "text"),
+    [pytest.param(p, t, id=f"{name_of(p)}-{n}") for p, n, t in blocks("yaml")],
+)
+def test_every_suite_of_the_documents_plans(page, text, tmp_path, monkeypatch, request):
+    suite = whole(text)
+    monkeypatch.chdir(tmp_path)
+    if "photos" in suite.get("data", {}):
+        suite["data"]["photos"]["path"] = str(request.getfixturevalue("photographs"))
+    if any(model.get("kind") == "load" for model in suite["models"].values()):
+        pytest.skip("tests/end_to_end/test_load_in_suite.py plans loaded models")
+    if "stripes_bench" in text or suite["suite"] == "stripes":
+        pytest.skip("tests/end_to_end/test_plugins.py installs and runs it")
+    path = tmp_path / "suite.yaml"
+    with path.open("w") as file:
+        YAML().dump(suite, file)
+    _, plan = planned(path, [], [], store=tmp_path / "store")
+    assert plan.cells
 
 
 @pytest.mark.slow
