@@ -12,7 +12,16 @@ LdmbenchError                 base; `exit_code` is what the door returns
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+
+OUT_OF_MEMORY = (
+    "CUDA out of memory",
+    "CUDA error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "can't allocate memory",
+)
+"""What torch and NVIDIA's libraries say, where the kind of their error does not."""
 
 
 class LdmbenchError(Exception):
@@ -65,3 +74,21 @@ class InterruptError(LdmbenchError):
     """The user pressed Ctrl-C; committed stages and checkpoints are kept."""
 
     exit_code = 130
+
+
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error, then what it was raised from, and so on."""
+    found: BaseException | None = error
+    while found is not None:
+        yield found
+        found = found.__cause__
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell whether memory ran out, of the machine or of its device."""
+    return any(
+        isinstance(one, MemoryError)
+        or type(one).__name__ == "OutOfMemoryError"
+        or any(words in str(one) for words in OUT_OF_MEMORY)
+        for one in causes(error)
+    )

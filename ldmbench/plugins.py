@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ldmbench.errors import InputError, LdmbenchError
+from ldmbench.errors import InputError, LdmbenchError, is_out_of_memory
 from ldmbench.plugin_files import (
     Noun,
     Point,
@@ -109,7 +109,7 @@ def calling(what: str, function: Callable[[], Any]) -> Any:
     except (LdmbenchError, MemoryError):
         raise
     except (Exception, SystemExit) as error:
-        if type(error).__name__ == "OutOfMemoryError":  # a device's; who called knows what to do
+        if is_out_of_memory(error):  # who called knows what to do
             raise
         said = " ".join(str(error).split()) or "no message"
         raise InputError(f"{what}: {type(error).__name__}: {said}{_where(error)}") from error

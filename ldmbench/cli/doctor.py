@@ -13,8 +13,9 @@ import click
 
 from ldmbench.cli.options import json_option, print_json, size, store_option
 from ldmbench.cli.terminal import listed
-from ldmbench.errors import LdmbenchError
-from ldmbench.execute.devices import devices
+from ldmbench.errors import InputError, LdmbenchError
+from ldmbench.execute.devices import devices, other_gpus
+from ldmbench.execute.gpus import VISIBLE, answer, signs
 from ldmbench.schema.weights import WEIGHTS
 from ldmbench.store.disk import Store
 from ldmbench.store.machine import LIBRARIES, machine
@@ -27,7 +28,7 @@ LEAST_DISK = 2e9
 @json_option
 def doctor(store: Path, as_json: bool) -> int:
     """Say what this machine can do, what is missing, and what to type next."""
-    checks = [_python(), *_libraries(), _devices(), _disk(store), _store(store), *_weights()]
+    checks = [_python(), *_libraries(), *_devices(), _disk(store), _store(store), *_weights()]
     wrong = [c for c in checks if c["state"] == "missing"]
     if as_json:
         print_json({"checks": checks, "ready": not wrong})
@@ -61,11 +62,35 @@ def _libraries() -> list[dict[str, Any]]:
     return found
 
 
-def _devices() -> dict[str, Any]:
-    found = devices()
-    if found == ["cpu"]:
-        return _check("devices", "cpu only: fine for smoke and quickstart, slow beyond", "note")
-    return _check("devices", ", ".join(found))
+def _devices() -> list[dict[str, Any]]:
+    """Say what workers would compute on, and what torch says of every GPU."""
+    why = signs()
+    try:
+        found = devices()
+    except InputError as error:
+        return [_check("devices", str(error), "missing"), *_gpus(why)]
+    if set(found) == {"cpu"} and not why:
+        text = other_gpus() or "cpu only: fine for smoke and quickstart, slow beyond"
+        return [_check("devices", text, "note")]
+    return [_check("devices", ", ".join(found)), *_gpus(why)]
+
+
+def _gpus(why: str) -> list[dict[str, Any]]:
+    if not why:
+        return []
+    told = answer()
+    built = told.built_for or "processors alone"
+    checks = [_check("torch build", f"{told.version} for {built}; {why}")]
+    for number, gpu in enumerate(told.gpus):
+        facts = gpu.facts
+        text = (
+            f"{gpu.name}, {gpu.memory / 2**30:.0f} GiB, compute capability"
+            f" {facts.get('capability')}, driver {facts.get('driver') or 'unknown'}, cuDNN"
+            f" {facts.get('cudnn')}, {VISIBLE}={gpu.visible}"
+        )
+        wrong = f": {gpu.trouble}" if gpu.trouble else ""
+        checks.append(_check(f"cuda:{number}", text + wrong, "note" if wrong else "ok"))
+    return checks
 
 
 def _disk(store: Path) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from ldmbench.cli.options import (
 )
 from ldmbench.cli.terminal import inert, legible
 from ldmbench.cli.weights import missing_weights
-from ldmbench.execute.devices import devices
+from ldmbench.execute.devices import devices, speed_machines
 from ldmbench.execute.survey import Survey, check_fresh, is_named, survey
 from ldmbench.plan.estimate import Cost, flops_per_second, stage_cost
 from ldmbench.plan.explain import Explainer
@@ -100,13 +100,14 @@ def plan(
 
 def _table(found: Plan, told: Survey, disk: Store) -> dict[str, Any]:
     stages = found.by_key()
-    device = devices()[0]
+    workers = devices()
+    [machine, *_] = speed_machines(workers[:1])
     history = [m for kind in ("denoiser", "autoencoder") for m in disk.manifests(kind)]
-    rate = flops_per_second(history, stages, device.split(":", maxsplit=1)[0])
+    rate = flops_per_second(history, stages, machine)
     rows: list[dict[str, Any]] = []
     for kind in dict.fromkeys(stage.kind for stage in found.stages):
         same = [stage for stage in found.stages if stage.kind == kind]
-        cost = _sum((_to_run(stage, told, stages) for stage in same), at_once=len(devices()))
+        cost = _sum((_to_run(stage, told, stages) for stage in same), at_once=len(workers))
         missing = sum(unit.stage.kind == kind for unit in told.missing)
         rows.append(
             {
@@ -127,7 +128,7 @@ def _table(found: Plan, told: Survey, disk: Store) -> dict[str, Any]:
             if cell.weights_from
         },
         "stages": rows,
-        "device": device,
+        "device": machine.get("device", workers[0]),
         "device_hours": sum(row["seconds"] for row in rows) / 3600,
         "bytes": sum(row["bytes"] for row in rows),
         "weights": missing_weights(told.missing),

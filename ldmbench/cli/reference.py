@@ -109,6 +109,7 @@ def build(
     check_captions(found, needed=False)
     found = _ordered(found, drawn(found.source, protocol))
     quiet = before or as_json
+    devices()  # refused, if at all, before a folder is made
     disk = opened(store)
     arrays, plan = _extracted(found, protocol, disk, spatial=spatial, quiet=quiet)
     about = _write(output, arrays, found, protocol, plan, disk)

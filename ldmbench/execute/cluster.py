@@ -16,14 +16,22 @@ from pathlib import Path
 from typing import Any
 
 from ldmbench.errors import InputError, StageError
+from ldmbench.execute.devices import speed_machines
 from ldmbench.execute.execution import Listener, Result, run_plan
 from ldmbench.execute.host import Host, code_here, look, read_soon, settle
-from ldmbench.execute.places import LOCAL, Node, Place, address, local_size, places
+from ldmbench.execute.ray_workers import (
+    LOCAL,
+    Node,
+    RayWorker,
+    address,
+    devices_here,
+    local_size,
+    ray_workers,
+)
 from ldmbench.execute.runner import Event, LostError, Runner
 from ldmbench.schema.stage import Plan
 from ldmbench.schema.task import Task
 from ldmbench.store.disk import Store
-from ldmbench.store.machine import machine
 
 __all__ = ["execute", "require"]
 
@@ -31,10 +39,10 @@ OBJECT_STORE = 100 * 2**20
 """Bytes of Ray's shared memory on a cluster of our own: only events pass through it."""
 NODE_SECONDS = 120.0
 """How long a node may take to say what it is; its first worker process must start."""
-KNOCK_SECONDS = 10.0
-ROOM_SECONDS = 60.0
-"""How long a worker may wait for room in the cluster before a person is told."""
-HANDED_DOWN = ("LDMBENCH_", "HF_", "OMP_", "MKL_", "TORCH_", "CUBLAS_")
+CONNECT_SECONDS = 10.0
+FREE_WORKER_SECONDS = 60.0
+"""How long a worker may wait for resources of the cluster before a person is told."""
+PASSED_ON = ("LDMBENCH_", "HF_", "OMP_", "MKL_", "TORCH_", "CUBLAS_")
 """Beginnings of the variables that rule over a node's own; none that may hold a secret."""
 ATTEMPTS = 2
 """Actors that may die before they say a word."""
@@ -70,10 +78,14 @@ def execute(
     with _connected() as ray:
         ours = address() == LOCAL
         nodes = _nodes(ray)
-        facts = [] if ours else _checked(ray, nodes, store)
+        workers = ray_workers(nodes, ours=ours)
+        kinds = sorted({worker.device.partition(":")[0] for worker in workers})
+        facts = [] if ours else _checked(ray, nodes, store, kinds)
+        machines = [here for fact in facts for here in fact["machines"]]
+        logs = log.resolve()
         runners = [
-            _RayRunner(ray, place, log.resolve().with_name(f"{log.stem}-{n}.log"), listener.warned)
-            for n, place in enumerate(places(nodes, ours=ours))
+            _RayRunner(ray, worker, logs.with_name(f"{log.stem}-{n}.log"), listener.warned)
+            for n, worker in enumerate(workers)
         ]
         return run_plan(
             plan,
@@ -82,7 +94,7 @@ def execute(
             listener=listener,
             fresh=fresh,
             verify=verify,
-            machines=[fact["machine"] for fact in facts] or [machine()],
+            machines=speed_machines(devices_here()) if ours else machines,
         )
 
 
@@ -90,14 +102,18 @@ def require() -> str:
     """Return the cluster's address if there is any hope of reaching one.
 
     Raises:
-        InputError: if Ray is not installed, or RAY_ADDRESS cannot be used.
+        InputError: if Ray is not installed, if RAY_ADDRESS cannot be used, or, without it, if a
+            device of this machine cannot.
     """
     if importlib.util.find_spec("ray") is None:
         raise InputError(
             "--executor ray needs Ray, which is not installed: pip install 'ldmbench[ray]', or"
             " use --executor local"
         )
-    return address()
+    where = address()
+    if where == LOCAL:
+        devices_here()
+    return where
 
 
 @contextlib.contextmanager
@@ -116,7 +132,7 @@ def _connected() -> Iterator[Any]:
         os.environ.setdefault("RAY_worker_niceness", "0")  # Ray's 15 would falsify speeds
         own = {"include_dashboard": False, "object_store_memory": OBJECT_STORE, **local_size()}
     elif where != "auto":
-        _knock(where)
+        _check_address(where)
     with tempfile.TemporaryDirectory(prefix="ldmbench-") as empty:
         with _signals_kept(), contextlib.chdir(empty):
             try:
@@ -129,11 +145,11 @@ def _connected() -> Iterator[Any]:
             ray.shutdown()
 
 
-def _knock(where: str) -> None:
-    """Refuse an address at which nobody listens; Ray itself would try for minutes."""
+def _check_address(where: str) -> None:
+    """Refuse an address that does not answer; Ray itself would try for minutes."""
     host, _, port = where.rpartition(":")
     try:
-        with socket.create_connection((host.strip("[]"), int(port)), timeout=KNOCK_SECONDS):
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_SECONDS):
             return
     except (OSError, ValueError) as error:
         raise InputError(_unreachable(where, error)) from None
@@ -171,8 +187,10 @@ def _nodes(ray: Any) -> list[Node]:
     ]
 
 
-def _checked(ray: Any, nodes: Sequence[Node], store: Store) -> list[dict[str, Any]]:
-    """Return what every node says of itself.
+def _checked(
+    ray: Any, nodes: Sequence[Node], store: Store, kinds: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Return what every node says of itself and of its devices of these kinds.
 
     Raises:
         InputError: naming the first that does not answer, or has another store or code.
@@ -191,12 +209,12 @@ def _checked(ray: Any, nodes: Sequence[Node], store: Store) -> list[dict[str, An
                 max_retries=0,
                 scheduling_strategy=NodeAffinitySchedulingStrategy(node.id, soft=False),
             )
-            .remote(str(asked), str(answer))
+            .remote(str(asked), str(answer), kinds)
             for node, answer in zip(nodes, answers)
         ]
         for node, answer, call in zip(nodes, answers, calls):
             facts.append(_fact(ray, node, call))
-            _refuse_stranger(facts[-1], asked, answer, store)
+            _refuse_other(facts[-1], asked, answer, store)
         return facts
     finally:
         for path in (asked, *answers):
@@ -218,7 +236,7 @@ def _fact(ray: Any, node: Node, call: Any) -> dict[str, Any]:
     return found
 
 
-def _refuse_stranger(fact: Mapping[str, Any], asked: Path, answer: Path, store: Store) -> None:
+def _refuse_other(fact: Mapping[str, Any], asked: Path, answer: Path, store: Store) -> None:
     node = fact["node"]
     same = fact["text"] == asked.name and not fact["trouble"]
     if not same or read_soon(answer) != asked.name:
@@ -233,16 +251,18 @@ def _refuse_stranger(fact: Mapping[str, Any], asked: Path, answer: Path, store: 
             f" {fact['code']}) than {socket.gethostname()} (code {code_here()}); install the same"
             " one on every node"
         )
+    if fact["unusable"]:
+        raise InputError(f"node {node}: {fact['unusable']}")
 
 
 class _RayRunner(Runner):
     """An actor on one device of some node; a lost one is replaced where there is room."""
 
-    def __init__(self, ray: Any, place: Place, log: Path, warn: Callable[[str], None]) -> None:
-        super().__init__(place.device)
-        self._ray, self._place, self._log, self._warn = ray, place, log, warn
+    def __init__(self, ray: Any, worker: RayWorker, log: Path, warn: Callable[[str], None]) -> None:
+        super().__init__(worker.device)
+        self._ray, self._worker, self._log, self._warn = ray, worker, log, warn
         self._closed, self._node, self._patience = False, "", 0.0
-        self._stillborn = 0
+        self._failed_starts = 0
         self._actor: Any = None
         self._called: Any = None
         self._begin()
@@ -257,29 +277,29 @@ class _RayRunner(Runner):
             return True
         done, _ = self._ray.wait([self._called], timeout=0)
         if done:
-            self._node = self._met()
+            self._node = self._node_name()
         elif time.monotonic() > self._patience:
             self._patience = float("inf")
             self._warn(
-                f"no room for a worker ({self._place.wish}) in the Ray cluster yet; waiting"
-                " (`ray status` shows who holds it)"
+                f"the Ray cluster has no free resources for a worker ({self._worker.wish}) yet;"
+                " waiting (`ray status` shows what is in use)"
             )
         return bool(self._node)
 
-    def _met(self) -> str:
+    def _node_name(self) -> str:
         """Return the name of the actor's node, or nothing when it died before it could say."""
         try:
             name: str = self._ray.get(self._called)
         except self._ray.exceptions.RayError as error:
-            self._stillborn += 1
-            if self._stillborn >= ATTEMPTS and not self._closed:
+            self._failed_starts += 1
+            if self._failed_starts >= ATTEMPTS and not self._closed:
                 raise StageError(
                     f"no worker can start in the Ray cluster ({_first_line(error)}); `ray status`"
                     " and Ray's own logs say more"
                 ) from None
             self._begin()
             return ""
-        self._stillborn = 0
+        self._failed_starts = 0
         return name
 
     def events(self, task: Task) -> Iterator[Event]:
@@ -307,16 +327,16 @@ class _RayRunner(Runner):
         """Ask for an actor; `is_ready` tells when there is one."""
         if self._closed:
             return
-        self._node, self._patience = "", time.monotonic() + ROOM_SECONDS
+        self._node, self._patience = "", time.monotonic() + FREE_WORKER_SECONDS
         self._actor = (
             self._ray.remote(Host)
-            .options(max_restarts=0, scheduling_strategy="SPREAD", **self._place.options)
+            .options(max_restarts=0, scheduling_strategy="SPREAD", **self._worker.options)
             .remote(
                 self.device,
                 str(self._log),
-                environment=_handed_down(),
+                environment=_environment_passed_on(),
                 folder=str(Path.cwd()),
-                threads=self._place.threads,
+                threads=self._worker.threads,
             )
         )
         self._called = self._actor.node.remote()
@@ -330,9 +350,9 @@ class _RayRunner(Runner):
         said = self._actor.run.options(num_returns="streaming").remote(task.model_dump_json())
         for call in said:
             event = self._ray.get(call)
-            yield self._landed(event, task) if event["event"] == "done" else event
+            yield self._arrived(event, task) if event["event"] == "done" else event
 
-    def _landed(self, event: Event, task: Task) -> Event:
+    def _arrived(self, event: Event, task: Task) -> Event:
         """Return a done event once what the node wrote is to be seen here."""
         if settle(task.output, event["files"]):
             return event
@@ -343,11 +363,11 @@ class _RayRunner(Runner):
         }
 
 
-def _handed_down() -> dict[str, str]:
+def _environment_passed_on() -> dict[str, str]:
     return {
         name: value
         for name, value in os.environ.items()
-        if name.startswith(HANDED_DOWN) and "TOKEN" not in name
+        if name.startswith(PASSED_ON) and "TOKEN" not in name
     }
 
 

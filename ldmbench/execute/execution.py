@@ -131,7 +131,7 @@ class _Execution:
         try:
             for number in range(PASSES):
                 found = self._look(verify=verify and number == 0)
-                todo = [u for u in found.missing if u.stage.key not in self.result.failed]
+                todo = [u for u in found.missing if not self._is_settled(u)]
                 if number == 0:
                     self.result.reused = found.used
                 if not todo:
@@ -164,6 +164,11 @@ class _Execution:
         self.clock.add("lookup", since)
         self._pass_on_warnings()
         return found
+
+    def _is_settled(self, unit: Unit) -> bool:
+        """Tell what is not tried again in this run: what failed, and a speed that was measured."""
+        measured = unit.stage.kind in ALONE and unit.address.name in self.refreshed
+        return measured or unit.stage.key in self.result.failed
 
     def _pass_on_warnings(self) -> None:
         while self.store.warnings:

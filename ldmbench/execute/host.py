@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ldmbench.canonical import digest
+from ldmbench.errors import InputError
+from ldmbench.execute.devices import speed_machines
+from ldmbench.execute.gpus import VISIBLE, signs, usable_gpus
 from ldmbench.execute.process import WorkerProcess
 from ldmbench.execute.runner import Event
 from ldmbench.pipeline import STAGES
@@ -24,7 +27,7 @@ SETTLE_SECONDS = 60.0
 
 
 class Host:
-    """One device of one node; made by the cluster, and spoken to from afar.
+    """One device of one node; made by the cluster and called over the network.
 
     Args:
         device: what its worker process computes on.
@@ -55,33 +58,50 @@ class Host:
             return
         for event in self._process.run(asked):
             if event["event"] == "hello":
-                yield {**event, "machine": {**machine(), **event["machine"]}}
+                here = {**machine(), **event["machine"]}
+                yield {**event, "machine": here, "versions": versions()}
             elif event["event"] == "done":
                 yield {**event, "files": files_of(asked.output)}
             else:
                 yield event
 
 
-def look(question: str, answer: str) -> dict[str, Any]:
+def look(question: str, answer: str, kinds: Sequence[str]) -> dict[str, Any]:
     """Say what this node is, and whether it reads and writes the same store.
 
     Args:
         question: a file whose content is to be found.
         answer: a file that is to be written with the same content.
+        kinds: of devices that the run computes on: cpu, cuda.
     """
     text, trouble = read_soon(Path(question)), ""
     try:
         Path(answer).write_text(text, encoding="utf-8")
     except OSError as error:
         trouble = error.strerror or str(error)
+    machines, unusable = _machines(kinds)
     return {
         "node": socket.gethostname(),
         "text": text,
         "trouble": trouble,
-        "machine": machine(),
+        "machines": machines,
+        "unusable": unusable,
         "versions": versions(),
         "code": code_here(),
     }
+
+
+def _machines(kinds: Sequence[str]) -> tuple[list[dict[str, Any]], str]:
+    """Return whose speeds count on this node, and why its GPUs cannot be used."""
+    if not os.environ.get(VISIBLE):
+        os.environ.pop(VISIBLE, None)  # Ray hides all GPUs from what asks for none
+    names = ["cpu"] if "cpu" in kinds else []
+    try:
+        if "cuda" in kinds:
+            names += [f"cuda:{number}" for number in range(len(usable_gpus(signs())))]
+        return speed_machines(names), ""
+    except InputError as error:
+        return [], str(error)
 
 
 def code_here() -> str:

@@ -6,8 +6,9 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from ldmbench.execute.devices import cores, speed_machines
+from ldmbench.execute.devices import cores, gpu_of, speed_machines
 from ldmbench.execute.execution import Listener, Result, run_plan
+from ldmbench.execute.gpus import VISIBLE
 from ldmbench.execute.process import WorkerProcess
 from ldmbench.execute.runner import Event, Runner
 from ldmbench.schema.stage import Plan
@@ -34,8 +35,8 @@ def execute(
     Args:
         plan: what is asked.
         store: an open store.
-        devices: one worker process each; those of one CPU share its cores. Stages that measure
-            speed come last, one at a time, and those on a CPU have all of its cores.
+        devices: one worker process each; they share the machine's cores. Stages that measure
+            speed come last, one at a time, with all of the cores.
         listener: told of progress.
         log: a file for what workers and libraries print.
         fresh: stage kinds, or kind/key beginnings, to make anew.
@@ -45,11 +46,7 @@ def execute(
         InterruptError: after Ctrl-C; everything committed is kept.
         StoreError: if the store cannot be written.
     """
-    beside = devices.count("cpu")
-    runners = [
-        _LocalRunner(d, log, beside=beside if d == "cpu" else 1, crowded=len(devices) > 1)
-        for d in devices
-    ]
+    runners = [_LocalRunner(device, log, workers=len(devices)) for device in devices]
     return run_plan(
         plan,
         store,
@@ -64,20 +61,23 @@ def execute(
 class _LocalRunner(Runner):
     """A worker process of this machine; nothing of it is started before the first task.
 
+    It sees one GPU alone, its first: code that says "cuda" cannot reach another.
+
     Args:
-        device: what it computes on.
+        device: what it computes on, as this process numbers GPUs.
         log: a file for what it prints.
-        beside: how many workers share what it computes on; a CPU's cores are divided among them,
-            unless the user said how many threads each has.
-        crowded: whether there are other workers on this machine, on whatever device.
+        workers: how many there are on this machine; they share its cores evenly, unless the user
+            said how many threads each has.
     """
 
-    def __init__(self, device: str, log: Path, *, beside: int, crowded: bool) -> None:
-        divided = beside > 1 and not os.environ.get(THREADS)
-        threads_alone = cores() if divided else None
-        super().__init__(device, crowded=crowded, threads_alone=threads_alone)
-        environment = {THREADS: str(max(1, cores() // beside))} if divided else {}
-        self._process = WorkerProcess(device, log, environment=environment)
+    def __init__(self, device: str, log: Path, *, workers: int) -> None:
+        divided = workers > 1 and not os.environ.get(THREADS)
+        own = device if device == "cpu" else "cuda:0"
+        super().__init__(own, crowded=workers > 1, threads_alone=cores() if divided else None)
+        environment = {THREADS: str(max(1, cores() // workers))} if divided else {}
+        if device != "cpu":
+            environment[VISIBLE] = gpu_of(device).visible
+        self._process = WorkerProcess(own, log, title=device, environment=environment)
 
     def events(self, task: Task) -> Iterator[Event]:
         """Run a task and yield what is said of it."""

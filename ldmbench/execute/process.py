@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from ldmbench.execute.gpus import VISIBLE
 from ldmbench.execute.runner import Event
 from ldmbench.schema.task import Task
 from ldmbench.store.faults import make_room
@@ -30,8 +31,9 @@ class WorkerProcess:
     """A process that runs tasks, started when the first comes and again after a crash.
 
     Args:
-        device: what it computes on.
+        device: what it computes on; one on the processor sees no GPU.
         log: a file that takes what it and its libraries print.
+        title: what people call the device, which the process may number otherwise.
         environment: variables that it has and this process has not; empty text removes one.
         silence: seconds without a sign of life until a person is told.
     """
@@ -41,11 +43,14 @@ class WorkerProcess:
         device: str,
         log: Path,
         *,
+        title: str = "",
         environment: Mapping[str, str] | None = None,
         silence: float = SILENCE_SECONDS,
     ) -> None:
         self.device, self.log, self.silence = device, log, silence
-        self._environment = {**os.environ, **(environment or {})}
+        self.title = title or device
+        hidden = {VISIBLE: "-1"} if device == "cpu" else {}
+        self._environment = {**os.environ, **hidden, **(environment or {})}
         self._process: subprocess.Popen[str] | None = None
         self._events: queue.Queue[Event | None] = queue.Queue()
         self._closed = False
@@ -66,6 +71,9 @@ class WorkerProcess:
     def close(self) -> None:
         """End the process."""
         self._closed = True
+        self._end()
+
+    def _end(self) -> None:
         if self._process is not None:
             self._process.kill()
             self._process.wait()
@@ -77,9 +85,7 @@ class WorkerProcess:
         if self._process is not None and self._process.poll() is None:
             return
         since = time.perf_counter()
-        if self._process is not None and self._process.stdin is not None:
-            with contextlib.suppress(OSError):
-                self._process.stdin.close()
+        self._end()
         self._events = queue.Queue()
         self._process = self._start()
         for event in self._heard():
@@ -92,7 +98,7 @@ class WorkerProcess:
         make_room(self.log)
         with self.log.open("a", encoding="utf-8") as log:
             process = subprocess.Popen(
-                [*COMMAND, "--device", self.device],
+                [*COMMAND, "--device", self.device, "--title", self.title],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -108,6 +114,8 @@ class WorkerProcess:
         for event in self._heard():
             if event["event"] == "failed":
                 self._note(f"{task.kind} {task.key}\n{event['trace']}\n")
+                if event.get("ends"):  # CUDA is of no use there; the next task starts another
+                    self._end()
             yield event
             if event["event"] in ("done", "failed"):
                 return
@@ -126,31 +134,31 @@ class WorkerProcess:
                 event = self._events.get(timeout=patience)
             except queue.Empty:
                 patience = None
-                yield {"event": "warning", "message": self._concern()}
+                yield {"event": "warning", "message": self._silence_warning()}
                 continue
             if event is None:
-                raise _DiedError("stopped" if self._closed else self._obituary())
+                raise _DiedError("stopped" if self._closed else self._death_message())
             patience = self.silence
             if event["event"] != "alive":
                 yield event
 
-    def _concern(self) -> str:
+    def _silence_warning(self) -> str:
         assert self._process is not None
         pid = self._process.pid
         return (
-            f"the worker process {pid} on {self.device} has given no sign of life for"
+            f"the worker process {pid} on {self.title} has given no sign of life for"
             f" {self.silence:.0f} s (stopped, or swapping); still waiting:"
             f" `kill -CONT {pid}` wakes it, `kill -KILL {pid}` fails its stage alone"
         )
 
-    def _obituary(self) -> str:
+    def _death_message(self) -> str:
         assert self._process is not None
-        code = self._process.wait()
+        code, which = self._process.wait(), f"the worker process on {self.title}"
         if code == -signal.SIGKILL:
-            return "the worker process was killed (signal 9), perhaps for want of memory"
+            return f"{which} was killed (signal 9), perhaps because memory ran out"
         if code < 0:
-            return f"the worker process died of {_signal_name(-code)}; see {self.log}"
-        return f"the worker process ended with code {code}; see {self.log}"
+            return f"{which} died of {_signal_name(-code)}; see {self.log}"
+        return f"{which} ended with code {code}; see {self.log}"
 
 
 class _DiedError(Exception):

@@ -76,6 +76,7 @@ class Runner(ABC):
                     progress(event["fraction"], event["note"])
                 elif event["event"] == "hello":
                     self.machine = event["machine"]
+                    self.versions = event.get("versions", {})
                     self._start_seconds += event["seconds"]
                 elif event["event"] == "warning":
                     warn(event["message"])
@@ -85,7 +86,7 @@ class Runner(ABC):
                 elif event["event"] == "done":
                     here = {**self.machine, **event.get("machine", {})}
                     return Outcome(event["seconds"], here, self.versions)
-            raise StageError("the worker ended without a word")
+            raise StageError("the worker ended without saying how the stage ended")
         finally:
             self.waited += time.perf_counter() - since
 

@@ -1,10 +1,11 @@
 """The worker process: one per device, alive for a whole run, handed tasks over a pipe.
 
 It reads one JSON task per line on stdin and writes one JSON event per line on what was stdout:
-hello {machine}, progress {fraction, note}, warning {message}, done {seconds}, failed {message,
-trace}, and alive every ten seconds; done has {machine} as well where a task asked for threads of
-its own. Whatever libraries print goes to stderr, which the parent keeps in a log. The end of stdin,
-which a killed parent leaves behind, ends the process at once.
+hello {machine}, progress {fraction, note}, warning {message}, done {seconds, machine}, failed
+{message, trace, wrong, ends}, and alive every ten seconds. `ends` says that the device is of no use
+in this process any more: the parent ends it and starts another. Whatever libraries print goes to
+stderr, which the parent keeps in a log. The end of stdin, which a killed parent leaves behind, ends
+the process at once.
 """
 
 from __future__ import annotations
@@ -15,18 +16,19 @@ import json
 import logging
 import os
 import queue
+import shutil
 import sys
 import threading
 import time
 import traceback
-from pathlib import Path
 from typing import Any
 
-from ldmbench.errors import InputError, LdmbenchError, StoreError
+from ldmbench.errors import InputError, is_out_of_memory
+from ldmbench.execute.failures import describe_failure, device_fault
 from ldmbench.pipeline import STAGES
 from ldmbench.registry import resolve
 from ldmbench.schema.task import Task
-from ldmbench.store.faults import describe_os_error, errno_of
+from ldmbench.words import first_line, plural
 
 PROGRESS_SECONDS = 0.2
 ALIVE_SECONDS = 10.0
@@ -77,6 +79,7 @@ def main() -> None:
     """Serve tasks until stdin ends."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--title", help="what people call the device")
     options = parser.parse_args()
     wire = Wire(os.fdopen(os.dup(1), "w", encoding="utf-8"))
     os.dup2(2, 1)
@@ -90,11 +93,8 @@ def main() -> None:
     wire.send("hello", machine=machine)
     while True:
         task = Task.model_validate_json(lines.get())
-        if task.threads in (None, machine["threads"]):
-            serve(task, wire)
-        else:
-            serve(task, wire, machine=prepare(options.device, threads=task.threads))
-            prepare(options.device, threads=machine["threads"])
+        ready = prepare(task.device, threads=task.threads or machine["threads"])
+        serve(task, wire, title=options.title, machine=ready)
 
 
 def _listen(lines: queue.Queue[str]) -> None:
@@ -103,37 +103,71 @@ def _listen(lines: queue.Queue[str]) -> None:
     os._exit(0)
 
 
-def serve(task: Task, wire: Wire, **more: Any) -> None:
-    """Run one task and report how it ended, with what more there is to say of its end."""
+def serve(task: Task, wire: Wire, *, title: str | None = None, **more: Any) -> None:
+    """Run one task and report how it ended.
+
+    A task that runs out of memory is tried once more, after all that stayed from earlier tasks is
+    removed. An error after which CUDA is of no use in this process is said to be one (`ends`).
+
+    Args:
+        task: what to do.
+        wire: takes the events.
+        title: what people call the task's device.
+        more: what else to say with `done`.
+    """
+    device = title or task.device
     began = time.perf_counter()
+    error = _attempt(task, wire)
+    if error is not None and is_out_of_memory(error):
+        filled = _memory(task)
+        error = None  # its traceback holds what the stage had in memory
+        _free(task, wire, f"{device} ({filled})")
+        error = _attempt(task, wire)
+    if error is None:
+        wire.send("done", seconds=time.perf_counter() - began, **more)
+        return
+    fault, full = device_fault(error), is_out_of_memory(error)
+    wire.send(
+        "failed",
+        message=describe_failure(error, task, device, memory=_memory(task) if full else ""),
+        trace="".join(traceback.format_exception(error)),
+        wrong=isinstance(error, InputError) and not fault and not full,
+        ends=fault is not None,
+    )
+
+
+def _attempt(task: Task, wire: Wire) -> Exception | None:
+    """Run a task; return what it raised. Kernels that still run are waited for."""
+    wait_for: Any = resolve("ldmbench.tensors.device:wait_for")
     try:
         run: Any = resolve(STAGES[task.kind].run)
         run(task, wire.progress)
+        wait_for(task.device)
     except Exception as error:
-        wrong = isinstance(error, InputError)
-        wire.send("failed", message=told(error, task), trace=traceback.format_exc(), wrong=wrong)
-    else:
-        wire.send("done", seconds=time.perf_counter() - began, **more)
+        return error
+    return None
 
 
-def told(error: Exception, task: Task) -> str:
-    """Return one sentence for what went wrong in a stage."""
-    cause = error.__cause__ if isinstance(error, StoreError) else error
-    if cause and errno_of(cause, Path(task.output)) is not None:
-        return describe_os_error(cause, Path(task.output))
-    if isinstance(error, LdmbenchError):
-        return str(error)
-    if _is_memory(error):
-        return f"out of memory on {task.device}: lower sample.micro_batch or the model's batch"
-    where = traceback.extract_tb(error.__traceback__)[-1]
-    text = " ".join(str(error).split()) or "no message"
-    return f"{type(error).__name__}: {text} ({Path(where.filename).name}:{where.lineno})"
+def _free(task: Task, wire: Wire, memory: str) -> None:
+    """Remove all that stayed in a memory that is full, and what the task wrote."""
+    let_go: Any = resolve("ldmbench.stages.common:let_go")
+    kept = plural(let_go(), "model")
+    wire.send(
+        "warning",
+        message=f"out of memory on {memory}; {kept} of earlier stages removed, and the stage runs"
+        " once more",
+    )
+    shutil.rmtree(task.output, ignore_errors=True)
+    task.output.mkdir(parents=True, exist_ok=True)
 
 
-def _is_memory(error: Exception) -> bool:
-    """Tell want of memory: Python's, CUDA's by name, and torch's own on a CPU by its words."""
-    named = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
-    return named or "can't allocate memory" in str(error)
+def _memory(task: Task) -> str:
+    """Say what lies in the memory of a task's device; a device that failed may not answer."""
+    in_words: Any = resolve("ldmbench.tensors.device:memory_in_words")
+    try:
+        return str(in_words(task.device))
+    except RuntimeError as error:
+        return first_line(error)
 
 
 if __name__ == "__main__":

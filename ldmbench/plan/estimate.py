@@ -96,14 +96,23 @@ def rough_seconds(stage: Stage, stages: Mapping[str, Stage]) -> float:
 
 
 def flops_per_second(
-    history: Iterable[Manifest], stages: Mapping[str, Stage], device: str
+    history: Iterable[Manifest], stages: Mapping[str, Stage], machine: Mapping[str, Any]
 ) -> float:
-    """Return this machine's speed: that of stages it has run, else a rule of thumb."""
+    """Return a device's speed: that of stages which ran on its like, else a rule of thumb.
+
+    Args:
+        history: of this store.
+        stages: of the plan.
+        machine: what this machine says of the device: its kind, and its name or its processor's.
+    """
+    named = "processor" if machine["kind"] == "cpu" else "device"
     done = [
-        (stage_cost(stages[m.key], stages).flops, m.seconds) for m in history if m.key in stages
+        (stage_cost(stages[m.key], stages).flops, m.seconds)
+        for m in history
+        if m.key in stages and all(m.machine.get(n) == machine[n] for n in ("kind", named))
     ]
     flops, seconds = sum(f for f, _ in done), sum(s for _, s in done)
-    return flops / seconds if seconds > 1 and flops else RATES[device]
+    return flops / seconds if seconds > 1 and flops else RATES[machine["kind"]]
 
 
 def _params(stage: Stage, role: str, stages: Mapping[str, Stage]) -> Mapping[str, Any]:

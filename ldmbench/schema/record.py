@@ -42,6 +42,9 @@ class Measure(Noun):
         default=(), description="of a speed: each repeat's time in yardsticks of the same moment"
     )
     yardstick: str = Field(default="", description="the yardstick's version")
+    setting: str = Field(
+        default="", description="of a speed on a GPU: driver, CUDA, cuDNN, torch, and how it rounds"
+    )
     converted: str = Field(
         default="", description="how a part of the value was brought from another device to this"
     )

@@ -39,10 +39,11 @@ def score_request(
         watching: plan -> the listener that shows progress.
 
     Raises:
-        InputError: it cannot be scored.
+        InputError: it cannot be scored, or no device can be used.
         UnlikeError: sides that must not be compared.
         StageError: a stage failed.
     """
+    devices()  # refused, if at all, before a folder is made
     asked = asked_of(request, root)
     store = Store(root)
     store.open()

@@ -83,10 +83,13 @@ def run_suite(
         watching: run -> the listener that shows progress.
 
     Raises:
-        InputError: an unknown stage kind, a store that cannot be written.
+        InputError: an unknown stage kind, a device that cannot be used, a store that cannot be
+            written.
         InterruptError: the run was interrupted; what is finished is kept.
     """
     check_fresh(plan, fresh)
+    if executor == "local":
+        devices()  # refused, if at all, before a folder is made
     store, book = Store(root), Book(root)
     store.open()
     found = None if fresh or verify else _reopened(plan, store, book, executor)

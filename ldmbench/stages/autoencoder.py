@@ -14,8 +14,8 @@ from ldmbench.schema.task import Task
 from ldmbench.schema.weights import FIRST_STAGES_FOLDER
 from ldmbench.stages.common import Report, images_of
 from ldmbench.stages.subject import refer_to_loaded
+from ldmbench.tensors.device import device_name
 from ldmbench.train.autoencoder import train_autoencoder
-from ldmbench.train.loop import device_name
 
 
 def run(task: Task, report: Report) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import gc
 import os
 import platform
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from functools import lru_cache
+from functools import wraps
 from pathlib import Path
 from typing import Any, ParamSpec, TypeAlias, TypeVar
 
@@ -17,30 +18,36 @@ import torch
 from ldmbench.data.shards import ArrayShards, ImageShards, files_allowed
 from ldmbench.models.autoencoder import FirstStage, load_first_stage
 from ldmbench.schema.task import Task, TaskInput
+from ldmbench.tensors.device import describe
 from ldmbench.tensors.numerics import numerics
-from ldmbench.train.loop import device_name
 
 Report: TypeAlias = Callable[[float, str], None]
 Pixels: TypeAlias = npt.NDArray[np.uint8]
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_forget: list[Callable[[], None]] = []
+_residents: list[OrderedDict[object, Any]] = []
 
 
 def prepare(device: str, *, threads: int | None = None) -> dict[str, Any]:
-    """Make this process ready to compute, and say what it computes on."""
+    """Make this process ready to compute, and say what it computes on; call it before each task.
+
+    Code of others may have changed what a process has one of: flags, defaults, the current device.
+    """
     files_allowed(most=True)
     if threads is not None:
         torch.set_num_threads(threads)
+    torch.set_default_dtype(torch.float32)
+    torch.set_default_device(None)
+    torch.set_grad_enabled(True)
+    rounding = numerics()
     if device.startswith("cuda"):
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    numerics()  # precision is a field, not the device's
+        torch.cuda.set_device(torch.device(device))  # what "cuda" means in code of others
     return {
-        "device": device_name(torch.device(device)),
-        "kind": torch.device(device).type,
+        **describe(device),
+        **(rounding if device.startswith("cuda") else {}),
         "threads": torch.get_num_threads(),
-        "cuda": torch.version.cuda if device.startswith("cuda") else None,
         "system": platform.system(),
     }
 
@@ -49,23 +56,39 @@ def resident(most: int) -> Callable[[Callable[P, T]], Callable[P, T]]:
     """Make the last `most` results of a function stay in this worker until `let_go`.
 
     Whatever outlives a task (models, evaluators) stays through this alone: what else lay on a GPU
-    would count in the peak memory of every model that is measured after it.
+    would count in the peak memory of every model that is measured after it. The one used longest
+    ago goes before another is made, so that no more than `most` are ever in memory.
     """
 
     def staying(make: Callable[P, T]) -> Callable[P, T]:
-        found = lru_cache(maxsize=most)(make)
-        _forget.append(found.cache_clear)
-        return found  # type: ignore[return-value]
+        held: OrderedDict[object, T] = OrderedDict()
+        _residents.append(held)
+
+        @wraps(make)
+        def found(*args: P.args, **kwargs: P.kwargs) -> T:
+            key = (args, tuple(sorted(kwargs.items())))
+            if key in held:
+                held.move_to_end(key)
+                return held[key]
+            while len(held) >= most:
+                held.popitem(last=False)
+                gc.collect()  # a model may refer to itself
+            made = held[key] = make(*args, **kwargs)
+            return made
+
+        return found
 
     return staying
 
 
-def let_go() -> None:
-    """Give back the memory of all that stayed."""
-    for forget in _forget:
-        forget()
+def let_go() -> int:
+    """Give back the memory of all that stayed; return how many things that were."""
+    count = sum(map(len, _residents))
+    for held in _residents:
+        held.clear()
     gc.collect()
     torch.cuda.empty_cache()
+    return count
 
 
 @resident(4)

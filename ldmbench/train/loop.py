@@ -17,6 +17,7 @@ from torch import Tensor
 from ldmbench.canonical import canonical_json, digest_files
 from ldmbench.errors import StageError
 from ldmbench.models.files import kept_at
+from ldmbench.tensors.device import device_name
 from ldmbench.train.checkpoint import read_checkpoint, write_checkpoint
 from ldmbench.train.limit import Limit
 
@@ -277,13 +278,3 @@ def _write_cost(job: Job, progress: _Progress, output: Path) -> Cost:
     )
     (output / "cost.json").write_text(canonical_json(asdict(cost)) + "\n", encoding="utf-8")
     return cost
-
-
-def device_name(device: torch.device) -> str:
-    """Return what people call a device: the GPU's name, or the CPU's and its threads."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text("utf-8").splitlines() if info.is_file() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return f"{names[0] if names else device.type} x {torch.get_num_threads()} threads"

@@ -12,12 +12,13 @@ import time
 import psutil
 import pytest
 import tiny
+from gpu_answers import gpu, say
 
 from ldmbench.cli import outcome
 from ldmbench.errors import InputError
-from ldmbench.execute import cluster
+from ldmbench.execute import cluster, host
 from ldmbench.execute.host import code_here, files_of, look, settle
-from ldmbench.execute.places import Place
+from ldmbench.execute.ray_workers import RayWorker
 from ldmbench.execute.runner import LostError
 from ldmbench.records.book import Book
 from ldmbench.schema.task import Task
@@ -111,7 +112,7 @@ def stub_cluster(tmp_path_factory):
 @pytest.fixture
 def runner(stub_cluster, tmp_path):
     """A runner of that cluster, and what it warned of."""
-    made = cluster._RayRunner(stub_cluster, Place("cpu", {"CPU": 1}), tmp_path / "log", print)
+    made = cluster._RayRunner(stub_cluster, RayWorker("cpu", {"CPU": 1}), tmp_path / "log", print)
     yield made
     made.close()
 
@@ -177,7 +178,7 @@ def test_a_killed_worker_fails_its_cell_and_not_the_run(tmp_path, two_nodes):
         meanwhile=lambda: kill(1, worker=True),
     )  # fmt: skip
     assert code == 4
-    assert "the worker process was killed (signal 9)" in said
+    assert "the worker process on cpu was killed (signal 9)" in said
     assert "Traceback" not in said
 
 
@@ -194,13 +195,13 @@ def test_an_address_at_which_nobody_listens(monkeypatch):
         monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{held.getsockname()[1]}")
         since = time.monotonic()
         with pytest.raises(InputError, match=r"no Ray cluster answers at '127.0.0.1:.*ray start"):
-            cluster._knock(os.environ["RAY_ADDRESS"])
+            cluster._check_address(os.environ["RAY_ADDRESS"])
     assert time.monotonic() - since < 5
 
 
 def fact(**changes):
     return {
-        "node": "n1", "text": "probe", "trouble": "", "code": code_here(),
+        "node": "n1", "text": "probe", "trouble": "", "unusable": "", "code": code_here(),
         "versions": {"ldmbench": "0"}, **changes,
     }  # fmt: skip
 
@@ -210,23 +211,37 @@ def fact(**changes):
     [
         ({"text": ""}, "node n1 does not share the store"),
         ({"trouble": "Read-only file system"}, r"the store .* \(Read-only file system\); put it"),
+        ({"unusable": "the driver is too old"}, "node n1: the driver is too old"),
         ({"code": "0"}, r"node n1 has another ldmbench \(0, code 0\)"),
     ],
 )
 def test_a_node_with_another_store_or_code_is_refused(tmp_path, changes, why):
     answer = tmp_path / "answer"
     answer.write_text("probe")
-    cluster._refuse_stranger(fact(), tmp_path / "probe", answer, Store(tmp_path))
+    cluster._refuse_other(fact(), tmp_path / "probe", answer, Store(tmp_path))
     with pytest.raises(InputError, match=why):
-        cluster._refuse_stranger(fact(**changes), tmp_path / "probe", answer, Store(tmp_path))
+        cluster._refuse_other(fact(**changes), tmp_path / "probe", answer, Store(tmp_path))
 
 
 def test_a_node_says_what_it_sees_of_the_store(tmp_path):
     (tmp_path / "question").write_text("xyz")
-    found = look(str(tmp_path / "question"), str(tmp_path / "answer"))
+    found = look(str(tmp_path / "question"), str(tmp_path / "answer"), ["cpu"])
     assert (found["text"], found["trouble"]) == ("xyz", "")
     assert (tmp_path / "answer").read_text() == "xyz"
-    assert look(str(tmp_path / "question"), str(tmp_path / "no" / "answer"))["trouble"]
+    assert look(str(tmp_path / "question"), str(tmp_path / "no" / "answer"), [])["trouble"]
+
+
+def test_a_node_says_whose_speeds_count_by_the_devices_of_the_run(tmp_path, monkeypatch):
+    """It named no device, so that a speed of its processor passed for one of its GPU."""
+    question, answer = str(tmp_path / "question"), str(tmp_path / "answer")
+    (tmp_path / "question").write_text("xyz")
+    say(monkeypatch, gpu(), gpu("A100", visible="1"))
+    monkeypatch.setattr(host, "signs", lambda: "nvidia-smi lists 2 GPUs")
+    found = {kind: look(question, answer, [kind])["machines"] for kind in ("cpu", "cuda")}
+    assert [here["kind"] for here in found["cpu"]] == ["cpu"]
+    assert [here["device"] for here in found["cuda"]] == ["NVIDIA H200", "A100"]
+    say(monkeypatch, reason="the driver is too old")
+    assert "the driver is too old" in look(question, answer, ["cuda"])["unusable"]
 
 
 def test_files_of_another_node_are_waited_for(tmp_path):

@@ -11,16 +11,17 @@ from unittest.mock import MagicMock
 
 import pytest
 import tiny
+from gpu_answers import gpu, say
 
 from ldmbench.errors import InputError, StageError
 from ldmbench.execute import local
-from ldmbench.execute.devices import devices, speed_machines
+from ldmbench.execute.devices import devices
 from ldmbench.execute.execution import run_plan
+from ldmbench.execute.failures import describe_failure
 from ldmbench.execute.ready import Ready
 from ldmbench.execute.runner import Runner
 from ldmbench.execute.step import Outcome, run_unit
 from ldmbench.execute.survey import check_fresh, is_named
-from ldmbench.execute.worker import told
 from ldmbench.records.book import Book
 from ldmbench.records.signature import name_of
 from ldmbench.schema.stage import Input, Plan, Stage
@@ -100,12 +101,19 @@ def test_a_speed_is_measured_anew_on_another_machine_and_a_score_is_not(tmp_path
     assert not make(speed, store)
 
 
-def test_what_a_machine_says_of_its_devices(monkeypatch):
-    monkeypatch.setattr("ldmbench.execute.devices._gpu_names", lambda: ["NVIDIA H200"] * 2)
-    cpu, gpu = speed_machines(["cpu", "cuda:0", "cuda:1"])
-    assert (cpu["kind"], gpu["kind"], gpu["device"]) == ("cpu", "cuda", "NVIDIA H200")
-    assert "device" not in cpu
-    assert cpu["platform"] == machine.machine()["platform"]
+def test_a_speed_is_measured_once_a_run_whatever_the_worker_calls_its_device(tmp_path):
+    """It was measured twelve times where nvidia-smi named the device otherwise than torch."""
+    machines = [{**machine.machine(), "kind": "cuda", "device": "as nvidia-smi calls it"}]
+    plan = Plan(
+        suite="s", suite_digest="", cells=(), metrics=(), probes=(),
+        stages=(stage("v", kind="speed"),),
+    )  # fmt: skip
+    log = []
+    found = run_plan(
+        plan, Store(tmp_path), runners=[Working(log)], listener=MagicMock(), machines=machines
+    )
+    assert found.executed == 1
+    assert len(log) == 2
 
 
 def test_fresh_names_a_kind_or_the_beginning_of_a_key(tmp_path):
@@ -255,18 +263,36 @@ def test_speeds_come_last_and_one_at_a_time_unless_over_a_cluster(
 
 
 @pytest.mark.parametrize(
-    ("devices", "crowded"), [("cuda:0", False), ("cuda:0,cuda:1", True), ("cpu,cuda:0", True)]
+    ("names", "threads"),
+    [(["cuda:0"], None), (["cuda:0", "cuda:1"], "8"), (["cpu", "cuda:0"], "8"), (["cpu"], None)],
 )
-def test_workers_of_one_machine_are_crowded_whatever_they_compute_on(
-    tmp_path, monkeypatch, devices, crowded
+def test_workers_of_one_machine_share_its_cores_whatever_they_compute_on(
+    tmp_path, monkeypatch, names, threads
 ):
+    """Each GPU worker had all cores. A stage that is timed has them, alone."""
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    made = runners_of(names, tmp_path, monkeypatch)
+    assert {runner.crowded for runner in made} == {len(names) > 1}
+    assert {runner.threads_alone for runner in made} == {16 if threads else None}
+    given = [runner._process._environment.get("OMP_NUM_THREADS") for runner in made]
+    assert given == [threads] * len(names)
+
+
+def test_a_worker_sees_its_own_gpu_alone_and_one_on_the_processor_none(tmp_path, monkeypatch):
+    made = runners_of(["cuda:1", "cuda:0", "cpu"], tmp_path, monkeypatch)
+    assert [r._process._environment["CUDA_VISIBLE_DEVICES"] for r in made] == ["MIG-b", "0", "-1"]
+    assert [runner.device for runner in made] == ["cuda:0", "cuda:0", "cpu"]
+    assert [runner._process.title for runner in made] == ["cuda:1", "cuda:0", "cpu"]
+
+
+def runners_of(names, folder, monkeypatch):
+    """Return what a run on these devices of a machine of 16 cores would start."""
     told = {}
+    say(monkeypatch, gpu(), gpu("MIG", visible="MIG-b"))
+    monkeypatch.setattr(local, "cores", lambda: 16)
     monkeypatch.setattr(local, "run_plan", lambda plan, store, **how: told.update(how))
-    monkeypatch.setattr(local, "speed_machines", lambda devices: [])
-    names = devices.split(",")
-    local.execute(None, None, devices=names, listener=MagicMock(), log=tmp_path / "log")
-    assert [runner.crowded for runner in told["runners"]] == [crowded] * len(names)
-    assert {runner.threads_alone for runner in told["runners"]} == {None}
+    local.execute(None, None, devices=names, listener=MagicMock(), log=folder / "log")
+    return told["runners"]
 
 
 @pytest.mark.parametrize(
@@ -281,14 +307,6 @@ def test_a_processor_gets_as_many_workers_as_it_has_room_for(monkeypatch, cores,
     assert devices() == ["cpu"] * workers
 
 
-def test_devices(monkeypatch):
-    monkeypatch.setenv("LDMBENCH_DEVICES", "cuda:0, cuda:1")
-    assert devices() == ["cuda:0", "cuda:1"]
-    monkeypatch.setenv("LDMBENCH_DEVICES", "gpu")
-    with pytest.raises(InputError, match="found 'gpu'; allowed: cpu, mps, or a list"):
-        devices()
-
-
 @pytest.mark.parametrize(
     ("error", "message"),
     [
@@ -300,6 +318,13 @@ def test_devices(monkeypatch):
         (ValueError("I/O error: No space left on device (os error 28)"), "the disk is full"),
         (MemoryError(), "out of memory on cpu: lower sample.micro_batch"),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "out of memory on cpu"),
+        (RuntimeError("CUDA error: out of memory"), "out of memory on cpu"),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling"), "out of memory on"),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), "out of memory on cpu"),
+        (
+            RuntimeError("CUDA error: device-side assert triggered\nCompile with"),
+            "cpu stopped with 'CUDA error: device-side assert triggered' (often a class",
+        ),
         (RuntimeError("odd\n  thing"), "RuntimeError: odd thing (test_execute_local.py:"),
     ],
 )
@@ -307,8 +332,8 @@ def test_a_failure_is_one_sentence(tmp_path, error, message):
     task = Task(kind="scores", key="k", params={}, inputs={}, output=tmp_path, scratch=tmp_path)
     with pytest.raises(type(error)) as caught:
         raise error
-    assert message in told(caught.value, task)
-    assert "\n" not in told(caught.value, task)
+    assert message in describe_failure(caught.value, task)
+    assert "\n" not in describe_failure(caught.value, task)
 
 
 def test_the_code_digest_sees_the_rooms_of_its_stage_and_no_others(tmp_path, monkeypatch):

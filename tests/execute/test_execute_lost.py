@@ -12,7 +12,7 @@ from test_execute_local import stage
 from ldmbench.errors import StageError
 from ldmbench.execute import cluster
 from ldmbench.execute.execution import run_plan
-from ldmbench.execute.places import Place
+from ldmbench.execute.ray_workers import RayWorker
 from ldmbench.execute.runner import LostError, Runner
 from ldmbench.schema.stage import Plan
 from ldmbench.schema.task import Task
@@ -105,7 +105,7 @@ def test_a_lost_actor_gives_its_task_back_and_asks_for_room(tmp_path):
         wait=lambda calls, timeout: (calls if len(asked) == 1 else [], []),
         exceptions=SimpleNamespace(RayError=GoneError, RayTaskError=type("Task", (GoneError,), {})),
     )
-    runner = cluster._RayRunner(ray, Place("cpu", {"CPU": 1}), tmp_path / "log", print)
+    runner = cluster._RayRunner(ray, RayWorker("cpu", {"CPU": 1}), tmp_path / "log", print)
     given = Task(kind="scores", key="k", params={}, inputs={}, output=tmp_path, scratch=tmp_path)
     with pytest.raises(
         LostError, match=r"the worker on node-7 was lost \(GoneError: node 7 died\)"

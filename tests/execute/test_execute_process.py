@@ -43,7 +43,10 @@ def task(folder):
 @pytest.mark.parametrize(
     ("code", "message"),
     [
-        ("import os; os.kill(os.getpid(), 9)", "was killed (signal 9), perhaps for want of memory"),
+        (
+            "import os; os.kill(os.getpid(), 9)",
+            "on cpu was killed (signal 9), perhaps because memory ran out",
+        ),
         ("import os; os.kill(os.getpid(), 15)", "died of SIGTERM"),
         ("import os; os.kill(os.getpid(), 40)", "died of signal 40"),
         ("import sys; sys.exit(3)", "ended with code 3"),
@@ -74,6 +77,15 @@ def test_a_new_process_takes_the_next_task(worker, tmp_path):
     one = worker("import os; os.kill(os.getpid(), 9)")
     for _ in range(2):
         assert list(one.run(task(tmp_path)))[-1]["event"] == "failed"
+
+
+def test_a_process_whose_device_failed_is_not_used_again(worker, tmp_path):
+    """It went on, and every later task failed."""
+    said = '{"event": "failed", "message": "assert", "trace": "", "ends": true}'
+    one = worker(f"import time; print({said!r}, flush=True); time.sleep(60)")
+    for _ in range(2):
+        assert [event["event"] for event in one.run(task(tmp_path))] == ["hello", "failed"]
+    assert one._process.poll() is not None
 
 
 def test_closing_ends_a_task_in_flight(worker, tmp_path):

@@ -1,13 +1,16 @@
 """What a plan says a suite will take: weights and FLOPs as those of the networks themselves."""
 
+from types import SimpleNamespace
+
 import pytest
+import tiny
 
 from ldmbench.models.autoencoder import build_first_stage
 from ldmbench.models.denoiser import Denoiser
 from ldmbench.models.files import blank
 from ldmbench.plan import networks
 from ldmbench.plan.build import build_plan
-from ldmbench.plan.estimate import stage_cost
+from ldmbench.plan.estimate import RATES, flops_per_second, stage_cost
 from ldmbench.schema.models import AutoencoderParams, DenoiserParams
 from ldmbench.suite.load import load_suite
 
@@ -59,3 +62,22 @@ def test_disk_is_of_the_weights_their_kept_copies_and_the_state_of_training(tmp_
     # weights, average and two moments, in the last two checkpoints and the next; and half's copy
     assert cost.scratch == 4 * count * (3 * 4 + 1)
     assert (cost.times(0).bytes, cost.times(0).scratch) == (0, 0)
+
+
+def test_the_speed_of_a_device_is_that_of_stages_that_ran_on_its_like(tmp_path):
+    """A history of the processor was taken for a GPU's."""
+    suite = tiny.write_suite(tmp_path)
+    stages = build_plan(load_suite(suite)).by_key()
+    [key] = [key for key, stage in stages.items() if stage.kind == "denoiser"]
+    flops = stage_cost(stages[key], stages).flops
+    cpu = {"kind": "cpu", "processor": "EPYC"}
+    gpu = {"kind": "cuda", "device": "NVIDIA H200", "processor": "EPYC"}
+    ran = [
+        SimpleNamespace(key=key, seconds=seconds, machine=machine)
+        for seconds, machine in ((100.0, {**cpu, "device": "EPYC x 2 threads"}), (10.0, gpu))
+    ]
+    assert flops_per_second(ran, stages, cpu) == pytest.approx(flops / 100)
+    assert flops_per_second(ran, stages, gpu) == pytest.approx(flops / 10)
+    other = {**gpu, "device": "NVIDIA A100"}
+    assert flops_per_second(ran, stages, other) == RATES["cuda"]
+    assert flops_per_second(ran, stages, {**cpu, "processor": "Xeon"}) == RATES["cpu"]

@@ -6,6 +6,7 @@ import weakref
 from pathlib import Path
 
 import pytest
+from shadow import NAME, ShadowDevice
 
 from ldmbench.models.autoencoder import build_first_stage
 from ldmbench.models.subject import Work
@@ -16,7 +17,7 @@ from ldmbench.speed.memory import PeakMemory
 from ldmbench.speed.paired import Paired
 from ldmbench.speed.timer import Timing
 from ldmbench.stages import speed
-from ldmbench.stages.common import autoencoder_at
+from ldmbench.stages.common import autoencoder_at, prepare
 
 STAGES = Path(speed.__file__).parent
 
@@ -116,3 +117,18 @@ def test_what_is_counted_alone_is_not_timed(monkeypatch, tmp_path, only, names):
     speed.run(task, lambda share, note: None)
     assert {m["name"] for m in json.loads((tmp_path / "measures.json").read_text())} == names
     assert sampler.made == []
+
+
+def test_a_speed_of_a_gpu_says_what_software_it_was_measured_with():
+    with ShadowDevice():
+        said = speed._setting("cuda:0")
+    assert re.search(r"driver \S+, CUDA \S+, cuDNN \d+, torch \d\S+, TF32 off, determinis", said)
+    assert speed._setting("cpu") == ""
+
+
+def test_a_worker_says_of_a_gpu_how_it_computes():
+    with ShadowDevice():
+        machine = prepare("cuda:0")
+    facts = {"device": NAME, "kind": "cuda", "tf32": False, "deterministic_convolutions": True}
+    assert facts.items() <= machine.items()
+    assert {"driver", "cuda", "cudnn", "torch_build", "capability"} <= machine.keys()

@@ -1,4 +1,4 @@
-"""Places: which workers a Ray cluster is asked for, and with what resources each."""
+"""Which workers a Ray cluster is asked for, and with what resources each."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ldmbench.errors import InputError
-from ldmbench.execute.devices import cores, devices
+from ldmbench.execute.devices import cores, devices, named_devices
 
-__all__ = ["LOCAL", "Node", "Place", "address", "local_size", "places"]
+__all__ = ["LOCAL", "Node", "RayWorker", "address", "devices_here", "local_size", "ray_workers"]
 
 LOCAL = "local"
 """Ray's own word for a cluster on this machine that lives as long as its driver."""
@@ -27,7 +27,7 @@ class Node:
 
 
 @dataclass(frozen=True)
-class Place:
+class RayWorker:
     """What one worker asks for.
 
     Attributes:
@@ -73,15 +73,15 @@ def address() -> str:
 
 def local_size() -> dict[str, int]:
     """Return how many CPUs and GPUs a cluster on this machine is told to have."""
-    wanted = _here()
+    wanted = devices_here()
     return {
         "num_cpus": max(cores(), len(wanted)),
         "num_gpus": sum(device.startswith("cuda") for device in wanted),
     }
 
 
-def places(nodes: Sequence[Node], *, ours: bool) -> list[Place]:
-    """Return one place per device that a run gets.
+def ray_workers(nodes: Sequence[Node], *, ours: bool) -> list[RayWorker]:
+    """Return one worker per device that a run gets.
 
     LDMBENCH_DEVICES names them by kind (cuda:0,cuda:1 is two GPUs, wherever they are); else every
     GPU of the cluster, or one worker per node where there is none. LDMBENCH_RAY_RESOURCES, a JSON
@@ -102,27 +102,35 @@ def places(nodes: Sequence[Node], *, ours: bool) -> list[Place]:
         share = _share(nodes, gpu=gpu, workers=len(kinds))
         resources = {"CPU": float(share), **({"GPU": 1.0} if gpu else {}), **asked}
         threads = 0 if ours else max(1, int(resources["CPU"]))
-        found.append(Place("cuda:0" if gpu else kind, resources, threads))
-    for place in found:
-        if not any(_fits(place, node) for node in nodes):
+        found.append(RayWorker("cuda:0" if gpu else kind, resources, threads))
+    for worker in found:
+        if not any(_fits(worker, node) for node in nodes):
             has = "; ".join(f"{n.name}: {_shown(n.resources)}" for n in nodes) or "none"
             raise InputError(
-                f"a worker asks for {place.wish}, and no node of the Ray cluster has it (nodes:"
+                f"a worker asks for {worker.wish}, and no node of the Ray cluster has it (nodes:"
                 f" {has}); set LDMBENCH_DEVICES or LDMBENCH_RAY_RESOURCES, or add nodes"
             )
     return found
 
 
 def _kinds(nodes: Sequence[Node], *, ours: bool) -> list[str]:
-    if ours or "LDMBENCH_DEVICES" in os.environ:
-        return _here()
+    if ours:
+        return devices_here()
+    named = named_devices()
+    if named is not None:
+        return named
     gpus = int(sum(node.resources.get("GPU", 0) for node in nodes))
     return ["cuda"] * gpus or ["cpu"] * max(1, len(nodes))
 
 
-def _here() -> list[str]:
-    """Return the devices of this machine; unless told, Ray's workers do not share a processor."""
-    return devices() if "LDMBENCH_DEVICES" in os.environ else list(dict.fromkeys(devices()))
+def devices_here() -> list[str]:
+    """Return the devices of this machine; unless named, Ray's workers do not share a processor.
+
+    Raises:
+        InputError: as `devices` does.
+    """
+    found = devices()
+    return found if named_devices() is not None else list(dict.fromkeys(found))
 
 
 def _share(nodes: Sequence[Node], *, gpu: bool, workers: int) -> int:
@@ -149,8 +157,8 @@ def _asked() -> dict[str, float]:
         ) from None
 
 
-def _fits(place: Place, node: Node) -> bool:
-    return all(node.resources.get(name, 0) >= n for name, n in place.resources.items())
+def _fits(worker: RayWorker, node: Node) -> bool:
+    return all(node.resources.get(name, 0) >= n for name, n in worker.resources.items())
 
 
 def _shown(resources: Mapping[str, float]) -> str:
