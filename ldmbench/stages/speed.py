@@ -21,7 +21,7 @@ from ldmbench.speed.yardstick import VERSION, yardstick
 from ldmbench.stages.common import Report, let_go
 from ldmbench.stages.samples import Conditions, draw
 from ldmbench.stages.subject import subject_of
-from ldmbench.tensors.device import describe, device_name
+from ldmbench.tensors.device import device_name, software_in_words
 
 ENERGY_SECONDS = 2.0
 """Of making batches, at the least, between two readings of the energy counters, which are slow."""
@@ -51,7 +51,7 @@ class _Measurement:
         self.subject = subject
         self.conditions = Conditions(task, subject)
         self.device = device_name(torch.device(task.device))
-        self.setting = _setting(task.device)
+        self.setting = software_in_words(task.device)
 
     @cached_property
     def work(self) -> Work:
@@ -149,19 +149,8 @@ class _Measurement:
         draw(self.subject, list(range(count)), self.params, conditions, self.task.device)
 
     def _one(self, name: str, value: float | None, unit: str, **more: Any) -> dict[str, Any]:
-        made = {"name": name, "value": value, "unit": unit, "device": self.device}
-        return {**made, **({"setting": self.setting} if self.setting else {}), **more}
-
-
-def _setting(device: str) -> str:
-    """Say what software a GPU computes with; a processor's is in the versions of the record."""
-    found = describe(device)
-    if found["kind"] != "cuda":
-        return ""
-    return (
-        f"driver {found['driver']}, CUDA {found['cuda']}, cuDNN {found['cudnn']}, torch"
-        f" {found['torch_build']}, TF32 off, deterministic convolutions"
-    )
+        where = {"device": self.device, **({"setting": self.setting} if self.setting else {})}
+        return {"name": name, "value": value, "unit": unit, **where, **more}
 
 
 def _told(times: Paired) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 import psutil
 import torch
 
-__all__ = ["describe", "device_name", "memory_in_words", "wait_for"]
+__all__ = ["describe", "device_name", "memory_in_words", "software_in_words", "wait_for"]
 
 GIB = 2**30
 
@@ -42,6 +42,17 @@ def describe(device: str) -> dict[str, Any]:
         "cudnn": cudnn.version(),
         "torch_build": torch.__version__,
     }
+
+
+def software_in_words(device: str) -> str:
+    """Say what a GPU computes with, and how; of a processor the versions of libraries say it."""
+    found = describe(device)
+    if found["kind"] != "cuda":
+        return ""
+    return (
+        f"driver {found['driver']}, CUDA {found['cuda']}, cuDNN {found['cudnn']}, torch"
+        f" {found['torch_build']}, TF32 off, deterministic convolutions"
+    )
 
 
 def _driver_version() -> str | None:

@@ -18,6 +18,7 @@ from ldmbench.speed.paired import Paired
 from ldmbench.speed.timer import Timing
 from ldmbench.stages import speed
 from ldmbench.stages.common import autoencoder_at, prepare
+from ldmbench.tensors.device import software_in_words
 
 STAGES = Path(speed.__file__).parent
 
@@ -120,9 +121,9 @@ def test_what_is_counted_alone_is_not_timed(monkeypatch, tmp_path, only, names):
 
 def test_a_speed_of_a_gpu_says_what_software_it_was_measured_with():
     with ShadowDevice():
-        said = speed._setting("cuda:0")
+        said = software_in_words("cuda:0")
     assert re.search(r"driver \S+, CUDA \S+, cuDNN \d+, torch \d\S+, TF32 off, determinis", said)
-    assert speed._setting("cpu") == ""
+    assert software_in_words("cpu") == ""
 
 
 def test_a_worker_says_of_a_gpu_how_it_computes():
