@@ -75,3 +75,15 @@ def test_contributing_names_every_marker_and_only_environments_that_exist():
 def test_paths_that_contributing_names_exist():
     for path in re.findall(r"`((?:ldmbench|tests|docs|scripts|baselines)/[\w./]*)`", CONTRIBUTING):
         assert (ROOT / path).exists(), path
+
+
+def test_files_that_architecture_names_exist():
+    text = (ROOT / "ARCHITECTURE.md").read_text("utf-8")
+    for row in re.findall(r"^\|(.*?)\|", text, re.M):
+        folder = ""
+        for path in re.findall(r"`([\w/]+\.py)`", row):
+            if "/" in path:
+                folder = path.rsplit("/", 1)[0]
+            else:
+                path = f"{folder}/{path}" if folder else path
+            assert (ROOT / "ldmbench" / path).exists(), path
