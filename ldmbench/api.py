@@ -31,7 +31,6 @@ from ldmbench.records.book import Book
 from ldmbench.records.compare import Comparison, Side, stored_replicates
 from ldmbench.records.compare import compare as compare_sides
 from ldmbench.records.loose import opened_run
-from ldmbench.registry import resolve
 from ldmbench.schema.record import Record
 from ldmbench.schema.record import Run as RunRow
 from ldmbench.schema.stage import Cell
@@ -86,17 +85,16 @@ class Run:
 
         A score `fid` gives the columns fid, fid_low, fid_high, fid_n and fid_signature.
         """
-        frame: Any = resolve("ldmbench.report.flat:frame")
-        found: pandas.DataFrame = frame(self.records)
-        return found
+        from ldmbench.report.flat import frame  # it imports pandas
+
+        return frame(self.records)
 
     @cached_property
     def figures(self) -> dict[str, altair.TopLevelMixin]:
         """Every figure of the report that has something to show, as an Altair chart."""
-        draw: Any = resolve("ldmbench.report:figures_of")
-        found: dict[str, altair.TopLevelMixin]
-        found = draw(self._row, self.records, self._book.extras(self.id))
-        return found
+        from ldmbench.report import figures_of  # it imports altair
+
+        return figures_of(self._row, self.records, self._book.extras(self.id))
 
     def report(self) -> Path:
         """Write the page of the run, one self-contained HTML file, and return its path."""
@@ -370,9 +368,9 @@ def load(path: str | Path, **options: Any) -> Model:
         >>> model.info.f  # doctest: +SKIP
         4
     """
-    read: Any = resolve("ldmbench.models:load")
-    found: Model = read(path, **options)
-    return found
+    from ldmbench.models.loader import load as read  # it imports torch
+
+    return read(path, **options)
 
 
 def _run_of(row: RunRow, records: Sequence[Record], book: Book) -> Run:

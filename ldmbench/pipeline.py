@@ -32,20 +32,22 @@ class StageRow(NamedTuple):
     rooms: tuple[str, ...]
 
 
+_DATA = ("data", "sources/images", "sources/kinds")
+_MODELS = ("models", "sources/models")
 _MODEL = ("stages/subject.py", "stages/truth.py")
 """How stages bring a model, and what it is told, into memory."""
 
 # fmt: off
 STAGES: dict[Kind, StageRow] = {
-    "dataset":         StageRow("ldmbench.stages.dataset:run",         1, True,  (),                                            ("data", "sources/images")),
-    "autoencoder":     StageRow("ldmbench.stages.autoencoder:run",     1, False, ("[images]",),                                 ("data", "sources/images", "models", "sources/models", "train", "features/perceptual.py", *_MODEL)),
-    "latents":         StageRow("ldmbench.stages.latents:run",         1, True,  ("autoencoder", "images"),                     ("data", "sources/images", "models", "sources/models", "sample/noise.py")),
-    "denoiser":        StageRow("ldmbench.stages.denoiser:run",        1, False, ("autoencoder", "images", "[latents]"),        ("data", "sources/images", "models", "sources/models", "train", *_MODEL)),
-    "samples":         StageRow("ldmbench.stages.samples:run",         1, True,  ("autoencoder", "denoiser", "[conditions]"),   ("models", "sources/models", "sample", *_MODEL)),
-    "reconstructions": StageRow("ldmbench.stages.reconstructions:run", 1, True,  ("autoencoder", "images"),                     ("data", "sources/images", "models", "sources/models", "features/perceptual.py", *_MODEL)),
+    "dataset":         StageRow("ldmbench.stages.dataset:run",         1, True,  (),                                            _DATA),
+    "autoencoder":     StageRow("ldmbench.stages.autoencoder:run",     1, False, ("[images]",),                                 (*_DATA, *_MODELS, "train", "features/perceptual.py", *_MODEL)),
+    "latents":         StageRow("ldmbench.stages.latents:run",         1, True,  ("autoencoder", "images"),                     (*_DATA, *_MODELS, "sample/noise.py")),
+    "denoiser":        StageRow("ldmbench.stages.denoiser:run",        1, False, ("autoencoder", "images", "[latents]"),        (*_DATA, *_MODELS, "train", *_MODEL)),
+    "samples":         StageRow("ldmbench.stages.samples:run",         1, True,  ("autoencoder", "denoiser", "[conditions]"),   (*_MODELS, "sample", *_MODEL)),
+    "reconstructions": StageRow("ldmbench.stages.reconstructions:run", 1, True,  ("autoencoder", "images"),                     (*_DATA, *_MODELS, "features/perceptual.py", *_MODEL)),
     "features":        StageRow("ldmbench.stages.features:run",        1, True,  ("images",),                                   ("features", "stages/own.py")),
     "scores":          StageRow("ldmbench.stages.scores:run",          1, False, ("generated", "[reference]", "[train]"),       ("metrics", "features/lpips.py", "stages/kept.py", "stages/own.py")),
-    "coding":          StageRow("ldmbench.stages.coding:run",          1, False, ("autoencoder", "denoiser", "images"),         ("data", "sources/images", "models", "sources/models", "sample", "metrics/rate.py", *_MODEL)),
-    "speed":           StageRow("ldmbench.stages.speed:run",           3, False, ("autoencoder", "denoiser", "[conditions]"),   ("models", "sources/models", "sample", "speed", "stages/samples.py", *_MODEL)),
+    "coding":          StageRow("ldmbench.stages.coding:run",          1, False, ("autoencoder", "denoiser", "images"),         (*_DATA, *_MODELS, "sample", "metrics/rate.py", *_MODEL)),
+    "speed":           StageRow("ldmbench.stages.speed:run",           3, False, ("autoencoder", "denoiser", "[conditions]"),   (*_MODELS, "sample", "speed", "stages/samples.py", *_MODEL)),
 }
 # fmt: on

@@ -15,12 +15,13 @@ from ldmbench.catalog.samplers import SAMPLERS
 from ldmbench.pipeline import STAGES
 from ldmbench.registry import resolve
 from ldmbench.schema.base import by_kind
-from ldmbench.schema.data import Data
+from ldmbench.schema.data import Data, FilesData
 from ldmbench.schema.models import Model
 from ldmbench.schema.protocol import Protocol, Recipe
 from ldmbench.schema.sample import Sampler
 from ldmbench.schema.stage import Kind
 from ldmbench.schema.suite import Probe
+from ldmbench.sources.kinds import OPENERS
 from ldmbench.store.machine import SHARED
 
 ROOT = Path(__file__).parent.parent / "ldmbench"
@@ -112,3 +113,8 @@ def test_protocols_resolve():
         assert isinstance(protocol, Protocol)
         assert protocol.name == name
         assert protocol.extractor in EXTRACTORS
+
+
+def test_each_kind_of_dataset_on_disk_is_opened():
+    files = {kind for kind, noun in by_kind(Data).items() if issubclass(noun, FilesData)}
+    assert files == {*OPENERS}

@@ -13,44 +13,6 @@ class Row(NamedTuple):
 
 
 # fmt: off
-FINGERPRINTS = {
-    "folder":    "ldmbench.sources.digests:source_digest",
-    "load":      "ldmbench.sources.models.peek:model_digest",
-    "tokenizer": "ldmbench.sources.models.peek:tokenizer_digest",
-    "call":      "ldmbench.sources.digests:plugin_digest",
-}
-COUNTS = {
-    "folder": "ldmbench.sources.images.splits:count_split",
-}
-FACTS = {
-    "load": "ldmbench.sources.models.peek:peek",
-    "hub":  "ldmbench.sources.models.places:fetch",
-    "shapes": "ldmbench.sources.shapes:shapes_facts",
-    "folder": "ldmbench.sources.images.facts:folder_facts",
-}
-TOLD = {
-    "folder": "ldmbench.sources.images.told:folder_told",
-}
-READS = "ldmbench.sources.tokens:read"
-WEIGHTS = {
-    "list": "ldmbench.sources.evaluators:list_weights",
-    "verify": "ldmbench.sources.evaluators:verify_weights",
-    "import": "ldmbench.sources.evaluators:import_weights",
-    "path": "ldmbench.sources.evaluators:weights_path",
-}
-INSPECTIONS = {
-    "folder": "ldmbench.sources.images.inspection:inspect_images",
-}
-REMARKS = {
-    "folder": "ldmbench.sources.images.inspection:remarks_on",
-}
-CHECKS = {
-    "folder": "ldmbench.sources.images.inspection:check_images",
-}
-PROMPTS = "ldmbench.sources.images.rows:read_prompts"
-MOMENTS = "ldmbench.metrics.moments:moments"
-COVARIANCE = "ldmbench.metrics.moments:why_no_covariance"
-FIDELITY = "ldmbench.features.statistics:read_fidelity"
 PROTOCOLS = {
     "shapes-v1": Row("ldmbench.schema.protocols:SHAPES_V1", "embedded evaluators on `shapes`"),
     "ldm-2112.10752":        Row("ldmbench.schema.protocols_ldm:LDM", "LDM, Tables 1, 10: 50k against the whole training set; torch-fidelity's Inception"),

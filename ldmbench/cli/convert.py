@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import click
 
 from ldmbench.cli.options import json_option, print_json
-from ldmbench.registry import resolve
 
 
 @click.command()
@@ -30,8 +28,9 @@ def convert(
       ldmbench convert celeba256/model.ckpt ./celeba256-diffusers
       ldmbench convert model.ckpt ./raw --config config.yaml --no-ema
     """
-    load: Any = resolve("ldmbench.models.loader:load")
-    write: Any = resolve("ldmbench.models.convert:convert")
+    from ldmbench.models.convert import convert as write  # these import torch
+    from ldmbench.models.loader import load
+
     source = load(model, config=config, ema=ema, tokenizer=tokenizer)
     folder = write(source, out)
     info = source.info

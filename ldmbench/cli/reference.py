@@ -10,7 +10,6 @@ import click
 import numpy as np
 
 from ldmbench.canonical import digest, digest_file
-from ldmbench.catalog import MOMENTS
 from ldmbench.catalog.extractors import extractor_named
 from ldmbench.catalog.metrics import LOGITS, NEIGHBOURS, metrics_of
 from ldmbench.cli.options import (
@@ -27,12 +26,12 @@ from ldmbench.cli.weights import require_weights
 from ldmbench.errors import InputError, StageError
 from ldmbench.execute.devices import devices
 from ldmbench.execute.local import execute
+from ldmbench.metrics.moments import moments
 from ldmbench.plan.build import held_to
 from ldmbench.plan.names import names_of
 from ldmbench.plan.score import ImageSource, build_score_plan, drawn
 from ldmbench.records.book import write_output
 from ldmbench.records.signature import name_of
-from ldmbench.registry import resolve
 from ldmbench.schema.protocol import Protocol
 from ldmbench.schema.reference import Reference
 from ldmbench.schema.stage import Plan, Stage
@@ -212,7 +211,6 @@ def _extracted(
         ]
         for name in ("features", "logits", *(("spatial",) if spatial else ()))
     }
-    moments: Any = resolve(MOMENTS)
     for name, ends in ENDS.items():
         if name in arrays:
             made = moments(arrays[name])
@@ -268,7 +266,6 @@ def _check_moments(file: Path) -> None:
         InputError: if an array is missing or damaged, or they are not the same.
     """
     held = members(file)
-    moments: Any = resolve(MOMENTS)
     for name, ends in ENDS.items():
         if name not in held and name != "features":
             continue

@@ -19,16 +19,21 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from ldmbench.catalog import WEIGHTS
 from ldmbench.catalog.extractors import extractor_named
 from ldmbench.catalog.metrics import FAMILIES
 from ldmbench.cli.options import json_option, print_json, say, size
 from ldmbench.cli.terminal import columns_of, drawing, width
 from ldmbench.errors import InputError
 from ldmbench.execute.survey import is_named, survey
-from ldmbench.registry import resolve
 from ldmbench.schema.stage import Plan
 from ldmbench.schema.weights import Weights
+from ldmbench.sources.evaluators import (
+    WeightsState,
+    import_weights,
+    list_weights,
+    verify_weights,
+    weights_path,
+)
 from ldmbench.store.disk import Store
 from ldmbench.store.units import Unit
 from ldmbench.words import plural
@@ -54,7 +59,7 @@ def weights(ctx: click.Context, as_json: bool) -> None:
 @click.pass_obj
 def list_(before: bool, as_json: bool) -> None:
     """List all weights: name, here or not, size, licence, digest and place; no file is read."""
-    _show([_row(state) for state in _call("list")], as_json=before or as_json)
+    _show([_row(state) for state in list_weights()], as_json=before or as_json)
 
 
 @weights.command()
@@ -66,7 +71,7 @@ def verify(before: bool, names: tuple[str, ...], as_json: bool) -> int:
 
     Ends with 2 if a file is damaged, or named and missing.
     """
-    rows = [_row(state) for state in _call("verify", *names)]
+    rows = [_row(state) for state in verify_weights(*names)]
     _show(rows, as_json=before or as_json)
     wrong = [r for r in rows if r["state"] == "damaged" or (names and r["state"] == "missing")]
     for row in wrong:
@@ -80,7 +85,7 @@ def verify(before: bool, names: tuple[str, ...], as_json: bool) -> int:
 @click.pass_obj
 def import_(before: bool, file: Path, as_json: bool) -> None:
     """Copy a FILE that was fetched elsewhere to its place; its digest says which one it is."""
-    target = _call("import", file)
+    target = import_weights(file)
     if before or as_json:
         print_json({"path": str(target)})
     else:
@@ -99,7 +104,7 @@ def require_weights(plan: Plan, store: Store, *, fresh: Sequence[str] = ()) -> N
     for name in needed_weights(missing):
         try:
             with _Fetching() as fetching:
-                _call("path", name, fetched=fetching)
+                weights_path(name, fetched=fetching)
         except InputError as error:
             problems.append(str(error))
     if problems:
@@ -123,7 +128,7 @@ def needed_weights(units: Iterable[Unit]) -> list[str]:
 def missing_weights(units: Iterable[Unit]) -> list[dict[str, Any]]:
     """Return the rows of the weights that these units will read and whose files are not here."""
     names = set(needed_weights(units))
-    rows = [_row(state) for state in _call("list")]
+    rows = [_row(state) for state in list_weights()]
     return [row for row in rows if row["name"] in names and row["state"] == "missing"]
 
 
@@ -155,12 +160,7 @@ class _Fetching(AbstractContextManager["_Fetching"]):
         self._bar.stop()
 
 
-def _call(verb: str, *arguments: Any, **named: Any) -> Any:
-    found: Any = resolve(WEIGHTS[verb])
-    return found(*arguments, **named)
-
-
-def _row(state: Any) -> dict[str, Any]:
+def _row(state: WeightsState) -> dict[str, Any]:
     return {
         **state.weights.model_dump(mode="json", exclude={"kind"}),
         "state": state.state,

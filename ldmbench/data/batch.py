@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ldmbench.errors import InputError
-from ldmbench.sources.images.decode import Pixels
+from ldmbench.sources.images.source import Pixels
 
 __all__ = ["Batch", "Floats", "Ints", "Pixels"]
 

@@ -13,7 +13,7 @@ from ldmbench.data.batch import Ints
 from ldmbench.data.shards import write_array
 from ldmbench.registry import pick
 from ldmbench.seeds import derive_seed
-from ldmbench.sources.images.listing import ImageFile
+from ldmbench.sources.images.source import ImageFile
 
 __all__ = ["class_labels", "with_captions", "write_conditions"]
 
@@ -45,12 +45,12 @@ def write_conditions(folder: Path, captions: Sequence[str], labels: Ints) -> Non
     (folder / "captions.json").write_text(json.dumps(list(captions), ensure_ascii=False), "utf-8")
 
 
-def with_captions(files: Sequence[ImageFile], table: Path | None) -> Sequence[ImageFile]:
+def with_captions(files: Sequence[ImageFile], table: str | None) -> Sequence[ImageFile]:
     """Return images with the captions of a JSON file, name -> caption, in place of their own.
 
     Images beyond those that are scored may have none.
     """
     if table is None:
         return files
-    found = json.loads(table.read_text("utf-8"))
+    found = json.loads(Path(table).read_text("utf-8"))
     return [replace(file, caption=found.get(file.name, ""), text=None) for file in files]

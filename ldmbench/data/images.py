@@ -1,29 +1,33 @@
-"""Images of a folder, zip or npz -> batches: read, cropped, resized, with captions and labels."""
+"""Images of a source -> batches: read, cropped, resized, with captions and labels."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
-from ldmbench.data.batch import Batch, Pixels
+from ldmbench.data.batch import Batch
 from ldmbench.data.resize import prepare, recipe
 from ldmbench.errors import InputError
-from ldmbench.sources.images.captions import read_captions
-from ldmbench.sources.images.decode import decode, npz_rows
-from ldmbench.sources.images.listing import ImageFile
-from ldmbench.sources.images.members import contents, is_npz
+from ldmbench.sources.images.source import ImageFile, Source
 
 __all__ = ["read_images"]
 
 
 def read_images(
-    files: Sequence[ImageFile], *, resolution: int, crop: str, resize: str, upscale: bool = False
+    source: Source,
+    files: Sequence[ImageFile],
+    *,
+    resolution: int,
+    crop: str,
+    resize: str,
+    upscale: bool = False,
 ) -> Batch:
     """Read, crop and resize images.
 
     Args:
-        files: from `list_images`.
+        source: that holds them.
+        files: of its listing.
         resolution: side of the result in pixels.
         crop: a row of resize.CROPS.
         resize: a row of resize.RESIZES.
@@ -38,22 +42,13 @@ def read_images(
     """
     recipe(crop, resize)  # unknown names are not the first file's fault
     images = np.empty((len(files), resolution, resolution, 3), dtype=np.uint8)
-    for i, picture in enumerate(_pictures(files)):
+    for i, picture in enumerate(source.pictures(files)):
         try:
             images[i] = prepare(picture, resolution, crop=crop, resize=resize, upscale=upscale)
         except InputError as error:
             raise InputError(f"{files[i].where}: {error}") from None
     return Batch(
         images=images,
-        captions=read_captions(files) or ("",) * len(files),
+        captions=source.captions(files) or ("",) * len(files),
         labels=np.array([f.label for f in files], dtype=np.int64),
     )
-
-
-def _pictures(files: Sequence[ImageFile]) -> Iterator[Pixels]:
-    """Yield uint8 HWC for each file, in order."""
-    if files and is_npz(files[0].source):
-        yield from npz_rows(files[0].source, [int(f.name) for f in files])
-        return
-    for (source, name), data in contents((f.source, f.at) for f in files):
-        yield decode(data, f"{source}/{name}")

@@ -13,7 +13,7 @@ import numpy as np
 from ldmbench.data.batch import Ints
 from ldmbench.data.counter import Keys, draw_below, stream_keys
 from ldmbench.errors import InputError
-from ldmbench.sources.shapes import CLASSES, COLOURS, SHAPES
+from ldmbench.sources.kinds.shapes import CLASSES, COLOURS, SHAPES
 
 __all__ = [
     "BACKGROUNDS",

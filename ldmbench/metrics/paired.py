@@ -10,7 +10,6 @@ import numpy as np
 from ldmbench.errors import InputError
 from ldmbench.metrics.arrays import Array, as_array
 from ldmbench.metrics.resample import Replicates, mean_over_samples
-from ldmbench.registry import resolve
 
 __all__ = ["CONVENTIONS", "lpips", "lpips_family", "psnr", "ssim"]
 
@@ -116,9 +115,10 @@ def lpips(a: object, b: object, **network: Any) -> Array:
         InputError: not uint8 images, unlike shapes, or weights that are missing or wrong.
     """
     x, y = _images(a, b)
-    load: Any = resolve("ldmbench.features.lpips:load_lpips")
+    from ldmbench.features.lpips import load_lpips  # it imports torch
+
     files = {key: Path(network[key]) for key in ("backbone", "heads") if network.get(key)}
-    return np.asarray(load(**(network | files))(x, y))
+    return np.asarray(load_lpips(**(network | files))(x, y))
 
 
 def lpips_family(

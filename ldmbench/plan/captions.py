@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
-from ldmbench.catalog import READS
-from ldmbench.registry import resolve
+from ldmbench.sources.tokens import read
 
 __all__ = ["caption_cautions"]
 
@@ -19,7 +17,6 @@ def caption_cautions(captions: Sequence[str], extractor: str, what: str) -> Iter
         extractor: of a CLIP score.
         what: what sentences call these captions.
     """
-    read: Any = resolve(READS)
     found = read(captions, extractor)
     if found.unknown:
         share = 100 * found.unknown / found.words

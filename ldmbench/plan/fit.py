@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
-from ldmbench.catalog import REMARKS
 from ldmbench.catalog.metrics import METRICS
 from ldmbench.errors import SuiteError
 from ldmbench.plan.expand import Point
 from ldmbench.plan.images import HELD_OUT, Images, plain_name
 from ldmbench.plan.told import Problem, Tellers
 from ldmbench.plan.traits import Traits
-from ldmbench.registry import resolve
-from ldmbench.schema.data import FolderData
 from ldmbench.schema.models import LdmModel
 from ldmbench.schema.stage import Splits
 from ldmbench.suite.load import Places
@@ -33,13 +29,11 @@ class Fit:
         suite: as written.
         images: where datasets lie and how they are split.
         traits: says what is known of a point's model.
-        remarks: what was found to be said of folders, each looked at once.
     """
 
     suite: Any
     images: Images
     traits: Callable[[Point], Traits]
-    remarks: dict[Path, tuple[str, ...]] = field(default_factory=dict)
 
     @cached_property
     def tellers(self) -> Tellers:
@@ -110,13 +104,10 @@ class Fit:
 
     def _remarks(self, point: Point) -> Iterator[str]:
         """Yield what of a folder is left out, or read in another way than folders alone say."""
-        if isinstance(point.data, FolderData):
-            place = self.images.place(point.data)
-            if place not in self.remarks:
-                look: Any = resolve(REMARKS[point.data.kind])
-                self.remarks[place] = look(place)
+        source = self.images.source(point.data)
+        if source:
             name = plain_name(point.dataset)
-            yield from (f"data.{name}: {remark}" for remark in self.remarks[place])
+            yield from (f"data.{name}: {remark}" for remark in source.listing().said)
 
     def _count(self, point: Point) -> int:
         return largest_count(self.images.protocols, point.sample.count)

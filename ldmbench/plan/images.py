@@ -8,14 +8,24 @@ from pathlib import Path
 from typing import Any
 
 from ldmbench.canonical import canonical_json
-from ldmbench.catalog import CHECKS, COUNTS, FINGERPRINTS
 from ldmbench.errors import InputError
 from ldmbench.plan.expand import Point
 from ldmbench.plan.ledger import Ledger
-from ldmbench.registry import resolve
-from ldmbench.schema.data import DATASET_SHARD, CallData, DatasetParams, FolderData, Split
+from ldmbench.schema.data import (
+    DATASET_SHARD,
+    CallData,
+    Data,
+    DatasetParams,
+    FilesData,
+    FolderData,
+    Split,
+)
 from ldmbench.schema.protocol import Protocol
 from ldmbench.schema.stage import Splits, Stage
+from ldmbench.sources.digests import plugin_digest
+from ldmbench.sources.images.source import Source
+from ldmbench.sources.images.splits import count_split
+from ldmbench.sources.kinds import open_source
 from ldmbench.suite.protocols import REFERENCE, Real, real_images
 
 HELD_OUT: tuple[Split, ...] = ("reference", "validation")
@@ -42,8 +52,8 @@ class Images:
     cache: Path | None
     protocols: Sequence[Protocol]
     ledger: Ledger = field(default_factory=Ledger)
-    digests: dict[str, str] = field(default_factory=dict)
-    checked: set[tuple[str, int, str, bool]] = field(default_factory=set)
+    digests: dict[Path, str] = field(default_factory=dict)
+    checked: set[tuple[Source, int, str, bool]] = field(default_factory=set)
     counts: dict[tuple[object, ...], int] = field(default_factory=dict)
 
     def train(self, point: Point) -> Stage:
@@ -125,7 +135,7 @@ class Images:
         told: Mapping[str, str | int] | None = None,
     ) -> Stage:
         source, local = self._source(point, split, real)
-        if isinstance(point.data, FolderData) and (drawn or split != "train"):
+        if isinstance(point.data, FilesData) and (drawn or split != "train"):
             source["order"] = "digest"  # so that the first images are no one class
         params = DatasetParams(source=source, split=split).model_dump(
             mode="json", exclude={"classes", "seed"}
@@ -140,14 +150,15 @@ class Images:
         data = point.data
         if isinstance(data, CallData):
             return self._called(data, self._own(point, split))
-        if not isinstance(data, FolderData):
+        if not isinstance(data, FilesData):
             return data.model_dump(mode="json", exclude={"train", "reference"}), {}
         stated = [real] if real else [self._real(point, p) for p in self.protocols]
         crops = [r.crop for r in stated if r.crop]
         resizes = [r.resize for r in stated if r.resize]
         crop = data.crop or (crops or [CROP])[0]
         self._check(data, crop)
-        unkeyed = {"path", "train", *(["labels"] if data.labels == "folder" else [])}
+        default = isinstance(data, FolderData) and data.labels == "folder"
+        unkeyed = {"path", "train", *(["labels"] if default else [])}
         keyed = data.model_dump(mode="json", exclude=unkeyed)
         keyed |= {
             "crop": crop,
@@ -163,8 +174,7 @@ class Images:
     def _called(self, data: CallData, held: int | None) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return what a split of the user's own images means, and where their code lies."""
         folder, target = self.folder.resolve(), data.target
-        fingerprint: Any = resolve(FINGERPRINTS["call"])
-        digest = fingerprint(target, folder, self.cache, noun="datasets", files=data.files)
+        digest = plugin_digest(target, folder, self.cache, noun="datasets", files=data.files)
         keyed = data.model_dump(mode="json", include={"kind", "resolution", "classes"})
         keyed |= {"target": target, "options": canonical_json(data.options), "digest": digest}
         keyed["held"] = held
@@ -184,14 +194,13 @@ class Images:
         data = point.data
         if isinstance(data, CallData):
             return self._own(point, split) or ENDLESS
-        if not isinstance(data, FolderData):
+        if not isinstance(data, FilesData):
             ends = {"train": data.train, "reference": data.reference}
             return ends.get(split) or ENDLESS
         kept = {"reference": self.carved(point), "validation": data.validation}
         asked = (data.path, split, *kept.values())
         if asked not in self.counts:
-            count_of: Any = resolve(COUNTS[data.kind])
-            self.counts[asked] = int(count_of(self.place(data), split, **kept))
+            self.counts[asked] = count_split(self._opened(data), split, **kept)
         return self.counts[asked]
 
     def _own(self, point: Point, split: Split) -> int | None:
@@ -201,23 +210,29 @@ class Images:
             return point.data.train
         return self.carved(point) or None if split == "reference" else point.data.validation
 
-    def _digest(self, data: FolderData) -> str:
-        if data.path not in self.digests:
-            fingerprint: Any = resolve(FINGERPRINTS[data.kind])
-            self.digests[data.path] = fingerprint(self.place(data), self.cache)
-        return self.digests[data.path]
+    def _digest(self, data: FilesData) -> str:
+        place = self.place(data)
+        if place not in self.digests:
+            self.digests[place] = self._opened(data).digest(self.cache)
+        return self.digests[place]
 
-    def _check(self, data: FolderData, crop: str) -> None:
-        """Look at every image of a folder once for each way in which it is prepared."""
-        asked = (data.path, data.resolution, crop, data.upscale)
+    def _check(self, data: FilesData, crop: str) -> None:
+        """Look at every image of a source once for each way in which it is prepared."""
+        asked = (self._opened(data), data.resolution, crop, data.upscale)
         if asked not in self.checked:
-            check: Any = resolve(CHECKS[data.kind])
-            how = {"resolution": data.resolution, "crop": crop, "upscale": data.upscale}
-            check(self.place(data), self.cache, **how)
+            source, side, _, upscale = asked
+            source.check(self.cache, resolution=side, crop=crop, upscale=upscale)
             self.checked.add(asked)
 
-    def place(self, data: FolderData) -> Path:
-        """Return where a folder of images lies."""
+    def source(self, data: Data) -> Source | None:
+        """Return the images of a dataset on disk; None where they lie in no file."""
+        return self._opened(data) if isinstance(data, FilesData) else None
+
+    def _opened(self, data: FilesData) -> Source:
+        return open_source(data.kind, self.place(data), dict(data))
+
+    def place(self, data: FilesData) -> Path:
+        """Return where images lie."""
         return (self.folder / data.path).resolve()
 
 

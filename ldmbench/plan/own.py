@@ -6,17 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ldmbench.catalog import FINGERPRINTS
 from ldmbench.plugin_files import Noun
-from ldmbench.registry import resolve
+from ldmbench.sources.digests import plugin_digest
 from ldmbench.suite.own import ARGUMENTS, metric_arguments
 
 
 def own_code(name: str, folder: Path, cache: Path | None, *, noun: Noun) -> dict[str, Any]:
     """Return what a worker must know to make a target, its digest among it."""
     place = folder.resolve()
-    fingerprint: Any = resolve(FINGERPRINTS["call"])
-    digest = fingerprint(name, place, cache, noun=noun)
+    digest = plugin_digest(name, place, cache, noun=noun)
     return {"target": name, "folder": str(place), "digest": digest, "options": {}, "files": []}
 
 

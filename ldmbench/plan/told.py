@@ -12,13 +12,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ldmbench.catalog import TOLD
 from ldmbench.plan.captions import caption_cautions
 from ldmbench.plan.expand import Point
 from ldmbench.plan.images import Images, plain_name
-from ldmbench.registry import resolve
-from ldmbench.schema.data import FolderData, Told
+from ldmbench.schema.data import FilesData, Told
 from ldmbench.schema.models import CAPTION_TOKENS, CallModel, LdmModel, LoadModel
+from ldmbench.sources.images.conditions import conditions_of
 from ldmbench.suite.read import Loc
 
 __all__ = ["Problem", "Tellers"]
@@ -110,19 +109,18 @@ class Tellers:
 
     def _look(self, point: Point, count: int) -> Told | None:
         """Return what a folder can tell; None of data that can tell all, or only when it runs."""
-        if not isinstance(point.data, FolderData):
+        source = self.images.source(point.data)
+        if source is None or not isinstance(point.data, FilesData):
             return None
         trained = isinstance(point.spec, LdmModel)
         key = (point.dataset, trained, count)
         if key not in self.looked:
-            look: Any = resolve(TOLD[point.data.kind])
-            self.looked[key] = look(
-                self.images.place(point.data),
+            self.looked[key] = conditions_of(
+                source,
                 reference=self.images.carved(point),
                 validation=point.data.validation,
                 train=self.images.training_size(point) if trained else None,
                 prompts=count,
-                labels=point.data.labels,
             )
         return self.looked[key]
 
@@ -130,7 +128,7 @@ class Tellers:
         blank = sum(not text for text in found.prompts)
         many = len(found.classes) > 1
         other = "none, class" if many and isinstance(point.spec, LdmModel) else "none"
-        packed = str(self.images.place(_folder(point))).lower().endswith(".npz")
+        packed = str(_files(point).path).lower().endswith(".npz")
         how = "a folder or zip with captions, since an npz has none" if packed else HOW
         allowed = f"allowed: {other}, or captions: {how}"
         if isinstance(point.spec, LoadModel):
@@ -190,8 +188,8 @@ def _class_cautions(found: Told, name: str, *, draws: bool) -> Iterator[str]:
         )
 
 
-def _folder(point: Point) -> FolderData:
-    assert isinstance(point.data, FolderData)
+def _files(point: Point) -> FilesData:
+    assert isinstance(point.data, FilesData)
     return point.data
 
 

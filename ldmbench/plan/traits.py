@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ldmbench.catalog import FINGERPRINTS
-from ldmbench.registry import resolve
 from ldmbench.schema.models import CallModel, LdmModel, LoadModel, Model, ModelFacts
 from ldmbench.schema.sample import SampleParams
+from ldmbench.sources.digests import plugin_digest
+from ldmbench.sources.models.peek import model_digest, tokenizer_digest
 from ldmbench.suite.models import CONDITIONINGS, facts_of, model_place, place_of
 
 _GIVEN = {"image": ("downscale",), "upscaling": ("downscale",), "inpainting": ("mask",)}
@@ -108,8 +108,7 @@ def _trained(spec: LdmModel) -> Traits:
 def _loaded(spec: LoadModel, folder: Path, cache: Path | None) -> Traits:
     facts, path = facts_of(spec, folder), model_place(spec.path, folder)
     config, tokenizer = place_of(spec.config, folder), place_of(spec.tokenizer, folder)
-    fingerprint: Any = resolve(FINGERPRINTS["load"])
-    digest = fingerprint(path, cache, config=config, ema=spec.ema)
+    digest = model_digest(path, cache, config=config, ema=spec.ema)
     kind = None if facts.regularization == "pixel" else facts.regularization
     stage: dict[str, Any] = {"f": facts.f, "loaded": digest, "regularization": kind}
     if facts.codebook is not None and kind == "vq":
@@ -123,8 +122,7 @@ def _loaded(spec: LoadModel, folder: Path, cache: Path | None) -> Traits:
         "null_class": facts.null_class,
     }
     if facts.tokenizer:
-        token: Any = resolve(FINGERPRINTS["tokenizer"])
-        network["tokenizer"] = token(Path(facts.tokenizer))
+        network["tokenizer"] = tokenizer_digest(Path(facts.tokenizer))
     if facts.taken:
         network["taken"] = facts.taken
     if "scaling_factor" in facts.taken:
@@ -180,8 +178,7 @@ def _left_out(facts: ModelFacts) -> Iterator[str]:
 
 
 def _called(spec: CallModel, folder: Path, cache: Path | None, resolution: int) -> Traits:
-    fingerprint: Any = resolve(FINGERPRINTS["call"])
-    digest = fingerprint(spec.target, folder.resolve(), cache, noun="models", files=spec.files)
+    digest = plugin_digest(spec.target, folder.resolve(), cache, noun="models", files=spec.files)
     keyed = {
         "called": spec.target,
         "digest": digest,

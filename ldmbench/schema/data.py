@@ -50,10 +50,10 @@ class ShapesData(Noun):
     )
 
 
-class FolderData(Noun):
-    """A folder, zip or ADM-style .npz of images."""
+class FilesData(Noun):
+    """Images that lie on disk: what every kind of them says; a kind adds fields of its own."""
 
-    kind: Literal["folder"]
+    kind: str
     path: str = Field(description="relative to the suite file")
     resolution: Resolution = 256
     crop: Literal["center", "shortest", "lsun", "adm", "none"] | None = Field(
@@ -63,11 +63,6 @@ class FolderData(Noun):
         default=None, description="a named resizer; unset: the protocol's, else pil-bicubic"
     )
     upscale: bool = Field(default=False, description="whether small images may be enlarged")
-    labels: Literal["folder", "name"] = Field(
-        default="folder",
-        description="what an image's class is: its folder (or what a file of the source says), or"
-        " its file's name up to the first _, as guided-diffusion has it",
-    )
     train: Count | None = Field(default=None, description="training images; all when unset")
     reference: Count | None = Field(
         default=None,
@@ -75,6 +70,17 @@ class FolderData(Noun):
     )
     validation: Annotated[int, Field(ge=0)] = Field(
         default=1_000, description="images whose captions prompt samples"
+    )
+
+
+class FolderData(FilesData):
+    """A folder, zip or ADM-style .npz of images."""
+
+    kind: Literal["folder"]
+    labels: Literal["folder", "name"] = Field(
+        default="folder",
+        description="what an image's class is: its folder (or what a file of the source says), or"
+        " its file's name up to the first _, as guided-diffusion has it",
     )
 
 

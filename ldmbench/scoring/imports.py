@@ -9,18 +9,18 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from ldmbench.canonical import digest, digest_file
-from ldmbench.catalog import PROMPTS
 from ldmbench.errors import InputError
 from ldmbench.plan.score import FeatureSource, ImageSource
-from ldmbench.registry import resolve
 from ldmbench.schema.stage import Manifest, Stage
 from ldmbench.scoring.npz import STATISTICS, Array, read_array
 from ldmbench.scoring.sides import Side
+from ldmbench.sources.images.captions import read_captions
+from ldmbench.sources.images.listing import list_images
+from ldmbench.sources.images.rows import read_prompts
 from ldmbench.store.artifact import outputs_digest, outputs_of
 from ldmbench.store.disk import Address, Store
 from ldmbench.store.machine import code_digest, machine, versions
@@ -97,8 +97,7 @@ def with_prompts(side: Side, prompts: Path, store: Store, *, count: int | None =
     """
     if not isinstance(side.source, ImageSource) or not side.images:
         raise InputError(f"{side.name}: --prompts needs images of a folder, zip or npz")
-    read: Any = resolve(PROMPTS)
-    table = _matched(read(prompts), list(side.images), prompts, count)
+    table = _matched(read_prompts(prompts), list(side.images), prompts, count)
     meant = digest(table)
     file = store.scratch(Address("prompts", meant[:32])) / "captions.json"
     file.write_text(json.dumps(table), encoding="utf-8")
@@ -145,9 +144,8 @@ def captions_of(side: Side) -> tuple[str, ...]:
     if isinstance(side.source, ImageSource) and "captions" in side.source.local:
         found = json.loads(Path(side.source.local["captions"]).read_text("utf-8"))
         return tuple(found[name] for name in side.images)
-    listed: Any = resolve("ldmbench.sources.images.listing:list_images")
-    read: Any = resolve("ldmbench.sources.images.captions:read_captions")
-    return tuple(read(listed(Path(side.name)))[: len(side.images)])
+    found = read_captions(list_images(Path(side.name))) or ()
+    return found[: len(side.images)]
 
 
 def _matched(

@@ -13,10 +13,9 @@ import numpy.typing as npt
 from pydantic import ValidationError
 
 from ldmbench.canonical import digest_file
-from ldmbench.catalog import COVARIANCE
 from ldmbench.catalog.metrics import SCORABLE
 from ldmbench.errors import InputError
-from ldmbench.registry import resolve
+from ldmbench.metrics.moments import why_no_covariance
 from ldmbench.schema.reference import Reference
 
 Array = npt.NDArray[Any]
@@ -139,7 +138,6 @@ def covariance(path: Path, mean: tuple[str, Array], cov: tuple[str, Array]) -> t
         )
     if np.abs(sigma - sigma.T).max() > 1e-6 * max(1e-300, np.abs(sigma).max()):
         raise InputError(f"{path}: {cov[0]} is not symmetric, so it is no covariance")
-    why_no_covariance: Any = resolve(COVARIANCE)
     if fault := why_no_covariance(sigma):
         raise InputError(
             f"{path}: {cov[0]} {fault}, so it is no covariance; compute it from features in float64"

@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from ldmbench.canonical import digest_file
-from ldmbench.catalog import FIDELITY, FINGERPRINTS, INSPECTIONS
 from ldmbench.catalog.metrics import MOMENTS
 from ldmbench.errors import InputError
 from ldmbench.plan.score import FeatureSource, ImageSource, Source, files_source, shapes_source
-from ldmbench.registry import pick, resolve
+from ldmbench.registry import pick
 from ldmbench.schema.data import LARGEST_SCENE, Split
 from ldmbench.schema.protocol import Protocol
 from ldmbench.schema.reference import Reference
@@ -29,6 +28,8 @@ from ldmbench.scoring.npz import (
     read_rows,
     read_statistics,
 )
+from ldmbench.sources.digests import source_digest
+from ldmbench.sources.images.inspection import inspect_images
 from ldmbench.suite.protocols import real_images
 from ldmbench.words import plural
 
@@ -100,8 +101,9 @@ def read_side(
         moments = read_statistics(path, names)
         return _images(path, protocol, store=store, side=side, raw=raw, moments=moments)
     if path.is_file() and path.suffix.lower() == ".pt":
-        read: Any = resolve(FIDELITY)
-        held = read(path)
+        from ldmbench.features.statistics import read_fidelity  # it imports torch
+
+        held = read_fidelity(path)
         parts = MOMENTS.statistics or ("", "")
         mean, cov = ((part, held[part]) for part in parts)
         found = covariance(path, mean, cov)
@@ -204,8 +206,7 @@ def _images(
     raw: int | None,
     moments: Mapping[str, tuple[Array, Array]] | None = None,
 ) -> Side:
-    inspect: Any = resolve(INSPECTIONS["folder"])
-    found = inspect(path)
+    found = inspect_images(path)
     if found.problems:
         listed = "\n".join(f"  {problem}" for problem in found.problems)
         raise InputError(
@@ -213,12 +214,11 @@ def _images(
             f" scored; mend or remove:\n{listed}"
         )
     resolution, crop, resize = _preparation(path, found.sizes, protocol, side=side, raw=raw)
-    fingerprint: Any = resolve(FINGERPRINTS["folder"])
     source = files_source(
         path.name,
         str(path.resolve()),
         count=len(found.names),
-        digest=fingerprint(path.resolve(), store / "digests.json"),
+        digest=source_digest(path.resolve(), store / "digests.json"),
         digests=str((store / "digests.json").resolve()),
         resolution=resolution,
         crop=crop,

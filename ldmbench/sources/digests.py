@@ -8,8 +8,9 @@ from pathlib import Path, PurePosixPath
 from ldmbench.canonical import digest, digest_bytes, digest_file
 from ldmbench.errors import InputError
 from ldmbench.plugin_files import Noun, sources
-from ldmbench.sources.images.listing import Listing, list_source
+from ldmbench.sources.images.listing import list_source
 from ldmbench.sources.images.members import contents, is_npz
+from ldmbench.sources.images.source import Listing
 from ldmbench.sources.remembered import Remembered
 
 __all__ = ["file_digests", "plugin_digest", "source_digest"]

@@ -18,10 +18,11 @@ from ldmbench.data.shapes import CLASSES, render, split_indices
 from ldmbench.data.shards import write_batch
 from ldmbench.schema.data import DatasetParams
 from ldmbench.schema.task import Task
-from ldmbench.sources.images.captions import read_captions
-from ldmbench.sources.images.listing import LOSSY, ImageFile, classes_of
+from ldmbench.sources.images.listing import LOSSY
 from ldmbench.sources.images.planned import planned_images
+from ldmbench.sources.images.source import ImageFile, Source, classes_of
 from ldmbench.sources.images.splits import shard_images
+from ldmbench.sources.kinds import open_source
 from ldmbench.stages.common import Report
 from ldmbench.stages.plugin import own_images
 
@@ -30,7 +31,7 @@ def run(task: Task, report: Report) -> None:
     """Write one shard of a dataset; `prompts` are conditions alone, repeated without end."""
     params = DatasetParams.model_validate(task.params)
     assert task.shard is not None
-    make = {"shapes": _shapes, "call": _own}.get(str(params.source["kind"]), _folder)
+    make = {"shapes": _shapes, "call": _own}.get(str(params.source["kind"]), _files)
     make(task, params, task.shard)
     report(1.0, "")
 
@@ -51,31 +52,31 @@ def _shapes(task: Task, params: DatasetParams, shard: tuple[int, int]) -> None:
     write_batch(task.output, render(indices, seed=seed, objects=objects, **how))
 
 
-def _folder(task: Task, params: DatasetParams, shard: tuple[int, int]) -> None:
+def _files(task: Task, params: DatasetParams, shard: tuple[int, int]) -> None:
     source, cache = params.source, task.local.get("digests")
-    place, labels = Path(task.local["path"]), str(source.get("labels", "folder"))
-    planned = planned_images(place, str(source["digest"]), cache and Path(cache), labels=labels)
+    place = open_source(str(source["kind"]), Path(task.local["path"]), source)
+    planned = planned_images(place, str(source["digest"]), cache and Path(cache))
     how: dict[str, Any] = {name: int(source[name] or 0) for name in ("reference", "validation")}
     how["mixed"] = source.get("order") == "digest"
     chosen = shard_images(planned.files, params.split, shard, **how)
     planned.check(chosen)
-    _write_images(task, params, chosen, classes=classes_of(planned.files))
+    _write_images(task, params, place, chosen, classes=classes_of(planned.files))
     planned.check(chosen)
 
 
 def _write_images(
-    task: Task, params: DatasetParams, files: Sequence[ImageFile], *, classes: int
+    task: Task, params: DatasetParams, place: Source, files: Sequence[ImageFile], *, classes: int
 ) -> None:
     lossy = sum(file.name.lower().endswith(LOSSY) for file in files)
     _write_facts(task.output, classes=classes, lossy=lossy)
     if params.split == "prompts":
-        texts = read_captions(files) or ("",) * len(files)
+        texts = place.captions(files) or ("",) * len(files)
         labels = _labels(np.array([f.label for f in files]), task, params, count=classes)
         write_conditions(task.output, texts, labels)
         return
     how: dict[str, Any] = {n: params.source[n] for n in ("resolution", "crop", "resize", "upscale")}
-    table = task.local.get("captions")
-    write_batch(task.output, read_images(with_captions(files, table and Path(table)), **how))
+    files = with_captions(files, task.local.get("captions"))
+    write_batch(task.output, read_images(place, files, **how))
 
 
 def _own(task: Task, params: DatasetParams, shard: tuple[int, int]) -> None:

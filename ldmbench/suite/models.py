@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ldmbench.catalog import FACTS
 from ldmbench.errors import InputError
 from ldmbench.plugin_files import Noun, sources
-from ldmbench.registry import resolve
 from ldmbench.schema.data import DataFacts
 from ldmbench.schema.models import ModelFacts
 from ldmbench.schema.zoo import released
+from ldmbench.sources.kinds import open_source
+from ldmbench.sources.kinds.shapes import shapes_facts
+from ldmbench.sources.models.peek import peek
+from ldmbench.sources.models.places import SUFFIXES, fetch, is_hub_id
 
 CONDITIONINGS = {
     "none": "none",
@@ -23,8 +24,6 @@ CONDITIONINGS = {
 }
 """What a loaded model is conditioned on -> what a dataset gives it."""
 RGB = 3
-_HUB_ID = r"[A-Za-z0-9][\w.-]*/[\w.-]+"
-_CHECKPOINTS = (".ckpt", ".safetensors", ".pt", ".pth", ".bin")
 
 
 def place_of(name: str | None, folder: Path) -> Path | None:
@@ -39,11 +38,9 @@ def model_place(path: str, folder: Path) -> Path:
         InputError: it is neither there nor in the hub's cache, and the hub did not give it.
     """
     place = (folder / path).resolve()
-    if place.exists() or path.endswith(_CHECKPOINTS) or not re.fullmatch(_HUB_ID, path):
+    if place.exists() or path.endswith(SUFFIXES) or not is_hub_id(path):
         return place
-    fetch: Any = resolve(FACTS["hub"])
-    found: Path = fetch(path)
-    return found
+    return fetch(path)
 
 
 def facts_of(spec: Any, folder: Path) -> ModelFacts:
@@ -56,8 +53,7 @@ def facts_of(spec: Any, folder: Path) -> ModelFacts:
     Raises:
         InputError: if it is not there, or its configs cannot be read.
     """
-    look: Any = resolve(FACTS["load"])
-    facts: ModelFacts = look(
+    return peek(
         model_place(spec.path, folder),
         config=place_of(spec.config, folder),
         ema=spec.ema[0] if isinstance(spec.ema, tuple) else spec.ema,
@@ -65,7 +61,6 @@ def facts_of(spec: Any, folder: Path) -> ModelFacts:
         tokenizer=place_of(spec.tokenizer, folder),
         null_class=spec.null_class,
     )
-    return facts
 
 
 def facts_or_none(spec: Any, folder: Path) -> ModelFacts | None:
@@ -169,13 +164,12 @@ def _data_facts(noun: Any, folder: Path) -> DataFacts | None:
     """Return what a dataset can tell; of the user's own it is how many classes the suite says."""
     if noun.kind == "call":
         return DataFacts(classes=noun.classes, captions=True, boxes=True, masks=True)
-    look: Any = resolve(FACTS[noun.kind])
-    told = ((folder / noun.path).resolve(), noun.labels) if noun.kind == "folder" else ()
+    if noun.kind == "shapes":
+        return shapes_facts()
     try:
-        found: DataFacts = look(*told)
+        return open_source(noun.kind, (folder / noun.path).resolve(), dict(noun)).listing().facts
     except InputError:  # said of the dataset itself
         return None
-    return found
 
 
 def _absent(spec: Any, folder: Path) -> Iterator[tuple[str, str]]:
@@ -205,7 +199,7 @@ def _what(path: str, place: Path | None) -> str:
     known = f"; this is {row.name} of {row.home} ({row.about}; {row.source})"
     if place is None:
         return known
-    folder = place.parent if place.suffix in _CHECKPOINTS else place
+    folder = place.parent if place.suffix in SUFFIXES else place
     return f"{known}: put {row.files} into {folder}"
 
 

@@ -7,17 +7,14 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ldmbench.errors import InputError
-from ldmbench.registry import resolve
+from ldmbench.sample.grids import is_uneven as lies_unevenly
+from ldmbench.sample.refusals import misfit, refusal
+from ldmbench.sample.schedule import Schedule
 from ldmbench.schema.models import ModelFacts
 from ldmbench.schema.protocol import Protocol
 from ldmbench.schema.sample import SampleParams
 from ldmbench.suite.protocols import first_pinned, protocols_of, rule_of
 from ldmbench.suite.read import Loc
-
-REFUSAL = "ldmbench.sample.refusals:refusal"
-MISFIT = "ldmbench.sample.refusals:misfit"
-UNEVEN = "ldmbench.sample.grids:is_uneven"
-SCHEDULE = "ldmbench.sample.schedule:Schedule"
 
 
 def check_sampling(
@@ -33,11 +30,9 @@ def check_sampling(
         model: one that is trained here.
         datasets: those it is crossed with.
     """
-    refusal: Any = resolve(REFUSAL)
-    schedule: Any = resolve(SCHEDULE)
     T = model.denoiser.timesteps
     for sampler, steps, rule in _all_ways(suite, datasets):
-        why = refusal(sampler, steps, schedule=schedule(T=T), timesteps=rule)
+        why = refusal(sampler, steps, schedule=Schedule(T=T), timesteps=rule)
         if why:
             yield (
                 ("sample", "steps"),
@@ -57,7 +52,6 @@ def check_loaded_sampling(
         facts: of the model.
         datasets: those it is crossed with.
     """
-    misfit: Any = resolve(MISFIT)
     for sampler, steps, rule in _all_ways(suite, datasets):
         why = misfit(sampler, steps, config=facts.scheduler, rule=rule or facts.timesteps)
         if why:
@@ -69,8 +63,8 @@ def check_loaded_sampling(
 
 def is_uneven(sample: SampleParams, *, T: int) -> bool:
     """Tell whether a sampler's timesteps lie otherwise than T // steps apart."""
-    uneven: Any = resolve(UNEVEN)
-    return bool(sample.steps <= T and uneven(sample.sampler, sample.timesteps, sample.steps, T=T))
+    steps = sample.steps
+    return steps <= T and lies_unevenly(sample.sampler, sample.timesteps, steps, T=T)
 
 
 def _all_ways(suite: Any, datasets: Sequence[str]) -> Iterator[tuple[str, int, str | None]]:

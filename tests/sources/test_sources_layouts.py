@@ -18,11 +18,11 @@ from ldmbench.errors import InputError
 from ldmbench.sources.digests import source_digest
 from ldmbench.sources.images.captions import read_captions
 from ldmbench.sources.images.decode import npz_shape
-from ldmbench.sources.images.facts import folder_facts
-from ldmbench.sources.images.inspection import check_images, inspect_images, remarks_on
+from ldmbench.sources.images.inspection import check_images, inspect_images
 from ldmbench.sources.images.listing import by_prefix, list_images, list_source
 from ldmbench.sources.images.rows import read_prompts
 from ldmbench.sources.images.splits import count_split, split_images
+from ldmbench.sources.kinds.folder import FolderSource
 
 
 def _picture(seed=0, side=16, form="PNG"):
@@ -104,7 +104,7 @@ def test_what_is_held_out_is_no_class_and_does_not_train(tmp_path, train, held, 
 def test_held_out_images_alone_train_nothing(tmp_path, held):
     root = _tree(tmp_path / "set", *(f"{held}/{name}" for name in PAIR))
     with pytest.raises(InputError, match=f"0 images beside {held}/ .*name the folder"):
-        count_split(root, "train", reference=0, validation=0)
+        count_split(FolderSource(root), "train", reference=0, validation=0)
 
 
 def test_names_that_only_begin_like_splits_are_classes(tmp_path):
@@ -142,12 +142,12 @@ def test_a_flat_val_beside_class_folders_has_no_class_and_shifts_none(tmp_path):
     for number, val in enumerate(("val/v.JPEG", "val/images/v.JPEG")):
         root = _tree(tmp_path / str(number), "train/n01/a.JPEG", "train/n02/b.JPEG", val)
         assert _labels(root) == {"train/n01/a.JPEG": 0, "train/n02/b.JPEG": 1, val: -1}
-        assert any("1 images lie in no class folder" in text for text in remarks_on(root))
+        assert any("1 images lie in no class folder" in text for text in list_source(root).said)
 
 
 def test_what_is_in_no_split_is_counted(tmp_path):
     root = _tree(tmp_path / "set", "train/a/1.png", "val/a/2.png", "test/a/3.png", "stray.png")
-    said = " ".join(remarks_on(root))
+    said = " ".join(list_source(root).said)
     assert "1 images of test/ are held out and in no split" in said
     assert "1 images lie outside the splits, such as stray.png" in said
 
@@ -172,7 +172,7 @@ def test_numbered_folders_are_no_classes(tmp_path):
     ):
         root = _tree(tmp_path / str(number), *names)
         assert set(_labels(root).values()) == {0}
-        assert any("are no classes" in text for text in remarks_on(root))
+        assert any("are no classes" in text for text in list_source(root).said)
     classes = _tree(tmp_path / "classes", "00000/00001.png", "00001/00001.png")
     assert sorted(_labels(classes).values()) == [0, 1]
 
@@ -181,12 +181,12 @@ def test_classes_of_file_names_as_guided_diffusion_has_them(tmp_path):
     root = _tree(tmp_path / "set", "plane_0.png", "car_1.png", "deep/car_2.png", "noclass.png")
     found = {file.name: file.label for file in by_prefix(list_images(root))}
     assert found == {"plane_0.png": 2, "car_1.png": 0, "deep/car_2.png": 0, "noclass.png": 1}
-    assert (folder_facts(root).classes, folder_facts(root, "name").classes) == (1, 3)
+    assert (list_source(root).facts.classes, list_source(root, "name").facts.classes) == (1, 3)
 
 
 def test_masks_beside_images_are_pointed_at(tmp_path):
     root = _tree(tmp_path / "set", "CelebA-HQ-img/0.jpg", "CelebAMask-HQ-mask-anno/0.png")
-    assert remarks_on(root)[0].startswith("CelebAMask-HQ-mask-anno/ is read as a class")
+    assert list_source(root).said[0].startswith("CelebAMask-HQ-mask-anno/ is read as a class")
 
 
 def test_linked_class_folders_are_read_and_a_loop_is_refused(tmp_path):
@@ -223,7 +223,7 @@ def test_one_source_however_it_was_packed(tmp_path, form):
     assert _labels(packed) == _labels(flat)
     assert _splits(packed) == _splits(flat)
     assert source_digest(packed) == source_digest(flat)
-    assert any("macOS" in text for text in remarks_on(packed))
+    assert any("macOS" in text for text in list_source(packed).said)
 
 
 def test_a_folder_in_a_folder_is_looked_through(tmp_path):
@@ -273,7 +273,7 @@ def test_dot_names_count_and_hidden_folders_are_counted(tmp_path):
     (root / "._cat.png").write_bytes(b"\0\5\x16\7")
     (root / ".gitattributes").write_text("x")
     assert sorted(_labels(root)) == [".45 pistol.png", "._only.png", "cat.png"]
-    said = remarks_on(root)
+    said = list_source(root).said
     assert said == (
         "1 images in hidden folders are left out, such as .cache/x.png",
         "1 files whose whole name is a suffix are left out, such as .png",
@@ -326,7 +326,7 @@ def test_archives_and_tables_beside_images_are_counted(tmp_path):
         "a.png",
         files={"more.zip": "x", "captions.csv": "x", "notes.md": "x", "labels.txt": "x"},
     )
-    assert remarks_on(root) == ("3 other files are not read, such as captions.csv",)
+    assert list_source(root).said == ("3 other files are not read, such as captions.csv",)
 
 
 # ---------------------------------------------------------------- captions and classes in files
@@ -358,7 +358,7 @@ def test_metadata_names_its_images_in_any_order(tmp_path, kind):
     root = _tree(tmp_path / "set", *THREE, files=files)
     assert _captions(root) == {name: f'"{i}", of {name}' for i, name in enumerate(THREE)}
     assert list(_labels(root).values()) == [2, 0, 2]
-    assert remarks_on(root) == (f"columns of metadata.{kind} that nothing reads: width",)
+    assert list_source(root).said == (f"columns of metadata.{kind} that nothing reads: width",)
     packed = _zip(
         tmp_path / "set.zip",
         *(f"d/{n}" for n in THREE),
@@ -374,7 +374,7 @@ def test_metadata_of_each_folder_and_without_classes(tmp_path):
     root = _tree(tmp_path / "set", "a/0.png", "b/1.png", files=files)
     assert _captions(root) == {"a/0.png": "a", "b/1.png": "b"}
     assert set(_labels(root).values()) == {0}
-    assert any("tells no classes" in text for text in remarks_on(root))
+    assert any("tells no classes" in text for text in list_source(root).said)
 
 
 def test_classes_by_name_in_metadata(tmp_path):
@@ -398,7 +398,7 @@ def test_classes_by_name_are_those_of_the_training_images(tmp_path, trained):
     files = {"metadata.jsonl": "\n".join(map(json.dumps, rows))}
     root = _tree(tmp_path / "set", "train/0.png", "val/1.png", files=files)
     assert _labels(root) == {"train/0.png": 0, "val/1.png": -1}
-    assert any("1 images have no class" in text for text in remarks_on(root))
+    assert any("1 images have no class" in text for text in list_source(root).said)
 
 
 def test_a_column_that_is_there_twice_is_refused(tmp_path):
@@ -477,7 +477,7 @@ def test_kohya_captions_are_the_first_line(tmp_path):
 
 def test_captions_without_an_image_are_counted(tmp_path):
     root = _tree(tmp_path / "set", "a.png", files={"a.txt": "x", "b.txt": "y"})
-    assert remarks_on(root) == ("1 files of captions have no image, such as b.txt",)
+    assert list_source(root).said == ("1 files of captions have no image, such as b.txt",)
 
 
 def test_the_first_of_several_captions_is_used_and_the_others_are_counted(tmp_path):
@@ -488,7 +488,7 @@ def test_the_first_of_several_captions_is_used_and_the_others_are_counted(tmp_pa
     ]
     root = _tree(tmp_path / "set", *THREE, files={"captions.jsonl": "\n".join(lines)})
     assert list(_captions(root).values()) == ["one", "four", ""]
-    assert remarks_on(root) == (
+    assert list_source(root).said == (
         "2 images have several captions: the first of each is used, and 3 are not",
     )
 
@@ -505,7 +505,7 @@ def test_captions_of_coco(tmp_path):
     files = {"annotations/captions_train2017.json": json.dumps(told)}
     root = _tree(tmp_path / "set", "train2017/007.jpg", "val2017/008.jpg", files=files)
     assert _captions(root) == {"train2017/007.jpg": "first", "val2017/008.jpg": ""}
-    assert any("1 captions of" in text and "not there" in text for text in remarks_on(root))
+    assert any("1 captions of" in text and "not there" in text for text in list_source(root).said)
 
 
 # ---------------------------------------------------------------- lines

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ldmbench.sources.images.listing import ImageFile
 from ldmbench.sources.images.members import contents, suffix_of
 from ldmbench.sources.images.rows import lines_of, text_of
+from ldmbench.sources.images.source import ImageFile
 
 __all__ = ["read_captions"]
 

@@ -11,17 +11,16 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any, TypeAlias
+from typing import IO, Any
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
 from ldmbench.errors import InputError
+from ldmbench.sources.images.source import Pixels
 
-__all__ = ["Pixels", "decode", "npz_labels", "npz_rows", "npz_shape", "size_of"]
+__all__ = ["decode", "npz_labels", "npz_rows", "npz_shape", "size_of"]
 
-Pixels: TypeAlias = npt.NDArray[np.uint8]
 MOST_PIXELS = 2**27
 """Of the largest picture that is decoded."""
 MOST_IMAGES = 5_000_000

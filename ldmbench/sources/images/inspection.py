@@ -10,12 +10,13 @@ from pathlib import Path
 from ldmbench.canonical import digest_bytes
 from ldmbench.errors import InputError
 from ldmbench.sources.images.decode import decode, npz_rows, npz_shape, size_of
-from ldmbench.sources.images.listing import LOSSY, Listing, list_source
+from ldmbench.sources.images.listing import LOSSY, list_source
 from ldmbench.sources.images.members import SUFFIXES, contents, is_npz, suffix_of
 from ldmbench.sources.images.rows import text_of
+from ldmbench.sources.images.source import Listing
 from ldmbench.sources.remembered import Remembered, Size
 
-__all__ = ["Inspection", "check_images", "inspect_images", "remarks_on"]
+__all__ = ["Inspection", "check_images", "inspect_images"]
 
 DECODED = 512 * 2**20
 """Bytes of images up to which a plan decodes them; of more it reads the headers."""
@@ -130,15 +131,6 @@ def check_images(
             f"{path}: {len(problems):,} of {total:,} images cannot be used; mend or remove:"
             f"{listed}{more}"
         )
-
-
-def remarks_on(path: Path) -> tuple[str, ...]:
-    """Return what of a source is left out or read in another way than folders alone say."""
-    listing = list_source(path)
-    more = listing.left_out
-    if not more:
-        return listing.remarks
-    return (*listing.remarks, f"{len(more):,} other files are not read, such as {more[0]}")
 
 
 def _unread(path: Path, listing: Listing) -> list[str]:

@@ -6,7 +6,7 @@ No picture is opened. docs/data.md has a table of the layouts that are read.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from ldmbench.canonical import Stamp, stamp_of
@@ -15,15 +15,13 @@ from ldmbench.sources.images.decode import npz_labels
 from ldmbench.sources.images.layout import SPLITS, Places, is_sharded, places_of, top_folder
 from ldmbench.sources.images.members import PICTURES, SUFFIXES, is_npz, members_of, suffix_of
 from ldmbench.sources.images.remarks import instead, masks, may_tell, not_listed, orphans, unused
+from ldmbench.sources.images.source import ImageFile, Listing, classes_of
 from ldmbench.sources.images.tables import Told, read_tables, tables_in
 from ldmbench.sources.remembered import is_settled
 
 __all__ = [
     "LOSSY",
-    "ImageFile",
-    "Listing",
     "by_prefix",
-    "classes_of",
     "list_images",
     "list_source",
 ]
@@ -34,75 +32,15 @@ _TEXTS = (".txt", ".caption")
 
 _MOST_CLASSES = 1_000_000
 _MOST_KNOWN = 4
-_KNOWN: dict[Path, tuple[dict[Path, Stamp | None], Listing]] = {}
-
-
-@dataclass(frozen=True, slots=True)
-class ImageFile:
-    """One image of a source, not yet read.
-
-    Attributes:
-        name: where it is in the source, with "/" between folders; for npz the row, "00000007".
-        source: the folder, zip or npz.
-        label: its class; 0 where the source has none, -1 where others have one and it has not.
-        caption: from a file of captions, else None.
-        text: what the .txt or .caption beside it is called in the source, else None.
-        split: train, validation, reference, test, or "" for images outside such folders.
-        at: what it is called in the source.
-    """
-
-    name: str
-    source: Path
-    label: int = 0
-    caption: str | None = None
-    text: str | None = None
-    split: str = ""
-    at: str = ""
-
-    @property
-    def where(self) -> str:
-        """What an error calls this image."""
-        return f"{self.source}/{self.at}"
-
-
-@dataclass(frozen=True)
-class Listing:
-    """What a source holds.
-
-    Attributes:
-        files: its images, by name.
-        tables: name -> what files are called that tell of many images.
-        unread: names of pictures in formats that are not read.
-        left_out: names of other files that nothing reads and that may hold images.
-        remarks: what is left out or read in another way than folders alone say, each counted.
-        plain: whether names alone say the split and class of every image.
-    """
-
-    files: tuple[ImageFile, ...]
-    tables: Mapping[str, str] = field(default_factory=dict)
-    unread: tuple[str, ...] = ()
-    left_out: tuple[str, ...] = ()
-    remarks: tuple[str, ...] = ()
-    plain: bool = True
+_KNOWN: dict[tuple[Path, str], tuple[dict[Path, Stamp | None], Listing]] = {}
 
 
 def list_images(path: Path, labels: str = "folder") -> tuple[ImageFile, ...]:
-    """List the images of a source by name; as `list_source`.
-
-    Args:
-        path: folder, zip or npz.
-        labels: "name" for classes by `by_prefix`.
-
-    Raises:
-        InputError: as `list_source`; or images of an npz are to have classes by name.
-    """
-    files = list_source(path).files
-    if labels == "name" and is_npz(path):
-        raise InputError(f"{path}: images of an npz have no names; leave labels: name out")
-    return by_prefix(files) if labels == "name" else files
+    """List the images of a source by name; as `list_source`."""
+    return list_source(path, labels).files
 
 
-def list_source(path: Path) -> Listing:
+def list_source(path: Path, labels: str = "folder") -> Listing:
     """List what a folder, zip or npz holds; no picture is opened.
 
     A process lists a source anew only if a folder of it, or a file that tells of its images, has
@@ -111,24 +49,32 @@ def list_source(path: Path) -> Listing:
     A folder or zip holds png, jpg, jpeg, webp and bmp files at any depth. An npz holds arr_0
     (uint8 NHWC) and perhaps arr_1 (labels).
 
+    Args:
+        path: folder, zip or npz.
+        labels: "folder" for classes by folders or files of classes, "name" by `by_prefix`.
+
     Raises:
-        InputError: if there is no such source, no image in it, or what tells of its images is
-            malformed.
+        InputError: if there is no such source, no image in it, what tells of its images is
+            malformed, or images of an npz are to have classes by name.
     """
-    known = _KNOWN.get(path)
+    known = _KNOWN.get((path, labels))
     if known and all(_stamp(file) == stamp for file, stamp in known[0].items()):
         return known[1]
     stamps, listing = _listed(path)
+    if labels == "name":
+        if is_npz(path):
+            raise InputError(f"{path}: images of an npz have no names; leave labels: name out")
+        listing = replace(listing, files=by_prefix(listing.files))
     if classes_of(listing.files) > _MOST_CLASSES:
         raise InputError(
             f"{path}: a class has the number {classes_of(listing.files) - 1}; classes are numbered"
             f" from 0, and no more than {_MOST_CLASSES:,} are read"
         )
-    _KNOWN.pop(path, None)
+    _KNOWN.pop((path, labels), None)
     if path.is_absolute() and all(stamp and is_settled(stamp) for stamp in stamps.values()):
         while len(_KNOWN) >= _MOST_KNOWN:
             _KNOWN.pop(next(iter(_KNOWN)))
-        _KNOWN[path] = (stamps, listing)
+        _KNOWN[path, labels] = (stamps, listing)
     return listing
 
 
@@ -187,11 +133,6 @@ def _stamp(file: Path) -> Stamp | None:
         return stamp_of(file.stat())
     except OSError:
         return None
-
-
-def classes_of(files: Sequence[ImageFile]) -> int:
-    """Return how many classes images have; at least one."""
-    return max([0, *(file.label for file in files)]) + 1
 
 
 def by_prefix(files: Sequence[ImageFile]) -> tuple[ImageFile, ...]:

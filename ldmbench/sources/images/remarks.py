@@ -12,7 +12,7 @@ from ldmbench.sources.images.members import ARCHIVES, PICTURES, SUFFIXES, Member
 from ldmbench.sources.images.tables import Told
 
 if TYPE_CHECKING:
-    from ldmbench.sources.images.listing import ImageFile
+    from ldmbench.sources.images.source import ImageFile
 
 __all__ = ["instead", "masks", "may_tell", "not_listed", "orphans", "unused"]
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
+from functools import lru_cache
 
 from ldmbench.canonical import digest
 from ldmbench.errors import InputError
 from ldmbench.registry import pick
 from ldmbench.sources.images.layout import SPLITS, top_folder
-from ldmbench.sources.images.listing import ImageFile, list_images
+from ldmbench.sources.images.source import ImageFile, Source
 
 __all__ = ["count_split", "shard_images", "split_images"]
+
+_RANKS = 2**17
+"""Names whose digests a process keeps, since each split of a source is drawn by them."""
 
 
 def split_images(
@@ -83,13 +86,19 @@ def shard_images(
 
 def _by_digest(files: Sequence[ImageFile]) -> tuple[ImageFile, ...]:
     """Return images in the order of the digests of their names: the first are no one class."""
-    return tuple(sorted(files, key=lambda f: digest(f.name)))
+    return tuple(sorted(files, key=lambda f: _rank(f.name)))
 
 
-def count_split(path: Path, split: str, *, reference: int, validation: int) -> int:
+@lru_cache(maxsize=_RANKS)
+def _rank(name: str) -> str:
+    return digest(name)
+
+
+def count_split(source: Source, split: str, *, reference: int, validation: int) -> int:
     """Return how many images one split of a source holds.
 
     Raises:
-        InputError: as `list_images` and `split_images`.
+        InputError: the source cannot be listed; or as `split_images`.
     """
-    return len(split_images(list_images(path), split, reference=reference, validation=validation))
+    files = source.listing().files
+    return len(split_images(files, split, reference=reference, validation=validation))

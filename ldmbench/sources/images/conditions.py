@@ -1,40 +1,30 @@
-"""What the images that a plan uses of a folder, zip or npz tell a model: captions and classes."""
+"""What the images that a plan uses of a source tell a model: captions and classes."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from ldmbench.schema.data import Told
-from ldmbench.sources.images.captions import read_captions
-from ldmbench.sources.images.listing import classes_of, list_images
+from ldmbench.sources.images.source import Source, classes_of
 from ldmbench.sources.images.splits import shard_images, split_images
 
-__all__ = ["folder_told"]
+__all__ = ["conditions_of"]
 
 
-def folder_told(
-    path: Path,
-    *,
-    reference: int,
-    validation: int,
-    train: int | None,
-    prompts: int,
-    labels: str = "folder",
+def conditions_of(
+    source: Source, *, reference: int, validation: int, train: int | None, prompts: int
 ) -> Told:
     """Return what training images and prompts say; no picture is opened.
 
     Args:
-        path: folder, zip or npz.
+        source: images on disk.
         reference: images held out for reference, where they have no folder of their own.
         validation: likewise.
         train: how many are trained on; None: nothing is trained.
         prompts: how many samples are asked for.
-        labels: as in `list_images`.
 
     Raises:
-        InputError: as `list_images`, `split_images` and `read_captions`.
+        InputError: the source cannot be listed, split, or its captions read.
     """
-    files = list_images(path, labels)
+    files = source.listing().files
     kept = {"reference": reference, "validation": validation}
     held = split_images(files, "validation", **kept)
     shown = held and shard_images(
@@ -46,7 +36,7 @@ def folder_told(
         captioned=sum(bool(f.text or f.caption) for f in seen),
         classes=tuple(sorted({f.label for f in seen if f.label >= 0})),
         classless=sum(f.label < 0 for f in seen),
-        prompts=(read_captions(shown) or ("",) * len(shown)) if shown else (),
+        prompts=(source.captions(shown) or ("",) * len(shown)) if shown else (),
         held_out=tuple(f.label for f in held),
         all_classes=classes_of(files),
     )
