@@ -14,6 +14,7 @@ from ruamel.yaml import YAML
 
 from ldmbench.cli import COMMANDS, door
 from ldmbench.session.planning import planned
+from ldmbench.suite.protocol_files import read_protocol
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -94,6 +95,10 @@ def whole(text):
     return block if "suite" in block else suite | block
 
 
+MINE = next(text for _, _, text in blocks("yaml") if text.startswith("# mine.yaml"))
+"""The protocol of a user's own that docs/protocols.md shows."""
+
+
 @pytest.fixture(scope="module")
 def photographs(tmp_path_factory):
     """A folder of images that are large enough for the suites of the documents, with captions."""
@@ -110,6 +115,10 @@ def photographs(tmp_path_factory):
     [pytest.param(p, t, id=f"{name_of(p)}-{n}") for p, n, t in blocks("yaml")],
 )
 def test_every_suite_of_the_documents_plans(page, text, tmp_path, monkeypatch, request):
+    (tmp_path / "mine.yaml").write_text(MINE)
+    if text == MINE:
+        assert read_protocol(tmp_path / "mine.yaml").name.startswith("mine@")
+        return
     suite = whole(text)
     monkeypatch.chdir(tmp_path)
     if "photos" in suite.get("data", {}):

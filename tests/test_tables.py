@@ -7,7 +7,6 @@ from typing import get_args
 
 import pytest
 
-from ldmbench import catalog
 from ldmbench.catalog.extractors import EXTRACTORS
 from ldmbench.catalog.measures import PROBES
 from ldmbench.catalog.metrics import FAMILIES, METRICS, SCORES, keyed_fields
@@ -17,7 +16,7 @@ from ldmbench.registry import resolve
 from ldmbench.schema.base import by_kind
 from ldmbench.schema.data import Data, FilesData
 from ldmbench.schema.models import Model
-from ldmbench.schema.protocol import Protocol, Recipe
+from ldmbench.schema.protocol import Recipe
 from ldmbench.schema.sample import Sampler
 from ldmbench.schema.stage import Kind
 from ldmbench.schema.suite import Probe
@@ -105,14 +104,6 @@ def test_a_metric_says_what_is_asked_of_it(row):
         assert row.family.networks.field in row.fields
     if row.of:
         assert METRICS[row.of].family == row.family
-
-
-def test_protocols_resolve():
-    for name, row in catalog.PROTOCOLS.items():
-        protocol = resolve(row.target)
-        assert isinstance(protocol, Protocol)
-        assert protocol.name == name
-        assert protocol.extractor in EXTRACTORS
 
 
 def test_each_kind_of_dataset_on_disk_is_opened():

@@ -8,7 +8,6 @@ from typing import Any
 
 import click
 
-from ldmbench.catalog import PROTOCOLS
 from ldmbench.catalog.extractors import EXTRACTORS
 from ldmbench.catalog.measures import PROBES
 from ldmbench.catalog.metrics import METRICS
@@ -21,6 +20,7 @@ from ldmbench.schema.base import by_kind
 from ldmbench.schema.data import Data
 from ldmbench.schema.models import Model
 from ldmbench.suite.load import headline
+from ldmbench.suite.protocol_files import protocol_named, shipped_protocols
 from ldmbench.suite.shipped import shipped
 
 TABLES: dict[str, Mapping[str, Any]] = {
@@ -30,12 +30,11 @@ TABLES: dict[str, Mapping[str, Any]] = {
     "metrics": METRICS,
     "probes": PROBES,
     "extractors": EXTRACTORS,
-    "protocols": PROTOCOLS,
 }
 
 
 @click.command("list")
-@click.argument("what", type=click.Choice([*TABLES, "suites"]))
+@click.argument("what", type=click.Choice([*TABLES, "protocols", "suites"]))
 @json_option
 def list_(what: str, as_json: bool) -> None:
     """List what a suite may name, or the suites at hand.
@@ -45,7 +44,8 @@ def list_(what: str, as_json: bool) -> None:
       ldmbench list metrics
       ldmbench list suites
     """
-    rows = _suites() if what == "suites" else _rows(what)
+    of_files = {"protocols": _protocols, "suites": _suites}
+    rows = of_files[what]() if what in of_files else _rows(what)
     rows |= _plugins(what)
     if as_json:
         print_json(rows)
@@ -70,6 +70,11 @@ def _plugins(what: str) -> dict[str, str]:
         + (f"; broken: {problem}" if problem else "")
         for point, problem in checked(what, Path.cwd())
     }
+
+
+def _protocols() -> dict[str, str]:
+    """Return the protocols that ship, and what each is."""
+    return {name: protocol_named(name).about for name in shipped_protocols()}
 
 
 def _suites() -> dict[str, str]:

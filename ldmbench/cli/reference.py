@@ -41,7 +41,7 @@ from ldmbench.scoring.sides import Side, pixels_of, read_side, ruled
 from ldmbench.store.disk import Store
 from ldmbench.store.machine import versions
 from ldmbench.store.units import units_of
-from ldmbench.suite.protocols import protocol_named
+from ldmbench.suite.protocol_files import protocol_named, shipped_protocols
 from ldmbench.words import plural
 
 TOLERANCE = 1e-8
@@ -175,7 +175,9 @@ def verify(before: bool, file: Path, images: str | None, store: Path, as_json: b
 def _as_built(about: Reference) -> Protocol:
     """Return the protocol of a reference with what was chosen when it was built."""
     chosen = {name: getattr(about, name) for name in ("resolution", "crop", "resize")}
-    return protocol_named(about.protocol).model_copy(update=chosen)
+    ships = about.protocol in shipped_protocols()
+    named = protocol_named(about.protocol) if ships else Protocol(name=about.protocol)
+    return named.model_copy(update={**chosen, "extractor": about.extractor})
 
 
 def _ordered(found: Side, source: ImageSource) -> Side:

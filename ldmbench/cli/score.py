@@ -35,7 +35,7 @@ from ldmbench.scoring.run import score_request
     show_default="shapes-v1",
     multiple=True,
     metavar="P,...",
-    help="Score the same samples under each; repeatable.",
+    help="Names, or files such as ./mine.yaml; the same samples under each; repeatable.",
 )
 @dataset_option
 @resolution_option
@@ -83,6 +83,7 @@ def score(
       ldmbench score samples/ --pairs originals/ --metrics psnr,ssim,lpips
       ldmbench score samples/ --prompts prompts.jsonl --metrics clip_score
       ldmbench score samples/ --reference real/ --protocol shapes-v1,clean-fid --count 5000
+      ldmbench score samples/ --reference real/ --protocol ./mine.yaml
       ldmbench score samples/ --train seen/ --reference unseen/ --metrics memorization
     """
     request = Request(

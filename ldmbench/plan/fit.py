@@ -15,7 +15,7 @@ from ldmbench.plan.told import Problem, Tellers
 from ldmbench.plan.traits import Traits
 from ldmbench.schema.models import LdmModel
 from ldmbench.schema.stage import Splits
-from ldmbench.suite.load import Places
+from ldmbench.suite.problems import Places
 from ldmbench.suite.protocols import largest_count, pinned
 
 __all__ = ["Fit"]

@@ -64,6 +64,8 @@ def signature(
     fields["model"] = _loaded(generated, stages)
     fields |= _pinned(generated, stages, protocol)
     fields["dtype"] = "f32" if generated.params.get("precision", "float32") == "float32" else "bf16"
+    if protocol and protocol.file:
+        fields["protocol"] = protocol.file
     own: dict[str, str] = {} if family else {"code": scores.params["digest"][:DIGITS]}
     fields |= SCORES[metric].signature_fields(scores.params, least) if family else own
     parts = ((name, str(value)) for name, value in fields.items() if value is not None)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import ConfigDict, Discriminator, Field, Tag, model_serializer
+from pydantic.json_schema import SkipJsonSchema
 
+from ldmbench.canonical import digest
 from ldmbench.schema.base import Noun, Positive
 from ldmbench.schema.data import Resize
-from ldmbench.schema.sample import TimestepRule
+from ldmbench.schema.sample import Sampler, TimestepRule
 
 Crop = Literal["center", "shortest", "lsun", "adm", "none"]
 Quantize = Literal["round", "truncate"]
@@ -20,17 +22,21 @@ SPLITS = ("train", "validation", "reference")
 class SamplingRule(Noun):
     """How one dataset's samples were drawn; None where the source does not say."""
 
-    dataset: str
-    sampler: str = "ddim"
-    steps: tuple[int, ...] = Field(description="as printed; several where a figure sweeps them")
-    eta: float | None = None
-    guidance: float | None = Field(default=None, description="classifier-free scale; null: none")
+    dataset: Annotated[str, Field(min_length=1)]
+    sampler: Sampler = "ddim"
+    steps: tuple[Annotated[int, Positive], ...] = Field(
+        min_length=1, description="as printed; several where a figure sweeps them"
+    )
+    eta: Annotated[float, Field(ge=0, le=1)] | None = None
+    guidance: Annotated[float, Field(ge=0)] | None = Field(
+        default=None, description="classifier-free scale; null: none"
+    )
     reference_split: str = "train"
-    reference_count: int | None = None
+    reference_count: Annotated[int, Positive] | None = None
     crop: Crop | None = None
     resize: Resize | None = None
     note: str = ""
-    source: str
+    source: str = Field(default="", description="where the rule was read")
 
 
 class Recipe(Noun):
@@ -82,6 +88,11 @@ class Protocol(Recipe):
     """A recipe with a name, the sampling rules of its datasets, and where it was read."""
 
     name: str
+    version: int = 1
+    about: str = ""
+    file: str = Field(
+        default="", description="NAME@digest of its content, where a file of the user's own says it"
+    )
     sampling: tuple[SamplingRule, ...] = Field(default=(), description="per dataset")
     source: str = Field(default="", description="where the recipe was read")
     cited: dict[str, str] = Field(default={}, description="field -> where it was read")
@@ -105,6 +116,39 @@ class Protocol(Recipe):
         return None if crop == "none" and "crop" not in self.changed else crop
 
 
+class ProtocolFile(Recipe):
+    """What a protocol's YAML file says; a field that is not there has its default."""
+
+    protocol: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,80}$")]
+    version: Annotated[int, Positive] = Field(description="raised when a field changes")
+    about: str = Field(default="", description="what it is, in one line, for lists")
+    source: str = Field(default="", description="where the recipe was read")
+    extractor: str = Field(description="features for every metric but those of captions")
+    sampling: tuple[SamplingRule, ...] = Field(default=(), description="per dataset")
+    cited: dict[str, str] = Field(default={}, description="field -> where it was read")
+
+    def to_protocol(self, *, ships: bool) -> Protocol:
+        """Return the protocol; one of a person's own is named with a digest of what it says.
+
+        So two files of one name are two protocols, and a file that changed is another one. What
+        only describes (about, source, cited, note) is left out of the digest.
+        """
+        fields = self.model_dump(exclude={"protocol"})
+        if ships:
+            return Protocol(name=self.protocol, **fields)
+        said = self.model_dump(
+            mode="json",
+            exclude={
+                "about": True,
+                "source": True,
+                "cited": True,
+                "sampling": {"__all__": {"note", "source"}},
+            },
+        )
+        name = f"{self.protocol}@{digest(said)[:8]}"
+        return Protocol(name=name, file=name, **fields)
+
+
 def _no_defaults(schema: dict[str, Any]) -> None:
     for field in schema["properties"].values():
         field.pop("default", None)
@@ -115,7 +159,7 @@ class Override(Recipe):
 
     model_config = ConfigDict(json_schema_extra=_no_defaults)
 
-    base: str = Field(description="name of a protocol")
+    base: str = Field(description="name of a protocol, or a file")
     reference_split: Literal["train", "validation", "reference"] = "reference"
 
     @model_serializer
@@ -161,9 +205,12 @@ def _differs(base: Protocol, name: str, value: object) -> bool:
 
 
 NAME, CHANGED, SEVERAL = "a name", "a changed protocol", "several protocols"
+FILE = "a protocol of a file"
 
 
 def _one(value: object) -> str:
+    if isinstance(value, Protocol):
+        return FILE
     return CHANGED if isinstance(value, dict | Override) else NAME
 
 
@@ -171,16 +218,19 @@ def _one_or_several(value: object) -> str:
     return SEVERAL if isinstance(value, list | tuple) else _one(value)
 
 
+_Read: TypeAlias = Annotated[Protocol, Tag(FILE), SkipJsonSchema()]
+"""What the file of a suite's own protocol says; the suite itself holds the file's path."""
 OneProtocol: TypeAlias = Annotated[
-    Annotated[str, Tag(NAME)] | Annotated[Override, Tag(CHANGED)], Discriminator(_one)
+    Annotated[str, Tag(NAME)] | Annotated[Override, Tag(CHANGED)] | _Read, Discriminator(_one)
 ]
 Protocols: TypeAlias = Annotated[
     Annotated[str, Tag(NAME)]
     | Annotated[Override, Tag(CHANGED)]
+    | _Read
     | Annotated[tuple[OneProtocol, ...], Tag(SEVERAL), Field(min_length=1, max_length=50)],
     Discriminator(_one_or_several),
 ]
-"""What a suite may write: a name, {base: NAME, field: value, ...}, or a list of these."""
+"""What a suite may write: a name, a file, {base: NAME, field: value, ...}, or a list of these."""
 
 PINNED = (
     "extractor",

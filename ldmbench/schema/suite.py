@@ -73,7 +73,8 @@ class Suite(Noun):
     question: str = Field(default="", description="what the suite answers, for its report")
     protocol: Protocols = Field(
         default="shapes-v1",
-        description="a name, {base: NAME, field: value, ...}, or a list of these, side by side",
+        description="a name, a file such as ./mine.yaml, {base: NAME, field: value, ...}, or a list"
+        " of these",
     )
     data: Annotated[dict[Name, Data], Field(min_length=1)]
     models: Annotated[dict[Name, Model], Field(min_length=1)]

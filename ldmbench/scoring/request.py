@@ -12,7 +12,7 @@ from ldmbench.scoring.checks import check, rows_of, wanted_of, warnings_of
 from ldmbench.scoring.imports import captions_of, check_captions, with_prompts
 from ldmbench.scoring.sides import Side, first, has_size, pixels_of, read_side, ruled
 from ldmbench.store.disk import Store
-from ldmbench.suite.protocols import protocol_named
+from ldmbench.suite.protocol_files import protocol_named
 
 __all__ = ["Asked", "Request", "asked_of"]
 

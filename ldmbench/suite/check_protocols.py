@@ -7,13 +7,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ldmbench.catalog import PROTOCOLS
 from ldmbench.catalog.extractors import EXTRACTORS
 from ldmbench.catalog.metrics import METRICS, Metric
 from ldmbench.errors import InputError
 from ldmbench.plugin_files import points, sources
 from ldmbench.registry import nearest
 from ldmbench.schema.protocol import Override, Protocol
+from ldmbench.suite.protocol_files import shipped_protocols, unknown_extractors
 from ldmbench.suite.protocols import pinned, protocols_of, real_images, written_protocols
 from ldmbench.suite.read import Loc
 
@@ -42,27 +42,30 @@ def check_protocols(
     yield from _metrics(suite, protocols)
 
 
-def _one(one: str | Override, loc: Loc, folder: Path) -> Iterator[tuple[Loc, str]]:
+def _one(one: str | Override | Protocol, loc: Loc, folder: Path) -> Iterator[tuple[Loc, str]]:
+    if isinstance(one, Protocol):  # of a file, perhaps with changes
+        yield from _extractors({"extractor": one.extractor, "clip": one.clip}, loc, folder)
+        return
     name = one.base if isinstance(one, Override) else one
-    if name not in PROTOCOLS:
+    there = shipped_protocols()
+    if name not in there:
         place = (*loc, "base") if isinstance(one, Override) else loc
-        allowed = ", ".join(PROTOCOLS)
-        yield place, f"unknown protocol '{name}'{nearest(name, PROTOCOLS)}; allowed: {allowed}"
-    for field in ("extractor", "clip"):
-        if not isinstance(one, Override) or field not in one.model_fields_set:
-            continue
-        able = [e for e in EXTRACTORS if field == "extractor" or EXTRACTORS[e].text]
-        found = getattr(one, field)
-        if field == "extractor" and (":" in found or found in points("extractors")):
-            try:
-                sources(found, folder.resolve(), "extractors")
-            except InputError as error:
-                yield (*loc, field), str(error)
-        elif found not in able:
-            yield (
-                (*loc, field),
-                f"unknown extractor '{found}'{nearest(found, able)}; allowed: {', '.join(able)}",
-            )
+        allowed = f"{', '.join(there)}, or a file such as ./mine.yaml"
+        yield place, f"unknown protocol '{name}'{nearest(name, there)}; allowed: {allowed}"
+    if isinstance(one, Override):
+        said = {field: getattr(one, field) for field in one.model_fields_set}
+        yield from _extractors(said, loc, folder)
+
+
+def _extractors(said: dict[str, Any], loc: Loc, folder: Path) -> Iterator[tuple[Loc, str]]:
+    """Say which extractors there are not, and what is wrong with code; nothing of it is run."""
+    yield from (((*loc, *place), text) for place, text in unknown_extractors(said))
+    name = said.get("extractor", "")
+    if ":" in name or name in points("extractors"):
+        try:
+            sources(name, folder.resolve(), "extractors")
+        except InputError as error:
+            yield (*loc, "extractor"), str(error)
 
 
 def _shared(

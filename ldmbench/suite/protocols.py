@@ -6,41 +6,30 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ldmbench.catalog import PROTOCOLS
-from ldmbench.registry import pick, resolve
 from ldmbench.schema.data import Split
 from ldmbench.schema.protocol import SPLITS, Override, Protocol, SamplingRule, overridden
+from ldmbench.suite.protocol_files import protocol_named
 
 SAMPLES, REFERENCE = 5_000, 10_000
 """Counts where neither the suite nor a protocol states one."""
-
-
-def protocol_named(name: str) -> Protocol:
-    """Return a protocol of the catalog.
-
-    Raises:
-        InputError: if there is none of this name.
-    """
-    found = resolve(pick(PROTOCOLS, name, "protocol").target)
-    assert isinstance(found, Protocol)
-    return found
 
 
 def protocols_of(suite: Any) -> tuple[Protocol, ...]:
     """Return the protocols that a suite's samples are scored under, its changes applied.
 
     Raises:
-        InputError: if one is of a name that the catalog does not have.
+        InputError: if one is of a name that no protocol has.
     """
-    return tuple(
-        overridden(protocol_named(one.base), one)
-        if isinstance(one, Override)
-        else protocol_named(one)
-        for one in written_protocols(suite)
-    )
+    return tuple(_read(one) for one in written_protocols(suite))
 
 
-def written_protocols(suite: Any) -> tuple[str | Override, ...]:
+def _read(one: str | Override | Protocol) -> Protocol:
+    if isinstance(one, Override):
+        return overridden(protocol_named(one.base), one)
+    return one if isinstance(one, Protocol) else protocol_named(one)
+
+
+def written_protocols(suite: Any) -> tuple[str | Override | Protocol, ...]:
     """Return what the suite says, as a list."""
     return suite.protocol if isinstance(suite.protocol, tuple) else (suite.protocol,)
 

@@ -1,4 +1,4 @@
-"""YAML of a suite or of `--set`, read within stated limits (the only importer of YAML here)."""
+"""YAML of a suite, a protocol or `--set`, read within stated limits (the only importer of it)."""
 
 from __future__ import annotations
 
@@ -61,8 +61,8 @@ class _Marked(RoundTripConstructor):
             raise ConstructorError(None, None, why, node.start_mark) from None
 
 
-def read_text(path: Path) -> str:
-    """Return the text of a suite file.
+def read_text(path: Path, *, noun: str = "suite") -> str:
+    """Return the text of the file of a suite or a protocol.
 
     Raises:
         InputError: there is none, it is no file, too large, or not UTF-8.
@@ -71,17 +71,20 @@ def read_text(path: Path) -> str:
         kind = stat.S_IFMT(path.stat().st_mode)
         if kind != stat.S_IFREG:
             found = _KINDS.get(kind, "no file")
-            raise InputError(f"{path}: found {found}; a suite is a file of YAML")
+            raise InputError(f"{path}: found {found}; a {noun} is a file of YAML")
         with path.open("rb") as file:
             data = file.read(MOST_BYTES + 1)
     except FileNotFoundError:
+        near = meant(path) if noun == "suite" else ""
         raise InputError(
-            f"{path}: no such suite file{meant(path)}; `ldmbench list suites` names those at hand"
+            f"{path}: no such {noun} file{near}; `ldmbench list {noun}s` names those at hand"
         ) from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
     if len(data) > MOST_BYTES:
-        raise InputError(f"{path}: a suite has at most {MOST_BYTES // 1024} kB; this file has more")
+        raise InputError(
+            f"{path}: a {noun} has at most {MOST_BYTES // 1024} kB; this file has more"
+        )
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise InputError(f"{path}:1: found UTF-16 text; save the file as UTF-8")
     try:
@@ -94,18 +97,19 @@ def read_text(path: Path) -> str:
         ) from None
 
 
-def parse(text: str, where: Callable[[int], str]) -> Any:
+def parse(text: str, where: Callable[[int], str], *, noun: str = "suite") -> Any:
     """Return what YAML holds: mappings and lists that know their lines, and plain values.
 
     Args:
         text: one document.
         where: names a line of it, for messages.
+        noun: what the file is, for messages.
 
     Raises:
         SuiteError: it is no YAML, or goes beyond a limit.
     """
     try:
-        _measure(text, where)
+        _measure(text, where, noun)
         reader = YAML(typ="rt")
         reader.Constructor = _Marked
         return reader.load(text)
@@ -141,7 +145,7 @@ def unshare(node: Any, seen: set[int] | None = None) -> None:
             unshare(node[key], seen)
 
 
-def _measure(text: str, where: Callable[[int], str]) -> None:
+def _measure(text: str, where: Callable[[int], str], noun: str) -> None:
     """Refuse, from the stream of events alone, what would have no end or no bottom.
 
     Raises:
@@ -168,10 +172,10 @@ def _measure(text: str, where: Callable[[int], str]) -> None:
             if event.anchor:
                 sizes[event.anchor] = None if isinstance(event, CollectionStartEvent) else 1
         if len(above) > MOST_LEVELS:
-            raise SuiteError([f"{line}: a suite has at most {MOST_LEVELS} levels, found more"])
+            raise SuiteError([f"{line}: a {noun} has at most {MOST_LEVELS} levels, found more"])
         if values > MOST_VALUES:
             most = f"{MOST_VALUES:,} values, with those that aliases repeat"
-            raise SuiteError([f"{line}: a suite has at most {most}; found more"])
+            raise SuiteError([f"{line}: a {noun} has at most {most}; found more"])
 
 
 def _alias(event: Any, sizes: dict[str, int | None], line: str) -> int:

@@ -239,7 +239,7 @@ def test_pairs_of_another_size(here, tmp_path, capsys):
 
 def given_of(path, store):
     from ldmbench.scoring.sides import read_side
-    from ldmbench.suite.protocols import protocol_named
+    from ldmbench.suite.protocol_files import protocol_named
 
     return read_side(str(path), protocol_named("shapes-v1"), store=store)
 

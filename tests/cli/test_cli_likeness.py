@@ -11,7 +11,7 @@ from ldmbench.schema.weights import weights_named
 from ldmbench.scoring.checks import check, wanted_of, warnings_of
 from ldmbench.scoring.sides import Side
 from ldmbench.scoring.statistics import by_statistics
-from ldmbench.suite.protocols import protocol_named
+from ldmbench.suite.protocol_files import protocol_named
 
 ADM, SHAPES = protocol_named("adm-2105.05233"), protocol_named("shapes-v1")
 INCEPTION = weights_named("inception-v3-compat").sha256

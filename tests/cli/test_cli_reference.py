@@ -17,7 +17,7 @@ from ldmbench.plan.score import build_score_plan
 from ldmbench.schema.reference import Reference
 from ldmbench.scoring.sides import read_side, ruled
 from ldmbench.suite.load import load_suite
-from ldmbench.suite.protocols import protocol_named
+from ldmbench.suite.protocol_files import protocol_named
 
 WIDTH = extractor_named("shapes-net").dim
 

@@ -13,7 +13,7 @@ from ldmbench.schema.stage import Input, Stage
 from ldmbench.store.artifact import MANIFEST
 from ldmbench.store.disk import Store
 from ldmbench.store.units import units_of
-from ldmbench.suite.protocols import protocol_named
+from ldmbench.suite.protocol_files import protocol_named
 
 COUNT, SHARD = 1100, 512
 
@@ -170,3 +170,17 @@ def test_captions_outlive_their_images_and_are_left_out_where_nothing_tells_them
     scores, stages = captioned("y", [f"a {i}" for i in range(6)], store, count=6)
     shutil.rmtree(tmp_path / "samples")
     assert text_of(scores, stages, store) == before
+
+
+def test_a_protocol_of_a_file_is_signed_with_a_digest_of_what_it_says(tmp_path):
+    shown = []
+    for k in (3, 4):
+        file = tmp_path / "mine.yaml"
+        file.write_text(f"protocol: mine\nversion: 1\nextractor: shapes-net\nk_density: {k}\n")
+        protocol = protocol_named(str(file))
+        made, real = (FeatureSource(n, 30, 6, n, ref="x@30") for n in ("made", "real"))
+        plan = build_score_plan(made, real, protocol, metrics=["fid"])
+        scores = plan.by_key()[plan.cells[0].stages[f"{protocol.name}:moments"]]
+        shown.append(signature("fid", scores, plan.by_key(), Store(tmp_path), protocol))
+    assert shown[0].fields["protocol"].startswith("mine@")
+    assert str(shown[0]) != str(shown[1])

@@ -4,16 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from ldmbench import catalog
 from ldmbench.catalog.extractors import extractor_named
-from ldmbench.registry import resolve
 from ldmbench.schema.protocol import PINNED, Protocol
+from ldmbench.suite.protocol_files import protocol_named, shipped_protocols
 
 NAMES = {
     "ldm-2112.10752", "ldm-compression-study", "adm-2105.05233", "torch-fidelity", "clean-fid",
     "coco-30k", "edm2",
 }  # fmt: skip
-PUBLISHED = [name for name in catalog.PROTOCOLS if name != "shapes-v1"]
+PUBLISHED = [name for name in shipped_protocols() if name != "shapes-v1"]
 
 
 def test_the_published_protocols_are_there():
@@ -22,7 +21,7 @@ def test_the_published_protocols_are_there():
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_every_pinned_field_is_cited(name):
-    protocol = resolve(catalog.PROTOCOLS[name].target)
+    protocol = protocol_named(name)
     assert isinstance(protocol, Protocol)
     assert not [field for field in PINNED if not protocol.cited.get(field)]
     assert not set(protocol.cited) - set(Protocol.model_fields)
@@ -34,7 +33,7 @@ def test_every_pinned_field_is_cited(name):
 
 def test_rules_that_change_numbers():
     ldm, adm, clean, coco = (
-        resolve(catalog.PROTOCOLS[name].target)
+        protocol_named(name)
         for name in ("ldm-2112.10752", "adm-2105.05233", "clean-fid", "coco-30k")
     )
     rules = {rule.dataset: rule for rule in ldm.sampling}
@@ -47,13 +46,13 @@ def test_rules_that_change_numbers():
 
 
 def test_where_torch_fidelity_itself_has_another_network_is_said():
-    row = catalog.PROTOCOLS["torch-fidelity"]
-    assert "VGG16" in row.summary
-    cited = resolve(row.target).cited["extractor"]
+    protocol = protocol_named("torch-fidelity")
+    assert "VGG16" in protocol.about
+    cited = protocol.cited["extractor"]
     assert "VGG16 unless feature_extractor='inception-v3-compat' is passed" in cited
     assert cited in Path("docs/protocols.md").read_text()
 
 
-@pytest.mark.parametrize("name", catalog.PROTOCOLS)
+@pytest.mark.parametrize("name", shipped_protocols())
 def test_every_protocol_is_documented(name):
     assert f"`{name}`" in Path("docs/protocols.md").read_text()

@@ -5,7 +5,8 @@ import pytest
 from ldmbench.errors import SuiteError
 from ldmbench.suite.check import check_suite
 from ldmbench.suite.load import load_suite
-from ldmbench.suite.protocols import protocol_named, protocols_of, real_images
+from ldmbench.suite.protocol_files import protocol_named
+from ldmbench.suite.protocols import protocols_of, real_images
 
 GOOD = """
 suite: demo
