@@ -11,6 +11,7 @@ from ldmbench.catalog.extractors import EXTRACTORS
 from ldmbench.catalog.measures import PROBES
 from ldmbench.catalog.metrics import METRICS, RECONSTRUCTED, SCORABLE, Family, Metric, truth_role
 from ldmbench.errors import SuiteError
+from ldmbench.plan.digests import Digests
 from ldmbench.plan.enough import check_enough
 from ldmbench.plan.expand import Point, points
 from ldmbench.plan.fit import Fit
@@ -23,7 +24,7 @@ from ldmbench.plan.ledger import (
     score_params,
     whole,
 )
-from ldmbench.plan.own import metric_inputs, own_code, score_name
+from ldmbench.plan.own import Asked, metric_inputs, own_code, score_name
 from ldmbench.plan.size import too_large
 from ldmbench.plan.traits import Traits, traits_of
 from ldmbench.schema.models import AutoencoderParams, LdmModel
@@ -54,8 +55,8 @@ def build_plan(loaded: LoadedSuite, *, cache: Path | None = None) -> Plan:
             data that cannot tell a model what it is to be told.
     """
     protocols = protocols_of(loaded.written)
-    images = Images(loaded.written, loaded.path.parent, cache, protocols)
-    builder = _Builder(loaded.written, loaded.path.parent, cache, protocols, images)
+    images = Images(loaded.written, loaded.path.parent, Digests(cache), protocols)
+    builder = _Builder(loaded.written, loaded.path.parent, protocols, images)
     wanted = points(loaded.written)
     fit = Fit(loaded.written, images, builder.about)
     fit.check(wanted, loaded.places)
@@ -98,10 +99,10 @@ class _Below:
 class _Builder:
     suite: Any
     folder: Path
-    cache: Path | None
     protocols: tuple[Protocol, ...]
     images: Images
     traits: dict[tuple[str, str], Traits] = field(default_factory=dict)
+    asked: dict[str, Asked] = field(default_factory=dict)
 
     @property
     def ledger(self) -> Ledger:
@@ -161,7 +162,9 @@ class _Builder:
         key = (point.model, point.dataset)
         if key not in self.traits:
             side = point.data.resolution
-            self.traits[key] = traits_of(point.spec, self.folder, cache=self.cache, resolution=side)
+            self.traits[key] = traits_of(
+                point.spec, self.folder, self.images.digests, resolution=side
+            )
         return self.traits[key]
 
     def _sample(self, point: Point) -> SampleParams:
@@ -247,7 +250,7 @@ class _Builder:
 
     def _features(self, images: Stage, extractor: str, protocol: Protocol) -> Stage:
         if extractor not in EXTRACTORS:
-            code = own_code(extractor, self.folder, self.cache, noun="extractors")
+            code = own_code(extractor, self.folder, self.images.digests, noun="extractors")
             return self.ledger.own_features(images, extractor, code)
         spatial = any(row.family.needs == "spatial" for row in self._rows())
         return self.ledger.features(images, extractor, protocol, spatial=spatial)
@@ -295,12 +298,17 @@ class _Builder:
         meant = [row for row in rows if not row.in_suite or row.name in self.suite.metrics]
         return list({row.family.name: row.family for row in meant}.values())
 
+    def _asked(self, metric: str) -> Asked:
+        if metric not in self.asked:
+            self.asked[metric] = metric_inputs(metric, self.folder)
+        return self.asked[metric]
+
     def _own(self, point: Point, samples: Stage, protocol: Protocol) -> dict[Role, Stage]:
         """Plan metrics of the user's own: each is handed what its arguments name."""
         count, roles = count_for(protocol, point.sample.count), dict[Role, Stage]()
         for number, name in enumerate(n for n in self.suite.metrics if n not in METRICS):
-            code = own_code(name, self.folder, self.cache, noun="metrics")
-            asked = metric_inputs(name, self.folder)
+            code = own_code(name, self.folder, self.images.digests, noun="metrics")
+            asked = self._asked(name)
             real, held = self.images.reference(point, protocol)
             sides = {"generated": (samples, count), "reference": (real, held)}
             inputs: dict[str, Input] = {}

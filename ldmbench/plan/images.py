@@ -9,6 +9,7 @@ from typing import Any
 
 from ldmbench.canonical import canonical_json
 from ldmbench.errors import InputError
+from ldmbench.plan.digests import Digests
 from ldmbench.plan.expand import Point
 from ldmbench.plan.ledger import Ledger
 from ldmbench.schema.data import (
@@ -22,7 +23,6 @@ from ldmbench.schema.data import (
 )
 from ldmbench.schema.protocol import Protocol
 from ldmbench.schema.stage import Splits, Stage
-from ldmbench.sources.digests import plugin_digest
 from ldmbench.sources.images.source import Source
 from ldmbench.sources.images.splits import count_split
 from ldmbench.sources.kinds import open_source
@@ -42,17 +42,16 @@ class Images:
     Attributes:
         suite: as written.
         folder: of the suite file.
-        cache: a folder for remembered digests of image folders.
+        digests: of the plan.
         protocols: under which samples are scored.
         ledger: where stages are added.
     """
 
     suite: Any
     folder: Path
-    cache: Path | None
+    digests: Digests
     protocols: Sequence[Protocol]
     ledger: Ledger = field(default_factory=Ledger)
-    digests: dict[Path, str] = field(default_factory=dict)
     checked: set[tuple[Source, int, str, bool]] = field(default_factory=set)
     counts: dict[tuple[object, ...], int] = field(default_factory=dict)
 
@@ -164,17 +163,17 @@ class Images:
             "crop": crop,
             "resize": data.resize or (resizes or [RESIZE])[0],
             "reference": self.carved(point),
-            "digest": self._digest(data),
+            "digest": self.digests.images(self._opened(data)),
         }
         local = {"path": str(self.place(data))}
-        if self.cache:
-            local["digests"] = str(self.cache.resolve())
+        if self.digests.cache:
+            local["digests"] = str(self.digests.cache.resolve())
         return keyed, local
 
     def _called(self, data: CallData, held: int | None) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return what a split of the user's own images means, and where their code lies."""
         folder, target = self.folder.resolve(), data.target
-        digest = plugin_digest(target, folder, self.cache, noun="datasets", files=data.files)
+        digest = self.digests.plugin(target, folder, "datasets", data.files)
         keyed = data.model_dump(mode="json", include={"kind", "resolution", "classes"})
         keyed |= {"target": target, "options": canonical_json(data.options), "digest": digest}
         keyed["held"] = held
@@ -210,18 +209,12 @@ class Images:
             return point.data.train
         return self.carved(point) or None if split == "reference" else point.data.validation
 
-    def _digest(self, data: FilesData) -> str:
-        place = self.place(data)
-        if place not in self.digests:
-            self.digests[place] = self._opened(data).digest(self.cache)
-        return self.digests[place]
-
     def _check(self, data: FilesData, crop: str) -> None:
         """Look at every image of a source once for each way in which it is prepared."""
         asked = (self._opened(data), data.resolution, crop, data.upscale)
         if asked not in self.checked:
             source, side, _, upscale = asked
-            source.check(self.cache, resolution=side, crop=crop, upscale=upscale)
+            source.check(self.digests.cache, resolution=side, crop=crop, upscale=upscale)
             self.checked.add(asked)
 
     def source(self, data: Data) -> Source | None:

@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ldmbench.plan.digests import Digests
 from ldmbench.plugin_files import Noun
-from ldmbench.sources.digests import plugin_digest
 from ldmbench.suite.own import ARGUMENTS, metric_arguments
 
 
-def own_code(name: str, folder: Path, cache: Path | None, *, noun: Noun) -> dict[str, Any]:
+def own_code(name: str, folder: Path, digests: Digests, *, noun: Noun) -> dict[str, Any]:
     """Return what a worker must know to make a target, its digest among it."""
     place = folder.resolve()
-    digest = plugin_digest(name, place, cache, noun=noun)
+    digest = digests.plugin(name, place, noun)
     return {"target": name, "folder": str(place), "digest": digest, "options": {}, "files": []}
 
 

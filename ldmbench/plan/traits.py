@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ldmbench.plan.digests import Digests
 from ldmbench.schema.models import CallModel, LdmModel, LoadModel, Model, ModelFacts
 from ldmbench.schema.sample import SampleParams
-from ldmbench.sources.digests import plugin_digest
 from ldmbench.sources.models.peek import model_digest, tokenizer_digest
 from ldmbench.suite.models import CONDITIONINGS, facts_of, model_place, place_of
 
@@ -73,24 +73,22 @@ class Traits:
         return sample.model_copy(update=open_)
 
 
-def traits_of(
-    spec: Model, folder: Path, *, cache: Path | None = None, resolution: int = 0
-) -> Traits:
+def traits_of(spec: Model, folder: Path, digests: Digests, *, resolution: int = 0) -> Traits:
     """Return the traits of a model.
 
     Args:
         spec: one point of a model of the suite.
         folder: of the suite file.
-        cache: remembers digests of files.
+        digests: of the plan.
         resolution: of the dataset it is crossed with.
 
     Raises:
         InputError: if it is not on disk, or cannot be read.
     """
     if isinstance(spec, LoadModel):
-        return _loaded(spec, folder, cache)
+        return _loaded(spec, folder, digests.cache)
     if isinstance(spec, CallModel):
-        return _called(spec, folder, cache, resolution)
+        return _called(spec, folder, digests, resolution)
     return _trained(spec)
 
 
@@ -177,8 +175,8 @@ def _left_out(facts: ModelFacts) -> Iterator[str]:
         yield f"tensors that are left out of {facts.weights_from}: {', '.join(told)}"
 
 
-def _called(spec: CallModel, folder: Path, cache: Path | None, resolution: int) -> Traits:
-    digest = plugin_digest(spec.target, folder.resolve(), cache, noun="models", files=spec.files)
+def _called(spec: CallModel, folder: Path, digests: Digests, resolution: int) -> Traits:
+    digest = digests.plugin(spec.target, folder.resolve(), "models", spec.files)
     keyed = {
         "called": spec.target,
         "digest": digest,

@@ -11,7 +11,7 @@ from ldmbench.plugin_files import Noun, sources
 from ldmbench.sources.images.listing import list_source
 from ldmbench.sources.images.members import contents, is_npz
 from ldmbench.sources.images.source import Listing
-from ldmbench.sources.remembered import Remembered
+from ldmbench.sources.remembered import Remembered, remembered_at
 
 __all__ = ["file_digests", "plugin_digest", "source_digest"]
 
@@ -29,7 +29,7 @@ def source_digest(path: Path, cache: Path | None = None) -> str:
     Raises:
         InputError: if the source cannot be listed or a file cannot be read.
     """
-    listing, known = list_source(path), Remembered(cache)
+    listing, known = list_source(path), remembered_at(cache)
     names = _members(path, listing)
     if path.is_dir():
         found = {name: _digests(path / at, known)[""] for name, at in names.items()}
@@ -44,7 +44,7 @@ def source_digest(path: Path, cache: Path | None = None) -> str:
 
 def file_digests(files: Iterable[Path], cache: Path | None = None) -> dict[Path, str]:
     """Return the sha256 of each file's content; `cache` and errors as in `source_digest`."""
-    known = Remembered(cache)
+    known = remembered_at(cache)
     found = {file: _digests(file, known)[""] for file in files}
     known.save()
     return found

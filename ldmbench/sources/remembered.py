@@ -13,10 +13,11 @@ from ldmbench import canonical
 from ldmbench.canonical import Stamp, stamp_of
 from ldmbench.errors import InputError
 
-__all__ = ["Found", "Remembered", "Size", "is_settled"]
+__all__ = ["Found", "Remembered", "Size", "is_settled", "remembered_at"]
 
 Size = tuple[int, int]
 _SETTLED_NS = 2_000_000_000
+_OPEN: dict[Path, Remembered] = {}
 
 
 def is_settled(stamp: Stamp) -> bool:
@@ -39,6 +40,22 @@ class Found:
     sizes: dict[str, Size] = field(default_factory=dict)
 
 
+def remembered_at(cache: Path | None) -> Remembered:
+    """Return what is remembered in a file; a process reads it once, until another one writes it.
+
+    Args:
+        cache: as in `Remembered`.
+    """
+    if cache is None:
+        return Remembered(None)
+    known = _OPEN.get(cache)
+    if known is None or known.written != _stamp(cache):
+        _OPEN.clear()  # of one store at a time
+        _OPEN[cache] = known = Remembered(cache)
+    known.drop_unsaved()
+    return known
+
+
 class Remembered:
     """Files that were read before, by path and stamp.
 
@@ -49,6 +66,7 @@ class Remembered:
 
     def __init__(self, cache: Path | None) -> None:
         self.cache = cache
+        self.written = _stamp(cache) if cache else None
         self._before = self._read()
         self._now: dict[str, Found] = {}
         self._changed = False
@@ -72,6 +90,10 @@ class Remembered:
         self._now[name] = known
         return known
 
+    def drop_unsaved(self) -> None:
+        """Forget what was found since the last `save`, of files that may be changing still."""
+        self._now, self._changed = {}, False
+
     def learn(
         self,
         found: Found,
@@ -86,15 +108,15 @@ class Remembered:
 
     def save(self) -> None:
         """Keep what was found in files that are settled and have not changed since."""
-        if self.cache is None or not self._changed:
+        now, changed = self._now, self._changed
+        self.drop_unsaved()
+        if self.cache is None or not changed:
             return
-        fresh = {}
-        for name, found in self._now.items():
-            try:
-                if is_settled(found.stamp) and stamp_of(Path(name).stat()) == found.stamp:
-                    fresh[name] = found
-            except OSError:
-                continue
+        fresh = {
+            name: found
+            for name, found in now.items()
+            if is_settled(found.stamp) and _stamp(Path(name)) == found.stamp
+        }
         if not fresh:
             return
         rows = {**self._before, **fresh}
@@ -104,7 +126,7 @@ class Remembered:
             json.dumps({n: [f.stamp, f.digests, f.sizes] for n, f in rows.items()}), "utf-8"
         )
         beside.replace(self.cache)
-        self._before, self._now, self._changed = rows, {}, False
+        self._before, self.written = rows, _stamp(self.cache)
 
     def _read(self) -> dict[str, Found]:
         try:
@@ -119,3 +141,10 @@ class Remembered:
             }
         except (OSError, ValueError, TypeError, AttributeError):
             return {}
+
+
+def _stamp(file: Path) -> Stamp | None:
+    try:
+        return stamp_of(file.stat())
+    except OSError:
+        return None

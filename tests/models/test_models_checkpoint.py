@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from ldmbench.errors import InputError
 from ldmbench.models import load
 from ldmbench.models.weights import read_weights
+from ldmbench.plan.digests import Digests
 from ldmbench.plan.traits import traits_of
 from ldmbench.schema.models import LoadModel
 from ldmbench.sources.models.checkpoint import look
@@ -184,7 +185,7 @@ def test_first_stages_of_averages_and_of_raw_weights_have_keys_of_their_own(base
         torch.save(content, folder / "model.ckpt")
         (folder / "config.yaml").write_text(json.dumps(base[1]))
         models = (LoadModel(kind="load", path=str(folder), ema=ema) for ema in (True, False))
-        ours, theirs = (traits_of(m, tmp_path, resolution=64) for m in models)
+        ours, theirs = (traits_of(m, tmp_path, Digests(None), resolution=64) for m in models)
         assert ours.denoiser != theirs.denoiser
         assert (ours.autoencoder == theirs.autoencoder) == (name == "compvis")
 

@@ -1,7 +1,5 @@
 """Plans follow the protocol where a suite leaves it open, and show what a suite sets over it."""
 
-from importlib import import_module
-
 import pytest
 from PIL import Image
 
@@ -294,17 +292,6 @@ def test_classes_of_names_are_keyed_and_those_of_folders_are_as_before(plan_of, 
     assert "labels" not in plain
     named = plan_of("data.lsun-churches-256.labels=name", text=FOLDERS)
     assert one(named, "dataset", split="train").params["source"] == {**plain, "labels": "name"}
-
-
-def test_a_source_is_listed_once_for_all_cells(plan_of, tmp_path, monkeypatch):
-    images(tmp_path / "images")
-    listed, listing = [], vars(import_module("ldmbench.sources.images.listing"))["_listed"]
-    monkeypatch.setattr("ldmbench.sources.remembered._SETTLED_NS", -1)
-    monkeypatch.setattr(
-        "ldmbench.sources.images.listing._listed", lambda path: listed.append(path) or listing(path)
-    )
-    assert len(plan_of("sample.steps=[2, 3, 4]", "sample.eta=[0, 1]", text=FOLDERS).cells) == 6
-    assert len(listed) == 1
 
 
 def test_images_that_a_run_could_not_use_end_the_plan(plan_of, tmp_path):

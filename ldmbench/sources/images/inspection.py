@@ -14,7 +14,7 @@ from ldmbench.sources.images.listing import LOSSY, list_source
 from ldmbench.sources.images.members import SUFFIXES, contents, is_npz, suffix_of
 from ldmbench.sources.images.rows import text_of
 from ldmbench.sources.images.source import Listing
-from ldmbench.sources.remembered import Remembered, Size
+from ldmbench.sources.remembered import Remembered, Size, remembered_at
 
 __all__ = ["Inspection", "check_images", "inspect_images"]
 
@@ -111,7 +111,7 @@ def check_images(
     Raises:
         InputError: with a line for each image.
     """
-    listing, known = list_source(path), Remembered(cache)
+    listing, known = list_source(path), remembered_at(cache)
     problems = _unread(path, listing)
     for name, (width, height) in _sizes(path, listing, known, problems):
         if min(width, height) < resolution and not upscale:
