@@ -354,7 +354,7 @@ class _RayRunner(Runner):
 
     def _arrived(self, event: Event, task: Task) -> Event:
         """Return a done event once what the node wrote is to be seen here."""
-        if settle(task.output, event["files"]):
+        if all(map(settle, (shard.output for shard in task.shards), event["files"])):
             return event
         return {
             "event": "failed",

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from ldmbench.errors import InputError, InterruptError, StageError, StoreError
 from ldmbench.execute.ready import Ready
 from ldmbench.execute.runner import LostError, Runner
-from ldmbench.execute.step import Clock, Done, InputLostError, Outcome, run_unit
+from ldmbench.execute.step import Clock, Done, InputLostError, Outcome, run_units
 from ldmbench.execute.survey import Survey, is_named, survey
 from ldmbench.schema.stage import Kind, Plan
 from ldmbench.schema.task import Task
@@ -24,6 +24,9 @@ __all__ = ["Listener", "Result", "run_plan"]
 
 ALONE: frozenset[Kind] = frozenset({"speed"})
 """Kinds that come last, and that nothing may run beside on the same machine."""
+
+TOGETHER: Mapping[Kind, int] = {"features": 8}
+"""Shards that one task of a GPU has at most: a shard alone would leave its batch half empty."""
 
 ATTEMPTS = 2
 """Machines that may be lost with a unit before it counts as failed."""
@@ -218,11 +221,13 @@ class _Execution:
                 unit = ready.take()
                 if unit is None:
                     return
-                made = self._make(unit, runner)
-                if made is None:
-                    ready.put_back(unit)
-                else:
-                    ready.give(unit, ok=made)
+                most = TOGETHER.get(unit.stage.kind, 1) if runner.device != "cpu" else 1
+                units = [unit, *ready.take_beside(unit, most - 1)]
+                for made, ok in self._make(units, runner).items():
+                    if ok is None:
+                        ready.put_back(made)
+                    else:
+                        ready.give(made, ok=ok)
         except StageError as error:  # this runner never comes back
             if self._is_last():
                 self._break(error)
@@ -241,65 +246,76 @@ class _Execution:
         self.broken = self.broken or error
         self._close()
 
-    def _make(self, unit: Unit, runner: Runner) -> bool | None:
-        """Run one unit; return whether it is in the store now, None if it shall be tried again."""
+    def _make(self, units: Sequence[Unit], runner: Runner) -> dict[Unit, bool | None]:
+        """Run one task; return which units are in the store, None if one shall be tried again."""
         try:
-            done = self._run_one(unit, runner)
-        except InputLostError:
-            return False
+            done = {found.unit: found for found in self._run_one(units, runner)}
         except LostError as error:
-            with self.counting:
-                self.losses[unit] += 1
-                again = self.losses[unit] < ATTEMPTS
-            if again:
-                self.listener.warned(f"{unit.label}: {error}; once more")
-                return None
-            self._fail(unit, f"{error}, {ATTEMPTS} times")
-            return False
+            return {unit: self._lose(unit, error) for unit in units}
+        except InputLostError:
+            return dict.fromkeys(units, False)
         except (InputError, StageError, StoreError) as error:
-            self._fail(unit, str(error))
+            self._fail(units[0], str(error))
             if isinstance(error, InputError):
-                self.result.wrong.add(unit.stage.key)
-            return False
+                self.result.wrong.add(units[0].stage.key)
+            return dict.fromkeys(units, False)
         except OSError as error:
-            self._fail(unit, describe_os_error(error, self.store.root))
-            return False
+            self._fail(units[0], describe_os_error(error, self.store.root))
+            return dict.fromkeys(units, False)
         with self.counting:
-            self.result.executed += done.seconds is not None
-        self.listener.finished(unit, done.seconds)
-        return True
+            self.result.executed += sum(found.seconds is not None for found in done.values())
+        for found in done.values():
+            self.listener.finished(found.unit, found.seconds)
+        return {unit: True if unit in done else None for unit in units}
 
-    def _run_one(self, unit: Unit, runner: Runner) -> Done:
-        self.listener.started(unit)
-        fresh = self._is_fresh(unit)
+    def _lose(self, unit: Unit, error: LostError) -> bool | None:
+        """Say that a machine went away with a unit; return None if another one may take it."""
+        with self.counting:
+            self.losses[unit] += 1
+            again = self.losses[unit] < ATTEMPTS
+        if again:
+            self.listener.warned(f"{unit.label}: {error}; once more")
+            return None
+        self._fail(unit, f"{error}, {ATTEMPTS} times")
+        return False
+
+    def _run_one(self, units: Sequence[Unit], runner: Runner) -> list[Done]:
+        """Run one task: a unit, or some shards of one stage."""
+        for unit in units:
+            self.listener.started(unit)
         since = time.perf_counter()
         outside = runner.waited
+
+        def progressed(fraction: float, note: str) -> None:
+            for unit in units:
+                self.listener.progressed(unit, fraction, note)
 
         def body(task: Task) -> Outcome:
             with self.counting:
                 self._pass_on_warnings()
             return runner.run(
                 task,
-                lambda fraction, note: self.listener.progressed(unit, fraction, note),
-                lambda text: self.listener.warned(f"{unit.label}: {text}"),
+                progressed,
+                lambda text: self.listener.warned(f"{units[0].label}: {text}"),
             )
 
-        done = run_unit(
-            unit,
+        done = run_units(
+            units,
             self.store,
             self.stages,
             execute=body,
             device=runner.device,
-            threads=runner.threads_alone if unit.stage.kind in ALONE else None,
-            fresh=fresh,
+            threads=runner.threads_alone if units[0].stage.kind in ALONE else None,
+            fresh={unit for unit in units if self._is_fresh(unit)},
             machines=self.machines,
             stopped=self.stop.is_set,
         )
-        self.refreshed.add(unit.address.name)
+        self.refreshed.update(found.unit.address.name for found in done)
         total, waited = time.perf_counter() - since, runner.waited - outside
         with self.counting:
             spans = self.clock.spans
-            spans["body"] = spans.get("body", 0.0) + (done.seconds or 0.0)
+            body_seconds = sum(found.seconds or 0.0 for found in done)
+            spans["body"] = spans.get("body", 0.0) + body_seconds
             spans["start"] = spans.get("start", 0.0) + runner.take_start()
             spans["commit"] = spans.get("commit", 0.0) + total - waited
         return done

@@ -61,7 +61,8 @@ class Host:
                 here = {**machine(), **event["machine"]}
                 yield {**event, "machine": here, "versions": versions()}
             elif event["event"] == "done":
-                yield {**event, "files": files_of(asked.output)}
+                written = [files_of(shard.output) for shard in asked.shards]
+                yield {**event, "files": written}
             else:
                 yield event
 
@@ -130,8 +131,10 @@ def settle(folder: Path, files: Mapping[str, int], *, patience: float = SETTLE_S
 
 def _missing(task: Task) -> Path | None:
     """Wait for what a task reads and writes; return what does not appear."""
-    folders = [folder for found in task.inputs.values() for folder in found.folders]
-    for path in (*(folder / MANIFEST for folder in folders), task.output, task.scratch):
+    found = [given for shard in task.shards for given in shard.inputs.values()]
+    read = [folder / MANIFEST for given in found for folder in given.folders]
+    written = [path for shard in task.shards for path in (shard.output, shard.scratch)]
+    for path in (*read, *written):
         end = time.monotonic() + SETTLE_SECONDS
         while not path.exists():
             if time.monotonic() > end:

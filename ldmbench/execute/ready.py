@@ -80,6 +80,16 @@ class Ready:
                 self._changed.wait(timeout=0.2)
         return None
 
+    def take_beside(self, unit: Unit, most: int) -> list[Unit]:
+        """Return up to `most` more shards of a taken unit's stage that can run, in their order."""
+        with self._changed:
+            ready = [n for n in sorted(self._ready) if self._units[n].stage.key == unit.stage.key]
+            taken = ready[: max(most, 0)]
+            self._ready = [number for number in self._ready if number not in taken]
+            heapq.heapify(self._ready)
+            self._running += len(taken)
+            return [self._units[number] for number in taken]
+
     def _is_next_alone(self) -> bool:
         return self._units[self._ready[0]].stage.kind in self._alone
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Container, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from itertools import compress
 from typing import Any
 
 from ldmbench.canonical import digest
@@ -42,30 +44,39 @@ class InputLostError(Exception):
     """An input is damaged or gone; the next look at the plan makes it anew."""
 
 
-def run_unit(
-    unit: Unit,
+def run_unit(unit: Unit, store: Store, stages: Mapping[str, Stage], **how: Any) -> Done:
+    """Make one artefact, or find that another run has just made it; `how` as in `run_units`."""
+    return run_units([unit], store, stages, **how)[0]
+
+
+def run_units(
+    units: Sequence[Unit],
     store: Store,
     stages: Mapping[str, Stage],
     *,
     execute: Callable[[Task], Outcome],
     device: str,
     threads: int | None = None,
-    fresh: bool = False,
+    fresh: Container[Unit] = (),
     machines: Sequence[Mapping[str, Any]] = (),
     stopped: Callable[[], bool] = lambda: False,
-) -> Done:
-    """Make one artefact, or find that another run has just made it.
+) -> list[Done]:
+    """Make an artefact, or find that another run has just made it; so with more shards of a stage.
 
     Args:
-        unit: what to make.
-        store: where it will lie.
+        units: what to make: one, or shards of one stage, in one task. The first is waited for
+            where another run makes it; others are then left out.
+        store: where they will lie.
         stages: of the plan, by key.
         execute: does the work.
         device: what it computes on.
         threads: of a task that has all cores to itself.
-        fresh: make it anew although it is there.
+        fresh: what to make anew although it is there.
         machines: whose speed counts; any when empty.
         stopped: tells that nothing is waited for any more.
+
+    Returns:
+        What is in the store now, the first unit at the least.
 
     Raises:
         StageError: if the stage failed; the message is its reason.
@@ -73,16 +84,22 @@ def run_unit(
         StoreError: if the store cannot be written.
     """
     asked = datetime.now(UTC).isoformat()
+    first, *others = units
     while not stopped():
-        with store.lock(unit.address, timeout=0.5) as mine:
-            if not mine:
+        with ExitStack() as locks:
+            if not locks.enter_context(store.lock(first.address, timeout=0.5)):
                 continue
-            found = store.lookup(unit.address)
-            if found and _is_current(
-                found, unit, store, stages, asked=asked if fresh else None, machines=machines
-            ):
-                return Done(unit, None)
-            return Done(unit, _make(unit, store, stages, execute, device, threads))
+            free = (locks.enter_context(store.lock(u.address, timeout=0)) for u in others)
+            held = [first, *compress(others, free)]
+            todo = []
+            for unit in held:
+                found, since = store.lookup(unit.address), asked if unit in fresh else None
+                current = found and _is_current(
+                    found, unit, store, stages, asked=since, machines=machines
+                )
+                todo += [] if current else [unit]
+            seconds = _make(todo, store, stages, execute, device, threads) if todo else 0.0
+            return [Done(unit, seconds if unit in todo else None) for unit in held]
     raise StageError("stopped")
 
 
@@ -112,14 +129,46 @@ def _input_digests(unit: Unit, store: Store, stages: Mapping[str, Stage]) -> dic
     }
 
 
+@dataclass(frozen=True)
+class _Begun:
+    """A unit whose task is ready to run."""
+
+    unit: Unit
+    task: Task
+    digests: Mapping[str, str]
+    started: str
+
+
 def _make(
-    unit: Unit,
+    units: Sequence[Unit],
     store: Store,
     stages: Mapping[str, Stage],
     execute: Callable[[Task], Outcome],
     device: str,
     threads: int | None,
 ) -> float:
+    """Run one task for all units and commit each; return the seconds that one took."""
+    begun: list[_Begun] = []
+    try:
+        for unit in units:
+            begun.append(_begin(unit, store, stages, device, threads))
+        first, *others = (each.task for each in begun)
+        outcome = execute(first.model_copy(update={"beside": tuple(others)}))
+        outcome = replace(outcome, seconds=outcome.seconds / len(begun))
+        for each in begun:
+            _commit(each, store, stages, outcome)
+    finally:
+        for each in begun:
+            shutil.rmtree(each.task.output, ignore_errors=True)
+    for unit in units:
+        store.drop_scratch(unit.address)
+    return outcome.seconds
+
+
+def _begin(
+    unit: Unit, store: Store, stages: Mapping[str, Stage], device: str, threads: int | None
+) -> _Begun:
+    """Look at the inputs of a unit and make the folder that it writes to."""
     stage, started = unit.stage, datetime.now(UTC).isoformat()
     inputs = {
         role: _task_input(unit, units, store, item.count)
@@ -127,44 +176,41 @@ def _make(
     }
     digests = {role: found or "" for role, found in _input_digests(unit, store, stages).items()}
     made_by = digest({"code": code_digest(stage.kind), "inputs": digests})
-    output = store.temporary(unit.address)
-    try:
-        outcome = execute(
-            Task(
-                kind=stage.kind,
-                key=stage.key,
-                params=stage.params,
-                inputs=inputs,
-                local=stage.local,
-                output=output,
-                scratch=store.scratch(unit.address, made_by=made_by),
-                device=device,
-                threads=threads,
-                shard=unit.shard,
-            )
-        )
-        outputs = outputs_of(output)
-        manifest = Manifest(
-            kind=stage.kind,
-            key=stage.key,
-            shard=unit.shard,
-            version=stage.version,
-            params=stage.params,
-            inputs=stage.inputs,
-            input_digests={**digests, **origins(stage, stages, store)},
-            outputs=outputs,
-            digest=outputs_digest(outputs),
-            code=code_digest(stage.kind),
-            machine={**machine(), **outcome.machine},
-            versions={**versions(), **outcome.versions},
-            started=started,
-            seconds=outcome.seconds,
-        )
-        store.commit(output, manifest)
-    finally:
-        shutil.rmtree(output, ignore_errors=True)
-    store.drop_scratch(unit.address)
-    return outcome.seconds
+    task = Task(
+        kind=stage.kind,
+        key=stage.key,
+        params=stage.params,
+        inputs=inputs,
+        local=stage.local,
+        output=store.temporary(unit.address),
+        scratch=store.scratch(unit.address, made_by=made_by),
+        device=device,
+        threads=threads,
+        shard=unit.shard,
+    )
+    return _Begun(unit, task, digests, started)
+
+
+def _commit(begun: _Begun, store: Store, stages: Mapping[str, Stage], outcome: Outcome) -> None:
+    """Put what a task wrote into the store, with its manifest."""
+    stage, outputs = begun.unit.stage, outputs_of(begun.task.output)
+    manifest = Manifest(
+        kind=stage.kind,
+        key=stage.key,
+        shard=begun.unit.shard,
+        version=stage.version,
+        params=stage.params,
+        inputs=stage.inputs,
+        input_digests={**begun.digests, **origins(stage, stages, store)},
+        outputs=outputs,
+        digest=outputs_digest(outputs),
+        code=code_digest(stage.kind),
+        machine={**machine(), **outcome.machine},
+        versions={**versions(), **outcome.versions},
+        started=begun.started,
+        seconds=outcome.seconds,
+    )
+    store.commit(begun.task.output, manifest)
 
 
 def _task_input(unit: Unit, units: list[Unit], store: Store, count: int | None) -> TaskInput:

@@ -15,8 +15,7 @@ import torch
 from ldmbench.catalog.extractors import ExtractorSpec
 from ldmbench.errors import InputError
 from ldmbench.features.checkpoint import fill, read_tensors
-from ldmbench.features.extractor import DTYPES, Extractor, Precision
-from ldmbench.features.resize import RESIZERS
+from ldmbench.features.extractor import DTYPES, Extractor, Precision, per_channel
 from ldmbench.features.tokenizer import WordTokenizer
 from ldmbench.schema.weights import SHIPPED
 from ldmbench.words import first_line
@@ -53,7 +52,7 @@ class ClipExtractor(Extractor):
         self._tokenizer = tokenizer
 
     def _forward(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
-        x = self._scale(RESIZERS[self.spec.resize](images, self.spec.side))
+        x = self._scale(self._resized(images))
         return {"features": self.network.encode_image(x.to(DTYPES[self.precision]))}
 
     def _tokens(self, captions: Sequence[str]) -> torch.Tensor:
@@ -149,13 +148,14 @@ def load_clip(
         spec,
         network.to(device, DTYPES[precision]).eval(),
         digest,
-        scale=_normalised,
+        scale=_normalised(torch.device(device)),
         tokenizer=open_clip.get_tokenizer(architecture),
         device=device,
         precision=precision,
     )
 
 
-def _normalised(x: torch.Tensor) -> torch.Tensor:
-    mean, std = (torch.tensor(v, device=x.device)[:, None, None] for v in (_MEAN, _STD))
-    return (x - mean) / std
+def _normalised(device: torch.device) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Return what scales float NCHW in [0, 255] as released models expect it."""
+    mean, std = (per_channel(v, device) for v in (_MEAN, _STD))
+    return lambda x: (x - mean) / std

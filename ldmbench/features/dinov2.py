@@ -12,8 +12,7 @@ from torch.nn import functional as fn
 from ldmbench.catalog.extractors import ExtractorSpec
 from ldmbench.errors import InputError
 from ldmbench.features.checkpoint import fill, read_tensors
-from ldmbench.features.extractor import DTYPES, Extractor, Precision
-from ldmbench.features.resize import RESIZERS
+from ldmbench.features.extractor import DTYPES, Extractor, Precision, per_channel
 
 __all__ = ["DinoV2", "DinoV2Extractor", "load"]
 
@@ -117,11 +116,11 @@ class DinoV2Extractor(Extractor):
     def __init__(self, spec: ExtractorSpec, network: DinoV2, digest: str, **where: Any) -> None:
         super().__init__(spec, digest, **where)
         self.network = network
+        self._mean, self._std = (per_channel(v, self.device) for v in (_MEAN, _STD))
 
     def _forward(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
-        x = RESIZERS[self.spec.resize](images, self.spec.side)
-        mean, std = (torch.tensor(v, device=x.device)[:, None, None] for v in (_MEAN, _STD))
-        return {"features": self.network(((x - mean) / std).to(DTYPES[self.precision]))}
+        x = (self._resized(images) - self._mean) / self._std
+        return {"features": self.network(x.to(DTYPES[self.precision]))}
 
 
 def load(

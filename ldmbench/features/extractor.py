@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal, TypeAlias, cast
@@ -12,38 +12,38 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from ldmbench.ahead import ahead
 from ldmbench.canonical import digest_file
 from ldmbench.catalog.extractors import EXTRACTORS, ExtractorSpec, extractor_named
 from ldmbench.errors import InputError
+from ldmbench.features.resize import RESIZERS
 from ldmbench.registry import pick, resolve
 from ldmbench.sources.evaluators import weights_path
 
-__all__ = ["Extractor", "Features", "Floats", "Precision", "load_extractor"]
+__all__ = ["Extractor", "Features", "Floats", "Precision", "load_extractor", "per_channel"]
 
 Floats: TypeAlias = npt.NDArray[np.float32]
 Features: TypeAlias = dict[str, Floats]
 Precision: TypeAlias = Literal["float32", "bfloat16"]
 
 GPU_BATCHES = 8
-SHARD = 64
-"""Images that the pipeline asks for at a time, and the largest micro-batch on a CPU."""
+"""Micro-batches of a CPU that a GPU takes at once."""
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 class Extractor(ABC):
-    """A network behind one interface; micro-batches have fixed sizes, the last one is padded.
+    """A network behind one interface; micro-batches have one size, the last one is padded.
 
-    So the features of an image do not depend on its neighbours, and on a CPU not on how the caller
-    batches either: on one machine they are the same bytes. On a GPU micro-batches are large, and
-    fewer images are padded to a multiple of SHARD alone: those of a shard are always the same
-    bytes.
+    So the features of an image do not depend on its neighbours nor on how the caller batches: on
+    one machine they are the same bytes. On a GPU micro-batches are larger, the next one is read,
+    resized and copied from pinned memory while one is computed, and nothing waits before the last.
 
     Attributes:
         spec: names and shapes, as the planner sees them.
         digest: sha256 of the weights, 64 hex digits; a signature shows the first 8.
         device: where the network runs.
         precision: "float32", or "bfloat16" where it was asked for.
-        batch: images in a micro-batch; the last one may be a smaller multiple of SHARD.
+        batch: images in a micro-batch.
     """
 
     def __init__(
@@ -53,6 +53,7 @@ class Extractor(ABC):
         self.digest = digest
         self.device = torch.device(device)
         self.precision = precision
+        self._resizer = RESIZERS[spec.resize]
         self.batch = spec.batch * (GPU_BATCHES if self.device.type == "cuda" else 1)
 
     @property
@@ -81,7 +82,9 @@ class Extractor(ABC):
         """
         _check_images(images)
         source = torch.from_numpy(np.ascontiguousarray(images))
-        return self._batched(source, self._forward)
+        return self._batched(
+            source, self._forward, lambda part: self._resizer.before(part, self.spec.side)
+        )
 
     def extract_text(self, captions: Sequence[str]) -> Floats:
         """Return the embeddings of captions, float32 (N, D); equal captions are computed once.
@@ -105,7 +108,11 @@ class Extractor(ABC):
 
     @abstractmethod
     def _forward(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Return the layers of one micro-batch, uint8 NHWC on the device."""
+        """Return the layers of one micro-batch of images for `_resized`, on the device."""
+
+    def _resized(self, images: torch.Tensor) -> torch.Tensor:
+        """Return float32 NCHW in [0, 255], of the extractor's side, of images on the device."""
+        return self._resizer.after(images, self.spec.side)
 
     def _tokens(self, captions: Sequence[str]) -> torch.Tensor:
         raise NotImplementedError
@@ -121,19 +128,23 @@ class Extractor(ABC):
         self,
         source: torch.Tensor,
         forward: Callable[[torch.Tensor], dict[str, torch.Tensor]],
+        before: Callable[[torch.Tensor], torch.Tensor] = lambda part: part,
     ) -> Features:
-        """Run `forward` over padded micro-batches and join what it returns."""
-        parts: dict[str, list[Floats]] = {}
-        size = self.batch
+        """Run `before` on the CPU and `forward` over padded micro-batches; join what it returns."""
+        parts: dict[str, list[torch.Tensor]] = {}
+        starts = range(0, max(len(source), 1), self.batch)
+        batches: Iterable[torch.Tensor] = (before(source[i : i + self.batch]) for i in starts)
+        if self.device.type == "cuda":
+            batches = ahead(self._padded(part).pin_memory() for part in batches)
+        else:
+            batches = map(self._padded, batches)
+        left = len(source)
         with torch.inference_mode(), exact_convolutions():
-            for i in range(0, max(len(source), 1), size):
-                part = source[i : i + size]
-                whole = min(size, SHARD * max(1, -(-len(part) // SHARD)))
-                padded = torch.cat([part, part.new_zeros(whole - len(part), *part.shape[1:])])
-                for name, values in forward(padded.to(self.device)).items():
-                    kept = values[: len(part)].float().cpu().numpy()
-                    parts.setdefault(name, []).append(kept)
-        joined = {name: np.concatenate(values) for name, values in parts.items()}
+            for batch in batches:
+                for name, values in forward(batch.to(self.device, non_blocking=True)).items():
+                    parts.setdefault(name, []).append(values[:left].float())
+                left -= self.batch
+            joined = {name: torch.cat(values).cpu().numpy() for name, values in parts.items()}
         for name, array in joined.items():
             if not np.isfinite(array).all():
                 raise InputError(
@@ -141,6 +152,10 @@ class Extractor(ABC):
                     f"are damaged or unfit for {self.precision}: use float32 or other weights"
                 )
         return joined
+
+    def _padded(self, part: torch.Tensor) -> torch.Tensor:
+        """Return a micro-batch of which too few rows are given, zeros behind them."""
+        return torch.cat([part, part.new_zeros(self.batch - len(part), *part.shape[1:])])
 
 
 def load_extractor(
@@ -174,6 +189,11 @@ def load_extractor(
     return loader(
         spec, file, digest=digest_file(file), device=device, precision=precision, expected=expected
     )
+
+
+def per_channel(values: tuple[float, ...], device: torch.device) -> torch.Tensor:
+    """Return values to scale NCHW by, float32 (C, 1, 1), copied to the device once."""
+    return torch.tensor(values, device=device)[:, None, None]
 
 
 @contextmanager

@@ -31,7 +31,6 @@ from ldmbench.catalog.extractors import ExtractorSpec
 from ldmbench.errors import InputError
 from ldmbench.features.extractor import DTYPES, Extractor, Precision
 from ldmbench.features.inception_weights import read_inception
-from ldmbench.features.resize import RESIZERS
 from ldmbench.words import first_line
 
 __all__ = ["COMPILE_FROM", "Inception", "InceptionExtractor", "load"]
@@ -185,10 +184,9 @@ class InceptionExtractor(Extractor):
     ) -> None:
         super().__init__(spec, digest, **where)
         self._network = network
-        self._resize = RESIZERS[spec.resize]
 
     def _forward(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
-        x = self._resize(images, self.spec.side).sub_(128).mul_(1 / 128)
+        x = self._resized(images).sub_(128).mul_(1 / 128)
         x = x.to(DTYPES[self.precision]).contiguous(memory_format=torch.channels_last)
         features, logits, spatial = self._network(x)
         return {"features": features, "logits": logits, "spatial": spatial}

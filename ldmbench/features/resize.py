@@ -1,12 +1,13 @@
 """Named resizers: uint8 images in, float images at an extractor's side out.
 
-Every function takes uint8 NHWC (numpy) and returns float32 NCHW (torch) in [0, 255]; the name in
-RESIZERS is what a signature prints.
+Every resizer takes uint8 NHWC and returns float32 NCHW in [0, 255]; the name in RESIZERS is what a
+signature prints. Pillow's run on the CPU, before images are copied to a device; torch's after that.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
@@ -17,7 +18,28 @@ from PIL import Image
 
 __all__ = ["RESIZERS", "Resizer", "bilinear_aa", "pil_bicubic", "pil_bicubic_crop", "tf_bilinear"]
 
-Resizer: TypeAlias = Callable[[torch.Tensor, int], torch.Tensor]
+Resize: TypeAlias = Callable[[torch.Tensor, int], torch.Tensor]
+
+
+def _unchanged(images: torch.Tensor, side: int) -> torch.Tensor:
+    return images
+
+
+@dataclass(frozen=True)
+class Resizer:
+    """A resizer in two parts, each (images, side) -> images.
+
+    Attributes:
+        before: on the CPU, uint8 NHWC; for each image by itself.
+        after: on the device, of what `before` returned.
+    """
+
+    before: Resize = _unchanged
+    after: Resize = _unchanged
+
+    def __call__(self, images: torch.Tensor, side: int) -> torch.Tensor:
+        """Return float32 NCHW in [0, 255] of uint8 NHWC on the CPU."""
+        return self.after(self.before(images, side), side)
 
 
 def tf_bilinear(images: torch.Tensor, side: int) -> torch.Tensor:
@@ -55,8 +77,10 @@ def pil_bicubic(images: torch.Tensor, side: int) -> torch.Tensor:
         float32 NCHW in [0, 255].
     """
     resize = make_resizer("PIL", False, "bicubic", (side, side))
-    resized = np.stack([resize(image) for image in images.cpu().numpy()])
-    return torch.from_numpy(resized).to(images.device).permute(0, 3, 1, 2)
+    resized = np.empty((len(images), side, side, 3), dtype=np.float32)
+    for image, target in zip(images.numpy(), resized):
+        target[:] = resize(image)
+    return torch.from_numpy(resized).permute(0, 3, 1, 2)
 
 
 def pil_bicubic_crop(images: torch.Tensor, side: int) -> torch.Tensor:
@@ -69,17 +93,17 @@ def pil_bicubic_crop(images: torch.Tensor, side: int) -> torch.Tensor:
         side: of the output in pixels.
 
     Returns:
-        float32 NCHW in [0, 255], whole numbers.
+        uint8 NHWC.
     """
     height, width = images.shape[1:3]
     short = min(height, width)
     size = (width * side // short, height * side // short)
     left, top = round((size[0] - side) / 2), round((size[1] - side) / 2)
     out = np.empty((len(images), side, side, 3), dtype=np.uint8)
-    for image, target in zip(images.cpu().numpy(), out):
+    for image, target in zip(images.numpy(), out):
         resized = Image.fromarray(image).resize(size, Image.Resampling.BICUBIC)
         target[:] = np.asarray(resized)[top : top + side, left : left + side]
-    return _to_float(torch.from_numpy(out).to(images.device))
+    return torch.from_numpy(out)
 
 
 def bilinear_aa(images: torch.Tensor, side: int) -> torch.Tensor:
@@ -98,13 +122,13 @@ def bilinear_aa(images: torch.Tensor, side: int) -> torch.Tensor:
     return fn.interpolate(x, (side, side), mode="bilinear", antialias=True)
 
 
-def _to_float(images: torch.Tensor) -> torch.Tensor:
+def _to_float(images: torch.Tensor, side: int = 0) -> torch.Tensor:
     return images.permute(0, 3, 1, 2).contiguous().float()
 
 
 RESIZERS: dict[str, Resizer] = {
-    "tf-bilinear": tf_bilinear,
-    "pil-bicubic-float": pil_bicubic,
-    "pil-bicubic-crop": pil_bicubic_crop,
-    "torch-bilinear-aa": bilinear_aa,
+    "tf-bilinear": Resizer(after=tf_bilinear),
+    "pil-bicubic-float": Resizer(before=pil_bicubic),
+    "pil-bicubic-crop": Resizer(before=pil_bicubic_crop, after=_to_float),
+    "torch-bilinear-aa": Resizer(after=bilinear_aa),
 }

@@ -16,7 +16,6 @@ from torch import nn
 from ldmbench.catalog.extractors import ExtractorSpec
 from ldmbench.features.checkpoint import fill, read_tensors
 from ldmbench.features.extractor import DTYPES, Extractor, Precision
-from ldmbench.features.resize import RESIZERS
 
 __all__ = ["FEATURES", "SIDE", "Readout", "ShapesNet", "ShapesNetExtractor", "load"]
 
@@ -141,7 +140,7 @@ class ShapesNetExtractor(Extractor):
         self.network = network
 
     def _forward(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
-        x = RESIZERS[self.spec.resize](images, self.spec.side).to(DTYPES[self.precision])
+        x = self._resized(images).to(DTYPES[self.precision])
         features, spatial = self.network(x.contiguous(memory_format=torch.channels_last))
         logits = self.network.read(features).label
         return {"features": features, "logits": logits, "spatial": spatial}

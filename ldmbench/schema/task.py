@@ -22,7 +22,10 @@ class TaskInput(Noun):
 
 
 class Task(Noun):
-    """One stage (or one shard of it), ready to run: folders in, one folder out."""
+    """One stage (or one shard of it), ready to run: folders in, one folder out.
+
+    On a GPU a task of some kinds has further shards of its stage with it, in `beside`.
+    """
 
     kind: Kind
     key: str
@@ -34,3 +37,9 @@ class Task(Noun):
     device: str = "cpu"
     threads: int | None = None
     shard: tuple[int, int] | None = None
+    beside: tuple[Task, ...] = ()
+
+    @property
+    def shards(self) -> tuple[Task, ...]:
+        """Return this task and those beside it."""
+        return (self, *self.beside)

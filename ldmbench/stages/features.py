@@ -2,36 +2,54 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import groupby
+
 import numpy as np
 
-from ldmbench.data.shards import write_array
-from ldmbench.features.extractor import Extractor, load_extractor
+from ldmbench.data.shards import ImageShards, write_array
+from ldmbench.features.extractor import Extractor, Features, load_extractor
 from ldmbench.schema.task import Task
-from ldmbench.stages.common import Report, images_of, resident
+from ldmbench.stages.common import Pixels, Report, images_of, resident
 from ldmbench.stages.own import own_features
 
 
 def run(task: Task, report: Report) -> None:
-    """Extract the features of one shard; an extractor of texts also those of its captions.
+    """Extract the features of shards; an extractor of texts also those of their captions.
 
     Spatial features, as wide as the others, are kept only where sFID asks for them.
     """
     params = task.params
     if "call" in task.local:
-        own_features(task, images_of(task))
+        for shard in task.shards:
+            own_features(shard, images_of(shard))
         return
     expected = int(task.local.get("expected", 0))
     extractor = _extractor(params["extractor"], task.device, params["precision"], expected)
-    images = images_of(task)
-    everything = np.arange(len(images))
-    found = extractor.extract(images.images(everything))
-    for name, array in found.items():
-        if name != "spatial" or params.get("spatial"):
-            write_array(task.output / f"{name}.npy", array)
+    read = [(shard, images_of(shard)) for shard in task.shards]
+    pixels = [(shard, _pixels(images)) for shard, images in read]
+    for _, alike in groupby(pixels, key=lambda pair: pair[1].shape[1:]):
+        shards, parts = zip(*alike)
+        found = extractor.extract(np.concatenate(parts))
+        if not params.get("spatial"):
+            found.pop("spatial", None)
+        _write(shards, found, [len(part) for part in parts])
     if extractor.spec.text:
-        captions = extractor.extract_text(images.captions(everything))
-        write_array(task.output / "text.npy", captions)
+        captions = [images.captions(np.arange(len(images))) for _, images in read]
+        text = extractor.extract_text([caption for part in captions for caption in part])
+        _write(task.shards, {"text": text}, [len(part) for part in captions])
     report(1.0, "")
+
+
+def _pixels(images: ImageShards) -> Pixels:
+    return images.images(np.arange(len(images)))
+
+
+def _write(shards: Sequence[Task], found: Features, counts: Sequence[int]) -> None:
+    """Write each shard's rows of what was extracted for all of them."""
+    for name, rows in found.items():
+        for shard, part in zip(shards, np.split(rows, np.cumsum(counts)[:-1]), strict=True):
+            write_array(shard.output / f"{name}.npy", part)
 
 
 @resident(4)

@@ -23,8 +23,9 @@ import torch
 from ldmbench.ahead import ahead
 from ldmbench.data.batches import BatchOrder
 from ldmbench.data.shapes import render
-from ldmbench.features.extractor import SHARD, load_extractor
+from ldmbench.features.extractor import load_extractor
 from ldmbench.models.denoiser import build_denoiser
+from ldmbench.plan.ledger import SHARD
 from ldmbench.sample import Schedule, noise, sample, step_seeds
 from ldmbench.schema.models import DenoiserParams
 from ldmbench.train.denoiser import DenoiserJob

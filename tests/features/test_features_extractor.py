@@ -43,12 +43,11 @@ def test_callers_batches_do_not_matter(net, images):
         (64, 64, [64]),
         (100, 64, [64, 64]),
         (20, 16, [16, 16]),
-        (64, 1024, [64]),
-        (65, 1024, [128]),
-        (300, 128, [128, 128, 64]),
+        (64, 1024, [1024]),
+        (300, 128, [128, 128, 128]),
     ],
 )
-def test_no_more_is_computed_than_whole_shards(net, images, count, batch, seen):
+def test_micro_batches_have_one_size(net, images, count, batch, seen):
     """The larger batches are those of a GPU."""
     found = []
 
