@@ -36,6 +36,7 @@ from ldmbench.schema.record import Run as RunRow
 from ldmbench.schema.stage import Cell
 from ldmbench.scoring.request import Request
 from ldmbench.scoring.run import score_request
+from ldmbench.session.export import Exported, export_cell
 from ldmbench.session.judged_run import evidence
 from ldmbench.session.pages import replay, write_report
 from ldmbench.session.planning import planned, usual_store
@@ -95,6 +96,34 @@ class Run:
         from ldmbench.report import figures_of  # it imports altair
 
         return figures_of(self._row, self.records, self._book.extras(self.id))
+
+    def export(
+        self,
+        cell: str,
+        folder: str | Path,
+        *,
+        raw: bool = False,
+        checkpoint: float | None = None,
+    ) -> Exported:
+        """Write the model that was trained for a cell to a folder, as `ldmbench export` does.
+
+        Args:
+            cell: a cell's id, or a glob that cells of one model match.
+            folder: where; must not exist, or be empty.
+            raw: weights that are not averaged.
+            checkpoint: a kept share of the training budget; unset: that of the cell's samples.
+
+        Returns:
+            `folder`, `weights`, `checkpoint`, `parameters`, `pipeline` (diffusers' class that loads
+            it, or None) and `loaders`, a sentence on what takes the folder.
+
+        Raises:
+            InputError: there is no such cell or checkpoint, its model was not trained here, or the
+                folder is in use.
+        """
+        return export_cell(
+            self._row, self._book, cell, Path(folder), raw=raw, checkpoint=checkpoint
+        )
 
     def report(self) -> Path:
         """Write the page of the run, one self-contained HTML file, and return its path."""

@@ -29,7 +29,9 @@ from ldmbench.features.extractor import load_extractor
 from ldmbench.features.perceptual import load_perceptual
 from ldmbench.metrics.frechet import frechet_distance
 from ldmbench.metrics.paired import psnr, ssim
-from ldmbench.models.autoencoder import FirstStage, load_first_stage
+from ldmbench.models.autoencoder import load_first_stage, save_first_stage
+from ldmbench.models.files import read_card
+from ldmbench.models.model import Model
 from ldmbench.models.shipped import load_shipped
 from ldmbench.schema.models import AutoencoderParams, Budget
 from ldmbench.schema.weights import FIRST_STAGES_FOLDER
@@ -119,17 +121,18 @@ def train(name: str, params: AutoencoderParams, scratch: Path) -> Path:
 
 def ship(name: str, trained: Path, out: Path) -> None:
     """Write a trained first stage as float16, with its cost, and renew index.json."""
-    stage = load_first_stage(trained)
-    stage.module.half()
+    model = load_first_stage(trained)
+    params = AutoencoderParams.model_validate(read_card(trained, "first-stage")["params"])
+    model.first_stage.network.half()
     folder = out / name
     shutil.rmtree(folder, ignore_errors=True)
-    stage.save(folder)
+    save_first_stage(model.first_stage, folder, params=params, scale=model.info.scale)
     shutil.copy(trained / "cost.json", folder)
     files = sorted(folder.iterdir())
     row = {
         "name": name,
-        "f": stage.f,
-        "regularization": stage.params.regularization,
+        "f": params.f,
+        "regularization": params.regularization,
         "files": {path.name: digest_file(path) for path in files},
         "digest": digest_files(files, root=folder),
         "bytes": sum(path.stat().st_size for path in files),
@@ -144,7 +147,7 @@ def ship(name: str, trained: Path, out: Path) -> None:
 
 
 @torch.no_grad()
-def reconstruct(stage: FirstStage, images: Pixels, bits: list[float]) -> Pixels:
+def reconstruct(stage: Model, images: Pixels, bits: list[float]) -> Pixels:
     """Return decoded posterior modes, uint8 NHWC; appends the bits per pixel of each image."""
     parts = []
     for start in range(0, len(images), 32):
@@ -165,7 +168,7 @@ def perceptual_distance(images: Pixels, decoded: Pixels) -> float:
     return float(torch.cat([net(a, b) for a, b in zip(x.split(64), y.split(64))]).mean())
 
 
-def measure(stage: FirstStage, *, resolution: int, texture: Texture, n: int) -> dict[str, float]:
+def measure(stage: Model, *, resolution: int, texture: Texture, n: int) -> dict[str, float]:
     """Return rate, distortion and rFID on n validation images."""
     indices = split_indices("validation", 0, n)
     images = render(indices, resolution=resolution, texture=texture).images

@@ -31,6 +31,7 @@ COMMANDS = {
     "score": "ldmbench.cli.score:score",
     "reference": "ldmbench.cli.reference:reference",
     "convert": "ldmbench.cli.convert:convert",
+    "export": "ldmbench.cli.export:export",
     "list": "ldmbench.cli.list:list_",
     "doctor": "ldmbench.cli.doctor:doctor",
 }

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 from ldmbench.registry import lazily
 
 if TYPE_CHECKING:
-    from ldmbench.models.load_model import Info, Model
     from ldmbench.models.loader import load
+    from ldmbench.models.model import Info, Model
 
 __all__ = ["Info", "Model", "load"]
 
-__getattr__ = lazily(__name__, {"Info": "load_model", "Model": "load_model", "load": "loader"})
+__getattr__ = lazily(__name__, {"Info": "model", "Model": "model", "load": "loader"})
 """The room's door stays free of torch."""
 
 

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ldmbench.errors import InputError
-from ldmbench.models.subject import Work, counted
+from ldmbench.models.flops import count_flops
+from ldmbench.models.subject import Work
 from ldmbench.models.tasks import Truth
 from ldmbench.plugins import calling
 
@@ -106,5 +107,5 @@ class Called:
         """Count the FLOPs of one image as it runs; nothing else can be seen."""
         noise = torch.zeros((1, *self.shape), device=self.device)
         told = self.condition(captions=[""], labels=[0], truth=Truth.blank(self.side))
-        whole = counted(lambda: self.draw(noise, condition=told, params=params, seeds=[0]))
+        whole = count_flops(lambda: self.draw(noise, condition=told, params=params, seeds=[0]))
         return Work(whole=whole)

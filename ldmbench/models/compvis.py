@@ -14,8 +14,8 @@ from ldmbench.models.compvis_autoencoder import first_stage
 from ldmbench.models.compvis_condition import build_condition
 from ldmbench.models.compvis_parts import check_parts, latent_scale, read_schedule
 from ldmbench.models.compvis_unet import build_unet
-from ldmbench.models.load_model import Info, Model
-from ldmbench.models.load_stages import KL, VQ, FirstStage, Identity
+from ldmbench.models.first_stage import STAGES, FirstStage, Identity
+from ldmbench.models.model import Info, Model
 from ldmbench.models.weights import Tensors, select
 from ldmbench.sources.models.adm_config import is_adm
 from ldmbench.sources.models.checkpoint import look, marked
@@ -189,4 +189,5 @@ def _stage(
     if kind == "pixel":
         return Identity()
     network = first_stage(kind, params, tensors, where=where, scale=scale)
-    return VQ(network) if kind == "vq" else KL(network)
+    stage: FirstStage = STAGES[kind](network)
+    return stage

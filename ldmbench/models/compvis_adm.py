@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from ldmbench.models.compvis_unet import build_unet
-from ldmbench.models.load_conditions import ClassLabels, Condition, NoCondition
+from ldmbench.models.conditions import ClassLabels, Condition, NoCondition
+from ldmbench.models.first_stage import Identity
 from ldmbench.models.load_images import EnlargedImage
-from ldmbench.models.load_model import Info, Model
-from ldmbench.models.load_stages import Identity
+from ldmbench.models.model import Info, Model
 from ldmbench.models.weights import Tensors
 from ldmbench.sources.models.adm_config import read_flags
 from ldmbench.sources.models.compvis_plan import plan_unet

@@ -12,7 +12,7 @@ from ldmbench.errors import InputError
 from ldmbench.models.compvis_networks import ClassEmbedder, SpatialRescaler
 from ldmbench.models.compvis_open_clip import PAD, build_open_clip
 from ldmbench.models.compvis_text import build_bert, build_clip
-from ldmbench.models.load_conditions import (
+from ldmbench.models.conditions import (
     PROMPT_LENGTH,
     ClassLabels,
     ClassTokens,
@@ -22,8 +22,8 @@ from ldmbench.models.load_conditions import (
     Prompts,
     TokenBoxes,
 )
+from ldmbench.models.first_stage import FirstStage
 from ldmbench.models.load_images import AlignedImage, MaskedImage, MaskedPrompt, SemanticMap
-from ldmbench.models.load_stages import FirstStage
 from ldmbench.models.load_tokenizers import bert_tokenizer, clip_tokenizer
 from ldmbench.models.weights import Tensors, fill
 from ldmbench.sources.models.clip_config import CLIPS, find_text_config

@@ -7,23 +7,31 @@ with the evaluators.
 from __future__ import annotations
 
 import torch
+from diffusers import ModelMixin
+from diffusers.configuration_utils import ConfigMixin, register_to_config
 from torch import Tensor, nn
 
 from ldmbench.errors import InputError
+from ldmbench.models.compvis_networks import ClassEmbedder
 from ldmbench.models.tokenizer import LENGTH, TOKENS
 from ldmbench.schema.models import Conditioning
 
-__all__ = ["CaptionEncoder", "ClassEncoder", "build_conditioner"]
+__all__ = ["CaptionEncoder", "build_conditioner"]
 
 
-class CaptionEncoder(nn.Module):
+class CaptionEncoder(ModelMixin, ConfigMixin):  # type: ignore[misc]
     """A small transformer: token ids (N, LENGTH) -> float32 (N, LENGTH, channels).
 
     Padding is a token like any other, so that a caption's sequence does not depend on its
     neighbours in the batch.
+
+    Args:
+        channels: width of the sequence.
+        depth: blocks of self-attention.
     """
 
-    def __init__(self, channels: int, *, depth: int = 2) -> None:
+    @register_to_config  # type: ignore[untyped-decorator]
+    def __init__(self, channels: int = 64, depth: int = 2) -> None:
         super().__init__()
         self.words = nn.Embedding(TOKENS, channels)
         self.places = nn.Parameter(torch.zeros(LENGTH, channels))
@@ -31,32 +39,18 @@ class CaptionEncoder(nn.Module):
         self.norm = nn.LayerNorm(channels)
 
     def forward(self, ids: Tensor) -> Tensor:
-        """Encode ids, int64 (N, LENGTH)."""
-        x = self.words(ids) + self.places
+        """Encode ids, int64 (N, L), L at most LENGTH, as `tokenize` returns them."""
+        x = self.words(ids) + self.places[: ids.shape[1]]
         for block in self.blocks:
             x = block(x)
         out: Tensor = self.norm(x)
         return out
 
 
-class ClassEncoder(nn.Module):
-    """A vector per class and one for "no class": ids (N, 1) -> float32 (N, 1, channels)."""
-
-    def __init__(self, channels: int, *, classes: int) -> None:
-        super().__init__()
-        self.null = classes
-        self.vectors = nn.Embedding(classes + 1, channels)
-
-    def forward(self, ids: Tensor) -> Tensor:
-        """Look the classes up, int64 (N, 1); `null` is the last row."""
-        out: Tensor = self.vectors(ids)
-        return out
-
-
 def build_conditioner(
     conditioning: Conditioning, *, channels: int, classes: int
-) -> CaptionEncoder | ClassEncoder | None:
-    """Return the encoder of a condition, or None.
+) -> CaptionEncoder | ClassEmbedder | None:
+    """Return the encoder of a condition, or None; the last row of a class table is no class.
 
     Raises:
         InputError: if classes are to be shown and there are none.
@@ -64,13 +58,15 @@ def build_conditioner(
     if conditioning == "none":
         return None
     if conditioning == "caption":
-        return CaptionEncoder(channels)
+        encoder: CaptionEncoder = CaptionEncoder(channels)
+        return encoder
     if classes < 1:
         raise InputError(
             "conditioning 'class' needs a dataset with class labels, this one has none; "
             "use conditioning 'none' or 'caption'"
         )
-    return ClassEncoder(channels, classes=classes)
+    table: ClassEmbedder = ClassEmbedder(classes + 1, channels, null_class=classes)
+    return table
 
 
 class _Block(nn.Module):

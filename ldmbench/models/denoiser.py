@@ -1,7 +1,8 @@
-"""Denoisers: a UNet on latents or pixels, with its conditioner (arXiv:2112.10752, 3.2 and 3.3).
+"""Denoisers that are trained here: a UNet on latents or pixels, with its conditioner.
 
-The networks are diffusers' UNet2DModel (no condition) and UNet2DConditionModel (classes and
-captions, through cross-attention).
+arXiv:2112.10752, sections 3.2 and 3.3. The networks are diffusers' UNet2DModel (no condition) and
+UNet2DConditionModel (classes and captions, through cross-attention). To train another network: its
+builder in `_unet`; another condition: its encoder in conditioner.py.
 """
 
 from __future__ import annotations
@@ -14,30 +15,29 @@ from typing import Any
 import torch
 from diffusers import UNet2DConditionModel, UNet2DModel
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from ldmbench.errors import InputError
-from ldmbench.models.conditioner import CaptionEncoder, ClassEncoder, build_conditioner
-from ldmbench.models.files import (
-    blank,
-    read_card,
-    read_weights,
-    seeded,
-    write_card,
-    write_weights,
-)
+from ldmbench.models.compvis_networks import ClassEmbedder
+from ldmbench.models.conditioner import CaptionEncoder, build_conditioner
+from ldmbench.models.conditions import Captions, ClassTokens, Condition, NoCondition
+from ldmbench.models.files import blank, seeded
+from ldmbench.models.first_stage import Identity
+from ldmbench.models.flops import count_flops
+from ldmbench.models.folder_writer import write_folder
+from ldmbench.models.model import Info, Model
 from ldmbench.models.tokenizer import LENGTH, tokenize
 from ldmbench.sample.schedule import Schedule
 from ldmbench.schema.models import DenoiserParams
+from ldmbench.sources.models.diffusers_config import APART
 
-__all__ = ["Denoiser", "build_denoiser", "load_denoiser"]
+__all__ = ["RAW", "Denoiser", "build_denoiser"]
 
-UNET = "unet/diffusion_pytorch_model.safetensors"
-CONDITIONER = "conditioner.safetensors"
+RAW = "non_ema"
+"""diffusers' word in file names for weights that are not averaged."""
 
 
 class Denoiser(nn.Module):
-    """Predicts the noise (or v) in noisy latents.
+    """A network and its conditioner while they are trained; `model` is what they become.
 
     Attributes:
         params: what it was built from.
@@ -54,72 +54,31 @@ class Denoiser(nn.Module):
         self.shape = (latent_channels, latent_size, latent_size)
         self.classes = classes
         self.schedule = _schedule(params)
-        self._levels: dict[torch.device, Tensor] = {}
         self.unet: Any = _unet(params, latent_channels, latent_size)
-        self.conditioner: CaptionEncoder | ClassEncoder | None = build_conditioner(
+        self.conditioner: CaptionEncoder | ClassEmbedder | None = build_conditioner(
             params.conditioning, channels=params.context_channels, classes=classes
         )
 
-    def forward(self, z: Tensor, t: Tensor, ids: Tensor | None) -> Tensor:
-        """Encode the condition ids and predict; what training calls."""
-        return self.predict(z, t, self.embed(ids))
-
-    def predict(self, z: Tensor, t: Tensor, cond: Tensor | None = None) -> Tensor:
-        """Return what the network was trained to return, eps or v, like z.
+    def forward(self, z: Tensor, t: Tensor, ids: Tensor | None = None) -> Tensor:
+        """Return what the network is trained to return, like z.
 
         Args:
             z: noisy latents, NCHW float32.
             t: timesteps, integers (N,) in [0, T).
-            cond: what `condition` returned; None means no condition.
+            ids: of the condition; None where there is none.
         """
-        if self.conditioner is None:
-            out: Tensor = self.unet(z, t, return_dict=False)[0]
-            return out
-        context = self.null_condition(len(z)) if cond is None else cond
-        predicted: Tensor = self.unet(z, t, context, return_dict=False)[0]
-        return predicted
-
-    def eps(self, z: Tensor, t: Tensor, cond: Tensor | None = None) -> Tensor:
-        """Return the predicted noise; v is converted (arXiv:2202.00512, Appendix D).
-
-        eps = sqrt(abar_t) v + sqrt(1 - abar_t) z_t.
-        """
-        predicted = self.predict(z, t, cond)
-        if self.params.prediction == "eps":
-            return predicted
-        signal, noise = self.levels(t)
-        return signal.to(z) * predicted + noise.to(z) * z
-
-    def levels(self, t: Tensor) -> tuple[Tensor, Tensor]:
-        """Return sqrt(abar_t) and sqrt(1 - abar_t), float32 (N, 1, 1, 1), on t's device."""
-        if t.device not in self._levels:
-            abar = torch.from_numpy(self.schedule.alphas_cumprod()).view(-1, 1, 1, 1)
-            table = torch.stack([abar.sqrt(), (1 - abar).sqrt()]).float()
-            self._levels[t.device] = table.to(t.device)
-        signal, noise = self._levels[t.device][:, t]
-        return signal, noise
-
-    def condition(
-        self, *, captions: Sequence[str] | None = None, labels: Any | None = None
-    ) -> Tensor | None:
-        """Return the sequence to attend to, float32 (N, L, context_channels), or None.
-
-        Raises:
-            InputError: if the model needs captions or labels and they were not given.
-        """
-        return self.embed(self.ids(captions=captions, labels=labels))
-
-    def null_condition(self, n: int) -> Tensor | None:
-        """Return the condition of `n` images that are shown none."""
-        return self.embed(self.null_ids(n))
+        context = () if self.conditioner is None else (self.conditioner(ids),)
+        out: Tensor = self.unet(z, t, *context, return_dict=False)[0]
+        return out
 
     def ids(
         self, *, captions: Sequence[str] | None = None, labels: Any | None = None
     ) -> Tensor | None:
-        """Return int64 (N, L) token or class ids on the CPU, or None.
+        """Return token ids (N, L) or classes (N,), int64 on the CPU, or None.
 
         Raises:
-            InputError: as `condition`; also for a label that is no class.
+            InputError: if the model needs captions or labels and they were not given; also for a
+                label that is no class.
         """
         if self.conditioner is None:
             return None
@@ -129,7 +88,7 @@ class Denoiser(nn.Module):
             return tokenize(captions)
         if labels is None:
             raise InputError("this model is conditioned on classes; give a label for each image")
-        rows = torch.as_tensor(labels, dtype=torch.int64).view(-1, 1)
+        rows = torch.as_tensor(labels, dtype=torch.int64)
         if len(rows) and not 0 <= int(rows.min()) <= int(rows.max()) <= self.classes:
             raise InputError(
                 f"class labels lie in [0, {self.classes}), {self.classes} being no class; "
@@ -141,16 +100,9 @@ class Denoiser(nn.Module):
         """Return the ids of `n` images that are shown no condition."""
         if self.conditioner is None:
             return None
-        if isinstance(self.conditioner, ClassEncoder):
-            return torch.full((n, 1), self.conditioner.null)
-        return tokenize([""]).expand(n, -1)
-
-    def embed(self, ids: Tensor | None) -> Tensor | None:
-        """Encode ids on the model's device."""
-        if self.conditioner is None or ids is None:
-            return None
-        context: Tensor = self.conditioner(ids.to(next(self.parameters()).device))
-        return context
+        if isinstance(self.conditioner, CaptionEncoder):
+            return tokenize([""]).expand(n, -1)
+        return torch.full((n,), self.classes)
 
     @property
     def parameter_count(self) -> int:
@@ -160,34 +112,67 @@ class Denoiser(nn.Module):
     def flops_per_image(self) -> int:
         """Return the FLOPs of one evaluation of the UNet on one image, 2 per multiply-add."""
         empty = self._empty()
-        with torch.no_grad(), FlopCounterMode(display=False) as counted:
-            empty.predict(*_nothing(self.shape), _context(self.params))
-        return int(counted.get_total_flops())
+        z = torch.empty(1, *self.shape, device="meta")
+        width = self.params.context_channels
+        context = torch.empty(1, _length(self.params), width, device="meta")
+        told = () if empty.conditioner is None else (context,)
+        return count_flops(lambda: empty.unet(z, torch.zeros(1, device="meta"), *told))
 
     def condition_flops(self) -> int:
         """Return the FLOPs of encoding one image's condition."""
-        empty = self._empty()
-        if empty.conditioner is None:
+        conditioner = self._empty().conditioner
+        if conditioner is None:
             return 0
-        with torch.no_grad(), FlopCounterMode(display=False) as counted:
-            empty.conditioner(
-                torch.zeros(1, _length(self.params), dtype=torch.int64, device="meta")
-            )
-        return int(counted.get_total_flops())
+        ids = self.null_ids(1)
+        assert ids is not None
+        return count_flops(lambda: conditioner(ids.to("meta")))
 
-    def save(self, folder: Path) -> None:
-        """Write unet/ in diffusers' format, the conditioner's safetensors and ldmbench.json."""
-        write_card(
-            folder,
-            "denoiser",
-            params=self.params.model_dump(mode="json"),
-            latent_channels=self.shape[0],
-            latent_size=self.shape[1],
-            classes=self.classes,
+    def model(self) -> Model:
+        """Return it as a model of latents, which is what can be sampled, saved and loaded."""
+        info = Info(
+            f=1,
+            latent_shape=self.shape,
+            digest="",
+            source="ldmbench:ldm",
+            path=Path(),
+            quantize="round",
+            schedule=self.schedule,
+            timesteps=self.schedule.spacing,
+            weights="ema",
         )
-        self.unet.save_pretrained(folder / "unet", safe_serialization=True)
-        if self.conditioner is not None:
-            write_weights(self.conditioner, folder / CONDITIONER)
+        return Model(info, Identity(), network=self.unet, condition=self._condition())
+
+    def save(self, folder: Path, *, raw: dict[str, Tensor], apart: bool) -> None:
+        """Write a diffusers folder: the weights as they are, and the raw ones beside.
+
+        Args:
+            folder: is made.
+            raw: the weights that are not averaged, by their names here.
+            apart: whether it works on the latents of a first stage, which has its own folder.
+        """
+        facts = {APART: True} if apart else {}
+        params = self.params.model_dump(mode="json")
+        write_folder(self.model(), folder, kind="denoiser", params=params, **facts)
+        averaged = {name: p.detach().clone() for name, p in self.named_parameters()}
+        parts = {"unet": self.unet, **self._condition().parts()}
+        try:
+            self.overwrite(raw)
+            for name, network in parts.items():
+                network.save_pretrained(folder / name, safe_serialization=True, variant=RAW)
+        finally:
+            self.overwrite(averaged)
+
+    @torch.no_grad()
+    def overwrite(self, weights: dict[str, Tensor]) -> None:
+        """Put other values into the weights, by their names."""
+        for name, p in self.named_parameters():
+            p.copy_(weights[name])
+
+    def _condition(self) -> Condition:
+        if self.conditioner is None:
+            return NoCondition()
+        by_caption = isinstance(self.conditioner, CaptionEncoder)
+        return Captions(self.conditioner) if by_caption else ClassTokens(self.conditioner)
 
     def _empty(self) -> Denoiser:
         return blank(
@@ -221,28 +206,6 @@ def build_denoiser(
         ),
         seed,
     )
-
-
-def load_denoiser(folder: Path, *, device: str | torch.device = "cpu") -> Denoiser:
-    """Read what `Denoiser.save` wrote; no code of the folder is executed.
-
-    Raises:
-        InputError: if the folder does not hold a denoiser.
-    """
-    card = read_card(folder, "denoiser")
-    params = DenoiserParams.model_validate(card["params"])
-    model = blank(
-        lambda: Denoiser(
-            params,
-            latent_channels=int(card["latent_channels"]),
-            latent_size=int(card["latent_size"]),
-            classes=int(card["classes"]),
-        )
-    )
-    read_weights(model.unet, folder / UNET, device)
-    if model.conditioner is not None:
-        read_weights(model.conditioner, folder / CONDITIONER, device)
-    return model.eval().requires_grad_(False)
 
 
 def default_multipliers(latent_size: int) -> tuple[int, ...]:
@@ -308,11 +271,3 @@ def _unet(params: DenoiserParams, channels: int, size: int) -> Any:
 
 def _length(params: DenoiserParams) -> int:
     return LENGTH if params.conditioning == "caption" else 1
-
-
-def _context(params: DenoiserParams) -> Tensor:
-    return torch.empty(1, _length(params), params.context_channels, device="meta")
-
-
-def _nothing(shape: tuple[int, int, int]) -> tuple[Tensor, Tensor]:
-    return torch.empty(1, *shape, device="meta"), torch.zeros(1, device="meta")

@@ -8,8 +8,8 @@ from typing import Any
 
 from ldmbench.canonical import digest_files
 from ldmbench.errors import InputError
-from ldmbench.models.diffusers_parts import load_network, load_text, load_tokenizer
-from ldmbench.models.load_conditions import (
+from ldmbench.models.conditions import (
+    Captions,
     ClassLabels,
     ClassTokens,
     Condition,
@@ -18,6 +18,8 @@ from ldmbench.models.load_conditions import (
     Prompts,
     TokenBoxes,
 )
+from ldmbench.models.diffusers_parts import load_network, load_text, load_tokenizer
+from ldmbench.models.first_stage import STAGES, FirstStage, Identity
 from ldmbench.models.load_images import (
     AlignedImage,
     EnlargedImage,
@@ -26,31 +28,36 @@ from ldmbench.models.load_images import (
     SemanticMap,
     UpscaledPrompt,
 )
-from ldmbench.models.load_model import Info, Model
-from ldmbench.models.load_stages import KL, VQ, FirstStage, Identity, Tiny
-from ldmbench.sources.models.diffusers_config import CARD, FolderConfigs, read_folder
+from ldmbench.models.model import Info, Model
+from ldmbench.sources.models.diffusers_config import (
+    CAPTION_ENCODER,
+    CARD,
+    FolderConfigs,
+    read_folder,
+)
 from ldmbench.sources.models.diffusers_schedule import read_noising
 from ldmbench.sources.models.places import component, part_of
 
 __all__ = ["CARD", "load_folder"]
 
-_STAGES: dict[str, Any] = {"kl": KL, "tiny": Tiny, "vq": VQ}
 
-
-def load_folder(folder: Path, *, ema: bool = True, tokenizer: Any = None) -> Model:
+def load_folder(
+    folder: Path, *, ema: bool = True, tokenizer: Any = None, first_stage: Model | None = None
+) -> Model:
     """Load a diffusers folder.
 
     Args:
         folder: what `read_folder` takes.
         ema: whether averaged weights are wanted, where a component has both.
         tokenizer: takes the place of the folder's own.
+        first_stage: of a denoiser that a store keeps apart from it.
 
     Raises:
         InputError: a pipeline, network or scheduler that is not supported; keys that do not fit.
     """
-    configs = read_folder(folder, ema=ema)
+    configs = read_folder(folder, ema=ema, apart=first_stage is not None)
     try:
-        return _load(configs, ema, tokenizer)
+        return _load(configs, ema, tokenizer, first_stage)
     except InputError:
         raise
     except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as e:
@@ -59,10 +66,10 @@ def load_folder(folder: Path, *, ema: bool = True, tokenizer: Any = None) -> Mod
         ) from e
 
 
-def _load(configs: FolderConfigs, ema: bool, tokenizer: Any) -> Model:
-    stage = _stage(configs, ema)
+def _load(configs: FolderConfigs, ema: bool, tokenizer: Any, apart: Model | None) -> Model:
+    stage = apart.first_stage if apart else _stage(configs, ema)
     info = Info(
-        f=configs.f,
+        f=apart.info.f if apart else configs.f,
         latent_shape=(configs.channels, *configs.size),
         digest=digest_files(configs.files, root=configs.root),
         source=f"diffusers:{configs.pipeline}",
@@ -72,15 +79,15 @@ def _load(configs: FolderConfigs, ema: bool, tokenizer: Any) -> Model:
         weights_from=configs.weights_from,
     )
     if not configs.samples:
-        return Model(info, stage)
+        return Model(replace(info, scale=configs.scale), stage)
     network: Any = load_network(
         configs.config_of(("unet", "transformer")), configs.network, ema=ema
     )
-    condition = _condition(configs, network, stage, tokenizer)
+    condition = _condition(configs, network, stage, tokenizer, ema)
     schedule = configs.schedule
     info = replace(
         info,
-        scale=configs.scale,
+        scale=apart.info.scale if apart else configs.scale,
         schedule=schedule,
         timesteps=schedule.spacing,
         time_scale=float(configs.card.get("time_scale", 1.0)),
@@ -94,22 +101,24 @@ def _stage(configs: FolderConfigs, ema: bool) -> FirstStage:
     if not configs.stage:
         return Identity()
     place = configs.config_of(("vqvae", "vae")) if configs.samples else configs.root
-    stage: FirstStage = _STAGES[configs.kind](load_network(place, configs.stage, ema=ema))
+    stage: FirstStage = STAGES[configs.kind](load_network(place, configs.stage, ema=ema))
     return stage
 
 
 def _condition(
-    configs: FolderConfigs, network: Any, stage: FirstStage, tokenizer: Any
+    configs: FolderConfigs, network: Any, stage: FirstStage, tokenizer: Any, ema: bool
 ) -> Condition:
     """Build the condition that the configs tell of."""
     root, kind, classes = configs.root, configs.conditioning, network.config.get("num_class_embeds")
     if kind == "class" and component(configs.index, ("class_embedder",)):
-        return ClassTokens(load_network(part_of(root, "class_embedder")))
+        return ClassTokens(load_network(part_of(root, "class_embedder"), ema=ema))
     if kind == "class":
         assert configs.classes is not None
         return ClassLabels(configs.classes, null_class=configs.null_class)
     if kind == "semantic":
-        return SemanticMap(load_network(part_of(root, "rescaler")))
+        return SemanticMap(load_network(part_of(root, "rescaler"), ema=ema))
+    if configs.text == CAPTION_ENCODER:
+        return Captions(load_network(part_of(root, CAPTION_ENCODER), ema=ema))
     if configs.text is not None:
         return _prompted(configs, stage, tokenizer)
     if kind == "inpainting":

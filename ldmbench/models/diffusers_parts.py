@@ -12,7 +12,7 @@ from typing import Any
 from torch import nn
 
 from ldmbench.errors import InputError
-from ldmbench.models.load_conditions import PROMPT_LENGTH
+from ldmbench.models.conditions import PROMPT_LENGTH
 from ldmbench.models.load_tokenizers import bert_tokenizer, clip_tokenizer
 from ldmbench.models.weights import Source, Tensors, fill, read_weights
 from ldmbench.registry import pick, resolve

@@ -8,15 +8,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from safetensors.torch import save_file
-from torch import nn
 
 from ldmbench.canonical import canonical_json
 from ldmbench.errors import InputError
-from ldmbench.tensors.entries import open_weights
-from ldmbench.tensors.read import fetch
 
-__all__ = ["blank", "kept_at", "read_card", "read_weights", "seeded", "write_card", "write_weights"]
+__all__ = ["API_VERSION", "CARD", "blank", "kept_at", "read_card", "seeded", "write_card"]
 
 M = TypeVar("M")
 
@@ -63,26 +59,6 @@ def read_card(folder: Path, kind: str) -> dict[str, Any]:
             "use the ldmbench that wrote it"
         )
     return card
-
-
-def write_weights(module: nn.Module, path: Path) -> None:
-    """Write a module's state as safetensors."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    state = {name: t.detach().cpu().contiguous() for name, t in module.state_dict().items()}
-    save_file(state, path, metadata={"format": "pt"})
-
-
-def read_weights(module: nn.Module, path: Path, device: str | torch.device) -> None:
-    """Put the weights of a file into a module built by `blank`; every name must match.
-
-    Raises:
-        InputError: if the file is missing or damaged, or belongs to another network.
-    """
-    try:
-        state = fetch(path, open_weights(path).slots)
-        module.load_state_dict({name: t.to(device) for name, t in state.items()}, assign=True)
-    except (InputError, RuntimeError) as error:
-        raise InputError(f"{path} does not hold these weights: {error}") from error
 
 
 def kept_at(share: float) -> str:

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from ldmbench.errors import InputError
-from ldmbench.models.load_conditions import Inputs, Prompts, labels_of, null_labels
+from ldmbench.models.conditions import Inputs, Prompts, labels_of, null_labels
 from ldmbench.sample import Schedule
 
 __all__ = [

@@ -8,7 +8,8 @@ import torch
 
 from ldmbench.canonical import digest, digest_file
 from ldmbench.errors import InputError
-from ldmbench.models.autoencoder import FirstStage, load_first_stage
+from ldmbench.models.autoencoder import load_first_stage
+from ldmbench.models.model import Model
 from ldmbench.schema.weights import FIRST_STAGES_FOLDER, first_stages_in
 
 __all__ = ["load_shipped"]
@@ -16,7 +17,7 @@ __all__ = ["load_shipped"]
 
 def load_shipped(
     name: str, *, device: str | torch.device = "cpu", root: Path = FIRST_STAGES_FOLDER
-) -> FirstStage:
+) -> Model:
     """Load a shipped first stage; its files hold float16, its weights are float32.
 
     Args:

@@ -117,7 +117,11 @@ class _Builder:
         conditions = self._conditions(point, sample)
         below = _Below(autoencoder, denoiser, conditions, traits.local)
         uneven = not traits.is_called and is_uneven(sample, T=traits.T)
-        samples = self._samples(below, sample, uneven=uneven, told=traits.conditioning)
+        changed = {"step": "to-next"} if uneven else {}
+        rounded = sample.guidance != 1 or sample.precision != "float32"
+        if isinstance(point.spec, LdmModel) and rounded:
+            changed["evaluation"] = "one-batch"
+        samples = self._samples(below, sample, changed, told=traits.conditioning)
         made = {"autoencoder": autoencoder, "denoiser": denoiser, "samples": samples}
         roles = {Role(kind): stage for kind, stage in made.items()}
         for protocol in self.protocols:
@@ -233,10 +237,20 @@ class _Builder:
         classes = first_pinned(self.protocols, "classes") if conditioning == "class" else None
         return self.images.prompts(point, sample.count or 0, classes=classes, seed=sample.seed)
 
-    def _samples(self, below: _Below, sample: SampleParams, *, uneven: bool, told: str) -> Stage:
+    def _samples(
+        self, below: _Below, sample: SampleParams, changed: Mapping[str, str], *, told: str
+    ) -> Stage:
+        """Plan samples.
+
+        Args:
+            below: the model, and what it is told.
+            sample: how they are drawn.
+            changed: what is computed in another way than under the keys of old samples: steps of
+                T // steps, condition and null condition in two batches.
+            told: what the model is conditioned on.
+        """
         inputs, params = below.inputs(), sample.model_dump(mode="json", exclude={"count"})
-        if uneven:  # samples that once stepped by T // steps have other keys
-            params["step"] = "to-next"
+        params |= changed
         if below.conditions:
             inputs["conditions"] = aligned(below.conditions)
         return self.ledger.add(

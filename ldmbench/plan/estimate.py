@@ -161,15 +161,15 @@ def _first_stage(params: Mapping[str, Any], side: int) -> Cost:
 
 
 def _denoiser(params: Mapping[str, Any], side: int, channels: int) -> Cost:
-    """Return what training a denoiser takes: its averaged weights, and all that a step needs.
+    """Return what training a denoiser takes: its weights, their average, and all a step needs.
 
-    A checkpoint holds the weights, their average and two moments of the optimizer; weights that
-    are kept on the way lie in scratch until the end.
+    A checkpoint holds both and two moments of the optimizer; weights that are kept on the way lie
+    in scratch until the end.
     """
     layers = networks.denoiser(params, side, channels)
     size, kept = 4 * networks.weights(layers), len(set(params["checkpoints"]) - {1.0})
-    cost = _training(params, networks.flops(layers), size * (1 + kept), 4 * size)
-    return replace(cost, scratch=cost.scratch + kept * size)
+    cost = _training(params, networks.flops(layers), 2 * size * (1 + kept), 4 * size)
+    return replace(cost, scratch=cost.scratch + 2 * kept * size)
 
 
 def _training(params: Mapping[str, Any], forward: float, size: float, checkpoint: float) -> Cost:

@@ -8,7 +8,7 @@ from ldmbench.registry import lazily
 
 if TYPE_CHECKING:
     from ldmbench.sample.grids import SPACINGS, compvis_grid, spaced_grid
-    from ldmbench.sample.guidance import guided, mix
+    from ldmbench.sample.guidance import mix
     from ldmbench.sample.noise import initial_noise, step_noise, step_seeds
     from ldmbench.sample.schedule import Schedule, cosine_betas
     from ldmbench.sample.solvers import SAMPLERS, Denoise, evaluations, sample, timesteps_of
@@ -21,7 +21,6 @@ __all__ = [
     "compvis_grid",
     "cosine_betas",
     "evaluations",
-    "guided",
     "initial_noise",
     "mix",
     "sample",
@@ -33,7 +32,7 @@ __all__ = [
 
 _MODULES = {
     "grids": ("SPACINGS", "compvis_grid", "spaced_grid"),
-    "guidance": ("guided", "mix"),
+    "guidance": ("mix",),
     "noise": ("initial_noise", "step_noise", "step_seeds"),
     "schedule": ("Schedule", "cosine_betas"),
     "solvers": ("SAMPLERS", "Denoise", "evaluations", "sample", "timesteps_of"),

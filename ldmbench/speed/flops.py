@@ -1,23 +1,8 @@
-"""FLOPs of a callable, counted by torch as it runs; 2 per multiply-add."""
+"""FLOPs of one sampled image, of those of its parts (models/flops.py counts them)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-import torch
-from torch.utils.flop_counter import FlopCounterMode
-
-__all__ = ["count_flops", "sampling_flops"]
-
-
-def count_flops(call: Callable[[], object]) -> int:
-    """Return the FLOPs of convolutions, matrix products and attention in one call.
-
-    Give it tensors and modules on the meta device to count without computing.
-    """
-    with torch.no_grad(), FlopCounterMode(display=False) as counted:
-        call()
-    return int(counted.get_total_flops())
+__all__ = ["sampling_flops"]
 
 
 def sampling_flops(

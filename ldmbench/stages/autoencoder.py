@@ -7,7 +7,8 @@ import shutil
 
 import torch
 
-from ldmbench.models.autoencoder import build_first_stage
+from ldmbench.models.autoencoder import build_first_stage, save_first_stage
+from ldmbench.models.files import read_card
 from ldmbench.models.shipped import load_shipped
 from ldmbench.schema.models import AutoencoderParams
 from ldmbench.schema.task import Task
@@ -29,7 +30,7 @@ def run(task: Task, report: Report) -> None:
     fields = {name: task.params[name] for name in task.params if name != "resolution"}
     params = AutoencoderParams.model_validate(fields)
     if params.f == 1:
-        build_first_stage(params, seed=0).save(task.output)
+        save_first_stage(build_first_stage(params, seed=0), task.output, params=params, scale=1.0)
         cost = {"seconds": 0.0, "steps": 0, "images": 0, "flops": 0.0, "parameters": 0}
         (task.output / "cost.json").write_text(
             json.dumps({**cost, "device": device_name(torch.device(task.device))}),
@@ -50,5 +51,8 @@ def run(task: Task, report: Report) -> None:
 def _shipped(task: Task) -> None:
     """Take a first stage that comes with ldmbench, and what its training took."""
     name = task.params["weights"]
-    load_shipped(name).save(task.output)
+    model = load_shipped(name)
+    card = read_card(FIRST_STAGES_FOLDER / name, "first-stage")
+    params = AutoencoderParams.model_validate(card["params"])
+    save_first_stage(model.first_stage, task.output, params=params, scale=model.info.scale)
     shutil.copy(FIRST_STAGES_FOLDER / name / "cost.json", task.output / "cost.json")

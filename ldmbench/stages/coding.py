@@ -10,8 +10,7 @@ import numpy as np
 import torch
 
 from ldmbench.metrics.rate import cumulative_rate
-from ldmbench.models.loaded import Loaded
-from ldmbench.models.subject import Trained
+from ldmbench.models.suite_model import SuiteModel
 from ldmbench.sample.noise import initial_noise
 from ldmbench.schema.task import Task
 from ldmbench.stages.common import Report, images_of, to_tensor, told
@@ -63,7 +62,7 @@ def run(task: Task, report: Report) -> None:
 
 
 def _guess(
-    model: Trained | Loaded,
+    model: SuiteModel,
     z0: torch.Tensor,
     noise: torch.Tensor,
     t: int,

@@ -16,7 +16,8 @@ import numpy.typing as npt
 import torch
 
 from ldmbench.data.shards import ArrayShards, ImageShards, files_allowed
-from ldmbench.models.autoencoder import FirstStage, load_first_stage
+from ldmbench.models.autoencoder import load_first_stage
+from ldmbench.models.model import Model
 from ldmbench.schema.task import Task, TaskInput
 from ldmbench.tensors.device import describe
 from ldmbench.tensors.numerics import numerics
@@ -92,7 +93,7 @@ def let_go() -> int:
 
 
 @resident(4)
-def autoencoder_at(folder: Path, device: str) -> FirstStage:
+def autoencoder_at(folder: Path, device: str) -> Model:
     """Return the first stage of an artefact; content-addressed, so its path names it."""
     return load_first_stage(folder, device=device)
 
@@ -138,14 +139,6 @@ def to_tensor(images: Pixels, device: str) -> torch.Tensor:
     """Return NCHW float32 in [-1, 1] from uint8 NHWC."""
     pixels = torch.from_numpy(np.ascontiguousarray(images)).to(device)
     return pixels.permute(0, 3, 1, 2).float().div_(127.5).sub_(1.0)
-
-
-def to_pixels(x: torch.Tensor, rule: str = "round") -> Pixels:
-    """Return uint8 NHWC from NCHW float in [-1, 1]: clamped, then rounded or truncated."""
-    scaled = (x.float().clamp(-1, 1) + 1) * 127.5
-    whole = scaled.round() if rule == "round" else scaled.floor()
-    out: Pixels = whole.to(torch.uint8).permute(0, 2, 3, 1).contiguous().cpu().numpy()
-    return out
 
 
 def told(report: Report, done: int, count: int, noun: str) -> None:

@@ -37,7 +37,7 @@ def run(task: Task, report: Report) -> None:
         Budget.model_validate(task.params["budget"]),
         images=images,
         latents=rows_of(latents, "latents.npy") if latents else None,
-        latent_shape=first_stage.latent_shape(side),
+        latent_shape=first_stage.shape_of(side),
         classes=max(fact["classes"] for fact in facts),
         device=task.device,
         scratch=task.scratch,

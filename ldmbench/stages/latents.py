@@ -19,7 +19,7 @@ def run(task: Task, report: Report) -> None:
     made = []
     for rows in chunks(len(images), task.params["micro_batch"]):
         x = to_tensor(images.images(rows), task.device)
-        shape = first_stage.latent_shape(x.shape[2])
+        shape = first_stage.shape_of(x.shape[2])
         indices = rows + images_start(task)
         noise = initial_noise(indices.tolist(), seed=POSTERIOR_SEED, shape=shape).to(task.device)
         made.append(first_stage.encode(x, noise=noise).cpu().numpy())

@@ -9,8 +9,9 @@ import torch
 
 from ldmbench.data.shards import write_array
 from ldmbench.features.perceptual import load_perceptual
+from ldmbench.models.model import to_uint8
 from ldmbench.schema.task import Task
-from ldmbench.stages.common import Report, chunks, images_of, to_pixels, to_tensor
+from ldmbench.stages.common import Report, chunks, images_of, to_tensor
 from ldmbench.stages.subject import first_stage_of
 
 
@@ -24,7 +25,7 @@ def run(task: Task, report: Report) -> None:
     for rows in chunks(len(images), task.params["micro_batch"]):
         x = to_tensor(images.images(rows), task.device)
         decoded = first_stage.decode(first_stage.encode(x))
-        made.append(to_pixels(decoded, rule))
+        made.append(to_uint8(decoded, rule))
         distances.append(perceptual(decoded.clamp(-1, 1), x).cpu().numpy())
         rate = first_stage.rate(x)
         bits.append(rate.bits_per_pixel.numpy())

@@ -8,14 +8,13 @@ from typing import Any
 
 from ldmbench.canonical import canonical_json
 from ldmbench.errors import InputError
-from ldmbench.models.autoencoder import FirstStage
 from ldmbench.models.call import Called
-from ldmbench.models.denoiser import load_denoiser
 from ldmbench.models.files import kept_at
-from ldmbench.models.load_model import Model
-from ldmbench.models.loaded import Loaded, LoadedStage
 from ldmbench.models.loader import load
-from ldmbench.models.subject import Trained
+from ldmbench.models.model import Model
+from ldmbench.models.subject import Subject
+from ldmbench.models.suite_model import SuiteModel
+from ldmbench.models.trained import load_trained, training_batch
 from ldmbench.schema.task import Task
 from ldmbench.stages.common import autoencoder_at, resident
 from ldmbench.stages.plugin import made_of
@@ -54,30 +53,31 @@ def called_of(task: Task) -> Called:
     return called_at(canonical_json(task.local["call"]), task.device)
 
 
-def first_stage_of(task: Task) -> FirstStage | LoadedStage:
-    """Return the first stage a task is handed, trained here or loaded."""
+def first_stage_of(task: Task) -> Model:
+    """Return the model whose first stage a task is handed, trained here or loaded."""
     if "load" in task.local:
-        return LoadedStage(loaded_of(task))
+        return loaded_of(task)
     return autoencoder_at(task.inputs["autoencoder"].folders[0], task.device)
 
 
 @resident(4)
-def trained_at(autoencoder: Path, denoiser: Path, device: str) -> Trained:
+def trained_at(autoencoder: Path, denoiser: Path, device: str) -> SuiteModel:
     """Return the model of two artefacts; content-addressed, so their paths name it."""
-    return Trained(autoencoder_at(autoencoder, device), load_denoiser(denoiser, device=device))
+    model = load_trained(autoencoder, denoiser, device=device)
+    return SuiteModel(model, batch=training_batch(denoiser))
 
 
-def model_of(task: Task, progress: float = 1.0) -> Trained | Loaded:
+def model_of(task: Task, progress: float = 1.0) -> SuiteModel:
     """Return the model a task is handed, trained here or loaded."""
     if "load" in task.local:
-        return Loaded(loaded_of(task), task.local["given"])
+        return SuiteModel(loaded_of(task), task.local["given"])
     folder = task.inputs["denoiser"].folders[0]
     if progress != 1:
         folder = folder / kept_at(progress)
     return trained_at(task.inputs["autoencoder"].folders[0], folder, task.device)
 
 
-def subject_of(task: Task, progress: float = 1.0) -> Trained | Loaded | Called:
+def subject_of(task: Task, progress: float = 1.0) -> Subject:
     """Return what a task samples: a model, or the user's own code."""
     return called_of(task) if "call" in task.local else model_of(task, progress)
 

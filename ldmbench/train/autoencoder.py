@@ -7,6 +7,7 @@ arXiv:2012.09841, equation 7.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,13 +16,14 @@ from ldmbench.canonical import digest
 from ldmbench.data.batches import BatchOrder
 from ldmbench.features.perceptual import PerceptualNet, load_perceptual
 from ldmbench.models.autoencoder import (
-    FirstStage,
     build_first_stage,
-    kl_nats,
-    nearest_codes,
+    coding_flops,
+    latent_shape,
+    save_first_stage,
     trainable,
 )
 from ldmbench.models.files import seeded
+from ldmbench.models.first_stage import FirstStage, kl_nats, nearest_codes
 from ldmbench.schema.models import AutoencoderParams
 from ldmbench.seeds import derive_seed
 from ldmbench.train.checkpoint import (
@@ -51,31 +53,30 @@ class AutoencoderJob:
 
     def __init__(
         self,
-        stage: FirstStage,
+        params: AutoencoderParams,
         images: Images,
         *,
         resolution: int,
         order: BatchOrder,
         device: torch.device,
     ) -> None:
-        params = stage.params
-        stage.latent_shape(resolution)
-        trainable(stage).train()
-        self.stage = stage.to(device)
+        latent_shape(params, resolution)
+        seed = derive_seed("autoencoder-weights", params.train_seed)
+        self.stage: FirstStage = build_first_stage(params, seed=seed)
+        self.network: Any = trainable(self.stage).train().to(device)
         self.params = params
         self.batches = Batches(lambda n: (pixels_at(images, order.at(n)),), device)
         self.device = device
         self.batch = params.batch
-        self.flops_per_image = 3.0 * sum(stage.flops(resolution))
-        self.parameters = stage.parameters
+        self.flops_per_image = 3.0 * sum(coding_flops(params, resolution))
+        self.parameters = sum(p.numel() for p in self.network.parameters())
         self.perceptual: PerceptualNet | None = (
             load_perceptual(device=device) if params.perceptual_weight else None
         )
         self.judge = seeded(
             PatchDiscriminator, derive_seed("discriminator-weights", params.train_seed)
         ).to(device)
-        weights = self.stage.module.parameters()
-        self.optimizer = adamw(weights, lr=params.learning_rate, betas=BETAS)
+        self.optimizer = adamw(self.network.parameters(), lr=params.learning_rate, betas=BETAS)
         self.judging = adamw(self.judge.parameters(), lr=params.learning_rate, betas=BETAS)
         self.uses = torch.zeros(params.codebook, device=device)
 
@@ -105,7 +106,7 @@ class AutoencoderJob:
     def tensors(self) -> dict[str, Tensor]:
         """Return weights and optimiser states."""
         return (
-            module_tensors(self.stage.module, "model")
+            module_tensors(self.network, "model")
             | module_tensors(self.judge, "judge")
             | optimizer_tensors(self.optimizer, "optimizer")
             | optimizer_tensors(self.judging, "judging")
@@ -114,7 +115,7 @@ class AutoencoderJob:
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
         """Put them back."""
-        restore_module(self.stage.module, tensors, "model")
+        restore_module(self.network, tensors, "model")
         restore_module(self.judge, tensors, "judge")
         restore_optimizer(self.optimizer, tensors, "optimizer")
         restore_optimizer(self.judging, tensors, "judging")
@@ -122,11 +123,10 @@ class AutoencoderJob:
 
     def keep(self, folder: Path) -> None:
         """Write the first stage, with the scale that its first training batch asks for."""
-        self.stage.module.eval()
-        self.stage.scale = latent_scale(self.stage, scaled(*self.batches.at(0)))
-        self.stage.save(folder)
-        self.stage.scale = 1.0
-        self.stage.module.train()
+        self.network.eval()
+        scale = latent_scale(self.stage, scaled(*self.batches.at(0)))
+        save_first_stage(self.stage, folder, params=self.params, scale=scale)
+        self.network.train()
 
     def _reconstruct(
         self, x: Tensor, g: torch.Generator, n: int, fraction: float
@@ -135,7 +135,7 @@ class AutoencoderJob:
 
         As in the paper's code, the weight of the KL is relative to errors summed over pixels.
         """
-        module = self.stage.module
+        module = self.network
         if self.params.regularization == "kl":
             posterior = module.encode(x).latent_dist
             noise = torch.randn(posterior.mean.shape, generator=g, device=self.device)
@@ -147,7 +147,7 @@ class AutoencoderJob:
         return decoded.sample, decoded.commit_loss
 
     def _tend_codebook(self, z: Tensor, g: torch.Generator, n: int, fraction: float) -> None:
-        module = self.stage.module
+        module = self.network
         if n % RESTART_EVERY == 0 and fraction < RESTART_UNTIL:
             place_codes(module.quantize.embedding.weight, z, self.uses == 0, generator=g)
             self.uses.zero_()
@@ -155,7 +155,7 @@ class AutoencoderJob:
 
     def _adversarial(self, error: Tensor, y: Tensor) -> Tensor:
         fooled = -self.judge(y).mean()
-        weight = adaptive_weight(error, fooled, self.stage.module.decoder.conv_out.weight)
+        weight = adaptive_weight(error, fooled, self.network.decoder.conv_out.weight)
         scaled: Tensor = self.params.adversarial_weight * weight * fooled
         return scaled
 
@@ -196,14 +196,13 @@ def train_autoencoder(
         InputError: if f = 1, or f does not divide the resolution.
         StageError: if the loss is no longer finite.
     """
-    stage = build_first_stage(params, seed=derive_seed("autoencoder-weights", params.train_seed))
     order = BatchOrder(
         len(images),
         batch_size=params.batch,
         seed=derive_seed("autoencoder-order", params.train_seed),
     )
     job = AutoencoderJob(
-        stage, images, resolution=resolution, order=order, device=torch.device(device)
+        params, images, resolution=resolution, order=order, device=torch.device(device)
     )
     return run_job(
         job,
@@ -216,13 +215,14 @@ def train_autoencoder(
     )
 
 
+@torch.no_grad()
 def latent_scale(stage: FirstStage, x: Tensor) -> float:
     """Return the factor that brings latents near unit standard deviation (Appendix G).
 
     A KL's is 1 / std of the first batch. A VQ's is 1, as in the paper, unless its standard
     deviation is outside STD_RANGE, where a schedule made for unit variance would fail it.
     """
-    std = float(stage.encode(x).double().std()) / stage.scale
-    if stage.params.regularization == "vq" and STD_RANGE[0] <= std <= STD_RANGE[1]:
+    std = float(stage.encode(x).double().std())
+    if stage.kind == "vq" and STD_RANGE[0] <= std <= STD_RANGE[1]:
         return 1.0
     return 1.0 / max(std, 1e-6)

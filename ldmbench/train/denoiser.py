@@ -12,6 +12,7 @@ from ldmbench.data.batches import BatchOrder
 from ldmbench.errors import InputError
 from ldmbench.models.denoiser import Denoiser, build_denoiser
 from ldmbench.models.ema import Ema
+from ldmbench.models.precond import OBJECTIVES, levels_of
 from ldmbench.schema.models import Budget, DenoiserParams
 from ldmbench.seeds import derive_seed
 from ldmbench.train.checkpoint import (
@@ -62,7 +63,9 @@ class DenoiserJob:
         self.null = None if null is None else null.to(device)
         self.ema = Ema(self.model, params.ema_decay)
         self.optimizer = adamw(self.model.parameters(), lr=params.learning_rate)
-        self.signal, self.noise = self.model.levels(torch.arange(params.timesteps, device=device))
+        self.objective = OBJECTIVES[model.schedule.prediction]
+        every = torch.arange(params.timesteps, device=device)
+        self.levels = levels_of(model.schedule, every, torch.empty(0, device=device))
 
     def step(self, n: int, fraction: float) -> Tensor:
         """Do one optimiser step on a batch; return its loss."""
@@ -78,17 +81,16 @@ class DenoiserJob:
         return loss.detach()
 
     def loss(self, n: int) -> Tensor:
-        """Return the mean squared error of step n, of eps or of v = sqrt(abar) eps - sigma z_0."""
+        """Return the mean squared error of step n, of what the objective asks for."""
         z0, *ids = self.batches.at(n)
         z0 = scaled(z0) if self.latents is None else z0
         g = generator_at("train-denoiser", self.params.train_seed, n, self.device)
         t = torch.randint(self.params.timesteps, (len(z0),), generator=g, device=self.device)
         eps = torch.randn(z0.shape, generator=g, device=self.device)
         dropped = torch.rand(len(z0), generator=g, device=self.device) < self.params.drop_condition
-        signal, noise = self.signal[t], self.noise[t]
-        predicted = self.model(signal * z0 + noise * eps, t, self._told(ids, dropped))
-        target = eps if self.params.prediction == "eps" else signal * eps - noise * z0
-        return torch.nn.functional.mse_loss(predicted, target)
+        levels = signal, spread = self.levels[0][t], self.levels[1][t]
+        predicted = self.model(signal * z0 + spread * eps, t, self._told(ids, dropped))
+        return torch.nn.functional.mse_loss(predicted, self.objective.target(z0, eps, levels))
 
     def tensors(self) -> dict[str, Tensor]:
         """Return weights, average and optimiser state."""
@@ -106,13 +108,13 @@ class DenoiserJob:
         self.ema.load({name: tensors[f"ema.{name}"] for name in self.ema.weights})
 
     def keep(self, folder: Path) -> None:
-        """Write the averaged weights."""
-        kept = {name: p.detach().clone() for name, p in self.model.named_parameters()}
+        """Write the averaged weights, and the raw ones beside."""
+        raw = {name: p.detach().clone() for name, p in self.model.named_parameters()}
         try:
-            self._overwrite(self.ema.weights)
-            self.model.save(folder)
+            self.model.overwrite(self.ema.weights)
+            self.model.save(folder, raw=raw, apart=self.latents is not None)
         finally:
-            self._overwrite(kept)
+            self.model.overwrite(raw)
 
     def _read(self, n: int) -> tuple[Tensor, ...]:
         """Return latents, or pixels where there are none, and condition ids, of the CPU."""
@@ -131,12 +133,8 @@ class DenoiserJob:
         """Return the condition ids of a batch, those of dropped ones being the null condition."""
         if self.null is None:
             return None
-        return torch.where(dropped[:, None], self.null, *ids)
-
-    @torch.no_grad()
-    def _overwrite(self, weights: dict[str, Tensor]) -> None:
-        for name, p in self.model.named_parameters():
-            p.copy_(weights[name])
+        where = dropped[:, None] if self.null.ndim == 2 else dropped
+        return torch.where(where, self.null, *ids)
 
 
 def train_denoiser(
@@ -153,7 +151,7 @@ def train_denoiser(
     report: Report,
     checkpoint_seconds: float = 20.0,
 ) -> Cost:
-    """Train a denoiser and write its averaged weights, curve.jsonl and cost.json to `output`.
+    """Train a denoiser and write it as a diffusers folder, with curve.jsonl and cost.json.
 
     Args:
         params: network, schedule and optimiser.

@@ -1,7 +1,7 @@
 import torch
 
 from ldmbench.data.captions import VOCABULARY
-from ldmbench.models.conditioner import CaptionEncoder, ClassEncoder
+from ldmbench.models.conditioner import CaptionEncoder, build_conditioner
 from ldmbench.models.tokenizer import LENGTH, TOKENS, tokenize
 
 
@@ -36,7 +36,7 @@ def test_sequence_does_not_depend_on_neighbours():
 
 
 def test_classes_have_a_null_row():
-    encoder = ClassEncoder(16, classes=3)
-    out = encoder(torch.tensor([[0], [encoder.null]]))
+    encoder = build_conditioner("class", channels=16, classes=3)
+    out = encoder(torch.tensor([0, encoder.config.null_class]))
     assert out.shape == (2, 1, 16)
     assert not torch.equal(out[0], out[1])

@@ -3,7 +3,9 @@ import torch
 from diffusers import DDIMScheduler, UNet2DConditionModel
 
 from ldmbench.errors import InputError
-from ldmbench.models.denoiser import build_denoiser, default_multipliers, load_denoiser
+from ldmbench.models import load
+from ldmbench.models.denoiser import build_denoiser, default_multipliers
+from ldmbench.models.flops import count_flops
 from ldmbench.schema.models import DenoiserParams
 
 
@@ -19,26 +21,45 @@ def latents(n=2, size=8):
     return torch.randn(n, 3, size, size, generator=g), torch.tensor([3, 700])[:n]
 
 
-def given(model):
-    return model.condition(captions=["a red circle", "a blue star"], labels=[0, 4])
+GIVEN = {"none": None, "class": [0, 4], "caption": ["a red circle", "a blue star"]}
+
+
+def saved(model, folder):
+    raw = {name: p.detach() + 1 for name, p in model.named_parameters()}
+    model.save(folder, raw=raw, apart=False)
+    return folder
 
 
 @pytest.mark.parametrize("conditioning", ["none", "class", "caption"])
 def test_folder_round_trip(conditioning, tmp_path):
-    model = tiny(conditioning).eval()
+    denoiser = tiny(conditioning).eval()
     z, t = latents()
-    with torch.no_grad():
-        out = model.predict(z, t, given(model))
-    assert out.shape == z.shape
-    model.save(tmp_path / "a")
-    model.save(tmp_path / "b")
+    saved(denoiser, tmp_path / "a")
+    saved(denoiser, tmp_path / "b")
     files = [p.relative_to(tmp_path / "a") for p in (tmp_path / "a").rglob("*") if p.is_file()]
     assert all(
         (tmp_path / "a" / p).read_bytes() == (tmp_path / "b" / p).read_bytes() for p in files
     )
-    again = load_denoiser(tmp_path / "a")
-    assert again.parameter_count == model.parameter_count
-    assert torch.equal(again.predict(z, t, given(again)), out)
+    model, again = denoiser.model(), load(tmp_path / "a")
+    assert again.info.parameters == denoiser.parameter_count
+    assert (again.info.schedule.prediction, again.info.timesteps) == ("epsilon", "leading")
+    made = [m.eps(z, t, GIVEN[conditioning]) for m in (model, again)]
+    assert torch.allclose(*made, atol=1e-6)
+    raw = load(tmp_path / "a", ema=False)
+    assert (again.info.weights, raw.info.weights) == ("ema", "raw")
+    for name, network in again.networks().items():
+        for p, q in zip(network.parameters(), raw.networks()[name].parameters()):
+            assert torch.equal(p + 1, q)
+
+
+@pytest.mark.parametrize("conditioning", ["none", "class", "caption"])
+def test_what_is_trained_is_what_is_sampled(conditioning):
+    denoiser = tiny(conditioning).eval()
+    z, t = latents()
+    told = GIVEN[conditioning]
+    ids = denoiser.ids(captions=told, labels=told) if told else None
+    with torch.no_grad():
+        assert torch.equal(denoiser(z, t, ids), denoiser.model().eps(z, t, told))
 
 
 @pytest.mark.parametrize("size", [1, 2, 4, 6, 8, 16, 32, 64])
@@ -46,7 +67,7 @@ def test_every_latent_size_has_a_network(size):
     model = tiny(size=size)
     z, t = latents(1, size)
     with torch.no_grad():
-        assert model.predict(z, t, model.null_condition(1)).shape == z.shape
+        assert model(z, t, model.null_ids(1)).shape == z.shape
 
 
 def test_parameters_are_alike_across_latent_sizes():
@@ -55,21 +76,23 @@ def test_parameters_are_alike_across_latent_sizes():
     assert default_multipliers(64) == (1, 1, 2, 2, 4)
 
 
-def test_null_condition_is_the_empty_caption_and_the_default():
-    model = tiny().eval()
+@pytest.mark.parametrize("conditioning", ["class", "caption"])
+def test_null_ids_are_the_null_condition(conditioning):
+    denoiser = tiny(conditioning).eval()
     z, t = latents()
+    model = denoiser.model()
+    null = model.condition.null(None, z)
     with torch.no_grad():
-        null = model.predict(z, t, model.null_condition(2))
-        assert torch.equal(null, model.predict(z, t))
-        assert torch.equal(null, model.predict(z, t, model.condition(captions=["", ""])))
-        assert not torch.equal(null, model.predict(z, t, given(model)))
+        told = denoiser(z, t, denoiser.null_ids(2))
+    assert torch.equal(told, model.eps(z, t, null))
+    assert not torch.equal(told, model.eps(z, t, GIVEN[conditioning]))
 
 
 def test_v_is_converted_as_diffusers_does():
-    model = tiny("none", prediction="v").eval()
+    denoiser = tiny("none", prediction="v").eval()
     z, t = latents(1)
     with torch.no_grad():
-        v, eps = model.predict(z, t), model.eps(z, t)
+        v, eps = denoiser(z, t), denoiser.model().eps(z, t)
     s = DDIMScheduler(
         beta_schedule="scaled_linear",
         beta_start=0.0015,
@@ -84,31 +107,39 @@ def test_v_is_converted_as_diffusers_does():
 
 
 def test_flops_match_a_real_forward_pass():
-    from torch.utils.flop_counter import FlopCounterMode
-
     model = tiny()
     z, t = latents(1)
-    with torch.no_grad(), FlopCounterMode(display=False) as counted:
-        model(z, t, model.ids(captions=["a red circle"]))
-    assert counted.get_total_flops() == model.flops_per_image() + model.condition_flops()
+    ids = model.ids(captions=["a red circle"])
+    assert (
+        count_flops(lambda: model(z, t, ids)) == model.flops_per_image() + model.condition_flops()
+    )
 
 
 def test_unet_folder_is_diffusers_own(tmp_path):
-    model = tiny().eval()
-    model.save(tmp_path)
+    denoiser = tiny().eval()
+    saved(denoiser, tmp_path)
     theirs = UNet2DConditionModel.from_pretrained(tmp_path / "unet", local_files_only=True).eval()
     z, t = latents()
     with torch.no_grad():
-        cond = given(model)
-        wanted = theirs(z, t, cond).sample  # from weights that lie unaligned
-        torch.testing.assert_close(model.predict(z, t, cond), wanted, rtol=1e-4, atol=1e-5)
+        context = denoiser.conditioner(denoiser.ids(captions=GIVEN["caption"]))
+        wanted = theirs(z, t, context).sample  # from weights that lie unaligned
+        made = load(tmp_path).eps(z, t, GIVEN["caption"])
+        torch.testing.assert_close(made, wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_a_denoiser_without_its_first_stage_is_not_loaded_alone(tmp_path):
+    denoiser = tiny()
+    raw = dict(denoiser.named_parameters())
+    denoiser.save(tmp_path, raw=raw, apart=True)
+    with pytest.raises(InputError, match="ldmbench export CELL OUT"):
+        load(tmp_path)
 
 
 def test_wrong_input_says_what_is_needed():
     with pytest.raises(InputError, match="captions"):
-        tiny().condition(labels=[1])
+        tiny().ids(labels=[1])
     with pytest.raises(InputError, match=r"\[0, 5\)"):
-        tiny("class").condition(labels=[9])
+        tiny("class").ids(labels=[9])
     with pytest.raises(InputError, match="halved"):
         tiny(multipliers=(1, 1, 1, 1, 1), size=8)
     with pytest.raises(InputError, match="class labels"):

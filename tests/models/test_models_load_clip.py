@@ -210,7 +210,7 @@ def test_prompts_are_open_clips_tokens():
     """Padding is 0, which is the word "!" too; a prompt's own "!" stays what it is."""
     import open_clip
 
-    from ldmbench.models.load_conditions import Prompts
+    from ldmbench.models.conditions import Prompts
 
     theirs = open_clip.tokenizer.SimpleTokenizer()
     begin, end = "<|startoftext|>", "<|endoftext|>"

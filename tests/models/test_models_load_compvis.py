@@ -13,7 +13,7 @@ from comparing import apart, one_thread  # noqa: F401
 from ldmbench import errors
 from ldmbench.models import load
 from ldmbench.models.convert import convert
-from ldmbench.models.load_model import to_uint8
+from ldmbench.models.model import to_uint8
 from ldmbench.sample import initial_noise, step_noise
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "compvis"

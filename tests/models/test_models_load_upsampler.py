@@ -10,7 +10,7 @@ from comparing import apart, one_thread  # noqa: F401
 from ldmbench import errors
 from ldmbench.models import load
 from ldmbench.models.convert import convert
-from ldmbench.models.loaded import Loaded
+from ldmbench.models.suite_model import SuiteModel
 from ldmbench.models.tasks import Truth
 from ldmbench.sample import initial_noise
 from ldmbench.schema.models import LoadModel
@@ -105,7 +105,7 @@ def test_a_suite_gives_small_images_and_refuses_labels_with_them(tmp_path):
     [(field, said)] = check_loaded(specs[1], tmp_path, data={})
     assert field == "path"
     assert "is conditioned on class-image, and no dataset of a suite gives that" in said
-    subject = Loaded(load(tmp_path / "up"))
+    subject = SuiteModel(load(tmp_path / "up"))
     images = np.random.default_rng(0).integers(0, 256, (2, 16, 16, 3), dtype=np.uint8)
     truth = Truth(np.arange(2), images, ("", ""), np.zeros(2, np.int64))
     told = subject.condition(captions=None, labels=None, truth=truth)

@@ -10,7 +10,7 @@ import pytest
 from ldmbench.errors import InputError
 from ldmbench.models import load
 from ldmbench.models.convert import convert
-from ldmbench.models.loaded import Loaded, LoadedStage
+from ldmbench.models.suite_model import SuiteModel
 from ldmbench.sources.models.peek import model_digest, peek
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "diffusers" / "ldm"
@@ -39,7 +39,7 @@ def test_the_compvis_zoo_and_its_folders(name, tmp_path):
 def test_a_subject_counts_and_is_told_by_classes(tmp_path):
     zoo.make("classes", tmp_path)
     model = load(tmp_path)
-    subject = Loaded(model)
+    subject = SuiteModel(model)
     params = {"sampler": "ddim", "steps": 2, "eta": 0.0, "guidance": 2.0, "timesteps": None}
     work = subject.work(params)
     assert (work.evaluations, work.batch) == (2, None)
@@ -54,7 +54,7 @@ def test_a_subject_counts_and_is_told_by_classes(tmp_path):
     side = model.info.f * subject.shape[1]
     assert images.shape == (2, side, side, 3)
     x = initial_noise([0, 1], seed=1, shape=(3, side, side)).tanh()
-    assert (LoadedStage(model).rate(x).bits_per_pixel > 0).all()
+    assert (model.rate(x).bits_per_pixel > 0).all()
 
 
 @pytest.mark.parametrize("changes", [{"sample_size": None}, {}])

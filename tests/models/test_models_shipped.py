@@ -60,9 +60,9 @@ def test_images_come_back(f, resolution):
 @pytest.mark.parametrize("f", FACTORS)
 def test_latents_have_unit_spread_and_no_dead_channel(f):
     stage = load_shipped(f"shapes-kl-f{f}")
-    assert all(p.dtype == torch.float32 for p in stage.module.parameters())
+    assert all(p.dtype == torch.float32 for p in stage.first_stage.network.parameters())
     z = stage.encode(pictures(32, 256)[1])
-    assert tuple(z.shape[1:]) == stage.latent_shape(32)
+    assert tuple(z.shape[1:]) == stage.shape_of(32)
     assert z.std().item() == pytest.approx(1.0, abs=0.1)
     assert z.std(dim=(0, 2, 3)).min() > 0.3
 
@@ -99,4 +99,4 @@ def test_loading_leaves_randomness_alone():
     before = torch.get_rng_state()
     load_shipped("shapes-kl-f8")
     assert torch.equal(before, torch.get_rng_state())
-    assert np.isfinite(load_shipped("shapes-kl-f8").scale)
+    assert np.isfinite(load_shipped("shapes-kl-f8").info.scale)

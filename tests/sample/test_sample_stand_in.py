@@ -6,7 +6,7 @@ from shadow import MixedDevicesError, ShadowDevice
 
 from ldmbench.models.autoencoder import build_first_stage
 from ldmbench.models.denoiser import build_denoiser
-from ldmbench.models.subject import Trained
+from ldmbench.models.suite_model import SuiteModel
 from ldmbench.sample import SAMPLERS, Schedule, initial_noise, noise, sample, step_noise, step_seeds
 from ldmbench.schema.models import AutoencoderParams, DenoiserParams
 from ldmbench.stages.samples import draw
@@ -21,7 +21,8 @@ def subject_on(device):
     stage = build_first_stage(AutoencoderParams.model_validate(AUTOENCODER), seed=0)
     params = DenoiserParams.model_validate(DENOISER)
     denoiser = build_denoiser(params, latent_channels=3, latent_size=4, seed=1)
-    return Trained(stage.to(device), denoiser.eval().requires_grad_(requires_grad=False).to(device))
+    model = denoiser.eval().requires_grad_(requires_grad=False).model()
+    return SuiteModel(model.behind(stage, f=2, scale=1.0).to(device))
 
 
 def images_on(device, **params):

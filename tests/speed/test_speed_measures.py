@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from ldmbench.models.flops import count_flops
 from ldmbench.speed.energy import measure_energy
-from ldmbench.speed.flops import count_flops, sampling_flops
+from ldmbench.speed.flops import sampling_flops
 from ldmbench.speed.memory import peak_memory
 from ldmbench.speed.paired import Paired, interleave
 from ldmbench.speed.timer import Timing, time_calls

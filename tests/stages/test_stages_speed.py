@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from shadow import NAME, ShadowDevice
 
-from ldmbench.models.autoencoder import build_first_stage
+from ldmbench.models.autoencoder import build_first_stage, save_first_stage
 from ldmbench.models.subject import Work
 from ldmbench.schema.models import AutoencoderParams
 from ldmbench.schema.task import Task
@@ -28,7 +28,8 @@ class FoundError(Exception):
 
 
 def test_no_other_model_is_left_when_one_is_measured(tmp_path, monkeypatch):
-    build_first_stage(AutoencoderParams(f=1), seed=0).save(tmp_path)
+    params = AutoencoderParams(f=1)
+    save_first_stage(build_first_stage(params, seed=0), tmp_path, params=params, scale=1.0)
     other = weakref.ref(autoencoder_at(tmp_path, "cpu"))
     assert other() is autoencoder_at(tmp_path, "cpu")
 

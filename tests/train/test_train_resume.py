@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,8 +11,11 @@ import torch
 from ldmbench.data.shapes import render
 from ldmbench.errors import InputError, StageError
 from ldmbench.models.autoencoder import load_first_stage
-from ldmbench.models.denoiser import load_denoiser
+from ldmbench.models.diffusers_folder import load_folder
 from ldmbench.models.files import kept_at
+from ldmbench.models.first_stage import Identity
+from ldmbench.models.model import Info, Model
+from ldmbench.models.suite_model import SuiteModel
 from ldmbench.schema.models import AutoencoderParams, Budget, DenoiserParams
 from ldmbench.train.autoencoder import train_autoencoder
 from ldmbench.train.checkpoint import read_checkpoint, write_checkpoint
@@ -63,6 +67,12 @@ def killer(after):
 def quiet(fraction, note):
     assert 0 <= fraction <= 1
     assert "step" in note
+
+
+def build_model():
+    """Return a first stage that is none, for denoisers that lie apart from theirs."""
+    info = Info(f=1, latent_shape=(3, 4, 4), digest="", source="", path=Path(), quantize="round")
+    return Model(info, Identity())
 
 
 def weights_of(folder):
@@ -135,12 +145,19 @@ def test_denoiser_resumes_bit_for_bit(conditioning, tmp_path, monkeypatch):
     assert cost["images"] == 40
     names = {p.name for p in (tmp_path / "again").iterdir()}
     assert {kept_at(0.125), "at-0.50", "curve.jsonl", "cost.json", "ldmbench.json"} <= names
-    final, half = (load_denoiser(tmp_path / "again" / n) for n in (".", "at-0.50"))
-    pairs = zip(final.parameters(), half.parameters())
-    assert any(not torch.equal(a, b) for a, b in pairs)
-    forward = final.flops_per_image() + final.condition_flops()
-    assert cost["flops"] == 3 * 40 * forward
-    assert cost["parameters"] == final.parameter_count
+    first = build_model()
+    final, half, raw = (
+        load_folder(tmp_path / "again" / name, first_stage=first, ema=ema)
+        for name, ema in ((".", True), ("at-0.50", True), (".", False))
+    )
+    assert (final.info.weights, raw.info.weights) == ("ema", "raw")
+    for other in (half, raw):
+        for name, network in final.networks().items():
+            pairs = zip(network.parameters(), other.networks()[name].parameters())
+            assert any(not torch.equal(a, b) for a, b in pairs)
+    work = SuiteModel(final).work({"sampler": "ddim", "steps": 2, "timesteps": None})
+    assert cost["flops"] == 3 * 40 * (work.denoiser + work.condition)
+    assert cost["parameters"] == final.info.parameters
 
 
 @pytest.mark.parametrize("regularization", ["kl", "vq"])
@@ -288,6 +305,8 @@ def test_weights_are_kept_where_the_last_step_crosses_their_share(tmp_path):
              budget=Budget(steps=4))  # fmt: skip
     kept = sorted(p.name for p in (tmp_path / "o").glob("at-*"))
     assert kept == ["at-0.50", "at-0.90"]
-    last, final = (load_denoiser(tmp_path / "o" / n) for n in ("at-0.90", "."))
+    last, final = (
+        load_folder(tmp_path / "o" / n, first_stage=build_model()).network for n in ("at-0.90", ".")
+    )
     pairs = zip(last.parameters(), final.parameters(), strict=True)
     assert all(torch.equal(a, b) for a, b in pairs)

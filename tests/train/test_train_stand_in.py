@@ -7,7 +7,6 @@ from shadow import MixedDevicesError, ShadowDevice
 
 from ldmbench.data.batches import BatchOrder
 from ldmbench.data.shapes import render
-from ldmbench.models.autoencoder import build_first_stage
 from ldmbench.models.denoiser import build_denoiser
 from ldmbench.schema.models import AutoencoderParams, Budget, DenoiserParams
 from ldmbench.train.autoencoder import AutoencoderJob, train_autoencoder
@@ -95,9 +94,8 @@ def test_denoisers_are_the_cpus_byte_for_byte(fields, tmp_path):
 def first_stage_job(device, shapes=None, **fields):
     params = AutoencoderParams.model_validate(AUTOENCODER | fields)
     order = BatchOrder(COUNT, batch_size=4, seed=1)
-    stage = build_first_stage(params, seed=0)
     shapes = shapes or Shapes()
-    return AutoencoderJob(stage, shapes, resolution=SIDE, order=order, device=device)
+    return AutoencoderJob(params, shapes, resolution=SIDE, order=order, device=device)
 
 
 def denoiser_job(device, *, latents=None, **fields):

@@ -62,6 +62,7 @@ DENOISERS = {
     "UNet2DModel": "diffusers:UNet2DModel",
 }
 PARTS = {
+    "CaptionEncoder": "ldmbench.models.conditioner:CaptionEncoder",
     "ClassEmbedder": f"{_OWN}:ClassEmbedder",
     "SpatialRescaler": f"{_OWN}:SpatialRescaler",
 }

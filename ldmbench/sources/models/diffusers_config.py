@@ -39,9 +39,13 @@ from ldmbench.sources.models.places import (
     weights_of,
 )
 
-__all__ = ["CARD", "FolderConfigs", "read_folder"]
+__all__ = ["APART", "CAPTION_ENCODER", "CARD", "FolderConfigs", "read_folder"]
 
 CARD = "ldmbench.json"
+CAPTION_ENCODER = "caption_encoder"
+"""The component of a model trained here that reads captions; it needs no tokenizer."""
+APART = "first_stage_apart"
+"""What ldmbench.json says of a denoiser whose first stage lies in a folder of its own."""
 _AT_TOP = (CARD, "model_index.json", "vocab.txt")
 
 
@@ -141,10 +145,10 @@ class FolderConfigs:
     @property
     def weights(self) -> Literal["ema", "raw"]:
         """Return ema or raw: what the denoiser's weights are, or those of a first stage alone."""
-        if "weights" in self.card:
-            return cast("Literal['ema', 'raw']", str(self.card["weights"]))
         place = self.config_of(("unet", "transformer")) if self.samples else self.root
         names = [p.name for p in place.iterdir()]
+        if "weights" in self.card and not any(".non_ema." in name for name in names):
+            return cast("Literal['ema', 'raw']", str(self.card["weights"]))
         return "ema" if is_averaged(names, ema=self.ema) else "raw"
 
     @property
@@ -175,8 +179,8 @@ class FolderConfigs:
 
     @property
     def text(self) -> str | None:
-        """Return the component that reads prompts or layouts."""
-        return component(self.index, ("bert", "text_encoder"))
+        """Return the component that reads prompts, captions or layouts."""
+        return component(self.index, ("bert", "text_encoder", CAPTION_ENCODER))
 
     @property
     def classes(self) -> int | None:
@@ -209,8 +213,8 @@ class FolderConfigs:
         """Return the places of all networks."""
         if not self.samples:
             return (self.root,)
-        names = ("unet", "transformer", "vqvae", "vae", "bert", "text_encoder", "class_embedder",
-                 "rescaler")  # fmt: skip
+        names = ("unet", "transformer", "vqvae", "vae", "bert", "text_encoder", CAPTION_ENCODER,
+                 "class_embedder", "rescaler")  # fmt: skip
         return tuple(part_of(self.root, n) for n in names if self._has(n))
 
     @property
@@ -260,13 +264,14 @@ class FolderConfigs:
         return kinds[self.joined]
 
 
-def read_folder(root: Path, *, ema: bool = True) -> FolderConfigs:
+def read_folder(root: Path, *, ema: bool = True, apart: bool = False) -> FolderConfigs:
     """Read and check the configs of a diffusers folder.
 
     Args:
         root: with model_index.json, or with the config.json of a first stage, or of a UNet whose
             scheduler_config.json lies beside it.
         ema: whether averaged weights are wanted, where a component has both.
+        apart: whether its first stage is read from another folder.
 
     Raises:
         InputError: a pipeline, network, condition or scheduler that is not supported, values that
@@ -274,6 +279,11 @@ def read_folder(root: Path, *, ema: bool = True) -> FolderConfigs:
     """
     try:
         found = replace(_read(root), ema=ema)
+        if found.card.get(APART) and not apart:
+            raise InputError(
+                f"{root} holds a denoiser without its first stage, as a store keeps it; "
+                "`ldmbench export CELL OUT` writes the whole model"
+            )
         for place in found.networks:
             weights_of(place, ema=ema)
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
@@ -355,8 +365,8 @@ def _check_condition(found: FolderConfigs) -> None:
     """Refuse a denoiser that its condition leaves hungry, or that has no input for it."""
     kind, name = found.conditioning, str(found.network["_class_name"])
     part = found.config_of(("unet", "transformer"))
-    if found.text is not None:
-        place = part_of(found.root, found.text)
+    if found.text not in (None, CAPTION_ENCODER):
+        place = part_of(found.root, str(found.text))
         text = read_json(place / "config.json")
         named = (text.get("architectures") or [text.get("model_type")])[0]
         if named not in TEXTS:

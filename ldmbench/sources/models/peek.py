@@ -33,7 +33,7 @@ from ldmbench.sources.models.compvis_rules import (
     check_model,
     files_beside,
 )
-from ldmbench.sources.models.diffusers_config import read_folder
+from ldmbench.sources.models.diffusers_config import CAPTION_ENCODER, read_folder
 from ldmbench.sources.models.null_class import check_null_class
 from ldmbench.sources.models.places import SUFFIXES, checkpoint_in, is_folder, weights_of
 from ldmbench.tensors.entries import Held
@@ -320,7 +320,7 @@ def _peek_folder(folder: Path, ema: bool, tokenizer: Path | None) -> ModelFacts:
             "assumed": tuple(map(str, found.taken)),
             "taken": {t.field: t.value for t in found.taken if t.value != t.today},
         }
-        if found.conditioning == "text":
+        if found.conditioning == "text" and found.text != CAPTION_ENCODER:
             sampled |= _tokenizer(tokenizer, folder, prompts)
     return ModelFacts(
         source=f"diffusers:{found.pipeline}",

@@ -1,4 +1,7 @@
-"""What a loaded model is told: labels, prompts and layouts become its network's inputs."""
+"""What a model is conditioned on: labels, prompts and layouts become its network's inputs.
+
+To add one: a class of the interface `Condition`, and where `diffusers_folder.py` builds it.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +14,12 @@ import torch
 from torch import nn
 
 from ldmbench.errors import InputError
+from ldmbench.models.tokenizer import LENGTH, tokenize
 from ldmbench.sources.models.null_class import check_null_class
 
 __all__ = [
     "PROMPT_LENGTH",
+    "Captions",
     "ClassLabels",
     "ClassTokens",
     "Condition",
@@ -153,7 +158,12 @@ class Prompts:
             return ContextTensor().inputs(given, z)
         ids = self.tokens(cond) if given is None else given
         _check_batch(ids, z, "prompts")
-        return {"context": self.encoder(ids.to(z.device), return_dict=True)[0].to(z.dtype)}
+        return {"context": self.read(ids.to(z.device)).to(z.dtype)}
+
+    def read(self, ids: torch.Tensor) -> torch.Tensor:
+        """Return the context of token ids (B, n)."""
+        context: torch.Tensor = self.encoder(ids, return_dict=True)[0]
+        return context
 
     def tokens(self, prompts: Sequence[str]) -> torch.Tensor:
         """Return ids (B, length) int64."""
@@ -179,6 +189,20 @@ class Prompts:
     def parts(self) -> dict[str, nn.Module]:
         """Return the text encoder."""
         return {self.name: self.encoder}
+
+
+@dataclass(frozen=True)
+class Captions(Prompts):
+    """Captions through an encoder that was trained with the denoiser; words are hashed to ids."""
+
+    tokenizer: Callable[[], Any] = lambda: tokenize
+    length: int = LENGTH
+    name: str = "caption_encoder"
+
+    def read(self, ids: torch.Tensor) -> torch.Tensor:
+        """Return the context of token ids (B, n)."""
+        context: torch.Tensor = self.encoder(ids)
+        return context
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,7 @@
-"""A model that was loaded, as a suite speaks to one: what it is told, sampled, and counted."""
+"""A model as a suite speaks to it, trained here or loaded: what it is told, sampled, counted."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,9 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ldmbench.models.autoencoder import Rate, kl_nats, nearest_codes
-from ldmbench.models.load_model import Model, to_uint8
-from ldmbench.models.subject import Work, counted, evaluations_of, finite
+from ldmbench.errors import InputError
+from ldmbench.models.conditions import ClassTokens
+from ldmbench.models.flops import count_flops
+from ldmbench.models.model import Model, to_uint8
+from ldmbench.models.subject import Work, evaluations_of, finite
 from ldmbench.models.tasks import (
     Truth,
     class_map,
@@ -25,10 +26,9 @@ from ldmbench.models.tasks import (
 )
 from ldmbench.sample import Schedule, initial_noise
 
-__all__ = ["FROM_TRUTH", "GIVEN", "Loaded", "LoadedStage"]
+__all__ = ["FROM_TRUTH", "GIVEN", "SuiteModel"]
 
 Images = NDArray[np.uint8]
-LN2 = math.log(2)
 FROM_TRUTH = ("image", "inpainting", "layout", "semantic", "upscaling")
 """Conditions that are made of real images."""
 GIVEN = {"downscale": "pil-bicubic", "mask": "boxes"}
@@ -37,11 +37,19 @@ BLUR_SEED = 1 << 34
 """Of the noise that blurs what is upscaled, so that it is none that images start from."""
 
 
-class Loaded:
-    """A model that `ldmbench.models.load` returned; samples exactly as its `sample` does."""
+class SuiteModel:
+    """A model that samples exactly as its `sample` does.
 
-    def __init__(self, model: Model, given: Mapping[str, str] | None = None) -> None:
-        self.model, self.given = model, {**GIVEN, **(given or {})}
+    Attributes:
+        model: what `ldmbench.models.load` returned, or what was trained here.
+        given: how conditions are made of real images.
+        batch: of training, where it was trained here.
+    """
+
+    def __init__(
+        self, model: Model, given: Mapping[str, str] | None = None, *, batch: int | None = None
+    ) -> None:
+        self.model, self.given, self.batch = model, {**GIVEN, **(given or {})}, batch
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -62,14 +70,31 @@ class Loaded:
     def condition(
         self, *, captions: Sequence[str] | None, labels: Any | None, truth: Truth | None = None
     ) -> Any:
-        """Return labels (N,), a list of prompts, or the task's tensors, by what the model takes."""
+        """Return labels (N,), a list of prompts, or the task's tensors, by what the model takes.
+
+        Raises:
+            InputError: a class that no training image had.
+        """
         kind = self.model.info.conditioning
         if kind == "class":
+            self._check_classes(labels)
             return torch.as_tensor(labels, dtype=torch.int64)
         if kind in FROM_TRUTH:
             assert truth is not None
             return self._task(kind, truth)
         return list(captions or ()) if kind == "text" else None
+
+    def _check_classes(self, labels: Any) -> None:
+        """Refuse a label that a model trained here has as that of no class."""
+        condition, most = self.model.condition, max(labels, default=-1)
+        if self.batch is None or not isinstance(condition, ClassTokens):
+            return
+        known = int(condition.embedder.config.n_classes) - 1
+        if most >= known:
+            raise InputError(
+                f"the data have label {most}, but the model was trained on {known} classes;"
+                " state data.NAME.classes, or train on images of all classes"
+            )
 
     def _task(self, kind: str, truth: Truth) -> Any:
         """Return the condition that a task makes of real images."""
@@ -146,40 +171,10 @@ class Loaded:
         inputs = self.model.condition.inputs(told, z)
         return Work(
             evaluations=evaluations_of(self.schedule, params),
-            denoiser=counted(lambda: self.model.predict(z, t, inputs)),
-            condition=counted(lambda: self.model.condition.inputs(told, z)),
-            decoder=counted(lambda: self.model.decode(z)),
+            denoiser=count_flops(lambda: self.model.predict(z, t, inputs)),
+            condition=count_flops(lambda: self.model.condition.inputs(told, z)),
+            decoder=count_flops(lambda: self.model.decode(z)),
             parameters=sum(parts.values()),
             autoencoder_parameters=first,
+            batch=self.batch,
         )
-
-
-class LoadedStage:
-    """The first stage of a loaded model, as the stages of a suite speak to one."""
-
-    def __init__(self, model: Model) -> None:
-        self.model = model
-        self.f = model.info.f
-
-    def encode(self, x: Tensor, *, noise: Tensor | None = None) -> Tensor:
-        """Return scaled latents: a KL posterior's mode, a VQ's before quantisation."""
-        return self.model.encode(x)
-
-    def decode(self, z: Tensor) -> Tensor:
-        """Return images; VQ quantises."""
-        return self.model.decode(z)
-
-    @torch.no_grad()
-    def rate(self, x: Tensor) -> Rate:
-        """Return what latents cost: KL to the prior, log2 of the codebook, 8 bits a value, 24."""
-        pixels, network = x.shape[2] * x.shape[3], self.model.first_stage.network
-        if self.model.first_stage.kind == "kl":
-            posterior = network.encode(x).latent_dist
-            return Rate(kl_nats(posterior).double().cpu() / LN2 / pixels)
-        if self.model.first_stage.kind == "vq":
-            codes = nearest_codes(network, network.encode(x).latents)
-            size = int(network.config.num_vq_embeddings)
-            bits = codes[0].numel() * float(np.log2(size)) / pixels
-            return Rate(torch.full((len(x),), bits, dtype=torch.float64), codes.cpu(), size)
-        bits = 8 * self.model.encode(x)[0].numel() / pixels
-        return Rate(torch.full((len(x),), bits, dtype=torch.float64))

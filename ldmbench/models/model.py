@@ -1,4 +1,4 @@
-"""One interface to every model, whatever it was loaded from: encode, decode, eps, sample, info."""
+"""The one interface to every model, trained here or loaded: encode, decode, eps, sample, info."""
 
 from __future__ import annotations
 
@@ -14,18 +14,19 @@ from torch import nn
 
 from ldmbench import sample as sampling
 from ldmbench.errors import InputError
-from ldmbench.models.load_conditions import (
+from ldmbench.models.conditions import (
     Condition,
     Inputs,
     NoCondition,
     null_class_of,
     with_null_class,
 )
-from ldmbench.models.load_stages import FirstStage
+from ldmbench.models.first_stage import FirstStage, Rate
+from ldmbench.models.precond import OBJECTIVES, levels_of
 from ldmbench.registry import nearest
 from ldmbench.sample import Schedule
 
-__all__ = ["Info", "Model", "to_uint8"]
+__all__ = ["Info", "Model", "latent_sides", "to_uint8"]
 
 QUANTIZE = ("round", "truncate")
 
@@ -112,11 +113,12 @@ class Model:
         )
 
     @torch.no_grad()
-    def encode(self, x: torch.Tensor) -> torch.Tensor:
+    def encode(self, x: torch.Tensor, *, noise: torch.Tensor | None = None) -> torch.Tensor:
         """Return the latents of images as the denoiser sees them.
 
         Args:
             x: NCHW, float, in [-1, 1].
+            noise: N(0, 1) of the latents' shape; a KL model then draws mean + std * noise.
 
         Returns:
             (N, C, H / f, W / f): scaled; of a VQ model before quantisation, of a KL model the
@@ -124,7 +126,7 @@ class Model:
         """
         x = torch.as_tensor(x)
         self._check_images(x)
-        return self.first_stage.encode(x) * self.info.scale
+        return self.first_stage.encode(x, noise=noise) * self.info.scale
 
     @torch.no_grad()
     def decode(self, z: torch.Tensor) -> torch.Tensor:
@@ -132,6 +134,20 @@ class Model:
         z = torch.as_tensor(z)
         self._check_latents(z)
         return self.first_stage.decode(z / self.info.scale)
+
+    @torch.no_grad()
+    def rate(self, x: torch.Tensor) -> Rate:
+        """Return what the latents of images cost in bits; x as in `encode`."""
+        self._check_images(x)
+        return self.first_stage.rate(x)
+
+    def shape_of(self, resolution: int) -> tuple[int, int, int]:
+        """Return (C, h, w) of the latent of a square image.
+
+        Raises:
+            InputError: if f does not divide the resolution.
+        """
+        return self.info.latent_shape[0], *latent_sides(resolution, self.info.f)
 
     @torch.no_grad()
     def eps(self, z: torch.Tensor, t: torch.Tensor, cond: Any = None) -> torch.Tensor:
@@ -151,7 +167,7 @@ class Model:
         if t.numel() and not 0 <= int(t.min()) <= int(t.max()) < schedule.T:
             raise InputError(f"timesteps must lie in [0, {schedule.T})")
         out = self.predict(z, t, self.condition.inputs(cond, z))[:, : z.shape[1]]
-        return _to_eps(out, z, t, schedule)
+        return OBJECTIVES[schedule.prediction].noise(out, z, levels_of(schedule, t, z))
 
     def predict(self, z: torch.Tensor, t: torch.Tensor, inputs: Inputs) -> torch.Tensor:
         """Return what the network predicts: (B, C or 2C, h, w)."""
@@ -242,6 +258,17 @@ class Model:
             self.info = replace(self.info, guided_channels=guided_channels)
         return self
 
+    def behind(self, first_stage: FirstStage, *, f: int, scale: float) -> Model:
+        """Return the model of latents that this one is of, behind a first stage.
+
+        Args:
+            first_stage: images to latents, not scaled.
+            f: its downsampling factor.
+            scale: what its latents are multiplied by.
+        """
+        info = replace(self.info, f=f, scale=scale)
+        return Model(info, first_stage, network=self.network, condition=self.condition)
+
     def to(self, device: str | torch.device) -> Model:
         """Move all networks to a device; returns the model itself."""
         for network in self.networks().values():
@@ -326,14 +353,15 @@ def _rule(name: str) -> str:
     return name
 
 
-def _to_eps(
-    out: torch.Tensor, z: torch.Tensor, t: torch.Tensor, schedule: Schedule
-) -> torch.Tensor:
-    """Convert v (arXiv:2202.00512, appendix D) or the clean latent to noise."""
-    if schedule.prediction == "epsilon":
-        return out
-    bars = torch.as_tensor(schedule.alphas_cumprod(), device=z.device)[t][:, None, None, None]
-    signal, spread = bars.sqrt().to(z.dtype), (1 - bars).sqrt().to(z.dtype)
-    if schedule.prediction == "v_prediction":
-        return signal * out + spread * z
-    return (z - signal * out) / spread
+def latent_sides(resolution: int, f: int) -> tuple[int, int]:
+    """Return (h, w) of the latent of a square image.
+
+    Raises:
+        InputError: if f does not divide the resolution.
+    """
+    if resolution < f or resolution % f:
+        raise InputError(
+            f"f = {f} does not divide a resolution of {resolution} pixels; "
+            "choose an f that does, or another resolution"
+        )
+    return resolution // f, resolution // f

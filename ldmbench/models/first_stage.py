@@ -1,0 +1,190 @@
+"""First stages behind one interface: images to latents and back, not scaled.
+
+arXiv:2112.10752, section 3.1 and Appendix G.
+
+To add one: a class of this interface, a row in `STAGES`, and its network in diffusers_classes.py.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+__all__ = [
+    "KL",
+    "STAGES",
+    "VQ",
+    "FirstStage",
+    "Identity",
+    "Rate",
+    "Tiny",
+    "kl_nats",
+    "nearest_codes",
+]
+
+
+@dataclass(frozen=True)
+class Rate:
+    """What the latents of N images cost.
+
+    Attributes:
+        bits_per_pixel: float64 (N,), bits of one image's latent over its H x W pixels.
+        codes: int64 (N, h, w), the codes of a VQ, for their empirical entropy; else None.
+        codebook: number of codes of a VQ; else None.
+    """
+
+    bits_per_pixel: Tensor
+    codes: Tensor | None = None
+    codebook: int | None = None
+
+
+class FirstStage(Protocol):
+    """Images to latents and back, not scaled; the network is diffusers'."""
+
+    @property
+    def kind(self) -> str:
+        """Return vq, kl, tiny or pixel."""
+        ...
+
+    @property
+    def network(self) -> Any:
+        """Return the diffusers network, or None in pixel space."""
+        ...
+
+    def encode(self, x: Tensor, *, noise: Tensor | None = None) -> Tensor:
+        """Return latents of x, NCHW in [-1, 1].
+
+        Args:
+            x: images.
+            noise: N(0, 1) of the latents' shape, where a posterior is to be drawn from.
+        """
+        ...
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Return images of z, NCHW, near [-1, 1] and not clamped."""
+        ...
+
+    def rate(self, x: Tensor) -> Rate:
+        """Return what the latents of x cost."""
+        ...
+
+
+@dataclass(frozen=True)
+class VQ:
+    """A vector-quantised first stage: encode stops before the codebook, decode goes through it."""
+
+    network: Any
+    kind: str = "vq"
+
+    def encode(self, x: Tensor, *, noise: Tensor | None = None) -> Tensor:
+        """Return the latents before quantisation; there is nothing to draw."""
+        latents: Tensor = self.network.encode(x).latents
+        return latents
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Quantise and decode."""
+        image: Tensor = self.network.decode(z).sample
+        return image
+
+    def rate(self, x: Tensor) -> Rate:
+        """Return log2 |Z| per latent position in bits per pixel, and the codes."""
+        codes = nearest_codes(self.network, self.encode(x))
+        size = int(self.network.config.num_vq_embeddings)
+        return Rate(_each(x, codes[0].numel() * math.log2(size)), codes.cpu(), size)
+
+
+@dataclass(frozen=True)
+class KL:
+    """A first stage with a Gaussian posterior, which is pulled slightly towards N(0, 1)."""
+
+    network: Any
+    kind: str = "kl"
+
+    def encode(self, x: Tensor, *, noise: Tensor | None = None) -> Tensor:
+        """Return the mode of the posterior, or its draw under `noise`."""
+        posterior = self.network.encode(x).latent_dist
+        z: Tensor = posterior.mean if noise is None else posterior.mean + posterior.std * noise
+        return z
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Decode."""
+        image: Tensor = self.network.decode(z).sample
+        return image
+
+    def rate(self, x: Tensor) -> Rate:
+        """Return KL(q(z|x) || N(0, 1)) in bits per pixel.
+
+        It is the rate of an ideal coder that communicates a draw of the posterior under that
+        prior; it belongs to drawn latents, not to the mode.
+        """
+        nats = kl_nats(self.network.encode(x).latent_dist).double().cpu()
+        return Rate(nats / math.log(2) / (x.shape[2] * x.shape[3]))
+
+
+@dataclass(frozen=True)
+class Tiny:
+    """AutoencoderTiny, which has no posterior and speaks the latents of a larger one."""
+
+    network: Any
+    kind: str = "tiny"
+
+    def encode(self, x: Tensor, *, noise: Tensor | None = None) -> Tensor:
+        """Return the latents; there is nothing to draw."""
+        latents: Tensor = self.network.encode(x).latents
+        return latents
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Decode."""
+        image: Tensor = self.network.decode(z).sample
+        return image
+
+    def rate(self, x: Tensor) -> Rate:
+        """Return 8 bits for each value of a latent."""
+        return Rate(_each(x, 8 * self.encode(x)[0].numel()))
+
+
+@dataclass(frozen=True)
+class Identity:
+    """f = 1: the latent is the image."""
+
+    network: Any = None
+    kind: str = "pixel"
+
+    def encode(self, x: Tensor, *, noise: Tensor | None = None) -> Tensor:
+        """Return x."""
+        return x
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Return z."""
+        return z
+
+    def rate(self, x: Tensor) -> Rate:
+        """Return 8 bits for each channel of each pixel."""
+        return Rate(_each(x, 8 * x[0].numel()))
+
+
+STAGES: dict[str, Any] = {"kl": KL, "tiny": Tiny, "vq": VQ}
+"""First stages with a network, by their kind."""
+
+
+def kl_nats(posterior: Any) -> Tensor:
+    """Return KL(N(mean, var) || N(0, 1)) of each image, nats, float32 (N,)."""
+    kl: Tensor = posterior.mean.square() + posterior.var - 1 - posterior.logvar
+    return 0.5 * kl.flatten(1).sum(1)
+
+
+def nearest_codes(network: Any, z: Tensor) -> Tensor:
+    """Return the nearest code of each position, int64 (N, h, w), of unscaled latents."""
+    n, _, h, w = z.shape
+    points = z.permute(0, 2, 3, 1).flatten(0, 2)
+    codes: Tensor = torch.cdist(points, network.quantize.embedding.weight).argmin(1)
+    return codes.view(n, h, w)
+
+
+def _each(x: Tensor, bits: float) -> Tensor:
+    """Return bits per pixel of images that all cost the same, float64 (N,)."""
+    return torch.full((len(x),), bits / (x.shape[2] * x.shape[3]), dtype=torch.float64)

@@ -1,0 +1,180 @@
+"""A model as a diffusers folder: networks, scheduler, model_index.json and ldmbench.json."""
+
+from __future__ import annotations
+
+import copy
+import json
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from ldmbench.errors import InputError
+from ldmbench.models.conditions import Captions, ClassLabels, Prompts
+from ldmbench.models.files import API_VERSION, CARD
+from ldmbench.models.load_images import (
+    AlignedImage,
+    EnlargedImage,
+    MaskedPrompt,
+    UpscaledPrompt,
+)
+from ldmbench.models.model import Model
+
+__all__ = ["pipeline_of", "write_folder"]
+
+_NAMES = {"first_stage": "vqvae", "denoiser": "unet"}
+_log = logging.getLogger(__name__)
+
+
+def write_folder(model: Model, folder: Path, **facts: Any) -> None:
+    """Write a model as the folder that `load` reads.
+
+    Networks that diffusers has no class for are written under our own class names, with
+    `DiffusionPipeline` as the pipeline; ldmbench.json keeps the source's rules.
+
+    Args:
+        model: of any source; a first stage alone becomes a folder of its own.
+        folder: is made.
+        facts: what ldmbench.json is to say beside.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    card = _card(model) | facts
+    if model.network is None:
+        _save(model.first_stage.network, folder)
+        _write_json(folder / CARD, card)
+        return
+    index: dict[str, Any] = {"_class_name": pipeline_of(model)}
+    for name, network in model.networks().items():
+        part = _part(model, name)
+        _save(network, folder / part)
+        index[part] = _library(network)
+    _write_json(folder / "scheduler" / "scheduler_config.json", _scheduler(model))
+    index["scheduler"] = ["diffusers", "DDIMScheduler"]
+    index |= _write_noising(model, folder)
+    index |= _write_tokenizer(model, folder)
+    _write_json(folder / "model_index.json", index)
+    _write_json(folder / CARD, card)
+
+
+def _write_noising(model: Model, folder: Path) -> dict[str, Any]:
+    """Write the process that blurs an upscaler's low-resolution image."""
+    condition = model.condition
+    if not isinstance(condition, UpscaledPrompt) or condition.noising is None:
+        return {}
+    config = {"_class_name": "DDPMScheduler"} | _plain(condition.noising.config())
+    _write_json(folder / "low_res_scheduler" / "scheduler_config.json", config)
+    told: dict[str, Any] = {"low_res_scheduler": ["diffusers", "DDPMScheduler"]}
+    return told | {"max_noise_level": condition.largest}
+
+
+def _save(network: Any, folder: Path) -> None:
+    network.save_pretrained(folder, safe_serialization=True)
+
+
+def _part(model: Model, name: str) -> str:
+    if name == "first_stage" and pipeline_of(model).startswith(("StableDiffusion", "DiT")):
+        return "vae"
+    if name == "denoiser" and type(model.network).__name__ == "DiTTransformer2DModel":
+        return "transformer"
+    return _NAMES.get(name, name)
+
+
+def _library(network: nn.Module) -> list[str]:
+    """Return the two words by which a model_index.json names a component's class."""
+    root, name = type(network).__module__.split(".")[0], type(network).__name__
+    if name == "LDMBertModel":
+        return ["latent_diffusion", name]
+    return [type(network).__module__ if root == "ldmbench" else root, name]
+
+
+def pipeline_of(model: Model) -> str:
+    """Return the diffusers pipeline that runs such a model, or the bare base class."""
+    condition, kind = model.condition, type(model.network).__name__
+    if any(type(n).__module__.startswith("ldmbench.") for n in model.networks().values()):
+        return "DiffusionPipeline"
+    if kind == "DiTTransformer2DModel":
+        return "DiTPipeline"
+    if isinstance(condition, MaskedPrompt):
+        return "StableDiffusionInpaintPipeline"
+    if isinstance(condition, UpscaledPrompt):
+        return "StableDiffusionUpscalePipeline"
+    if isinstance(condition, Prompts):
+        bert = condition.name == "bert"
+        return "LDMTextToImagePipeline" if bert else "StableDiffusionPipeline"
+    if isinstance(condition, ClassLabels):
+        return "DiffusionPipeline"
+    if isinstance(condition, AlignedImage) and model.info.scale == 1.0:
+        return "LDMSuperResolutionPipeline"
+    if condition.kind == "none":
+        return "LDMPipeline" if model.first_stage.network is not None else "DDIMPipeline"
+    return "DiffusionPipeline"
+
+
+def _scheduler(model: Model) -> dict[str, Any]:
+    """Return a DDIM scheduler config; the compvis rule becomes the spacing nearest to it."""
+    schedule = model.info.schedule
+    assert schedule is not None
+    config = {"_class_name": "DDIMScheduler"} | schedule.config()
+    if schedule.spacing == "compvis":
+        config["timestep_spacing"] = "leading"
+    return _plain(config)
+
+
+def _plain(config: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in config.items()}
+
+
+def _card(model: Model) -> dict[str, Any]:
+    info = model.info
+    card: dict[str, Any] = {
+        "api_version": API_VERSION,
+        "channels": info.latent_shape[0],
+        "conditioning": info.conditioning,
+        "quantize": info.quantize,
+        "scale": info.scale,
+        "source": info.source,
+        "source_digest": info.digest,
+        "weights": info.weights,
+    }
+    if isinstance(model.condition, ClassLabels) and info.null_class is not None:
+        card["null_class"] = info.null_class
+    if info.time_scale != 1:
+        card["time_scale"] = info.time_scale
+    if info.guided_channels is not None:
+        card["guided_channels"] = info.guided_channels
+    if info.timesteps is not None:
+        card["timesteps"] = info.timesteps
+    if isinstance(model.condition, EnlargedImage):
+        card["small_size"] = model.condition.small
+    prompts = getattr(model.condition, "prompts", model.condition)
+    if isinstance(prompts, Prompts):
+        card["prompt_length"] = prompts.length
+        card |= {} if prompts.pad is None else {"prompt_pad": prompts.pad}
+    return card
+
+
+def _write_tokenizer(model: Model, folder: Path) -> dict[str, Any]:
+    """Write the tokenizer where there is one; a model can be converted without."""
+    condition = model.condition
+    prompts = getattr(condition, "prompts", condition)
+    if not isinstance(prompts, Prompts) or isinstance(prompts, Captions):
+        return {}
+    try:
+        tokenizer = prompts.tokenizer()
+    except InputError as error:
+        _log.warning("written without a tokenizer: %s", error)
+        return {"tokenizer": [None, None]}
+    if not hasattr(tokenizer, "save_pretrained"):
+        return {"tokenizer": [None, None]}
+    if prompts.pad is not None:
+        tokenizer = copy.deepcopy(tokenizer)  # the caller's own stays as it is
+        tokenizer.pad_token = tokenizer.convert_ids_to_tokens(prompts.pad)
+    tokenizer.save_pretrained(folder / "tokenizer")
+    return {"tokenizer": ["transformers", type(tokenizer).__name__]}
+
+
+def _write_json(place: Path, content: Mapping[str, Any]) -> None:
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
