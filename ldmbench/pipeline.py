@@ -46,7 +46,7 @@ STAGES: dict[Kind, StageRow] = {
     "samples":         StageRow("ldmbench.stages.samples:run",         1, True,  ("autoencoder", "denoiser", "[conditions]"),   (*_MODELS, "sample", *_MODEL)),
     "reconstructions": StageRow("ldmbench.stages.reconstructions:run", 1, True,  ("autoencoder", "images"),                     (*_DATA, *_MODELS, "features/perceptual.py", *_MODEL)),
     "features":        StageRow("ldmbench.stages.features:run",        1, True,  ("images",),                                   ("features", "stages/own.py")),
-    "scores":          StageRow("ldmbench.stages.scores:run",          1, False, ("generated", "[reference]", "[train]"),       ("metrics", "features/lpips.py", "stages/kept.py", "stages/own.py")),
+    "scores":          StageRow("ldmbench.stages.scores:run",          1, False, ("generated", "[reference]", "[train]"),       ("metrics", "features/lpips.py", "stages/own.py")),
     "coding":          StageRow("ldmbench.stages.coding:run",          1, False, ("autoencoder", "denoiser", "images"),         (*_DATA, *_MODELS, "sample", "metrics/rate.py", *_MODEL)),
     "speed":           StageRow("ldmbench.stages.speed:run",           3, False, ("autoencoder", "denoiser", "[conditions]"),   (*_MODELS, "sample", "speed", "stages/samples.py", *_MODEL)),
 }

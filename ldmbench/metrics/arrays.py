@@ -22,7 +22,7 @@ __all__ = [
 ]
 
 Array = NDArray[Any]
-LARGEST = 1e45  # float32 never gets there; squares and cubes of float64 then stay finite
+LARGEST_FEATURE = 1e45  # float32 never gets there; squares and cubes of float64 then stay finite
 
 
 def as_array(value: object) -> Array:
@@ -123,11 +123,11 @@ def check_finite(array: Array, name: str) -> None:
     for start in range(0, len(array), step):
         part = array[start : start + step]
         with np.errstate(invalid="ignore"):
-            if float(part.max()) < LARGEST and float(part.min()) > -LARGEST:
+            if float(part.max()) < LARGEST_FEATURE and float(part.min()) > -LARGEST_FEATURE:
                 continue
         finite = np.isfinite(part.reshape(len(part), -1)).all(axis=1)
-        bad = ~finite if not finite.all() else (np.abs(part) >= LARGEST).any(axis=1)
-        found = "NaN or infinity" if not finite.all() else f"values beyond {LARGEST:.0e}"
+        bad = ~finite if not finite.all() else (np.abs(part) >= LARGEST_FEATURE).any(axis=1)
+        found = "NaN or infinity" if not finite.all() else f"values beyond {LARGEST_FEATURE:.0e}"
         raise InputError(
             f"{name} features hold {found} (first in row {start + int(bad.argmax())}); "
             "look at the images or the extractor that made them"

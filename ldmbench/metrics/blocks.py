@@ -13,11 +13,20 @@ import numpy as np
 from ldmbench.metrics.arrays import Array
 from ldmbench.metrics.engine import HOST, Engine
 
-__all__ = ["ROWS", "Report", "Table", "Visitor", "exact_squared", "identities", "sweep", "tables"]
+__all__ = [
+    "ROWS_AT_ONCE",
+    "Report",
+    "Table",
+    "Visitor",
+    "exact_squared",
+    "identities",
+    "sweep",
+    "tables",
+]
 
 Report = Callable[[float], None]
-ROWS = 1024  # rows turned into float64 at a time
-TINY = 1e-20  # |x|^2 / D under which float32 products may vanish
+ROWS_AT_ONCE = 1024  # rows turned into float64 at a time
+SMALLEST_MEAN_SQUARE = 1e-20  # |x|^2 / D under which float32 products may vanish
 
 
 class Visitor(Protocol):
@@ -184,8 +193,8 @@ def _marks(rows: Array) -> Array:
     words = rows.view(np.uint32)
     odd = np.random.RandomState(0).randint(0, 1 << 63, words.shape[1], dtype=np.uint64) * 2 + 1
     out = np.empty(len(rows), dtype=np.uint64)
-    for at in range(0, len(rows), ROWS):
-        out[at : at + ROWS] = (words[at : at + ROWS] * odd).sum(axis=1)
+    for at in range(0, len(rows), ROWS_AT_ONCE):
+        out[at : at + ROWS_AT_ONCE] = (words[at : at + ROWS_AT_ONCE] * odd).sum(axis=1)
     return out
 
 
@@ -204,7 +213,7 @@ def _precision(first: Array, second: Array, *halves: Array) -> np.dtype[Any]:
     wide = np.dtype(np.float64)
     if first.shape[1] < 256 or any(2.0 * float(half.max()) > 1e3 for half in halves):
         return wide
-    if any(bool(((half > 0.0) & (half < TINY)).any()) for half in halves):
+    if any(bool(((half > 0.0) & (half < SMALLEST_MEAN_SQUARE)).any()) for half in halves):
         return wide
     for rows in (first, second):
         some = rows[:: max(1, len(rows) // 512)].astype(np.float64)
@@ -217,7 +226,7 @@ def _precision(first: Array, second: Array, *halves: Array) -> np.dtype[Any]:
 
 def _half(rows: Array) -> Array:
     out = np.empty(len(rows))
-    for start in range(0, len(rows), ROWS):
-        part = rows[start : start + ROWS].astype(np.float64)
-        out[start : start + ROWS] = np.einsum("nd,nd->n", part, part)
+    for start in range(0, len(rows), ROWS_AT_ONCE):
+        part = rows[start : start + ROWS_AT_ONCE].astype(np.float64)
+        out[start : start + ROWS_AT_ONCE] = np.einsum("nd,nd->n", part, part)
     return np.asarray(out / (2.0 * rows.shape[1]))

@@ -10,7 +10,7 @@ from ldmbench.metrics.arrays import Array
 
 __all__ = ["add_gram", "asymmetry", "factor", "mirror", "spectrum_between"]
 
-TILE = 256  # rows and columns copied at a time, so that both triangles stay in cache
+TILE_ROWS = 256  # rows and columns copied at a time, so that both triangles stay in cache
 
 
 def add_gram(total: Array, rows: Array) -> None:
@@ -21,18 +21,18 @@ def add_gram(total: Array, rows: Array) -> None:
 
 def mirror(total: Array) -> None:
     """Copy the lower triangle of `total`, (D, D), to the upper one, in place."""
-    for at in range(0, len(total), TILE):
-        here = slice(at, at + TILE)
+    for at in range(0, len(total), TILE_ROWS):
+        here = slice(at, at + TILE_ROWS)
         square = total[here, here]
         total[here, here] = np.tril(square) + np.tril(square, -1).T
-        total[here, at + TILE :] = total[at + TILE :, here].T
+        total[here, at + TILE_ROWS :] = total[at + TILE_ROWS :, here].T
 
 
 def asymmetry(matrix: Array) -> float:
     """Return the largest difference between an entry of `matrix`, (D, D), and its mirror image."""
     most = 0.0
-    for at in range(0, len(matrix), TILE):
-        here, on = slice(at, at + TILE), slice(at, None)
+    for at in range(0, len(matrix), TILE_ROWS):
+        here, on = slice(at, at + TILE_ROWS), slice(at, None)
         most = max(most, float(np.abs(matrix[here, on] - matrix[on, here].T).max()))
     return most
 

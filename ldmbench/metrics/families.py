@@ -12,8 +12,16 @@ from ldmbench.metrics.blocks import Report, Table, sweep, tables
 from ldmbench.metrics.clip_score import clip_score
 from ldmbench.metrics.engine import Engine, engine_of
 from ldmbench.metrics.frechet import check_pair, check_side, overlap
-from ldmbench.metrics.frechet_spread import frechet_spread
+from ldmbench.metrics.frechet_influence import frechet_influences
 from ldmbench.metrics.inception_score import inception_score
+from ldmbench.metrics.influence import (
+    Influences,
+    coverage_influences,
+    density_influences,
+    kernel_influences,
+    logit_influences,
+    share_influences,
+)
 from ldmbench.metrics.kernel import KernelSums, Subsets, far_distance, kernel_tables
 from ldmbench.metrics.kernel_far import centre_of
 from ldmbench.metrics.manifold import BallCount, Rule, check_k
@@ -21,14 +29,6 @@ from ldmbench.metrics.moments import Moments, gather
 from ldmbench.metrics.neighbours import NearestSearch, Neighbourhood
 from ldmbench.metrics.paired import psnr, ssim
 from ldmbench.metrics.resample import Draws, Replicates, mean_over_samples, replicate
-from ldmbench.metrics.spread import (
-    Spread,
-    coverage_spread,
-    density_spread,
-    kernel_spread,
-    logit_spread,
-    share_spread,
-)
 
 __all__ = ["clip_family", "logits_family", "moments_family", "neighbours_family", "pairs_family"]
 
@@ -77,14 +77,14 @@ def moments_family(
     delta = first.mean - known.mean
     value = float(delta @ delta + np.trace(first.cov) + np.trace(known.cov)) - 2.0 * shared.trace
     _tell(report, 0.6)
-    spread = frechet_spread(x, y, first, known, shared=shared, paired=paired)
+    found = frechet_influences(x, y, first, known, shared=shared, paired=paired)
     _tell(report, 1.0)
     made = replicate(
         value,
-        spread.generated,
-        spread.reference,
-        excess=spread.excess,
-        floor=spread.least,
+        found.generated,
+        found.reference,
+        excess=found.excess,
+        floor=found.least,
         confidence=confidence,
         note=note,
     )
@@ -163,28 +163,28 @@ def neighbours_family(
         kid = far_distance(x, y, centre, drawn)
     else:
         kid = drawn.combine(*sums) if shared else drawn.apart(first, second)
-    spread = kernel_spread(x, y, drawn, (sums[0], sums[1], sums[2]), centre=centre)
+    found = kernel_influences(x, y, drawn, (sums[0], sums[1], sums[2]), centre=centre)
     draws = Draws()
     made = {
         "kid": replicate(
             kid.mean,
-            spread.generated,
-            spread.reference,
-            excess=spread.excess,
-            floor=spread.least,
+            found.generated,
+            found.reference,
+            excess=found.excess,
+            floor=found.least,
             confidence=confidence,
             draws=draws,
             note=f"{subsets} subsets of {size}",
         )
     }
     shares = {
-        "precision": ((near.per_point > 0).mean(), k, share_spread(near, hood_y, k)),
-        "recall": ((back.per_point > 0).mean(), k, _turned(share_spread(back, hood_x, k))),
+        "precision": ((near.per_point > 0).mean(), k, share_influences(near, hood_y, k)),
+        "recall": ((back.per_point > 0).mean(), k, _turned(share_influences(back, hood_x, k))),
     }
     for balls, wide in zip(dense, ks[1:], strict=True):
         value, covered = balls.per_point.mean() / wide, (balls.per_ball > 0).mean()
-        shares["density"] = value, wide, density_spread(balls, hood_y, wide)
-        shares["coverage"] = covered, wide, coverage_spread(balls, hood_y, wide)
+        shares["density"] = value, wide, density_influences(balls, hood_y, wide)
+        shares["coverage"] = covered, wide, coverage_influences(balls, hood_y, wide)
     for name, (value, many, each) in shares.items():
         made[name] = replicate(
             float(value),
@@ -225,14 +225,14 @@ def logits_family(
     order = np.arange(len(x))
     if shuffle_seed is not None:
         order = np.random.RandomState(shuffle_seed).permutation(len(x))
-    spread = logit_spread(x[order], splits)
+    found = logit_influences(x[order], splits)
     influence = np.empty(len(x))
-    influence[order] = spread.generated
+    influence[order] = found.generated
     _tell(report, 1.0)
     made = replicate(
         value,
         influence,
-        excess=spread.excess,
+        excess=found.excess,
         least=1.0,
         confidence=confidence,
         note=f"{splits} splits",
@@ -278,10 +278,10 @@ def clip_family(
     return {"clip_score": mean_over_samples(each, confidence)}
 
 
-def _turned(spread: Spread) -> Spread:
-    """Return a spread whose points are the reference and whose ball owners are generated."""
-    assert spread.reference is not None
-    return Spread(spread.reference, spread.generated, spread.excess)
+def _turned(found: Influences) -> Influences:
+    """Return influences whose points are the reference and whose ball owners are generated."""
+    assert found.reference is not None
+    return Influences(found.reference, found.generated, found.excess)
 
 
 def _own(

@@ -11,7 +11,7 @@ from ldmbench.metrics.arrays import Array, check_features, check_seed, whole
 
 __all__ = ["InceptionScore", "inception_score", "split_slices"]
 
-ROWS = 4096
+ROWS_AT_ONCE = 4096
 
 
 @dataclass(frozen=True)
@@ -61,17 +61,17 @@ def split_slices(n: int, splits: int) -> list[slice]:
 def divergences(logits: Array) -> Array:
     """Return KL(p_i || mean p) per sample, (N,) float64, of logits (N, C)."""
     marginal = np.zeros(logits.shape[1])
-    for start in range(0, len(logits), ROWS):
-        marginal += np.exp(log_softmax(logits[start : start + ROWS])).sum(axis=0)
+    for start in range(0, len(logits), ROWS_AT_ONCE):
+        marginal += np.exp(log_softmax(logits[start : start + ROWS_AT_ONCE])).sum(axis=0)
     with np.errstate(divide="ignore"):  # a class no sample ever has: p = 0 there too
         log_marginal = np.log(marginal / len(logits))
     log_marginal[np.isneginf(log_marginal)] = 0.0
     out = np.empty(len(logits))
-    for start in range(0, len(logits), ROWS):
-        log_p = log_softmax(logits[start : start + ROWS])
+    for start in range(0, len(logits), ROWS_AT_ONCE):
+        log_p = log_softmax(logits[start : start + ROWS_AT_ONCE])
         p = np.exp(log_p)
         log_p -= log_marginal
-        out[start : start + ROWS] = np.einsum("nc,nc->n", p, log_p)
+        out[start : start + ROWS_AT_ONCE] = np.einsum("nc,nc->n", p, log_p)
     return out
 
 

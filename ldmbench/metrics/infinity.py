@@ -9,7 +9,7 @@ import numpy as np
 from ldmbench.errors import InputError
 from ldmbench.metrics.arrays import Array, check_alike, check_features, whole
 from ldmbench.metrics.frechet import check_side, frechet_distance
-from ldmbench.metrics.frechet_spread import frechet_influences, second_order
+from ldmbench.metrics.frechet_influence import first_order, second_order
 from ldmbench.metrics.moments import Moments, moments
 from ldmbench.metrics.resample import Replicates, replicate
 from ldmbench.seeds import derive_seed
@@ -100,7 +100,7 @@ def infinity_family(
     """
     x, second, y = _sides(generated, reference, points)
     line = extrapolate(x, second, points=points, seed=seed)
-    own, other = frechet_influences(x, y, moments(x), second)
+    own, other = first_order(x, y, moments(x), second)
     held = np.stack([np.bincount(rows, minlength=len(x)) for rows in line.subsets])
     sizes = held.sum(axis=1)
     counts = (line.weights * len(x) / sizes) @ held

@@ -23,7 +23,9 @@ __all__ = [
     "kernel_tables",
 ]
 
-LONGEST = 3.0  # |x|^2 / D up to which sums of cubes of float32 products are good to 1e-6
+LARGEST_MEAN_SQUARE = (
+    3.0  # |x|^2 / D up to which sums of cubes of float32 products are good to 1e-6
+)
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ def far_distance(x: Array, y: Array, centre: Array, drawn: Subsets | None) -> Ke
 def kernel_tables(first: Table, second: Table) -> tuple[Table, Table]:
     """Return both tables in float64 if float32 would show: entries grow as (|x|^2 / D + 1)^3."""
     wide = np.dtype(np.float64)
-    if first.dtype == wide or 2.0 * max(first.half.max(), second.half.max()) <= LONGEST:
+    if first.dtype == wide or 2.0 * max(first.half.max(), second.half.max()) <= LARGEST_MEAN_SQUARE:
         return first, second
     finer = float(np.finfo(wide).eps / np.finfo(first.dtype).eps)
     one, two = (

@@ -9,23 +9,23 @@ import numpy as np
 from ldmbench.metrics.arrays import Array
 from ldmbench.metrics.moments import pivot_of
 
-__all__ = ["FAR", "centre_of", "far_distances", "far_part"]
+__all__ = ["FAR_MEAN_SQUARE", "centre_of", "far_distances", "far_part"]
 
-FAR = 100.0  # |centre|^2 / D from which on rows are centred first
-ROWS = 128
+FAR_MEAN_SQUARE = 100.0  # |centre|^2 / D from which on rows are centred first
+ROWS_AT_ONCE = 128
 
 
 def centre_of(rows: Array) -> Array | None:
     """Return the centre (D,) float64 of features (N, D) that lie far from zero, else None."""
     centre = pivot_of(rows)
-    return centre if float(centre @ centre) > FAR * rows.shape[1] else None
+    return centre if float(centre @ centre) > FAR_MEAN_SQUARE * rows.shape[1] else None
 
 
 def far_part(rows: Array, centre: Array) -> Array:
     """Return k(x, c), (N,) float64: what a sample alone adds to its entries, but for a constant."""
     out = np.empty(len(rows))
-    for at in range(0, len(rows), ROWS):
-        part = slice(at, at + ROWS)
+    for at in range(0, len(rows), ROWS_AT_ONCE):
+        part = slice(at, at + ROWS_AT_ONCE)
         out[part] = rows[part].astype(np.float64) @ centre
     return np.asarray((out / len(centre) + 1.0) ** 3)
 
@@ -60,9 +60,9 @@ def _sum(u: Array, v: Array, centre: Array, *, same: bool = False) -> float:
     root = float(centre @ centre) / width + 1.0  # k(c, c) = root^3
     own, tilt = u @ centre / width, v @ centre / width  # k(u, c) = (root + own)^3
     across, total = v.T / width, 0.0
-    for start in range(0, len(u), ROWS):
-        w = u[start : start + ROWS] @ across
-        h = own[start : start + ROWS, None] + (root + tilt)
+    for start in range(0, len(u), ROWS_AT_ONCE):
+        w = u[start : start + ROWS_AT_ONCE] @ across
+        h = own[start : start + ROWS_AT_ONCE, None] + (root + tilt)
         # (h + w)^3 - h^3
         kernel = h + w
         kernel *= h

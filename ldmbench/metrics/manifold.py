@@ -23,7 +23,7 @@ __all__ = [
 ]
 
 Rule = Literal["le", "lt"]
-CROWD = 2048  # near-ties in one block from which on equal rows are looked for first
+MANY_NEAR_TIES = 2048  # near-ties in one block from which on equal rows are looked for first
 
 
 @dataclass(frozen=True)
@@ -192,7 +192,7 @@ class BallCount:
 
     def _exact(self, i: Array, j: Array) -> Array:
         """Return exact squared distances; many near-ties at once are mostly equal rows."""
-        if len(i) <= CROWD:
+        if len(i) <= MANY_NEAR_TIES:
             return exact_squared(self._x.rows, self._y.rows, i, j)
         if self._names is None:
             self._names = identities(self._x.rows, self._y.rows)

@@ -14,8 +14,8 @@ from ldmbench.metrics.engine import HOST, Engine, engine_of
 
 __all__ = ["Moments", "gather", "moments", "pivot_of", "why_no_covariance"]
 
-ROWS = 4096  # rows turned into float64 at a time: 64 MiB at 2,048 columns
-SINGLE = float(np.finfo(np.float32).eps)
+ROWS_AT_ONCE = 4096  # rows turned into float64 at a time: 64 MiB at 2,048 columns
+FLOAT32_EPS = float(np.finfo(np.float32).eps)
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,7 +130,7 @@ def why_no_covariance(cov: Array, *, lower: Array | None = None) -> str | None:
     if lower is None and (lower := factor(cov)) is None:
         values = np.linalg.eigvalsh((cov + cov.T) / 2)
         least, most = float(values[0]), float(values[-1])
-        if least < -4 * SINGLE * len(cov) ** 0.5 * max(most, 0.0):
+        if least < -4 * FLOAT32_EPS * len(cov) ** 0.5 * max(most, 0.0):
             return f"has an eigenvalue of {least:.3g} beside a largest of {most:.3g}"
     return None
 
@@ -139,10 +139,10 @@ def gather(x: Array, *, engine: Engine = HOST) -> Moments:
     """Return the moments of checked features, at least one row."""
     pivot = pivot_of(x)
     n, width = x.shape
-    buffer, shift = np.empty((min(n, ROWS), width)), np.zeros(width)
+    buffer, shift = np.empty((min(n, ROWS_AT_ONCE), width)), np.zeros(width)
     scatter = np.zeros((width, width))
-    for start in range(0, n, ROWS):
-        part = x[start : start + ROWS]
+    for start in range(0, n, ROWS_AT_ONCE):
+        part = x[start : start + ROWS_AT_ONCE]
         centred = np.subtract(part, pivot, out=buffer[: len(part)], dtype=np.float64)
         shift += centred.sum(axis=0)
         engine.scatter(scatter, centred)
@@ -161,7 +161,9 @@ def pivot_of(rows: Array) -> Array:
     Differences to one row come first: exact for constant sets, and no cancellation far from zero.
     """
     first = rows[0].astype(np.float64)
-    return np.asarray(first + np.subtract(rows[:ROWS], first, dtype=np.float64).mean(axis=0))
+    return np.asarray(
+        first + np.subtract(rows[:ROWS_AT_ONCE], first, dtype=np.float64).mean(axis=0)
+    )
 
 
 def _numbers(value: object) -> Array:

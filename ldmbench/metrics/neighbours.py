@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 
 from ldmbench.metrics.arrays import Array
-from ldmbench.metrics.blocks import ROWS, Table, exact_squared, identities
+from ldmbench.metrics.blocks import ROWS_AT_ONCE, Table, exact_squared, identities
 
 __all__ = ["NearestSearch", "Neighbourhood"]
 
-ENTRIES = 1 << 22  # products held at once where near-ties are too many to be kept
-SPARE = 8  # candidates kept beyond the last neighbour asked for, so that near-ties can be decided
+PRODUCTS_AT_ONCE = 1 << 22  # products held at once where near-ties are too many to be kept
+SPARE_CANDIDATES = (
+    8  # candidates kept beyond the last neighbour asked for, so that near-ties can be decided
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +45,7 @@ class NearestSearch:
     def __init__(self, table: Table, ks: tuple[int, ...]) -> None:
         self._table, self._ks = table, ks
         n = len(table.rows)
-        self._keep = min(n - 1, max(ks) + 1 + SPARE)
+        self._keep = min(n - 1, max(ks) + 1 + SPARE_CANDIDATES)
         self._near = np.full((n, self._keep), -np.inf)
         self._index = np.full((n, self._keep), -1, dtype=np.int64)
         self._worst = np.full(n, -np.inf)
@@ -150,7 +152,7 @@ class NearestSearch:
             return out
         names = identities(rows)[0]
         lone = np.flatnonzero(np.bincount(names)[names][which] <= k)
-        step = max(1, ENTRIES // len(rows))
+        step = max(1, PRODUCTS_AT_ONCE // len(rows))
         for at in range(0, len(lone), step):
             part = lone[at : at + step]
             out[part] = _kth_squared(rows, self._table.half, which[part], k)
@@ -168,8 +170,8 @@ def _kth_squared(rows: Array, half: Array, which: Array, k: int) -> Array:
     """
     asked, width = rows[which].astype(np.float64), rows.shape[1]
     near = np.empty((len(which), len(rows)))
-    for at in range(0, len(rows), ROWS):
-        part = slice(at, at + ROWS)
+    for at in range(0, len(rows), ROWS_AT_ONCE):
+        part = slice(at, at + ROWS_AT_ONCE)
         np.matmul(asked, rows[part].astype(np.float64).T, out=near[:, part])
     near /= width
     near -= half

@@ -13,7 +13,7 @@ from ldmbench.metrics.resample import Replicates, mean_over_samples
 
 __all__ = ["CONVENTIONS", "lpips", "lpips_family", "psnr", "ssim"]
 
-PIXELS = 1 << 21  # pixels worked on at a time
+PIXELS_AT_ONCE = 1 << 21  # pixels worked on at a time
 CHANNELS = (1, 3, 4)  # of grey, colour, and colour with transparency
 
 # name -> (gaussian or uniform window, width, sample covariance, how borders are treated)
@@ -202,5 +202,5 @@ def _images(a: object, b: object) -> tuple[Array, Array]:
 
 
 def _parts(x: Array) -> list[tuple[int, int]]:
-    step = max(1, PIXELS // max(1, x[0].size))
+    step = max(1, PIXELS_AT_ONCE // max(1, x[0].size))
     return [(start, min(start + step, len(x))) for start in range(0, len(x), step)]

@@ -16,7 +16,7 @@ __all__ = ["CONFIDENCE", "TRIALS", "Draws", "Replicates", "mean_over_samples", "
 
 TRIALS = 200
 CONFIDENCE = 0.95
-KEPT = 1 << 26
+KEPT_POSITIONS = 1 << 26
 """Positions kept for the next score (256 MB); more are drawn again."""
 
 
@@ -152,7 +152,7 @@ class Draws:
         drawn: Iterable[Array] = self._made.get(key, ())
         if not drawn:
             drawn = _positions(*key)
-            if len(values) * trials <= KEPT:
+            if len(values) * trials <= KEPT_POSITIONS:
                 drawn = self._made[key] = list(drawn)
         return np.array([values[at].mean() for at in drawn])
 

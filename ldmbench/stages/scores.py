@@ -16,12 +16,11 @@ from ldmbench.metrics.moments import Moments
 from ldmbench.metrics.resample import Replicates
 from ldmbench.registry import resolve
 from ldmbench.schema.task import Task
-from ldmbench.stages.common import Report, rows_of
-from ldmbench.stages.kept import kept_of
+from ldmbench.stages.common import Report, reference_cache, rows_of
 from ldmbench.stages.own import own_scores
 
 Tell = Callable[[float], None]
-PAIRS = 64  # of images, in memory at a time; whole micro-batches of LPIPS
+PAIRS_AT_ONCE = 64  # of images, in memory at a time; whole micro-batches of LPIPS
 
 
 def run(task: Task, report: Report) -> None:
@@ -77,7 +76,7 @@ def _computed(task: Task, *, tell: Tell) -> Mapping[str, Replicates]:
         "report": tell,
     }
     if family.has_reference:
-        offered["kept"] = kept_of(task.inputs["reference"], family.needs)
+        offered["kept"] = reference_cache(task.inputs["reference"], family.needs)
     taken = {n: v for n, v in offered.items() if n in signature(compute).parameters}
     made = compute(*_sides(task, family, tell), **given, **family.constants, **taken)
     count = task.inputs["generated"].stop
@@ -115,7 +114,7 @@ def _pairs(task: Task, tell: Tell) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         rows_of(task.inputs[role], "images.npy") for role in ("generated", "reference")
     )
     count = max(len(first), len(second))
-    for start in range(0, count, PAIRS):
-        rows = np.arange(start, min(start + PAIRS, count))
+    for start in range(0, count, PAIRS_AT_ONCE):
+        rows = np.arange(start, min(start + PAIRS_AT_ONCE, count))
         yield first.read(rows), second.read(rows)
-        tell(min(1.0, (start + PAIRS) / count))
+        tell(min(1.0, (start + PAIRS_AT_ONCE) / count))

@@ -191,13 +191,13 @@ def test_rank_deficient_interval(n, m, d):
 
 @pytest.mark.parametrize(("n", "m"), [(120, 90), (40, 500), (24, 30)])
 def test_influence_is_the_derivative(n, m):
-    from ldmbench.metrics.frechet_spread import frechet_spread
+    from ldmbench.metrics.frechet_influence import frechet_influences
 
     d = 32
     x, y = draw(16, n, d, 0.3).astype(float), draw(17, m, d).astype(float)
-    spread = frechet_spread(x, y, moments(x), moments(y))
+    found = frechet_influences(x, y, moments(x), moments(y))
     base = frechet_distance(x, y)
-    for side, influence in ((0, spread.generated), (1, spread.reference)):
+    for side, influence in ((0, found.generated), (1, found.reference)):
         for i in (0, 5):
             both = [x, y]
             weight = np.ones(len(both[side]))
@@ -257,38 +257,38 @@ def test_bad_confidence():
 
 
 def test_few_samples_have_the_same_axes_as_their_covariance():
-    from ldmbench.metrics import frechet_spread as spread
+    from ldmbench.metrics import frechet_influence as influence
 
     x, y = draw(20, 30, 100, 0.1), draw(21, 40, 100)
     first, second = moments(x), moments(y)
-    values, axes = spread._pooled(x, y, first, second)
+    values, axes = influence._pooled(x, y, first, second)
     whole = np.linalg.eigvalsh((first.cov + second.cov) / 2)
     np.testing.assert_allclose(values, whole[-len(values) :], rtol=1e-8)
     np.testing.assert_allclose(axes.T @ axes, np.eye(len(values)), atol=1e-8)
-    short = sum(spread.second_order(x, y, first, second))
-    assert short == pytest.approx(_by_covariance(spread, x, y, first, second), rel=1e-4)
+    short = sum(influence.second_order(x, y, first, second))
+    assert short == pytest.approx(_by_covariance(influence, x, y, first, second), rel=1e-4)
 
 
-def _by_covariance(spread, x, y, first, second):
+def _by_covariance(influence, x, y, first, second):
     """The same from the eigenvectors of the covariance itself."""
     axes = np.linalg.eigh((first.cov + second.cov) / 2)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(spread, "_pooled", lambda *_: axes)
-        return sum(spread.second_order(x, y, first, second))
+        patch.setattr(influence, "_pooled", lambda *_: axes)
+        return sum(influence.second_order(x, y, first, second))
 
 
 @pytest.mark.parametrize(("n", "m"), [(120, 90), (300, 25), (25, 300)])
 def test_dead_features_change_no_influence(n, m):
-    from ldmbench.metrics.frechet_spread import frechet_spread
+    from ldmbench.metrics.frechet_influence import frechet_influences
 
     x, y = (draw(s, size, 20, 0.2).astype(float) for s, size in ((22, n), (23, m)))
     inside = np.linalg.qr(draw(24, 48, 20).astype(float))[0].T
-    plain = frechet_spread(x, y, moments(x), moments(y))
+    plain = frechet_influences(x, y, moments(x), moments(y))
     p, q = x @ inside, y @ inside
-    wide = frechet_spread(p, q, moments(p), moments(q))
+    wide = frechet_influences(p, q, moments(p), moments(q))
     for one, other in ((plain.generated, wide.generated), (plain.reference, wide.reference)):
         np.testing.assert_allclose(other, one, atol=1e-6 * np.abs(one).max())
-    fixed = frechet_spread(p, None, moments(p), moments(q))
+    fixed = frechet_influences(p, None, moments(p), moments(q))
     np.testing.assert_allclose(fixed.generated, wide.generated, atol=1e-5 * np.abs(p).max())
 
 
@@ -428,7 +428,7 @@ def test_positions_drawn_again_are_the_same(monkeypatch):
 
     values = draw(50, 90, 2).astype(np.float64)
     kept = [resample.Draws().means("generated", column, 30) for column in values.T]
-    monkeypatch.setattr(resample, "KEPT", 0)
+    monkeypatch.setattr(resample, "KEPT_POSITIONS", 0)
     draws = resample.Draws()
     for column, expected in zip(values.T, kept, strict=True):
         np.testing.assert_array_equal(draws.means("generated", column, 30), expected)

@@ -29,7 +29,7 @@ from ldmbench.sample import (
     timesteps_of,
 )
 from ldmbench.sample.grids import is_uneven
-from ldmbench.sample.own_grid import OwnGridDDIMScheduler, OwnGridPNDMScheduler
+from ldmbench.sample.next_timestep import NextTimestepDDIMScheduler, NextTimestepPNDMScheduler
 from ldmbench.sample.refusals import misfit, refusal
 from ldmbench.sample.steps import posterior_mean
 
@@ -127,7 +127,7 @@ def test_even_grids_are_stepped_as_they_were(sampler):
     """Thinning changes no bit where the timesteps lie T // n apart, and is left out."""
     config = {"num_train_timesteps": 1000, "timestep_spacing": "trailing"}
     own = {"skip_prk_steps": True} if sampler == "pndm" else {"clip_sample": False}
-    cls = {"ddim": OwnGridDDIMScheduler, "pndm": OwnGridPNDMScheduler}[sampler]
+    cls = {"ddim": NextTimestepDDIMScheduler, "pndm": NextTimestepPNDMScheduler}[sampler]
     plain, thinned = cls(**config, **own), cls(**config, **own)
     noise = initial_noise([0], seed=0, shape=SHAPE)
     thinned.set_timesteps(20)

@@ -91,7 +91,7 @@ def test_lpips_is_a_mean_over_pairs_with_an_interval(tmp_path):
 
 @pytest.mark.usefixtures("alexnet")
 def test_pairs_are_read_in_blocks_and_give_what_all_at_once_give(tmp_path):
-    count = 2 * scores.PAIRS + 5
+    count = 2 * scores.PAIRS_AT_ONCE + 5
     a = pictures(tmp_path / "a", 0, count)
     b = np.clip(a + np.random.default_rng(1).normal(0, 9, a.shape), 0, 255).astype(np.uint8)
     b[3] = a[3]

@@ -9,19 +9,19 @@ import numpy as np
 
 from ldmbench.metrics.arrays import Array
 from ldmbench.metrics.frechet import Overlap, overlap
+from ldmbench.metrics.influence import RANDOM_PAIRS, Influences
 from ldmbench.metrics.moments import Moments
-from ldmbench.metrics.spread import PAIRS, Spread
 from ldmbench.seeds import derive_seed
 
 __all__ = [
     "SecondOrder",
+    "first_order",
     "frechet_influences",
-    "frechet_spread",
     "paired_second_order",
     "second_order",
 ]
 
-ROWS = 2048
+ROWS_AT_ONCE = 2048
 
 
 class SecondOrder(NamedTuple):
@@ -32,7 +32,7 @@ class SecondOrder(NamedTuple):
     reference: float
 
 
-def frechet_spread(
+def frechet_influences(
     x: Array,
     y: Array | None,
     first: Moments,
@@ -40,23 +40,23 @@ def frechet_spread(
     *,
     shared: Overlap | None = None,
     paired: bool = False,
-) -> Spread:
-    """Return first and second order of the Fréchet distance; arguments of frechet_influences.
+) -> Influences:
+    """Return first and second order of the Fréchet distance; arguments of first_order.
 
     Where rows are `paired`, x[i] and y[i] of one picture, the pair is the sample: it weighs what
     its two rows weigh together, and they nearly cancel where the pictures are alike.
     """
-    generated, reference = frechet_influences(x, y, first, second, shared=shared)
+    generated, reference = first_order(x, y, first, second, shared=shared)
     if paired:
         assert y is not None
         assert reference is not None
         total = paired_second_order(x, y, first, second)
-        return Spread(generated + reference, None, total, total)
+        return Influences(generated + reference, None, total, total)
     total = sum(second_order(x, y, first, second))
-    return Spread(generated, reference, total, total)
+    return Influences(generated, reference, total, total)
 
 
-def frechet_influences(
+def first_order(
     x: Array, y: Array | None, first: Moments, second: Moments, *, shared: Overlap | None = None
 ) -> tuple[Array, Array | None]:
     """Return influences on the Fréchet distance, (N,) of generated and (M,) of reference samples.
@@ -105,8 +105,8 @@ def _influence(x: Array, side: Moments, half: Array, delta: Array, *, moved: boo
     `moved` says that `half` holds the images of the rows, not the map.
     """
     out = np.empty(len(x))
-    for start in range(0, len(x), ROWS):
-        part = slice(start, start + ROWS)
+    for start in range(0, len(x), ROWS_AT_ONCE):
+        part = slice(start, start + ROWS_AT_ONCE)
         c = x[part].astype(np.float64) - side.mean
         images = half[part] if moved else c @ half
         lengths = np.einsum("nd,nd->n", c, c) - np.einsum("nr,nr->n", images, images)
@@ -201,7 +201,7 @@ def _pooled(x: Array, y: Array | None, first: Moments, second: Moments) -> tuple
 def _sampled(x: Array, side: int, mean: Array, axes: Array) -> Array:
     """Return random rows in the given axes; sides 0 and 1 never hold the same row together."""
     rng = np.random.default_rng(derive_seed("second-order", len(x)))
-    picked = rng.integers(0, len(x), PAIRS)
+    picked = rng.integers(0, len(x), RANDOM_PAIRS)
     if side:
-        picked = (picked + rng.integers(1, len(x), PAIRS)) % len(x)
+        picked = (picked + rng.integers(1, len(x), RANDOM_PAIRS)) % len(x)
     return np.asarray((x[picked].astype(np.float64) - mean) @ axes)

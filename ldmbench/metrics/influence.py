@@ -15,20 +15,20 @@ from ldmbench.metrics.neighbours import Neighbourhood
 from ldmbench.seeds import derive_seed
 
 __all__ = [
-    "Spread",
-    "coverage_spread",
-    "density_spread",
-    "kernel_spread",
-    "logit_spread",
-    "share_spread",
+    "Influences",
+    "coverage_influences",
+    "density_influences",
+    "kernel_influences",
+    "logit_influences",
+    "share_influences",
 ]
 
-PAIRS = 2048  # random pairs behind an estimate of a second-order variance
-ROWS = 4096
+RANDOM_PAIRS = 2048  # random pairs behind an estimate of a second-order variance
+ROWS_AT_ONCE = 4096
 
 
 @dataclass(frozen=True, eq=False)
-class Spread:
+class Influences:
     """Influences of samples on a score.
 
     Attributes:
@@ -46,14 +46,14 @@ class Spread:
     least: float = 0.0
 
 
-def kernel_spread(
+def kernel_influences(
     x: Array,
     y: Array,
     drawn: Subsets,
     sums: tuple[KernelSums, KernelSums, KernelSums],
     *,
     centre: Array | None,
-) -> Spread:
+) -> Influences:
     """Return influences on the kernel distance, from the row sums of the three kernel blocks.
 
     Args:
@@ -77,7 +77,7 @@ def kernel_spread(
     gen *= n / drawn.generated.size
     ref *= m / drawn.reference.size
     shown, own = _kernel_second(x, y, drawn)
-    return Spread(gen, ref, shown - own, own)
+    return Influences(gen, ref, shown - own, own)
 
 
 def _kernel_second(x: Array, y: Array, drawn: Subsets) -> tuple[float, float]:
@@ -122,7 +122,7 @@ def _centred_square(kernel: Array, same: bool) -> float:
     return float(np.square(kernel).sum() / (p * (p - 3)))
 
 
-def share_spread(balls: BallCount, hood: Neighbourhood, k: int) -> Spread:
+def share_influences(balls: BallCount, hood: Neighbourhood, k: int) -> Influences:
     """Return influences on the share of points in any ball; here "generated" means the points.
 
     Owners by the jackknife: without owner j its ball is gone, and each ball that had j among its
@@ -143,29 +143,29 @@ def share_spread(balls: BallCount, hood: Neighbourhood, k: int) -> Spread:
     saved = (balls.per_point[point] == 1) & (balls.partner[point] == owner)
     np.add.at(change, owner[saved], 1.0)
     lost, won = int(alone.sum()) - int(saved.sum()), int((balls.per_point[point] == 0).sum())
-    return Spread(
+    return Influences(
         inside - inside.mean(),
         -(owners - 1) * _centred(change) / points,
         (lost + won) / points**2,
     )
 
 
-def density_spread(balls: BallCount, hood: Neighbourhood, k: int) -> Spread:
+def density_influences(balls: BallCount, hood: Neighbourhood, k: int) -> Influences:
     """Return influences on the density, the owners' by the jackknife."""
     points, owners = len(balls.per_point), len(balls.per_ball)
     ring = np.bincount(balls.rings()[1], minlength=owners).astype(np.float64)
     change = -balls.per_ball.astype(np.float64)
     np.add.at(change, hood.index[:, :k].ravel(), np.repeat(ring, k))
     events = int(balls.per_ball.sum()) + k * int(ring.sum())
-    return Spread(
+    return Influences(
         _centred(balls.per_point / k),
         -(owners - 1) * _centred(change) / (k * points),
         events / (k * points) ** 2,
     )
 
 
-def coverage_spread(balls: BallCount, hood: Neighbourhood, k: int) -> Spread:
-    """Return influences on the coverage, by the jackknife (see share_spread)."""
+def coverage_influences(balls: BallCount, hood: Neighbourhood, k: int) -> Influences:
+    """Return influences on the coverage, by the jackknife (see share_influences)."""
     points, owners = len(balls.per_point), len(balls.per_ball)
     hit = balls.per_ball > 0
     lost = np.zeros(points)
@@ -175,14 +175,14 @@ def coverage_spread(balls: BallCount, hood: Neighbourhood, k: int) -> Spread:
     grown = ~hit & (ring > 0)
     np.add.at(gained, hood.index[grown, :k].ravel(), 1.0)
     own = hit - hit.mean()
-    return Spread(
+    return Influences(
         -(points - 1) * _centred(lost) / owners,
         own - (owners - 1) * _centred(gained) / owners,
         float(gained.sum() - lost.sum()) / owners**2,
     )
 
 
-def logit_spread(logits: Array, splits: int) -> Spread:
+def logit_influences(logits: Array, splits: int) -> Influences:
     """Return influences on the inception score.
 
     The marginal of all samples is used, not that of a split, in which each sample has a large
@@ -196,7 +196,7 @@ def logit_spread(logits: Array, splits: int) -> Spread:
         score += one / splits
         variance += (one / (len(logits[part]) * splits)) ** 2 / 2.0
     missing = variance * _logit_square(logits) * (1.0 - 2.0 / splits)
-    return Spread(score * (each - each.mean()), None, -missing)
+    return Influences(score * (each - each.mean()), None, -missing)
 
 
 def _logit_square(logits: Array) -> float:
@@ -205,11 +205,11 @@ def _logit_square(logits: Array) -> float:
         return 0.0
     rng = np.random.default_rng(derive_seed("second-order", len(logits)))
     marginal = np.zeros(logits.shape[1])
-    for start in range(0, len(logits), ROWS):
-        marginal += np.exp(log_softmax(logits[start : start + ROWS])).sum(axis=0)
+    for start in range(0, len(logits), ROWS_AT_ONCE):
+        marginal += np.exp(log_softmax(logits[start : start + ROWS_AT_ONCE])).sum(axis=0)
     marginal = np.maximum(marginal / len(logits), 1e-300)
-    i = rng.integers(0, len(logits), PAIRS)
-    j = (i + rng.integers(1, len(logits), PAIRS)) % len(logits)
+    i = rng.integers(0, len(logits), RANDOM_PAIRS)
+    j = (i + rng.integers(1, len(logits), RANDOM_PAIRS)) % len(logits)
     p, q = (np.exp(log_softmax(logits[at])) - marginal for at in (i, j))
     return float(np.square(((p * q) / marginal).sum(axis=1)).mean())
 

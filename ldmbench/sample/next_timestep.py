@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from diffusers import DDIMScheduler, PNDMScheduler
 
-__all__ = ["OwnGridDDIMScheduler", "OwnGridPNDMScheduler"]
+__all__ = ["NextTimestepDDIMScheduler", "NextTimestepPNDMScheduler"]
 
 
-class _OwnGrid:
+class _NextTimestep:
     """A scheduler whose table of abar can be thinned to the timesteps that it visits."""
 
     alphas_cumprod: torch.Tensor
@@ -37,9 +37,9 @@ class _OwnGrid:
         return scheduler.step(model_output, at, sample, **extra)
 
 
-class OwnGridDDIMScheduler(_OwnGrid, DDIMScheduler):  # type: ignore[misc]
+class NextTimestepDDIMScheduler(_NextTimestep, DDIMScheduler):  # type: ignore[misc]
     """DDIM to the next timestep, tau_{i-1} of arXiv:2010.02502, section 4.2."""
 
 
-class OwnGridPNDMScheduler(_OwnGrid, PNDMScheduler):  # type: ignore[misc]
+class NextTimestepPNDMScheduler(_NextTimestep, PNDMScheduler):  # type: ignore[misc]
     """Linear multistep to the next timestep; its Runge-Kutta start needs an even stride."""
