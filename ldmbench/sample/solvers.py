@@ -20,8 +20,8 @@ from ldmbench.sample.grids import (
     compvis_grid,
     is_uneven,
 )
+from ldmbench.sample.limits import check_fits
 from ldmbench.sample.noise import generator_of, noise_of_steps
-from ldmbench.sample.refusals import check_fits
 from ldmbench.sample.schedule import Schedule
 from ldmbench.sample.steps import step_rule
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from ldmbench.errors import InputError
 from ldmbench.sample.grids import is_uneven as lies_unevenly
-from ldmbench.sample.refusals import misfit, refusal
+from ldmbench.sample.limits import why_not_sampler, why_not_steps
 from ldmbench.sample.schedule import Schedule
 from ldmbench.schema.models import ModelFacts
 from ldmbench.schema.protocol import Protocol
@@ -32,7 +32,7 @@ def check_sampling(
     """
     T = model.denoiser.timesteps
     for sampler, steps, rule in _all_ways(suite, datasets):
-        why = refusal(sampler, steps, schedule=Schedule(T=T), timesteps=rule)
+        why = why_not_steps(sampler, steps, schedule=Schedule(T=T), timesteps=rule)
         if why:
             yield (
                 ("sample", "steps"),
@@ -53,7 +53,7 @@ def check_loaded_sampling(
         datasets: those it is crossed with.
     """
     for sampler, steps, rule in _all_ways(suite, datasets):
-        why = misfit(sampler, steps, config=facts.scheduler, rule=rule or facts.timesteps)
+        why = why_not_sampler(sampler, steps, config=facts.scheduler, rule=rule or facts.timesteps)
         if why:
             yield (
                 ("sample", "sampler"),

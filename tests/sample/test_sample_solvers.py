@@ -29,8 +29,8 @@ from ldmbench.sample import (
     timesteps_of,
 )
 from ldmbench.sample.grids import is_uneven
+from ldmbench.sample.limits import why_not_sampler, why_not_steps
 from ldmbench.sample.next_timestep import NextTimestepDDIMScheduler, NextTimestepPNDMScheduler
-from ldmbench.sample.refusals import misfit, refusal
 from ldmbench.sample.steps import posterior_mean
 
 CLASSES = {
@@ -337,7 +337,7 @@ def test_what_is_refused_without_torch_is_what_the_solvers_refuse(sampler, rule,
     schedule = Schedule(T=T)
     some = (1, 2, 7, 61, 103, 300, 333, 500, 501, 998, 999, 1000, 1001)
     for steps in some if T == 1000 else range(T + 2):
-        told, found = refusal(sampler, steps, schedule=schedule, timesteps=rule), None
+        told, found = why_not_steps(sampler, steps, schedule=schedule, timesteps=rule), None
         try:
             timesteps_of(sampler, steps, schedule=schedule, timesteps=rule)
         except errors.InputError as error:
@@ -350,7 +350,7 @@ def test_what_is_refused_without_torch_is_what_the_solvers_refuse(sampler, rule,
 def test_what_is_not_refused_gives_finite_samples(sampler, rule):
     schedule, noise = Schedule(T=21), initial_noise([0], seed=0, shape=SHAPE)
     for steps in range(2, 22):
-        if refusal(sampler, steps, schedule=schedule, timesteps=rule) is None:
+        if why_not_steps(sampler, steps, schedule=schedule, timesteps=rule) is None:
             run = {"schedule": schedule, "sampler": sampler, "timesteps": rule, "seeds": [1]}
             assert torch.isfinite(sample(eps, noise, steps=steps, **run)).all(), steps
 
@@ -385,8 +385,8 @@ def test_what_a_scheduler_would_run_wrongly_or_not_at_all_is_refused(
     run = {"schedule": schedule, "steps": steps, "sampler": sampler, "timesteps": rule}
     with pytest.raises(errors.InputError, match=said) as caught:
         sample(eps, noise, **run)
-    assert misfit(sampler, steps, config=options, rule=rule) == str(caught.value)
-    assert refusal(sampler, steps, schedule=schedule, timesteps=rule) == str(caught.value)
+    assert why_not_sampler(sampler, steps, config=options, rule=rule) == str(caught.value)
+    assert why_not_steps(sampler, steps, schedule=schedule, timesteps=rule) == str(caught.value)
 
 
 def test_runge_kutta_begins_with_four_steps_and_samplers_that_rescale_run():

@@ -1,4 +1,4 @@
-"""What a sampler cannot do, with a count of steps or with a model; told without torch."""
+"""What a sampler cannot do, with a count of steps or with a model; no torch."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from ldmbench.sample.grids import (
 )
 from ldmbench.sample.schedule import Schedule
 
-__all__ = ["check_fits", "misfit", "refusal"]
+__all__ = ["check_fits", "why_not_sampler", "why_not_steps"]
 
 
-def refusal(
+def why_not_steps(
     sampler: str, steps: int, *, schedule: Schedule, timesteps: str | None = None
 ) -> str | None:
     """Return why a sampler cannot take so many steps, or None if it can.
@@ -55,7 +55,7 @@ def _solver_grid(sampler: str, rule: str, steps: int, *, T: int, offset: int) ->
     return spaced_grid(rule, steps, T=T, offset=offset)
 
 
-def misfit(
+def why_not_sampler(
     sampler: str, steps: int, *, config: Mapping[str, Any], rule: str | None = None
 ) -> str | None:
     """Return why a sampler cannot run under a scheduler's config, or None if it can.
