@@ -15,7 +15,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from ldmbench.canonical import stamp_of
 from ldmbench.data.shards import ArrayShards, ImageShards, files_allowed
 from ldmbench.models.autoencoder import load_first_stage
 from ldmbench.models.model import Model
@@ -27,9 +26,6 @@ Report: TypeAlias = Callable[[float, str], None]
 Pixels: TypeAlias = npt.NDArray[np.uint8]
 P = ParamSpec("P")
 T = TypeVar("T")
-
-KEPT_REFERENCES = 2
-"""References of which a worker keeps moments, radii and kernel sums: many cells share one."""
 
 _residents: list[OrderedDict[object, Any]] = []
 
@@ -100,25 +96,6 @@ def let_go() -> int:
 def autoencoder_at(folder: Path, device: str) -> Model:
     """Return the first stage of an artefact; content-addressed, so its path names it."""
     return load_first_stage(folder, device=device)
-
-
-def reference_cache(reference: TaskInput, rows: str) -> dict[object, Any]:
-    """Return what this process found of a reference before: moments, radii, kernel sums.
-
-    Args:
-        reference: its features.
-        rows: which of their arrays: features or spatial.
-    """
-    made = tuple((f, stamp_of((f / f"{rows}.npy").stat())) for f in reference.folders)
-    return _reference_cache(made, reference.start, reference.stop, rows)
-
-
-@resident(KEPT_REFERENCES)
-def _reference_cache(
-    made: tuple[tuple[Path, object], ...], start: int, stop: int, rows: str
-) -> dict[object, Any]:
-    """Return the one dictionary of a reference, empty at first."""
-    return {}
 
 
 def images_of(task: Task, role: str = "images") -> ImageShards:

@@ -5,21 +5,26 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from inspect import signature
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ldmbench.canonical import stamp_of
 from ldmbench.catalog.metrics import FAMILIES, Family, keyed_fields
 from ldmbench.metrics.computed import as_scores
 from ldmbench.metrics.engine import Engine, engine_of
 from ldmbench.metrics.moments import Moments
 from ldmbench.metrics.resample import Replicates
 from ldmbench.registry import resolve
-from ldmbench.schema.task import Task
-from ldmbench.stages.common import Report, reference_cache, rows_of
+from ldmbench.schema.task import Task, TaskInput
+from ldmbench.stages.common import Report, resident, rows_of
 from ldmbench.stages.own import own_scores
 
 Tell = Callable[[float], None]
+
+KEPT_REFERENCES = 2
+"""References of which a worker keeps moments, radii and kernel sums: many cells share one."""
 PAIRS_AT_ONCE = 64  # of images, in memory at a time; whole micro-batches of LPIPS
 
 
@@ -76,7 +81,7 @@ def _computed(task: Task, *, tell: Tell) -> Mapping[str, Replicates]:
         "report": tell,
     }
     if family.has_reference:
-        offered["kept"] = reference_cache(task.inputs["reference"], family.needs)
+        offered["kept"] = _reference_cache(task.inputs["reference"], family.needs)
     taken = {n: v for n, v in offered.items() if n in signature(compute).parameters}
     made = compute(*_sides(task, family, tell), **given, **family.constants, **taken)
     count = task.inputs["generated"].stop
@@ -118,3 +123,22 @@ def _pairs(task: Task, tell: Tell) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         rows = np.arange(start, min(start + PAIRS_AT_ONCE, count))
         yield first.read(rows), second.read(rows)
         tell(min(1.0, (start + PAIRS_AT_ONCE) / count))
+
+
+def _reference_cache(reference: TaskInput, rows: str) -> dict[object, Any]:
+    """Return what this process found of a reference before: moments, radii, kernel sums.
+
+    Args:
+        reference: its features.
+        rows: which of their arrays: features or spatial.
+    """
+    made = tuple((f, stamp_of((f / f"{rows}.npy").stat())) for f in reference.folders)
+    return _kept(made, reference.start, reference.stop, rows)
+
+
+@resident(KEPT_REFERENCES)
+def _kept(
+    made: tuple[tuple[Path, object], ...], start: int, stop: int, rows: str
+) -> dict[object, Any]:
+    """Return the one dictionary of a reference, empty at first."""
+    return {}
