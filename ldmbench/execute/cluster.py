@@ -256,7 +256,7 @@ def _refuse_other(fact: Mapping[str, Any], asked: Path, answer: Path, store: Sto
 
 
 class _RayRunner(Runner):
-    """An actor on one device of some node; a lost one is replaced where there is room."""
+    """An actor on one device of some node; a lost one is replaced where resources are free."""
 
     def __init__(self, ray: Any, worker: RayWorker, log: Path, warn: Callable[[str], None]) -> None:
         super().__init__(worker.device)
@@ -268,7 +268,7 @@ class _RayRunner(Runner):
         self._begin()
 
     def is_ready(self) -> bool:
-        """Tell whether the actor has found room and lives.
+        """Tell whether the actor has its resources and lives.
 
         Raises:
             StageError: if one actor after the other dies before it says a word.
@@ -358,8 +358,8 @@ class _RayRunner(Runner):
             return event
         return {
             "event": "failed",
-            "message": f"what {self._node} wrote to {task.output} does not appear here; is the"
-            " store on a file system that every node shares?",
+            "message": f"files that {self._node} wrote to {task.output} are not visible here; is"
+            " the store on a file system that every node shares?",
         }
 
 

@@ -22,16 +22,16 @@ from ldmbench.store.units import Unit
 
 __all__ = ["Listener", "Result", "run_plan"]
 
-ALONE: frozenset[Kind] = frozenset({"speed"})
+LAST_KINDS: frozenset[Kind] = frozenset({"speed"})
 """Kinds that come last, and that nothing may run beside on the same machine."""
 
 TOGETHER: Mapping[Kind, int] = {"features": 8}
 """Shards that one task of a GPU has at most: a shard alone would leave its batch half empty."""
 
-ATTEMPTS = 2
+MACHINES_LOST = 2
 """Machines that may be lost with a unit before it counts as failed."""
 PASSES = 12
-"""Looks at the plan: one per stage kind is enough for any change to travel to the scores."""
+"""Surveys of the plan: one per stage kind is enough for any change to reach the scores."""
 
 
 class Listener(Protocol):
@@ -143,7 +143,7 @@ class _Execution:
                 self._run_all(todo)
         except KeyboardInterrupt:
             raise InterruptError(
-                "interrupted; finished stages and checkpoints are kept, the same command goes on"
+                "interrupted; finished stages and checkpoints are kept; the same command continues"
             ) from None
         finally:
             self._close()
@@ -170,7 +170,7 @@ class _Execution:
 
     def _is_settled(self, unit: Unit) -> bool:
         """Tell what is not tried again in this run: what failed, and a speed that was measured."""
-        measured = unit.stage.kind in ALONE and unit.address.name in self.refreshed
+        measured = unit.stage.kind in LAST_KINDS and unit.address.name in self.refreshed
         return measured or unit.stage.key in self.result.failed
 
     def _pass_on_warnings(self) -> None:
@@ -187,7 +187,7 @@ class _Execution:
             todo,
             self.stages,
             self.stop,
-            alone=ALONE if last else frozenset(),
+            alone=LAST_KINDS if last else frozenset(),
             longest_first=len(self.runners) > 1,
         )
         threads = [  # of all, as each may have to take over what another was lost with
@@ -210,7 +210,7 @@ class _Execution:
             raise self.broken
 
     def _serve(self, runner: Runner, ready: Ready) -> None:
-        """Feed one runner until nothing is left; an error that is no stage's own ends the run."""
+        """Give one runner units until none is left; an error of no stage ends the run."""
         try:
             while not self.stop.is_set():
                 if not runner.is_ready():
@@ -232,7 +232,7 @@ class _Execution:
             if self._is_last():
                 self._break(error)
             else:
-                self.listener.warned(f"{error}; going on without it")
+                self.listener.warned(f"{error}; the other workers continue")
         except Exception as error:
             self._break(error)
 
@@ -272,11 +272,11 @@ class _Execution:
         """Say that a machine went away with a unit; return None if another one may take it."""
         with self.counting:
             self.losses[unit] += 1
-            again = self.losses[unit] < ATTEMPTS
+            again = self.losses[unit] < MACHINES_LOST
         if again:
-            self.listener.warned(f"{unit.label}: {error}; once more")
+            self.listener.warned(f"{unit.label}: {error}; the stage runs again")
             return None
-        self._fail(unit, f"{error}, {ATTEMPTS} times")
+        self._fail(unit, f"{error}, {MACHINES_LOST} times")
         return False
 
     def _run_one(self, units: Sequence[Unit], runner: Runner) -> list[Done]:
@@ -305,7 +305,7 @@ class _Execution:
             self.stages,
             execute=body,
             device=runner.device,
-            threads=runner.threads_alone if units[0].stage.kind in ALONE else None,
+            threads=runner.threads_alone if units[0].stage.kind in LAST_KINDS else None,
             fresh={unit for unit in units if self._is_fresh(unit)},
             machines=self.machines,
             stopped=self.stop.is_set,

@@ -24,7 +24,7 @@ __all__ = ["WorkerProcess"]
 COMMAND = (sys.executable, "-P", "-m", "ldmbench.execute.worker")
 """Without the current folder on its path: names of files there are not names of modules."""
 SILENCE_SECONDS = 60.0
-"""Six heartbeats missed: time to say so."""
+"""Six missed events `alive`; then a warning is sent."""
 
 
 class WorkerProcess:
@@ -35,7 +35,7 @@ class WorkerProcess:
         log: a file that takes what it and its libraries print.
         title: what people call the device, which the process may number otherwise.
         environment: variables that it has and this process has not; empty text removes one.
-        silence: seconds without a sign of life until a person is told.
+        silence: seconds without an event until a warning is sent.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class WorkerProcess:
         self._end()
         self._events = queue.Queue()
         self._process = self._start()
-        for event in self._heard():
+        for event in self._receive():
             if event["event"] == "hello":
                 yield {**event, "seconds": time.perf_counter() - since}
                 return
@@ -111,34 +111,34 @@ class WorkerProcess:
         return process
 
     def _listen(self, task: Task) -> Iterator[Event]:
-        for event in self._heard():
+        for event in self._receive():
             if event["event"] == "failed":
-                self._note(f"{task.kind} {task.key}\n{event['trace']}\n")
+                self._write_log(f"{task.kind} {task.key}\n{event['trace']}\n")
                 if event.get("ends"):  # CUDA is of no use there; the next task starts another
                     self._end()
             yield event
             if event["event"] in ("done", "failed"):
                 return
 
-    def _note(self, text: str) -> None:
+    def _write_log(self, text: str) -> None:
         full = contextlib.suppress(OSError)  # a disk, say
         with full, self.log.open("a", encoding="utf-8", errors="backslashreplace") as log:
             log.write(text)
 
-    def _heard(self) -> Iterator[Event]:
-        """Yield what the process says, and once in every long silence that it says nothing."""
+    def _receive(self) -> Iterator[Event]:
+        """Yield the process's events, and one warning in every long time without any."""
         assert self._process is not None
-        patience: float | None = self.silence
+        timeout: float | None = self.silence
         while True:
             try:
-                event = self._events.get(timeout=patience)
+                event = self._events.get(timeout=timeout)
             except queue.Empty:
-                patience = None
+                timeout = None
                 yield {"event": "warning", "message": self._silence_warning()}
                 continue
             if event is None:
                 raise _DiedError("stopped" if self._closed else self._death_message())
-            patience = self.silence
+            timeout = self.silence
             if event["event"] != "alive":
                 yield event
 
@@ -146,9 +146,9 @@ class WorkerProcess:
         assert self._process is not None
         pid = self._process.pid
         return (
-            f"the worker process {pid} on {self.title} has given no sign of life for"
-            f" {self.silence:.0f} s (stopped, or swapping); still waiting:"
-            f" `kill -CONT {pid}` wakes it, `kill -KILL {pid}` fails its stage alone"
+            f"the worker process {pid} on {self.title} has not responded for"
+            f" {self.silence:.0f} s (stopped, or swapping memory); still waiting:"
+            f" `kill -CONT {pid}` continues it, `kill -KILL {pid}` ends it and fails its stage"
         )
 
     def _death_message(self) -> str:

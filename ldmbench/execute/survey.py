@@ -140,12 +140,12 @@ def _why_missing(
     for role, item, units in inputs_of(unit, stages):
         now = inputs_digest(units, lambda part: found.look(part, store))
         if now is not None and manifest.input_digests.get(role) not in (None, now):
-            return f"its input {role} ({item.kind} {item.key[:8]}) was made anew and differs"
+            return f"its input {role} ({item.kind} {item.key[:8]}) was computed again and differs"
     return _outdated(unit, manifest, found)
 
 
 def _outdated(unit: Unit, manifest: Manifest, found: Survey) -> str | None:
-    """Say why a speed must be measured anew; note other artefacts that an older code made."""
+    """Say why a speed must be measured again; note other artefacts that an older code made."""
     if unit.stage.kind == "speed":
         return speed_outdated(manifest, found.machines)
     if manifest.code != code_digest(unit.stage.kind):
@@ -154,19 +154,22 @@ def _outdated(unit: Unit, manifest: Manifest, found: Survey) -> str | None:
 
 
 def speed_outdated(manifest: Manifest, machines: Sequence[Mapping[str, Any]]) -> str | None:
-    """Say why a speed must be measured anew, or nothing.
+    """Say why a speed must be measured again, or nothing.
 
     Args:
         manifest: of the speed in the store.
         machines: whose speed counts; any when empty.
     """
-    if machines and not any(_agrees(here, manifest) for here in machines):
-        return "the machine, the device or torch is not what it was measured with"
+    differing = [_differing(here, manifest) for here in machines]
+    if differing and all(differing):
+        _, names = min((len(names), names) for names in differing)
+        return f"it was measured with another {', '.join(names)}"
     if manifest.code != code_digest("speed"):
         return "the code changed since it was measured"
     return None
 
 
-def _agrees(here: Mapping[str, Any], manifest: Manifest) -> bool:
+def _differing(here: Mapping[str, Any], manifest: Manifest) -> list[str]:
+    """Return what differs between this machine and a manifest: device, driver, platform."""
     known = {**manifest.versions, **manifest.machine}
-    return all(known.get(name) == value for name, value in here.items())
+    return [name for name, value in here.items() if known.get(name) != value]

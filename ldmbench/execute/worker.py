@@ -57,14 +57,14 @@ class Wire:
             self.send("progress", fraction=float(fraction), note=note)
 
     def beat(self) -> None:
-        """Say for ever that this process lives."""
+        """Send `alive` every ten seconds, without end."""
         while True:
             time.sleep(ALIVE_SECONDS)
             self.send("alive")
 
 
-class Heard(logging.Handler):
-    """Sends what a stage has to say of what it found, such as a damaged checkpoint."""
+class Warnings(logging.Handler):
+    """Sends warnings of stages to the parent, such as of a damaged checkpoint."""
 
     def __init__(self, wire: Wire) -> None:
         super().__init__(logging.WARNING)
@@ -86,7 +86,7 @@ def main() -> None:
     lines: queue.Queue[str] = queue.Queue()
     threading.Thread(target=_listen, args=(lines,), daemon=True).start()
     threading.Thread(target=wire.beat, daemon=True).start()
-    logging.getLogger("ldmbench").addHandler(Heard(wire))
+    logging.getLogger("ldmbench").addHandler(Warnings(wire))
 
     prepare: Any = resolve("ldmbench.stages.common:prepare")
     machine = prepare(options.device)
@@ -106,7 +106,7 @@ def _listen(lines: queue.Queue[str]) -> None:
 def serve(task: Task, wire: Wire, *, title: str | None = None, **more: Any) -> None:
     """Run one task and report how it ended.
 
-    A task that runs out of memory is tried once more, after all that stayed from earlier tasks is
+    A task that runs out of memory is run again, after all that stayed from earlier tasks is
     removed. An error after which CUDA is of no use in this process is said to be one (`ends`).
 
     Args:
@@ -157,8 +157,9 @@ def _free(task: Task, wire: Wire, memory: str) -> None:
         message=f"out of memory on {memory}; {kept} of earlier stages removed, and the stage runs"
         " once more",
     )
-    shutil.rmtree(task.output, ignore_errors=True)
-    task.output.mkdir(parents=True, exist_ok=True)
+    for shard in task.shards:
+        shutil.rmtree(shard.output, ignore_errors=True)
+        shard.output.mkdir(parents=True, exist_ok=True)
 
 
 def _memory(task: Task) -> str:

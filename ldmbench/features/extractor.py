@@ -19,6 +19,7 @@ from ldmbench.errors import InputError
 from ldmbench.features.resize import RESIZERS
 from ldmbench.registry import pick, resolve
 from ldmbench.sources.evaluators import weights_path
+from ldmbench.tensors.device import usable_device
 
 __all__ = ["Extractor", "Features", "Floats", "Precision", "load_extractor", "per_channel"]
 
@@ -178,10 +179,12 @@ def load_extractor(
         expected: how many images will come, so that a network may be compiled when that pays.
 
     Raises:
-        InputError: if a name is unknown, or the weights are missing, damaged or of another form.
+        InputError: if a name is unknown, the device is not there, or the weights are missing,
+            damaged or of another form.
     """
     spec = extractor_named(name)
     pick(DTYPES, precision, "precision")
+    usable_device(device)
     if path is not None and not path.is_file():
         raise InputError(f"{path} is no file; give the weights of '{name}' or leave the path out")
     file = path if path is not None else weights_path(spec.weights, offline=offline)

@@ -17,6 +17,7 @@ from ldmbench.features.checkpoint import read_tensors
 from ldmbench.features.extractor import exact_convolutions
 from ldmbench.registry import pick
 from ldmbench.sources.evaluators import weights_path
+from ldmbench.tensors.device import usable_device
 
 __all__ = ["Convention", "Lpips", "Net", "load_lpips", "of_pairs"]
 
@@ -150,10 +151,12 @@ def load_lpips(
         offline: open no connection; None asks LDMBENCH_OFFLINE.
 
     Raises:
-        InputError: if a name is unknown, or weights are missing, damaged or of another network.
+        InputError: if a name is unknown, the device is not there, or weights are missing, damaged
+            or of another network.
     """
     pick(_BACKBONES, net, "LPIPS network")
     pick({"lpips": 0, "torchmetrics": 0}, convention, "LPIPS convention")
+    usable_device(device)
     for path, sha256 in ((backbone, backbone_sha256), (heads, heads_sha256)):
         if path is None:
             continue

@@ -8,7 +8,17 @@ from typing import Any
 import psutil
 import torch
 
-__all__ = ["describe", "device_name", "memory_in_words", "software_in_words", "wait_for"]
+from ldmbench.errors import InputError
+from ldmbench.words import first_line
+
+__all__ = [
+    "describe",
+    "device_name",
+    "memory_in_words",
+    "software_in_words",
+    "usable_device",
+    "wait_for",
+]
 
 GIB = 2**30
 
@@ -21,6 +31,24 @@ def device_name(device: torch.device) -> str:
     lines = info.read_text("utf-8").splitlines() if info.is_file() else []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     return f"{names[0] if names else device.type} x {torch.get_num_threads()} threads"
+
+
+def usable_device(name: str | torch.device) -> torch.device:
+    """Return a device by its name, if torch can compute on it here.
+
+    Raises:
+        InputError: if it is no name of a device, or if there is no such device.
+    """
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (AssertionError, NotImplementedError, RuntimeError) as error:
+        count = torch.cuda.device_count()
+        there = ", ".join(["cpu", *(f"cuda:{number}" for number in range(count))])
+        raise InputError(
+            f"device: found '{name}'; allowed here: {there} ({first_line(error)})"
+        ) from None
+    return device
 
 
 def describe(device: str) -> dict[str, Any]:

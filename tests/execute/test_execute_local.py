@@ -21,7 +21,7 @@ from ldmbench.execute.failures import describe_failure
 from ldmbench.execute.ready import Ready
 from ldmbench.execute.runner import Runner
 from ldmbench.execute.step import Outcome, run_unit
-from ldmbench.execute.survey import check_fresh, is_named
+from ldmbench.execute.survey import check_fresh, is_named, speed_outdated
 from ldmbench.records.book import Book
 from ldmbench.records.signature import name_of
 from ldmbench.schema.stage import Input, Plan, Stage
@@ -99,6 +99,18 @@ def test_a_speed_is_measured_anew_on_another_machine_and_a_score_is_not(tmp_path
         assert not make(scores, store, machines=[other])
     assert not make(speed, store, machines=[other, here])
     assert not make(speed, store)
+
+
+def test_why_a_speed_is_measured_again_names_what_differs():
+    here = {**machine.machine(), "kind": "cuda", "device": "H200", "driver": "580"}
+    manifest = SimpleNamespace(versions={}, machine=here, code=machine.code_digest("speed"))
+    assert speed_outdated(manifest, [here]) is None
+    other = {**here, "driver": "590"}
+    assert speed_outdated(manifest, [other]) == "it was measured with another driver"
+    both = [{**other, "device": "A100"}, {**here, "device": "A100"}]
+    assert speed_outdated(manifest, both) == "it was measured with another device"
+    assert speed_outdated(manifest, [*both, here]) is None
+    assert speed_outdated(manifest, []) is None
 
 
 def test_a_speed_is_measured_once_a_run_whatever_the_worker_calls_its_device(tmp_path):

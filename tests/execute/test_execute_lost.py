@@ -65,8 +65,8 @@ def test_an_idle_worker_takes_the_task_of_one_that_never_comes_back(tmp_path, di
     found, warned = ran(tmp_path, first, second)
     assert (first.tasks, second.tasks, found.failed) == (["k"], ["k"], {})
     assert found.executed == 1
-    assert "the worker on one was lost; once more" in warned[0]
-    assert warned[1:] in ([], ["one cannot start; going on without it"])
+    assert "the worker on one was lost; the stage runs again" in warned[0]
+    assert warned[1:] in ([], ["one cannot start; the other workers continue"])
 
 
 def test_a_task_that_two_machines_are_lost_with_fails_alone(tmp_path):

@@ -67,7 +67,7 @@ def test_a_stopped_worker_is_told_once_and_goes_on_when_it_is_woken(worker, tmp_
     for event in one.run(task(tmp_path)):
         events.append(event["event"])
         if event["event"] == "warning":
-            assert "no sign of life" in event["message"]
+            assert "has not responded for" in event["message"]
             pid = int(event["message"].split()[3])
             threading.Timer(0.6, os.kill, (pid, signal.SIGCONT)).start()
     assert events == ["hello", "warning", "done"]
