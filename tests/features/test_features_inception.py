@@ -1,5 +1,7 @@
 """Inception against torch-fidelity and clean-fid run live with the same random weights."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -18,7 +20,7 @@ LARGEST = 2e-4
 
 def small(name, path, **options):
     """The extractor with micro-batches of the test's own size."""
-    spec = extractor_named(name).model_copy(update={"batch": 4})
+    spec = replace(extractor_named(name), batch=4)
     given = {"digest": "0" * 64, "device": "cpu", "precision": "float32", "expected": 0}
     return inception.load(spec, path, **(given | options))
 
