@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import gc
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import safetensors.torch
@@ -134,9 +135,28 @@ class ShadowDevice(TorchFunctionMode):
         put(torch, "Generator", _AnyGenerator)
         put(torch.Tensor, "pin_memory", _pinned)
         put(torch, "autocast", _Autocast)
+        put(ThreadPoolExecutor, "submit", self._submitted)
         put(safetensors.torch, "safe_open", _Opened)
         stream = SimpleNamespace(is_capturing=lambda: False)
         put(torch.accelerator, "current_stream", lambda *_: stream)
+
+    @property
+    def _submitted(self):
+        """What submits calls to pools so that the stand-in is entered in their threads, too."""
+        submit, outer = ThreadPoolExecutor.submit, self
+
+        class InThread(TorchFunctionMode):
+            def __torch_function__(self, *call, **kwargs):
+                return outer.__torch_function__(*call, **kwargs)
+
+        def within(fn, *args, **kwargs):
+            with InThread():
+                return fn(*args, **kwargs)
+
+        def submitted(pool, fn, *args, **kwargs):
+            return submit(pool, within, fn, *args, **kwargs)
+
+        return submitted
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = dict(kwargs or {})

@@ -9,6 +9,7 @@ import tiny
 import torch
 from shadow import MixedDevicesError, ShadowDevice
 
+from ldmbench.catalog.metrics import METRICS
 from ldmbench.execute.execution import run_plan
 from ldmbench.execute.runner import Runner
 from ldmbench.pipeline import STAGES
@@ -29,11 +30,13 @@ models:
     denoiser: {channels: 8, context_channels: 8, batch: 4, multipliers: [1, 1], warmup: 1}
     budget: {steps: 3}
 sample: {steps: 2, count: 24, micro_batch: 8, guidance: 2.0}
-metrics: [fid, kid, precision, inception_score, clip_score]
-probes: [flops, device_days, reconstruction, coding]
+metrics: [METRICS]
+probes: [flops, memory, device_days, reconstruction, coding]
 reconstruct: 16
 mlflow: {enabled: false}
 """
+EVERY = [row for row in METRICS.values() if row.in_suite and not row.family.networks]
+"""Metrics of a suite whose networks ship."""
 TRAINED = ("autoencoder", "latents", "denoiser", "samples", "reconstructions")
 
 
@@ -69,10 +72,11 @@ def run_on(device, mode, folder):
     folder.mkdir()
     store = Store(folder / "store")
     store.open()
-    suite = tiny.write_suite(folder, SUITE)
+    suite = tiny.write_suite(folder, SUITE.replace("METRICS", ", ".join(m.name for m in EVERY)))
     _, plan = planned(suite, (), (), store=store.root)
     ended = run_plan(plan, store, runners=[InProcess(device, mode)], listener=Silent(), machines=())
     assert not ended.failed, next(iter(ended.failed.values()))
+    assert {stage.kind for stage in plan.stages} == set(STAGES)
     record = collect_record(plan.cells[0], plan, store, run="r", failed={}, stale=())
     made = {
         (stage.kind, file): found
@@ -91,6 +95,7 @@ def test_a_suite_on_the_stand_in_equals_the_cpu(tmp_path):
     on_gpu, made_on_gpu = run_on("cuda:0", stand_in, tmp_path / "gpu")
     assert made_on_gpu == made_on_cpu  # weights, latents and samples, byte for byte
     assert {kind for kind, _ in made_on_cpu} == set(TRAINED)
+    assert {row.name for row in EVERY} < {score.name for score in on_gpu.scores}
     for here, there in zip(on_cpu.scores, on_gpu.scores, strict=True):
         assert there.value == pytest.approx(here.value, rel=1e-12), here.name
     assert stand_in.copies["to", "to"] > 0  # it was on the device
