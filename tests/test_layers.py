@@ -110,7 +110,7 @@ BY_STRING = {
     "execute/probe.py",  # what a device is
     "execute/worker.py",  # stage functions
     "stages/scores.py",  # functions of metrics
-    "models/diffusers_parts.py",  # classes of diffusers and transformers
+    "models/diffusers/parts.py",  # classes of diffusers and transformers
     "records/book.py",
     "sample/solvers.py",  # schedulers of diffusers
 }

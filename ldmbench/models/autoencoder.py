@@ -15,7 +15,7 @@ from diffusers import AutoencoderKL, VQModel
 from torch import nn
 
 from ldmbench.errors import InputError
-from ldmbench.models.diffusers_folder import load_folder
+from ldmbench.models.diffusers.folder import load_folder
 from ldmbench.models.files import blank, read_card, seeded, write_card
 from ldmbench.models.first_stage import STAGES, FirstStage, Identity
 from ldmbench.models.flops import count_flops

@@ -12,8 +12,8 @@ from diffusers.configuration_utils import ConfigMixin, register_to_config
 from torch import Tensor, nn
 
 from ldmbench.errors import InputError
-from ldmbench.models.compvis_networks import ClassEmbedder
-from ldmbench.models.tokenizer import LENGTH, TOKENS
+from ldmbench.models.compvis.networks import ClassEmbedder
+from ldmbench.models.hashed_words import LENGTH, TOKENS
 from ldmbench.schema.models import Conditioning
 
 __all__ = ["CaptionEncoder", "build_conditioner"]

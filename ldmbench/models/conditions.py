@@ -1,6 +1,6 @@
 """What a model is conditioned on: labels, prompts and layouts become its network's inputs.
 
-To add one: a class of the interface `Condition`, and where `diffusers_folder.py` builds it.
+To add one: a class of the interface `Condition`, and where diffusers/folder.py builds it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from ldmbench.errors import InputError
-from ldmbench.models.tokenizer import LENGTH, tokenize
+from ldmbench.models.hashed_words import LENGTH, tokenize
 from ldmbench.sources.models.null_class import check_null_class
 
 __all__ = [

@@ -18,8 +18,8 @@ from ldmbench.models.conditions import (
     Prompts,
     TokenBoxes,
 )
-from ldmbench.models.folder_writer import write_folder
-from ldmbench.models.load_images import EnlargedImage, MaskedPrompt, UpscaledPrompt
+from ldmbench.models.diffusers.writer import write_folder
+from ldmbench.models.image_conditions import EnlargedImage, MaskedPrompt, UpscaledPrompt
 from ldmbench.models.model import Model
 from ldmbench.sample import initial_noise
 

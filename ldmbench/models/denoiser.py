@@ -17,15 +17,15 @@ from diffusers import UNet2DConditionModel, UNet2DModel
 from torch import Tensor, nn
 
 from ldmbench.errors import InputError
-from ldmbench.models.compvis_networks import ClassEmbedder
+from ldmbench.models.compvis.networks import ClassEmbedder
 from ldmbench.models.conditioner import CaptionEncoder, build_conditioner
 from ldmbench.models.conditions import Captions, ClassTokens, Condition, NoCondition
+from ldmbench.models.diffusers.writer import write_folder
 from ldmbench.models.files import blank, seeded
 from ldmbench.models.first_stage import Identity
 from ldmbench.models.flops import count_flops
-from ldmbench.models.folder_writer import write_folder
+from ldmbench.models.hashed_words import LENGTH, tokenize
 from ldmbench.models.model import Info, Model
-from ldmbench.models.tokenizer import LENGTH, tokenize
 from ldmbench.sample.schedule import Schedule
 from ldmbench.schema.models import DenoiserParams
 from ldmbench.sources.models.diffusers_config import APART

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ldmbench.models.convert import convert
-from ldmbench.models.folder_writer import pipeline_of
+from ldmbench.models.diffusers.writer import pipeline_of
 from ldmbench.models.trained import load_trained
 from ldmbench.tensors.numerics import numerics
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from ldmbench.errors import InputError
-from ldmbench.models.compvis import load_checkpoint
-from ldmbench.models.diffusers_folder import load_folder
+from ldmbench.models.compvis.checkpoint import load_checkpoint
+from ldmbench.models.diffusers.folder import load_folder
 from ldmbench.models.model import Model
 from ldmbench.sources.models.places import SUFFIXES, checkpoint_in, fetch, is_folder, is_hub_id
 from ldmbench.tensors.numerics import numerics

@@ -8,7 +8,7 @@ import torch
 
 from ldmbench.errors import InputError
 from ldmbench.models.autoencoder import load_first_stage
-from ldmbench.models.diffusers_folder import load_folder
+from ldmbench.models.diffusers.folder import load_folder
 from ldmbench.models.early import is_early, load_early
 from ldmbench.models.files import read_card
 from ldmbench.models.model import Model

@@ -2,7 +2,7 @@ import torch
 
 from ldmbench.data.captions import VOCABULARY
 from ldmbench.models.conditioner import CaptionEncoder, build_conditioner
-from ldmbench.models.tokenizer import LENGTH, TOKENS, tokenize
+from ldmbench.models.hashed_words import LENGTH, TOKENS, tokenize
 
 
 def test_words_of_shapes_do_not_collide():

@@ -456,7 +456,7 @@ def test_log_folders_of_the_trainer_load(made, tmp_path):
 
 
 def test_named_and_given_betas_become_a_schedule():
-    from ldmbench.models.compvis_parts import read_schedule
+    from ldmbench.models.compvis.parts import read_schedule
 
     ends = {"linear_start": 0.001, "linear_end": 0.02, "timesteps": 100}
     line = np.linspace(0.001, 0.02, 100)

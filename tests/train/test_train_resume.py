@@ -11,7 +11,7 @@ import torch
 from ldmbench.data.shapes import render
 from ldmbench.errors import InputError, StageError
 from ldmbench.models.autoencoder import load_first_stage
-from ldmbench.models.diffusers_folder import load_folder
+from ldmbench.models.diffusers.folder import load_folder
 from ldmbench.models.files import kept_at
 from ldmbench.models.first_stage import Identity
 from ldmbench.models.model import Info, Model

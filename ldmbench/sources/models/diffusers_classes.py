@@ -20,7 +20,7 @@ ELSEWHERE = (
     " `ldmbench score` takes a folder of images"
 )
 """What would work for a model that no table has."""
-_OWN = "ldmbench.models.compvis_networks"
+_OWN = "ldmbench.models.compvis.networks"
 _LDM, _SD, _UPSCALER = 1.0, 0.18215, 0.08333
 PIPELINES: dict[str, float | None] = {  # -> the scale that it took before configs stated one
     "DDIMPipeline": _LDM,

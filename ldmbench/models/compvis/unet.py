@@ -39,7 +39,7 @@ def build_unet(plan: UNetPlan, tensors: Tensors, *, where: str) -> nn.Module:
 def _plain(plan: UNetPlan) -> nn.Module:
     from diffusers import UNet2DModel
 
-    from ldmbench.models.compvis_networks import HeadsUNet2DModel
+    from ldmbench.models.compvis.networks import HeadsUNet2DModel
 
     used = {h for h, a in zip(plan.heads, plan.attends) if a} | {plan.middle_heads}
     upward = {h for h, a in zip(plan.up_heads, plan.attends) if a}
@@ -89,7 +89,7 @@ def _plain_block(plan: UNetPlan, level: int, way: str) -> str:
 def _conditional(plan: UNetPlan) -> nn.Module:
     from diffusers import UNet2DConditionModel
 
-    from ldmbench.models.compvis_networks import ResampledUNet2DConditionModel
+    from ldmbench.models.compvis.networks import ResampledUNet2DConditionModel
 
     def blocks(way: str) -> list[str]:
         return [f"CrossAttn{way}Block2D" if a else f"{way}Block2D" for a in plan.attends]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ldmbench.models.compvis_unet import build_unet
+from ldmbench.models.compvis.unet import build_unet
 from ldmbench.models.conditions import ClassLabels, Condition, NoCondition
 from ldmbench.models.first_stage import Identity
-from ldmbench.models.load_images import EnlargedImage
+from ldmbench.models.image_conditions import EnlargedImage
 from ldmbench.models.model import Info, Model
 from ldmbench.models.weights import Tensors
 from ldmbench.sources.models.adm_config import read_flags

@@ -14,7 +14,7 @@ from torch import nn
 from ldmbench.errors import InputError
 from ldmbench.models.conditions import Captions, ClassLabels, Prompts
 from ldmbench.models.files import API_VERSION, CARD
-from ldmbench.models.load_images import (
+from ldmbench.models.image_conditions import (
     AlignedImage,
     EnlargedImage,
     MaskedPrompt,

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 
 from ldmbench.errors import InputError
-from ldmbench.models.compvis_networks import ClassEmbedder, SpatialRescaler
-from ldmbench.models.compvis_open_clip import PAD, build_open_clip
-from ldmbench.models.compvis_text import build_bert, build_clip
+from ldmbench.models.compvis.networks import ClassEmbedder, SpatialRescaler
+from ldmbench.models.compvis.open_clip import PAD, build_open_clip
+from ldmbench.models.compvis.text import build_bert, build_clip
 from ldmbench.models.conditions import (
     PROMPT_LENGTH,
     ClassLabels,
@@ -23,8 +23,8 @@ from ldmbench.models.conditions import (
     TokenBoxes,
 )
 from ldmbench.models.first_stage import FirstStage
-from ldmbench.models.load_images import AlignedImage, MaskedImage, MaskedPrompt, SemanticMap
-from ldmbench.models.load_tokenizers import bert_tokenizer, clip_tokenizer
+from ldmbench.models.image_conditions import AlignedImage, MaskedImage, MaskedPrompt, SemanticMap
+from ldmbench.models.tokenizer_files import bert_tokenizer, clip_tokenizer
 from ldmbench.models.weights import Tensors, fill
 from ldmbench.sources.models.clip_config import CLIPS, find_text_config
 from ldmbench.sources.models.compvis_config import class_of, params_of

@@ -9,11 +9,11 @@ from typing import Any
 
 from ldmbench.canonical import digest, digest_file
 from ldmbench.errors import InputError
-from ldmbench.models.compvis_adm import load_adm
-from ldmbench.models.compvis_autoencoder import first_stage
-from ldmbench.models.compvis_condition import build_condition
-from ldmbench.models.compvis_parts import check_parts, latent_scale, read_schedule
-from ldmbench.models.compvis_unet import build_unet
+from ldmbench.models.compvis.adm import load_adm
+from ldmbench.models.compvis.autoencoder import first_stage
+from ldmbench.models.compvis.condition import build_condition
+from ldmbench.models.compvis.parts import check_parts, latent_scale, read_schedule
+from ldmbench.models.compvis.unet import build_unet
 from ldmbench.models.first_stage import STAGES, FirstStage, Identity
 from ldmbench.models.model import Info, Model
 from ldmbench.models.weights import Tensors, select

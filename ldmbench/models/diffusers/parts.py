@@ -13,7 +13,7 @@ from torch import nn
 
 from ldmbench.errors import InputError
 from ldmbench.models.conditions import PROMPT_LENGTH
-from ldmbench.models.load_tokenizers import bert_tokenizer, clip_tokenizer
+from ldmbench.models.tokenizer_files import bert_tokenizer, clip_tokenizer
 from ldmbench.models.weights import Source, Tensors, fill, read_weights
 from ldmbench.registry import pick, resolve
 from ldmbench.sources.models.diffusers_classes import DENOISERS, FIRST_STAGES, PARTS

@@ -11,7 +11,7 @@ from diffusers.models.attention_processor import Attention
 from diffusers.models.embeddings import TimestepEmbedding, Timesteps
 from torch import nn
 
-from ldmbench.models.compvis_blocks import LinearAttention, TanhConv, TimedBlock, pooled, timed
+from ldmbench.models.compvis.blocks import LinearAttention, TanhConv, TimedBlock, pooled, timed
 
 __all__ = [
     "ClassEmbedder",

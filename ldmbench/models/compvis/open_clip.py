@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from ldmbench.errors import InputError
-from ldmbench.models.compvis_text import place_positions
+from ldmbench.models.compvis.text import place_positions
 from ldmbench.models.weights import Source, Tensors, fill
 from ldmbench.sources.models.clip_config import (
     OPEN_BLOCKS,

@@ -48,7 +48,7 @@ def _ignored(name: str) -> bool:
 def _build(kind: str, params: Mapping[str, Any], dd: Mapping[str, Any], scale: float) -> nn.Module:
     from diffusers import AutoencoderKL, VQModel
 
-    from ldmbench.models.compvis_networks import ProjectedAutoencoderKL, VariantVQModel
+    from ldmbench.models.compvis.networks import ProjectedAutoencoderKL, VariantVQModel
 
     config = _config(dd) | {"scaling_factor": scale}
     embed, z = int(params.get("embed_dim", dd["z_channels"])), int(dd["z_channels"])

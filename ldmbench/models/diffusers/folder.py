@@ -18,9 +18,9 @@ from ldmbench.models.conditions import (
     Prompts,
     TokenBoxes,
 )
-from ldmbench.models.diffusers_parts import load_network, load_text, load_tokenizer
+from ldmbench.models.diffusers.parts import load_network, load_text, load_tokenizer
 from ldmbench.models.first_stage import STAGES, FirstStage, Identity
-from ldmbench.models.load_images import (
+from ldmbench.models.image_conditions import (
     AlignedImage,
     EnlargedImage,
     MaskedImage,

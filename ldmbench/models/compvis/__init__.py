@@ -1,0 +1,1 @@
+"""CompVis and guided-diffusion checkpoints, as networks of diffusers."""

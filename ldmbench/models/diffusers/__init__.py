@@ -1,0 +1,1 @@
+"""Diffusers folders: read, and written."""
