@@ -80,7 +80,7 @@ def _computed(task: Task, *, tell: Tell) -> Mapping[str, Replicates]:
         "engine": _engine(task),
         "report": tell,
     }
-    if family.has_reference:
+    if family.has_reference and _statistics(task, family) is None:
         offered["kept"] = _reference_cache(task.inputs["reference"], family.needs)
     taken = {n: v for n, v in offered.items() if n in signature(compute).parameters}
     made = compute(*_sides(task, family, tell), **given, **family.constants, **taken)
