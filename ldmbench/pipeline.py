@@ -10,7 +10,28 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ldmbench.schema.stage import Kind
+from ldmbench.schema.base import Kind
+from ldmbench.schema.params import (
+    CalledDenoiser,
+    CodingParams,
+    DatasetParams,
+    ExtractedFeatures,
+    FileFeatures,
+    IdentityStage,
+    LatentsParams,
+    LoadedDenoiser,
+    LoadedStage,
+    OwnFeatures,
+    OwnScoresParams,
+    Params,
+    ReconstructionsParams,
+    SamplesParams,
+    ScoresParams,
+    ShippedStage,
+    SpeedParams,
+    TrainedDenoiser,
+    TrainedStage,
+)
 
 
 class StageRow(NamedTuple):
@@ -21,6 +42,7 @@ class StageRow(NamedTuple):
         version: raised when the same parameters come to mean something else.
         sharded: outputs are committed in shards, and the key has no count.
         needs: the roles of its inputs; one in brackets may be absent.
+        params: the classes of its parameters, of which its key is made.
         rooms: the packages and modules whose code makes its outputs (beside stages/<kind>.py and
             what all stages share).
     """
@@ -29,6 +51,7 @@ class StageRow(NamedTuple):
     version: int
     sharded: bool
     needs: tuple[str, ...]
+    params: tuple[type[Params], ...]
     rooms: tuple[str, ...]
 
 
@@ -39,15 +62,15 @@ _MODEL = ("stages/subject.py", "stages/truth.py")
 
 # fmt: off
 STAGES: dict[Kind, StageRow] = {
-    "dataset":         StageRow("ldmbench.stages.dataset:run",         1, True,  (),                                            _DATA),
-    "autoencoder":     StageRow("ldmbench.stages.autoencoder:run",     1, False, ("[images]",),                                 (*_DATA, *_MODELS, "train", "features/perceptual.py", *_MODEL)),
-    "latents":         StageRow("ldmbench.stages.latents:run",         1, True,  ("autoencoder", "images"),                     (*_DATA, *_MODELS, "sample/noise.py")),
-    "denoiser":        StageRow("ldmbench.stages.denoiser:run",        1, False, ("autoencoder", "images", "[latents]"),        (*_DATA, *_MODELS, "train", *_MODEL)),
-    "samples":         StageRow("ldmbench.stages.samples:run",         1, True,  ("autoencoder", "denoiser", "[conditions]"),   (*_MODELS, "sample", *_MODEL)),
-    "reconstructions": StageRow("ldmbench.stages.reconstructions:run", 1, True,  ("autoencoder", "images"),                     (*_DATA, *_MODELS, "features/perceptual.py", *_MODEL)),
-    "features":        StageRow("ldmbench.stages.features:run",        1, True,  ("images",),                                   ("features", "stages/own.py")),
-    "scores":          StageRow("ldmbench.stages.scores:run",          1, False, ("generated", "[reference]", "[train]"),       ("metrics", "features/lpips.py", "stages/own.py")),
-    "coding":          StageRow("ldmbench.stages.coding:run",          1, False, ("autoencoder", "denoiser", "images"),         (*_DATA, *_MODELS, "sample", "metrics/rate.py", *_MODEL)),
-    "speed":           StageRow("ldmbench.stages.speed:run",           3, False, ("autoencoder", "denoiser", "[conditions]"),   (*_MODELS, "sample", "speed", "stages/samples.py", *_MODEL)),
+    "dataset":         StageRow("ldmbench.stages.dataset:run",         1, True,  (),                                                  (DatasetParams,),                                          _DATA),
+    "autoencoder":     StageRow("ldmbench.stages.autoencoder:run",     1, False, ("[images]",),                                       (IdentityStage, ShippedStage, LoadedStage, TrainedStage),  (*_DATA, *_MODELS, "train", "features/perceptual.py", *_MODEL)),
+    "latents":         StageRow("ldmbench.stages.latents:run",         1, True,  ("autoencoder", "images"),                           (LatentsParams,),                                          (*_DATA, *_MODELS, "sample/noise.py")),
+    "denoiser":        StageRow("ldmbench.stages.denoiser:run",        1, False, ("autoencoder", "images", "[latents]"),              (LoadedDenoiser, CalledDenoiser, TrainedDenoiser),         (*_DATA, *_MODELS, "train", *_MODEL)),
+    "samples":         StageRow("ldmbench.stages.samples:run",         1, True,  ("autoencoder", "denoiser", "[conditions]"),         (SamplesParams,),                                          (*_MODELS, "sample", *_MODEL)),
+    "reconstructions": StageRow("ldmbench.stages.reconstructions:run", 1, True,  ("autoencoder", "images"),                           (ReconstructionsParams,),                                  (*_DATA, *_MODELS, "features/perceptual.py", *_MODEL)),
+    "features":        StageRow("ldmbench.stages.features:run",        1, True,  ("images",),                                         (FileFeatures, ExtractedFeatures, OwnFeatures),            ("features", "stages/own.py")),
+    "scores":          StageRow("ldmbench.stages.scores:run",          1, False, ("generated", "[reference]", "[train]"),             (OwnScoresParams, ScoresParams),                           ("metrics", "features/lpips.py", "stages/own.py")),
+    "coding":          StageRow("ldmbench.stages.coding:run",          1, False, ("autoencoder", "denoiser", "images"),               (CodingParams,),                                           (*_DATA, *_MODELS, "sample", "metrics/rate.py", *_MODEL)),
+    "speed":           StageRow("ldmbench.stages.speed:run",           3, False, ("autoencoder", "denoiser", "[conditions]"),         (SpeedParams,),                                            (*_MODELS, "sample", "speed", "stages/samples.py", *_MODEL)),
 }
 # fmt: on

@@ -1,11 +1,13 @@
 """pipeline x stages/ and catalog x code match one to one."""
 
 import re
+import sys
 from inspect import Parameter, signature
 from pathlib import Path
-from typing import get_args
+from typing import get_args, get_type_hints
 
 import pytest
+import tiny
 
 from ldmbench.catalog.extractors import EXTRACTORS
 from ldmbench.catalog.measures import PROBES
@@ -13,12 +15,12 @@ from ldmbench.catalog.metrics import FAMILIES, METRICS, SCORES, keyed_fields
 from ldmbench.catalog.samplers import SAMPLERS
 from ldmbench.pipeline import STAGES
 from ldmbench.registry import resolve
-from ldmbench.schema.base import by_kind
+from ldmbench.schema.base import Kind, by_kind
 from ldmbench.schema.data import Data, FilesData
 from ldmbench.schema.models import Model
+from ldmbench.schema.params import PARAMS, read_params
 from ldmbench.schema.protocol import Recipe
 from ldmbench.schema.sample import Sampler
-from ldmbench.schema.stage import Kind
 from ldmbench.schema.suite import Probe
 from ldmbench.sources.kinds import OPENERS
 from ldmbench.store.machine import SHARED
@@ -48,6 +50,20 @@ def test_stage_rows_resolve(kind):
 
 
 @pytest.mark.parametrize("kind", STAGES)
+def test_a_row_names_the_classes_that_parameters_are_read_as_and_that_its_stage_takes(kind):
+    row = STAGES[kind]
+    assert row.params == PARAMS[kind]
+    run = resolve(row.run)
+    taken = get_type_hints(run, {**vars(sys.modules[run.__module__])})["task"]
+    (asked,) = taken.__pydantic_generic_metadata__["args"]
+    classes = get_args(asked) or (asked,)
+    assert all(issubclass(one, classes) for one in row.params)
+    made = read_params(kind, tiny.PARAMS[kind])
+    assert isinstance(made, row.params)
+    assert read_params(kind, made.keyed()) == made
+
+
+@pytest.mark.parametrize("kind", STAGES)
 def test_a_change_of_any_stage_code_behind_a_kind_changes_its_digest(kind):
     """What stages/<kind>.py imports from its own room, and what that imports, is code of its."""
     seen, left = set(), [kind]
@@ -64,7 +80,7 @@ def test_a_change_of_any_stage_code_behind_a_kind_changes_its_digest(kind):
 @pytest.mark.parametrize("path", sorted((ROOT / "stages").glob("*.py")), ids=lambda p: p.name)
 def test_stages_are_short(path):
     limit = {"common.py": 160, "scores.py": 180, "speed.py": 160}
-    limit |= dict.fromkeys(("subject.py", "samples.py"), 130)
+    limit |= dict.fromkeys(("dataset.py", "subject.py", "samples.py"), 130)
     assert len(path.read_text().splitlines()) <= limit.get(path.name, 100)
 
 

@@ -21,3 +21,22 @@ def write_suite(folder, text=SUITE, name="tiny.yaml"):
     path = folder / name
     path.write_text(text)
     return path
+
+
+SAMPLING = {"sampler": "ddim", "steps": 2, "eta": 0.0, "guidance": 1.0, "timesteps": None,
+            "precision": "float32"}  # fmt: skip
+SHAPES = {"kind": "shapes", "resolution": 8, "texture": "plain", "objects": 1, "seed": 0}
+PARAMS = {
+    "dataset": {"source": SHAPES, "split": "reference"},
+    "autoencoder": {"f": 1, "resolution": 8},
+    "latents": {"micro_batch": 4},
+    "denoiser": {"budget": {"steps": 1}},
+    "samples": {**SAMPLING, "quantize": "round", "seed": 0, "progress": 1.0, "micro_batch": 4},
+    "reconstructions": {"micro_batch": 4},
+    "features": {"extractor": "shapes-net", "weights": "ab" * 32, "precision": "float32",
+                 "micro_batch": 64},
+    "scores": {"family": "moments", "confidence": 0.95},
+    "coding": {"progress": 1.0},
+    "speed": {**SAMPLING, "batch": 4, "repeats": 2},
+}  # fmt: skip
+"""Parameters of a stage of each kind."""

@@ -383,6 +383,17 @@ def keyed_fields(family: str) -> set[str]:
     return {"confidence", *(name for row in metrics_of(family) for name in row.fields)}
 
 
+def networks_of(family: Family, options: Mapping[str, object]) -> tuple[str, ...]:
+    """Return the rows of WEIGHTS that a family loads beside the extractor.
+
+    Args:
+        family: of the metrics.
+        options: the fields of a protocol that the family is keyed by.
+    """
+    networks = family.networks
+    return networks.files[str(options[networks.field])] if networks else ()
+
+
 def listed(rows: Iterable[Metric]) -> str:
     """Return the names of metrics as a list in a sentence: a, b and c."""
     names = [row.name for row in rows]

@@ -32,6 +32,7 @@ from ldmbench.plan.names import names_of
 from ldmbench.plan.score import ImageSource, build_score_plan, drawn
 from ldmbench.records.book import write_output
 from ldmbench.records.signature import name_of
+from ldmbench.schema.params import FeaturesParams, FilesSource
 from ldmbench.schema.protocol import Protocol
 from ldmbench.schema.reference import Reference
 from ldmbench.schema.stage import Plan, Stage
@@ -183,7 +184,7 @@ def _as_built(about: Reference) -> Protocol:
 def _ordered(found: Side, source: ImageSource) -> Side:
     """Return what was given with its images named in the order in which they are used."""
     names = list(found.images)
-    if "order" in source.source:
+    if isinstance(source.source, FilesSource) and source.source.order:
         names.sort(key=digest)
     return replace(found, source=source, images={name: found.images[name] for name in names})
 
@@ -234,6 +235,8 @@ def _write(
 ) -> Reference:
     assert isinstance(found.source, ImageSource)
     source, stage, stages = found.source.source, _features(plan), plan.by_key()
+    assert isinstance(stage.params, FeaturesParams)
+    crop, resize = source.preparation
     part = held_to(NEIGHBOURS, protocol, found.source.count)
     part = part if part < found.source.count else 0
     write_output(output, lambda file: np.savez(file, **arrays))
@@ -241,18 +244,18 @@ def _write(
         title=found.source.title,
         protocol=protocol.name,
         extractor=protocol.extractor,
-        weights=str(stage.params["weights"]),
+        weights=stage.params.weights,
         precision=protocol.precision,
-        resolution=int(source["resolution"]),
-        crop=str(source.get("crop", "none")),
-        resize=str(source.get("resize", "none")),
+        resolution=source.resolution,
+        crop=crop,
+        resize=resize,
         count=found.source.count,
         width=int(arrays["features"].shape[1]),
         lossy=found.lossy,
         ref=name_of(stage, stages, disk),
         neighbours=part,
         neighbours_ref=name_of(stage, stages, disk, part) if part else "",
-        source_digest=str(source.get("digest", "")),
+        source_digest=source.digest if isinstance(source, FilesSource) else "",
         images=dict(found.images),
         sha256=digest_file(output),
         versions=versions(),

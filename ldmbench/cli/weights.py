@@ -20,11 +20,12 @@ from rich.progress import (
 )
 
 from ldmbench.catalog.extractors import extractor_named
-from ldmbench.catalog.metrics import FAMILIES
+from ldmbench.catalog.metrics import FAMILIES, networks_of
 from ldmbench.cli.options import json_option, print_json, say, size
 from ldmbench.cli.terminal import columns_of, drawing, width
 from ldmbench.errors import InputError
 from ldmbench.execute.survey import is_named, survey
+from ldmbench.schema.params import ExtractedFeatures, ScoresParams
 from ldmbench.schema.stage import Plan
 from ldmbench.schema.weights import Weights
 from ldmbench.sources.evaluators import (
@@ -116,12 +117,10 @@ def needed_weights(units: Iterable[Unit]) -> list[str]:
     names: list[str] = []
     for unit in units:
         params = unit.stage.params
-        made_by_own_code = "call" in unit.stage.local
-        if unit.stage.kind == "features" and "file" not in params and not made_by_own_code:
-            names.append(extractor_named(params["extractor"]).weights)
-        family = FAMILIES.get(params.get("family", ""))
-        if family and family.networks:
-            names += family.networks.files[params[family.networks.field]]
+        if isinstance(params, ExtractedFeatures):
+            names.append(extractor_named(params.extractor).weights)
+        elif isinstance(params, ScoresParams):
+            names += networks_of(FAMILIES[params.family], params.options)
     return list(dict.fromkeys(names))
 
 

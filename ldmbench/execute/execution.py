@@ -14,7 +14,8 @@ from ldmbench.execute.ready import Ready
 from ldmbench.execute.runner import LostError, Runner
 from ldmbench.execute.step import Clock, Done, InputLostError, Outcome, run_units
 from ldmbench.execute.survey import Survey, is_named, survey
-from ldmbench.schema.stage import Kind, Plan
+from ldmbench.schema.base import Kind
+from ldmbench.schema.stage import Plan
 from ldmbench.schema.task import Task
 from ldmbench.store.disk import Store
 from ldmbench.store.faults import describe_os_error

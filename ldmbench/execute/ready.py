@@ -7,7 +7,8 @@ import threading
 from collections.abc import Mapping, Sequence
 
 from ldmbench.plan.estimate import rough_seconds
-from ldmbench.schema.stage import Kind, Stage
+from ldmbench.schema.base import Kind
+from ldmbench.schema.stage import Stage
 from ldmbench.store.units import Unit, inputs_of, units_of
 
 __all__ = ["Ready"]

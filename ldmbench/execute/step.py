@@ -199,7 +199,7 @@ def _commit(begun: _Begun, store: Store, stages: Mapping[str, Stage], outcome: O
         key=stage.key,
         shard=begun.unit.shard,
         version=stage.version,
-        params=stage.params,
+        params=stage.params.keyed(),
         inputs=stage.inputs,
         input_digests={**begun.digests, **origins(stage, stages, store)},
         outputs=outputs,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from ldmbench.models.flops import count_flops
 from ldmbench.models.subject import Work
 from ldmbench.models.tasks import Truth
 from ldmbench.plugins import calling
+from ldmbench.schema.params import Sampling
 
 __all__ = ["Called"]
 
@@ -78,7 +79,7 @@ class Called:
         return list(captions or ()) if self.conditioning == "caption" else None
 
     def draw(
-        self, noise: Tensor, *, condition: Any, params: Mapping[str, Any], seeds: Sequence[int]
+        self, noise: Tensor, *, condition: Any, params: Sampling, seeds: Sequence[int]
     ) -> Images:
         """Call it and hold what it returns to uint8 NHWC.
 
@@ -86,7 +87,7 @@ class Called:
             InputError: it failed, or returned something else.
         """
         call = getattr(self.sampler, "sample", self.sampler)
-        told: dict[str, Any] = {name: params[name] for name in ("steps", "guidance")}
+        told: dict[str, Any] = {"steps": params.steps, "guidance": params.guidance}
         told |= {"cond": condition, "seeds": list(seeds)}
         made = calling(f"{self.title} failed", lambda: call(noise, **told))
         wanted = (len(noise), self.side, self.side, 3)
@@ -103,7 +104,7 @@ class Called:
         return images
 
     @torch.no_grad()
-    def work(self, params: Mapping[str, Any]) -> Work:
+    def work(self, params: Sampling) -> Work:
         """Count the FLOPs of one image as it runs; nothing else can be seen."""
         noise = torch.zeros((1, *self.shape), device=self.device)
         told = self.condition(captions=[""], labels=[0], truth=Truth.blank(self.side))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -15,6 +15,7 @@ from ldmbench.errors import InputError
 from ldmbench.models.tasks import Truth
 from ldmbench.sample import Schedule
 from ldmbench.sample.solvers import evaluations
+from ldmbench.schema.params import Sampling
 
 __all__ = ["Subject", "Work", "evaluations_of", "finite"]
 
@@ -75,7 +76,7 @@ class Subject(Protocol):
         ...
 
     def draw(
-        self, noise: Tensor, *, condition: Any, params: Mapping[str, Any], seeds: Sequence[int]
+        self, noise: Tensor, *, condition: Any, params: Sampling, seeds: Sequence[int]
     ) -> Images:
         """Return images uint8 NHWC of noise (B, C, h, w), float32, N(0, 1).
 
@@ -87,16 +88,14 @@ class Subject(Protocol):
         """
         ...
 
-    def work(self, params: Mapping[str, Any]) -> Work:
+    def work(self, params: Sampling) -> Work:
         """Return what one image takes."""
         ...
 
 
-def evaluations_of(schedule: Schedule, params: Mapping[str, Any]) -> int:
+def evaluations_of(schedule: Schedule, params: Sampling) -> int:
     """Return the evaluations of the denoiser that a way of sampling takes."""
-    return evaluations(
-        params["sampler"], params["steps"], schedule=schedule, timesteps=params["timesteps"]
-    )
+    return evaluations(params.sampler, params.steps, schedule=schedule, timesteps=params.timesteps)
 
 
 def finite(x: Tensor, what: str) -> Tensor:

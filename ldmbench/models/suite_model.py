@@ -25,6 +25,7 @@ from ldmbench.models.tasks import (
     to_paint,
 )
 from ldmbench.sample import Schedule, initial_noise
+from ldmbench.schema.params import Sampling
 
 __all__ = ["FROM_TRUTH", "GIVEN", "SuiteModel"]
 
@@ -123,7 +124,7 @@ class SuiteModel:
         return told
 
     def draw(
-        self, noise: Tensor, *, condition: Any, params: Mapping[str, Any], seeds: Sequence[int]
+        self, noise: Tensor, *, condition: Any, params: Sampling, seeds: Sequence[int]
     ) -> Images:
         """Sample, decode, quantise; rules that `params` leaves open are the source's.
 
@@ -131,18 +132,18 @@ class SuiteModel:
         """
         latents = self.model.sample(
             noise,
-            steps=params["steps"],
-            eta=params["eta"],
+            steps=params.steps,
+            eta=params.eta,
             cond=condition,
-            guidance=params["guidance"],
-            sampler=params["sampler"],
-            timesteps=params["timesteps"],
+            guidance=params.guidance,
+            sampler=params.sampler,
+            timesteps=params.timesteps,
             seeds=seeds,
             decode=False,
         )
         assert isinstance(latents, Tensor)
         decoded = finite(self.decode(finite(latents, "the denoiser")), "the first stage")
-        made = to_uint8(decoded, params.get("quantize") or self.model.info.quantize)
+        made = to_uint8(decoded, params.quantize or self.model.info.quantize)
         kind = self.model.info.conditioning
         is_pasted = kind == "inpainting" and isinstance(condition, Tensor)
         return painted(made, condition) if is_pasted else made
@@ -160,7 +161,7 @@ class SuiteModel:
         return self.model.eps(z, t, condition)
 
     @torch.no_grad()
-    def work(self, params: Mapping[str, Any]) -> Work:
+    def work(self, params: Sampling) -> Work:
         """Count one evaluation and one decoding as they run."""
         parts = dict(self.model.info.parts)
         first = parts.pop("first_stage", 0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,16 +26,33 @@ from ldmbench.plan.ledger import (
 from ldmbench.plan.own import Asked, metric_inputs, own_code, score_name
 from ldmbench.plan.size import too_large
 from ldmbench.plan.traits import Traits, traits_of
+from ldmbench.schema.local import Local
 from ldmbench.schema.models import AutoencoderParams, LdmModel
+from ldmbench.schema.params import (
+    CodingParams,
+    DrawnClasses,
+    IdentityStage,
+    LatentsParams,
+    OwnScoresParams,
+    ReconstructionsParams,
+    SamplesParams,
+    ShippedStage,
+    SpeedParams,
+    TrainedDenoiser,
+    TrainedStage,
+)
 from ldmbench.schema.protocol import Protocol
 from ldmbench.schema.sample import SampleParams
 from ldmbench.schema.stage import Cell, Input, Plan, Role, Stage
+from ldmbench.schema.suite import Suite
 from ldmbench.schema.weights import shipped_first_stage
 from ldmbench.suite.load import LoadedSuite
 from ldmbench.suite.protocols import count_for, first_pinned, largest_count, protocols_of
 from ldmbench.suite.sampling import is_uneven
 
 CODING_IMAGES = 64
+DRAWN: dict[str, DrawnClasses] = {"balanced": "balanced", "random": "random"}
+"""What a protocol may say of the classes of samples, but for those of the images."""
 RECONSTRUCTION_BATCH = 32
 _SPEED = [row for row in PROBES.values() if row.stage == "speed"]
 TIMED, COUNTED = ({row.name for row in _SPEED if row.timed is timed} for timed in (True, False))
@@ -88,7 +104,7 @@ class _Below:
     autoencoder: Stage
     denoiser: Stage
     conditions: Stage | None
-    local: Mapping[str, Any]
+    local: Local
 
     def inputs(self) -> dict[str, Input]:
         """Return the model as inputs of a stage."""
@@ -97,7 +113,7 @@ class _Below:
 
 @dataclass
 class _Builder:
-    suite: Any
+    suite: Suite
     folder: Path
     protocols: tuple[Protocol, ...]
     images: Images
@@ -117,11 +133,10 @@ class _Builder:
         conditions = self._conditions(point, sample)
         below = _Below(autoencoder, denoiser, conditions, traits.local)
         uneven = not traits.is_called and is_uneven(sample, T=traits.T)
-        changed = {"step": "to-next"} if uneven else {}
         rounded = sample.guidance != 1 or sample.precision != "float32"
-        if isinstance(point.spec, LdmModel) and rounded:
-            changed["evaluation"] = "one-batch"
-        samples = self._samples(below, sample, changed, told=traits.conditioning)
+        one_batch = isinstance(point.spec, LdmModel) and rounded
+        told = traits.conditioning
+        samples = self._samples(below, sample, uneven=uneven, one_batch=one_batch, told=told)
         made = {"autoencoder": autoencoder, "denoiser": denoiser, "samples": samples}
         roles = {Role(kind): stage for kind, stage in made.items()}
         for protocol in self.protocols:
@@ -191,41 +206,42 @@ class _Builder:
         if spec.autoencoder.f != 1:
             latents = self.ledger.add(
                 "latents",
-                {"micro_batch": RECONSTRUCTION_BATCH},
+                LatentsParams(micro_batch=RECONSTRUCTION_BATCH),
                 {"autoencoder": whole(autoencoder), "images": aligned(train)},
                 shard=SHARD,
                 count=train.count,
             )
             inputs["latents"] = items(latents)
-        params = {
-            **spec.denoiser.model_dump(mode="json"),
-            "budget": spec.budget.model_dump(mode="json"),
-        }
+        params = TrainedDenoiser(section=spec.denoiser, budget=spec.budget)
         return autoencoder, self.ledger.add("denoiser", params, inputs)
 
     def _foreign(self, point: Point) -> tuple[Stage, Stage]:
         """Plan a model that is not trained here: two artefacts that only say what it is."""
-        traits, side = self.about(point), {"resolution": point.data.resolution}
-        if traits.is_called:
-            autoencoder = self.ledger.add("autoencoder", {"f": 1, **side}, {})
-        else:
-            loaded = {**traits.autoencoder, **side}
-            autoencoder = self.ledger.add("autoencoder", loaded, {}, local=traits.local)
+        traits = self.about(point)
+        assert traits.autoencoder is not None
+        assert traits.denoiser is not None
+        local = None if traits.is_called else traits.local
+        autoencoder = self.ledger.add("autoencoder", traits.autoencoder, {}, local=local)
         inputs = {"autoencoder": whole(autoencoder)}
         return autoencoder, self.ledger.add("denoiser", traits.denoiser, inputs, local=traits.local)
 
-    def _autoencoder(self, params: AutoencoderParams, point: Point, images: Input) -> Stage:
+    def _autoencoder(self, section: AutoencoderParams, point: Point, images: Input) -> Stage:
         """Plan a first stage: the identity, one that ships, or one to be trained."""
-        side = {"resolution": point.data.resolution}
-        if params.f == 1:
-            return self.ledger.add("autoencoder", {"f": 1, **side}, {})
-        if params.weights:
-            row = shipped_first_stage(params.f, params.regularization)
-            named = {"weights": row.name, "digest": row.digest}
-            kept = {"f": row.f, "regularization": row.regularization, **named, **side}
+        side = point.data.resolution
+        if section.f == 1:
+            return self.ledger.add("autoencoder", IdentityStage(f=1, resolution=side), {})
+        if section.weights:
+            row = shipped_first_stage(section.f, section.regularization)
+            kept = ShippedStage(
+                f=row.f,
+                regularization=row.regularization,
+                weights=row.name,
+                digest=row.digest,
+                resolution=side,
+            )
             return self.ledger.add("autoencoder", kept, {})
-        trained = params.model_dump(mode="json", exclude={"weights"})
-        return self.ledger.add("autoencoder", {**trained, **side}, {"images": images})
+        trained = TrainedStage(section=section, resolution=side)
+        return self.ledger.add("autoencoder", trained, {"images": images})
 
     def _conditions(self, point: Point, sample: SampleParams) -> Stage | None:
         """Captions and classes that prompt samples: those of images no model has trained on."""
@@ -234,23 +250,37 @@ class _Builder:
             return None
         if conditioning == "truth":
             return self.images.truth(point, sample.count or 0)
-        classes = first_pinned(self.protocols, "classes") if conditioning == "class" else None
+        pinned = first_pinned(self.protocols, "classes") if conditioning == "class" else None
+        classes = DRAWN.get(pinned or "")
         return self.images.prompts(point, sample.count or 0, classes=classes, seed=sample.seed)
 
     def _samples(
-        self, below: _Below, sample: SampleParams, changed: Mapping[str, str], *, told: str
+        self, below: _Below, sample: SampleParams, *, uneven: bool, one_batch: bool, told: str
     ) -> Stage:
         """Plan samples.
 
         Args:
             below: the model, and what it is told.
             sample: how they are drawn.
-            changed: what is computed in another way than under the keys of old samples: steps of
-                T // steps, condition and null condition in two batches.
+            uneven: timesteps do not lie T // steps apart, as they once were taken.
+            one_batch: condition and null condition, once two batches, are one.
             told: what the model is conditioned on.
         """
-        inputs, params = below.inputs(), sample.model_dump(mode="json", exclude={"count"})
-        params |= changed
+        inputs = below.inputs()
+        params = SamplesParams(
+            sampler=sample.sampler,
+            steps=sample.steps,
+            eta=sample.eta,
+            guidance=sample.guidance,
+            timesteps=sample.timesteps,
+            precision=sample.precision,
+            quantize=sample.quantize,
+            seed=sample.seed,
+            progress=sample.progress,
+            micro_batch=sample.micro_batch,
+            step="to-next" if uneven else None,
+            evaluation="one-batch" if one_batch else None,
+        )
         if below.conditions:
             inputs["conditions"] = aligned(below.conditions)
         return self.ledger.add(
@@ -259,7 +289,7 @@ class _Builder:
             inputs,
             shard=sample_shard(sample.micro_batch),
             count=sample.count,
-            local={**below.local, "told": told},
+            local=below.local.model_copy(update={"told": told}),
         )
 
     def _features(self, images: Stage, extractor: str, protocol: Protocol) -> Stage:
@@ -331,9 +361,10 @@ class _Builder:
                 if kind == "features":
                     stage = self._features(stage, protocol.extractor, protocol)
                 inputs[role] = items(stage, most)
-            params = {"family": "own", "target": name, "digest": code["digest"],
-                      "confidence": protocol.confidence}  # fmt: skip
-            local = {"call": code, "reads": asked.reads}
+            params = OwnScoresParams(
+                family="own", target=name, digest=code.digest, confidence=protocol.confidence
+            )
+            local = Local(call=code, reads=asked.reads)
             roles[Role(f"own{number}", protocol.name)] = self.ledger.add(
                 "scores", params, inputs, local=local
             )
@@ -345,13 +376,12 @@ class _Builder:
         traits = self.about(point)
         if traits.regularization is None:
             return {}
-        rule = {} if traits.quantize == "round" else {"quantize": traits.quantize}
         reference = self.images.held_out(point, protocol, self.suite.reconstruct)
         assert reference is not None  # as `check` saw to it
         count = min(self.suite.reconstruct, reference.count or 0)
         made = self.ledger.add(
             "reconstructions",
-            {"micro_batch": RECONSTRUCTION_BATCH, **rule},
+            ReconstructionsParams(micro_batch=RECONSTRUCTION_BATCH, quantize=traits.quantize),
             {"autoencoder": whole(autoencoder), "images": aligned(reference)},
             shard=SHARD,
             count=count,
@@ -378,7 +408,7 @@ class _Builder:
         assert reference is not None  # as `check` saw to it
         count = min(CODING_IMAGES, reference.count or 0)
         inputs = {**below.inputs(), "images": items(reference, count)}
-        params = {"progress": point.sample.progress}
+        params = CodingParams(progress=point.sample.progress)
         return self.ledger.add("coding", params, inputs, local=below.local)
 
     def _speed(self, point: Point, below: _Below, sample: SampleParams) -> Stage:
@@ -387,14 +417,19 @@ class _Builder:
         conditions = self._conditions(point, sample.model_copy(update={"seed": 0}))
         if conditions:
             inputs["conditions"] = items(conditions, self.suite.speed.batch)
-        fields = {"sampler", "steps", "eta", "guidance", "timesteps", "precision"}
-        params = {
-            **sample.model_dump(mode="json", include=fields),
-            "batch": self.suite.speed.batch,
-            "repeats": self.suite.speed.repeats,
-        }
-        if not TIMED & set(self.suite.probes):  # no warm-up, no yardsticks
-            params["only"] = sorted(COUNTED & set(self.suite.probes))
+        settings, probes = self.suite.speed, set(self.suite.probes)
+        timed = bool(TIMED & probes)  # without, there is no warm-up and no yardstick
+        params = SpeedParams(
+            sampler=sample.sampler,
+            steps=sample.steps,
+            eta=sample.eta,
+            guidance=sample.guidance,
+            timesteps=sample.timesteps,
+            precision=sample.precision,
+            batch=settings.batch,
+            repeats=settings.repeats,
+            only=None if timed else tuple(sorted(COUNTED & probes)),
+        )
         return self.ledger.add("speed", params, inputs, local=below.local)
 
 

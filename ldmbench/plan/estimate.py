@@ -8,12 +8,30 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 from ldmbench.catalog.extractors import EXTRACTORS
 from ldmbench.catalog.samplers import SAMPLERS
 from ldmbench.plan import networks
-from ldmbench.schema.models import AutoencoderParams
+from ldmbench.schema.models import AutoencoderParams, Budget
+from ldmbench.schema.params import (
+    Autoencoder,
+    CalledDenoiser,
+    CodingParams,
+    DatasetParams,
+    FeaturesParams,
+    IdentityStage,
+    LatentsParams,
+    LoadedDenoiser,
+    LoadedStage,
+    Params,
+    ReconstructionsParams,
+    SamplesParams,
+    Sampling,
+    ShippedStage,
+    SpeedParams,
+    TrainedDenoiser,
+    TrainedStage,
+)
 from ldmbench.schema.stage import Manifest, Stage
 
 RATES = {"cpu": 40e9, "cuda": 12e12}
@@ -50,41 +68,40 @@ class Cost:
 
 def stage_cost(stage: Stage, stages: Mapping[str, Stage]) -> Cost:
     """Return what a whole stage (all its shards) costs."""
-    count = stage.count or 1
+    count, params = stage.count or 1, stage.params
     side, f = _resolution(stage, stages), _factor(stage, stages)
     pixels = float(side * side)
-    match stage.kind:
-        case "dataset":
+    match params:
+        case DatasetParams():
             shards = math.ceil(count / (stage.shard or count))
-            size = 0.0 if stage.params["split"] == "prompts" else 4 * pixels
+            size = 0.0 if params.split == "prompts" else 4 * pixels
             return Cost(seconds=SECONDS["dataset"] * shards, bytes=count * size)
-        case "autoencoder" if "budget" not in stage.params:
-            return Cost(seconds=SECONDS["loading"] if "loaded" in stage.params else 0.0)
-        case "autoencoder":
-            return _first_stage(stage.params, side)
-        case "denoiser" if "channels" not in stage.params:
+        case TrainedStage():
+            return _first_stage(params.section, side)
+        case IdentityStage() | ShippedStage():
+            return Cost()
+        case TrainedDenoiser():
+            return _denoiser(params, side // f, _latent_channels(stage, stages))
+        case LoadedStage() | LoadedDenoiser() | CalledDenoiser():
             return Cost(seconds=SECONDS["loading"])
-        case "denoiser":
-            return _denoiser(stage.params, side // f, _latent_channels(stage, stages))
-        case "latents":
+        case LatentsParams():
             size = 4 * _latent_channels(stage, stages) * (side / f) ** 2
             return Cost(flops=count * _encoder_of(stage, stages, side)[0], bytes=count * size)
-        case "reconstructions":
+        case ReconstructionsParams():
             flops = 2 * sum(_encoder_of(stage, stages, side))
             return Cost(flops=count * flops, bytes=count * 3 * pixels)
-        case "samples":
-            return Cost(flops=count * _sample(stage, stages, side, f), bytes=count * 3 * pixels)
-        case "features":
-            spec = EXTRACTORS.get(stage.params["extractor"])
+        case SamplesParams():
+            flops = _sample(stage, params, stages, side, f)
+            return Cost(flops=count * flops, bytes=count * 3 * pixels)
+        case FeaturesParams():
+            spec = EXTRACTORS.get(params.extractor)
             flops = spec.flops if spec else EXTRACTOR_FLOPS
-            return Cost(flops=count * flops, bytes=count * 4 * _width(stage.params))
-        case "speed":
-            batches = stage.params["repeats"] + 2
-            if "only" in stage.params:
-                batches = "memory" in stage.params["only"]
-            images = stage.params["batch"] * batches
-            return Cost(flops=images * _sample(stage, stages, side, f), seconds=2.0)
-        case "coding":
+            return Cost(flops=count * flops, bytes=count * 4 * _width(params))
+        case SpeedParams():
+            batches = params.repeats + 2 if params.only is None else int("memory" in params.only)
+            flops = params.batch * batches * _sample(stage, params, stages, side, f)
+            return Cost(flops=flops, seconds=2.0)
+        case CodingParams():
             return Cost(flops=64 * 21 * _denoiser_of(stage, stages, side // f))
     return Cost(seconds=SECONDS.get(stage.kind, 1.0))
 
@@ -96,7 +113,7 @@ def rough_seconds(stage: Stage, stages: Mapping[str, Stage]) -> float:
 
 
 def flops_per_second(
-    history: Iterable[Manifest], stages: Mapping[str, Stage], machine: Mapping[str, Any]
+    history: Iterable[Manifest], stages: Mapping[str, Stage], machine: Mapping[str, object]
 ) -> float:
     """Return a device's speed: that of stages which ran on its like, else a rule of thumb.
 
@@ -112,20 +129,21 @@ def flops_per_second(
         if m.key in stages and all(m.machine.get(n) == machine[n] for n in ("kind", named))
     ]
     flops, seconds = sum(f for f, _ in done), sum(s for _, s in done)
-    return flops / seconds if seconds > 1 and flops else RATES[machine["kind"]]
+    return flops / seconds if seconds > 1 and flops else RATES[str(machine["kind"])]
 
 
-def _params(stage: Stage, role: str, stages: Mapping[str, Stage]) -> Mapping[str, Any]:
+def _params(stage: Stage, role: str, stages: Mapping[str, Stage]) -> Params:
     return stages[stage.inputs[role].key].params
 
 
 def _resolution(stage: Stage, stages: Mapping[str, Stage]) -> int:
     """Return the side of the images a stage is about."""
     while True:
-        if "resolution" in stage.params:
-            return int(stage.params["resolution"])
-        if "source" in stage.params:
-            return int(stage.params["source"]["resolution"])
+        params = stage.params
+        if isinstance(params, Autoencoder | CalledDenoiser):
+            return params.resolution
+        if isinstance(params, DatasetParams):
+            return params.source.resolution
         inputs = list(stage.inputs.values())
         if not inputs:
             return 0
@@ -134,79 +152,94 @@ def _resolution(stage: Stage, stages: Mapping[str, Stage]) -> int:
 
 def _factor(stage: Stage, stages: Mapping[str, Stage]) -> int:
     item = stage.inputs.get("autoencoder")
-    return int(stages[item.key].params["f"]) if item else int(stage.params.get("f") or 1)
+    params = stages[item.key].params if item else stage.params
+    return params.f if isinstance(params, Autoencoder) else 1
+
+
+def _section(params: Params) -> AutoencoderParams:
+    """Return the fields of a first stage of ldmbench's own; one that ships has default widths."""
+    match params:
+        case TrainedStage():
+            return params.section
+        case ShippedStage():
+            return AutoencoderParams.model_validate(
+                {"f": params.f, "regularization": params.regularization}
+            )
+    return AutoencoderParams(f=1)
 
 
 def _latent_channels(stage: Stage, stages: Mapping[str, Stage]) -> int:
     """Return the channels of the latents of a first stage; of one that is loaded, four."""
     params = _params(stage, "autoencoder", stages)
-    return 4 if "loaded" in params else networks.latent_channels(params)
+    return 4 if isinstance(params, LoadedStage) else networks.latent_channels(_section(params))
 
 
-def _width(params: Mapping[str, Any]) -> float:
+def _width(params: FeaturesParams) -> float:
     """Return the numbers that features of an image have."""
-    spec = EXTRACTORS.get(params["extractor"])
+    spec = EXTRACTORS.get(params.extractor)
     if spec is None:
         return 2048.0
-    spatial = (spec.spatial or 0) if params.get("spatial") else 0
+    spatial = (spec.spatial or 0) if params.spatial else 0
     return float(spec.dim + (spec.logits or 0) + spatial + (spec.dim if spec.text else 0))
 
 
-def _first_stage(params: Mapping[str, Any], side: int) -> Cost:
+def _first_stage(params: AutoencoderParams, side: int) -> Cost:
     """Return what training a first stage takes: itself, its judge, and a state of both."""
     layers = [*networks.encoder(params, side), *networks.decoder(params, side)]
     size = 4 * networks.weights(layers)
     judge = 4 * networks.discriminator_weights()
-    return _training(params, 2.5 * networks.flops(layers), size, 3 * (size + judge))
+    forward = 2.5 * networks.flops(layers)
+    return _training(params.budget, params.batch, forward, size, 3 * (size + judge))
 
 
-def _denoiser(params: Mapping[str, Any], side: int, channels: int) -> Cost:
+def _denoiser(params: TrainedDenoiser, side: int, channels: int) -> Cost:
     """Return what training a denoiser takes: its weights, their average, and all a step needs.
 
     A checkpoint holds both and two moments of the optimizer; weights that are kept on the way lie
     in scratch until the end.
     """
-    layers = networks.denoiser(params, side, channels)
-    size, kept = 4 * networks.weights(layers), len(set(params["checkpoints"]) - {1.0})
-    cost = _training(params, networks.flops(layers), 2 * size * (1 + kept), 4 * size)
+    section = params.section
+    layers = networks.denoiser(section, side, channels)
+    size, kept = 4 * networks.weights(layers), len(set(section.checkpoints) - {1.0})
+    forward = networks.flops(layers)
+    cost = _training(params.budget, section.batch, forward, 2 * size * (1 + kept), 4 * size)
     return replace(cost, scratch=cost.scratch + 2 * kept * size)
 
 
-def _training(params: Mapping[str, Any], forward: float, size: float, checkpoint: float) -> Cost:
+def _training(budget: Budget, batch: int, forward: float, size: float, checkpoint: float) -> Cost:
     """Return what a budget takes.
 
     Args:
-        params: with a budget.
+        budget: how long to train.
+        batch: images a step.
         forward: FLOPs of one pass of one image.
         size: bytes of what is kept.
         checkpoint: bytes of the state of training.
     """
-    budget = params["budget"]
-    disk = {"bytes": size, "scratch": CHECKPOINTS * checkpoint}
-    if budget["flops"]:
-        return Cost(flops=budget["flops"], **disk)
-    if budget["device_minutes"]:
-        return Cost(seconds=60 * budget["device_minutes"], **disk)
-    images = budget["images"] or budget["steps"] * params["batch"]
-    return Cost(flops=3 * forward * images, **disk)
+    scratch = CHECKPOINTS * checkpoint
+    if budget.flops:
+        return Cost(flops=budget.flops, bytes=size, scratch=scratch)
+    if budget.device_minutes:
+        return Cost(seconds=60 * budget.device_minutes, bytes=size, scratch=scratch)
+    images = budget.images or (budget.steps or 0) * batch
+    return Cost(flops=3 * forward * images, bytes=size, scratch=scratch)
 
 
 def _encoder_of(stage: Stage, stages: Mapping[str, Stage], side: int) -> tuple[float, float]:
     params = _params(stage, "autoencoder", stages)
-    if "loaded" in params:
-        flops = 0.0 if params["f"] == 1 else _of_size(stage, share=0.2, positions=side * side)
+    if isinstance(params, LoadedStage):
+        flops = 0.0 if params.f == 1 else _of_size(stage, share=0.2, positions=side * side)
         return flops, flops
-    if "weights" in params:  # shipped: of the default widths
-        named = {name: params[name] for name in ("f", "regularization")}
-        params = AutoencoderParams(**named).model_dump()
-    both = (networks.encoder(params, side), networks.decoder(params, side))
+    section = _section(params)
+    both = (networks.encoder(section, side), networks.decoder(section, side))
     return networks.flops(both[0]), networks.flops(both[1])
 
 
 def _denoiser_of(stage: Stage, stages: Mapping[str, Stage], side: int) -> float:
     params = _params(stage, "denoiser", stages)
-    if "channels" in params:
-        return networks.flops(networks.denoiser(params, side, _latent_channels(stage, stages)))
+    if isinstance(params, TrainedDenoiser):
+        channels = _latent_channels(stage, stages)
+        return networks.flops(networks.denoiser(params.section, side, channels))
     return _of_size(stage, share=0.8, positions=side * side)
 
 
@@ -216,15 +249,16 @@ def _of_size(stage: Stage, *, share: float, positions: int) -> float:
     Convolutional networks that halve their maps and double their widths use a weight at about a
     tenth of the positions (Stable Diffusion 1 and its first stage: 0.11 and 0.10).
     """
-    weights = stage.local.get("bytes", 0) * share / 4
+    weights = stage.local.bytes * share / 4
     return 0.1 * 2 * float(weights) * positions
 
 
-def _sample(stage: Stage, stages: Mapping[str, Stage], side: int, f: int) -> float:
+def _sample(
+    stage: Stage, params: Sampling, stages: Mapping[str, Stage], side: int, f: int
+) -> float:
     """Return the FLOPs of one sample: every evaluation and the decoding."""
-    params = stage.params
-    evaluations = params["steps"] * (1 if params["guidance"] == 1 else 2)
-    sampler = SAMPLERS.get(params["sampler"])
-    evaluations *= sampler.evaluations if sampler else 1.0
+    sampler = SAMPLERS.get(params.sampler)
+    evaluations = params.steps * (sampler.evaluations if sampler else 1.0)
+    evaluations *= 1 if params.guidance == 1 else 2
     once = _denoiser_of(stage, stages, side // f)
     return float(evaluations * once + _encoder_of(stage, stages, side)[1])

@@ -125,7 +125,7 @@ def _joined(causes: Sequence[str]) -> str:
 def _own(manifest: Manifest, stage: Stage) -> list[str]:
     """Return 'name: there -> here' for every field that differs, inputs left out."""
     there = {"version": manifest.version, **_flat(manifest.params)}
-    here = {"version": stage.version, **_flat(stage.params)}
+    here = {"version": stage.version, **_flat(stage.params.keyed())}
     return [
         f"{name}: {_text(there.get(name, 'absent'))} -> {_text(here.get(name, 'absent'))}"
         for name in dict.fromkeys([*here, *there])

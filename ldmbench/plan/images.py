@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from ldmbench.canonical import canonical_json
 from ldmbench.errors import InputError
@@ -16,13 +15,24 @@ from ldmbench.schema.data import (
     DATASET_SHARD,
     CallData,
     Data,
-    DatasetParams,
     FilesData,
     FolderData,
+    ShapesData,
     Split,
+)
+from ldmbench.schema.local import Code, Local
+from ldmbench.schema.params import (
+    AnySource,
+    CallSource,
+    DatasetParams,
+    DrawnClasses,
+    FilesSource,
+    Json,
+    ShapesSource,
 )
 from ldmbench.schema.protocol import Protocol
 from ldmbench.schema.stage import Splits, Stage
+from ldmbench.schema.suite import Suite
 from ldmbench.sources.images.source import Source
 from ldmbench.sources.images.splits import count_split
 from ldmbench.sources.kinds import open_source
@@ -47,7 +57,7 @@ class Images:
         ledger: where stages are added.
     """
 
-    suite: Any
+    suite: Suite
     folder: Path
     digests: Digests
     protocols: Sequence[Protocol]
@@ -61,13 +71,11 @@ class Images:
         return self._add(point, "train", count, drawn=count < self.held(point, "train"))
 
     def prompts(
-        self, point: Point, count: int, *, classes: str | None = None, seed: int = 0
+        self, point: Point, count: int, *, classes: DrawnClasses | None = None, seed: int = 0
     ) -> Stage:
         """Return captions and classes of validation images; `classes`: balanced or random."""
-        told: dict[str, str | int] = {"classes": classes} if classes else {}
-        if classes == "random" and seed:  # seed 0 has the key that it had before others drew anew
-            told["seed"] = seed
-        return self._add(point, "prompts", count, told=told)
+        drawn = seed if classes == "random" else 0
+        return self._add(point, "prompts", count, classes=classes, seed=drawn)
 
     def truth(self, point: Point, count: int) -> Stage:
         """Return validation images with all that is known of them, for tasks that start there."""
@@ -131,54 +139,60 @@ class Images:
         *,
         real: Real | None = None,
         drawn: bool = False,
-        told: Mapping[str, str | int] | None = None,
+        classes: DrawnClasses | None = None,
+        seed: int = 0,
     ) -> Stage:
         source, local = self._source(point, split, real)
-        if isinstance(point.data, FilesData) and (drawn or split != "train"):
-            source["order"] = "digest"  # so that the first images are no one class
-        params = DatasetParams(source=source, split=split).model_dump(
-            mode="json", exclude={"classes", "seed"}
-        )
-        params |= told or {}
+        if isinstance(source, FilesSource) and (drawn or split != "train"):
+            # so that the first images are no one class
+            source = source.model_copy(update={"order": "digest"})
+        params = DatasetParams(source=source, split=split, classes=classes, seed=seed)
         return self.ledger.add("dataset", params, {}, shard=DATASET_SHARD, count=count, local=local)
 
-    def _source(
-        self, point: Point, split: Split, real: Real | None
-    ) -> tuple[dict[str, Any], dict[str, Any]]:
+    def _source(self, point: Point, split: Split, real: Real | None) -> tuple[AnySource, Local]:
         """Return what a dataset means (keyed) and where it lies (not keyed)."""
         data = point.data
         if isinstance(data, CallData):
             return self._called(data, self._own(point, split))
         if not isinstance(data, FilesData):
-            return data.model_dump(mode="json", exclude={"train", "reference"}), {}
+            return shapes_of(data), Local()
         stated = [real] if real else [self._real(point, p) for p in self.protocols]
         crops = [r.crop for r in stated if r.crop]
         resizes = [r.resize for r in stated if r.resize]
         crop = data.crop or (crops or [CROP])[0]
         self._check(data, crop)
-        default = isinstance(data, FolderData) and data.labels == "folder"
-        unkeyed = {"path", "train", *(["labels"] if default else [])}
-        keyed = data.model_dump(mode="json", exclude=unkeyed)
-        keyed |= {
-            "crop": crop,
-            "resize": data.resize or (resizes or [RESIZE])[0],
-            "reference": self.carved(point),
-            "digest": self.digests.images(self._opened(data)),
-        }
-        local = {"path": str(self.place(data))}
-        if self.digests.cache:
-            local["digests"] = str(self.digests.cache.resolve())
-        return keyed, local
+        source = FilesSource(
+            kind=data.kind,
+            resolution=data.resolution,
+            crop=crop,
+            resize=data.resize or (resizes or [RESIZE])[0],
+            upscale=int(data.upscale),
+            reference=self.carved(point),
+            validation=data.validation,
+            digest=self.digests.images(self._opened(data)),
+            own=own_fields(data),
+        )
+        cache = self.digests.cache
+        local = Local(path=str(self.place(data)), digests=str(cache.resolve()) if cache else None)
+        return source, local
 
-    def _called(self, data: CallData, held: int | None) -> tuple[dict[str, Any], dict[str, Any]]:
+    def _called(self, data: CallData, held: int | None) -> tuple[CallSource, Local]:
         """Return what a split of the user's own images means, and where their code lies."""
         folder, target = self.folder.resolve(), data.target
         digest = self.digests.plugin(target, folder, "datasets", data.files)
-        keyed = data.model_dump(mode="json", include={"kind", "resolution", "classes"})
-        keyed |= {"target": target, "options": canonical_json(data.options), "digest": digest}
-        keyed["held"] = held
-        call = data.model_dump(mode="json", include={"target", "options", "files"})
-        return keyed, {"call": {**call, "folder": str(folder), "digest": digest}}
+        source = CallSource(
+            kind=data.kind,
+            resolution=data.resolution,
+            target=target,
+            options=canonical_json(data.options),
+            digest=digest,
+            classes=data.classes,
+            held=held,
+        )
+        call = Code(
+            target=target, folder=str(folder), digest=digest, options=data.options, files=data.files
+        )
+        return source, Local(call=call)
 
     def carved(self, point: Point) -> int:
         """Return how many images of a dataset are for reference, where it names no number."""
@@ -227,6 +241,24 @@ class Images:
     def place(self, data: FilesData) -> Path:
         """Return where images lie."""
         return (self.folder / data.path).resolve()
+
+
+def own_fields(data: FilesData) -> Json:
+    """Return what a kind of images on disk says beside what all say; the labels if not usual."""
+    usual = isinstance(data, FolderData) and data.labels == "folder"
+    shared = {*FilesData.model_fields, *(["labels"] if usual else [])}
+    return data.model_dump(mode="json", exclude=shared)
+
+
+def shapes_of(data: ShapesData) -> ShapesSource:
+    """Return the embedded data without their counts."""
+    return ShapesSource(
+        kind=data.kind,
+        resolution=data.resolution,
+        texture=data.texture,
+        objects=data.objects,
+        seed=data.seed,
+    )
 
 
 def plain_name(title: str) -> str:

@@ -9,10 +9,20 @@ from typing import Any
 
 from ldmbench.canonical import digest
 from ldmbench.catalog.extractors import extractor_named
-from ldmbench.catalog.metrics import Family, keyed_fields
+from ldmbench.catalog.metrics import Family, keyed_fields, networks_of
 from ldmbench.pipeline import STAGES
+from ldmbench.schema.base import Kind
+from ldmbench.schema.local import Code, Local
+from ldmbench.schema.params import (
+    ExtractedFeatures,
+    FeaturesParams,
+    FileFeatures,
+    OwnFeatures,
+    Params,
+    ScoresParams,
+)
 from ldmbench.schema.protocol import Protocol
-from ldmbench.schema.stage import Input, Kind, Stage
+from ldmbench.schema.stage import Input, Stage
 from ldmbench.schema.weights import weights_named
 
 KEY_DIGITS = 32
@@ -21,7 +31,7 @@ SHARD = 64
 FEATURE_BATCH = 64
 
 
-def score_params(family: Family, protocol: Protocol, *, paired: bool = False) -> dict[str, Any]:
+def score_params(family: Family, protocol: Protocol, *, paired: bool = False) -> ScoresParams:
     """Return what of a protocol one metric family depends on.
 
     Args:
@@ -29,14 +39,15 @@ def score_params(family: Family, protocol: Protocol, *, paired: bool = False) ->
         protocol: of the scores.
         paired: features i of both sides are of one picture, and are resampled together.
     """
-    fields = protocol.model_dump(mode="json", include=keyed_fields(family.name))
-    params = {"family": family.name, **fields, **family.constants}
-    if family.networks:
-        files = family.networks.files[getattr(protocol, family.networks.field)]
-        params["weights"] = [weights_named(name).sha256 for name in files]
-    if paired:
-        params["paired"] = True
-    return params
+    keyed = keyed_fields(family.name) - {"confidence"}
+    options = {**protocol.model_dump(mode="json", include=keyed), **family.constants}
+    return ScoresParams(
+        family=family.name,
+        confidence=protocol.confidence,
+        options=options,
+        weights=tuple(weights_named(name).sha256 for name in networks_of(family, options)),
+        paired=paired,
+    )
 
 
 @dataclass
@@ -48,19 +59,19 @@ class Ledger:
     def add(
         self,
         kind: Kind,
-        params: Mapping[str, Any],
+        params: Params,
         inputs: Mapping[str, Input],
         *,
         shard: int | None = None,
         count: int | None = None,
-        local: Mapping[str, Any] | None = None,
+        local: Local | None = None,
     ) -> Stage:
         """Add a stage, or return to one of the same key; the larger count of two stays."""
         row = STAGES[kind]
         recipe: dict[str, Any] = {
             "kind": kind,
             "version": row.version,
-            "params": dict(params),
+            "params": params.keyed(),
             "inputs": {role: i.model_dump(include={"key", "count"}) for role, i in inputs.items()},
         }
         if row.sharded:  # what a shard holds does not depend on how many there are
@@ -72,12 +83,12 @@ class Ledger:
         stage = Stage(
             kind=kind,
             key=key,
-            params=dict(params),
+            params=params,
             inputs=dict(inputs),
             version=row.version,
             shard=shard,
             count=count,
-            local=dict(local or {}),
+            local=local or Local(),
         )
         self.stages[key] = stage
         return stage
@@ -94,41 +105,46 @@ class Ledger:
             spatial: whether spatial features are kept too, where there are any.
         """
         spec = extractor_named(extractor)
-        params = {
-            "extractor": extractor,
-            "weights": weights_named(spec.weights).sha256,
-            "precision": protocol.precision,
-            "micro_batch": FEATURE_BATCH,
-        }
-        if spatial and spec.spatial:
-            params["spatial"] = True
+        params = ExtractedFeatures(
+            extractor=extractor,
+            weights=weights_named(spec.weights).sha256,
+            precision=protocol.precision,
+            micro_batch=FEATURE_BATCH,
+            spatial=spatial and bool(spec.spatial),
+        )
         inputs = {"images": aligned(images)}
         return self.add("features", params, inputs, shard=SHARD, count=images.count)
 
-    def own_features(self, images: Stage, extractor: str, code: Mapping[str, Any]) -> Stage:
+    def own_features(self, images: Stage, extractor: str, code: Code) -> Stage:
         """Add the features that the user's own code makes of images."""
-        params = {"extractor": extractor, "weights": code["digest"], "precision": "float32"}
-        inputs, local = {"images": aligned(images)}, {"call": dict(code)}
+        params = OwnFeatures(extractor=extractor, weights=code.digest, precision="float32")
+        inputs, local = {"images": aligned(images)}, Local(call=code)
         return self.add("features", params, inputs, shard=SHARD, count=images.count, local=local)
 
     def finished(self) -> tuple[Stage, ...]:
         """Return all stages; features are told how many images their extractor will see in all."""
         expected: Counter[tuple[str, str]] = Counter()
         for stage in self.stages.values():
-            if stage.kind == "features" and "file" not in stage.params:
-                expected[_network(stage)] += stage.count or 0
+            expected[_network(stage)] += stage.count or 0
         return tuple(
             stage.model_copy(
-                update={"local": {**stage.local, "expected": expected[_network(stage)]}}
+                update={"local": stage.local.model_copy(update={"expected": expected[network]})}
             )
-            if stage.kind == "features" and "file" not in stage.params
+            if (network := _network(stage)) != NO_NETWORK
             else stage
             for stage in self.stages.values()
         )
 
 
+NO_NETWORK = "", ""
+
+
 def _network(stage: Stage) -> tuple[str, str]:
-    return stage.params["extractor"], stage.params["precision"]
+    """Return the extractor that runs in a stage, and its precision."""
+    params = stage.params
+    if isinstance(params, FeaturesParams) and not isinstance(params, FileFeatures):
+        return params.extractor, params.precision
+    return NO_NETWORK
 
 
 def whole(stage: Stage) -> Input:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ldmbench.schema.params import DatasetParams, FeaturesParams, Params, Scores
 from ldmbench.schema.stage import Cell, Plan, Stage
 
 __all__ = ["names_of"]
 
 OF_MODELS = {"autoencoder", "denoiser", "latents", "reconstructions"}
-DETAIL = {"features": "extractor", "scores": "family"}
-"""Stage kind -> the parameter that tells several of one cell apart."""
 
 
 def names_of(plan: Plan) -> dict[str, str]:
@@ -55,18 +54,25 @@ def _cells_above(plan: Plan) -> dict[str, list[Cell]]:
 def _name(stage: Stage, stages: dict[str, Stage], cells: Sequence[Cell], end: str) -> str:
     if not cells:
         return stage.label
-    kind = f"{stage.kind} {stage.params.get(DETAIL.get(stage.kind, ''), '')}".strip()
+    kind = f"{stage.kind} {_detail(stage.params)}".strip()
     source = stage
     if stage.kind == "features":  # of samples, of reconstructions, or of real images
         source = next((stages[i.key] for i in stage.inputs.values() if i.key in stages), stage)
     if source.kind == "dataset":
-        split = source.params.get("split", "")
+        split = source.params.split if isinstance(source.params, DatasetParams) else ""
         return f"{kind} {_few([cell.dataset for cell in cells])} {split}".strip()
     if source.kind in OF_MODELS:
         several = len({cell.dataset for cell in cells}) > 1
         models = [f"{c.model}/{c.dataset}" if several else c.model for c in cells]
         return f"{kind} {_few(models)}"
     return f"{kind} {_few([cell.id.removesuffix(end) for cell in cells])}"
+
+
+def _detail(params: Params) -> str:
+    """Return what tells several stages of one cell apart: an extractor, a metric family."""
+    if isinstance(params, FeaturesParams):
+        return params.extractor
+    return params.family if isinstance(params, Scores) else ""
 
 
 def _few(names: Sequence[str]) -> str:

@@ -6,10 +6,10 @@ than a hundredth of either figure.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
-from ldmbench.schema.models import CAPTION_TOKENS
+from ldmbench.schema.models import CAPTION_TOKENS, AutoencoderParams, DenoiserParams
 
 __all__ = ["Layer", "decoder", "denoiser", "discriminator_weights", "encoder", "flops", "weights"]
 
@@ -43,17 +43,17 @@ def weights(layers: Sequence[Layer]) -> float:
     return sum(layer.weights for layer in layers)
 
 
-def latent_channels(params: Mapping[str, Any]) -> int:
+def latent_channels(params: AutoencoderParams) -> int:
     """Return the channels of a latent of a first stage."""
-    return int(params.get("latent_channels") or LATENT_CHANNELS[int(params["f"])])
+    return params.latent_channels or LATENT_CHANNELS[params.f]
 
 
-def encoder(params: Mapping[str, Any], side: int) -> list[Layer]:
+def encoder(params: AutoencoderParams, side: int) -> list[Layer]:
     """Return the layers that make a latent of an image; none for f = 1."""
-    if int(params["f"]) == 1:
+    if params.f == 1:
         return []
-    widths, blocks, at = _widths(params), params["blocks"], float(side)
-    double = 2 if params["regularization"] == "kl" else 1
+    widths, blocks, at = _widths(params), params.blocks, float(side)
+    double = 2 if params.regularization == "kl" else 1
     found, before = [_conv(3, widths[0], at)], widths[0]
     for level, width in enumerate(widths):
         found += _block(before, width, at)
@@ -63,30 +63,30 @@ def encoder(params: Mapping[str, Any], side: int) -> list[Layer]:
             at /= 2
             found.append(_conv(width, width, at))
         before = width
-    found += _middle(before, at, attention=params["attention"])
+    found += _middle(before, at, attention=params.attention)
     channels = double * latent_channels(params)
     return [*found, _conv(before, channels, at), Layer(channels**2, at * at)]
 
 
-def decoder(params: Mapping[str, Any], side: int) -> list[Layer]:
+def decoder(params: AutoencoderParams, side: int) -> list[Layer]:
     """Return the layers that make an image of a latent; none for f = 1."""
-    if int(params["f"]) == 1:
+    if params.f == 1:
         return []
     widths, channels = _widths(params), latent_channels(params)
     at = side / 2 ** (len(widths) - 1)
     found = [Layer(channels**2, at * at), _conv(channels, widths[-1], at)]
-    found += _middle(widths[-1], at, attention=params["attention"])
+    found += _middle(widths[-1], at, attention=params.attention)
     before = widths[-1]
     for level, width in reversed([*enumerate(widths)]):
         found += _block(before, width, at)
-        for _ in range(params["blocks"]):
+        for _ in range(params.blocks):
             found += _block(width, width, at)
         if level:
             at *= 2
             found.append(_conv(width, width, at))
         before = width
-    if params["regularization"] == "vq":
-        found.append(Layer(params["codebook"] * channels, 0.0))
+    if params.regularization == "vq":
+        found.append(Layer(params.codebook * channels, 0.0))
     return [*found, _conv(before, 3, at)]
 
 
@@ -95,19 +95,19 @@ def discriminator_weights() -> float:
     return 16 * 3 * 32 + 16 * 32 * 64 + 9 * 64 * 128 + 9 * 128
 
 
-def denoiser(params: Mapping[str, Any], side: int, channels: int) -> list[Layer]:
+def denoiser(params: DenoiserParams, side: int, channels: int) -> list[Layer]:
     """Return the layers of a denoiser on latents of a side, its condition's encoder included."""
-    widths = [params["channels"] * m for m in params["multipliers"] or default_levels(side)]
-    told, blocks, base = params["conditioning"] != "none", params["blocks"], widths[0]
-    context = params["context_channels"] if told else 0
+    widths = [params.channels * m for m in params.multipliers or default_levels(side)]
+    told, blocks, base = params.conditioning != "none", params.blocks, widths[0]
+    context = params.context_channels if told else 0
     time = 4 * base
     found = [_conv(channels, base, side), Layer(base * time + time * time, 1)]
-    found += _told(params["conditioning"], context)
+    found += _told(params.conditioning, context)
     skips, at, before = [base], float(side), base
 
     def step(inputs: int, width: int) -> Iterator[Layer]:
         yield from _block(inputs, width, at, time=time)
-        if int(at) in params["attention_sizes"]:
+        if int(at) in params.attention_sizes:
             yield from _attention(width, at, context)
 
     for level, width in enumerate(widths):
@@ -142,8 +142,8 @@ def default_levels(side: int) -> tuple[int, ...]:
     return ((1,) * 8 + (1, 2, 2, 4))[-levels:] if levels > 3 else (1, 2, 4)[-levels:]
 
 
-def _widths(params: Mapping[str, Any]) -> list[int]:
-    return [params["channels"] * m for m in params["multipliers"] or MULTIPLIERS[int(params["f"])]]
+def _widths(params: AutoencoderParams) -> list[int]:
+    return [params.channels * m for m in params.multipliers or MULTIPLIERS[params.f]]
 
 
 def _conv(inputs: int, outputs: int, side: float) -> Layer:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ldmbench.plan.digests import Digests
 from ldmbench.plugin_files import Noun
+from ldmbench.schema.local import Code
 from ldmbench.suite.own import ARGUMENTS, metric_arguments
 
 
-def own_code(name: str, folder: Path, digests: Digests, *, noun: Noun) -> dict[str, Any]:
+def own_code(name: str, folder: Path, digests: Digests, *, noun: Noun) -> Code:
     """Return what a worker must know to make a target, its digest among it."""
     place = folder.resolve()
     digest = digests.plugin(name, place, noun)
-    return {"target": name, "folder": str(place), "digest": digest, "options": {}, "files": []}
+    return Code(target=name, folder=str(place), digest=digest)
 
 
 @dataclass(frozen=True)

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from ldmbench.canonical import digest
 from ldmbench.catalog.metrics import METRICS, Family
 from ldmbench.errors import InputError
 from ldmbench.plan.build import held_to
+from ldmbench.plan.images import shapes_of
 from ldmbench.plan.ledger import KEY_DIGITS, Ledger, items, score_params
 from ldmbench.plan.size import too_large
-from ldmbench.schema.data import DATASET_SHARD, ShapesData
+from ldmbench.schema.data import DATASET_SHARD, ShapesData, Split
+from ldmbench.schema.local import NOWHERE, Local
+from ldmbench.schema.params import (
+    AnySource,
+    DatasetParams,
+    FeaturesSource,
+    FileFeatures,
+    FilesSource,
+    Precision,
+)
 from ldmbench.schema.protocol import Protocol
 from ldmbench.schema.stage import Cell, Input, Plan, Role, Stage
 
@@ -33,9 +42,9 @@ class ImageSource:
 
     title: str
     count: int
-    source: Mapping[str, Any]
-    split: str = "train"
-    local: Mapping[str, str] = field(default_factory=dict)
+    source: AnySource
+    split: Split = "train"
+    local: Local = NOWHERE
 
 
 @dataclass(frozen=True)
@@ -70,7 +79,7 @@ class FeatureSource:
     logits: bool = False
     spatial: int = 0
     double: bool = False
-    precision: str = "float32"
+    precision: Precision = "float32"
     resolution: int = 0
     crop: str = "given"
     resize: str = "given"
@@ -118,31 +127,25 @@ def files_source(
     crop: str,
     resize: str,
     digests: str | None = None,
-    split: str = "train",
+    split: Split = "train",
 ) -> ImageSource:
     """Return all images of a folder, zip or npz, prepared so; `digests` is where those are kept."""
-    keyed = {
-        "kind": "folder",
-        "resolution": resolution,
-        "crop": crop,
-        "resize": resize,
-        "upscale": False,
-        "reference": 0,
-        "validation": 0,
-        "digest": digest,
-    }
-    return ImageSource(
-        title,
-        count,
-        keyed,
-        split=split,
-        local={"path": path, **({"digests": digests} if digests else {})},
+    source = FilesSource(
+        kind="folder",
+        resolution=resolution,
+        crop=crop,
+        resize=resize,
+        upscale=False,
+        reference=0,
+        validation=0,
+        digest=digest,
     )
+    return ImageSource(title, count, source, split, Local(path=path, digests=digests or None))
 
 
-def shapes_source(resolution: int, count: int, *, split: str = "reference") -> ImageSource:
+def shapes_source(resolution: int, count: int, *, split: Split = "reference") -> ImageSource:
     """Return a split of the embedded data, with the key that a suite gives it."""
-    data = ShapesData(resolution=resolution).model_dump(mode="json", exclude={"train", "reference"})
+    data = shapes_of(ShapesData(resolution=resolution))
     return ImageSource(f"shapes:{resolution}:{count}", count, data, split=split)
 
 
@@ -156,7 +159,7 @@ class _Stages(Ledger):
         """Return the dataset stage of a source."""
         return self.add(
             "dataset",
-            {"source": dict(source.source), "split": source.split},
+            DatasetParams(source=source.source, split=source.split),
             {},
             shard=DATASET_SHARD,
             count=source.count,
@@ -171,57 +174,52 @@ class _Stages(Ledger):
 
     def _given(self, source: FeatureSource) -> Stage:
         """Return features that `cli.score` puts into the store itself."""
-        params: dict[str, Any] = {"extractor": source.extractor, "weights": source.weights}
-        if source.spatial:
-            params["spatial"] = True
-        if source.double:
-            params["double"] = True
-        if source.precision != "float32":
-            params["precision"] = source.precision
-        if source.ref:
-            params["ref"] = source.ref
-        below = {"crop": source.crop, "resize": source.resize}
-        side = source.resolution or source.width
+        params = FileFeatures(
+            extractor=source.extractor,
+            weights=source.weights,
+            file=source.digest,
+            precision=source.precision,
+            spatial=bool(source.spatial),
+            double=source.double,
+            ref=source.ref,
+        )
         part = {str(source.neighbours): source.neighbours_ref} if source.neighbours_ref else {}
-        return self._brought(source.digest, params, below, side=side, count=source.count, refs=part)
+        side = source.resolution or source.width
+        below = self._dataset(source.digest, side, source.count, source.crop, source.resize)
+        return self._brought(params, below, Local(refs=part))
 
     def statistics(self, source: StatisticsSource) -> Stage:
         """Return means and covariances that `cli.score` puts into the store itself."""
-        params = {
-            "extractor": "unnamed",
-            "weights": "unverified",
-            "statistics": True,
-            "ref": f"{source.title}@{source.digest[:8]}",
-        }
-        below = {"crop": "given", "resize": "given"}
-        return self._brought(source.digest, params, below, side=0, count=1)
-
-    def _brought(
-        self,
-        file: str,
-        params: Mapping[str, Any],
-        below: Mapping[str, Any],
-        *,
-        side: int,
-        count: int,
-        refs: Mapping[str, str] | None = None,
-    ) -> Stage:
-        """Add what a file holds; `refs` names its first images, by how many they are."""
-        source = {"kind": "features", "resolution": side, "digest": file, **below}
-        images = self.add(
-            "dataset", {"source": source, "split": "file"}, {}, shard=count, count=count
+        params = FileFeatures(
+            extractor="unnamed",
+            weights="unverified",
+            file=source.digest,
+            statistics=True,
+            ref=f"{source.title}@{source.digest[:8]}",
         )
+        return self._brought(params, self._dataset(source.digest, 0, 1, "given", "given"), Local())
+
+    def _dataset(self, file: str, side: int, count: int, crop: str, resize: str) -> Stage:
+        """Add the images that a file holds features or statistics of."""
+        source = FeaturesSource(
+            kind="features", resolution=side, digest=file, crop=crop, resize=resize
+        )
+        params = DatasetParams(source=source, split="file")
+        return self.add("dataset", params, {}, shard=count, count=count)
+
+    def _brought(self, params: FileFeatures, images: Stage, local: Local) -> Stage:
+        """Add what a file holds; `local.refs` names its first images, by how many they are."""
         inputs = {"images": Input(kind="dataset", key=images.key)}
-        keyed, local = {**params, "file": file}, {"refs": dict(refs)} if refs else {}
-        return self.add("features", keyed, inputs, shard=count, count=count, local=local)
+        count = images.count
+        return self.add("features", params, inputs, shard=count, count=count, local=local)
 
 
 def drawn(source: ImageSource, protocol: Protocol) -> ImageSource:
     """Return images in an order whose beginning is no one class, where a protocol takes a part."""
     part = protocol.neighbour_count and protocol.neighbour_count < source.count
-    if not part or source.source["kind"] != "folder":
+    if not part or not isinstance(source.source, FilesSource):
         return source
-    return replace(source, source={**source.source, "order": "digest"})
+    return replace(source, source=source.source.model_copy(update={"order": "digest"}))
 
 
 def families_of(metrics: Sequence[str]) -> list[Family]:

@@ -5,16 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from ldmbench.plan.digests import Digests
+from ldmbench.schema.local import NOWHERE, Code, LoadedFrom, Local, PlannedFacts
 from ldmbench.schema.models import CallModel, LdmModel, LoadModel, Model, ModelFacts
+from ldmbench.schema.params import (
+    CalledDenoiser,
+    IdentityStage,
+    LoadedDenoiser,
+    LoadedStage,
+    Quantize,
+)
 from ldmbench.schema.sample import SampleParams
 from ldmbench.sources.models.peek import model_digest, tokenizer_digest
 from ldmbench.suite.models import CONDITIONINGS, facts_of, model_place, place_of
 
 _GIVEN = {"image": ("downscale",), "upscaling": ("downscale",), "inpainting": ("mask",)}
-_HELD = ("source", "f", "conditioning", "regularization", "quantize", "timesteps", "weights")
 
 
 @dataclass(frozen=True)
@@ -43,21 +49,21 @@ class Traits:
     conditioning: str
     timesteps: str | None = "leading"
     T: int = 1000
-    quantize: str = "round"
+    quantize: Quantize = "round"
     train_seed: int = 0
     weights: str | None = None
     weights_from: str | None = None
     null_class: int | None = None
     given: Mapping[str, str] = field(default_factory=dict)
     digest: str | None = None
-    autoencoder: Mapping[str, Any] = field(default_factory=dict)
-    denoiser: Mapping[str, Any] = field(default_factory=dict)
-    local: Mapping[str, Any] = field(default_factory=dict)
+    autoencoder: IdentityStage | LoadedStage | None = None
+    denoiser: LoadedDenoiser | CalledDenoiser | None = None
+    local: Local = NOWHERE
 
     @property
     def is_called(self) -> bool:
         """Tell whether it is the user's own code, which is sampled and no more."""
-        return "call" in self.local
+        return self.local.call is not None
 
     @property
     def told_image(self) -> bool:
@@ -86,7 +92,7 @@ def traits_of(spec: Model, folder: Path, digests: Digests, *, resolution: int = 
         InputError: if it is not on disk, or cannot be read.
     """
     if isinstance(spec, LoadModel):
-        return _loaded(spec, folder, digests.cache)
+        return _loaded(spec, folder, digests.cache, resolution)
     if isinstance(spec, CallModel):
         return _called(spec, folder, digests, resolution)
     return _trained(spec)
@@ -103,41 +109,12 @@ def _trained(spec: LdmModel) -> Traits:
     )
 
 
-def _loaded(spec: LoadModel, folder: Path, cache: Path | None) -> Traits:
+def _loaded(spec: LoadModel, folder: Path, cache: Path | None, resolution: int) -> Traits:
     facts, path = facts_of(spec, folder), model_place(spec.path, folder)
     config, tokenizer = place_of(spec.config, folder), place_of(spec.tokenizer, folder)
     digest = model_digest(path, cache, config=config, ema=spec.ema)
-    kind = None if facts.regularization == "pixel" else facts.regularization
-    stage: dict[str, Any] = {"f": facts.f, "loaded": digest, "regularization": kind}
-    if facts.codebook is not None and kind == "vq":
-        stage["codebook"] = facts.codebook
-    if facts.stage_weights == "ema":
-        stage["weights"] = "ema"  # of one file, the raw first stage is another
-    network: dict[str, Any] = {
-        "loaded": digest,
-        "weights": facts.weights,
-        "conditioning": facts.conditioning,
-        "null_class": facts.null_class,
-    }
-    if facts.tokenizer:
-        network["tokenizer"] = tokenizer_digest(Path(facts.tokenizer))
-    if facts.taken:
-        network["taken"] = facts.taken
-    if "scaling_factor" in facts.taken:
-        stage["taken"] = {"scaling_factor": facts.scale}
-    if spec.guided_channels is not None:
-        network["guided_channels"] = spec.guided_channels
-    if spec.ignore:
-        network["ignore"] = stage["ignore"] = sorted(spec.ignore)
     given = {name: str(getattr(spec, name)) for name in _GIVEN.get(facts.conditioning, ())}
-    if given:
-        network["given"] = given
-    names = {"config": config, "tokenizer": tokenizer}
-    load = {name: None if place is None else str(place) for name, place in names.items()}
-    load |= {"path": str(path), "digest": digest}
-    held = {name: getattr(facts, name) for name in (*_HELD, "null_class")}
-    if facts.scale is not None:
-        held["scale"] = facts.scale
+    kind = None if facts.regularization == "pixel" else facts.regularization
     return Traits(
         f=facts.f,
         regularization=kind,
@@ -150,21 +127,73 @@ def _loaded(spec: LoadModel, folder: Path, cache: Path | None) -> Traits:
         null_class=facts.null_class,
         given=given,
         digest=digest,
-        autoencoder=stage,
-        denoiser=network,
-        local={
-            "load": {
-                **load,
-                "ema": spec.ema,
-                "ignore": list(spec.ignore),
-                "null_class": spec.null_class,
-                "guided_channels": spec.guided_channels,
-            },
-            "assumed": [*facts.assumed, *_left_out(facts)],
-            "given": given,
-            "facts": {**held, "sides": list(facts.sides)},
-            "bytes": facts.bytes,
-        },
+        autoencoder=_first_stage(spec, facts, digest, kind, resolution),
+        denoiser=_denoiser(spec, facts, digest, given),
+        local=Local(
+            load=LoadedFrom(
+                path=str(path),
+                digest=digest,
+                config=None if config is None else str(config),
+                tokenizer=None if tokenizer is None else str(tokenizer),
+                ema=spec.ema,
+                ignore=spec.ignore,
+                null_class=spec.null_class,
+                guided_channels=spec.guided_channels,
+            ),
+            assumed=(*facts.assumed, *_left_out(facts)),
+            given=given,
+            facts=_planned(facts),
+            bytes=facts.bytes,
+        ),
+    )
+
+
+def _first_stage(
+    spec: LoadModel, facts: ModelFacts, digest: str, kind: str | None, resolution: int
+) -> LoadedStage:
+    """Return what the first stage of a model from disk is keyed by."""
+    return LoadedStage(
+        f=facts.f,
+        loaded=digest,
+        regularization=kind,
+        resolution=resolution,
+        codebook=facts.codebook if kind == "vq" else None,
+        weights="ema" if facts.stage_weights == "ema" else None,  # of one file, raw is another
+        taken={"scaling_factor": facts.scale} if "scaling_factor" in facts.taken else {},
+        ignore=tuple(sorted(spec.ignore)),
+    )
+
+
+def _denoiser(
+    spec: LoadModel, facts: ModelFacts, digest: str, given: dict[str, str]
+) -> LoadedDenoiser:
+    """Return what the denoiser of a model from disk is keyed by."""
+    return LoadedDenoiser(
+        loaded=digest,
+        weights=facts.weights,
+        conditioning=facts.conditioning,
+        null_class=facts.null_class,
+        tokenizer=tokenizer_digest(Path(facts.tokenizer)) if facts.tokenizer else None,
+        taken=facts.taken,
+        guided_channels=spec.guided_channels,
+        ignore=tuple(sorted(spec.ignore)),
+        given=given,
+    )
+
+
+def _planned(facts: ModelFacts) -> PlannedFacts:
+    """Return what the worker compares the loaded model with."""
+    return PlannedFacts(
+        source=facts.source,
+        f=facts.f,
+        sides=facts.sides,
+        conditioning=facts.conditioning,
+        regularization=facts.regularization,
+        quantize=facts.quantize,
+        timesteps=facts.timesteps,
+        weights=facts.weights,
+        null_class=facts.null_class,
+        scale=facts.scale,
     )
 
 
@@ -177,20 +206,29 @@ def _left_out(facts: ModelFacts) -> Iterator[str]:
 
 def _called(spec: CallModel, folder: Path, digests: Digests, resolution: int) -> Traits:
     digest = digests.plugin(spec.target, folder.resolve(), "models", spec.files)
-    keyed = {
-        "called": spec.target,
-        "digest": digest,
-        "options": spec.options,
-        "conditioning": spec.conditioning,
-        "resolution": resolution,
-    }
-    call = {**keyed, "target": spec.target, "folder": str(folder.resolve())}
+    called = CalledDenoiser(
+        called=spec.target,
+        digest=digest,
+        options=spec.options,
+        conditioning=spec.conditioning,
+        resolution=resolution,
+    )
+    code = Code(
+        target=spec.target,
+        folder=str(folder.resolve()),
+        digest=digest,
+        options=spec.options,
+        files=spec.files,
+        conditioning=spec.conditioning,
+        resolution=resolution,
+    )
     return Traits(
         f=None,
         regularization=None,
         conditioning=spec.conditioning,
         timesteps=None,
         digest=digest,
-        denoiser=keyed,
-        local={"call": {**call, "files": list(spec.files)}},
+        autoencoder=IdentityStage(f=1, resolution=resolution),
+        denoiser=called,
+        local=Local(call=code),
     )

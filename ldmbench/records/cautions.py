@@ -7,6 +7,15 @@ from collections.abc import Iterator, Mapping
 
 from ldmbench.catalog.extractors import EMBEDDED, EXTRACTORS
 from ldmbench.catalog.metrics import FAMILIES, METRICS, listed, metrics_of
+from ldmbench.records.signature import source_under
+from ldmbench.schema.params import (
+    DatasetParams,
+    FeaturesParams,
+    FeaturesSource,
+    FileFeatures,
+    FilesSource,
+    ShapesSource,
+)
 from ldmbench.schema.protocol import Protocol
 from ldmbench.schema.stage import Cell, Plan, Role, Stage, lineage
 
@@ -26,7 +35,7 @@ def cautions_of(cell: Cell, plan: Plan) -> tuple[str, ...]:
     """
     stages, roles = plan.by_key(), cell.roles
     denoiser = stages.get(cell.stages.get("denoiser", ""))
-    taken = denoiser.local.get("assumed", ()) if denoiser else ()
+    taken = denoiser.local.assumed if denoiser else ()
     found: list[str] = [f"models.{cell.model}: {text}" for text in taken]
     found += [*plan.cautions.get(cell.id, ()), *_unprompted(cell, plan)]
     for protocol in plan.protocols:
@@ -58,7 +67,7 @@ def _evaluators(cell: Cell, protocol: Protocol, stages: Mapping[str, Stage]) -> 
     foreign: dict[str, None] = {}
     for stage in scores:
         generated = stages[stage.inputs["generated"].key] if "generated" in stage.inputs else stage
-        extractor = str(generated.params.get("extractor"))
+        extractor = extractor_of(generated)
         if extractor in EMBEDDED and not _is_shapes(cell, stage, stages):
             foreign[extractor] = None
     for extractor in foreign:
@@ -78,10 +87,16 @@ def _is_shapes(cell: Cell, scores: Stage, stages: Mapping[str, Stage]) -> bool:
         every = (stages[key].inputs.get("reference") for key in cell.stages.values())
         below = [item.key for item in every if item] or below
     found = [stages[key].params for key in lineage(below, stages)]
-    named = [str(params["ref"]) for params in found if "ref" in params]
+    named = [params.ref for params in found if isinstance(params, FileFeatures) and params.ref]
     if named:  # features that were extracted elsewhere
         return all(re.match(r"shapes\d", name) for name in named)
-    return {params["source"]["kind"] for params in found if "source" in params} == {"shapes"}
+    sources = [params.source for params in found if isinstance(params, DatasetParams)]
+    return bool(sources) and all(isinstance(source, ShapesSource) for source in sources)
+
+
+def extractor_of(stage: Stage) -> str:
+    """Return what extracted features; "" of a stage that is none."""
+    return stage.params.extractor if isinstance(stage.params, FeaturesParams) else ""
 
 
 def few_samples(count: int, width: int, what: str = "samples") -> str | None:
@@ -111,8 +126,7 @@ def _counts(
         if wrong:
             yield wrong
         if family.covariance:
-            extractor = stages[stage.inputs["generated"].key].params["extractor"]
-            spec = EXTRACTORS.get(extractor)
+            spec = EXTRACTORS.get(extractor_of(stages[stage.inputs["generated"].key]))
             width = spec.dim if spec else 0
             for count, what in (
                 (made, "samples"),
@@ -127,7 +141,7 @@ def _reference(
     cell: Cell, scores: Mapping[str, Stage], protocol: Protocol, stages: Mapping[str, Stage]
 ) -> Iterator[str]:
     found_in = {f: s.inputs["reference"] for f, s in scores.items() if "reference" in s.inputs}
-    held = {f: i for f, i in found_in.items() if "statistics" not in stages[i.key].params}
+    held = {f: i for f, i in found_in.items() if not _is_statistics(stages[i.key])}
     if not held:
         return
     dataset = cell.dataset.partition("[")[0]
@@ -144,20 +158,22 @@ def _reference(
                 f" m = {images.count:,}"
             )
     crop = protocol.crop_for(dataset)
-    stage = stages[next(iter(held.values())).key]
-    while stage.kind != "dataset":
-        stage = stages[stage.inputs["images"].key]
-    source = stage.params.get("source", {})
-    found = source.get("crop")
+    source = source_under(stages[next(iter(held.values())).key], stages)
+    found = source.crop if isinstance(source, FilesSource | FeaturesSource) else None
     if found == "given":  # features of images of which nothing is known
         return
     if is_given(cell) and found == "none":
         found = None  # images as they are say nothing of their crop
     if crop and found and found != crop:
         yield f"{protocol.name} crops real images by {crop}; these are cropped by {found}"
-    side = source.get("resolution")
+    side = source.resolution
     if protocol.resolution and side and side != protocol.resolution:
         yield f"{protocol.name} is about {protocol.resolution} pixels; these images have {side}"
+
+
+def _is_statistics(stage: Stage) -> bool:
+    """Tell means and covariances from features."""
+    return isinstance(stage.params, FileFeatures) and stage.params.statistics
 
 
 def _sampling(cell: Cell, protocol: Protocol) -> Iterator[str]:

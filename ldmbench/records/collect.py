@@ -12,6 +12,7 @@ from ldmbench.records.cautions import cautions_of, is_given
 from ldmbench.records.costs import costs
 from ldmbench.records.first_stage import first_stage_measures
 from ldmbench.records.signature import dataset_under, signature
+from ldmbench.schema.params import DatasetParams, FilesSource
 from ldmbench.schema.record import (
     CodingPoint,
     CurvePoint,
@@ -85,7 +86,9 @@ def _lossy(cell: Cell, stages: Mapping[str, Stage], store: Store) -> Iterator[st
         for stage in scores
         if "reference" in stage.inputs
         for dataset in [dataset_under(stages[stage.inputs["reference"].key], stages)]
-        if dataset.params["source"]["kind"] == "folder" and dataset.params["split"] != "truth"
+        if isinstance(dataset.params, DatasetParams)
+        and isinstance(dataset.params.source, FilesSource)
+        and dataset.params.split != "truth"
     }
     for dataset in held.values():
         files = [store.file(unit.address, "facts.json") for unit in units_of(dataset)]

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from ldmbench.records.signature import source_under
+from ldmbench.schema.params import LoadedStage, TrainedStage
 from ldmbench.schema.record import Measure
 from ldmbench.schema.stage import Stage
 from ldmbench.store.disk import Store
@@ -27,13 +29,13 @@ def first_stage_measures(
     if bits is None or distances is None:
         return
     autoencoder = stages[made.inputs["autoencoder"].key].params
-    reference = stages[made.inputs["images"].key].params["source"]
+    source = source_under(stages[made.inputs["images"].key], stages)
     yield _mean("rate", bits, "bits/pixel")
     yield _mean("perceptual_distance", distances, "1")
     codes = _all(made, store, "codes.npy")
     if codes is not None:
-        pixels = int(reference["resolution"]) ** 2
-        entropy = code_entropy(codes, int(autoencoder.get("codebook", 0))) * codes[0].size / pixels
+        own = isinstance(autoencoder, TrainedStage | LoadedStage) and autoencoder.codebook
+        entropy = code_entropy(codes, own or 0) * codes[0].size / source.resolution**2
         yield Measure(
             name="code_entropy", value=entropy, n=len(codes), unit="bits/pixel", device=""
         )

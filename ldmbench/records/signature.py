@@ -3,10 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from ldmbench.canonical import digest
 from ldmbench.catalog.metrics import FAMILIES, SCORES
+from ldmbench.schema.params import (
+    AnySource,
+    CallSource,
+    DatasetParams,
+    FeaturesParams,
+    FileFeatures,
+    LoadedDenoiser,
+    OwnScoresParams,
+    ReconstructionsParams,
+    SamplesParams,
+    Sampling,
+    Scores,
+    ScoresParams,
+    ShapesSource,
+)
 from ldmbench.schema.protocol import Protocol
 from ldmbench.schema.signature import Signature
 from ldmbench.schema.stage import Stage
@@ -32,14 +46,16 @@ def signature(
         store: where the digests of real images and captions are read.
         protocol: under which it was computed; what it pins of the samples is shown too.
     """
-    generated = stages[scores.inputs["generated"].key]
-    kept, family = _kept(scores, store), FAMILIES.get(scores.params["family"])
+    params, generated = scores.params, stages[scores.inputs["generated"].key]
+    assert isinstance(params, Scores)
+    family = FAMILIES[params.family] if isinstance(params, ScoresParams) else None
+    kept = _kept(scores, store)
     fields: dict[str, str | int | None] = {}
     if generated.kind == "features":
         fields["feat"] = _extractor(generated)
-    elif family and family.networks:
-        network, weights = family.networks.field, digest(scores.params["weights"])[:DIGITS]
-        fields["feat"] = f"{network}-{scores.params[network]}@{weights}"
+    elif isinstance(params, ScoresParams) and family and family.networks:
+        network, weights = family.networks.field, digest(params.weights)[:DIGITS]
+        fields["feat"] = f"{network}-{params.options[network]}@{weights}"
     if family and family.against == "caption":
         fields["text"] = _captions(scores, stages, store, kept.get("generated/captions"))
     reference = scores.inputs.get("reference")
@@ -49,10 +65,11 @@ def signature(
         )
     fields["n"] = least = scores.inputs["generated"].count or 0
     if reference:
-        of_numbers = stages[reference.key].params.get("statistics")
+        below = stages[reference.key].params
+        of_numbers = isinstance(below, FileFeatures) and below.statistics
         fields["m"] = "statistics" if of_numbers else reference.count
         least = least if of_numbers else min(least, reference.count or 0)
-        fields |= _preparation(dataset_under(stages[reference.key], stages))
+        fields["crop"], fields["resize"] = source_under(stages[reference.key], stages).preparation
     train = scores.inputs.get("train")
     if train:
         fields["train"] = name_of(
@@ -63,11 +80,13 @@ def signature(
     fields["quant"] = _quantisation(generated, stages)
     fields["model"] = _loaded(generated, stages)
     fields |= _pinned(generated, stages, protocol)
-    fields["dtype"] = "f32" if generated.params.get("precision", "float32") == "float32" else "bf16"
+    fields["dtype"] = "f32" if _precision(generated) == "float32" else "bf16"
     if protocol and protocol.file:
         fields["protocol"] = protocol.file
-    own: dict[str, str] = {} if family else {"code": scores.params["digest"][:DIGITS]}
-    fields |= SCORES[metric].signature_fields(scores.params, least) if family else own
+    if isinstance(params, OwnScoresParams):
+        fields["code"] = params.digest[:DIGITS]
+    else:
+        fields |= SCORES[metric].signature_fields(params.keyed(), least)
     parts = ((name, str(value)) for name, value in fields.items() if value is not None)
     return Signature(metric, f"v{scores.version}", tuple(parts))
 
@@ -91,9 +110,8 @@ def name_of(
         count: how many of them are used, from the first; None: all that are planned.
         kept: their digest, where scores keep it.
     """
-    if "ref" in images.params:  # features that came from elsewhere
-        parts: Mapping[str, str] = images.local.get("refs", {})
-        return parts.get(str(count), str(images.params["ref"]))
+    if isinstance(images.params, FileFeatures) and images.params.ref:
+        return images.local.refs.get(str(count), images.params.ref)
     dataset = dataset_under(images, stages)
     known = kept or images_digest(images, stages, store, count)
     mark = known[:DIGITS] if known else f"key-{dataset.key[:DIGITS]}"
@@ -116,7 +134,14 @@ def _captions(
 
 
 def _extractor(features: Stage) -> str:
-    return f"{features.params['extractor']}@{features.params['weights'][:DIGITS]}"
+    assert isinstance(features.params, FeaturesParams)
+    return f"{features.params.extractor}@{features.params.weights[:DIGITS]}"
+
+
+def _precision(generated: Stage) -> str:
+    """Return the precision of features, or of samples that are compared themselves."""
+    params = generated.params
+    return params.precision if isinstance(params, FeaturesParams | Sampling) else "float32"
 
 
 def dataset_under(stage: Stage, stages: Mapping[str, Stage]) -> Stage:
@@ -124,6 +149,13 @@ def dataset_under(stage: Stage, stages: Mapping[str, Stage]) -> Stage:
     while stage.kind != "dataset":
         stage = stages[stage.inputs["images"].key]
     return stage
+
+
+def source_under(stage: Stage, stages: Mapping[str, Stage]) -> AnySource:
+    """Return the source of the images that a stage, or features of it, are of."""
+    params = dataset_under(stage, stages).params
+    assert isinstance(params, DatasetParams)
+    return params.source
 
 
 def _images_under(stage: Stage, stages: Mapping[str, Stage]) -> Stage:
@@ -134,40 +166,42 @@ def _images_under(stage: Stage, stages: Mapping[str, Stage]) -> Stage:
 
 
 def _title(dataset: Stage) -> str:
-    source = dataset.params["source"]
-    texture = "" if source.get("texture", "plain") == "plain" else f"-{source['texture']}"
-    kind = source["target"].rpartition(":")[2] if source["kind"] == "call" else source["kind"]
-    return f"{kind}{source['resolution']}{texture}-{dataset.params['split']}"
-
-
-def _preparation(dataset: Stage) -> dict[str, Any]:
-    source = dataset.params["source"]
-    return {"crop": source.get("crop", "none"), "resize": source.get("resize", "none")}
+    params = dataset.params
+    assert isinstance(params, DatasetParams)
+    source = params.source
+    kind = source.target.rpartition(":")[2] if isinstance(source, CallSource) else source.kind
+    texture = source.texture if isinstance(source, ShapesSource) else "plain"
+    fine = "" if texture == "plain" else f"-{texture}"
+    return f"{kind}{source.resolution}{fine}-{params.split}"
 
 
 def _cropped(generated: Stage, stages: Mapping[str, Stage]) -> str | None:
     """Return how samples that were given were cropped and resized, if they were."""
-    made = _images_under(generated, stages)
-    found = _preparation(made) if made.kind == "dataset" else {"crop": "none"}
-    return None if found["crop"] in ("none", "given") else f"{found['crop']},{found['resize']}"
+    made = _images_under(generated, stages).params
+    crop, resize = made.source.preparation if isinstance(made, DatasetParams) else ("none", "none")
+    return None if crop in ("none", "given") else f"{crop},{resize}"
 
 
 def _quantisation(generated: Stage, stages: Mapping[str, Stage]) -> str:
-    return str(_images_under(generated, stages).params.get("quantize", "round"))
+    made = _images_under(generated, stages).params
+    if isinstance(made, SamplesParams | ReconstructionsParams):
+        return str(made.quantize)
+    return "round"
 
 
 def _loaded(generated: Stage, stages: Mapping[str, Stage]) -> str | None:
     """Return the rules a loaded model was sampled by: step rule, weights, null class."""
     stage = _images_under(generated, stages)
     below = stage.inputs.get("denoiser")
-    model = stages[below.key].params if below else {}
-    if "loaded" not in model:
+    model = stages[below.key].params if below else None
+    if not isinstance(model, LoadedDenoiser):
         return None
-    rule = f"{stage.params['timesteps'] or 'own'}-steps"
-    null = "" if model["null_class"] is None else f",null{model['null_class']}"
-    given = "".join(f",{name}-{value}" for name, value in model.get("given", {}).items())
-    guided = f",guided{model['guided_channels']}" if "guided_channels" in model else ""
-    return f"{rule},{model['weights']}{null}{guided}{given}"
+    assert isinstance(stage.params, SamplesParams)
+    null = "" if model.null_class is None else f",null{model.null_class}"
+    given = "".join(f",{name}-{value}" for name, value in model.given.items())
+    guided = "" if model.guided_channels is None else f",guided{model.guided_channels}"
+    rule = f"{stage.params.timesteps or 'own'}-steps"
+    return f"{rule},{model.weights}{null}{guided}{given}"
 
 
 def _pinned(
@@ -175,13 +209,13 @@ def _pinned(
 ) -> dict[str, str]:
     """Return how samples were drawn, where the protocol has a say in it."""
     made = _images_under(generated, stages)
-    if protocol is None or made.kind != "samples":
+    if protocol is None or not isinstance(made.params, SamplesParams):
         return {}
     fields: dict[str, str] = {}
-    if protocol.timesteps and made.params.get("timesteps"):
-        fields["steps"] = str(made.params["timesteps"])
-    conditions = made.inputs.get("conditions")
-    classes = stages[conditions.key].params.get("classes") if conditions else None
-    if classes:
-        fields["classes"] = str(classes)
+    if protocol.timesteps and made.params.timesteps:
+        fields["steps"] = made.params.timesteps
+    item = made.inputs.get("conditions")
+    conditions = stages[item.key].params if item else None
+    if isinstance(conditions, DatasetParams) and conditions.classes:
+        fields["classes"] = conditions.classes
     return fields

@@ -2,15 +2,52 @@
 
 from __future__ import annotations
 
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
+
+Kind = Literal[
+    "dataset",
+    "autoencoder",
+    "latents",
+    "denoiser",
+    "samples",
+    "reconstructions",
+    "features",
+    "scores",
+    "coding",
+    "speed",
+]
+"""What a stage makes."""
 
 
 class Noun(BaseModel):
     """A frozen model that refuses unknown fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+
+class Sparse(Noun):
+    """A noun that is written without the fields that have their default.
+
+    What a key is made of is one: a field that is added later moves no key of what was made before.
+    """
+
+    @model_serializer(mode="wrap")
+    def _without_defaults(self, dump: SerializerFunctionWrapHandler) -> dict[str, JsonValue]:
+        fields = type(self).model_fields
+        return {
+            name: value
+            for name, value in dump(self).items()
+            if fields[name].is_required() or getattr(self, name) != fields[name].default
+        }
 
 
 class AxisMark:

@@ -134,17 +134,3 @@ class Told(Noun):
         description="the class of each validation image; -1 where it has none"
     )
     all_classes: int = Field(description="that labels of the whole source are counted by")
-
-
-class DatasetParams(Noun):
-    """What a dataset stage means: a source and one of its splits.
-
-    `source` is the dataset without its counts; for a folder its digest stands for its path.
-    """
-
-    source: dict[str, str | int | None]
-    split: Split
-    classes: Literal["balanced", "random"] | None = Field(
-        default=None, description="of prompts: not those of images, but even or drawn"
-    )
-    seed: int = Field(default=0, description="of the samples whose classes are drawn")

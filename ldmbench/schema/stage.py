@@ -4,25 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Any, Self
 
-from pydantic import Field
+from pydantic import Field, JsonValue, SerializeAsAny, model_validator
 
-from ldmbench.schema.base import Noun, api_version
+from ldmbench.schema.base import Kind, Noun, api_version
+from ldmbench.schema.local import Local
+from ldmbench.schema.params import Params, with_params
 from ldmbench.schema.protocol import Protocol
-
-Kind = Literal[
-    "dataset",
-    "autoencoder",
-    "latents",
-    "denoiser",
-    "samples",
-    "reconstructions",
-    "features",
-    "scores",
-    "coding",
-    "speed",
-]
 
 
 class Input(Noun):
@@ -41,14 +30,19 @@ class Stage(Noun):
 
     kind: Kind
     key: str
-    params: dict[str, Any]
+    params: SerializeAsAny[Params]
     inputs: dict[str, Input] = {}
     version: int = 1
     shard: int | None = None
     count: int | None = None
-    local: dict[str, Any] = Field(
-        default={}, description="paths and the like: needed to run, no part of the key"
+    local: Local = Field(
+        default=Local(), description="paths and the like: needed to run, no part of the key"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read(cls, found: object) -> object:
+        return with_params(found)
 
     @property
     def label(self) -> str:
@@ -156,7 +150,7 @@ class Manifest(Noun):
     key: str
     shard: tuple[int, int] | None = None
     version: int
-    params: dict[str, Any]
+    params: dict[str, JsonValue]
     inputs: dict[str, Input]
     input_digests: dict[str, str] = Field(
         description="role -> digest; of scores also role/images and role/captions: store/origins.py"
@@ -164,7 +158,7 @@ class Manifest(Noun):
     outputs: dict[str, dict[str, str | int]] = Field(description="file -> sha256, bytes")
     digest: str = Field(description="of all outputs")
     code: str = Field(description="digest of the code that made it")
-    machine: dict[str, Any]
+    machine: dict[str, JsonValue]
     versions: dict[str, str]
     started: str
     seconds: float = Field(description="wall time of the stage body")

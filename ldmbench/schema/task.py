@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Generic, Self
 
-from pydantic import Field
+from pydantic import Field, SerializeAsAny, model_validator
+from typing_extensions import TypeVar
 
-from ldmbench.schema.base import Noun
-from ldmbench.schema.stage import Kind
+from ldmbench.schema.base import Kind, Noun
+from ldmbench.schema.local import Local
+from ldmbench.schema.params import Params, with_params
+
+P_co = TypeVar("P_co", bound=Params, default=Params, covariant=True)
 
 
 class TaskInput(Noun):
@@ -21,7 +25,7 @@ class TaskInput(Noun):
     shard: int = Field(default=0, description="items per folder")
 
 
-class Task(Noun):
+class Task(Noun, Generic[P_co]):
     """One stage (or one shard of it), ready to run: folders in, one folder out.
 
     On a GPU a task of some kinds has further shards of its stage with it, in `beside`.
@@ -29,17 +33,22 @@ class Task(Noun):
 
     kind: Kind
     key: str
-    params: dict[str, Any]
+    params: SerializeAsAny[P_co]
     inputs: dict[str, TaskInput]
-    local: dict[str, Any] = {}
+    local: Local = Local()
     output: Path
     scratch: Path = Field(description="kept between attempts: checkpoints")
     device: str = "cpu"
     threads: int | None = None
     shard: tuple[int, int] | None = None
-    beside: tuple[Task, ...] = ()
+    beside: tuple[Self, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read(cls, found: object) -> object:
+        return with_params(found)
 
     @property
-    def shards(self) -> tuple[Task, ...]:
+    def shards(self) -> tuple[Self, ...]:
         """Return this task and those beside it."""
         return (self, *self.beside)

@@ -225,7 +225,7 @@ def _check_crop(made: Side, real: Side, protocol: Protocol) -> None:
 def _crop(side: Side) -> str | None:
     found = side.provenance.crop if side.provenance else None
     if isinstance(side.source, ImageSource):
-        found = str(side.source.source.get("crop", "none"))
+        found, _ = side.source.source.preparation
     return None if found == "none" else found
 
 

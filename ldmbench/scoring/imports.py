@@ -15,6 +15,7 @@ import numpy as np
 from ldmbench.canonical import digest, digest_file
 from ldmbench.errors import InputError
 from ldmbench.plan.score import FeatureSource, ImageSource
+from ldmbench.schema.params import FileFeatures, FilesSource
 from ldmbench.schema.stage import Manifest, Stage
 from ldmbench.scoring.npz import STATISTICS, Array, read_array
 from ldmbench.scoring.sides import Side
@@ -31,15 +32,14 @@ def put_features(side: Side, stages: Mapping[str, Stage], store: Store) -> None:
     source = side.source if isinstance(side.source, FeatureSource) else None
     path = Path(side.name)
     for stage in stages.values():
-        if source and stage.params.get("file") == source.digest:
+        if not isinstance(stage.params, FileFeatures):
+            continue
+        file = stage.params.file
+        if source and file == source.digest:
             arrays = ((name, read_array(path, name)[: source.count]) for name in source.arrays)
-            _put(arrays, stage, store)
-        elif (
-            side.moments
-            and "statistics" in stage.params
-            and stage.params["file"] == digest_file(path)
-        ):
-            _put(_statistics(side), stage, store)
+            _put(arrays, stage, file, store)
+        elif side.moments and stage.params.statistics and file == digest_file(path):
+            _put(_statistics(side), stage, file, store)
 
 
 def _statistics(side: Side) -> Iterator[tuple[str, Array]]:
@@ -47,8 +47,8 @@ def _statistics(side: Side) -> Iterator[tuple[str, Array]]:
         yield from zip(STATISTICS[metric], pair, strict=True)
 
 
-def _put(arrays: Iterable[tuple[str, Array]], stage: Stage, store: Store) -> None:
-    """Commit named arrays as one artefact, unless it is there; only then are they read."""
+def _put(arrays: Iterable[tuple[str, Array]], stage: Stage, file: str, store: Store) -> None:
+    """Commit arrays of a file as one artefact, unless it is there; only then are they read."""
     address = Address("features", stage.key, (0, stage.count or 1))
     if store.lookup(address, verify=True):
         return
@@ -65,9 +65,9 @@ def _put(arrays: Iterable[tuple[str, Array]], stage: Stage, store: Store) -> Non
                 key=stage.key,
                 shard=address.shard,
                 version=stage.version,
-                params=stage.params,
+                params=stage.params.keyed(),
                 inputs=stage.inputs,
-                input_digests={"images": str(stage.params["file"])},
+                input_digests={"images": file},
                 outputs=outputs,
                 digest=outputs_digest(outputs),
                 code=code_digest("features"),
@@ -101,10 +101,11 @@ def with_prompts(side: Side, prompts: Path, store: Store, *, count: int | None =
     meant = digest(table)
     file = store.scratch(Address("prompts", meant[:32])) / "captions.json"
     file.write_text(json.dumps(table), encoding="utf-8")
+    assert isinstance(side.source.source, FilesSource)
     source = replace(
         side.source,
-        source={**side.source.source, "captions": meant},
-        local={**side.source.local, "captions": str(file.resolve())},
+        source=side.source.source.model_copy(update={"captions": meant}),
+        local=side.source.local.model_copy(update={"captions": str(file.resolve())}),
     )
     return replace(side, source=source, captions=len(table))
 
@@ -141,8 +142,8 @@ def captions_of(side: Side) -> tuple[str, ...]:
     Raises:
         InputError: a caption beside an image is not UTF-8.
     """
-    if isinstance(side.source, ImageSource) and "captions" in side.source.local:
-        found = json.loads(Path(side.source.local["captions"]).read_text("utf-8"))
+    if isinstance(side.source, ImageSource) and side.source.local.captions:
+        found = json.loads(Path(side.source.local.captions).read_text("utf-8"))
         return tuple(found[name] for name in side.images)
     found = read_captions(list_images(Path(side.name))) or ()
     return found[: len(side.images)]

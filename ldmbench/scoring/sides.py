@@ -328,5 +328,5 @@ def _statistics(path: Path, names: set[str]) -> Side:
 def pixels_of(given: Side) -> int | None:
     """Return the resolution at which one side is scored, or None for features."""
     if isinstance(given.source, ImageSource):
-        return int(given.source.source["resolution"])
+        return given.source.source.resolution
     return given.provenance.resolution if given.provenance else None

@@ -10,6 +10,7 @@ from ldmbench.errors import InputError
 from ldmbench.plan.expand import matches
 from ldmbench.records.book import Book
 from ldmbench.registry import nearest
+from ldmbench.schema.params import CalledDenoiser
 from ldmbench.schema.record import Run
 from ldmbench.schema.stage import Cell, Plan, Stage
 from ldmbench.store.disk import Address, Store
@@ -128,10 +129,10 @@ def _trained(cell: Cell, stage: Stage) -> Stage:
     Raises:
         InputError: the cell's model is loaded, or is the user's own code.
     """
-    if "called" in stage.params:
+    if isinstance(stage.params, CalledDenoiser):
         raise InputError(f"{cell.id} is sampled by your own code, which is not a model to export")
-    if "loaded" in stage.params:
-        path = stage.local["load"]["path"]
+    if stage.local.load:
+        path = stage.local.load.path
         raise InputError(
             f"{cell.id} was loaded from {path} and not trained here; `ldmbench convert {path} OUT`"
             " writes it as a diffusers folder"

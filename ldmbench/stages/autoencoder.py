@@ -11,6 +11,13 @@ from ldmbench.models.autoencoder import build_first_stage, save_first_stage
 from ldmbench.models.files import read_card
 from ldmbench.models.shipped import load_shipped
 from ldmbench.schema.models import AutoencoderParams
+from ldmbench.schema.params import (
+    Autoencoder,
+    IdentityStage,
+    LoadedStage,
+    ShippedStage,
+    TrainedStage,
+)
 from ldmbench.schema.task import Task
 from ldmbench.schema.weights import FIRST_STAGES_FOLDER
 from ldmbench.stages.common import Report, images_of
@@ -19,38 +26,40 @@ from ldmbench.tensors.device import device_name
 from ldmbench.train.autoencoder import train_autoencoder
 
 
-def run(task: Task, report: Report) -> None:
+def run(task: Task[Autoencoder], report: Report) -> None:
     """Train a first stage, take one that ships or is loaded, or write the identity."""
-    if "loaded" in task.params:
-        refer_to_loaded(task)
-        return
-    if "weights" in task.params:
-        _shipped(task)
-        return
-    fields = {name: task.params[name] for name in task.params if name != "resolution"}
-    params = AutoencoderParams.model_validate(fields)
-    if params.f == 1:
-        save_first_stage(build_first_stage(params, seed=0), task.output, params=params, scale=1.0)
-        cost = {"seconds": 0.0, "steps": 0, "images": 0, "flops": 0.0, "parameters": 0}
-        (task.output / "cost.json").write_text(
-            json.dumps({**cost, "device": device_name(torch.device(task.device))}),
-            encoding="utf-8",
-        )
-        return
-    train_autoencoder(
-        params,
-        images_of(task),
-        resolution=task.params["resolution"],
-        device=task.device,
-        scratch=task.scratch,
-        output=task.output,
-        report=report,
+    match task.params:
+        case LoadedStage():
+            refer_to_loaded(task)
+        case ShippedStage(weights=name):
+            _shipped(task, name)
+        case IdentityStage():
+            _identity(task)
+        case TrainedStage() as params:
+            train_autoencoder(
+                params.section,
+                images_of(task),
+                resolution=params.resolution,
+                device=task.device,
+                scratch=task.scratch,
+                output=task.output,
+                report=report,
+            )
+
+
+def _identity(task: Task) -> None:
+    """Write the first stage of f = 1, which costs nothing."""
+    params = AutoencoderParams(f=1)
+    save_first_stage(build_first_stage(params, seed=0), task.output, params=params, scale=1.0)
+    cost = {"seconds": 0.0, "steps": 0, "images": 0, "flops": 0.0, "parameters": 0}
+    (task.output / "cost.json").write_text(
+        json.dumps({**cost, "device": device_name(torch.device(task.device))}),
+        encoding="utf-8",
     )
 
 
-def _shipped(task: Task) -> None:
+def _shipped(task: Task, name: str) -> None:
     """Take a first stage that comes with ldmbench, and what its training took."""
-    name = task.params["weights"]
     model = load_shipped(name)
     card = read_card(FIRST_STAGES_FOLDER / name, "first-stage")
     params = AutoencoderParams.model_validate(card["params"])

@@ -12,6 +12,7 @@ import torch
 from ldmbench.metrics.rate import cumulative_rate
 from ldmbench.models.suite_model import SuiteModel
 from ldmbench.sample.noise import initial_noise
+from ldmbench.schema.params import CodingParams
 from ldmbench.schema.task import Task
 from ldmbench.stages.common import Report, images_of, to_tensor, told
 from ldmbench.stages.subject import model_of
@@ -21,14 +22,14 @@ POINTS, BATCH, NOISE_SEED = 21, 32, 1 << 33
 
 
 @torch.no_grad()
-def run(task: Task, report: Report) -> None:
+def run(task: Task[CodingParams], report: Report) -> None:
     """Measure at `POINTS` timesteps: the error in eps, and the image that x_0 is guessed to be.
 
     A latent model's bits are those of its latents, spread over the dimensions of the image; its
     RMSE (levels of 255) is of decoded images, and so holds what the first stage loses. Coding
     begins at the last timestep that holds signal: T - 2 with rescale_betas_zero_snr.
     """
-    model = model_of(task, task.params["progress"])
+    model = model_of(task, task.params.progress)
     images = images_of(task)
     rows = np.arange(len(images))
     x = to_tensor(images.images(rows), task.device)

@@ -8,33 +8,36 @@ import numpy as np
 
 from ldmbench.data.shards import ImageShards
 from ldmbench.errors import InputError
-from ldmbench.schema.models import Budget, DenoiserParams
+from ldmbench.schema.params import CalledDenoiser, Denoiser, LoadedDenoiser, TrainedDenoiser
 from ldmbench.schema.task import Task
 from ldmbench.stages.common import Report, autoencoder_at, images_of, rows_of
 from ldmbench.stages.subject import refer_to_called, refer_to_loaded
 from ldmbench.train.denoiser import train_denoiser
 
 
-def run(task: Task, report: Report) -> None:
+def run(task: Task[Denoiser], report: Report) -> None:
     """Train a diffusion model within its budget, or refer to one that is loaded or called."""
-    if "loaded" in task.params:
-        refer_to_loaded(task)
-        return
-    if "called" in task.params:
-        refer_to_called(task)
-        return
-    fields = {name: task.params[name] for name in task.params if name != "budget"}
+    match task.params:
+        case LoadedDenoiser():
+            refer_to_loaded(task)
+        case CalledDenoiser():
+            refer_to_called(task)
+        case TrainedDenoiser() as params:
+            _train(task, params, report)
+
+
+def _train(task: Task, params: TrainedDenoiser, report: Report) -> None:
     first_stage = autoencoder_at(task.inputs["autoencoder"].folders[0], "cpu")
     images = images_of(task)
-    _check_told(images, task.params["conditioning"])
+    _check_told(images, params.section.conditioning)
     side = images.images(np.zeros(1, np.int64)).shape[1]
     facts = [
         json.loads((f / "facts.json").read_text("utf-8")) for f in task.inputs["images"].folders
     ]
     latents = task.inputs.get("latents")
     train_denoiser(
-        DenoiserParams.model_validate(fields),
-        Budget.model_validate(task.params["budget"]),
+        params.section,
+        params.budget,
         images=images,
         latents=rows_of(latents, "latents.npy") if latents else None,
         latent_shape=first_stage.shape_of(side),

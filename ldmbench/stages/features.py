@@ -9,29 +9,30 @@ import numpy as np
 
 from ldmbench.data.shards import ImageShards, write_array
 from ldmbench.features.extractor import Extractor, Features, load_extractor
+from ldmbench.schema.params import FeaturesParams, Precision
 from ldmbench.schema.task import Task
 from ldmbench.stages.common import Pixels, Report, images_of, resident
 from ldmbench.stages.own import own_features
 
 
-def run(task: Task, report: Report) -> None:
+def run(task: Task[FeaturesParams], report: Report) -> None:
     """Extract the features of shards; an extractor of texts also those of their captions.
 
     Spatial features, as wide as the others, are kept only where sFID asks for them.
     """
     params = task.params
-    if "call" in task.local:
+    if task.local.call:
         for shard in task.shards:
             own_features(shard, images_of(shard))
         return
-    expected = int(task.local.get("expected", 0))
-    extractor = _extractor(params["extractor"], task.device, params["precision"], expected)
+    expected = task.local.expected
+    extractor = _extractor(params.extractor, task.device, params.precision, expected)
     read = [(shard, images_of(shard)) for shard in task.shards]
     pixels = [(shard, _pixels(images)) for shard, images in read]
     for _, alike in groupby(pixels, key=lambda pair: pair[1].shape[1:]):
         shards, parts = zip(*alike)
         found = extractor.extract(np.concatenate(parts))
-        if not params.get("spatial"):
+        if not params.spatial:
             found.pop("spatial", None)
         _write(shards, found, [len(part) for part in parts])
     if extractor.spec.text:
@@ -53,11 +54,6 @@ def _write(shards: Sequence[Task], found: Features, counts: Sequence[int]) -> No
 
 
 @resident(4)
-def _extractor(name: str, device: str, precision: str, expected: int) -> Extractor:
+def _extractor(name: str, device: str, precision: Precision, expected: int) -> Extractor:
     """Load an extractor once a worker; how many images a plan has for it decides on compiling."""
-    return load_extractor(
-        name,
-        device=device,
-        precision=precision,  # type: ignore[arg-type]
-        expected=expected,
-    )
+    return load_extractor(name, device=device, precision=precision, expected=expected)

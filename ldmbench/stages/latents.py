@@ -7,17 +7,18 @@ import torch
 
 from ldmbench.data.shards import write_array
 from ldmbench.sample.noise import initial_noise
+from ldmbench.schema.params import LatentsParams
 from ldmbench.schema.task import Task
 from ldmbench.stages.common import Report, autoencoder_at, chunks, images_of, to_tensor
 
 
 @torch.no_grad()
-def run(task: Task, report: Report) -> None:
+def run(task: Task[LatentsParams], report: Report) -> None:
     """Encode one shard: a KL posterior is drawn with noise that depends on the image's index."""
     first_stage = autoencoder_at(task.inputs["autoencoder"].folders[0], task.device)
     images = images_of(task)
     made = []
-    for rows in chunks(len(images), task.params["micro_batch"]):
+    for rows in chunks(len(images), task.params.micro_batch):
         x = to_tensor(images.images(rows), task.device)
         shape = first_stage.shape_of(x.shape[2])
         indices = rows + images_start(task)

@@ -11,6 +11,8 @@ from ldmbench.data.shards import ImageShards, write_array
 from ldmbench.errors import InputError
 from ldmbench.metrics.resample import Replicates, replicate
 from ldmbench.plugins import calling
+from ldmbench.schema.local import Code
+from ldmbench.schema.params import Scores
 from ldmbench.schema.task import Task
 from ldmbench.stages.common import resident, rows_of
 from ldmbench.stages.plugin import made_of
@@ -18,9 +20,10 @@ from ldmbench.stages.plugin import made_of
 
 def own_features(task: Task, images: ImageShards) -> None:
     """Write the features, and logits where there are any, of one shard."""
-    told = task.local["call"]
-    title, count = told["target"], len(images)
-    extractor = _extractor(title, told["folder"], told["digest"], task.device)
+    code = task.local.call
+    assert code is not None
+    title, count = code.target, len(images)
+    extractor = _extractor(title, code.folder, code.digest, task.device)
     call = getattr(extractor, "extract", extractor)
     if not callable(call):
         raise InputError(f"{title} is no function and has no method `extract`; see extending.md")
@@ -43,19 +46,19 @@ def own_features(task: Task, images: ImageShards) -> None:
 
 @resident(2)
 def _extractor(target: str, folder: str, digest: str, device: str) -> Any:
-    told = {"target": target, "folder": folder, "digest": digest, "options": {}, "files": []}
-    found = made_of(told, "extractors")
+    found = made_of(Code(target=target, folder=folder, digest=digest), "extractors")
     if callable(getattr(found, "to", None)):
         calling(f"{target}.to failed", lambda: found.to(device))
     return found
 
 
-def own_scores(task: Task, *, tell: Any) -> dict[str, Replicates]:
+def own_scores(task: Task[Scores], *, tell: Any) -> dict[str, Replicates]:
     """Return the score of a metric: one number, or one for each sample, whose mean it then is."""
-    told, confidence = task.local["call"], task.params["confidence"]
-    metric = made_of(told, "metrics")
-    title, count = told["target"], task.inputs["generated"].stop
-    given = _arguments(task)
+    code, confidence = task.local.call, task.params.confidence
+    assert code is not None
+    metric = made_of(code, "metrics")
+    title, count = code.target, task.inputs["generated"].stop
+    given = _arguments(task, title)
     made = calling(f"{title} failed", lambda: metric(**given))
     value, name = _numbers(made), title.replace(":", ".")
     if value is None or value.shape not in ((), (count,)):
@@ -71,15 +74,14 @@ def own_scores(task: Task, *, tell: Any) -> dict[str, Replicates]:
     return {name: Replicates(float(each), None, None, confidence, count, why, none)}
 
 
-def _arguments(task: Task) -> dict[str, Any]:
+def _arguments(task: Task, title: str) -> dict[str, Any]:
     """Return what a metric's arguments name."""
     found: dict[str, Any] = {}
-    for argument, (role, file) in task.local["reads"].items():
+    for argument, (role, file) in task.local.reads.items():
         held = task.inputs[role]
         if not (held.folders[0] / file).exists():
             raise InputError(
-                f"{task.local['call']['target']} asks for {argument}, which the extractor of the"
-                " protocol has not"
+                f"{title} asks for {argument}, which the extractor of the protocol has not"
             )
         found[argument] = rows_of(held, file).all()
     return found

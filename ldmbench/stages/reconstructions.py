@@ -10,19 +10,20 @@ import torch
 from ldmbench.data.shards import write_array
 from ldmbench.features.perceptual import load_perceptual
 from ldmbench.models.model import to_uint8
+from ldmbench.schema.params import ReconstructionsParams
 from ldmbench.schema.task import Task
 from ldmbench.stages.common import Report, chunks, images_of, to_tensor
 from ldmbench.stages.subject import first_stage_of
 
 
 @torch.no_grad()
-def run(task: Task, report: Report) -> None:
+def run(task: Task[ReconstructionsParams], report: Report) -> None:
     """Encode (posterior mode) and decode one shard; also the perceptual distance and the bits."""
     first_stage = first_stage_of(task)
-    images, rule = images_of(task), task.params.get("quantize", "round")
+    images, rule = images_of(task), task.params.quantize
     perceptual = load_perceptual(device=task.device)
     made, bits, codes, distances = [], [], [], []
-    for rows in chunks(len(images), task.params["micro_batch"]):
+    for rows in chunks(len(images), task.params.micro_batch):
         x = to_tensor(images.images(rows), task.device)
         decoded = first_stage.decode(first_stage.encode(x))
         made.append(to_uint8(decoded, rule))

@@ -12,6 +12,7 @@ from ldmbench.data.shards import write_array
 from ldmbench.errors import InputError
 from ldmbench.models.subject import Subject
 from ldmbench.sample.noise import initial_noise, step_seeds
+from ldmbench.schema.params import SamplesParams, Sampling
 from ldmbench.schema.task import Task
 from ldmbench.stages.common import Pixels, Report, chunks, rows_of, told
 from ldmbench.stages.subject import subject_of
@@ -19,15 +20,15 @@ from ldmbench.stages.truth import captions_of, truth_of
 
 
 @torch.no_grad()
-def run(task: Task, report: Report) -> None:
+def run(task: Task[SamplesParams], report: Report) -> None:
     """Draw one shard; sample i depends on (seed, i) and its condition alone."""
     params = task.params
-    subject = subject_of(task, params["progress"])
+    subject = subject_of(task, params.progress)
     assert task.shard is not None
     start, stop = task.shard
     conditions = Conditions(task, subject)
     pixels = []
-    for rows in chunks(stop - start, params["micro_batch"]):
+    for rows in chunks(stop - start, params.micro_batch):
         made = draw(subject, (rows + start).tolist(), params, conditions.of(rows), task.device)
         pixels.append(made)
         told(report, min(int(rows[-1]) + 1, stop - start), stop - start, "samples")
@@ -37,12 +38,12 @@ def run(task: Task, report: Report) -> None:
 
 
 def draw(
-    subject: Subject, indices: list[int], params: dict[str, Any], condition: Any, device: str
+    subject: Subject, indices: list[int], params: Sampling, condition: Any, device: str
 ) -> Pixels:
     """Return some samples, uint8 NHWC."""
-    noise = initial_noise(indices, seed=params["seed"], shape=subject.shape).to(device)
-    seeds = step_seeds(indices, seed=params["seed"])
-    with precision(params["precision"], device):
+    noise = initial_noise(indices, seed=params.seed, shape=subject.shape).to(device)
+    seeds = step_seeds(indices, seed=params.seed)
+    with precision(params.precision, device):
         return subject.draw(noise, condition=condition, params=params, seeds=seeds)
 
 
@@ -59,7 +60,7 @@ class Conditions:
             self._labels = rows_of(self._found, "labels.npy").all()
             self._captions = captions_of(self._found)[: len(self._labels)]
             blank = sum(not text for text in self._captions)
-            if blank and task.local.get("told") == "caption":  # only code of the user's own can
+            if blank and task.local.told == "caption":  # only code of the user's own can
                 raise InputError(
                     f"the data give {blank} of {len(self._captions)} samples no caption, and the"
                     " model takes captions; return one for each image of the split validation,"

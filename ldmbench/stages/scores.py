@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 
 from ldmbench.canonical import stamp_of
-from ldmbench.catalog.metrics import FAMILIES, Family, keyed_fields
+from ldmbench.catalog.metrics import FAMILIES, Family
 from ldmbench.metrics.computed import as_scores
 from ldmbench.metrics.engine import Engine, engine_of
 from ldmbench.metrics.moments import Moments
 from ldmbench.metrics.resample import Replicates
 from ldmbench.registry import resolve
+from ldmbench.schema.params import Scores, ScoresParams
 from ldmbench.schema.task import Task, TaskInput
 from ldmbench.stages.common import Report, resident, rows_of
 from ldmbench.stages.own import own_scores
@@ -28,10 +29,17 @@ KEPT_REFERENCES = 2
 PAIRS_AT_ONCE = 64  # of images, in memory at a time; whole micro-batches of LPIPS
 
 
-def run(task: Task, report: Report) -> None:
+def run(task: Task[Scores], report: Report) -> None:
     """Compute every score of one family; which of them are shown is the suite's affair."""
-    compute = own_scores if task.params["family"] == "own" else _computed
-    made = compute(task, tell=lambda done: report(done, ""))
+    params = task.params
+
+    def tell(done: float) -> None:
+        report(done, "")
+
+    if isinstance(params, ScoresParams):
+        made = _computed(task, params, tell=tell)
+    else:
+        made = own_scores(task, tell=tell)
     replicates: dict[str, Any] = {name: found.replicates for name, found in made.items()}
     (task.output / "scores.json").write_text(
         json.dumps({name: _entry(found) for name, found in made.items()}, indent=1),
@@ -68,14 +76,13 @@ def _engine(task: Task) -> Engine:
     return engine_of(device=task.device if task.device.startswith("cuda") else "cpu")
 
 
-def _computed(task: Task, *, tell: Tell) -> Mapping[str, Replicates]:
+def _computed(task: Task, params: ScoresParams, *, tell: Tell) -> Mapping[str, Replicates]:
     """Return the scores of a family of the catalog: its function, on what its row says."""
-    family, params = FAMILIES[task.params["family"]], task.params
+    family = FAMILIES[params.family]
     compute: Any = resolve(family.compute)
-    given = {name: params[name] for name in keyed_fields(family.name) if name != "confidence"}
     offered = {
-        "confidence": params["confidence"],
-        "paired": params.get("paired", False),
+        "confidence": params.confidence,
+        "paired": params.paired,
         "device": task.device,
         "engine": _engine(task),
         "report": tell,
@@ -83,9 +90,9 @@ def _computed(task: Task, *, tell: Tell) -> Mapping[str, Replicates]:
     if family.has_reference and _statistics(task, family) is None:
         offered["kept"] = _reference_cache(task.inputs["reference"], family.needs)
     taken = {n: v for n, v in offered.items() if n in signature(compute).parameters}
-    made = compute(*_sides(task, family, tell), **given, **family.constants, **taken)
+    made = compute(*_sides(task, family, tell), **params.options, **taken)
     count = task.inputs["generated"].stop
-    return as_scores(made, family.name, count=count, confidence=params["confidence"])
+    return as_scores(made, family.name, count=count, confidence=params.confidence)
 
 
 def _sides(task: Task, family: Family, tell: Tell) -> Iterator[Any]:

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from ldmbench.models.subject import Subject, Work
+from ldmbench.schema.params import SpeedParams
 from ldmbench.schema.task import Task
 from ldmbench.speed.energy import measure_energy
 from ldmbench.speed.flops import sampling_flops
@@ -29,7 +30,7 @@ UNSEEN = "your own code is called, not seen into"
 
 
 @torch.no_grad()
-def run(task: Task, report: Report) -> None:
+def run(task: Task[SpeedParams], report: Report) -> None:
     """Measure on this device, decoding and quantisation included."""
     let_go()  # so that peak memory is of this model alone
     measure = _Measurement(task, subject_of(task), report)
@@ -40,14 +41,14 @@ def run(task: Task, report: Report) -> None:
 
 
 @torch.no_grad()
-def timed(task: Task, report: Report) -> list[dict[str, Any]]:
+def timed(task: Task[SpeedParams], report: Report) -> list[dict[str, Any]]:
     """Return throughput, latency and the yardstick alone, each as its record has it."""
     return list(_Measurement(task, subject_of(task), report).timed())
 
 
 class _Measurement:
-    def __init__(self, task: Task, subject: Subject, report: Report) -> None:
-        self.task, self.params, self.report = task, {"seed": 0, **task.params}, report
+    def __init__(self, task: Task[SpeedParams], subject: Subject, report: Report) -> None:
+        self.task, self.params, self.report = task, task.params, report
         self.subject = subject
         self.conditions = Conditions(task, subject)
         self.device = device_name(torch.device(task.device))
@@ -60,7 +61,7 @@ class _Measurement:
 
     def all(self) -> Iterator[dict[str, Any]]:
         """Yield every measure that is asked for as its record has it; nothing is timed in vain."""
-        only, batch = self.params.get("only"), self.params["batch"]
+        only, batch = self.params.only, self.params.batch
         if only is None or "flops" in only:
             yield from self._counted()
         if only is None:
@@ -74,18 +75,18 @@ class _Measurement:
     @cached_property
     def times(self) -> dict[str, Paired]:
         """Times of a batch and of one image, between yardsticks."""
-        batch = self.params["batch"]
+        batch = self.params.batch
         return interleave(
             {"throughput": lambda: self.make(batch), "latency": lambda: self.make(1)},
             yardstick(device=self.task.device),
-            repeats=self.params["repeats"],
+            repeats=self.params.repeats,
             device=self.task.device,
             report=lambda share: self.report(0.1 + 0.7 * share, "throughput and latency"),
         )
 
     def timed(self) -> Iterator[dict[str, Any]]:
         """Yield speeds, each between yardsticks; intervals are of the ratios to them."""
-        batch, repeats = self.params["batch"], self.params["repeats"]
+        batch, repeats = self.params.batch, self.params.repeats
         many, one = self.times["throughput"], self.times["latency"]
         sticks = [stick for part in self.times.values() for stick in part.sticks.seconds]
         yield self._one("yardstick", float(np.median(sticks)), "s", n=len(sticks))
@@ -125,7 +126,7 @@ class _Measurement:
 
     def _counted(self) -> Iterator[dict[str, Any]]:
         """Yield what is counted rather than timed."""
-        guided, work = self.params["guidance"] != 1, self.work
+        guided, work = self.params.guidance != 1, self.work
         asked = work.evaluations
         if asked is None:
             yield self._one("evaluations", None, "evaluations", reason=UNSEEN)

@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ldmbench.canonical import canonical_json
 from ldmbench.errors import InputError
 from ldmbench.models.call import Called
 from ldmbench.models.files import kept_at
@@ -15,6 +14,7 @@ from ldmbench.models.model import Model
 from ldmbench.models.subject import Subject
 from ldmbench.models.suite_model import SuiteModel
 from ldmbench.models.trained import load_trained, training_batch
+from ldmbench.schema.local import Code
 from ldmbench.schema.task import Task
 from ldmbench.stages.common import autoencoder_at, resident
 from ldmbench.stages.plugin import made_of
@@ -31,31 +31,32 @@ def loaded_at(path: str, digest: str, device: str, **options: Any) -> Model:
 
 def loaded_of(task: Task) -> Model:
     """Return the loaded model a task is about."""
-    told = task.local["load"]
-    return loaded_at(**{**told, "ignore": tuple(told["ignore"])}, device=task.device)
+    assert task.local.load is not None
+    return loaded_at(**dict(task.local.load), device=task.device)
 
 
 @resident(2)
-def called_at(told: str, device: str) -> Called:
+def called_at(written: str, device: str) -> Called:
     """Return the user's own sampler of what a plan says of it, as JSON, if it is still that one."""
-    call = json.loads(told)
+    code = Code.model_validate_json(written)
     return Called(
-        made_of(call, "models"),
-        side=call["resolution"],
-        conditioning=call["conditioning"],
-        title=call["target"],
+        made_of(code, "models"),
+        side=code.resolution,
+        conditioning=code.conditioning,
+        title=code.target,
         device=device,
     )
 
 
 def called_of(task: Task) -> Called:
     """Return the user's own sampler a task is about."""
-    return called_at(canonical_json(task.local["call"]), task.device)
+    assert task.local.call is not None
+    return called_at(task.local.call.model_dump_json(), task.device)
 
 
 def first_stage_of(task: Task) -> Model:
     """Return the model whose first stage a task is handed, trained here or loaded."""
-    if "load" in task.local:
+    if task.local.load:
         return loaded_of(task)
     return autoencoder_at(task.inputs["autoencoder"].folders[0], task.device)
 
@@ -69,8 +70,8 @@ def trained_at(autoencoder: Path, denoiser: Path, device: str) -> SuiteModel:
 
 def model_of(task: Task, progress: float = 1.0) -> SuiteModel:
     """Return the model a task is handed, trained here or loaded."""
-    if "load" in task.local:
-        return SuiteModel(loaded_of(task), task.local["given"])
+    if task.local.load:
+        return SuiteModel(loaded_of(task), task.local.given)
     folder = task.inputs["denoiser"].folders[0]
     if progress != 1:
         folder = folder / kept_at(progress)
@@ -79,7 +80,7 @@ def model_of(task: Task, progress: float = 1.0) -> SuiteModel:
 
 def subject_of(task: Task, progress: float = 1.0) -> Subject:
     """Return what a task samples: a model, or the user's own code."""
-    return called_of(task) if "call" in task.local else model_of(task, progress)
+    return called_of(task) if task.local.call else model_of(task, progress)
 
 
 def refer_to_loaded(task: Task) -> None:
@@ -89,7 +90,7 @@ def refer_to_loaded(task: Task) -> None:
         "digest": info.digest,
         "source": info.source,
         "f": info.f,
-        "sides": [info.f * side for side in info.latent_shape[1:]],
+        "sides": (info.f * info.latent_shape[1], info.f * info.latent_shape[2]),
         "conditioning": info.conditioning,
         "regularization": info.regularization,
         "quantize": info.quantize,
@@ -101,8 +102,9 @@ def refer_to_loaded(task: Task) -> None:
     }
     if info.assumed:
         found["assumed"] = list(info.assumed)
-    for name, planned in task.local["facts"].items():
-        if found[name] != planned:
+    facts = task.local.facts
+    for name, planned in facts if facts else ():
+        if found[name] != planned and (name, planned) != ("scale", None):
             raise InputError(
                 f"{info.path}: its configs say {name} {planned}, its weights say {found[name]};"
                 " they do not belong together"
@@ -112,7 +114,7 @@ def refer_to_loaded(task: Task) -> None:
 
 def refer_to_called(task: Task) -> None:
     """Make the user's sampler once, so that a fault in it fails here, and write what it is."""
-    _write_reference(task, "called", {**task.params, "shape": list(called_of(task).shape)})
+    _write_reference(task, "called", {**task.params.keyed(), "shape": list(called_of(task).shape)})
 
 
 def _write_reference(task: Task, kind: str, facts: dict[str, Any]) -> None:

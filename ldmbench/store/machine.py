@@ -12,7 +12,7 @@ from typing import Any
 
 from ldmbench.canonical import digest_files
 from ldmbench.pipeline import STAGES
-from ldmbench.schema.stage import Kind
+from ldmbench.schema.base import Kind
 
 PACKAGE = Path(__file__).resolve().parent.parent
 SHARED = ("ahead.py", "seeds.py", "canonical.py", "stages/common.py", "stages/plugin.py")

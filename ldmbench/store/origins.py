@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from functools import cache
 
 from ldmbench.canonical import digest
+from ldmbench.schema.params import FileFeatures, ScoresParams
 from ldmbench.schema.stage import Manifest, Stage
 from ldmbench.store.disk import Store
 from ldmbench.store.units import Unit, inputs_digest, inputs_of, units_of
@@ -30,14 +31,19 @@ def origins(stage: Stage, stages: Mapping[str, Stage], store: Store) -> dict[str
     found: dict[str, str | None] = {}
     for role in ("reference", "train"):
         item = stage.inputs.get(role)
-        if item and "ref" not in stages[item.key].params:
+        if item and not is_named(stages[item.key]):
             found[f"{role}/images"] = images_digest(stages[item.key], stages, store, item.count)
-    if stage.params.get("family") == "clip":
+    if isinstance(stage.params, ScoresParams) and stage.params.family == "clip":
         item = stage.inputs["generated"]
         found["generated/captions"] = captions_digest(
             stages[item.key], stages, store, item.count or 0
         )
     return {name: value for name, value in found.items() if value}
+
+
+def is_named(images: Stage) -> bool:
+    """Tell whether images are named in signatures by the file that features of them are in."""
+    return isinstance(images.params, FileFeatures) and bool(images.params.ref)
 
 
 def images_digest(

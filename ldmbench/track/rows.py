@@ -97,7 +97,7 @@ def params_of(record: Record, stages: Mapping[str, Stage]) -> dict[str, str]:
 def stage_params(kind: str, stage: Stage) -> dict[str, str]:
     """Return what a stage was made with: denoiser.learning_rate, denoiser.budget.steps."""
     found: dict[str, str] = {}
-    left: list[tuple[str, Any]] = [(kind, stage.params)]
+    left: list[tuple[str, Any]] = [(kind, stage.params.keyed())]
     while left:
         name, value = left.pop(0)
         if isinstance(value, Mapping):

@@ -271,8 +271,8 @@ def test_prompts_reach_images_of_every_kind(sources, tmp_path, name):
     plain.write_text("\n".join(texts.values()))
     found = [with_prompts(made, file, store) for file in (named, ordered, plain)]
     assert {f.captions for f in found} == {4}
-    assert len({f.source.source["captions"] for f in found}) == 1
-    assert json.loads(Path(found[0].source.local["captions"]).read_text()) == texts
+    assert len({f.source.source.captions for f in found}) == 1
+    assert json.loads(Path(found[0].source.local.captions).read_text()) == texts
 
 
 @pytest.mark.parametrize(

@@ -121,7 +121,7 @@ def test_only_what_is_held_to_real_images_needs_them():
 
 def test_a_part_of_a_reference_is_drawn_by_digest():
     source = images(count=20_000).source
-    assert drawn(source, ADM).source["order"] == "digest"
+    assert drawn(source, ADM).source.order == "digest"
     assert drawn(source, SHAPES) is source
     said = "\n".join(warnings_of(images(), built(count=20_000), ADM, ["fid"]))
     assert "take the first 10,000 of 20,000 rows" in said

@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 
 import pytest
+import tiny
 
 from ldmbench.cli import progress
 from ldmbench.schema.stage import Stage
 from ldmbench.store.units import Unit
 
-TRAINING = Unit(Stage(kind="denoiser", key="a" * 32, params={}), None)
-SCORES = Unit(Stage(kind="scores", key="b" * 32, params={}), None)
+TRAINING = Unit(Stage(kind="denoiser", key="a" * 32, params=tiny.PARAMS["denoiser"]), None)
+SCORES = Unit(Stage(kind="scores", key="b" * 32, params=tiny.PARAMS["scores"]), None)
 
 
 def lines_of(capsys, *, quiet=False, after):

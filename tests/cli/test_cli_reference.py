@@ -134,7 +134,7 @@ def test_photos_are_prepared_as_a_suite_prepares_them(tmp_path, protocol, datase
     photos = write_photos(tmp_path / "photos")
     named = ruled(protocol_named(protocol), dataset)
     source = read_side(str(photos), named, store=tmp_path, side=24).source
-    assert (source.source["crop"], source.source["resize"]) == rule
+    assert source.source.preparation == rule
     mine = build_score_plan(source, source, named, metrics=["fid"])
     text = SUITE.replace("PROTOCOL", protocol).replace("DATASET", dataset or "photos")
     (tmp_path / "suite.yaml").write_text(text)
@@ -178,7 +178,7 @@ def test_the_size_of_samples_is_theirs_unless_nothing_tells_it(tmp_path):
     photos = str(write_photos(tmp_path / "photos"))
     square = str(write_images(tmp_path / "square", 0))
     sizes = [
-        read_side(path, adm, store=tmp_path, raw=24).source.source["resolution"]
+        read_side(path, adm, store=tmp_path, raw=24).source.source.resolution
         for path in (photos, square)
     ]
     assert sizes == [24, 16]

@@ -157,7 +157,7 @@ def test_what_changes_the_key(tmp_path):
 def test_trained_models_keep_their_rules(tmp_path):
     plan = plan_of(tmp_path)
     params = stage(plan, cell_of(plan, "trained"), "samples").params
-    assert (params["timesteps"], params["quantize"]) == ("leading", "round")
+    assert (params.timesteps, params.quantize) == ("leading", "round")
     explicit = plan_of(tmp_path, "sample.timesteps=leading", "sample.quantize=round")
     assert cell_of(plan, "trained").stages == cell_of(explicit, "trained").stages
 

@@ -89,7 +89,7 @@ def test_another_source_is_another_key(package, tmp_path):
     suite = suite_at(tmp_path)
 
     def keys():
-        return {s.key for s in build_plan(load_suite(suite)).stages if s.local.get("call")}
+        return {s.key for s in build_plan(load_suite(suite)).stages if s.local.call}
 
     before = keys()
     assert keys() == before
@@ -266,7 +266,7 @@ def test_how_many_images_a_dataset_has_is_part_of_its_key(tmp_path):
 
     def keys(*sets):
         plan = build_plan(load_suite(suite, sets))
-        return {s.params["split"]: s.key for s in plan.stages if s.kind == "dataset"}
+        return {s.params.keyed()["split"]: s.key for s in plan.stages if s.kind == "dataset"}
 
     before = keys()
     more = keys("data.shapes.train=700")

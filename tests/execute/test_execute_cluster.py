@@ -120,8 +120,8 @@ def runner(stub_cluster, tmp_path):
 def task(folder):
     (folder / "out").mkdir()
     (folder / "scratch").mkdir()
-    return Task(kind="scores", key="k", params={}, inputs={}, output=folder / "out",
-                scratch=folder / "scratch")  # fmt: skip
+    return Task(kind="scores", key="k", params=tiny.PARAMS["scores"], inputs={},
+                output=folder / "out", scratch=folder / "scratch")  # fmt: skip
 
 
 @pytest.mark.slow

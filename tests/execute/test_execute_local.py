@@ -32,7 +32,7 @@ from ldmbench.store.units import Unit, inputs_of, units_of
 
 
 def stage(key, *, kind="samples", params=None, shard=None, count=None, inputs=None):
-    given = {"params": params or {}, "inputs": inputs or {}}
+    given = {"params": params or tiny.PARAMS[kind], "inputs": inputs or {}}
     return Stage(kind=kind, key=key, shard=shard, count=count, **given)
 
 
@@ -144,10 +144,8 @@ def test_fresh_names_a_kind_or_the_beginning_of_a_key(tmp_path):
 def test_the_name_of_a_reference_hangs_on_what_is_used_of_it_alone(tmp_path):
     """Another score that takes more of the same images changes nothing."""
     store, names = Store(tmp_path), []
-    source = {"kind": "shapes", "resolution": 8}
     for count in (600, 1100):
-        params = {"source": source, "split": "reference"}
-        images = stage("i", kind="dataset", shard=512, count=count, params=params)
+        images = stage("i", kind="dataset", shard=512, count=count)
         held = {"images": Input(kind="dataset", key="i")}
         seen = stage("f", kind="features", shard=64, count=count, inputs=held)
         stages = {"i": images, "f": seen}
@@ -188,9 +186,8 @@ def test_what_needs_a_failed_unit_does_not_run():
 def test_several_runners_begin_with_what_the_longest_chain_waits_for():
     budget = {"flops": 1e12, "device_minutes": None, "images": None, "steps": None}
     quick = Unit(stage("a", kind="scores"))
-    model = {"channels": 8, "multipliers": [1], "blocks": 1, "attention_sizes": []}
-    model |= {"conditioning": "none", "checkpoints": []}
-    pixels = stage("f1", kind="autoencoder", params={"f": 1})
+    model = {"channels": 8, "multipliers": [1], "attention_sizes": [], "conditioning": "none"}
+    pixels = stage("f1", kind="autoencoder")
     below = {"autoencoder": Input(kind="autoencoder", key="f1")}
     long = Unit(stage("b", kind="denoiser", params={**model, "budget": budget}, inputs=below))
     stages = {"f1": pixels} | {u.stage.key: u.stage for u in (quick, long)}
@@ -341,7 +338,14 @@ def test_a_processor_gets_as_many_workers_as_it_has_room_for(monkeypatch, cores,
     ],
 )
 def test_a_failure_is_one_sentence(tmp_path, error, message):
-    task = Task(kind="scores", key="k", params={}, inputs={}, output=tmp_path, scratch=tmp_path)
+    task = Task(
+        kind="scores",
+        key="k",
+        params=tiny.PARAMS["scores"],
+        inputs={},
+        output=tmp_path,
+        scratch=tmp_path,
+    )
     with pytest.raises(type(error)) as caught:
         raise error
     assert message in describe_failure(caught.value, task)
@@ -398,7 +402,14 @@ class Saying(Runner):
 @pytest.mark.parametrize(("wrong", "kind"), [(True, InputError), (False, StageError)])
 def test_what_a_worker_was_given_wrongly_is_the_inputs_fault(tmp_path, wrong, kind):
     said = {"event": "failed", "message": "a row of zeros", "wrong": wrong}
-    task = Task(kind="scores", key="k", params={}, inputs={}, output=tmp_path, scratch=tmp_path)
+    task = Task(
+        kind="scores",
+        key="k",
+        params=tiny.PARAMS["scores"],
+        inputs={},
+        output=tmp_path,
+        scratch=tmp_path,
+    )
     with pytest.raises(kind, match="a row of zeros"):
         Saying(said).run(task, lambda *_: None, lambda _: None)
     plan = Plan(

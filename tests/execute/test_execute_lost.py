@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from unittest.mock import MagicMock
 
 import pytest
+import tiny
 from test_execute_local import stage
 
 from ldmbench.errors import StageError
@@ -106,7 +107,14 @@ def test_a_lost_actor_gives_its_task_back_and_asks_for_room(tmp_path):
         exceptions=SimpleNamespace(RayError=GoneError, RayTaskError=type("Task", (GoneError,), {})),
     )
     runner = cluster._RayRunner(ray, RayWorker("cpu", {"CPU": 1}), tmp_path / "log", print)
-    given = Task(kind="scores", key="k", params={}, inputs={}, output=tmp_path, scratch=tmp_path)
+    given = Task(
+        kind="scores",
+        key="k",
+        params=tiny.PARAMS["scores"],
+        inputs={},
+        output=tmp_path,
+        scratch=tmp_path,
+    )
     with pytest.raises(
         LostError, match=r"the worker on node-7 was lost \(GoneError: node 7 died\)"
     ):

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+import tiny
 
 from ldmbench.execute import process
 from ldmbench.execute.process import WorkerProcess
@@ -37,7 +38,14 @@ def worker(tmp_path, monkeypatch):
 
 
 def task(folder):
-    return Task(kind="scores", key="k", params={}, inputs={}, output=folder, scratch=folder)
+    return Task(
+        kind="scores",
+        key="k",
+        params=tiny.PARAMS["scores"],
+        inputs={},
+        output=folder,
+        scratch=folder,
+    )
 
 
 @pytest.mark.parametrize(

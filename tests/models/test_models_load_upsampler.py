@@ -4,6 +4,7 @@ import compvis_reference as ref
 import compvis_zoo as zoo
 import numpy as np
 import pytest
+import tiny
 import torch
 from comparing import apart, one_thread  # noqa: F401
 
@@ -14,6 +15,7 @@ from ldmbench.models.suite_model import SuiteModel
 from ldmbench.models.tasks import Truth
 from ldmbench.sample import initial_noise
 from ldmbench.schema.models import LoadModel
+from ldmbench.schema.params import Sampling
 from ldmbench.sources.models.peek import peek
 from ldmbench.suite.models import check_loaded
 
@@ -110,7 +112,7 @@ def test_a_suite_gives_small_images_and_refuses_labels_with_them(tmp_path):
     truth = Truth(np.arange(2), images, ("", ""), np.zeros(2, np.int64))
     told = subject.condition(captions=None, labels=None, truth=truth)
     assert told.shape == (2, 3, 8, 8)
-    params = {"sampler": "ddim", "steps": 2, "eta": 0.0, "guidance": 1.0, "timesteps": None}
+    params = Sampling(**{**tiny.SAMPLING, "guidance": 1.0})
     noise = initial_noise([0, 1], seed=0, shape=subject.shape)
     drawn = subject.draw(noise, condition=told, params=params, seeds=[0, 1])
     assert drawn.shape == (2, 16, 16, 3)

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import compvis_zoo as zoo
 import pytest
+import tiny
 
 from ldmbench.errors import InputError
 from ldmbench.models import load
 from ldmbench.models.convert import convert
 from ldmbench.models.suite_model import SuiteModel
+from ldmbench.schema.params import Sampling
 from ldmbench.sources.models.peek import model_digest, peek
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "diffusers" / "ldm"
@@ -40,7 +42,7 @@ def test_a_subject_counts_and_is_told_by_classes(tmp_path):
     zoo.make("classes", tmp_path)
     model = load(tmp_path)
     subject = SuiteModel(model)
-    params = {"sampler": "ddim", "steps": 2, "eta": 0.0, "guidance": 2.0, "timesteps": None}
+    params = Sampling(**{**tiny.SAMPLING, "guidance": 2.0})
     work = subject.work(params)
     assert (work.evaluations, work.batch) == (2, None)
     assert work.denoiser > 0

@@ -125,7 +125,7 @@ def test_one_more_metric_family_adds_only_itself(plan_of):
     before, after = plan_of(), plan_of("metrics=[fid,kid]")
     new = [s for s in after.stages if s.key not in {b.key for b in before.stages}]
     assert {s.kind for s in new} == {"scores"}
-    assert {s.params["family"] for s in new} == {"neighbours"}
+    assert {s.params.keyed()["family"] for s in new} == {"neighbours"}
 
 
 def test_reconstructions_are_paired_with_the_very_images_they_are_of(plan_of):
@@ -133,7 +133,7 @@ def test_reconstructions_are_paired_with_the_very_images_they_are_of(plan_of):
     stages = {stage.key: stage for stage in plan.stages}
     made = {role: stages[key] for role, key in plan.cells[2].stages.items()}
     (rfid,) = (stage for role, stage in made.items() if role.endswith(":rfid"))
-    paired = {s.key for s in plan.stages if s.params.get("paired")}
+    paired = {s.key for s in plan.stages if s.params.keyed().get("paired")}
     assert paired == {rfid.key}
     sides = [rfid.inputs[role] for role in ("generated", "reference")]
     assert [side.count for side in sides] == [40, 40]
@@ -158,7 +158,7 @@ def test_paths_are_no_part_of_a_key(tmp_path):
         file.write_text(text.replace("FOLDER", section))
         plans.append(build_plan(load_suite(file)))
     assert [s.key for s in plans[0].stages] == [s.key for s in plans[1].stages]
-    train = next(s for s in plans[0].stages if s.params.get("split") == "train")
+    train = next(s for s in plans[0].stages if s.params.keyed().get("split") == "train")
     assert train.count == 6
 
 
@@ -213,5 +213,5 @@ def test_too_few_images_are_told_before_anything_runs(plan_of):
 def test_samples_of_uneven_timesteps_alone_have_keys_of_their_own(plan_of, sets, uneven):
     """They once stepped to t - T // n; what lay T // n apart keeps the key that it had."""
     found = [s for s in plan_of(*sets, "models.ldm.autoencoder.f=1").stages if s.kind == "samples"]
-    assert sorted(s.params["steps"] for s in found if "step" in s.params) == uneven
-    assert {s.params["step"] for s in found if "step" in s.params} <= {"to-next"}
+    assert sorted(s.params.keyed()["steps"] for s in found if "step" in s.params.keyed()) == uneven
+    assert {s.params.keyed()["step"] for s in found if "step" in s.params.keyed()} <= {"to-next"}

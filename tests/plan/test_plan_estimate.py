@@ -26,7 +26,7 @@ from ldmbench.suite.load import load_suite
 def test_the_layers_of_a_denoiser(side, fields):
     params = DenoiserParams(**fields)
     real = blank(lambda: Denoiser(params, latent_channels=4, latent_size=side, classes=10))
-    layers = networks.denoiser(params.model_dump(), side, 4)
+    layers = networks.denoiser(params, side, 4)
     assert networks.weights(layers) == pytest.approx(real.parameter_count, rel=0.01)
     work = real.flops_per_image() + real.condition_flops()
     assert networks.flops(layers) == pytest.approx(work, rel=0.05)
@@ -38,7 +38,7 @@ def test_the_layers_of_a_denoiser(side, fields):
 def test_the_layers_of_a_first_stage(fields):
     params = AutoencoderParams(**fields)
     real = build_first_stage(params, seed=0).network
-    sides = [side(params.model_dump(), 32) for side in (networks.encoder, networks.decoder)]
+    sides = [side(params, 32) for side in (networks.encoder, networks.decoder)]
     found = sum(networks.weights(layers) for layers in sides)
     assert found == pytest.approx(real.num_parameters(), rel=0.01)
     for layers, work in zip(sides, coding_flops(params, 32), strict=True):
@@ -56,7 +56,7 @@ def test_disk_is_of_the_weights_their_kept_copies_and_the_state_of_training(tmp_
     stages = plan.by_key()
     (stage,) = (s for s in plan.stages if s.kind == "denoiser")
     cost = stage_cost(stage, stages)
-    count = networks.weights(networks.denoiser(stage.params, 16, 3))
+    count = networks.weights(networks.denoiser(stage.params.section, 16, 3))
     assert count > 1.9e8
     assert cost.bytes == 4 * count * 4  # averaged and raw, of the end and of half the budget
     # weights, average and two moments, in the last two checkpoints and the next; half's two copies

@@ -27,8 +27,9 @@ def explained(now, *before, without=()):
     """Return the groups of what is not among the stages of earlier plans."""
     made = {
         s.key: Manifest(
-            kind=s.kind, key=s.key, version=1, params=s.params, inputs=s.inputs, input_digests={},
-            outputs={}, digest="", code="", machine={}, versions={}, started=str(i), seconds=0.0,
+            kind=s.kind, key=s.key, version=1, params=s.params.keyed(), inputs=s.inputs,
+            input_digests={}, outputs={}, digest="", code="", machine={}, versions={},
+            started=str(i), seconds=0.0,
         )
         for i, plan in enumerate(before) for s in plan.stages if s.kind not in without
     }  # fmt: skip

@@ -41,7 +41,7 @@ def trained(plan):
     return {
         (s.key, s.count)
         for s in plan.stages
-        if s.kind in TRAINED and (s.kind != "dataset" or s.params["split"] == "train")
+        if s.kind in TRAINED and (s.kind != "dataset" or s.params.keyed()["split"] == "train")
     }
 
 
@@ -60,13 +60,16 @@ def test_probes_take_validation_images_where_no_reference_is_held_out(source):
     plan = plan_of(source, "train", "probes=[reconstruction,coding]")
     stages = plan.by_key()
     (made,) = (s for s in plan.stages if s.kind == "reconstructions")
-    assert (made.count, stages[made.inputs["images"].key].params["split"]) == (8, "validation")
+    assert (made.count, stages[made.inputs["images"].key].params.keyed()["split"]) == (
+        8,
+        "validation",
+    )
     (coded,) = (s for s in plan.stages if s.kind == "coding")
     assert coded.inputs["images"].count == 8
     own = plan_of(source, "train", "probes=[reconstruction]", "data.d.reference=20")
     (made,) = (s for s in own.stages if s.kind == "reconstructions")
     held = own.by_key()[made.inputs["images"].key]
-    assert (held.count, held.params["split"]) == (20, "reference")
+    assert (held.count, held.params.keyed()["split"]) == (20, "reference")
 
 
 @pytest.mark.parametrize("probe", ["reconstruction", "coding"])
@@ -81,7 +84,7 @@ def test_what_is_counted_has_a_key_of_its_own_and_what_is_timed_keeps_its(source
         stages = plan_of(source, "train", f"probes={probes}").stages
         return next(s for s in stages if s.kind == "speed")
 
-    assert speed("[flops]").params["only"] == ["flops"]
-    assert speed("[memory, flops, device_days]").params["only"] == ["flops", "memory"]
-    assert "only" not in speed("[flops, latency]").params
+    assert speed("[flops]").params.keyed()["only"] == ["flops"]
+    assert speed("[memory, flops, device_days]").params.keyed()["only"] == ["flops", "memory"]
+    assert "only" not in speed("[flops, latency]").params.keyed()
     assert speed("[throughput]").key == speed("[flops, memory, energy]").key

@@ -51,7 +51,7 @@ def one(plan, kind, **params):
     return next(
         s
         for s in plan.stages
-        if s.kind == kind and all(s.params.get(n) == v for n, v in params.items())
+        if s.kind == kind and all(s.params.keyed().get(n) == v for n, v in params.items())
     )
 
 
@@ -63,7 +63,7 @@ def test_what_a_suite_leaves_open_is_the_protocols(plan_of):
     assert fid.inputs["generated"].count == 50_000
     assert fid.inputs["reference"].count == 640  # the entire training set
     assert one(plan, "dataset", split="train").count == 640
-    assert not [s for s in plan.stages if s.params.get("split") == "reference"]
+    assert not [s for s in plan.stages if s.params.keyed().get("split") == "reference"]
 
 
 def test_what_a_suite_sets_is_kept(plan_of):
@@ -143,14 +143,14 @@ def test_references_of_every_family_are_looked_at(plan_of, tmp_path):
 
 def test_classes_are_balanced_where_a_protocol_says_so(plan_of):
     plain, even = plan_of(), plan_of("protocol={base: shapes-v1, classes: balanced}")
-    assert "classes" not in one(plain, "dataset", split="prompts").params
+    assert "classes" not in one(plain, "dataset", split="prompts").params.keyed()
     prompts = one(even, "dataset", split="prompts")
-    assert prompts.params["classes"] == "balanced"
+    assert prompts.params.keyed()["classes"] == "balanced"
     assert one(even, "samples").inputs["conditions"].key == prompts.key
     untold = plan_of(
         "protocol={base: shapes-v1, classes: balanced}", "models.ldm.denoiser.conditioning=caption"
     )
-    assert "classes" not in one(untold, "dataset", split="prompts").params
+    assert "classes" not in one(untold, "dataset", split="prompts").params.keyed()
 
 
 def test_random_classes_are_drawn_for_every_sample_seed_and_speed_is_measured_once(plan_of):
@@ -160,13 +160,13 @@ def test_random_classes_are_drawn_for_every_sample_seed_and_speed_is_measured_on
         assert len([s for s in plan.stages if s.kind == "speed"]) == 1
         stages = plan.by_key()
         told = [stages[c.stages["samples"]].inputs["conditions"].key for c in plan.cells]
-        assert {stages[key].params["classes"] for key in told} == {rule}
+        assert {stages[key].params.keyed()["classes"] for key in told} == {rule}
         return told, stages
 
     balanced, _ = prompts("balanced", "[0, 1, 2]")
     assert len(set(balanced)) == 1
     drawn, stages = prompts("random", "[0, 1, 2]")
-    assert [stages[key].params.get("seed") for key in drawn] == [None, 1, 2]
+    assert [stages[key].params.keyed().get("seed") for key in drawn] == [None, 1, 2]
     (alone,), _ = prompts("random", 0)
     (second,), _ = prompts("random", 2)
     assert [drawn[0], drawn[2]] == [alone, second]
@@ -174,7 +174,7 @@ def test_random_classes_are_drawn_for_every_sample_seed_and_speed_is_measured_on
 
 def test_features_know_how_many_images_come(plan_of):
     plan = plan_of("sample.count=100", "data.shapes.reference=60")
-    assert {s.local["expected"] for s in plan.stages if s.kind == "features"} == {160}
+    assert {s.local.expected for s in plan.stages if s.kind == "features"} == {160}
     assert plan_of("sample.count=100").stages[-1].key  # no part of any key
     few, many = (
         {s.key for s in plan_of(f"sample.count={n}").stages if s.kind == "features"}
@@ -185,10 +185,10 @@ def test_features_know_how_many_images_come(plan_of):
 
 def test_sfid_keeps_spatial_features_and_nothing_else_changes(plan_of):
     plain, more = plan_of("metrics=[fid]"), plan_of("metrics=[fid, sfid]")
-    assert all("spatial" not in s.params for s in plain.stages if s.kind == "features")
+    assert all("spatial" not in s.params.keyed() for s in plain.stages if s.kind == "features")
     made = [s for s in more.stages if s.kind == "features"]
     assert made
-    assert all(s.params["spatial"] for s in made)
+    assert all(s.params.keyed()["spatial"] for s in made)
     (stage,) = scores(more, "spatial").values()
     assert set(stage.inputs) == {"generated", "reference"}
 
@@ -197,8 +197,8 @@ def test_lpips_is_of_reconstructions(plan_of):
     plan = plan_of("metrics=[fid, lpips]", "probes=[reconstruction]", "reconstruct=32")
     (stage,) = scores(plan, "lpips").values()
     assert {i.kind for i in stage.inputs.values()} == {"reconstructions", "dataset"}
-    assert stage.params["lpips"] == "alex"
-    assert len(stage.params["weights"]) == 2
+    assert stage.params.keyed()["lpips"] == "alex"
+    assert len(stage.params.keyed()["weights"]) == 2
 
 
 FOLDERS = """
@@ -228,13 +228,13 @@ def test_a_dataset_of_a_rules_name_is_sampled_and_prepared_by_it(plan_of, tmp_pa
     plan = plan_of(text=FOLDERS)
     (cell,) = plan.cells
     assert cell.id.endswith("/ddim-200/g1/s0")
-    source = one(plan, "dataset", split="train").params["source"]
+    source = one(plan, "dataset", split="train").params.keyed()["source"]
     assert (source["crop"], source["resize"]) == ("lsun", "pil-bicubic")
     fid = scores(plan, "moments")["ldm-2112.10752"]
     assert fid.inputs["reference"].count == 10  # all but the two of validation
     own = plan_of("sample.steps=20", "data.lsun-churches-256.crop=center", text=FOLDERS)
     assert own.cells[0].steps == 20
-    assert one(own, "dataset", split="train").params["source"]["crop"] == "center"
+    assert one(own, "dataset", split="train").params.keyed()["source"]["crop"] == "center"
     text = "\n".join(cautions_of(own.cells[0], own))
     assert "crops real images by lsun; these are cropped by center" in text
     assert "samples lsun-churches-256 in 200 steps; this is 20" in text
@@ -253,7 +253,7 @@ def test_a_dataset_of_a_rules_name_is_sampled_and_prepared_by_it(plan_of, tmp_pa
 def test_no_crop_is_meant_where_the_suite_says_it(plan_of, tmp_path, protocol, crop):
     images(tmp_path / "images", width=32 if crop == "none" else 40)
     plan = plan_of(f"protocol={protocol}", "data.lsun-churches-256.reference=3", text=FOLDERS)
-    found = {s.params["source"]["crop"] for s in plan.stages if s.kind == "dataset"}
+    found = {s.params.keyed()["source"]["crop"] for s in plan.stages if s.kind == "dataset"}
     assert found == {crop}
     assert plan.protocols[0].name.endswith("[crop=none]") == (crop == "none")
     own = plan_of(
@@ -267,31 +267,36 @@ def test_no_crop_is_meant_where_the_suite_says_it(plan_of, tmp_path, protocol, c
 def test_a_part_of_a_reference_is_no_one_class(plan_of, tmp_path):
     images(tmp_path / "images")
     plan = plan_of("data.lsun-churches-256.reference=3", text=FOLDERS)
-    reference = [s for s in plan.stages if s.params.get("source", {}).get("order") == "digest"]
+    reference = [
+        s for s in plan.stages if s.params.keyed().get("source", {}).get("order") == "digest"
+    ]
     assert [s.count for s in reference] == [3]
     train = [s for s in plan.stages if s.kind == "dataset" and s not in reference]
-    assert all("order" not in s.params["source"] for s in train)
+    assert all("order" not in s.params.keyed()["source"] for s in train)
 
 
 def test_prompts_and_parts_of_a_folder_are_no_one_class(plan_of, tmp_path):
     images(tmp_path / "images")
     text = FOLDERS.replace("none", "caption").replace("ldm-2112.10752", "shapes-v1")
     whole = plan_of("data.lsun-churches-256.reference=3", text=text)
-    assert one(whole, "dataset", split="prompts").params["source"]["order"] == "digest"
-    assert "order" not in one(whole, "dataset", split="train").params["source"]
+    assert one(whole, "dataset", split="prompts").params.keyed()["source"]["order"] == "digest"
+    assert "order" not in one(whole, "dataset", split="train").params.keyed()["source"]
     part = plan_of(
         "data.lsun-churches-256.reference=3", "data.lsun-churches-256.train=4", text=text
     )
     train = one(part, "dataset", split="train")
-    assert (train.count, train.params["source"]["order"]) == (4, "digest")
+    assert (train.count, train.params.keyed()["source"]["order"]) == (4, "digest")
 
 
 def test_classes_of_names_are_keyed_and_those_of_folders_are_as_before(plan_of, tmp_path):
     images(tmp_path / "images")
-    plain = one(plan_of(text=FOLDERS), "dataset", split="train").params["source"]
+    plain = one(plan_of(text=FOLDERS), "dataset", split="train").params.keyed()["source"]
     assert "labels" not in plain
     named = plan_of("data.lsun-churches-256.labels=name", text=FOLDERS)
-    assert one(named, "dataset", split="train").params["source"] == {**plain, "labels": "name"}
+    assert one(named, "dataset", split="train").params.keyed()["source"] == {
+        **plain,
+        "labels": "name",
+    }
 
 
 def test_images_that_a_run_could_not_use_end_the_plan(plan_of, tmp_path):

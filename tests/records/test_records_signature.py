@@ -4,6 +4,7 @@ import json
 import shutil
 
 import pytest
+import tiny
 
 from ldmbench.canonical import digest
 from ldmbench.execute.step import Outcome, run_unit
@@ -19,25 +20,29 @@ COUNT, SHARD = 1100, 512
 
 
 def images_of(name):
-    source = {"kind": "folder", "resolution": 256, "digest": name}
+    source = {"kind": "folder", "resolution": 256, "digest": name, "crop": "none",
+              "resize": "none", "upscale": 0, "reference": 0, "validation": 0}  # fmt: skip
     key = f"{name}{'0' * 31}"
     params = {"source": source, "split": "reference"}
     return Stage(kind="dataset", key=key, shard=SHARD, count=COUNT, params=params)
 
 
 def features_of(images, key):
-    seen = {"extractor": "shapes-net", "weights": "ab" * 32}
+    seen = tiny.PARAMS["features"]
     held = {"images": Input(kind=images.kind, key=images.key)}
     return Stage(kind="features", key=key, shard=64, count=COUNT, params=seen, inputs=held)
 
 
 def scored(name, store):
     """Return scores against images of a name, and their plan, all of it made."""
-    real, samples = images_of(name), Stage(kind="samples", key="m", shard=64, count=64, params={})
+    real, samples = (
+        images_of(name),
+        Stage(kind="samples", key="m", shard=64, count=64, params=tiny.PARAMS["samples"]),
+    )
     sides = {"reference": features_of(real, f"r{name}"), "generated": features_of(samples, "g")}
     inputs = {r: Input(kind="features", key=s.key, count=64) for r, s in sides.items()}
     inputs["reference"] = Input(kind="features", key=f"r{name}", count=COUNT)
-    scores = Stage(kind="scores", key=f"s{name}", params={"family": "moments"}, inputs=inputs)
+    scores = Stage(kind="scores", key=f"s{name}", params=tiny.PARAMS["scores"], inputs=inputs)
     stages = {s.key: s for s in (real, samples, *sides.values(), scores)}
 
     def execute(task):
@@ -122,10 +127,17 @@ def test_the_first_images_of_a_built_reference_have_a_name_of_their_own(tmp_path
 def captioned(key, texts, store, *, count):
     """Return a CLIP score of images with these captions, and their plan, all of it made."""
     size = len(texts)
-    images = Stage(kind="samples", key=f"i{key}", shard=4, count=size, params={})
+    images = Stage(
+        kind="samples", key=f"i{key}", shard=4, count=size, params=tiny.PARAMS["samples"]
+    )
     seen = features_of(images, f"t{key}").model_copy(update={"count": size})
     held = {"generated": Input(kind="features", key=seen.key, count=count)}
-    scores = Stage(kind="scores", key=f"c{key}", params={"family": "clip"}, inputs=held)
+    scores = Stage(
+        kind="scores",
+        key=f"c{key}",
+        params={**tiny.PARAMS["scores"], "family": "clip"},
+        inputs=held,
+    )
     stages = {s.key: s for s in (images, seen, scores)}
 
     def execute(task):

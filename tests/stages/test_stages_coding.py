@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from ldmbench.sample import Schedule
+from ldmbench.schema.params import CodingParams
 from ldmbench.stages import coding
 
 T = 40
@@ -59,7 +60,9 @@ def test_coding_begins_at_the_last_timestep_with_signal(rescaled, first, tmp_pat
     model = Shrinking(Schedule(start=0.01, end=0.5, T=T, options=options))
     monkeypatch.setattr(coding, "model_of", lambda task, progress: model)
     monkeypatch.setattr(coding, "images_of", lambda task: Noise())
-    task = SimpleNamespace(params={"progress": 1.0}, device="cpu", inputs={}, output=tmp_path)
+    task = SimpleNamespace(
+        params=CodingParams(progress=1.0), device="cpu", inputs={}, output=tmp_path
+    )
     coding.run(task, lambda share, note: None)
     points = json.loads((tmp_path / "coding.json").read_text())
     assert [points[0]["t"], points[-1]["t"]] == [0, first]

@@ -6,6 +6,7 @@ import weakref
 from pathlib import Path
 
 import pytest
+import tiny
 from shadow import NAME, ShadowDevice
 
 from ldmbench.models.autoencoder import build_first_stage, save_first_stage
@@ -38,7 +39,14 @@ def test_no_other_model_is_left_when_one_is_measured(tmp_path, monkeypatch):
         raise FoundError
 
     monkeypatch.setattr(speed, "subject_of", subject_of)
-    task = Task(kind="speed", key="k", params={}, inputs={}, output=tmp_path, scratch=tmp_path)
+    task = Task(
+        kind="speed",
+        key="k",
+        params=tiny.PARAMS["speed"],
+        inputs={},
+        output=tmp_path,
+        scratch=tmp_path,
+    )
     with pytest.raises(FoundError):
         speed.run(task, lambda share, note: None)
 
@@ -65,7 +73,7 @@ class Sampler:
 
 def told(monkeypatch, tmp_path, joules, seconds):
     """Return energy_per_image of batches of four that take `seconds`, and the batches made."""
-    sampler, params = Sampler(), {"batch": 4, "repeats": 2, "guidance": 1, "precision": "float32"}
+    sampler, params = Sampler(), tiny.PARAMS["speed"]
     task = Task(kind="speed", key="k", params=params, inputs={}, output=tmp_path, scratch=tmp_path)
     times = Paired(Timing((seconds,) * 3), Timing((1.0,) * 3))
     monkeypatch.setattr(speed, "interleave", lambda calls, stick, **_: dict.fromkeys(calls, times))
@@ -113,7 +121,7 @@ def test_what_is_counted_alone_is_not_timed(monkeypatch, tmp_path, only, names):
     monkeypatch.setattr(speed, "peak_memory", lambda call, *, device: PeakMemory(1, "live_tensors"))
     sampler = Sampler()
     monkeypatch.setattr(speed, "subject_of", lambda task: sampler)
-    params = {"batch": 4, "repeats": 2, "guidance": 1, "precision": "float32", "only": only}
+    params = {**tiny.PARAMS["speed"], "only": only}
     task = Task(kind="speed", key="k", params=params, inputs={}, output=tmp_path, scratch=tmp_path)
     speed.run(task, lambda share, note: None)
     assert {m["name"] for m in json.loads((tmp_path / "measures.json").read_text())} == names

@@ -3,6 +3,7 @@
 import sys
 
 import pytest
+import tiny
 
 from ldmbench.errors import InputError
 from ldmbench.schema.task import Task
@@ -43,8 +44,7 @@ def task(folder, output="made", shard=(0, 4), **changes):
     call = {"target": "greys_of_a_test:Grey", "folder": str(folder), "options": {},
             "conditioning": "none", "resolution": 4, "files": ["w.bin"], **changes}  # fmt: skip
     call["digest"] = plugin_digest(call["target"], folder, noun="models", files=call["files"])
-    params = {"progress": 1.0, "micro_batch": 2, "seed": 0, "steps": 2, "guidance": 1.0,
-              "precision": "float32"}  # fmt: skip
+    params = {**tiny.PARAMS["samples"], "micro_batch": 2}
     (folder / output).mkdir(exist_ok=True)
     return Task(
         kind="samples", key="k", params=params, inputs={}, output=folder / output, scratch=folder,

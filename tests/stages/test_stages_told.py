@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from ldmbench.errors import InputError
+from ldmbench.schema.local import Local
 from ldmbench.schema.task import TaskInput
 from ldmbench.stages.denoiser import _check_told
 from ldmbench.stages.samples import Conditions
@@ -41,8 +42,8 @@ def test_no_sample_is_prompted_by_an_empty_caption(tmp_path):
     (tmp_path / "captions.json").write_text(json.dumps(["a star", ""]))
     np.save(tmp_path / "labels.npy", np.zeros(2, np.int64))
     found = TaskInput(folders=(tmp_path,), stop=2, shard=2)
-    task = SimpleNamespace(shard=(0, 2), inputs={"conditions": found}, local={"told": "class"})
+    task = SimpleNamespace(shard=(0, 2), inputs={"conditions": found}, local=Local(told="class"))
     assert Conditions(task, None).captions() == ["a star", ""]
-    task.local["told"] = "caption"
+    task.local = Local(told="caption")
     with pytest.raises(InputError, match="give 1 of 2 samples no caption"):
         Conditions(task, None)

@@ -315,7 +315,7 @@ def test_keys_are_what_mlflow_allows(tmp_path):
 
 def test_parameters_say_what_models_are_and_trainings_are_told_apart_by_their_stage(tmp_path):
     _, (record, *_), extras = fake(tmp_path, **{**SMALL, "downsampling": (4,)})
-    params = {"channels": 16, "learning_rate": 0.001, "budget": {"steps": 6, "flops": None}}
+    params = {"channels": 16, "learning_rate": 0.001, "budget": {"steps": 6}}
     key = record.cell.stages["denoiser"]
     found = params_of(record, {key: Stage(kind="denoiser", key=key, params=params)})
     assert found["denoiser.channels"] == "16"

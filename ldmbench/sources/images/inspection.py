@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from ldmbench.canonical import digest_bytes
 from ldmbench.errors import InputError
@@ -47,7 +48,7 @@ class Inspection:
     left_out: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
     problems: list[str] = field(default_factory=list)
-    split: str = "train"
+    split: Literal["train", "all"] = "train"
 
 
 def inspect_images(path: Path) -> Inspection:
