@@ -4,6 +4,7 @@ import threading
 
 import numpy as np
 import pytest
+import tiny
 from shadow import ShadowDevice
 
 from ldmbench.data.shapes import render
@@ -17,14 +18,11 @@ from ldmbench.store.disk import Store
 from ldmbench.store.units import Unit, units_of
 
 COUNT = 200
-IMAGES = Stage(
-    kind="dataset", key="i" * 24, version=1, params={}, inputs={}, shard=128, count=COUNT
-)
-PARAMS = {"extractor": "shapes-net", "precision": "float32"}
+IMAGES = Stage(kind="dataset", key="i" * 24, params=tiny.PARAMS["dataset"], shard=128, count=COUNT)
 FEATURES = Stage(
     kind="features",
     key="f" * 24,
-    params=PARAMS,
+    params=tiny.PARAMS["features"],
     inputs={"images": Input(kind="dataset", key=IMAGES.key)},
     shard=64,
     version=1,

@@ -1,6 +1,7 @@
 """What a worker does when memory runs out, a device fails or code of others changes flags."""
 
 import pytest
+import tiny
 import torch
 
 from ldmbench.errors import InputError
@@ -32,14 +33,21 @@ def serve(tmp_path, monkeypatch):
     """Run a function as a stage; return the events."""
 
     def served(run, **how):
-        monkeypatch.setitem(STAGES, "scores", StageRow("here:run", 1, False, (), ()))
+        monkeypatch.setitem(STAGES, "scores", StageRow("here:run", 1, False, (), (), ()))
         real = worker.resolve
         monkeypatch.setattr(
             worker, "resolve", lambda name: run if name == "here:run" else real(name)
         )
         output = tmp_path / "output"
         output.mkdir(exist_ok=True)
-        task = Task(kind="scores", key="k", params={}, inputs={}, output=output, scratch=tmp_path)
+        task = Task(
+            kind="scores",
+            key="k",
+            params=tiny.PARAMS["scores"],
+            inputs={},
+            output=output,
+            scratch=tmp_path,
+        )
         wire = Wire()
         worker.serve(task, wire, **how)
         return wire.events
