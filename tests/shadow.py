@@ -18,7 +18,8 @@ from types import SimpleNamespace
 import safetensors.torch
 import torch
 from torch.overrides import TorchFunctionMode
-from torch.utils._pytree import tree_flatten, tree_unflatten
+from torch.utils._python_dispatch import _get_current_dispatch_mode
+from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
 DEVICE = torch.device("cuda:0")
 NAME = "Shadow GPU"
@@ -185,6 +186,9 @@ class ShadowDevice(TorchFunctionMode):
         self._refuse_generator(name, kwargs.get("generator"), made_there)
         if name == "copy_" and len(tensors) > len(here) > 0:
             self.copies["to" if isinstance(args[0], Shadow) else "from", name] += 1
+        if here and _get_current_dispatch_mode() is not None:
+            # Counting FLOPs takes operators apart in Python, which asks tensors for their device.
+            args, kwargs = tree_map(as_plain, (args, kwargs))
         with torch._C.DisableTorchFunctionSubclass():
             result = func(*args, **kwargs)
         return _wrapped(result) if made_there else result
