@@ -36,7 +36,7 @@ COMMANDS = {
     "doctor": "ldmbench.cli.doctor:doctor",
 }
 
-STOPPED = "interrupted; what is committed is kept, the same command goes on from there"
+STOPPED = "interrupted; what is committed is kept, the same command continues from there"
 
 
 class Door(click.Group):
@@ -68,7 +68,7 @@ class Door(click.Group):
 
 @click.group(cls=Door, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="ldmbench")
-@click.option("--offline", is_flag=True, help="Never open a connection; say what is missing.")
+@click.option("--offline", is_flag=True, help="Open no connection; say what is missing.")
 def door(offline: bool) -> None:
     """Benchmark latent diffusion models: quality, speed and cost, with error bars.
 

@@ -139,5 +139,5 @@ def _warn_of_unpaired(made: Baseline) -> None:
     if names:
         say(
             f"warning: accepted without replicates: {', '.join(names)}; gates will judge them by"
-            " wider intervals; give --store where they lie, or a run in place of its file"
+            " wider intervals; use --store with their folder, or a run id instead of a file"
         )

@@ -80,7 +80,7 @@ def compare(
     names = [name.strip() for name in metrics.split(",") if name.strip()]
     if best:
         if len(words) > 1:
-            raise InputError(f"--best takes one run, and {len(words)} words were given")
+            raise InputError(f"--best takes one run, found {len(words)} arguments")
         side = side_of(words[0] if words else "", store)
         check_metrics(names, side.records)
         verdict = show_best(
@@ -137,7 +137,7 @@ def _show(found: Comparison, a: Side, b: Side) -> None:
     words = {
         "same": "all the same within the margin",
         "differs": "they differ",
-        "undecided": "too few samples to tell; draw more, or widen --margin",
+        "undecided": "too few samples to decide; draw more, or use a larger --margin",
     }
     click.echo(words[found.verdict])
 

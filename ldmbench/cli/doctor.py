@@ -35,7 +35,7 @@ def doctor(store: Path, as_json: bool) -> int:
         return 2 if wrong else 0
     marks = {"ok": "ok     ", "note": "note   ", "missing": "MISSING"}
     rows = {f"{marks[c['state']]} {c['what']}": c["found"] for c in checks}
-    mend = "mend what is MISSING, then `ldmbench doctor` again"
+    mend = "install what is MISSING, then run `ldmbench doctor` again"
     click.echo(listed(rows))
     click.echo(f"next    {mend if wrong else 'ldmbench run smoke'}")
     return 2 if wrong else 0
@@ -58,7 +58,11 @@ def _libraries() -> list[dict[str, Any]]:
         except metadata.PackageNotFoundError:
             found.append(_check(name, "not installed: pip install ldmbench", "missing"))
     if sys.version_info >= (3, 12):
-        found.append(_check("clean-fid", "its own FID needs scipy < 1.18; ours does not", "note"))
+        found.append(
+            _check(
+                "clean-fid", "the library's own FID needs scipy < 1.18; ldmbench's does not", "note"
+            )
+        )
     return found
 
 

@@ -48,7 +48,7 @@ from ldmbench.session.judged_run import Evidence, evidence
     type=click.Choice(["refuse", "note"]),
     default="refuse",
     show_default=True,
-    help="Speeds accepted on another machine class alone: incomparable, or only noted.",
+    help="Speeds that were accepted only on other classes of machine: incomparable, or only noted.",
 )
 @click.option(
     "--noise",
@@ -57,7 +57,7 @@ from ldmbench.session.judged_run import Evidence, evidence
     show_default=True,
     help="Numbers too noisy to judge: the gate ends with 3, or they are only noted if others pass.",
 )
-@click.option("--all", "everything", is_flag=True, help="Also show what passed.")
+@click.option("--all", "everything", is_flag=True, help="Show what passed, too.")
 @store_option
 @json_option
 def gate(
@@ -111,7 +111,7 @@ def gate(
         named = [run] if run else []
         page = typed("report", *named, store=store)
         accept = typed("accept", *named, "-o", baseline, store=store)
-        say(f"next: {page}, or if this is meant: {accept}{_dropped(accepted)}")
+        say(f"next: {page}, or, to accept the change: {accept}{_dropped(accepted)}")
     return outcome.exit_code
 
 
@@ -147,14 +147,14 @@ def _write(outcome: Outcome, junit: Path | None, summary: Path | None) -> None:
 
 
 def _unpaired(seen: Evidence, accepted: Baseline) -> Iterator[str]:
-    """Say which scores are judged without pairing them, since replicates are not at hand."""
+    """Say which scores are judged without pairing them, since replicates are missing."""
     rules = rules_with(accepted.rules)
     cells = [cell for run in accepted.runs for cell in run.cells]
     there = unpaired((s.score for c in cells for s in c.scores if not s.replicates), rules)
     if there:
         yield (
             f"accepted without replicates, so judged by wider intervals: {', '.join(there)};"
-            " accept the runs anew from their store"
+            " accept the runs again from their store"
         )
     known = {cell.id for cell in cells}
     scores = [
@@ -163,8 +163,8 @@ def _unpaired(seen: Evidence, accepted: Baseline) -> Iterator[str]:
     here = unpaired((score for score in scores if seen.replicates(score) is None), rules)
     if here:
         yield (
-            f"replicates not at hand, so judged by wider intervals: {', '.join(here)}; give --store"
-            " where they lie, or a run in place of its file"
+            f"replicates are missing, so judged by wider intervals: {', '.join(here)}; use --store"
+            " with their folder, or a run id instead of a file"
         )
 
 

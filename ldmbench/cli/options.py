@@ -62,7 +62,7 @@ def store_option(command: F) -> F:
         type=_Folder(path_type=Path, file_okay=False),
         default=usual_store,
         show_default="$LDMBENCH_STORE, else ./.ldmbench",
-        help="Where runs and their artefacts lie.",
+        help="Folder of runs and artefacts.",
     )(command)
 
 
@@ -147,7 +147,7 @@ def fresh_option(command: F) -> F:
         "--fresh",
         multiple=True,
         metavar="STAGE",
-        help="Make a stage kind (or kind/key) anew although it is in the store; repeatable.",
+        help="Compute a stage kind (or kind/key) again although the store has it; repeatable.",
         shell_complete=_stages,
     )(command)
 

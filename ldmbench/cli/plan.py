@@ -43,7 +43,7 @@ from ldmbench.words import plural
 @set_option
 @only_option
 @fresh_option
-@click.option("--explain", "why", is_flag=True, help="Say what makes stages run.")
+@click.option("--explain", "why", is_flag=True, help="Say why stages must run.")
 @store_option
 @json_option
 def plan(

@@ -101,9 +101,11 @@ def build(
         raise InputError(f"--spatial: {protocol.extractor} has no spatial features")
     found = read_side(path, protocol, store=store, side=resolution)
     if not isinstance(found.source, ImageSource):
-        raise InputError(f"{path}: holds no images; a reference is built from images")
+        raise InputError(f"{path}: has no images; a reference needs images")
     if resolution not in (None, pixels_of(found)):
-        raise InputError(f"--resolution {resolution}: {path} says its own; leave the option out")
+        raise InputError(
+            f"--resolution {resolution}: {path} states another one; leave the option out"
+        )
     if found.source.count < 2:
         raise InputError(f"{path}: 1 image found, at least 2 are needed for moments")
     check_captions(found, needed=False)

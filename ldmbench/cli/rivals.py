@@ -82,12 +82,14 @@ def _show(rivals: Rivals) -> None:
     others = len(rivals.rows)
     protocol = f" ({score.protocol})" if score.protocol else ""
     click.echo(inert(f"{score.name} on {record.cell.dataset}{protocol}: best is {record.cell.id}"))
-    told = f"{rivals.undistinguished} of {plural(others, 'other cell')} not told apart from it"
+    told = f"{rivals.undistinguished} of {plural(others, 'other cell')} not distinguished from it"
     blank = sum(row.p_holm is None for row in rivals.rows)
     if blank:
         told += f", {blank} without an interval"
     elif not rivals.undistinguished:
-        told = f"told apart from {'the' if others == 1 else 'all'} {plural(others, 'other cell')}"
+        told = (
+            f"distinguished from {'the' if others == 1 else 'all'} {plural(others, 'other cell')}"
+        )
     click.echo(f"  {score.value:.4g}; {told}")
     rows = sorted(rivals.rows, key=lambda row: abs(row.difference or 0.0))
     shown = [[inert(r.cell_b), f"{r.b:.4g}", *cells(r)[2:]] for r in rows if r.b is not None]

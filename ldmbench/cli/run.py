@@ -59,7 +59,7 @@ def run(
     """Train or load, sample, score, time and report everything a SUITE asks for.
 
     What the store holds is not made again. Ctrl-C or a crash loses at most the stage or shard in
-    flight; the same command goes on from there.
+    flight; the same command continues from there.
 
     \b
     Examples:

@@ -26,8 +26,10 @@ from ldmbench.scoring.run import score_request
 
 @click.command()
 @click.argument("images")
-@click.option("--reference", metavar="REF", help="Real images, or what was built of them.")
-@click.option("--train", metavar="TRAIN", help="What the model saw: memorization.")
+@click.option(
+    "--reference", metavar="REF", help="Real images, features, statistics or a built reference."
+)
+@click.option("--train", metavar="TRAIN", help="Training images, for memorization.")
 @click.option(
     "--protocol",
     "named",
@@ -39,7 +41,7 @@ from ldmbench.scoring.run import score_request
 )
 @dataset_option
 @resolution_option
-@click.option("--metrics", default="", metavar="M,...", help="Unless told: what the input allows.")
+@click.option("--metrics", default="", metavar="M,...", help="Default: all that the input allows.")
 @click.option("--prompts", type=click.Path(path_type=Path), help='JSONL {"file", "text"}, or .txt.')
 @click.option("--pairs", metavar="FOLDER", help="Images of the same names: psnr, ssim, lpips.")
 @click.option(

@@ -89,7 +89,7 @@ def _next(run: Run, book: Book) -> str:
     name = run.id if book.holds(run.id) else ""
     if run.state == "done":
         return typed("report", name, store=book.root) if name else ""
-    again = "run its suite again, it goes on from what is kept"
+    again = "run its suite again, it continues from what is kept"
     if run.state == "failed" and name:
         return f"see {book.path(name) / 'worker.log'}, then {again}"
     return again if _state(run) != "running" else ""

@@ -191,8 +191,8 @@ def _show(rows: list[dict[str, Any]], *, as_json: bool) -> None:
     missing = sum(row["state"] == "missing" for row in rows)
     if missing:
         say(
-            f"{plural(missing, 'file')} missing: fetched when first needed, or bring them with"
-            " `ldmbench weights import FILE`"
+            f"{plural(missing, 'file')} missing: downloaded when first needed; or run `ldmbench"
+            " weights import FILE`"
         )
 
 

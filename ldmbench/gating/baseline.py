@@ -63,8 +63,8 @@ def read_baseline(path: Path) -> Baseline:
         raise InputError(f"{path}: {place}: {first['msg']}") from None
     except (json.JSONDecodeError, UnicodeDecodeError, OSError, RecursionError) as error:
         raise InputError(
-            f"{path}: is damaged or no baseline: {error}; take it from version control, or accept a"
-            " run anew"
+            f"{path}: is damaged or not a baseline: {error}; take it from version control, or"
+            " accept a run again"
         ) from None
     try:
         rules_with(found.rules)
@@ -84,7 +84,7 @@ def _migrated(data: Any, path: Path) -> Any:
         )
     while version < API_VERSION:
         if version not in MIGRATIONS:
-            raise InputError(f"{path}: api_version {version} is unknown; accept a run anew")
+            raise InputError(f"{path}: api_version {version} is unknown; accept a run again")
         data, version = MIGRATIONS[version](data), version + 1
     return data
 
@@ -104,7 +104,7 @@ def refuse_stale(records: Sequence[Record]) -> None:
     if kinds:
         again = " ".join(f"--fresh {kind}" for kind in kinds)
         raise InputError(
-            f"stale: an older code made the {', '.join(kinds)} of this run; make them anew with"
+            f"stale: an older code made the {', '.join(kinds)} of this run; compute them again with"
             f" `ldmbench run SUITE {again}`"
         )
 

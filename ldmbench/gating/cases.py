@@ -89,7 +89,7 @@ def ratio(pairs: Sequence[Pair], new: Measure, item: Item, rule: Rule) -> Item |
     there = [measure for _, measure in sides]
     if not new.ratios or not there:
         where = "the baseline" if new.ratios else "this run"
-        return replace(item, reason=f"not timed beside a yardstick in {where}; measure it anew")
+        return replace(item, reason=f"timed without a yardstick in {where}; measure it again")
     if any(least <= 0 for m in (new, *there) for least in (m.value or 0, min(m.ratios))):
         return replace(item, reason="a time of 0 cannot be compared")
     mean = sum(_log_stick(m, rule) for m in there) / len(there)

@@ -41,7 +41,7 @@ class StepTold:
 
 @dataclass(frozen=True)
 class Series:
-    """The numbers of one measure of one cell that were made alike, oldest first.
+    """The numbers of one measure of one cell that were computed in the same way, oldest first.
 
     Attributes:
         cell: the cell's id.

@@ -20,20 +20,20 @@ def caption_cautions(captions: Sequence[str], extractor: str, what: str) -> Iter
     found = read(captions, extractor)
     if found.unknown:
         share = 100 * found.unknown / found.words
-        blank = f", and no word of what is in the image in {found.blank:,}" if found.blank else ""
+        blank = f"; {found.blank:,} contain no word that it knows" if found.blank else ""
         yield (
-            f"{extractor} does not know {share:.2g} % of the words of {what}{blank}: its CLIP"
-            " score says that much less about them"
+            f"{extractor} does not know {share:.2g} % of the words of {what}{blank}: the"
+            " CLIP score ignores these words"
         )
     elif found.blank:
         yield (
-            f"{extractor} knows no word of what is in the image in {found.blank:,} of {what}: its"
-            " CLIP score says nothing of them"
+            f"{extractor} knows no word of {found.blank:,} of {what}: their CLIP score has no"
+            " meaning"
         )
     if found.cut:
         least = "" if found.exact else "at least "
         yield (
-            f"{least}{found.cut:,} of {what} are longer than {extractor} reads, which is"
-            f" {found.most} {'words and commas' if found.exact else 'tokens'}: it scores their"
-            " beginnings"
+            f"{least}{found.cut:,} of {what} are longer than the {found.most}"
+            f" {'words and commas' if found.exact else 'tokens'} that {extractor} reads: the CLIP"
+            " score ignores the rest"
         )

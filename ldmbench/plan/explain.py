@@ -11,8 +11,8 @@ from ldmbench.schema.stage import Manifest, Stage
 
 __all__ = ["NOTHING", "PART", "Explainer", "Group"]
 
-NOTHING = "nothing of its kind is in the store"
-PART = "more of it is asked for than is there"
+NOTHING = "the store has no stage of this kind"
+PART = "the store has fewer shards than the suite needs"
 SHOWN, TRIED = 3, 16
 _HEX = set("0123456789abcdef")
 

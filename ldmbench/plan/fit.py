@@ -84,7 +84,7 @@ class Fit:
                 name = plain_name(point.dataset)
                 yield (
                     ("probes", position),
-                    f"{probe} needs images that no model trains on, and data.{name} holds none out;"
+                    f"{probe} needs images that no model trains on, and data.{name} has none;"
                     f" allowed: data.{name}.reference or data.{name}.validation of 1 or more",
                 )
 

@@ -21,5 +21,5 @@ def too_large(stages: Iterable[Stage]) -> str | None:
     kind, most = units.most_common(1)[0]
     return (
         f"the plan has {units.total():,} units of work, {most:,} of {kind}; allowed:"
-        f" {MOST_UNITS:,}; ask for fewer images or fewer cells"
+        f" {MOST_UNITS:,}; use fewer images or fewer cells"
     )

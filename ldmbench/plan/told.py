@@ -23,7 +23,7 @@ from ldmbench.suite.read import Loc
 __all__ = ["Problem", "Tellers"]
 
 Problem = tuple[Loc, str]
-HOW = "a .txt of its name beside each image, or captions.jsonl (docs/data.md)"
+HOW = "a .txt file with the same name next to each image, or captions.jsonl (docs/data.md)"
 
 
 @dataclass
@@ -95,15 +95,15 @@ class Tellers:
         if trained and lacking:
             yield (
                 f"{lacking:,} of {found.trained:,} training images of {name} have no caption: the"
-                " model is trained on them with an empty one"
+                " model trains on them with an empty caption"
             )
         if len(found.prompts) > 1 and len(set(found.prompts)) == 1:
-            yield f"{what} are one text: they tell the model nothing of an image"
+            yield f"{what} are the same text, so samples do not depend on captions"
         if trained:
             most = CAPTION_TOKENS - 1
             cut = sum(len(re.findall(r"[^\W_]+", text)) > most for text in found.prompts)
             if cut:
-                yield f"{cut:,} of {what} have more than the {most} words that the model reads"
+                yield f"{cut:,} of {what} are longer than the {most} words that the model reads"
         for extractor in clips:
             yield from caption_cautions(found.prompts, extractor, what)
 
@@ -129,7 +129,7 @@ class Tellers:
         many = len(found.classes) > 1
         other = "none, class" if many and isinstance(point.spec, LdmModel) else "none"
         packed = str(_files(point).path).lower().endswith(".npz")
-        how = "a folder or zip with captions, since an npz has none" if packed else HOW
+        how = "a folder or zip with captions, because an npz has no captions" if packed else HOW
         allowed = f"allowed: {other}, or captions: {how}"
         if isinstance(point.spec, LoadModel):
             allowed = f"allowed: data with captions: {how}"
@@ -171,20 +171,20 @@ def _class_cautions(found: Told, name: str, *, draws: bool) -> Iterator[str]:
         if unseen:
             yield (
                 f"{unseen:,} of {found.all_classes:,} classes of {name}, which the protocol draws"
-                " samples of, have no training image: the model has not seen them"
+                " samples of, have no training image: the model never saw them"
             )
         return
     lost = len(seen - held)
     if lost:
         yield (
             f"{lost:,} of {len(seen):,} classes of training images of {name} have no validation"
-            " image, so no sample shows them"
+            " image, so no sample has these classes"
         )
     strange = sum(label not in seen for label in found.held_out)
     if strange:
         yield (
             f"{strange:,} of {len(found.held_out):,} validation images of {name} are of classes"
-            " without a training image: the model has not seen the classes of these samples"
+            " without a training image: the model never saw the classes of these samples"
         )
 
 
@@ -198,7 +198,7 @@ def _subject(suite: Any, point: Point, conditioning: str) -> tuple[Loc, str]:
     name = plain_name(point.model)
     if isinstance(point.spec, LoadModel):
         told = "captions" if conditioning == "caption" else "classes"
-        return ("models", name, "path"), f"found '{point.spec.path}', which takes {told}"
+        return ("models", name, "path"), f"found '{point.spec.path}', a model that needs {told}"
     if isinstance(point.spec, CallModel):
         return ("models", name, "conditioning"), f"found {conditioning}"
     written = suite.models[name].denoiser

@@ -201,7 +201,7 @@ def _left_out(facts: ModelFacts) -> Iterator[str]:
     """Say which tensors of a checkpoint are not read, beside those of training losses."""
     told = [row for row in facts.left_out if "loss.*" not in row]
     if told:
-        yield f"tensors that are left out of {facts.weights_from}: {', '.join(told)}"
+        yield f"tensors of {facts.weights_from} that are not used: {', '.join(told)}"
 
 
 def _called(spec: CallModel, folder: Path, digests: Digests, resolution: int) -> Traits:

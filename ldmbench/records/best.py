@@ -20,7 +20,7 @@ FIRST_STAGE = tuple(row.name for row in METRICS.values() if row.group == "first 
 
 @dataclass(frozen=True)
 class Rivals:
-    """The best score of some that were made alike, and how every other differs from it.
+    """The best of scores with one signature, and how every other differs from it.
 
     `rows` are other minus best, in the order of the others; Holm's correction is over them.
     """
@@ -30,7 +30,7 @@ class Rivals:
 
     @property
     def undistinguished(self) -> int:
-        """How many others have an interval of the difference and are not told apart by it."""
+        """How many others have an interval of the difference and are not distinguished by it."""
         return sum(row.p_holm is not None and row.verdict != "differs" for row in self.rows)
 
 

@@ -113,7 +113,7 @@ class Book:
         ids = [r.id for r in same or runs[-5:]]
         if same:
             raise InputError(
-                f"'{name}' begins {len(same)} runs: {', '.join(ids)}; write more of it"
+                f"'{name}' begins {len(same)} runs: {', '.join(ids)}; write more characters"
             )
         raise InputError(f"no run '{name}'{nearest(name, ids)}; the last are: {', '.join(ids)}")
 

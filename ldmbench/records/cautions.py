@@ -58,7 +58,7 @@ def _unprompted(cell: Cell, plan: Plan) -> Iterator[str]:
     there = {role.name for role in cell.roles}
     for row in rows:
         if row.family.against == "caption" and row.family.name not in there:
-            yield f"{row.name} needs prompts, and this model takes no caption: it has none"
+            yield f"{row.name} has no value: it needs captions, but this model uses none"
 
 
 def _evaluators(cell: Cell, protocol: Protocol, stages: Mapping[str, Stage]) -> Iterator[str]:
@@ -72,7 +72,7 @@ def _evaluators(cell: Cell, protocol: Protocol, stages: Mapping[str, Stage]) -> 
             foreign[extractor] = None
     for extractor in foreign:
         yield (
-            f"{extractor} was trained on the data `shapes` alone: of other images its numbers say"
+            f"{extractor} was trained on the data `shapes` alone: for other images its numbers mean"
             f" little; {EXTRACTORS[extractor].instead}"
         )
 
@@ -113,7 +113,7 @@ def unlike_count(protocol: Protocol, count: int) -> str | None:
     """Say that n is not the protocol's, or nothing."""
     if protocol.count in (None, count):
         return None
-    return f"{protocol.name} asks for n = {protocol.count:,}; this is n = {count:,}"
+    return f"{protocol.name} has n = {protocol.count:,}; this is n = {count:,}"
 
 
 def _counts(
@@ -154,8 +154,7 @@ def _reference(
         if asked and asked != images.count:
             of = "" if asked == whole else f" for {listed(metrics_of(name))}"
             yield (
-                f"{protocol.name} asks for m = {asked:,} real images{of}; this is"
-                f" m = {images.count:,}"
+                f"{protocol.name} has m = {asked:,} real images{of}; this is m = {images.count:,}"
             )
     crop = protocol.crop_for(dataset)
     source = source_under(stages[next(iter(held.values())).key], stages)

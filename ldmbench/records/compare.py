@@ -199,8 +199,8 @@ def _refuse_unlike(scores: Sequence[tuple[Record, Record, Score, Score]]) -> Non
     if told:
         lines = "\n".join(f"  {how} ({cells})" for how, cells in told.items())
         raise UnlikeError(
-            "numbers that were made differently are not compared; score both sides alike,"
-            f" or name only like ones with --metrics:\n{lines}"
+            "numbers with different signatures are not compared; score both sides in the same way,"
+            f" or choose others with --metrics:\n{lines}"
         )
 
 

@@ -136,8 +136,8 @@ def check_levels(confidence: float, margin: float) -> None:
     """
     if not 0 < confidence < 1 or margin <= 0:
         raise InputError(
-            f"confidence {confidence} and margin {margin} were given; confidence lies between"
-            " 0 and 1, and the margin above 0"
+            f"confidence {confidence} and margin {margin} found; confidence must be between 0 and"
+            " 1, margin above 0"
         )
 
 

@@ -96,7 +96,7 @@ def opened_run(name: str | None, store: Path) -> tuple[Run, Book]:
             raise
         raise InputError(f"{name}: is no record file; give a run id or a records.jsonl") from None
     if not records:
-        raise InputError(f"{name}: holds no record; give a run id or a records.jsonl")
+        raise InputError(f"{name}: has no record; use a run id or a records.jsonl")
     return _run_of(records, file), LooseBook(store, file)
 
 

@@ -76,7 +76,7 @@ def _together(replicates: Sequence[Array | None]) -> tuple[Array, str]:
     there = [made for made in replicates if made is not None]
     size = len(replicates)
     if len(there) < size or len({len(made) for made in there}) > 1:
-        return np.ones((size, size)), "taken to err together: replicates are not in the store"
+        return np.ones((size, size)), "errors count as shared: the store has no replicates"
     centred = np.array(there) - np.mean(there, axis=1, keepdims=True)
     products = centred @ centred.T
     scale = np.sqrt(np.diag(products))

@@ -29,7 +29,7 @@ def mended_run(name: str, plan: Plan, records: Sequence[Record], file: Path) -> 
         state="interrupted" if not records else "done" if done.issuperset(cells) else "failed",
         started=moment_of(name, file).isoformat(timespec="seconds"),
         cells=cells,
-        notes=("run.json was damaged; this is what plan and records tell of the run",),
+        notes=("run.json was damaged; rebuilt from plan and records",),
     )
 
 

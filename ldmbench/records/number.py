@@ -60,7 +60,7 @@ def joint_error(one: float, other: float, rho: float) -> float:
 def correlation(a: Array | None, b: Array | None) -> tuple[float, str]:
     """Return how two numbers move together under common resampling, and how that was found."""
     if a is None or b is None:
-        return 0.0, "unpaired: intervals alone, replicates are not at hand"
+        return 0.0, "unpaired: from the intervals, because replicates are missing"
     if len(a) != len(b):
         return 0.0, f"unpaired: {len(a)} and {len(b)} replicates"
     first, second = a - a.mean(), b - b.mean()

@@ -73,8 +73,8 @@ def one_axis(a: Sequence[Record], b: Sequence[Record], titles: tuple[str, str]) 
     if len(apart) != 1:
         raise InputError(
             f"{titles[0]} and {titles[1]} differ in {told or 'no axis that both have'}; two groups"
-            " are compared along one axis: narrow the globs until the others are alike, or compare"
-            " them as RUN:GLOB RUN:GLOB"
+            " must differ in one axis only: use narrower globs, or compare them as RUN:GLOB"
+            " RUN:GLOB"
         )
     ((name, (x, y)),) = apart.items()
     if len(x) > 1 or len(y) > 1:

@@ -267,7 +267,7 @@ def _pareto(subject: Subject, field: str, label: str, what: str, *, more: bool) 
     if quality is None:
         return NO_QUALITY
     if quality.best is None:
-        return f"{quality.label} does not say which way is better, so it has no front."
+        return f"{quality.label} has no better direction, so it has no front."
     if len({p.get(field) for p in subject.points} - {None}) < 2:
         return f"Fewer than two cells have both {quality.label} and a {what} of their own."
     chosen = lined(subject.trained if more else subject.points, "steps")
@@ -293,7 +293,7 @@ def _pareto(subject: Subject, field: str, label: str, what: str, *, more: bool) 
     title = f"Pareto front of quality against {'speed' if more else 'cost'}"
     front = [p for p in points if p["front"] == "on the front"]
     caption = (
-        "Filled: on the front, nothing measured is both better and "
+        "Filled: on the front; no other cell is both better and "
         f"{'faster' if more else 'cheaper'}. Hollow: beaten by another cell of its dataset. "
         f"Numbers are sampler steps.{look.caption.replace('shape and dash tell', 'shape tells')}"
     )

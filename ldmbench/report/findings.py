@@ -87,9 +87,11 @@ def _best(table: Table, row: Row, column: Column, *, rivals: Sequence[Row], of: 
         others = [r.entries[column.key] for r in rivals if r is not row]
         text += f"; {_told_apart(others)}"
     if len(rivals) < of:
-        text += f"; among the {len(rivals)} of {of} cells whose numbers were made alike"
+        text += (
+            f"; among the {len(rivals)} of {of} cells whose numbers were computed in the same way"
+        )
     if names:
-        text += f"; on {', '.join(names)}, so not a number to hold against published rows"
+        text += f"; on {', '.join(names)}, so it cannot be compared with published rows"
     what, owner = f"Best {column.heading}", _owner(table, row.record)
     if of == 1:
         what = column.heading
@@ -97,7 +99,7 @@ def _best(table: Table, row: Row, column: Column, *, rivals: Sequence[Row], of: 
 
 
 def _told_apart(others: Sequence[Entry]) -> str:
-    """Say how many of the others are not told apart from the best, and of how many nobody knows."""
+    """Say how many others are not distinguished from the best, and how many are unknown."""
     who = "the other cell" if len(others) == 1 else f"the other {len(others)} cells"
     tied = sum(e.tied or e.best for e in others)
     blank = sum(not (e.tied or e.best or e.gap) for e in others)
@@ -105,9 +107,9 @@ def _told_apart(others: Sequence[Entry]) -> str:
         return f"{who} {'has' if blank == 1 else 'have'} no interval to be told apart by"
     unknown = f"; {blank} of them {'has' if blank == 1 else 'have'} no interval" if blank else ""
     if not tied and not blank:
-        return f"{who} {'is' if len(others) == 1 else 'are'} told apart from it"
+        return f"{who} {'is' if len(others) == 1 else 'are'} distinguished from it"
     count = "" if len(others) == 1 else f"{tied or 'none'} of "
-    return f"{count}{who} {'is' if tied < 2 else 'are'} not told apart from it{unknown}"
+    return f"{count}{who} {'is' if tied < 2 else 'are'} not distinguished from it{unknown}"
 
 
 def _fastest(table: Table, rows: Sequence[Row], column: Column, *, best: Row) -> list[Finding]:
@@ -123,7 +125,7 @@ def _fastest(table: Table, rows: Sequence[Row], column: Column, *, best: Row) ->
         "No faster cell is as good within the noise."
         if row is best
         else f"{ratio:.1f} times as fast as the best; its {column.quantity.label}, "
-        f"{_written(row.entries[column.key])}, is not told apart from the best one's."
+        f"{_written(row.entries[column.key])}, is not distinguished from the best one's."
     )
     owner = _owner(table, row.record)
     topic = "Fastest that is as good"
@@ -173,7 +175,7 @@ def _against_pixels(table: Table, rows: Sequence[Row], column: Column) -> list[F
     gap, low, high = apart.difference or 0.0, apart.low, apart.high
     sure = low is not None and high is not None and (low > 0 or high < 0)
     who = ("better" if sign * gap < 0 else "worse") + ("" if sure else ", not settled")
-    how = "in pairs" if apart.method.startswith("paired") else "from the two intervals alone"
+    how = "in pairs" if apart.method.startswith("paired") else "from the two intervals"
     interval = "" if low is None or high is None else f", interval {low:.3g} to {high:.3g}, {how}"
     text = (
         f"{_written(a)} against {_written(b)} in pixel space ({_owner(table, pixel.record)});"

@@ -69,7 +69,7 @@ def latex(view: View) -> str:
         f"% {notice.kind}: {_comment(notice.title)}: {_comment(notice.text)}"
         for notice in notices_of(view.run, table)
     ]
-    marks = "Best per dataset in bold; ≈: not told apart from it."
+    marks = "Best per dataset in bold; ≈: not distinguished from it."
     for group in table.groups:
         shown = group_table(table, group)
         text = f"{GROUPS[group].lower()}. {marks}"

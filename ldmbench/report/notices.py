@@ -93,7 +93,7 @@ def _stale(records: Sequence[Record]) -> list[Notice]:
         Notice(
             "warning",
             f"Made by older code: {', '.join(kinds)}",
-            "These artefacts were in the store before the code changed. To make them anew: "
+            "These artefacts were in the store before the code changed. To compute them again: "
             + "ldmbench run SUITE "
             + " ".join(f"--fresh {kind}" for kind in kinds),
             tuple(cells),
@@ -160,8 +160,8 @@ def _disturbed(records: Sequence[Record]) -> list[Notice]:
             text = (
                 f"Their yardstick took up to {max(cells.values()) / usual:.1f} times the"
                 f" {1000 * usual:.3g} ms of the quickest cell on {device}: something else was"
-                " running there. Throughput and latency are as wrong in seconds. To time them anew"
-                " when it is quiet: ldmbench run SUITE --fresh speed"
+                " running there. Throughput and latency are as wrong in seconds. To measure them"
+                " again on a quiet machine: ldmbench run SUITE --fresh speed"
             )
             title = f"Timed on a busy machine: {len(slow)} of {_cells(tuple(cells))}"
             found.append(Notice("warning", title, text, slow))

@@ -18,7 +18,7 @@ __all__ = ["HOW", "Pooled", "pooled"]
 
 HOW = (
     "Cells that differ in their seeds alone are one row: the mean over the seeds ± the standard"
-    " deviation between them (n - 1). Bold: best mean of its dataset. ≈: not told apart from it"
+    " deviation between them (n - 1). Bold: best mean of its dataset. ≈: not distinguished from it"
     " (Welch's t-test at 95 %, corrected for the number of rows by Holm). The interval of each"
     " seed's own samples is in the table of cells."
 )
@@ -41,7 +41,7 @@ class Pooled:
 def pooled(table: Table) -> Pooled | None:
     """Return scores with seeds pooled, or None where no two cells differ in seeds alone.
 
-    A row has a number where all of its seeds have one that was made alike.
+    A row has a number where all of its seeds have one that was computed in the same way.
     """
     vary = tuple(name for name in table.vary if name not in SEEDS)
     groups: dict[tuple[str, ...], list[Row]] = {}
@@ -87,7 +87,7 @@ def _pooled_entry(rows: Sequence[Row], column: Column) -> Entry:
     values = _values(rows, column.key)
     there = next(row.entries[column.key] for row in rows if column.key in row.entries)
     if not values:
-        reason = "not all seeds have a value that was made alike"
+        reason = "not all seeds have a value that was computed in the same way"
         return replace(there, value=None, low=None, high=None, text="–", spread="", reason=reason)
     scaled = [value / column.scale.divisor for value in values]
     mean, spread = fmean(scaled), stdev(scaled) if len(scaled) > 1 else None
@@ -97,7 +97,7 @@ def _pooled_entry(rows: Sequence[Row], column: Column) -> Entry:
 
 
 def _mark(rows: list[Row], column: Column, samples: Sequence[Sequence[float]]) -> list[Row]:
-    """Mark the best mean of each group and the means that are not told apart from it."""
+    """Mark the best mean of each group and the means that are not distinguished from it."""
     better, marked = column.quantity.best, list(rows)
     groups: dict[tuple[str, ...], list[int]] = {}
     for place, row in enumerate(rows):

@@ -75,8 +75,8 @@ def figure_of(
     unlike = [name for name in datasets_of(points) if len(_ways(points, name)) > 1]
     if unlike:
         caption += (
-            f" Numbers on {', '.join(unlike)} were made in unlike ways (their signatures differ):"
-            " only those made alike are ranked together."
+            f" Numbers on {', '.join(unlike)} have different signatures: only those with equal"
+            " signatures are ranked together."
         )
     chart.description = alt_text
     return Figure(chart, title, caption, alt_text, wide)

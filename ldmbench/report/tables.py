@@ -84,7 +84,7 @@ class Entry:
 
     Attributes:
         among: what entries have in common that are ranked together.
-        tied: it is not told apart from the best of them.
+        tied: it is not distinguished from the best of them.
         gap: how it differs from the best one, in words.
         score: what it was made from; None for measures.
     """
@@ -326,7 +326,7 @@ def _scored(
 
 
 def _held(entry: Entry, row: Difference | None, best: Score, column: Column) -> Entry:
-    """Return an entry marked as the best, as not told apart from it, or with its distance."""
+    """Return an entry marked as the best, as not distinguished from it, or with its distance."""
     if row is None or entry.value == best.value:
         return replace(entry, best=True)
     if row.low is None or row.high is None:
@@ -335,7 +335,7 @@ def _held(entry: Entry, row: Difference | None, best: Score, column: Column) -> 
         f"{number(end / column.scale.divisor, digits=3)}"
         for end in (row.low, row.difference or 0.0, row.high)
     )
-    how = "in pairs" if row.method.startswith("paired") else "from the two intervals alone"
+    how = "in pairs" if row.method.startswith("paired") else "from the two intervals"
     text = f"{gap} from the best, interval {low} to {high}, {how}"
     return replace(entry, tied=row.verdict != "differs", gap=text)
 

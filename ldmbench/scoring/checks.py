@@ -111,7 +111,7 @@ def check(
 
 def _check_source(made: Side, rows: Sequence[Metric], protocol: Protocol) -> None:
     if made.source is None:
-        raise InputError(f"{made.name}: holds statistics; give images or features to be scored")
+        raise InputError(f"{made.name}: has statistics only; samples must be images or features")
     if isinstance(made.source, FeatureSource):
         _check_features(made, made.source, rows)
         return
@@ -172,7 +172,7 @@ def _check_statistics(real: Side, held: Sequence[str]) -> None:
         if refused:
             served = ", ".join(sorted(real.moments))
             raise InputError(
-                f"{real.name}: holds mean and covariance alone, which serve {served};"
+                f"{real.name}: has mean and covariance only, which serve {served};"
                 f" {', '.join(refused)} need images or features"
             )
     for row in rows_of(held):
@@ -193,7 +193,7 @@ def _check_alike(made: Side, real: Side, protocol: Protocol) -> None:
     if mine and theirs and mine != theirs:
         raise UnlikeError(
             f"samples are {mine} x {mine} pixels, {real.name} {theirs} x {theirs};"
-            " prepare both alike: the resolution changes the features"
+            " prepare both in the same way: the resolution changes the features"
         )
     first, second = width_of(made, protocol), width_of(real, protocol)
     if first != second:
@@ -212,7 +212,7 @@ def _check_alike(made: Side, real: Side, protocol: Protocol) -> None:
 def _check_crop(made: Side, real: Side, protocol: Protocol) -> None:
     """Refuse crops that are known and differ; images taken as they are say nothing of theirs."""
     mine, theirs = _crop(made), _crop(real)
-    advice = "prepare both alike, or say --allow crop"
+    advice = "prepare both in the same way, or use --allow crop"
     if mine and theirs and mine != theirs:
         raise UnlikeError(f"crop is {mine} in {made.name} and {theirs} in {real.name}; {advice}")
     asked = protocol.crop if protocol.crop != "none" else None
@@ -288,21 +288,21 @@ def warnings_of(
         if side.lossy:
             yield (
                 f"{side.name}: {plural(side.lossy, 'image')} of the pairs are jpg or webp files:"
-                f" compression alone moves {', '.join(paired)}"
+                f" compression changes {', '.join(paired)}"
             )
     if real is not None and train is not None and trained:
         yield from seen_warning(trained[0], real, train)
     for side in sides:
         if isinstance(side.source, FeatureSource) and side.provenance is None:
-            yield f"{side.name}: nothing says what extractor made these features"
+            yield f"{side.name}: the extractor of these features is unknown"
         if side.source is None:
-            yield f"{side.name}: statistics without a count or provenance are taken as they are"
+            yield f"{side.name}: statistics of unknown count and origin are used unchecked"
 
 
 def _unlike_ways(made: Side, real: Side, protocol: Protocol) -> Iterator[str]:
     if bool(made.lossy) != bool(real.lossy) and (made.images or made.provenance):
         where = made.name if made.lossy else real.name
-        yield f"{where} has lossy files and the other side has not: compression alone moves FID"
+        yield f"{where} has lossy files and the other side has not: compression changes FID"
     known = real.provenance
     if known and known.protocol != protocol.name:
         yield f"{real.name} was built under {known.protocol}, not {protocol.name}"

@@ -123,8 +123,8 @@ def check_captions(side: Side, *, needed: bool) -> None:
     count = len(side.images)
     if needed and side.captions < count:
         raise InputError(
-            f"{side.name}: {side.captions} of {count} images have a caption; put one in a"
-            " .txt beside each, or give --prompts FILE"
+            f"{side.name}: {side.captions} of {count} images have a caption; put each into a .txt"
+            " file next to its image, or use --prompts FILE"
         )
     if not side.captions:
         return
@@ -132,7 +132,7 @@ def check_captions(side: Side, *, needed: bool) -> None:
     if needed and blank:
         raise InputError(
             f"{side.name}/{blank[0]}: the caption is empty ({len(blank)} of {count} are); write"
-            " one in its .txt, or give --prompts FILE"
+            " it into its .txt file, or use --prompts FILE"
         )
 
 

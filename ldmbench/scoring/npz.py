@@ -98,10 +98,12 @@ def read_rows(path: Path, name: str, count: int | None = None) -> Array:
     if found.ndim != 2 or 0 in found.shape:
         raise InputError(f"{path}: {name} is {found.shape}; expected (N, D)")
     if max(float(found.max()), -float(found.min())) >= MOST:
-        raise InputError(f"{path}: {name} holds values beyond {MOST:.0e}; look at what made them")
+        raise InputError(
+            f"{path}: {name} holds values beyond {MOST:.0e}; check the program that wrote them"
+        )
     if count is not None and len(found) != count:
         raise InputError(
-            f"{path}: features and {name} have unlike numbers of rows, {count} and {len(found)}"
+            f"{path}: features and {name} have different numbers of rows, {count} and {len(found)}"
         )
     return found
 

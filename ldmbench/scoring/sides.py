@@ -277,7 +277,10 @@ def _advice(protocol: Protocol, target: int | None) -> str:
     if cropped:
         size = "" if target else "--resolution N and "
         return f"say {size}which --dataset of {protocol.name} they are: {', '.join(cropped)}"
-    return "prepare them alike, or name a --protocol that crops, such as coco-30k or adm-2105.05233"
+    return (
+        "prepare them in the same way, or name a --protocol that crops, such as coco-30k or"
+        " adm-2105.05233"
+    )
 
 
 def _features(path: Path, names: set[str]) -> Side:

@@ -40,7 +40,7 @@ def check_train(metric: str, real: Side, train: Side | None) -> None:
         )
     if train.source is None:
         raise InputError(
-            f"{train.name}: holds mean and covariance alone; {metric} needs images or features"
+            f"{train.name}: has mean and covariance only; {metric} needs images or features"
         )
     mine, theirs = (getattr(side.source, "digest", None) for side in (real, train))
     if (mine and mine == theirs) or 0 < len(_images(real)) == _seen(real, train):

@@ -37,7 +37,7 @@ def evidence(run: str | None, store: Path) -> Evidence:
     records = book.records(found.id)
     if found.state in ("running", "interrupted"):
         raise InputError(
-            f"run {found.id} is {found.state}; run its suite again, it goes on from there"
+            f"run {found.id} is {found.state}; run its suite again, it continues from there"
         )
     plan = book.plan(found.id)
     if plan is not None:

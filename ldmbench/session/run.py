@@ -113,7 +113,7 @@ def _reopened(plan: Plan, store: Store, book: Book, executor: str) -> Finished |
     try:
         records = book.records(same[-1].id)
     except InputError as error:
-        LOG.warning("%s; the suite is run anew", error)
+        LOG.warning("%s; the suite runs again", error)
         return None
     current = {cell.id: cell.stages for cell in plan.cells}
     if {r.cell.id: r.keys for r in records} != current:

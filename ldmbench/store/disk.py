@@ -102,7 +102,7 @@ class Store:
             StoreError: if its key is no name of a folder: it could lie anywhere.
         """
         if not is_key(address.key):
-            raise StoreError(f"'{address.key}' is no key of a store; no place is made of it")
+            raise StoreError(f"'{address.key}' is not a key of a store")
         folder = self.root / address.kind / address.key
         return (
             folder / f"{address.shard[0]:08d}-{address.shard[1]:08d}" if address.shard else folder
@@ -188,7 +188,7 @@ class Store:
             except OSError as error:
                 if error.errno not in FORBIDDEN:
                     raise
-                self.tell(f"{what}; it cannot be set aside: no permission to write")
+                self.tell(f"{what}; it cannot be moved: no permission to write")
                 return
         self.tell(f"{what}; set aside in {target} and {end}")
 
@@ -255,8 +255,8 @@ class Store:
                 draft.replace(stamp)
                 if kept:
                     self.tell(
-                        f"{address.name}: a checkpoint of another code or other inputs is dropped;"
-                        " the stage begins anew"
+                        f"{address.name}: a checkpoint of other code or other inputs is not used;"
+                        " the stage starts from the beginning"
                     )
         return folder
 

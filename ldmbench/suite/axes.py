@@ -27,9 +27,9 @@ def check_size(written: Any) -> Iterator[tuple[Loc, str]]:
     if cells > MOST_CELLS:
         yield (
             ("sample",) if ways > 1 else ("models",),
-            f"the axes make {cells:,} cells ({sum(trained.values()):,} of models, {everywhere:,} of"
-            f" data, {ways:,} of sample); a suite has at most {MOST_CELLS:,}: name fewer values, or"
-            " write several suites",
+            f"the axes give {cells:,} cells ({sum(trained.values()):,} of models x {everywhere:,}"
+            f" of data x {ways:,} of sample); allowed: {MOST_CELLS:,}; write fewer values or"
+            " several suites",
         )
 
 

@@ -91,8 +91,8 @@ def check_loaded(spec: Any, folder: Path, *, data: Mapping[str, Any]) -> Iterato
     if not facts.samples:
         yield (
             "path",
-            f"found '{spec.path}', which is a first stage alone ({facts.source}) and cannot be"
-            " sampled; allowed: a diffusion model",
+            f"found '{spec.path}', a first stage without a denoiser ({facts.source}); allowed:"
+            " a diffusion model",
         )
         return
     if facts.missing:
@@ -100,9 +100,9 @@ def check_loaded(spec: Any, folder: Path, *, data: Mapping[str, Any]) -> Iterato
     if facts.conditioning not in CONDITIONINGS:
         yield (
             "path",
-            f"found '{spec.path}', which is conditioned on {facts.conditioning}, and no dataset of"
-            f" a suite gives that; allowed: {', '.join(CONDITIONINGS)}; `ldmbench.models.load`"
-            " samples it in Python",
+            f"found '{spec.path}', a model with the conditioning {facts.conditioning}, which no"
+            f" data set of a suite has; allowed: {', '.join(CONDITIONINGS)};"
+            " `ldmbench.models.load` samples this model in Python",
         )
         return
     yield from _odd_channels(spec, facts)
@@ -115,18 +115,18 @@ def _odd_channels(spec: Any, facts: ModelFacts) -> Iterator[tuple[str, str]]:
     """Yield what is not of three channels: a suite compares RGB images with RGB images."""
     takes, makes = facts.image_channels
     if (takes, makes) != (RGB, RGB):
-        what = f"images of {makes} channels" if takes == makes else f"{makes} channels of {takes}"
+        what = f"images of {makes} channels" if takes == makes else f"{makes} channels from {takes}"
         yield (
             "path",
-            f"found '{spec.path}', which makes {what}; a suite measures images of 3 (RGB);"
-            " allowed: a model of RGB images; `ldmbench.models.load` samples this one in Python,"
-            " and `ldmbench score` takes its images once they are RGB",
+            f"found '{spec.path}', a model of {what}; allowed: RGB images (3 channels)."
+            " `ldmbench.models.load` samples this model in Python; `ldmbench score` scores its"
+            " images after you convert them to RGB",
         )
     elif facts.conditioning in ("image", "class-image") and facts.joined != RGB:
         yield (
             "path",
-            f"found '{spec.path}', which is told an image of {facts.joined} channels, and a suite"
-            " gives one of 3 (RGB); allowed: a model that is told an RGB image",
+            f"found '{spec.path}', a model whose condition is an image of {facts.joined} channels;"
+            " allowed: a condition of 3 channels (RGB)",
         )
 
 
@@ -137,8 +137,8 @@ def _unfit(facts: ModelFacts, name: str, noun: Any, folder: Path) -> Iterator[st
         if facts.sides != (side, side):
             made = f"{facts.sides[0]} x {facts.sides[1]}"
             yield (
-                f"makes images of {made} (f = {facts.f}), but data.{name} has resolution {side};"
-                f" allowed: a dataset of {facts.sides[0]}"
+                f"generates images of {made} (f = {facts.f}), but data.{name} has resolution"
+                f" {side}; allowed: a data set with resolution {facts.sides[0]}"
             )
     told = _data_facts(noun, folder) if facts.conditioning != "none" else None
     if told is None:
@@ -147,8 +147,8 @@ def _unfit(facts: ModelFacts, name: str, noun: Any, folder: Path) -> Iterator[st
     if lacks.get(facts.conditioning):
         what = {"text": "captions", "layout": "boxes", "semantic": "masks"}[facts.conditioning]
         yield (
-            f"is told {facts.conditioning}, but data.{name} has no {what}; allowed: a dataset that"
-            " has them, such as kind: shapes"
+            f"needs {what} as its condition, but data.{name} has none; allowed: a data set with"
+            f" {what}, such as kind: shapes"
         )
     elif facts.conditioning in ("class", "layout", "semantic") and told.classes:
         needed = told.classes + (facts.conditioning == "semantic")  # and the background

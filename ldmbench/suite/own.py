@@ -35,7 +35,7 @@ def metric_arguments(name: str, folder: Path) -> tuple[str, ...]:
     wanted = tuple(argument for argument in found.all if argument in ARGUMENTS)
     if not any(argument in ("images", "features", "logits") for argument in wanted):
         raise InputError(
-            f"found '{name}', which asks for nothing of the samples; allowed arguments:"
+            f"found '{name}', which has no argument for the samples; allowed arguments:"
             f" {', '.join(ARGUMENTS)}"
         )
     return wanted

@@ -77,7 +77,7 @@ def read_text(path: Path, *, noun: str = "suite") -> str:
     except FileNotFoundError:
         near = meant(path) if noun == "suite" else ""
         raise InputError(
-            f"{path}: no such {noun} file{near}; `ldmbench list {noun}s` names those at hand"
+            f"{path}: no such {noun} file{near}; `ldmbench list {noun}s` names those that ship"
         ) from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
@@ -121,7 +121,7 @@ def parse(text: str, where: Callable[[int], str], *, noun: str = "suite") -> Any
     except ReaderError as error:
         line, found = text.count("\n", 0, error.position) + 1, text[error.position]
         raise SuiteError(
-            [f"{where(line)}: not YAML: found U+{ord(found):04X}, which no YAML may hold"]
+            [f"{where(line)}: not YAML: found U+{ord(found):04X}, a character that YAML forbids"]
         ) from None
     except (YAMLError, *_BESIDE) as error:
         raise SuiteError([f"{where(1)}: not YAML: {' '.join(str(error).split())}"]) from None
@@ -181,14 +181,14 @@ def _measure(text: str, where: Callable[[int], str], noun: str) -> None:
 def _alias(event: Any, sizes: dict[str, int | None], line: str) -> int:
     """Return how many values an alias repeats; one that is not known is the parser's to refuse."""
     if event.anchor in sizes and sizes[event.anchor] is None:
-        raise SuiteError([f"{line}: *{event.anchor} lies within what it repeats, without end"])
+        raise SuiteError([f"{line}: *{event.anchor} refers to a value that contains it"])
     return sizes.get(event.anchor) or 1
 
 
 def _check_node(event: Any, line: str) -> None:
     if event.tag is not None:
         tag = str(event.tag).replace("tag:yaml.org,2002:", "!!")
-        raise SuiteError([f"{line}: found the tag {tag}; write the value alone, tags are not read"])
+        raise SuiteError([f"{line}: found the tag {tag}; write the value without a tag"])
     if isinstance(event, ScalarEvent) and event.implicit[0] and _LONG_NUMBER.fullmatch(event.value):
         raise SuiteError(
             [f"{line}: found {len(event.value):,} digits; integers have at most {MOST_DIGITS}"]
@@ -217,7 +217,7 @@ def plain(node: Any, found: list[tuple[Loc, str]], loc: Loc = ()) -> Any:
             found += [(loc, problem) for problem in problems(value)]
             return value
     if node is not None:
-        found.append((loc, f"found {node}, which YAML takes for a {_noun(node)}; put it in quotes"))
+        found.append((loc, f"found {node}, which YAML reads as a {_noun(node)}; put it in quotes"))
     return None
 
 
@@ -250,7 +250,7 @@ def _float(value: float) -> Iterator[str]:
 def _text(value: str) -> Iterator[str]:
     wrong = next((c for c in value if c == "\0" or unicodedata.category(c) == "Cs"), None)
     if wrong is not None:
-        yield f"found U+{ord(wrong):04X}, which no text may hold"
+        yield f"found U+{ord(wrong):04X}, a character that no text may contain"
 
 
 _VALUES: dict[type, Callable[[Any], Iterator[str]]] = {

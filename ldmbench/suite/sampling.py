@@ -36,8 +36,8 @@ def check_sampling(
         if why:
             yield (
                 ("sample", "steps"),
-                f"found {steps}, which {sampler} cannot take of models.{name}, whose"
-                f" denoiser.timesteps is {T}: {why}",
+                f"found {steps}, which {sampler} cannot use with models.{name}"
+                f" (denoiser.timesteps: {T}): {why}",
             )
 
 
@@ -57,7 +57,7 @@ def check_loaded_sampling(
         if why:
             yield (
                 ("sample", "sampler"),
-                f"found {sampler} with {steps} steps, which models.{name} cannot take: {why}",
+                f"found {sampler} with {steps} steps, which models.{name} cannot use: {why}",
             )
 
 

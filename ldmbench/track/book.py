@@ -117,7 +117,7 @@ class Book:
 
     def _in_time(self) -> None:
         if self.deadline is not None and time.monotonic() > self.deadline:
-            raise MlflowException("too slow; what it took stays")
+            raise MlflowException("too slow; what it received is kept")
 
     def _go_on(
         self, parent: Any, name: str, steps: Sequence[Callable[[], object]], content: str

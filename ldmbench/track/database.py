@@ -56,8 +56,8 @@ class Made:
         if self.aside is None:
             return []
         return [
-            f"MLflow's database {self.path} was half-made or damaged: it is kept as"
-            f" {self.aside.name} beside a new one, which takes every run again"
+            f"MLflow's database {self.path} was incomplete or damaged: it is kept as"
+            f" {self.aside.name} and a new one receives every run again"
         ]
 
 
@@ -104,7 +104,7 @@ def _made_ready(path: Path, *, own: bool) -> Made | None:
     if state == "newer":
         raise DatabaseError(
             f"{path} was made by a newer MLflow than {metadata.version('mlflow')}, which is"
-            " installed here: install that one, or name another place as mlflow.tracking_uri"
+            " installed here: install that version, or set another mlflow.tracking_uri"
         )
     if state == "whole" or (state == "older" and not own and not _is_unused(path)):
         return None  # MLflow says itself how others' databases are brought up to date
@@ -215,7 +215,7 @@ def _make(path: Path, *, source: Path | None = None) -> bool:
         finally:
             engine.dispose()
         if _state(draft) != "whole":
-            raise DatabaseError(f"MLflow made no whole database at {draft}")
+            raise DatabaseError(f"MLflow did not create a complete database at {draft}")
         with draft.open("rb+") as file:
             os.fsync(file.fileno())
         draft.replace(path)

@@ -102,7 +102,7 @@ def test_plan_as_json(tmp_path, capsys):
 def test_plan_explains_why(tmp_path, capsys):
     assert outcome(["plan", str(tiny.write_suite(tmp_path)), "--explain"]) == 0
     told = capsys.readouterr().out
-    cause, _, stages = told.partition("nothing of its kind is in the store\n")
+    cause, _, stages = told.partition("the store has no stage of this kind\n")
     assert stages, cause
     assert re.search(r"^  denoiser pixel \(\w{8}\): 1 unit to run$", stages, re.MULTILINE)
 

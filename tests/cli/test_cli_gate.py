@@ -100,7 +100,7 @@ def test_lost_replicates_are_named_on_both_sides(store, tmp_path, capsys):
     assert "warning: accepted without replicates: fid, precision; " in told
     assert typed("gate", tmp_path / "no", alone, "--baseline", base) in (0, 3)
     told = capsys.readouterr().err
-    assert "note: replicates not at hand, so judged by wider intervals: fid, precision; " in told
+    assert "note: replicates are missing, so judged by wider intervals: fid, precision; " in told
     assert "accepted without" not in told
     assert typed("gate", store, "--baseline", poor, "--json") in (0, 3)
     (note,) = json.loads(capsys.readouterr().out)["notes"]
@@ -198,14 +198,17 @@ def test_mistakes_are_one_sentence_and_exit_2(store, tmp_path, arguments, messag
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda text: text[: len(text) // 2], "is damaged or no baseline"),
+        (lambda text: text[: len(text) // 2], "is damaged or not a baseline"),
         (lambda text: text.replace('"api_version": 1', '"api_version": 9', 1), "newer than this"),
-        (lambda text: text.replace('"api_version": 1', '"api_version": 0', 1), "accept a run anew"),
+        (
+            lambda text: text.replace('"api_version": 1', '"api_version": 0', 1),
+            "accept a run again",
+        ),
         (lambda text: text.replace('"rules"', '"rule"', 1), "rule: Extra inputs"),
         (lambda text: text.replace("20.0,", "NaN,", 1), "NaN is no finite number"),
         (lambda text: text.replace('"value": 20.0', '"value": "twenty"', 1), "valid number"),
-        (lambda text: text.encode("utf-16"), "is damaged or no baseline"),
-        (lambda text: "", "is damaged or no baseline"),
+        (lambda text: text.encode("utf-16"), "is damaged or not a baseline"),
+        (lambda text: "", "is damaged or not a baseline"),
     ],
 )
 def test_a_spoilt_baseline_is_one_sentence(store, tmp_path, spoil, message, capsys):

@@ -73,7 +73,7 @@ def test_warnings_name_what_makes_a_number_less():
         warnings_of(images(count=500, lossy=3, left_out=("x.gif",)), built(), ADM, ["fid"])
     )
     assert "n = 500 samples for 2,048 features" in said
-    assert "asks for n = 50,000; this is n = 500" in said
+    assert "has n = 50,000; this is n = 500" in said
     assert "samples has lossy files and the other side has not" in said
     assert "1 files are not of a format that is read and are left out, such as x.gif" in said
     assert "rank-deficient" not in "\n".join(
@@ -85,7 +85,7 @@ def test_warnings_name_the_folder_of_pairs():
     made, beside = images(lossy=3), images("pairs", lossy=3, left_out=("x.xcf",))
     said = "\n".join(warnings_of(made, None, SHAPES, ["psnr", "lpips"], beside=beside))
     assert "pairs: 3 images of the pairs are jpg or webp files" in said
-    assert "compression alone moves psnr, lpips" in said
+    assert "compression changes psnr, lpips" in said
     assert "pairs: 1 files are not of a format that is read and are left out, such as x.xcf" in said
     unused = "\n".join(warnings_of(made, None, SHAPES, ["vendi_score"], beside=beside))
     assert "pairs" not in unused

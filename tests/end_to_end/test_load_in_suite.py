@@ -201,11 +201,11 @@ def test_a_hub_id_is_taken_from_the_cache_else_missing(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ("models.zoo.data=small", "makes images of 64 x 64 (f = 4), but data.small has"),
+        ("models.zoo.data=small", "generates images of 64 x 64 (f = 4), but data.small has"),
         ("sample.guidance=2", "models.zoo has conditioning none"),
         ("sample.progress=0.5", "found 0.5, but models.zoo"),
         ("models.zoo.config=nowhere.yaml", "found 'nowhere.yaml', which is not there"),
-        (f"models.zoo.path={GOLDEN / 'compvis' / 'kl-f8'}", "a first stage alone"),
+        (f"models.zoo.path={GOLDEN / 'compvis' / 'kl-f8'}", "a first stage without a denoiser"),
         ("models.zoo.paht=x", "unknown key (did you mean 'path'?)"),
         ("models.zoo.kind=loda", "did you mean 'load'?"),
     ],
@@ -252,4 +252,4 @@ def test_samplers_that_cannot_run_its_scheduler_are_told(tmp_path, config, sets,
         check_suite(load_suite(suite, sets))
     (problem,) = caught.value.problems
     assert "sample.sampler: found " in problem
-    assert "which models.folder cannot take: " in problem
+    assert "which models.folder cannot use: " in problem

@@ -87,13 +87,13 @@ def test_the_baseline_itself_makes_no_commit_dirty(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{", "is damaged or no baseline"),
+        ("{", "is damaged or not a baseline"),
         ('{"api_version": 1, "suite": "s", "runs": [NaN]}', "NaN is no finite number"),
         ('{"api_version": 1, "suite": "s", "runs": [1e999]}', "1e999 is no finite number"),
-        ("[" * 100_000, "is damaged or no baseline"),
+        ("[" * 100_000, "is damaged or not a baseline"),
         ("[]", "it has no api_version"),
         ('{"api_version": 2}', "newer than this ldmbench understands"),
-        ('{"api_version": 0}', "accept a run anew"),
+        ('{"api_version": 0}', "accept a run again"),
         ('{"api_version": 1}', "suite: Field required"),
         ('{"api_version": 1, "suite": "s", "rulez": {}}', "rulez: Extra inputs"),
         ('{"api_version": 1, "suite": "s", "rules": {"fidd": {}}}', "did you mean 'fid'"),

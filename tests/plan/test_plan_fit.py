@@ -74,7 +74,7 @@ def test_probes_take_validation_images_where_no_reference_is_held_out(source):
 
 @pytest.mark.parametrize("probe", ["reconstruction", "coding"])
 def test_a_probe_without_held_out_images_is_refused(source, probe):
-    with pytest.raises(SuiteError, match="holds none out; allowed"):
+    with pytest.raises(SuiteError, match="has none; allowed"):
         plan_of(source, "train", f"probes=[{probe}]", "data.d.validation=0")
     plan_of(source, "train", "probes=[throughput,device_days]", "data.d.validation=0")
 

@@ -76,7 +76,7 @@ def test_what_a_suite_sets_is_kept(plan_of):
     fid = scores(plan, "moments")["ldm-2112.10752"]
     assert (fid.inputs["generated"].count, fid.inputs["reference"].count) == (64, 100)
     text = "\n".join(cautions_of(cell, plan))
-    assert "asks for n = 50,000; this is n = 64" in text
+    assert "has n = 50,000; this is n = 64" in text
     assert "asks for quantize truncate; these samples have round" in text
     assert "n = 64 samples for 2,048 features" in text
 
@@ -122,10 +122,10 @@ def test_references_of_every_family_are_looked_at(plan_of, tmp_path):
         return [
             text
             for text in cautions_of(plan.cells[0], plan)
-            if "asks for m" in text or "crops real" in text
+            if "has m = " in text or "crops real" in text
         ]
 
-    few = "asks for m = 10,000 real images for kid, precision, recall, density and coverage; this"
+    few = "has m = 10,000 real images for kid, precision, recall, density and coverage; this"
     for metrics in ("[kid, precision]", "[fid, recall]"):
         (text,) = told("protocol=adm-2105.05233", f"metrics={metrics}", "sample.count=64")
         assert text == f"adm-2105.05233 {few} is m = 640"
@@ -135,7 +135,7 @@ def test_references_of_every_family_are_looked_at(plan_of, tmp_path):
     assert "m = 50 real images for kid" in text
     (text,) = told("protocol={base: shapes-v1, neighbour_count: 50, reference_count: 30}",
                    "metrics=[fid, kid]", "data.shapes.reference=40")  # fmt: skip
-    assert text.endswith("asks for m = 30 real images; this is m = 40")
+    assert text.endswith("has m = 30 real images; this is m = 40")
     images(tmp_path / "images")
     cropped = told("metrics=[kid]", "data.lsun-churches-256.crop=center", text=FOLDERS)
     assert any("crops real images by lsun; these are cropped by center" in t for t in cropped)

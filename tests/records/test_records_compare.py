@@ -242,7 +242,7 @@ def test_cells_are_matched_over_every_axis_but_those_of_one_value():
     assert len(found.notes) == 1
     (mean,) = found.means
     assert (mean.difference, mean.n) == (0.5, 4 * 64)
-    assert "taken to err together" in mean.method
+    assert "errors count as shared" in mean.method
     row = found.rows[0]
     assert (mean.low, mean.high) == (pytest.approx(row.low), pytest.approx(row.high))
 

@@ -65,7 +65,7 @@ def test_status_tells_the_cells_of_a_file(file, tmp_path, capsys):
     [
         ("none.jsonl", None, "no such record file"),
         ("cut.jsonl", "{", "cut.jsonl:1: is damaged"),
-        ("empty.jsonl", "", "holds no record"),
+        ("empty.jsonl", "", "has no record"),
         ("suite.yaml", "suite: x", "ldmbench run"),
         ("baseline.json", "{\n}", "is no record file"),
         ("folder", ..., "is a folder"),

@@ -83,7 +83,7 @@ def test_findings_answer_the_question(tmp_path):
     _, records, _ = fake(tmp_path, datasets=("shapes",), pictures=False)
     best, fastest, pixels = findings_of(build(records))
     assert best.owner == "ldm[f=4], 200 steps"
-    assert "not a number to hold against published rows" in best.text
+    assert "cannot be compared with published rows" in best.text
     assert "times as fast" in fastest.text
     assert pixels.unit == "better"
     assert "in pixel space (ldm[f=1], 200 steps); difference -63" in pixels.text

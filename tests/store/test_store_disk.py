@@ -267,7 +267,7 @@ def test_a_manifest_may_be_of_another_code_or_an_older_version(store, change):
 
 @pytest.mark.parametrize("key", ["../../x", "", ".", "/tmp/x", "a/b"])
 def test_a_key_is_no_way_out_of_the_store(store, key):
-    with pytest.raises(StoreError, match="is no key of a store"):
+    with pytest.raises(StoreError, match="is not a key of a store"):
         store.lookup(Address("scores", key))
 
 
@@ -300,7 +300,7 @@ def test_a_stamp_that_makes_no_sense_drops_what_it_stands_beside(store, harm):
     (folder / "checkpoint").write_text("weights")
     _put(folder / "made_by", harm)
     assert not list(store.scratch(ADDRESS, made_by="one").glob("checkpoint"))
-    assert "begins anew" in store.warnings[0]
+    assert "starts from the beginning" in store.warnings[0]
     (folder / "checkpoint").write_text("weights")
     assert (store.scratch(ADDRESS, made_by="one") / "checkpoint").exists()
 
@@ -329,7 +329,7 @@ def test_checkpoints_of_another_code_or_other_inputs_are_dropped(store):
     assert (store.scratch(address, made_by="one") / "checkpoint").exists()
     assert store.warnings == []
     assert not (store.scratch(address, made_by="two") / "checkpoint").exists()
-    assert "begins anew" in store.warnings[0]
+    assert "starts from the beginning" in store.warnings[0]
 
 
 def test_a_commit_replaces_an_older_one(store):

@@ -55,14 +55,14 @@ def model(part):
         (text(models="{m: {kind: call, target: 'a:b', options: {x: .inf}}}"), "options.x: found"),
         (text(models='{m: {kind: load, path: "a\\0b"}}'), ":3: models.m.path: found U+0000"),
         (text(models='{m: {kind: load, path: "a\\uD800b"}}'), ":3: models.m.path: found U+D800"),
-        (text(models='{"m\\0": {kind: load, path: a}}'), "found U+0000, which no text may hold"),
+        (text(models='{"m\\0": {kind: load, path: a}}'), "found U+0000, a character that no text"),
         (text(sample="{steps: 2, count: " + "9" * 5000 + "}"), ":4: found 5,000 digits; integers"),
         (text(sample="{steps: 2, count: " + "9" * 30 + "}"), "sample.count: found 30 digits"),
         (text(sample="{steps: 2, count: 0x" + "f" * 99 + "}"), ":4: found 101 digits"),
         (text(sample="{steps: 2, seed: 2020-99-99}"), ":4: not YAML: month must be in 1..12"),
         (text(sample="{a: " * 300 + "1" + "}" * 300), ":4: a suite has at most 40 levels"),
-        (text(sample="&a {steps: 2, b: *a}"), ":4: *a lies within what it repeats, without end"),
-        (text(sample="&a {steps: 2, <<: *a}"), ":4: *a lies within what it repeats, without end"),
+        (text(sample="&a {steps: 2, b: *a}"), ":4: *a refers to a value that contains it"),
+        (text(sample="&a {steps: 2, <<: *a}"), ":4: *a refers to a value that contains it"),
         (text(BOMB, metrics="*x9"), ":5: a suite has at most 20,000 values, with those that"),
         (text(BOMB, sample="{<<: *x9}"), ":5: a suite has at most 20,000 values"),
         (text(metrics="[" + "fid, " * 20_000 + "]"), ":5: a suite has at most 20,000 values"),
@@ -71,7 +71,7 @@ def model(part):
         (text("? [a, b]\n: c\n"), "found ('a', 'b') as a key; keys are text"),
         (text("1: a\n'1': b\n"), ":2: 1: found twice, as a number and as text"),
         (text("\tsuite: a\n"), ":1: not YAML: found character '\\t'"),
-        (text(suite="h\x1b[31m"), ":1: not YAML: found U+001B, which no YAML may hold"),
+        (text(suite="h\x1b[31m"), ":1: not YAML: found U+001B, a character that YAML forbids"),
         (text(suite="h\nsuite: g"), ":2: not YAML: found duplicate key"),
         (text(question="x" * 300_000), "s.yaml: a suite has at most 256 kB"),
         (text().encode("utf-16"), "s.yaml:1: found UTF-16 text; save the file as UTF-8"),
@@ -83,8 +83,8 @@ def model(part):
         (text(include="[" + "'*', " * 9_000 + "]"), "at most 200 items"),
         (
             text(sample=f"{{steps: {list(range(1, 201))}, seed: {list(range(200))}}}"),
-            ":4: sample: the axes make 40,000 cells (1 of models, 1 of data, 40,000 of sample);"
-            " a suite has at most 10,000",
+            ":4: sample: the axes give 40,000 cells (1 of models x 1 of data x 40,000 of sample);"
+            " allowed: 10,000",
         ),
     ],
 )  # fmt: skip
@@ -100,7 +100,7 @@ def test_many_axes_are_counted_not_made(tmp_path):
         f"budget: {{steps: {ten}}}, denoiser: {{batch: {ten}, train_seed: {ten}}}"
     ).replace("denoiser: {channels: 8}, ", "")
     message = refused(tmp_path, text(models=both, sample=f"{{steps: {ten}, seed: {ten}}}"))
-    assert "the axes make 10,000,000,000 cells" in message
+    assert "the axes give 10,000,000,000 cells" in message
 
 
 def test_more_problems_than_a_page_are_counted(tmp_path):

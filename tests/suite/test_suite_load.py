@@ -165,7 +165,7 @@ def test_steps_that_a_sampler_cannot_take_are_told(tmp_path, changes, steps, mes
     found = problems(tmp_path, GOOD, [*changes, f"sample.steps=[50, {steps}]"])
     (said,) = found
     assert f"sample.steps: found {steps}, which " in said
-    assert " cannot take of models.ldm, whose denoiser.timesteps is " in said
+    assert " cannot use with models.ldm (denoiser.timesteps: " in said
     assert message in said
 
 
@@ -175,7 +175,7 @@ def test_the_whole_chain_and_cells_that_are_left_out_are_no_error(tmp_path):
     check_suite(load_suite(file, ["sample.sampler=ddpm", "sample.steps=1000"]))
     both = ["sample.sampler=[ddim, ddpm]", "sample.steps=[50, 1000]"]
     check_suite(load_suite(file, [*both, "exclude=['*ddim-1000*']"]))
-    with pytest.raises(SuiteError, match="found 1000, which ddim cannot take"):
+    with pytest.raises(SuiteError, match="found 1000, which ddim cannot use"):
         check_suite(load_suite(file, both))
 
 
@@ -183,7 +183,7 @@ def test_a_protocols_own_steps_are_checked_too(tmp_path):
     text = GOOD.replace("  shapes:", "  celebahq-256:").replace("steps: [5, 10], ", "")
     sets = ["protocol=ldm-2112.10752", "models.ldm.denoiser.timesteps=100"]
     found = problems(tmp_path, text, sets)
-    assert any("sample.steps: found 500, which ddim cannot take" in p for p in found), found
+    assert any("sample.steps: found 500, which ddim cannot use" in p for p in found), found
 
 
 def test_shapes_are_drawn_up_to_a_side(tmp_path):

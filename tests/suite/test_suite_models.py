@@ -30,9 +30,9 @@ def pixel_model(folder, takes, makes):
         (3, 3, None),
         (3, 6, None),  # with a learned variance
         (6, 3, None),  # told an RGB image
-        (1, 1, "makes images of 1 channels; a suite measures images of 3"),
-        (4, 4, "makes images of 4 channels"),
-        (4, 3, "is told an image of 1 channels"),
+        (1, 1, "a model of images of 1 channels; allowed: RGB images"),
+        (4, 4, "a model of images of 4 channels"),
+        (4, 3, "whose condition is an image of 1 channels"),
     ],
 )
 def test_a_suite_measures_rgb(tmp_path, takes, makes, said):

@@ -270,7 +270,7 @@ def test_a_new_database_takes_every_run_again(tmp_path, whole, monkeypatch):
     assert told == f"{command}, then open http://127.0.0.1:5000/#/experiments/7/{view}"
     table_gone(path, whole)
     (said,) = replay(book)
-    assert "mlflow.db was half-made or damaged" in said
+    assert "mlflow.db was incomplete or damaged" in said
     assert pending(book.folder) == []
     with sqlite3.connect(path) as there:
         found = there.execute("select name from runs where name in ('a', 'b')").fetchall()

@@ -189,7 +189,7 @@ def test_a_slow_server_is_brought_further_by_every_call(tmp_path, monkeypatch):
         longest = max(longest, seconds[0] - began)
         if warning is None:
             break
-        assert "too slow; what it took stays" in warning
+        assert "too slow; what it received is kept" in warning
     assert warning is None
     assert longest < 8 + 12  # what is begun, a cell at most, is ended
     monkeypatch.undo()
