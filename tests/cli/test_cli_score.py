@@ -36,7 +36,7 @@ def test_features_against_statistics_of_another_library(tmp_path, capsys):
     assert scores["fid"]["low"] < expected < scores["fid"]["high"]
     assert "ref:stats@" in scores["fid"]["signature"]
     assert "|m:statistics|" in scores["fid"]["signature"]
-    assert any("without a count" in text for text in warnings)
+    assert any("unknown count and origin" in text for text in warnings)
 
 
 def test_two_scores_against_statistics_are_compared_in_pairs(tmp_path, capsys):
