@@ -284,6 +284,7 @@ class _Execution:
         """Run one task: a unit, or some shards of one stage."""
         for unit in units:
             self.listener.started(unit)
+        # Time the whole task, to know later what the store and the workers cost.
         since = time.perf_counter()
         outside = runner.waited
 
@@ -300,6 +301,7 @@ class _Execution:
                 lambda text: self.listener.warned(f"{units[0].label}: {text}"),
             )
 
+        # Look up, run and commit; other runs on this store may be faster.
         done = run_units(
             units,
             self.store,
@@ -311,6 +313,7 @@ class _Execution:
             machines=self.machines,
             stopped=self.stop.is_set,
         )
+        # Book the time: stage bodies, starts of processes, commits.
         self.refreshed.update(found.unit.address.name for found in done)
         total, waited = time.perf_counter() - since, runner.waited - outside
         with self.counting:

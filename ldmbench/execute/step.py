@@ -150,11 +150,14 @@ def _make(
     """Run one task for all units and commit each; return the seconds that one took."""
     begun: list[_Begun] = []
     try:
+        # Open a temporary folder for each unit.
         for unit in units:
             begun.append(_begin(unit, store, stages, device, threads))
+        # Run the stage once for all units, and share its time among them.
         first, *others = (each.task for each in begun)
         outcome = execute(first.model_copy(update={"beside": tuple(others)}))
         outcome = replace(outcome, seconds=outcome.seconds / len(begun))
+        # Move what was made into the store.
         for each in begun:
             _commit(each, store, stages, outcome)
     finally:

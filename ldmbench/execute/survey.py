@@ -84,6 +84,7 @@ def survey(
     found = Survey(
         machines=tuple(speed_machines(devices()) if machines is None else machines), verify=verify
     )
+    # Go from targets to inputs, so that a stage knows what needs it.
     required: dict[str, dict[Unit, None]] = {}
     reasons: dict[Unit, str] = {}
     for stage in reversed(plan.stages):
@@ -96,6 +97,7 @@ def survey(
                 reasons[unit] = reason
                 for _, item, units in inputs_of(unit, stages):
                     required.setdefault(item.key, {}).update(dict.fromkeys(units))
+    # List what must run in the order of the plan.
     order = {stage.key: position for position, stage in enumerate(plan.stages)}
     ordered = sorted(reasons, key=lambda u: (order[u.stage.key], u.shard or (0, 0)))
     found.missing = {unit: reasons[unit] for unit in ordered}

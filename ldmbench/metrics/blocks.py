@@ -106,6 +106,7 @@ def sweep(
         workers: blocks worked on at once (default: the engine's, one per core).
         report: told the fraction done.
     """
+    # List the blocks, those on the diagonal first.
     engine = x.engine
     size = block or engine.block
     other = x if y is None else y
@@ -122,6 +123,7 @@ def sweep(
             seen.append(_look(visitors, rows, cols, piece, at))
         return seen
 
+    # Form blocks on several threads; visitors take them in order.
     with engine.exact(), ThreadPoolExecutor(threads) as pool:
         waiting: deque[tuple[slice, slice, Future[list[tuple[slice, list[Any]]]]]] = deque()
         for done, (rows, cols) in enumerate(pairs):

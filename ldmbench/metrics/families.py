@@ -58,6 +58,7 @@ def moments_family(
     Raises:
         InputError: bad features or unlike widths; `paired` with unlike numbers or Moments.
     """
+    # Check both sides; a reference of moments alone is fixed.
     place = engine or engine_of(generated, reference)
     if paired and isinstance(reference, Moments):
         raise InputError("moments hold no samples to pair with; give the reference's features")
@@ -71,12 +72,14 @@ def moments_family(
             raise InputError(f"{len(x)} generated and {len(y)} reference features are no pairs")
         known = reference_moments or gather(y, engine=place)
         note = "pairs resampled" if paired else "both sets resampled"
+    # The distance, from the spectrum that both covariances share.
     first = gather(x, engine=place)
     _tell(report, 0.4)
     shared = overlap(first, known, x, y)
     delta = first.mean - known.mean
     value = float(delta @ delta + np.trace(first.cov) + np.trace(known.cov)) - 2.0 * shared.trace
     _tell(report, 0.6)
+    # The interval, from each sample's influence on the distance.
     found = frechet_influences(x, y, first, known, shared=shared, paired=paired)
     _tell(report, 1.0)
     made = replicate(
@@ -132,10 +135,12 @@ def neighbours_family(
         InputError: bad features, unlike widths, or not more than a k samples on a side.
     """
     x, y = check_pair(generated, reference)
+    # Both sets must be larger than each neighbourhood.
     ks = (k,) if density_k is None else (k, density_k)
     for one in ks:
         check_k(len(x), one, "generated")
         check_k(len(y), one, "reference")
+    # Draw the subsets of the kernel distance, and who belongs to which.
     size = min(subset_size, len(x), len(y))
     drawn = Subsets.draw(len(x), len(y), subsets=subsets, size=size, seed=seed)
     place = engine or engine_of(generated, reference)
@@ -147,17 +152,21 @@ def neighbours_family(
     )
     sides = ((in_x, None), (in_y, None), (in_x, in_y))
     sums = [KernelSums(rows, cols, first.engine) for rows, cols in sides]
+    # Radii and kernel sums within the reference: once for all generated sets.
     kept = {} if kept is None else kept
     known = (ks, subsets, size, seed, shared, len(x), len(y), second.dtype, second.slack)
     if known not in kept:
         hood = _own(second, ks, sums[1], _share(report, 0.0, 0.25))
         kept[known] = hood, sums[1]
     hood_y, sums[1] = kept[known]
+    # The same within the generated set, which recall needs.
     hood_x = _own(first, (k,), sums[0], _share(report, 0.25, 0.5))
+    # One pass over generated x reference serves all five scores.
     near = BallCount(first, second, hood_y, k, rule, ring=True)
     back = BallCount(first, second, hood_x, k, rule, balls="rows", ring=True)
     dense = [BallCount(first, second, hood_y, one, density_rule, ring=True) for one in ks[1:]]
     sweep(first, second, [sums[2], near, back, *dense], report=_share(report, 0.5, 1.0))
+    # The kernel distance; far from zero it is computed about the centre.
     centre = centre_of(y)
     if centre is not None:
         kid = far_distance(x, y, centre, drawn)
@@ -177,6 +186,7 @@ def neighbours_family(
             note=f"{subsets} subsets of {size}",
         )
     }
+    # Shares of points in balls, with the influence of each sample.
     shares = {
         "precision": ((near.per_point > 0).mean(), k, share_influences(near, hood_y, k)),
         "recall": ((back.per_point > 0).mean(), k, _turned(share_influences(back, hood_x, k))),
@@ -185,6 +195,7 @@ def neighbours_family(
         value, covered = balls.per_point.mean() / wide, (balls.per_ball > 0).mean()
         shares["density"] = value, wide, density_influences(balls, hood_y, wide)
         shares["coverage"] = covered, wide, coverage_influences(balls, hood_y, wide)
+    # Intervals, all from the same resampled positions.
     for name, (value, many, each) in shares.items():
         made[name] = replicate(
             float(value),

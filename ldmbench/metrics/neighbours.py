@@ -112,17 +112,20 @@ class NearestSearch:
         real = np.flatnonzero(near > -np.inf)
         if not len(real):
             return
+        # Group the candidates by sample.
         real = real[np.argsort(sample[real], kind="stable")]
         sample, other, near = sample[real], other[real], near[real]
         start = np.flatnonzero(np.diff(sample, prepend=-1))
         counts = np.diff(start, append=len(sample))
         touched, row = sample[start], np.repeat(np.arange(len(start)), counts)
         column = self._keep + np.arange(len(sample)) - np.repeat(start, counts)
+        # Put the neighbours known so far and the candidates side by side.
         wide = (len(touched), self._keep + int(counts.max()))
         near_all, index_all = np.full(wide, -np.inf), np.full(wide, -1, dtype=np.int64)
         near_all[:, : self._keep] = self._near[touched]
         index_all[:, : self._keep] = self._index[touched]
         near_all[row, column], index_all[row, column] = near, other
+        # Keep the nearest of both.
         best = np.argpartition(-near_all, self._keep - 1, axis=1)[:, : self._keep]
         self._near[touched] = kept = np.take_along_axis(near_all, best, axis=1)
         self._index[touched] = np.take_along_axis(index_all, best, axis=1)

@@ -92,24 +92,28 @@ def replicate(
             f"confidence {confidence} and {trials} trials were asked; confidence lies between "
             "0 and 1 and at least one trial is needed"
         )
+    # Without finite values of two samples a side there is no interval.
     n = len(generated)
     parts = [("generated", generated)] + ([] if reference is None else [("reference", reference)])
     if not np.isfinite(value) or any(not np.isfinite(part).all() for _, part in parts):
         return nothing(value, n, "no interval: the value is not finite", confidence)
     if any(len(part) < 2 for _, part in parts):
         return nothing(value, n, "no interval: a single sample", confidence)
+    # Sum variance and resampled influences over both sides.
     variance, total = 0.0, np.zeros(trials)
     for side, part in parts:
         centred = part - part.mean()
         # N - 1 once more: the influences were centred on their own mean.
         variance += float(centred @ centred) / (len(part) * (len(part) - 1))
         total += (draws or Draws()).means(side, centred, trials)
+    # Take off the influences' own noise, and build the interval.
     true = max(variance - excess, floor, variance / 4.0)
     z, error = NormalDist().inv_cdf(0.5 + confidence / 2.0), float(np.sqrt(true))
     low, high = max(least, value - z * error), value + z * error
     if share:
         smaller = min(len(part) for _, part in parts)
         low, high = wilson(value, error, z, smaller, most or smaller)
+    # Give the replicates the corrected spread.
     if variance > 0.0:
         total *= float(np.sqrt(true / variance))
     method = f"linearised bootstrap, {trials} replicates" + (f"; {note}" if note else "")

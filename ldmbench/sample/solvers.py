@@ -114,6 +114,7 @@ def _prepare(
     if rule is not None:
         check_spacing(rule)
     check_steps(steps, T=schedule.T)
+    # The scheduler's config: the schedule's, with spacing and prediction of this call.
     config = schedule.config()
     if rule is not None and rule != "compvis":
         config["timestep_spacing"] = rule
@@ -121,6 +122,7 @@ def _prepare(
         config["prediction_type"] = prediction
     if row.runge_kutta and rule == "compvis":
         config["skip_prk_steps"] = True
+    # Refuse what the sampler cannot do; then set the timesteps by the rule.
     check_fits(sampler, steps, schedule=schedule, rule=rule, prediction=prediction)
     scheduler = _construct(row.scheduler, config)
     if row.noise == "every step" and steps == schedule.T:  # the whole chain, whatever the rule
@@ -131,6 +133,7 @@ def _prepare(
         scheduler.set_timesteps(steps)
         if is_uneven(sampler, rule, steps, T=schedule.T):
             scheduler.thin()
+    # Check the timesteps that the scheduler really has.
     check_inside(scheduler.timesteps.tolist(), steps, rule, T=schedule.T)
     if row.multistep:
         check_repeats(scheduler.sigmas[:-1].tolist(), steps, rule)
@@ -215,9 +218,11 @@ def _draws(
     step_noise: torch.Tensor | None,
 ) -> Iterator[torch.Tensor]:
     """Return the noise of the stochastic steps, one (B, C, h, w) after the other."""
+    # Most samplers draw nothing on the way.
     count = _draw_count(scheduler, sampler, eta)
     if count == 0:
         return iter(())
+    # Noise from the caller must have the shape of these steps.
     if step_noise is not None:
         # The original draws at t = 0 too and multiplies by zero: one draw a step is right as well.
         allowed = {count, len(scheduler.timesteps)}
@@ -227,6 +232,7 @@ def _draws(
                 f"found {tuple(step_noise.shape)}"
             )
         return iter(step_noise.to(noise.device))
+    # Else one generator per sample draws it.
     if seeds is None:
         raise InputError(
             f"{sampler}{f' with eta {eta}' if eta else ''} draws noise at its steps: "

@@ -123,6 +123,7 @@ class Store:
             manifest = read_manifest(folder)
             if Address(manifest.kind, manifest.key, manifest.shard) != address:
                 raise DamageError("it belongs to another key")
+            # Compare seal, sizes and the digests that this look needs.
             check_manifest(folder, manifest)
             check_sizes(folder, manifest)
             names = [name for name in manifest.outputs if verify or is_looked_at(name)]

@@ -34,6 +34,7 @@ def read_archive(path: Path) -> object:
         entries = archive.infolist()
         names = [e.filename for e in entries]
         inner = [n for n in names if n.endswith("/data.pkl") or n == "data.pkl"]
+        # Refuse archives that are ambiguous, or code.
         if len(set(names)) != len(names):
             raise ValueError("two entries of its archive have one name")
         if any(n.endswith("/constants.pkl") for n in names):
@@ -41,11 +42,13 @@ def read_archive(path: Path) -> object:
         if len(inner) != 1:
             raise ValueError("the archive holds no single data.pkl")
         root = inner[0].removesuffix("data.pkl")
+        # Find the bytes of each tensor in the archive.
         checked = any(e.CRC for e in entries)  # torch can be told to leave them out
         places = {e.filename: _place(e, file, checked=checked) for e in entries if not e.is_dir()}
         order = places.get(f"{root}byteorder")
         if order is not None and _bytes_of(order, file) != b"little":
             raise InputError(f"{path} was written by a big-endian machine; {_SAVE}")
+        # Unpickle the names and shapes, without importing anything.
         stored = _Stored(lambda key: places[f"{root}data/{key}"])
         content = _bytes_of(places[inner[0]], file)
         return Unpickler(io.BytesIO(content), where=str(path), stored=stored).load()

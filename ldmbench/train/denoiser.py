@@ -175,6 +175,7 @@ def train_denoiser(
             f"there are {len(latents)} latents for {len(images)} images; encode them all"
         )
     place = torch.device(device)
+    # The network, from a seed of its own.
     model = build_denoiser(
         params,
         latent_channels=latent_shape[0],
@@ -183,6 +184,7 @@ def train_denoiser(
         seed=derive_seed("denoiser-weights", params.train_seed),
     )
 
+    # The order of images, and the loop over them.
     order = BatchOrder(
         len(images),
         batch_size=params.batch,
