@@ -113,6 +113,8 @@ def parse(text: str, where: Callable[[int], str], *, noun: str = "suite") -> Any
         reader = YAML(typ="rt")
         reader.Constructor = _Marked
         return reader.load(text)
+    except SuiteError:  # it has its place already; it is a ValueError, too
+        raise
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 1
