@@ -25,10 +25,13 @@ from ldmbench.models.first_stage import FirstStage, Rate
 from ldmbench.models.precond import OBJECTIVES, levels_of
 from ldmbench.registry import nearest
 from ldmbench.sample import Schedule
+from ldmbench.schema.models import ModelFacts
 
-__all__ = ["Info", "Model", "latent_sides", "to_uint8"]
+__all__ = ["Info", "Model", "info_of", "latent_sides", "to_uint8"]
 
 QUANTIZE = ("round", "truncate")
+_TOLD = ("f", "source", "quantize", "timesteps", "weights", "weights_from", "left_out", "assumed")
+"""What Info takes from ModelFacts."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,22 @@ class Info:
     assumed: tuple[str, ...] = ()
     weights_from: str = ""
     left_out: tuple[str, ...] = ()
+
+
+def info_of(
+    facts: ModelFacts, *, path: Path, digest: str, latent_shape: tuple[int, int, int], **more: Any
+) -> Info:
+    """Return what a model is, of what its configs say: a loader adds what only tensors tell.
+
+    Args:
+        facts: of `sources.models.peek`, as a plan has them.
+        path: where it came from.
+        digest: of its weights and config files.
+        latent_shape: (C, h, w).
+        more: other fields of Info.
+    """
+    told: dict[str, Any] = {name: getattr(facts, name) for name in _TOLD}
+    return Info(**{**told, "path": path, "digest": digest, "latent_shape": latent_shape, **more})
 
 
 class Model:

@@ -3,46 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from ldmbench.models.compvis.unet import build_unet
 from ldmbench.models.conditions import ClassLabels, Condition, NoCondition
 from ldmbench.models.first_stage import Identity
 from ldmbench.models.image_conditions import EnlargedImage
-from ldmbench.models.model import Info, Model
+from ldmbench.models.model import Model, info_of
 from ldmbench.models.weights import Tensors
+from ldmbench.schema.models import ModelFacts
 from ldmbench.sources.models.adm_config import read_flags
 from ldmbench.sources.models.compvis_plan import plan_unet
-from ldmbench.tensors.entries import Held
 
 __all__ = ["load_adm"]
 
 
-def load_adm(flags: Mapping[str, Any], tensors: Tensors, *, held: Held, identity: str) -> Model:
+def load_adm(
+    flags: Mapping[str, Any], tensors: Tensors, *, facts: ModelFacts, path: Path, identity: str
+) -> Model:
     """Load a guided-diffusion UNet, or one that upsamples (SuperResModel).
 
     Args:
         flags: see `read_flags`.
         tensors: the state dict.
-        held: where it came from.
+        facts: what flags and names of tensors say.
+        path: where it came from.
         identity: digest of weights and flags.
     """
-    where = str(held.path)
+    where = str(path)
     told = read_flags(flags, where)
-    info = Info(
-        f=1,
-        latent_shape=(told.channels, told.size, told.size),
+    info = info_of(
+        facts,
+        path=path,
         digest=identity,
-        source=f"{told.source}:UNetModel",
-        path=held.path,
-        quantize="truncate",
-        weights="ema" if held.averaged else "raw",
-        weights_from=held.source,
-        left_out=held.left_out,
+        latent_shape=(told.channels, told.size, told.size),
         schedule=told.schedule,
-        timesteps="leading",
         time_scale=told.time_scale,
-        assumed=tuple(map(str, told.taken)),
     )
     condition: Condition = NoCondition() if told.classes is None else ClassLabels(told.classes)
     if told.small is not None:

@@ -15,11 +15,11 @@ from ldmbench.models.compvis.condition import build_condition
 from ldmbench.models.compvis.parts import check_parts, latent_scale, read_schedule
 from ldmbench.models.compvis.unet import build_unet
 from ldmbench.models.first_stage import STAGES, FirstStage, Identity
-from ldmbench.models.model import Info, Model
+from ldmbench.models.model import Info, Model, info_of
 from ldmbench.models.weights import Tensors, select
+from ldmbench.schema.models import ModelFacts
 from ldmbench.sources.models.adm_config import is_adm
 from ldmbench.sources.models.checkpoint import look, marked
-from ldmbench.sources.models.clip_config import blocks_taken
 from ldmbench.sources.models.compvis_config import (
     class_of,
     config_digest,
@@ -29,6 +29,7 @@ from ldmbench.sources.models.compvis_config import (
 )
 from ldmbench.sources.models.compvis_plan import UNetPlan, plan_unet
 from ldmbench.sources.models.compvis_rules import FIRST_STAGES, check_model, files_beside
+from ldmbench.sources.models.peek import describe_checkpoint
 from ldmbench.tensors.entries import Held
 from ldmbench.tensors.read import fetch
 
@@ -43,7 +44,7 @@ class _Checkpoint:
     name: str
     params: dict[str, Any]
     tensors: Tensors
-    held: Held
+    facts: ModelFacts
     identity: str
     tokenizer: Any
 
@@ -74,13 +75,14 @@ def load_checkpoint(
     """
     content = read_config(config, path)
     held = look(path, content, ema=ema, ignore=ignore)
+    facts = describe_checkpoint(content, held)
     tensors = fetch(path, held.slots)
     named = {"weights": digest_file(path), "config": config_digest(config, path)}
     beside = {name: digest_file(file) for name, file in files_beside(content, path).items()}
     identity = digest(named | beside)
     tensors |= _first_stage_elsewhere(content, path)
     try:
-        return _load(content, tensors, held, identity, tokenizer=tokenizer)
+        return _load(content, tensors, held, facts, identity, tokenizer=tokenizer)
     except InputError:
         raise
     except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as e:
@@ -103,23 +105,24 @@ def _load(
     content: dict[str, Any],
     tensors: Tensors,
     held: Held,
+    facts: ModelFacts,
     identity: str,
     *,
     tokenizer: Any,
 ) -> Model:
     path = held.path
     if is_adm(content):
-        return load_adm(content, tensors, held=held, identity=identity)
+        return load_adm(content, tensors, facts=facts, path=path, identity=identity)
     name = check_model(content, str(path))
     params = marked(params_of(content["model"]), held)
-    found = _Checkpoint(path, name, params, tensors, held, identity, tokenizer)
+    found = _Checkpoint(path, name, params, tensors, facts, identity, tokenizer)
     return _load_first_stage(found) if name in FIRST_STAGES else _load_diffusion(found)
 
 
 def _load_first_stage(found: _Checkpoint) -> Model:
     stage = _stage(FIRST_STAGES[found.name], found.params, found.tensors, where=found.where)
-    f, channels, side = geometry(found.params)
-    return Model(_info(found, f, (channels, side, side)), stage)
+    _, channels, side = geometry(found.params)
+    return Model(_info(found, (channels, side, side)), stage)
 
 
 def _load_diffusion(found: _Checkpoint) -> Model:
@@ -145,27 +148,12 @@ def _load_diffusion(found: _Checkpoint) -> Model:
         path=found.path,
     )
     network = build_unet(plan, select(tensors, "model.diffusion_model."), where=where)
-    f, _, _ = geometry(params_of(params.get("first_stage_config")))
-    shape = (channels, *plan.size)
-    taken = blocks_taken(params, tensors, found.path)
-    info = _info(found, f, shape, scale=scale, schedule=schedule, assumed=taken)
+    info = _info(found, (channels, *plan.size), scale=scale, schedule=schedule)
     return Model(info, stage, network=network, condition=condition)
 
 
-def _info(found: _Checkpoint, f: int, shape: tuple[int, int, int], **extra: Any) -> Info:
-    return Info(
-        f=f,
-        latent_shape=shape,
-        digest=found.identity,
-        source=f"compvis:{found.name}",
-        path=found.path,
-        quantize="truncate",
-        timesteps="compvis" if "schedule" in extra else None,
-        weights="ema" if found.held.averaged else "raw",
-        weights_from=found.held.source,
-        left_out=found.held.left_out,
-        **extra,
-    )
+def _info(found: _Checkpoint, shape: tuple[int, int, int], **more: Any) -> Info:
+    return info_of(found.facts, path=found.path, digest=found.identity, latent_shape=shape, **more)
 
 
 def _plan(params: Mapping[str, Any], where: str) -> UNetPlan:

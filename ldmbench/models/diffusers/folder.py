@@ -28,7 +28,7 @@ from ldmbench.models.image_conditions import (
     SemanticMap,
     UpscaledPrompt,
 )
-from ldmbench.models.model import Info, Model
+from ldmbench.models.model import Model, info_of
 from ldmbench.sources.models.diffusers_config import (
     CAPTION_ENCODER,
     CARD,
@@ -36,6 +36,7 @@ from ldmbench.sources.models.diffusers_config import (
     read_folder,
 )
 from ldmbench.sources.models.diffusers_schedule import read_noising
+from ldmbench.sources.models.peek import describe_folder
 from ldmbench.sources.models.places import component, part_of
 
 __all__ = ["CARD", "load_folder"]
@@ -68,31 +69,25 @@ def load_folder(
 
 def _load(configs: FolderConfigs, ema: bool, tokenizer: Any, apart: Model | None) -> Model:
     stage = apart.first_stage if apart else _stage(configs, ema)
-    info = Info(
-        f=apart.info.f if apart else configs.f,
-        latent_shape=(configs.channels, *configs.size),
-        digest=digest_files(configs.files, root=configs.root),
-        source=f"diffusers:{configs.pipeline}",
+    info = info_of(
+        describe_folder(configs),
         path=configs.root,
-        quantize=str(configs.card.get("quantize", "round")),
-        weights=configs.weights,
-        weights_from=configs.weights_from,
+        digest=digest_files(configs.files, root=configs.root),
+        latent_shape=(configs.channels, *configs.size),
+        f=apart.info.f if apart else configs.f,
+        scale=apart.info.scale if apart else configs.scale,
     )
     if not configs.samples:
-        return Model(replace(info, scale=configs.scale), stage)
+        return Model(info, stage)
     network: Any = load_network(
         configs.config_of(("unet", "transformer")), configs.network, ema=ema
     )
     condition = _condition(configs, network, stage, tokenizer, ema)
-    schedule = configs.schedule
     info = replace(
         info,
-        scale=apart.info.scale if apart else configs.scale,
-        schedule=schedule,
-        timesteps=schedule.spacing,
+        schedule=configs.schedule,
         time_scale=float(configs.card.get("time_scale", 1.0)),
         guided_channels=configs.card.get("guided_channels"),
-        assumed=tuple(map(str, configs.taken)),
     )
     return Model(info, stage, network=network, condition=condition)
 

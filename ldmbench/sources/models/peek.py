@@ -33,12 +33,18 @@ from ldmbench.sources.models.compvis_rules import (
     check_model,
     files_beside,
 )
-from ldmbench.sources.models.diffusers_config import CAPTION_ENCODER, read_folder
+from ldmbench.sources.models.diffusers_config import CAPTION_ENCODER, FolderConfigs, read_folder
 from ldmbench.sources.models.null_class import check_null_class
 from ldmbench.sources.models.places import SUFFIXES, checkpoint_in, is_folder, weights_of
 from ldmbench.tensors.entries import Held
 
-__all__ = ["model_digest", "peek", "tokenizer_digest"]
+__all__ = [
+    "describe_checkpoint",
+    "describe_folder",
+    "model_digest",
+    "peek",
+    "tokenizer_digest",
+]
 
 _CLIP, _BERT = "clip-vit-large-patch14", "bert-base-uncased"
 _UNCOUNTED_CLASSES = 1000
@@ -75,7 +81,7 @@ def peek(
         InputError: there is no model, or its configs do not say what is needed.
     """
     if is_folder(path):
-        facts = _peek_folder(path, ema, tokenizer)
+        facts = describe_folder(read_folder(path, ema=ema), tokenizer)
     else:
         facts = _peek_checkpoint(_checkpoint(path, ema=ema), config, ema, ignore, tokenizer)
     if null_class is None:
@@ -137,6 +143,28 @@ def _peek_checkpoint(
 ) -> ModelFacts:
     content = read_config(config, file)
     held = look(file, content, ema=ema, ignore=ignore)
+    facts = describe_checkpoint(content, held, tokenizer)
+    written = written_config(config, file)
+    if written == content:
+        return facts
+    read = {"config": digest(plain(content))}  # references, or flags and numbers in quotes
+    return facts.model_copy(update={"taken": {**facts.taken, **read}})
+
+
+def describe_checkpoint(
+    content: Mapping[str, Any], held: Held, tokenizer: Path | None = None
+) -> ModelFacts:
+    """Return what a checkpoint's config and the names of its tensors say; plan and loader ask here.
+
+    Args:
+        content: of `read_config`.
+        held: of `look`.
+        tokenizer: of a prompted checkpoint; None looks beside it.
+
+    Raises:
+        InputError: the config does not say what is needed, or names what does not load.
+    """
+    file = held.path
     shared: dict[str, Any] = {
         "quantize": "truncate",
         "weights": "ema" if held.averaged else "raw",
@@ -150,17 +178,13 @@ def _peek_checkpoint(
             facts = _peek_adm(content, str(file), shared)
         else:
             facts = _peek_compvis(content, held, tokenizer, shared)
-    except (TypeError, KeyError, AttributeError, ValueError) as error:
+    except (ArithmeticError, TypeError, KeyError, AttributeError, ValueError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(
             f"the config of {file} lacks a value or holds one of the wrong kind: {error}"
         ) from error
-    written = written_config(config, file)
-    if written == content:
-        return facts
-    read = {"config": digest(plain(content))}  # references, or flags and numbers in quotes
-    return facts.model_copy(update={"taken": {**facts.taken, **read}})
+    return facts
 
 
 def _peek_adm(flags: Mapping[str, Any], where: str, shared: Mapping[str, Any]) -> ModelFacts:
@@ -305,8 +329,13 @@ def _tokenizer(given: Path | None, beside: Path, name: str) -> dict[str, Any]:
 # ---------------------------------------------------------------- diffusers
 
 
-def _peek_folder(folder: Path, ema: bool, tokenizer: Path | None) -> ModelFacts:
-    found = read_folder(folder, ema=ema)
+def describe_folder(found: FolderConfigs, tokenizer: Path | None = None) -> ModelFacts:
+    """Return what the configs of a diffusers folder say; plan and loader ask here.
+
+    Args:
+        found: of `read_folder`.
+        tokenizer: of a prompted model; None looks in the folder.
+    """
     height, width = found.size
     sampled: dict[str, Any] = {}
     if found.samples:
@@ -321,7 +350,7 @@ def _peek_folder(folder: Path, ema: bool, tokenizer: Path | None) -> ModelFacts:
             "taken": {t.field: t.value for t in found.taken if t.value != t.today},
         }
         if found.conditioning == "text" and found.text != CAPTION_ENCODER:
-            sampled |= _tokenizer(tokenizer, folder, prompts)
+            sampled |= _tokenizer(tokenizer, found.root, prompts)
     return ModelFacts(
         source=f"diffusers:{found.pipeline}",
         f=found.f,
@@ -335,7 +364,7 @@ def _peek_folder(folder: Path, ema: bool, tokenizer: Path | None) -> ModelFacts:
         scale=found.scale,
         image_channels=found.image_channels,
         samples=found.samples,
-        bytes=sum(p.stat().st_size for n in found.networks for p in weights_of(n, ema=ema)),
+        bytes=sum(p.stat().st_size for n in found.networks for p in weights_of(n, ema=found.ema)),
         **sampled,
     )
 
