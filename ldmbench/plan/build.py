@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from ldmbench.catalog.extractors import EXTRACTORS
 from ldmbench.catalog.measures import PROBES
@@ -189,7 +188,7 @@ class _Builder:
     def _sample(self, point: Point) -> SampleParams:
         """Return how a point is sampled: as the suite says, else its protocols, else the model."""
         sample, traits = point.sample, self.about(point)
-        open_: dict[str, Any] = {"count": largest_count(self.protocols, sample.count)}
+        open_: dict[str, int | str | None] = {"count": largest_count(self.protocols, sample.count)}
         for name in ("timesteps", "quantize"):
             if getattr(sample, name) is None and not traits.is_called:
                 open_[name] = first_pinned(self.protocols, name)

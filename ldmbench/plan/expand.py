@@ -6,15 +6,17 @@ import fnmatch
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Generic, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from ldmbench.catalog.samplers import SAMPLERS
 from ldmbench.errors import InputError
+from ldmbench.schema.base import AxisValue
 from ldmbench.schema.data import Data
 from ldmbench.schema.models import AutoencoderParams, LdmModel, Model
 from ldmbench.schema.sample import SampleParams
+from ldmbench.schema.suite import Suite
 from ldmbench.suite.axes import axes_of, plain_class
 from ldmbench.suite.protocols import protocols_of, rule_of
 
@@ -29,19 +31,23 @@ class Point:
     model: str
     spec: Model
     sample: SampleParams
-    axes: Mapping[str, Any]
+    axes: Mapping[str, AxisValue]
+
+
+N = TypeVar("N", bound=BaseModel)
+Axes: TypeAlias = Mapping[str, AxisValue]
 
 
 @dataclass(frozen=True)
-class Variant:
+class Variant(Generic[N]):
     """One combination of a section's axes: its title, its parameters, its swept fields."""
 
     title: str
-    noun: Any
-    axes: Mapping[str, Any]
+    noun: N
+    axes: Mapping[str, AxisValue]
 
 
-def points(written: Any) -> list[Point]:
+def points(written: Suite) -> list[Point]:
     """Return the points of a checked suite: include and exclude applied, duplicates merged."""
     found: dict[str, Point] = {}
     for model, data, sample in _combinations(written):
@@ -54,7 +60,9 @@ def points(written: Any) -> list[Point]:
     return [p for p in found.values() if _wanted(p.id, written.include, written.exclude)]
 
 
-def _combinations(written: Any) -> Iterator[tuple[Variant, Variant, Variant]]:
+def _combinations(
+    written: Suite,
+) -> Iterator[tuple[Variant[Model], Variant[Data], Variant[SampleParams]]]:
     datasets = {name: variants(name, noun) for name, noun in written.data.items()}
     samples = {
         name: [_settled(v) for v in variants("", _ruled(written, name))] for name in datasets
@@ -67,7 +75,7 @@ def _combinations(written: Any) -> Iterator[tuple[Variant, Variant, Variant]]:
                     yield model, data, _own(sample) if noun.kind == "call" else sample
 
 
-def _ruled(written: Any, dataset: str) -> Any:
+def _ruled(written: Suite, dataset: str) -> SampleParams:
     """Return the sample section, its open fields filled by the protocol's rule for a dataset."""
     rule = rule_of(protocols_of(written), dataset)
     if rule is None:
@@ -82,11 +90,11 @@ def _ruled(written: Any, dataset: str) -> Any:
     return written.sample.model_copy(update=open_)
 
 
-def variants(name: str, noun: BaseModel) -> list[Variant]:
+def variants(name: str, noun: N) -> list[Variant[N]]:
     """Return every combination of the axes inside one section, titled `name[axis=value,...]`."""
     axes = dict(axes_of(noun))
     names = _short_names(list(axes))
-    merged: dict[str, Variant] = {}
+    merged: dict[str, Variant[N]] = {}
     for values in itertools.product(*axes.values()):
         chosen = dict(zip(axes, values, strict=True))
         plain = _plain_noun(name, noun, chosen)
@@ -97,7 +105,7 @@ def variants(name: str, noun: BaseModel) -> list[Variant]:
     return list(merged.values())
 
 
-def _plain_noun(name: str, noun: BaseModel, chosen: Mapping[str, Any]) -> Any:
+def _plain_noun(name: str, noun: N, chosen: Axes) -> N:
     values = noun.model_dump(warnings=False)
     for path, value in chosen.items():
         *above, last = path.split(".")
@@ -106,7 +114,7 @@ def _plain_noun(name: str, noun: BaseModel, chosen: Mapping[str, Any]) -> Any:
             section = section[part]
         section[last] = value
     try:
-        plain = plain_class(type(noun).__name__).model_validate(values)
+        plain = plain_class(noun).model_validate(values)
     except ValidationError as error:
         told = ", ".join(f"{path} = {_text(value)}" for path, value in chosen.items())
         raise InputError(f"{name}: {told}: {error.errors()[0]['msg']}") from None
@@ -115,7 +123,7 @@ def _plain_noun(name: str, noun: BaseModel, chosen: Mapping[str, Any]) -> Any:
     return plain
 
 
-def _meaningful(noun: BaseModel, chosen: Mapping[str, Any]) -> Mapping[str, Any]:
+def _meaningful(noun: BaseModel, chosen: Axes) -> Axes:
     """Drop axes that mean nothing for this combination: those of the autoencoder when f = 1."""
     if isinstance(noun, LdmModel) and noun.autoencoder.f == 1:
         return {
@@ -148,16 +156,16 @@ def _text(value: object) -> str:
     return str(value)
 
 
-def _settled(variant: Variant) -> Variant:
+def _settled(variant: Variant[SampleParams]) -> Variant[SampleParams]:
     """Fix what a sampler ignores: eta, where its steps draw no noise by it."""
-    noun: SampleParams = variant.noun
+    noun = variant.noun
     row = SAMPLERS.get(noun.sampler)
     if noun.eta == 0 or (row and row.noise == "eta"):
         return variant
     return Variant(variant.title, noun.model_copy(update={"eta": 0.0}), variant.axes)
 
 
-def _own(variant: Variant) -> Variant:
+def _own(variant: Variant[SampleParams]) -> Variant[SampleParams]:
     """Leave to the user's code what is its own affair: sampler, eta, step rule, quantisation."""
     own = {
         "sampler": "own",
@@ -170,7 +178,7 @@ def _own(variant: Variant) -> Variant:
     return Variant(variant.title, variant.noun.model_copy(update=own), axes)
 
 
-def sample_title(sample: SampleParams, axes: Mapping[str, Any]) -> str:
+def sample_title(sample: SampleParams, axes: Axes) -> str:
     """Return the sampling part of a cell id, such as ddim-50/g1/s0."""
     eta = f"-eta{sample.eta:g}" if sample.eta else ""
     told = {"sampler", "steps", "eta", "guidance", "seed", "count", "progress"}

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
 from ldmbench.schema.stage import Manifest, Stage
 
@@ -140,8 +139,8 @@ def _moved(manifest: Manifest, stage: Stage) -> Iterator[str]:
             yield role
 
 
-def _flat(value: Mapping[str, Any], above: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
+def _flat(value: Mapping[str, object], above: str = "") -> dict[str, object]:
+    found: dict[str, object] = {}
     for name, part in value.items():
         if isinstance(part, Mapping):
             found |= _flat(part, f"{above}{name}.")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 from ldmbench.catalog.metrics import METRICS
 from ldmbench.errors import SuiteError
@@ -15,6 +14,7 @@ from ldmbench.plan.told import Problem, Tellers
 from ldmbench.plan.traits import Traits
 from ldmbench.schema.models import LdmModel
 from ldmbench.schema.stage import Splits
+from ldmbench.schema.suite import Suite
 from ldmbench.suite.problems import Places
 from ldmbench.suite.protocols import largest_count, pinned
 
@@ -31,7 +31,7 @@ class Fit:
         traits: says what is known of a point's model.
     """
 
-    suite: Any
+    suite: Suite
     images: Images
     traits: Callable[[Point], Traits]
 

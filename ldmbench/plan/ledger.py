@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from ldmbench.canonical import digest
 from ldmbench.catalog.extractors import extractor_named
@@ -68,7 +67,7 @@ class Ledger:
     ) -> Stage:
         """Add a stage, or return to one of the same key; the larger count of two stays."""
         row = STAGES[kind]
-        recipe: dict[str, Any] = {
+        recipe: dict[str, object] = {
             "kind": kind,
             "version": row.version,
             "params": params.keyed(),

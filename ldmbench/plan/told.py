@@ -10,13 +10,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from ldmbench.plan.captions import caption_cautions
 from ldmbench.plan.expand import Point
 from ldmbench.plan.images import Images, plain_name
 from ldmbench.schema.data import FilesData, Told
 from ldmbench.schema.models import CAPTION_TOKENS, CallModel, LdmModel, LoadModel
+from ldmbench.schema.suite import Suite
 from ldmbench.sources.images.conditions import conditions_of
 from ldmbench.suite.read import Loc
 
@@ -37,7 +37,7 @@ class Tellers:
         looked: dataset, training or not, and how many prompts -> what is there.
     """
 
-    suite: Any
+    suite: Suite
     images: Images
     draws: bool
     looked: dict[tuple[str, bool, int], Told | None] = field(default_factory=dict)
@@ -193,7 +193,7 @@ def _files(point: Point) -> FilesData:
     return point.data
 
 
-def _subject(suite: Any, point: Point, conditioning: str) -> tuple[Loc, str]:
+def _subject(suite: Suite, point: Point, conditioning: str) -> tuple[Loc, str]:
     """Return the place of what a model is told, and the beginning of a sentence about it."""
     name = plain_name(point.model)
     if isinstance(point.spec, LoadModel):
@@ -201,6 +201,8 @@ def _subject(suite: Any, point: Point, conditioning: str) -> tuple[Loc, str]:
         return ("models", name, "path"), f"found '{point.spec.path}', a model that needs {told}"
     if isinstance(point.spec, CallModel):
         return ("models", name, "conditioning"), f"found {conditioning}"
-    written = suite.models[name].denoiser
-    default = "" if "conditioning" in written.model_fields_set else " (the default)"
+    written = suite.models[name]
+    assert isinstance(written, LdmModel)
+    said = "conditioning" in written.denoiser.model_fields_set
+    default = "" if said else " (the default)"
     return ("models", name, "denoiser", "conditioning"), f"found {conditioning}{default}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 from pydantic import (
     BaseModel,
@@ -48,6 +48,10 @@ class Sparse(Noun):
             for name, value in dump(self).items()
             if fields[name].is_required() or getattr(self, name) != fields[name].default
         }
+
+
+AxisValue: TypeAlias = bool | int | float | str | tuple[bool | int | float | str | None, ...] | None
+"""One value of an axis: that of a field which may be swept."""
 
 
 class AxisMark:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 from pydantic import Field, JsonValue, SerializeAsAny, model_validator
 
-from ldmbench.schema.base import Kind, Noun, api_version
+from ldmbench.schema.base import AxisValue, Kind, Noun, api_version
 from ldmbench.schema.local import Local
 from ldmbench.schema.params import Params, with_params
 from ldmbench.schema.protocol import Protocol
@@ -78,7 +78,9 @@ class Cell(Noun):
     id: str
     model: str
     dataset: str
-    axes: dict[str, Any] = Field(default={}, description="the swept fields of model and dataset")
+    axes: dict[str, AxisValue] = Field(
+        default={}, description="the swept fields of model and dataset"
+    )
     f: int | None = None
     regularization: str | None = None
     sampler: str

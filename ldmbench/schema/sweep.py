@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from functools import cache
 from types import UnionType
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, Discriminator, Field, Tag, create_model, model_validator
 from pydantic.fields import FieldInfo
 
-from ldmbench.schema.base import AxisMark, Noun
+from ldmbench.schema.base import AxisMark
 from ldmbench.schema.suite import Suite
 
+N = TypeVar("N", bound=BaseModel)
 ONE, MANY = "one value", "a list of values"
 
 
@@ -77,8 +78,12 @@ def _told_apart(nouns: tuple[Any, ...]) -> Any:
 
 
 @cache
-def written_form(noun: type[BaseModel]) -> type[BaseModel]:
-    """Return the model of what a person writes for `noun`: axes allowed, kinds told apart."""
+def written_form(noun: type[N]) -> type[N]:
+    """Return the model of what a person writes for `noun`: axes allowed, kinds told apart.
+
+    It is a class below `noun`: what reads a suite as it is written knows its fields by that, and
+    that a field marked AXIS may hold a tuple of values.
+    """
     fields: dict[str, Any] = {}
     for name, info in noun.model_fields.items():
         if is_axis(info):
@@ -96,10 +101,10 @@ def written_form(noun: type[BaseModel]) -> type[BaseModel]:
         for name, rule in noun.__pydantic_decorators__.model_validators.items()
     }
     return create_model(
-        noun.__name__, __base__=Noun, __doc__=noun.__doc__, __validators__=rules, **fields
+        noun.__name__, __base__=noun, __doc__=noun.__doc__, __validators__=rules, **fields
     )
 
 
-def suite_form() -> type[BaseModel]:
+def suite_form() -> type[Suite]:
     """Return the model that a suite file is checked against."""
     return written_form(Suite)

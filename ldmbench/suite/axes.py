@@ -5,24 +5,27 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from functools import cache
-from typing import Any
+from typing import TypeVar, cast
 
 from pydantic import BaseModel
 
 from ldmbench.schema import data, models, sample, suite
+from ldmbench.schema.base import AxisValue
+from ldmbench.schema.suite import Suite
 from ldmbench.schema.sweep import is_axis, is_list_field
 from ldmbench.suite.read import Loc
 
+N = TypeVar("N", bound=BaseModel)
 MOST_CELLS = 10_000
 """Combinations of a suite, before include and exclude leave some out."""
 
 
-def check_size(written: Any) -> Iterator[tuple[Loc, str]]:
+def check_size(written: Suite) -> Iterator[tuple[Loc, str]]:
     """Yield (place, problem) of axes that make more cells than a suite may have."""
     ways, sets = _count(written.sample), {n: _count(noun) for n, noun in written.data.items()}
     everywhere = sum(sets.values())
     trained = {name: _count(noun) for name, noun in written.models.items()}
-    shown = {name: sets.get(noun.data, everywhere) for name, noun in written.models.items()}
+    shown = {n: sets.get(noun.data or "", everywhere) for n, noun in written.models.items()}
     cells = ways * sum(count * shown[name] for name, count in trained.items())
     if cells > MOST_CELLS:
         yield (
@@ -37,9 +40,9 @@ def _count(noun: BaseModel) -> int:
     return math.prod(len(values) for _, values in axes_of(noun))
 
 
-def axes_of(noun: BaseModel, above: str = "") -> Iterator[tuple[str, Sequence[Any]]]:
+def axes_of(noun: BaseModel, above: str = "") -> Iterator[tuple[str, Sequence[AxisValue]]]:
     """Yield (dotted path, values) of every field of a written noun that holds an axis."""
-    for name, info in plain_class(type(noun).__name__).model_fields.items():
+    for name, info in plain_class(noun).model_fields.items():
         value, path = getattr(noun, name), f"{above}{name}"
         if isinstance(value, BaseModel):
             yield from axes_of(value, f"{path}.")
@@ -55,6 +58,6 @@ def _classes() -> dict[str, type[BaseModel]]:
     return {v.__name__: v for v in found if isinstance(v, type) and issubclass(v, BaseModel)}
 
 
-def plain_class(name: str) -> type[BaseModel]:
-    """Return a noun's own class by the name that its written form has too."""
-    return _classes()[name]
+def plain_class(noun: N) -> type[N]:
+    """Return a noun's own class, above its written form, which has the same name."""
+    return cast("type[N]", _classes()[type(noun).__name__])

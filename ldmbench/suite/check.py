@@ -11,6 +11,8 @@ from ldmbench.catalog.metrics import METRICS
 from ldmbench.errors import InputError, SuiteError
 from ldmbench.registry import nearest
 from ldmbench.schema.data import LARGEST_SCENE
+from ldmbench.schema.models import LdmModel, Model
+from ldmbench.schema.suite import Suite
 from ldmbench.schema.weights import first_stages_in
 from ldmbench.suite.check_protocols import check_protocols
 from ldmbench.suite.load import LoadedSuite
@@ -48,7 +50,7 @@ def check_suite(loaded: LoadedSuite) -> None:
         raise SuiteError([loaded.places.problem(loc, text) for loc, text in found])
 
 
-def _names(suite: Any) -> Iterator[tuple[Loc, str]]:
+def _names(suite: Suite) -> Iterator[tuple[Loc, str]]:
     for name, model in suite.models.items():
         if model.data is not None and model.data not in suite.data:
             yield (
@@ -58,7 +60,7 @@ def _names(suite: Any) -> Iterator[tuple[Loc, str]]:
             )
 
 
-def _shapes(suite: Any) -> Iterator[tuple[Loc, str]]:
+def _shapes(suite: Suite) -> Iterator[tuple[Loc, str]]:
     for name, model in trained(suite):
         for f in many(model.autoencoder.f):
             for dataset in _datasets(suite, model):
@@ -72,7 +74,7 @@ def _shapes(suite: Any) -> Iterator[tuple[Loc, str]]:
                         )
 
 
-def _scenes(suite: Any) -> Iterator[tuple[Loc, str]]:
+def _scenes(suite: Suite) -> Iterator[tuple[Loc, str]]:
     for name, data in suite.data.items():
         for side in many(data.resolution) if data.kind == "shapes" else ():
             if side > LARGEST_SCENE:
@@ -82,7 +84,7 @@ def _scenes(suite: Any) -> Iterator[tuple[Loc, str]]:
                 )
 
 
-def _classes(suite: Any, told: dict[str, tuple[str, ...]]) -> Iterator[tuple[Loc, str]]:
+def _classes(suite: Suite, told: dict[str, tuple[str, ...]]) -> Iterator[tuple[Loc, str]]:
     """Ask how many classes the user's own images have, where a protocol draws from them."""
     try:
         rules = pinned(protocols_of(suite), "classes")
@@ -100,7 +102,7 @@ def _classes(suite: Any, told: dict[str, tuple[str, ...]]) -> Iterator[tuple[Loc
             )
 
 
-def _shipped(suite: Any) -> Iterator[tuple[Loc, str]]:
+def _shipped(suite: Suite) -> Iterator[tuple[Loc, str]]:
     at_hand = {(row.f, row.regularization) for row in first_stages_in()}
     for name, model in trained(suite):
         if model.autoencoder.weights is None:
@@ -120,7 +122,7 @@ def _possible(side: int) -> list[int]:
     return [f for f in (1, 2, 4, 8, 16, 32) if side % f == 0 and side // f >= 2]
 
 
-def _foreign(suite: Any, folder: Path) -> Iterator[tuple[Loc, str]]:
+def _foreign(suite: Suite, folder: Path) -> Iterator[tuple[Loc, str]]:
     """Say what is missing or does not fit of models that are not trained here, all at once."""
     for name, model in suite.models.items():
         if model.kind == "load":
@@ -130,13 +132,13 @@ def _foreign(suite: Any, folder: Path) -> Iterator[tuple[Loc, str]]:
         elif model.kind == "call":
             for field, text in check_called(model, folder, "models"):
                 yield ("models", name, field), text
-    for name, data in suite.data.items():
-        if data.kind == "call":
-            for field, text in check_called(data, folder, "datasets"):
+    for name, noun in suite.data.items():
+        if noun.kind == "call":
+            for field, text in check_called(noun, folder, "datasets"):
                 yield ("data", name, field), text
 
 
-def _training(suite: Any) -> Iterator[tuple[Loc, str]]:
+def _training(suite: Suite) -> Iterator[tuple[Loc, str]]:
     for name, model in suite.models.items():
         kept = {1.0, *(model.denoiser.checkpoints if model.kind == "ldm" else ())}
         for progress in many(suite.sample.progress):
@@ -149,7 +151,7 @@ def _training(suite: Any) -> Iterator[tuple[Loc, str]]:
                 )
 
 
-def _sampling(suite: Any, folder: Path) -> Iterator[tuple[Loc, str]]:
+def _sampling(suite: Suite, folder: Path) -> Iterator[tuple[Loc, str]]:
     for name, model in suite.models.items():
         if model.kind == "ldm":
             yield from check_sampling(suite, name, model, _datasets(suite, model))
@@ -158,7 +160,7 @@ def _sampling(suite: Any, folder: Path) -> Iterator[tuple[Loc, str]]:
 
 
 def _guidance(
-    suite: Any, told: dict[str, tuple[str, ...]], folder: Path
+    suite: Suite, told: dict[str, tuple[str, ...]], folder: Path
 ) -> Iterator[tuple[Loc, str]]:
     for name, model in suite.models.items():
         reason = "has conditioning none" if "none" in told[name] else None
@@ -174,7 +176,7 @@ def _guidance(
                 )
 
 
-def _metrics(suite: Any, told: dict[str, tuple[str, ...]]) -> Iterator[tuple[Loc, str]]:
+def _metrics(suite: Suite, told: dict[str, tuple[str, ...]]) -> Iterator[tuple[Loc, str]]:
     conditionings = {c for found in told.values() for c in found}
     for position, name in enumerate(suite.metrics):
         row = METRICS.get(name)
@@ -186,7 +188,7 @@ def _metrics(suite: Any, told: dict[str, tuple[str, ...]]) -> Iterator[tuple[Loc
             )
 
 
-def _own_metrics(suite: Any, folder: Path) -> Iterator[tuple[Loc, str]]:
+def _own_metrics(suite: Suite, folder: Path) -> Iterator[tuple[Loc, str]]:
     """Say what is wrong with metrics of the user's own; nothing of them is run."""
     for position, name in enumerate(suite.metrics):
         if name not in METRICS:
@@ -196,7 +198,7 @@ def _own_metrics(suite: Any, folder: Path) -> Iterator[tuple[Loc, str]]:
                 yield ("metrics", position), str(error)
 
 
-def _told(model: Any, folder: Path) -> tuple[str, ...]:
+def _told(model: Model, folder: Path) -> tuple[str, ...]:
     """Return what a model is told of an image: none, class, caption, or nothing known."""
     if model.kind == "ldm":
         return many(model.denoiser.conditioning)
@@ -206,17 +208,17 @@ def _told(model: Any, folder: Path) -> tuple[str, ...]:
     return (CONDITIONINGS.get(facts.conditioning, facts.conditioning),) if facts else ()
 
 
-def trained(suite: Any) -> list[tuple[str, Any]]:
+def trained(suite: Suite) -> list[tuple[str, LdmModel]]:
     """Return the models that are trained here, with their names."""
     return [(name, model) for name, model in suite.models.items() if model.kind == "ldm"]
 
 
-def _datasets(suite: Any, model: Any) -> list[str]:
+def _datasets(suite: Suite, model: Model) -> list[str]:
     """Return the datasets a model is crossed with."""
     return [model.data] if model.data in suite.data else list(suite.data)
 
 
-def _folders(suite: Any, path: Path) -> Iterator[tuple[Loc, str]]:
+def _folders(suite: Suite, path: Path) -> Iterator[tuple[Loc, str]]:
     for name, data in suite.data.items():
         if data.kind == "folder" and not (path.parent / data.path).exists():
             yield (

@@ -13,13 +13,14 @@ from ldmbench.errors import InputError
 from ldmbench.plugin_files import points, sources
 from ldmbench.registry import nearest
 from ldmbench.schema.protocol import Override, Protocol
+from ldmbench.schema.suite import Suite
 from ldmbench.suite.protocol_files import shipped_protocols, unknown_extractors
 from ldmbench.suite.protocols import pinned, protocols_of, real_images, written_protocols
 from ldmbench.suite.read import Loc
 
 
 def check_protocols(
-    suite: Any, told: Mapping[str, tuple[str, ...]], folder: Path = Path()
+    suite: Suite, told: Mapping[str, tuple[str, ...]], folder: Path = Path()
 ) -> Iterator[tuple[Loc, str]]:
     """Yield (place, problem) of the protocols of a suite.
 
@@ -69,7 +70,7 @@ def _extractors(said: dict[str, Any], loc: Loc, folder: Path) -> Iterator[tuple[
 
 
 def _shared(
-    suite: Any, protocols: tuple[Protocol, ...], told: Mapping[str, tuple[str, ...]]
+    suite: Suite, protocols: tuple[Protocol, ...], told: Mapping[str, tuple[str, ...]]
 ) -> Iterator[tuple[Loc, str]]:
     """Say where protocols that score the same samples want them drawn differently."""
     for field in ("quantize", "timesteps"):
@@ -86,7 +87,7 @@ def _apart(rules: Mapping[str, str], field: str) -> str:
     return f"the same samples are scored under all protocols, but {wanted}"
 
 
-def _metrics(suite: Any, protocols: tuple[Protocol, ...]) -> Iterator[tuple[Loc, str]]:
+def _metrics(suite: Suite, protocols: tuple[Protocol, ...]) -> Iterator[tuple[Loc, str]]:
     for position, metric in enumerate(suite.metrics):
         loc: Loc = ("metrics", position)
         row = METRICS.get(metric)
@@ -109,7 +110,7 @@ def _metrics(suite: Any, protocols: tuple[Protocol, ...]) -> Iterator[tuple[Loc,
 
 
 def _unseen(
-    suite: Any, protocols: tuple[Protocol, ...], row: Metric, loc: Loc
+    suite: Suite, protocols: tuple[Protocol, ...], row: Metric, loc: Loc
 ) -> Iterator[tuple[Loc, str]]:
     """Refuse a reference that the models have seen."""
     for protocol in protocols:
@@ -125,7 +126,7 @@ def _unseen(
                 )
 
 
-def _pairs(suite: Any, row: Metric, loc: Loc) -> Iterator[tuple[Loc, str]]:
+def _pairs(suite: Suite, row: Metric, loc: Loc) -> Iterator[tuple[Loc, str]]:
     if "reconstruction" not in suite.probes:
         yield (
             loc,

@@ -30,7 +30,7 @@ class LoadedSuite:
         digest: digest of what is written, defaults filled in.
     """
 
-    written: Any
+    written: Suite
     path: Path
     text: str
     digest: str
@@ -39,7 +39,7 @@ class LoadedSuite:
     @property
     def name(self) -> str:
         """The suite's name."""
-        return str(self.written.suite)
+        return self.written.suite
 
 
 def load_suite(path: Path, sets: Sequence[str] = (), *, text: str | None = None) -> LoadedSuite:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from ldmbench.errors import InputError
 from ldmbench.plugin_files import Noun, sources
-from ldmbench.schema.data import DataFacts
-from ldmbench.schema.models import ModelFacts
+from ldmbench.schema.data import CallData, Data, DataFacts
+from ldmbench.schema.models import CallModel, LoadModel, ModelFacts
 from ldmbench.schema.zoo import released
 from ldmbench.sources.kinds import open_source
 from ldmbench.sources.kinds.shapes import shapes_facts
@@ -43,7 +42,7 @@ def model_place(path: str, folder: Path) -> Path:
     return fetch(path)
 
 
-def facts_of(spec: Any, folder: Path) -> ModelFacts:
+def facts_of(spec: LoadModel, folder: Path) -> ModelFacts:
     """Return what the configs of a model on disk say.
 
     Args:
@@ -63,7 +62,7 @@ def facts_of(spec: Any, folder: Path) -> ModelFacts:
     )
 
 
-def facts_or_none(spec: Any, folder: Path) -> ModelFacts | None:
+def facts_or_none(spec: LoadModel, folder: Path) -> ModelFacts | None:
     """Return the facts of a loaded model, or None where `check_loaded` has something to say."""
     try:
         return facts_of(spec, folder)
@@ -71,7 +70,9 @@ def facts_or_none(spec: Any, folder: Path) -> ModelFacts | None:
         return None
 
 
-def check_loaded(spec: Any, folder: Path, *, data: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def check_loaded(
+    spec: LoadModel, folder: Path, *, data: Mapping[str, Data]
+) -> Iterator[tuple[str, str]]:
     """Yield (field, problem) for a model on disk.
 
     Args:
@@ -111,7 +112,7 @@ def check_loaded(spec: Any, folder: Path, *, data: Mapping[str, Any]) -> Iterato
             yield "path", f"found '{spec.path}', which {text}"
 
 
-def _odd_channels(spec: Any, facts: ModelFacts) -> Iterator[tuple[str, str]]:
+def _odd_channels(spec: LoadModel, facts: ModelFacts) -> Iterator[tuple[str, str]]:
     """Yield what is not of three channels: a suite compares RGB images with RGB images."""
     takes, makes = facts.image_channels
     if (takes, makes) != (RGB, RGB):
@@ -130,7 +131,7 @@ def _odd_channels(spec: Any, facts: ModelFacts) -> Iterator[tuple[str, str]]:
         )
 
 
-def _unfit(facts: ModelFacts, name: str, noun: Any, folder: Path) -> Iterator[str]:
+def _unfit(facts: ModelFacts, name: str, noun: Data, folder: Path) -> Iterator[str]:
     """Yield how a model does not fit one dataset."""
     sides = noun.resolution if isinstance(noun.resolution, tuple) else (noun.resolution,)
     for side in sides:
@@ -160,7 +161,7 @@ def _unfit(facts: ModelFacts, name: str, noun: Any, folder: Path) -> Iterator[st
             )
 
 
-def _data_facts(noun: Any, folder: Path) -> DataFacts | None:
+def _data_facts(noun: Data, folder: Path) -> DataFacts | None:
     """Return what a dataset can tell; of the user's own it is how many classes the suite says."""
     if noun.kind == "call":
         return DataFacts(classes=noun.classes, captions=True, boxes=True, masks=True)
@@ -172,7 +173,7 @@ def _data_facts(noun: Any, folder: Path) -> DataFacts | None:
         return None
 
 
-def _absent(spec: Any, folder: Path) -> Iterator[tuple[str, str]]:
+def _absent(spec: LoadModel, folder: Path) -> Iterator[tuple[str, str]]:
     try:
         place = model_place(spec.path, folder)
     except InputError as error:
@@ -203,7 +204,7 @@ def _what(path: str, place: Path | None) -> str:
     return f"{known}: put {row.files} into {folder}"
 
 
-def check_called(spec: Any, folder: Path, noun: Noun) -> Iterator[tuple[str, str]]:
+def check_called(spec: CallModel | CallData, folder: Path, noun: Noun) -> Iterator[tuple[str, str]]:
     """Yield (field, problem) for the user's own code; nothing of it is run."""
     try:
         sources(spec.target, folder.resolve(), noun)

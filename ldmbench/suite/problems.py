@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from ldmbench.errors import SuiteError
 from ldmbench.registry import nearest
@@ -122,7 +123,7 @@ def _kinds(noun: type[BaseModel]) -> set[str]:
     return kinds
 
 
-def _nouns(annotation: Any) -> Iterable[type[BaseModel]]:
+def _nouns(annotation: object) -> Iterable[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
         for info in annotation.model_fields.values():
@@ -132,7 +133,7 @@ def _nouns(annotation: Any) -> Iterable[type[BaseModel]]:
             yield from _nouns(part)
 
 
-def _message(item: Any, loc: Loc, noun: type[BaseModel]) -> str:
+def _message(item: ErrorDetails, loc: Loc, noun: type[BaseModel]) -> str:
     found, context = item.get("input"), item.get("ctx") or {}
     match item["type"]:
         case "extra_forbidden":
@@ -157,7 +158,7 @@ def _fields_beside(loc: Loc, noun: type[BaseModel]) -> list[str]:
     """Return the keys allowed where `loc` stands: those of every noun its parents can be."""
     here: list[Any] = [noun]
     for part in loc[:-1]:
-        below: list[Any] = []
+        below: list[object] = []
         for above in here:
             for option in _options(above):
                 if isinstance(option, type) and issubclass(option, BaseModel):
@@ -176,7 +177,7 @@ def _fields_beside(loc: Loc, noun: type[BaseModel]) -> list[str]:
     return list(names)
 
 
-def _options(annotation: Any) -> list[Any]:
+def _options(annotation: object) -> list[object]:
     if get_origin(annotation) in (dict, tuple, list) or isinstance(annotation, type):
         return [annotation]
     return [o for part in get_args(annotation) for o in _options(part)] or [annotation]

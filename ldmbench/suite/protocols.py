@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from ldmbench.schema.data import Split
 from ldmbench.schema.protocol import SPLITS, Override, Protocol, SamplingRule, overridden
+from ldmbench.schema.suite import Suite
 from ldmbench.suite.protocol_files import protocol_named
 
 SAMPLES, REFERENCE = 5_000, 10_000
 """Counts where neither the suite nor a protocol states one."""
 
 
-def protocols_of(suite: Any) -> tuple[Protocol, ...]:
+def protocols_of(suite: Suite) -> tuple[Protocol, ...]:
     """Return the protocols that a suite's samples are scored under, its changes applied.
 
     Raises:
@@ -29,7 +30,7 @@ def _read(one: str | Override | Protocol) -> Protocol:
     return one if isinstance(one, Protocol) else protocol_named(one)
 
 
-def written_protocols(suite: Any) -> tuple[str | Override | Protocol, ...]:
+def written_protocols(suite: Suite) -> tuple[str | Override | Protocol, ...]:
     """Return what the suite says, as a list."""
     return suite.protocol if isinstance(suite.protocol, tuple) else (suite.protocol,)
 

@@ -7,10 +7,11 @@ import io
 import re
 import stat
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
+from pydantic import JsonValue
 from ruamel.yaml import YAML
 from ruamel.yaml.constructor import ConstructorError, RoundTripConstructor
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
@@ -129,7 +130,7 @@ def parse(text: str, where: Callable[[int], str], *, noun: str = "suite") -> Any
         raise SuiteError([f"{where(1)}: not YAML: {' '.join(str(error).split())}"]) from None
 
 
-def dump(data: Any) -> str:
+def dump(data: object) -> str:
     """Return the YAML of what `parse` returned."""
     stream = io.StringIO()
     YAML(typ="rt").dump(data, stream)
@@ -180,14 +181,14 @@ def _measure(text: str, where: Callable[[int], str], noun: str) -> None:
             raise SuiteError([f"{line}: a {noun} has at most {most}; found more"])
 
 
-def _alias(event: Any, sizes: dict[str, int | None], line: str) -> int:
+def _alias(event: AliasEvent, sizes: dict[str, int | None], line: str) -> int:
     """Return how many values an alias repeats; one that is not known is the parser's to refuse."""
     if event.anchor in sizes and sizes[event.anchor] is None:
         raise SuiteError([f"{line}: *{event.anchor} refers to a value that contains it"])
     return sizes.get(event.anchor) or 1
 
 
-def _check_node(event: Any, line: str) -> None:
+def _check_node(event: NodeEvent, line: str) -> None:
     if event.tag is not None:
         tag = str(event.tag).replace("tag:yaml.org,2002:", "!!")
         raise SuiteError([f"{line}: found the tag {tag}; write the value without a tag"])
@@ -197,7 +198,7 @@ def _check_node(event: Any, line: str) -> None:
         )
 
 
-def plain(node: Any, found: list[tuple[Loc, str]], loc: Loc = ()) -> Any:
+def plain(node: object, found: list[tuple[Loc, str]], loc: Loc = ()) -> JsonValue:
     """Return dicts, lists and plain values, and gather (place, problem) of what is none.
 
     Args:
@@ -206,7 +207,7 @@ def plain(node: Any, found: list[tuple[Loc, str]], loc: Loc = ()) -> Any:
         loc: where the node stands.
     """
     if isinstance(node, dict):
-        held: dict[str, Any] = {}
+        held: dict[str, JsonValue] = {}
         for key, value in node.items():
             name = _key(key, held, found, loc)
             held[name] = plain(value, found, (*loc, name))
@@ -223,7 +224,7 @@ def plain(node: Any, found: list[tuple[Loc, str]], loc: Loc = ()) -> Any:
     return None
 
 
-def _key(key: Any, held: dict[str, Any], found: list[tuple[Loc, str]], loc: Loc) -> str:
+def _key(key: object, held: Collection[str], found: list[tuple[Loc, str]], loc: Loc) -> str:
     name = str(key)
     if not isinstance(key, str | int) or isinstance(key, bool):
         found.append(((*loc, name), f"found {name} as a key; keys are text, put it in quotes"))
@@ -233,7 +234,7 @@ def _key(key: Any, held: dict[str, Any], found: list[tuple[Loc, str]], loc: Loc)
     return name
 
 
-def _noun(node: Any) -> str:
+def _noun(node: object) -> str:
     return "date" if hasattr(node, "year") else "sign of its own"
 
 

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from ldmbench.errors import InputError
 from ldmbench.sample.grids import is_uneven as lies_unevenly
 from ldmbench.sample.limits import why_not_sampler, why_not_steps
 from ldmbench.sample.schedule import Schedule
-from ldmbench.schema.models import ModelFacts
+from ldmbench.schema.models import LdmModel, ModelFacts
 from ldmbench.schema.protocol import Protocol
 from ldmbench.schema.sample import SampleParams
+from ldmbench.schema.suite import Suite
 from ldmbench.suite.protocols import first_pinned, protocols_of, rule_of
 from ldmbench.suite.read import Loc
 
 
 def check_sampling(
-    suite: Any, name: str, model: Any, datasets: Sequence[str]
+    suite: Suite, name: str, model: LdmModel, datasets: Sequence[str]
 ) -> Iterator[tuple[Loc, str]]:
     """Yield (place, problem) of the step counts that a model is to be sampled with.
 
@@ -42,7 +42,7 @@ def check_sampling(
 
 
 def check_loaded_sampling(
-    suite: Any, name: str, facts: ModelFacts, datasets: Sequence[str]
+    suite: Suite, name: str, facts: ModelFacts, datasets: Sequence[str]
 ) -> Iterator[tuple[Loc, str]]:
     """Yield (place, problem) of the samplers that cannot run a loaded model's schedule.
 
@@ -67,7 +67,7 @@ def is_uneven(sample: SampleParams, *, T: int) -> bool:
     return steps <= T and lies_unevenly(sample.sampler, sample.timesteps, steps, T=T)
 
 
-def _all_ways(suite: Any, datasets: Sequence[str]) -> Iterator[tuple[str, int, str | None]]:
+def _all_ways(suite: Suite, datasets: Sequence[str]) -> Iterator[tuple[str, int, str | None]]:
     """Yield the ways in which a model is sampled, once each; none where cells are left out."""
     try:
         protocols = protocols_of(suite)
@@ -79,7 +79,7 @@ def _all_ways(suite: Any, datasets: Sequence[str]) -> Iterator[tuple[str, int, s
 
 
 def _ways(
-    sample: Any, dataset: str, protocols: Sequence[Protocol]
+    sample: SampleParams, dataset: str, protocols: Sequence[Protocol]
 ) -> Iterator[tuple[str, int, str | None]]:
     """Yield sampler, steps and timestep rule; what the suite leaves open is the protocol's."""
     stated, pinned = rule_of(protocols, dataset), first_pinned(protocols, "timesteps")
