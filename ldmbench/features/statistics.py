@@ -16,8 +16,8 @@ from ldmbench.words import first_line
 __all__ = ["read_fidelity"]
 
 _SAFE: list[Any] = [
-    multiarray._reconstruct,  # type: ignore[attr-defined]
-    (multiarray._reconstruct, "numpy.core.multiarray._reconstruct"),  # type: ignore[attr-defined]
+    multiarray._reconstruct,
+    (multiarray._reconstruct, "numpy.core.multiarray._reconstruct"),
     np.ndarray,
     np.dtype,
     np.dtypes.Float16DType,  # to be refused by name

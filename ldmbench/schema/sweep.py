@@ -43,7 +43,7 @@ def _swept(annotation: Any, info: FieldInfo) -> Any:
         one = Annotated[one, mark]
     tell = _many_or_one_list if is_list_field(annotation) else _many_or_one
     return Annotated[
-        Annotated[one, Tag(ONE)] | Annotated[tuple[one, ...], Field(min_length=1), Tag(MANY)],  # type: ignore[valid-type]
+        Annotated[one, Tag(ONE)] | Annotated[tuple[one, ...], Field(min_length=1), Tag(MANY)],
         Discriminator(tell),
     ]
 

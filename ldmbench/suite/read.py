@@ -188,7 +188,7 @@ def _alias(event: AliasEvent, sizes: dict[str, int | None], line: str) -> int:
     return sizes.get(event.anchor) or 1
 
 
-def _check_node(event: NodeEvent, line: str) -> None:
+def _check_node(event: Any, line: str) -> None:
     if event.tag is not None:
         tag = str(event.tag).replace("tag:yaml.org,2002:", "!!")
         raise SuiteError([f"{line}: found the tag {tag}; write the value without a tag"])
@@ -198,7 +198,7 @@ def _check_node(event: NodeEvent, line: str) -> None:
         )
 
 
-def plain(node: object, found: list[tuple[Loc, str]], loc: Loc = ()) -> JsonValue:
+def plain(node: object, found: list[tuple[Loc, str]], loc: Loc = ()) -> Any:
     """Return dicts, lists and plain values, and gather (place, problem) of what is none.
 
     Args:
