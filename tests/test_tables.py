@@ -2,6 +2,7 @@
 
 import re
 import sys
+from dataclasses import replace
 from inspect import Parameter, signature
 from pathlib import Path
 from typing import get_args, get_type_hints
@@ -11,7 +12,7 @@ import tiny
 
 from ldmbench.catalog.extractors import EXTRACTORS
 from ldmbench.catalog.measures import PROBES
-from ldmbench.catalog.metrics import FAMILIES, METRICS, SCORES, keyed_fields
+from ldmbench.catalog.metrics import CLIP, FAMILIES, METRICS, MOMENTS, SCORES, keyed_fields
 from ldmbench.catalog.samplers import SAMPLERS
 from ldmbench.pipeline import STAGES
 from ldmbench.registry import resolve
@@ -24,6 +25,7 @@ from ldmbench.schema.sample import Sampler
 from ldmbench.schema.suite import Probe
 from ldmbench.sources.kinds import OPENERS
 from ldmbench.store.machine import SHARED
+from ldmbench.suite.protocol_files import protocol_named
 
 ROOT = Path(__file__).parent.parent / "ldmbench"
 
@@ -125,3 +127,13 @@ def test_a_metric_says_what_is_asked_of_it(row):
 def test_each_kind_of_dataset_on_disk_is_opened():
     files = {kind for kind, noun in by_kind(Data).items() if issubclass(noun, FilesData)}
     assert files == {*OPENERS}
+
+
+def test_a_family_may_name_an_extractor_that_no_protocol_changes():
+    protocol = protocol_named("clean-fid")
+    assert CLIP.extractor_of(protocol) == "clip-vit-b-32"
+    assert MOMENTS.extractor_of(protocol) == "inception-v3-clean"
+    fixed = replace(MOMENTS, name="dinov2", extractor="dinov2-vit-s-14")
+    assert fixed.extractor_of(protocol) == "dinov2-vit-s-14"
+    fields = set(Recipe.model_fields) | set(EXTRACTORS)
+    assert {family.extractor for family in FAMILIES.values()} <= fields

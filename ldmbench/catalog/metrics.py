@@ -49,6 +49,8 @@ class Family:
             (N, S) of the protocol's extractor, features of its CLIP model, images.
         against: what samples are compared with. `training` means the training set and the
             reference; `pair` gives an iterable of batches (a, b), uint8 NHWC.
+        extractor: the field of the protocol that names the extractor (extractor, clip), or a row
+            of EXTRACTORS that every protocol uses.
         constants: parameters that no protocol changes; keyed and signed.
         networks: beside the extractor.
         statistics: names of the mean and covariance in an npz that can stand for the reference.
@@ -61,12 +63,17 @@ class Family:
     compute: str
     needs: Needs = "features"
     against: Against = "reference"
+    extractor: str = "extractor"
     constants: Mapping[str, object] = field(default_factory=dict)
     networks: Networks | None = None
     statistics: tuple[str, str] | None = None
     part: str | None = None
     covariance: bool = False
     zeros: bool = True
+
+    def extractor_of(self, protocol: object) -> str:
+        """Return the extractor of its features under a protocol."""
+        return str(getattr(protocol, self.extractor, self.extractor))
 
     @property
     def has_reference(self) -> bool:
@@ -221,6 +228,7 @@ CLIP = Family(
     compute="ldmbench.metrics.families:clip_family",
     needs="text",
     against="caption",
+    extractor="clip",
 )
 PAIRS = Family(
     name="pairs", compute="ldmbench.metrics.computed:pairs", needs="images", against="pair"
@@ -347,7 +355,7 @@ def _to_truth(row: Metric) -> Metric:
         label=f"{row.label} to truth",
         about=f"{row.label} to the very images that samples should come near to",
         group="quality",
-        signed=_nothing,
+        signed=row.signed if row.fields else _nothing,
         of=row.name,
     )
 
@@ -398,6 +406,11 @@ def listed(rows: Iterable[Metric]) -> str:
     """Return the names of metrics as a list in a sentence: a, b and c."""
     names = [row.name for row in rows]
     return ", ".join(names[:-1]) + f" and {names[-1]}" if len(names) > 1 else names[0]
+
+
+def names_against(against: Against) -> str:
+    """Return the names of the metrics that compare samples with one kind of thing: a, b and c."""
+    return listed(row for row in SCORABLE.values() if row.family.against == against)
 
 
 def shown_as(role: str, name: str) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from ldmbench.catalog.metrics import names_against
 from ldmbench.cli.options import (
     Whole,
     dataset_option,
@@ -29,7 +30,7 @@ from ldmbench.scoring.run import score_request
 @click.option(
     "--reference", metavar="REF", help="Real images, features, statistics or a built reference."
 )
-@click.option("--train", metavar="TRAIN", help="Training images, for memorization.")
+@click.option("--train", metavar="TRAIN", help=f"Training images, for {names_against('training')}.")
 @click.option(
     "--protocol",
     "named",
@@ -43,7 +44,9 @@ from ldmbench.scoring.run import score_request
 @resolution_option
 @click.option("--metrics", default="", metavar="M,...", help="Default: all that the input allows.")
 @click.option("--prompts", type=click.Path(path_type=Path), help='JSONL {"file", "text"}, or .txt.')
-@click.option("--pairs", metavar="FOLDER", help="Images of the same names: psnr, ssim, lpips.")
+@click.option(
+    "--pairs", metavar="FOLDER", help=f"Images of the same names: {names_against('pair')}."
+)
 @click.option(
     "--count", type=Whole(1), metavar="N", help="The first N of IMAGES, in the order of names."
 )

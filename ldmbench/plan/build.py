@@ -307,7 +307,7 @@ class _Builder:
             told = family.against != "caption" or self.about(point).conditioning == "caption"
             if family.against == "pair" or not told:
                 continue
-            extractor = protocol.clip if family.needs == "text" else protocol.extractor
+            extractor = family.extractor_of(protocol)
             inputs = {"generated": items(self._features(samples, extractor, protocol), count)}
             if family.has_reference:
                 features = self._features(real, extractor, protocol)

@@ -256,7 +256,7 @@ def build_score_plan(
     families = families_of(metrics)
     stages, roles = _Stages(spatial=spatial or any(f.needs == "spatial" for f in families)), {}
     for family in families:
-        extractor = protocol.clip if family.needs == "text" else protocol.extractor
+        extractor = family.extractor_of(protocol)
         if family.against == "pair":
             assert isinstance(generated, ImageSource)
             assert pairs is not None

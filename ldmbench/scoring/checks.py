@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from ldmbench.catalog.extractors import EXTRACTORS, extractor_named
-from ldmbench.catalog.metrics import SCORABLE, Against, Metric, listed
+from ldmbench.catalog.metrics import SCORABLE, Against, Metric, listed, names_against
 from ldmbench.errors import InputError, UnlikeError
 from ldmbench.plan.enough import least
 from ldmbench.plan.score import FeatureSource, ImageSource, families_of
@@ -115,9 +115,8 @@ def _check_source(made: Side, rows: Sequence[Metric], protocol: Protocol) -> Non
     if isinstance(made.source, FeatureSource):
         _check_features(made, made.source, rows)
         return
-    spec = extractor_named(protocol.extractor)
     for row in (row for row in rows if row.family.needs in MORE):
-        needs = row.family.needs
+        spec, needs = extractor_named(row.family.extractor_of(protocol)), row.family.needs
         if not getattr(spec, needs):
             able = [e.name for e in EXTRACTORS.values() if getattr(e, needs)]
             raise InputError(
@@ -144,8 +143,9 @@ def _check_features(made: Side, source: FeatureSource, rows: Sequence[Metric]) -
 
 def _check_pairs(made: Side, beside: Side | None, wanted: Sequence[str]) -> None:
     if beside is None or not isinstance(beside.source, ImageSource):
-        named = listed(row for row in SCORABLE.values() if row.family.against == "pair")
-        raise InputError(f"{named} need --pairs FOLDER with images of the same names")
+        raise InputError(
+            f"{names_against('pair')} need --pairs FOLDER with images of the same names"
+        )
     lost = sorted(set(made.images) ^ set(beside.images))
     if lost:
         raise InputError(

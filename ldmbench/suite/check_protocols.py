@@ -95,7 +95,7 @@ def _metrics(suite: Suite, protocols: tuple[Protocol, ...]) -> Iterator[tuple[Lo
             continue
         needed = row.family.needs
         for protocol in protocols if needed in ("logits", "spatial") else ():
-            spec = EXTRACTORS.get(protocol.extractor)
+            spec = EXTRACTORS.get(row.family.extractor_of(protocol))
             if spec is not None and not getattr(spec, needed):
                 able = [e for e in EXTRACTORS if getattr(EXTRACTORS[e], needed)]
                 yield (
