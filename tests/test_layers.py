@@ -2,6 +2,7 @@
 
 import ast
 import re
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -153,3 +154,23 @@ def test_code_is_named_by_string_where_a_worker_or_a_plugin_looks_it_up():
         if re.search(r": Any = resolve\(", path.read_text())
     }
     assert found <= BY_STRING
+
+
+def module_of(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT.parent).with_suffix("").parts).removesuffix(".__init__")
+
+
+def needed(path: Path, modules: set[str]) -> set[str]:
+    """Return the modules of this package that a file imports as it is loaded."""
+    tree, inside = ast.parse(path.read_text()), set()
+    for function in (node for node in ast.walk(tree) if isinstance(node, DEFINITIONS)):
+        inside |= {id(node) for node in ast.walk(function)}
+    names = named(node for node in ast.walk(tree) if id(node) not in inside)
+    found = {name if name in modules else name.rpartition(".")[0] for name in names}
+    return (found & modules) - {module_of(path)}
+
+
+def test_no_imports_form_a_ring():
+    modules = {module_of(path): path for path in FILES}
+    graph = {name: needed(path, set(modules)) for name, path in modules.items()}
+    TopologicalSorter(graph).prepare()  # raises CycleError, which names the ring
