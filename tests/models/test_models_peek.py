@@ -76,5 +76,5 @@ def test_a_folder_with_a_value_of_the_wrong_kind_is_refused(value, tmp_path):
     place = folder / "unet" / "config.json"
     place.chmod(0o644)
     place.write_text(json.dumps(json.loads(place.read_text()) | {"sample_size": value}))
-    with pytest.raises(InputError, match="its configs hold a value of the wrong kind"):
+    with pytest.raises(InputError, match="a value of the wrong kind"):
         peek(folder)

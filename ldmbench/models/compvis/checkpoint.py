@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from ldmbench.canonical import digest, digest_file
-from ldmbench.errors import InputError
 from ldmbench.models.compvis.adm import load_adm
 from ldmbench.models.compvis.autoencoder import first_stage
 from ldmbench.models.compvis.condition import build_condition
@@ -29,6 +28,7 @@ from ldmbench.sources.models.compvis_config import (
 )
 from ldmbench.sources.models.compvis_plan import UNetPlan, plan_unet
 from ldmbench.sources.models.compvis_rules import FIRST_STAGES, check_model, files_beside
+from ldmbench.sources.models.config_kinds import values_of
 from ldmbench.sources.models.peek import describe_checkpoint
 from ldmbench.tensors.entries import Held
 from ldmbench.tensors.read import fetch
@@ -81,14 +81,8 @@ def load_checkpoint(
     beside = {name: digest_file(file) for name, file in files_beside(content, path).items()}
     identity = digest(named | beside)
     tensors |= _first_stage_elsewhere(content, path)
-    try:
+    with values_of(path):
         return _load(content, tensors, held, facts, identity, tokenizer=tokenizer)
-    except InputError:
-        raise
-    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as e:
-        raise InputError(
-            f"{path}: its config holds a value of the wrong kind, or lacks one: {str(e)[:200]}"
-        ) from e
 
 
 def _first_stage_elsewhere(content: dict[str, Any], path: Path) -> Tensors:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from ldmbench.canonical import digest_files
-from ldmbench.errors import InputError
 from ldmbench.models.conditions import (
     Captions,
     ClassLabels,
@@ -29,6 +28,7 @@ from ldmbench.models.image_conditions import (
     UpscaledPrompt,
 )
 from ldmbench.models.model import Model, info_of
+from ldmbench.sources.models.config_kinds import values_of
 from ldmbench.sources.models.diffusers_config import (
     CAPTION_ENCODER,
     CARD,
@@ -57,14 +57,8 @@ def load_folder(
         InputError: a pipeline, network or scheduler that is not supported; keys that do not fit.
     """
     configs = read_folder(folder, ema=ema, apart=first_stage is not None)
-    try:
+    with values_of(folder):
         return _load(configs, ema, tokenizer, first_stage)
-    except InputError:
-        raise
-    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as e:
-        raise InputError(
-            f"{folder}: its configs hold a value of the wrong kind, or lack one: {str(e)[:200]}"
-        ) from e
 
 
 def _load(configs: FolderConfigs, ema: bool, tokenizer: Any, apart: Model | None) -> Model:

@@ -26,6 +26,12 @@ _BERT = "diffusers.pipelines.latent_diffusion.pipeline_latent_diffusion"
 _OLD_ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
 
 
+_OWN_FAULTS = (ArithmeticError, RuntimeError, ValueError)
+"""What a constructor raises of sizes that cannot be."""
+_FAULTS = (*_OWN_FAULTS, AttributeError, LookupError, NameError, TypeError)
+"""The same of diffusers' constructors, which check no value."""
+
+
 def load_network(
     folder: Path, config: Mapping[str, Any] | None = None, *, ema: bool = True
 ) -> nn.Module:
@@ -46,14 +52,9 @@ def load_network(
     try:
         with init_empty_weights(include_buffers=False):
             network: nn.Module = cls.from_config(_asked(cls, config))
-    except (
-        ArithmeticError,
-        AttributeError,
-        LookupError,
-        RuntimeError,
-        TypeError,
-        ValueError,
-    ) as error:
+    except _FAULTS as error:
+        if cls.__module__.startswith("ldmbench.") and not isinstance(error, _OWN_FAULTS):
+            raise
         raise InputError(
             f"{folder}/config.json does not describe a {cls.__name__}: {error}"
         ) from error

@@ -8,6 +8,7 @@ from typing import Any
 
 from ldmbench.errors import InputError
 from ldmbench.sample import Schedule
+from ldmbench.sources.models.config_kinds import ADM, check_kinds
 from ldmbench.sources.models.diffusers_schedule import Assumed
 
 __all__ = ["AdmFlags", "is_adm", "read_flags"]
@@ -75,6 +76,7 @@ def read_flags(flags: Mapping[str, Any], where: str) -> AdmFlags:
         InputError: a value that cannot be, or flags of which nothing tells whose they are, where
             that matters.
     """
+    check_kinds(flags, ADM, where)
     improved = _is_improved(flags)
     flags = {name: value for name, value in flags.items() if value is not None}
     size, small = _sides(flags, where)

@@ -8,7 +8,8 @@ from typing import Any
 
 from ldmbench.canonical import digest, digest_file
 from ldmbench.errors import InputError
-from ldmbench.sources.models.config_values import LARGEST_NODES, resolved, settled
+from ldmbench.sources.models.config_kinds import COMPVIS, check_kinds
+from ldmbench.sources.models.config_values import LARGEST_NODES, UNREAD, resolved, settled
 from ldmbench.sources.models.places import is_of_checkpoint
 from ldmbench.sources.models.strangers import unconfigured
 
@@ -58,6 +59,8 @@ def read_config(given: Path | str | Mapping[str, Any] | None, checkpoint: Path) 
     written = written_config(given, checkpoint)
     where = str(given if isinstance(given, Path | str) else find_config(checkpoint) or "the config")
     read: dict[str, Any] = settled(resolved(written, where), where)
+    if isinstance(read.get("model"), Mapping):
+        check_kinds(read["model"], COMPVIS, f"the config of {checkpoint}", skip=UNREAD)
     return read
 
 

@@ -88,7 +88,7 @@ def check_model(content: Mapping[str, Any], where: str) -> str:
         )
     params = params_of(content["model"])
     if name in FIRST_STAGES:
-        _check_stage(params, where)
+        _check_stage(params, where, name)
         return name
     first = params.get("first_stage_config")
     if first is not None:
@@ -99,7 +99,7 @@ def check_model(content: Mapping[str, Any], where: str) -> str:
                 f"there are: {', '.join(FIRST_STAGES)}; {ELSEWHERE}"
             )
         if FIRST_STAGES[kind] != "pixel":
-            _check_stage(params_of(first), where)
+            _check_stage(params_of(first), where, kind)
     _check_schedule(params, where)
     _check_condition(params, _unet(params, where), where)
     return name
@@ -163,7 +163,7 @@ def attention_kind(dd: Mapping[str, Any]) -> str:
     return named.removesuffix("-xformers")  # another kernel for the same attention
 
 
-def _check_stage(params: Mapping[str, Any], where: str) -> None:
+def _check_stage(params: Mapping[str, Any], where: str, name: str) -> None:
     dd = params.get("ddconfig")
     if not isinstance(dd, Mapping):
         raise InputError(f"{where}: the first stage's config has no ddconfig")
@@ -179,6 +179,8 @@ def _check_stage(params: Mapping[str, Any], where: str) -> None:
     lacking = [k for k in ("ch", "ch_mult", "num_res_blocks", "z_channels") if k not in dd]
     if lacking:
         raise InputError(f"{where}: the first stage's ddconfig lacks {', '.join(lacking)}")
+    if FIRST_STAGES[name] == "vq" and params.get("n_embed") is None:
+        raise InputError(f"{where}: the first stage's config lacks n_embed")
 
 
 def _unet(params: Mapping[str, Any], where: str) -> UNetPlan:
@@ -240,6 +242,8 @@ def _check_condition(params: Mapping[str, Any], plan: UNetPlan, where: str) -> N
         )
     if plan.classes is not None and name not in ("__is_unconditional__", "Identity"):
         raise InputError(f"{where}: '{name}' together with num_classes is not supported")
+    if name == "ClassEmbedder" and "embed_dim" not in own:
+        raise InputError(f"{where}: '{name}' lacks embed_dim")
     _check_layer(name, own, where)
 
 

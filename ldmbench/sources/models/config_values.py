@@ -11,13 +11,13 @@ from typing import Any
 
 from ldmbench.errors import InputError
 
-__all__ = ["LARGEST_NODES", "resolved", "settled"]
+__all__ = ["LARGEST_NODES", "UNREAD", "resolved", "settled"]
 
 LARGEST_NODES = 100_000
 _LONGEST = 10_000
 _DEEPEST = 50
 _REFERENCE = re.compile(r"\$\{([^${}]*)\}")
-_UNREAD = ("ckpt_path", "lossconfig", "monitor", "scheduler_config")
+UNREAD = ("ckpt_path", "lossconfig", "monitor", "scheduler_config")
 """Fields that nothing here reads, so that what they refer to may be missing."""
 _YES = ("1", "on", "t", "true", "y", "yes")
 _NO = ("0", "f", "false", "n", "no", "off")
@@ -130,7 +130,7 @@ class _Resolver:
             return [self._value(v, (*path, str(i)), depth) for i, v in enumerate(value)]
         if not isinstance(value, str) or not (value == "???" or "${" in value):
             return value
-        if set(path) & set(_UNREAD):
+        if set(path) & set(UNREAD):
             return value
         if value == "???":
             raise self._refused(path, value, "its author left it to be filled in; write its value")

@@ -16,6 +16,7 @@ from typing import Any, Literal, cast
 from ldmbench.errors import InputError
 from ldmbench.registry import nearest
 from ldmbench.sample import Schedule
+from ldmbench.sources.models.config_kinds import read_checked, values_of
 from ldmbench.sources.models.diffusers_classes import (
     CROSSED,
     DENOISERS,
@@ -34,7 +35,6 @@ from ldmbench.sources.models.places import (
     component,
     is_averaged,
     part_of,
-    read_json,
     weights_in,
     weights_of,
 )
@@ -188,7 +188,7 @@ class FolderConfigs:
         parts = {"semantic": ("rescaler", "in_channels", 0), "layout": ("bert", "vocab_size", -1)}
         if self.conditioning in parts:
             part, field, more = parts[self.conditioning]
-            found = read_json(part_of(self.root, part) / "config.json").get(field)
+            found = read_checked(part_of(self.root, part) / "config.json").get(field)
             return None if found is None else int(found) + more
         if self.conditioning not in ("class", "class-image"):
             return None
@@ -246,7 +246,7 @@ class FolderConfigs:
         return component(self.index, (name,)) is not None
 
     def _embedder(self) -> dict[str, Any]:
-        return read_json(part_of(self.root, "class_embedder") / "config.json")
+        return read_checked(part_of(self.root, "class_embedder") / "config.json")
 
     @property
     def _is_dit(self) -> bool:
@@ -277,7 +277,7 @@ def read_folder(root: Path, *, ema: bool = True, apart: bool = False) -> FolderC
         InputError: a pipeline, network, condition or scheduler that is not supported, values that
             cannot be, or weights that are not there.
     """
-    try:
+    with values_of(root):
         found = replace(_read(root), ema=ema)
         if found.card.get(APART) and not apart:
             raise InputError(
@@ -286,17 +286,11 @@ def read_folder(root: Path, *, ema: bool = True, apart: bool = False) -> FolderC
             )
         for place in found.networks:
             weights_of(place, ema=ema)
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(
-            f"{root}: its configs hold a value of the wrong kind, or lack one: {str(error)[:200]}"
-        ) from error
     return found
 
 
 def _read(root: Path) -> FolderConfigs:
-    card = read_json(root / CARD) if (root / CARD).is_file() else {}
+    card = read_checked(root / CARD) if (root / CARD).is_file() else {}
     index = _index(root)
     if index is None:
         return _bare(root, card)
@@ -310,7 +304,7 @@ def _read(root: Path) -> FolderConfigs:
     part = component(index, ("unet", "transformer"))
     if part is None:
         raise InputError(f"{root} names neither a unet nor a transformer; nothing can sample")
-    network = read_json(part_of(root, part) / "config.json")
+    network = read_checked(part_of(root, part) / "config.json")
     check_network(network, part_of(root, part))
     stage, scaled = first_stage(root, index, pipeline, card)
     network, enlarged = sized(network, pipeline, part_of(root, part))
@@ -328,8 +322,8 @@ def _read(root: Path) -> FolderConfigs:
 def _index(root: Path) -> dict[str, Any] | None:
     """Return model_index.json, what it would be of a UNet beside its scheduler, or None."""
     if (root / "model_index.json").is_file():
-        return read_json(root / "model_index.json")
-    name = str(read_json(root / "config.json").get("_class_name"))
+        return read_checked(root / "model_index.json")
+    name = str(read_checked(root / "config.json").get("_class_name"))
     if name not in DENOISERS:
         return None
     places = [root / "scheduler_config.json", root / "scheduler" / "scheduler_config.json"]
@@ -340,7 +334,7 @@ def _index(root: Path) -> dict[str, Any] | None:
             " (or give the pipeline's folder, with its model_index.json)"
         )
     part = "transformer" if DENOISERS[name] == DIT else "unet"
-    scheduler = str(read_json(place).get("_class_name"))
+    scheduler = str(read_checked(place).get("_class_name"))
     pipeline = "DDPMPipeline" if scheduler.startswith("DDPM") else "DDIMPipeline"
     return {
         "_class_name": pipeline,
@@ -350,7 +344,7 @@ def _index(root: Path) -> dict[str, Any] | None:
 
 
 def _bare(root: Path, card: Mapping[str, Any]) -> FolderConfigs:
-    config = read_json(root / "config.json")
+    config = read_checked(root / "config.json")
     name = str(config.get("_class_name"))
     if name not in FIRST_STAGES:
         raise InputError(
@@ -367,7 +361,7 @@ def _check_condition(found: FolderConfigs) -> None:
     part = found.config_of(("unet", "transformer"))
     if found.text not in (None, CAPTION_ENCODER):
         place = part_of(found.root, str(found.text))
-        text = read_json(place / "config.json")
+        text = read_checked(place / "config.json")
         named = (text.get("architectures") or [text.get("model_type")])[0]
         if named not in TEXTS:
             raise InputError(

@@ -8,6 +8,7 @@ from typing import Any
 
 from ldmbench.errors import InputError
 from ldmbench.registry import nearest
+from ldmbench.sources.models.config_kinds import read_checked
 from ldmbench.sources.models.diffusers_blocks import check_blocks
 from ldmbench.sources.models.diffusers_classes import (
     DENOISERS,
@@ -18,7 +19,7 @@ from ldmbench.sources.models.diffusers_classes import (
     SET_BY_PIPELINE,
 )
 from ldmbench.sources.models.diffusers_schedule import Assumed
-from ldmbench.sources.models.places import UNSIZED, component, part_of, read_json
+from ldmbench.sources.models.places import UNSIZED, component, part_of
 
 __all__ = ["check_network", "first_stage", "sized"]
 
@@ -58,7 +59,7 @@ def first_stage(
     if part is None:
         return {}, ()
     place = part_of(root, part)
-    config = read_json(place / "config.json")
+    config = read_checked(place / "config.json")
     name = str(config.get("_class_name"))
     if name not in FIRST_STAGES:
         raise InputError(

@@ -15,7 +15,8 @@ from ldmbench.errors import InputError
 from ldmbench.registry import nearest
 from ldmbench.sample import Schedule
 from ldmbench.sample.grids import check_spacing
-from ldmbench.sources.models.places import part_of, read_json
+from ldmbench.sources.models.config_kinds import read_checked
+from ldmbench.sources.models.places import part_of
 
 __all__ = ["Assumed", "checked_schedule", "read_noising", "scheduler_config"]
 
@@ -152,7 +153,7 @@ def checked_schedule(config: Mapping[str, Any], place: Path) -> Schedule:
 
 def _scheduler(place: Path, index: Mapping[str, Any], part: str = "scheduler") -> dict[str, Any]:
     """Read a scheduler's config, and refuse those of other processes."""
-    config = read_json(place)
+    config = read_checked(place, stated=(*_BETAS, "num_train_timesteps"))
     name = config.get("_class_name") or (index.get(part) or ["", ""])[1]
     if name not in _SCHEDULERS:
         raise InputError(

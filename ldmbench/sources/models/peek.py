@@ -33,6 +33,7 @@ from ldmbench.sources.models.compvis_rules import (
     check_model,
     files_beside,
 )
+from ldmbench.sources.models.config_kinds import values_of
 from ldmbench.sources.models.diffusers_config import CAPTION_ENCODER, FolderConfigs, read_folder
 from ldmbench.sources.models.null_class import check_null_class
 from ldmbench.sources.models.places import SUFFIXES, checkpoint_in, is_folder, weights_of
@@ -173,18 +174,10 @@ def describe_checkpoint(
         "left_out": held.left_out,
         "bytes": file.stat().st_size,
     }
-    try:
+    with values_of(file):
         if is_adm(content):
-            facts = _peek_adm(content, str(file), shared)
-        else:
-            facts = _peek_compvis(content, held, tokenizer, shared)
-    except (ArithmeticError, TypeError, KeyError, AttributeError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(
-            f"the config of {file} lacks a value or holds one of the wrong kind: {error}"
-        ) from error
-    return facts
+            return _peek_adm(content, str(file), shared)
+        return _peek_compvis(content, held, tokenizer, shared)
 
 
 def _peek_adm(flags: Mapping[str, Any], where: str, shared: Mapping[str, Any]) -> ModelFacts:
