@@ -64,7 +64,7 @@ def load_perceptual(path: Path = WEIGHTS, *, device: str | torch.device = "cpu")
     net = PerceptualNet()
     try:
         net.load_state_dict(read_tensors(path))
-    except Exception as error:
+    except (InputError, OSError, RuntimeError) as error:
         raise InputError(
             f"{path} does not hold the perceptual network ({error}); reinstall ldmbench, run "
             "scripts/make_perceptual.py, or train with perceptual_weight: 0"

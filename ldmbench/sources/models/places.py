@@ -183,11 +183,10 @@ def weights_of(folder: Path, *, ema: bool = True) -> list[Path]:
         )
     if not found.endswith(".json"):
         return [folder / found]
-    try:
-        table = json.loads((folder / found).read_text(encoding="utf-8"))["weight_map"]
-        shards = sorted({str(name) for name in table.values()})
-    except (ValueError, OSError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{folder / found} is no index of shards: {error}") from error
+    table = read_json(folder / found).get("weight_map")
+    if not isinstance(table, Mapping):
+        raise InputError(f"{folder / found} is no index of shards: it has no weight_map")
+    shards = sorted({str(name) for name in table.values()})
     odd = [name for name in shards if Path(name).name != name]
     if odd:
         raise InputError(f"{folder / found} names a shard outside its folder: {odd[0]}")
