@@ -57,6 +57,7 @@ class Family:
         part: field of the protocol that says how many reference images are used, if not all.
         covariance: whether it fits one, which few samples do not determine.
         zeros: whether rows of features may be zero throughout.
+        extractor: beginning of the names of the extractors whose features it is defined on.
     """
 
     name: str
@@ -70,6 +71,7 @@ class Family:
     part: str | None = None
     covariance: bool = False
     zeros: bool = True
+    extractor: str = ""
 
     def extractor_of(self, protocol: object) -> str:
         """Return the extractor of its features under a protocol."""
@@ -156,6 +158,11 @@ def _kid_subsets(params: Mapping[str, Any], least: int) -> Fields:
     return {"subsets": f"{params['kid_subsets']}x{min(params['kid_subset_size'], least)}"}
 
 
+def _kdd_subsets(params: Mapping[str, Any], least: int) -> Fields:
+    size = min(params["subset_size"], least)
+    return {"subsets": f"{params['subsets']}x{size}", "seed": params["seed"]}
+
+
 def _balls(params: Mapping[str, Any], least: int) -> Fields:
     return {"k": params["k_density"], "rule": "lt"}
 
@@ -204,6 +211,23 @@ NEIGHBOURS = Family(
     name="neighbours",
     compute="ldmbench.metrics.computed:neighbours",
     part="neighbour_count",
+)
+MIND = Family(
+    name="mind",
+    compute="ldmbench.metrics.sliced:mind_family",
+    constants={"projections": 1000, "seed": 2020},
+)
+KDD = Family(
+    name="kdd",
+    compute="ldmbench.metrics.families:kdd_family",
+    constants={"subsets": 100, "subset_size": 1000, "seed": 0},
+    extractor="dinov2",
+)
+CMMD = Family(
+    name="cmmd",
+    compute="ldmbench.metrics.gaussian:of_embeddings",
+    needs="text",
+    zeros=False,
 )
 LOGITS = Family(
     name="logits",
@@ -311,6 +335,21 @@ _ROWS = (
         source="arXiv:2004.05675",
         about="chance that a sample is nearer to the training set than an unseen image",
         gate=_absolute(0.02, 0.10, 0.005), usual=True,
+    ),
+    Metric(
+        name="mind", label="MIND", better="lower", family=MIND, source="arXiv:2605.06797",
+        about="mean Wasserstein distance of features along random directions",
+        least=_TWO, gate=_share(0.05, 0.15, 0.01),
+    ),
+    Metric(
+        name="kdd", label="KDD", better="lower", family=KDD, source="arXiv:2306.04675",
+        about="kernel distance of DINOv2 features, with dgm-eval's subsets",
+        signed=_kdd_subsets, least=_TWO, gate=_share(0.10, 0.30, 0.02),
+    ),
+    Metric(
+        name="cmmd", label="CMMD", better="lower", family=CMMD, source="arXiv:2401.09603",
+        about="Gaussian kernel distance of CLIP embeddings, by the CLIP model of the protocol",
+        least=_TWO, gate=_share(0.10, 0.30, 0.02),
     ),
     Metric(
         name="clip_score", label="CLIP score", better="higher", family=CLIP,

@@ -30,7 +30,14 @@ from ldmbench.metrics.neighbours import NearestSearch, Neighbourhood
 from ldmbench.metrics.paired import psnr, ssim
 from ldmbench.metrics.resample import Draws, Replicates, mean_over_samples, replicate
 
-__all__ = ["clip_family", "logits_family", "moments_family", "neighbours_family", "pairs_family"]
+__all__ = [
+    "clip_family",
+    "kdd_family",
+    "logits_family",
+    "moments_family",
+    "neighbours_family",
+    "pairs_family",
+]
 
 
 def moments_family(
@@ -209,6 +216,36 @@ def neighbours_family(
             note=f"k = {many}",
         )
     return made
+
+
+def kdd_family(
+    generated: object,
+    reference: object,
+    *,
+    subsets: int = 100,
+    subset_size: int = 1000,
+    seed: int = 0,
+    confidence: float = 0.95,
+    engine: Engine | None = None,
+) -> dict[str, Replicates]:
+    """Return {"kdd": ...} with its interval; arguments and errors are those of `kernel.kdd`."""
+    x, y = check_pair(generated, reference)
+    drawn = Subsets.draw_as_dgm_eval(len(x), len(y), subsets=subsets, size=subset_size, seed=seed)
+    place, centre = engine or engine_of(generated, reference), centre_of(y)
+    first, second = kernel_tables(*tables(x, y, engine=place))
+    sums = drawn.sums(first, second)
+    far = None if centre is None else far_distance(x, y, centre, drawn)
+    found = kernel_influences(x, y, drawn, sums, centre=centre)
+    made = replicate(
+        (far or drawn.combine(*sums)).mean,
+        found.generated,
+        found.reference,
+        excess=found.excess,
+        floor=found.least,
+        confidence=confidence,
+        note=f"{subsets} subsets of {drawn.generated.shape[1]}",
+    )
+    return {"kdd": made}
 
 
 def logits_family(

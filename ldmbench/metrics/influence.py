@@ -16,6 +16,7 @@ from ldmbench.seeds import derive_seed
 
 __all__ = [
     "Influences",
+    "centred_square",
     "coverage_influences",
     "density_influences",
     "kernel_influences",
@@ -97,14 +98,14 @@ def _kernel_second(x: Array, y: Array, drawn: Subsets) -> tuple[float, float]:
         (size * (size - 1), size * (size - 1), size**2),
         strict=True,
     ):
-        square = _centred_square(kernel, kernel is not blocks[2])
+        square = centred_square(kernel, same=kernel is not blocks[2])
         share = within / pairs
         shown += 2.0 * weight * square / pairs
         own += weight * square * ((1.0 - share) / rounds + share) / within
     return shown, own
 
 
-def _centred_square(kernel: Array, same: bool) -> float:
+def centred_square(kernel: Array, *, same: bool) -> float:
     """Return the mean square of a kernel block with row and column means taken off."""
     if not same:
         kernel = kernel - kernel.mean(0) - kernel.mean(1)[:, None] + kernel.mean()

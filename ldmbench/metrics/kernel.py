@@ -19,6 +19,7 @@ __all__ = [
     "KernelSums",
     "Subsets",
     "far_distance",
+    "kdd",
     "kernel_distance",
     "kernel_tables",
 ]
@@ -74,6 +75,39 @@ def kernel_distance(
     first, second = kernel_tables(*tables(x, y, engine=engine_of(generated, reference)))
     if drawn is None:
         return _full(first, second)
+    return drawn.together(first, second) if drawn.shared() else drawn.apart(first, second)
+
+
+def kdd(
+    generated: object,
+    reference: object,
+    *,
+    subsets: int = 100,
+    subset_size: int = 1000,
+    seed: int = 0,
+) -> KernelDistance:
+    """Return the kernel distance of DINOv2 features as layer6ai-labs/dgm-eval computes it.
+
+    That of `kernel_distance`, with subsets drawn as `metrics/mmd.py` there draws them after
+    `np.random.seed(seed)`: of the reference first, of min(subset_size, N, M) samples. Features are
+    class tokens that are not normalised (arXiv:2306.04675).
+
+    Args:
+        generated: (N, D) features.
+        reference: (M, D) features.
+        subsets: how many pairs of subsets are drawn.
+        subset_size: samples in a subset; of smaller sets all are taken.
+        seed: of the RandomState that draws.
+
+    Raises:
+        InputError: bad features or unlike widths.
+    """
+    x, y = check_pair(generated, reference)
+    drawn = Subsets.draw_as_dgm_eval(len(x), len(y), subsets=subsets, size=subset_size, seed=seed)
+    centre = centre_of(y)
+    if centre is not None:
+        return far_distance(x, y, centre, drawn)
+    first, second = kernel_tables(*tables(x, y, engine=engine_of(generated, reference)))
     return drawn.together(first, second) if drawn.shared() else drawn.apart(first, second)
 
 
@@ -143,6 +177,13 @@ class Subsets:
         ]
         return cls(np.stack([p[0] for p in pairs]), np.stack([p[1] for p in pairs]), n, m)
 
+    @classmethod
+    def draw_as_dgm_eval(cls, n: int, m: int, *, subsets: int, size: int, seed: int) -> Subsets:
+        """Draw as dgm-eval does: of the reference first, and no more than there are."""
+        size = min(size, n, m)
+        turned = cls.draw(m, n, subsets=subsets, size=size, seed=seed)
+        return cls(turned.reference, turned.generated, n, m)
+
     def shared(self) -> bool:
         """Say whether one pass over all pairs costs less than one product per subset."""
         each = 3 * self.generated.size * self.generated.shape[1]
@@ -156,12 +197,18 @@ class Subsets:
 
     def together(self, x: Table, y: Table) -> KernelDistance:
         """Return the distance from one pass over all pairs: each kernel entry is formed once."""
+        return self.combine(*self.sums(x, y))
+
+    def sums(self, x: Table, y: Table) -> tuple[KernelSums, KernelSums, KernelSums]:
+        """Return the sums of generated and generated, reference and reference, and of both."""
         in_x = self.members(self.generated, self.n, x.dtype)
         in_y = self.members(self.reference, self.m, y.dtype)
-        sums = [KernelSums(a, b, x.engine) for a, b in ((in_x, None), (in_y, None), (in_x, in_y))]
-        for (left, right), total in zip(((x, None), (y, None), (x, y)), sums, strict=True):
+        xx, yy, xy = (
+            KernelSums(a, b, x.engine) for a, b in ((in_x, None), (in_y, None), (in_x, in_y))
+        )
+        for left, right, total in ((x, None, xx), (y, None, yy), (x, y, xy)):
             sweep(left, right, [total])
-        return self.combine(*sums)
+        return xx, yy, xy
 
     def combine(self, xx: KernelSums, yy: KernelSums, xy: KernelSums) -> KernelDistance:
         """Return the distance from the sums of the three blocks."""

@@ -115,6 +115,14 @@ def _check_source(made: Side, rows: Sequence[Metric], protocol: Protocol) -> Non
     if isinstance(made.source, FeatureSource):
         _check_features(made, made.source, rows)
         return
+    for row in rows:
+        begin = row.family.extractor
+        if not protocol.extractor.startswith(begin):
+            able = [name for name in EXTRACTORS if name.startswith(begin)]
+            raise InputError(
+                f"{row.name} is defined on features of {begin}, and {protocol.name} has"
+                f" {protocol.extractor}; protocols of {', '.join(able)} have them"
+            )
     for row in (row for row in rows if row.family.needs in MORE):
         spec, needs = extractor_named(row.family.extractor_of(protocol)), row.family.needs
         if not getattr(spec, needs):

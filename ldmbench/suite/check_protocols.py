@@ -103,6 +103,14 @@ def _metrics(suite: Suite, protocols: tuple[Protocol, ...]) -> Iterator[tuple[Lo
                     f"{metric} needs {needed} features, which {spec.name} of {protocol.name} has"
                     f" not; allowed: {', '.join(able)}",
                 )
+        for protocol in protocols if row.family.extractor else ():
+            if not protocol.extractor.startswith(row.family.extractor):
+                able = [e for e in EXTRACTORS if e.startswith(row.family.extractor)]
+                yield (
+                    loc,
+                    f"{metric} is defined on features of {row.family.extractor}, and"
+                    f" {protocol.name} has {protocol.extractor}; allowed: {', '.join(able)}",
+                )
         if row.family.against == "training":
             yield from _unseen(suite, protocols, row, loc)
         if row.family.against == "pair":

@@ -51,7 +51,7 @@ def sampling(device, steps):
     def side(name):
         with mock.patch("ldmbench.sample.solvers.noise_of_steps", draws[name]):
             run = {"schedule": Schedule(), "steps": steps, "sampler": "ddpm", "seeds": seeds}
-            return sample(model.predict, start, **run).cpu()
+            return sample(model, start, **run).cpu()
 
     return side
 

@@ -35,7 +35,11 @@ probes: [flops, memory, device_days, reconstruction, coding]
 reconstruct: 16
 mlflow: {enabled: false}
 """
-EVERY = [row for row in METRICS.values() if row.in_suite and not row.family.networks]
+EVERY = [
+    row
+    for row in METRICS.values()
+    if row.in_suite and not row.family.networks and not row.family.extractor
+]
 """Metrics of a suite whose networks ship."""
 TRAINED = ("autoencoder", "latents", "denoiser", "samples", "reconstructions")
 
