@@ -57,7 +57,7 @@ class Family:
         part: field of the protocol that says how many reference images are used, if not all.
         covariance: whether it fits one, which few samples do not determine.
         zeros: whether rows of features may be zero throughout.
-        extractor: beginning of the names of the extractors whose features it is defined on.
+        defined_on: beginning of the names of the extractors whose features it is defined on.
     """
 
     name: str
@@ -71,7 +71,7 @@ class Family:
     part: str | None = None
     covariance: bool = False
     zeros: bool = True
-    extractor: str = ""
+    defined_on: str = ""
 
     def extractor_of(self, protocol: object) -> str:
         """Return the extractor of its features under a protocol."""
@@ -221,12 +221,13 @@ KDD = Family(
     name="kdd",
     compute="ldmbench.metrics.families:kdd_family",
     constants={"subsets": 100, "subset_size": 1000, "seed": 0},
-    extractor="dinov2",
+    defined_on="dinov2",
 )
 CMMD = Family(
     name="cmmd",
     compute="ldmbench.metrics.gaussian:of_embeddings",
     needs="text",
+    extractor="clip",
     zeros=False,
 )
 LOGITS = Family(

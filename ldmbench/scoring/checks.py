@@ -116,7 +116,7 @@ def _check_source(made: Side, rows: Sequence[Metric], protocol: Protocol) -> Non
         _check_features(made, made.source, rows)
         return
     for row in rows:
-        begin = row.family.extractor
+        begin = row.family.defined_on
         if not protocol.extractor.startswith(begin):
             able = [name for name in EXTRACTORS if name.startswith(begin)]
             raise InputError(

@@ -103,12 +103,12 @@ def _metrics(suite: Suite, protocols: tuple[Protocol, ...]) -> Iterator[tuple[Lo
                     f"{metric} needs {needed} features, which {spec.name} of {protocol.name} has"
                     f" not; allowed: {', '.join(able)}",
                 )
-        for protocol in protocols if row.family.extractor else ():
-            if not protocol.extractor.startswith(row.family.extractor):
-                able = [e for e in EXTRACTORS if e.startswith(row.family.extractor)]
+        for protocol in protocols if row.family.defined_on else ():
+            if not protocol.extractor.startswith(row.family.defined_on):
+                able = [e for e in EXTRACTORS if e.startswith(row.family.defined_on)]
                 yield (
                     loc,
-                    f"{metric} is defined on features of {row.family.extractor}, and"
+                    f"{metric} is defined on features of {row.family.defined_on}, and"
                     f" {protocol.name} has {protocol.extractor}; allowed: {', '.join(able)}",
                 )
         if row.family.against == "training":

@@ -38,7 +38,7 @@ mlflow: {enabled: false}
 EVERY = [
     row
     for row in METRICS.values()
-    if row.in_suite and not row.family.networks and not row.family.extractor
+    if row.in_suite and not row.family.networks and not row.family.defined_on
 ]
 """Metrics of a suite whose networks ship."""
 TRAINED = ("autoencoder", "latents", "denoiser", "samples", "reconstructions")
