@@ -9,6 +9,7 @@ from ldmbench.models.denoiser import build_denoiser
 from ldmbench.models.suite_model import SuiteModel
 from ldmbench.sample import SAMPLERS, Schedule, initial_noise, noise, sample, step_noise, step_seeds
 from ldmbench.schema.models import AutoencoderParams, DenoiserParams
+from ldmbench.schema.params import SamplesParams
 from ldmbench.stages.samples import draw
 
 SHAPE = (3, 4, 4)
@@ -28,9 +29,10 @@ def subject_on(device):
 def images_on(device, **params):
     made = subject_on(device)
     told = made.condition(captions=["a red square", "two blue circles"], labels=None)
-    run = {"seed": 3, "steps": 4, "eta": 0.0, "timesteps": None, "guidance": 1.0, **params}
+    run = {"seed": 3, "steps": 4, "timesteps": None, "quantize": None, **params}
+    run |= {"progress": 1.0, "micro_batch": 2}
     with torch.no_grad():
-        return draw(made, [0, 5], run, told, device)
+        return draw(made, [0, 5], SamplesParams.model_validate(run), told, device)
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
