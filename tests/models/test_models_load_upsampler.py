@@ -106,7 +106,7 @@ def test_a_suite_gives_small_images_and_refuses_labels_with_them(tmp_path):
     assert not list(check_loaded(specs[0], tmp_path, data={}))
     [(field, said)] = check_loaded(specs[1], tmp_path, data={})
     assert field == "path"
-    assert "is conditioned on class-image, which no data set of a suite has" in said
+    assert "with the conditioning class-image, which no data set of a suite has" in said
     subject = SuiteModel(load(tmp_path / "up"))
     images = np.random.default_rng(0).integers(0, 256, (2, 16, 16, 3), dtype=np.uint8)
     truth = Truth(np.arange(2), images, ("", ""), np.zeros(2, np.int64))
