@@ -4,6 +4,7 @@ import lpips as peer
 import numpy as np
 import pytest
 import torch
+from shadow import ShadowDevice
 from torchmetrics.functional.image.lpips import _LPIPS
 
 from ldmbench import metrics
@@ -59,6 +60,17 @@ def test_equals_torchmetrics(files):
         theirs = twin(as_input(a), as_input(b)).flatten().numpy()
     ours = load_lpips(net, backbone=backbone, heads=heads, convention="torchmetrics")
     np.testing.assert_allclose(ours(a, b), theirs, rtol=1e-4)
+
+
+def test_distances_on_a_device_are_the_cpus_bytes(files):
+    net, _, backbone, heads = files
+    a, b = pairs()
+    known = load_lpips(net, backbone=backbone, heads=heads)(a, b)
+    with ShadowDevice() as stand_in:
+        ours = load_lpips(net, backbone=backbone, heads=heads, device="cuda:0")
+        stand_in.copies.clear()
+        assert ours(a, b).tobytes() == known.tobytes()
+    assert stand_in.copies["from", "cpu"] > 0  # it was on the device
 
 
 def test_the_metric_reads_the_network_by_path(files, tmp_path):
