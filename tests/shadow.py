@@ -176,6 +176,7 @@ class ShadowDevice(TorchFunctionMode):
         if name in _SYNCS and here:
             self.copies["sync", name] += 1
         self._refuse_mixture(name, tensors, here)
+        self._refuse_indices(name, args)
         made_there = is_on(kwargs.get("device")) if "device" in kwargs else bool(here)
         if is_on(kwargs.get("device")):
             if not here and tensors and name in ("tensor", "as_tensor"):
@@ -241,6 +242,16 @@ class ShadowDevice(TorchFunctionMode):
                 f"{name}: Expected all tensors to be on the same device, but found at least two"
                 " devices, cuda:0 and cpu!"
             )
+
+    def _refuse_indices(self, name, args):
+        """Refuse to index a CPU tensor by the device's; the other way round CUDA copies them."""
+        if name == "__getitem__" and not isinstance(args[0], Shadow):
+            indices, _ = tree_flatten(args[1])
+            if any(isinstance(index, Shadow) and index.dim() for index in indices):
+                raise MixedDevicesError(
+                    "__getitem__: indices should be either on cpu or on the same device as the"
+                    " indexed tensor (cpu)"
+                )
 
     def _refuse_generator(self, name, generator, there):
         if generator is None:

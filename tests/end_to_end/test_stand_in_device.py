@@ -114,6 +114,7 @@ def test_a_suite_on_the_stand_in_equals_the_cpu(tmp_path):
         lambda x: x + torch.ones(3),
         lambda x: torch.cat([x, torch.ones(3)]),
         lambda x: torch.nn.functional.linear(x, torch.ones(2, 3)),
+        lambda x: torch.ones(3)[x.long()],
         lambda x: torch.randn(3, device=x.device, generator=torch.Generator()),
         lambda x: x.numpy(),
         lambda x: np.asarray(x),
