@@ -32,6 +32,10 @@ def cmmd(generated: object, reference: object) -> float:
 
     Raises:
         InputError: bad features or unlike widths.
+
+    Examples:
+        >>> round(cmmd([[0.0], [1.0]], [[2.0], [3.0]]), 4)
+        39.3088
     """
     value, _, _ = _sums(*_centred(generated, reference))
     return value

@@ -101,6 +101,10 @@ def kdd(
 
     Raises:
         InputError: bad features or unlike widths.
+
+    Examples:
+        >>> kdd([[0.0], [1.0]], [[2.0], [3.0]], subsets=10)
+        KernelDistance(mean=297.5, std=0.0)
     """
     x, y = check_pair(generated, reference)
     drawn = Subsets.draw_as_dgm_eval(len(x), len(y), subsets=subsets, size=subset_size, seed=seed)

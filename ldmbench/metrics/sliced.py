@@ -38,6 +38,10 @@ def mind(
 
     Raises:
         InputError: bad features, unlike widths, no projections.
+
+    Examples:
+        >>> round(mind([[0.0], [1.0]], [[2.0], [3.0]]), 6)
+        12.0
     """
     x, y, directions = _drawn(generated, reference, projections, seed)
     total = 0.0

@@ -241,8 +241,9 @@ def test_a_dataset_is_asked_for_the_images_that_it_has(tmp_path):
     assert outcome(["run", str(suite), "--store", str(store)]) == 0
     lengths = [len(np.load(f)) for f in (store / "dataset").rglob("images.npy")]
     assert sorted(lengths) == [40, 88, 512]
-    (card,) = (store / "denoiser").rglob("ldmbench.json")
-    assert json.loads(card.read_text())["classes"] == 2  # the second is of the last images alone
+    (embedder,) = (store / "denoiser").rglob("class_embedder/config.json")
+    # Two classes, of which the second is of the last images alone; then the null class.
+    assert json.loads(embedder.read_text())["null_class"] == 2
     labels = next(
         np.load(f) for f in (store / "dataset").rglob("labels.npy")
         if not f.with_name("images.npy").exists()

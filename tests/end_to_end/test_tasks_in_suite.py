@@ -124,7 +124,7 @@ def test_what_a_dataset_lacks_is_said(finished, tmp_path):
         check_suite(load_suite(tiny.write_suite(tmp_path, text)))
     said = "\n".join(caught.value.problems)
     for what in ("captions", "boxes", "masks"):
-        assert f"but data.shapes has no {what}" in said
+        assert f"needs {what} as its condition, but data.shapes has none" in said
 
 
 def test_too_few_classes_are_said(tmp_path):
