@@ -14,6 +14,7 @@ from ldmbench.execute.ready import Ready
 from ldmbench.execute.step import Outcome, run_unit, run_units
 from ldmbench.registry import resolve
 from ldmbench.schema.stage import Input, Stage
+from ldmbench.stages.common import let_go
 from ldmbench.store.disk import Store
 from ldmbench.store.units import Unit, units_of
 
@@ -29,6 +30,13 @@ FEATURES = Stage(
     count=COUNT,
 )
 STAGES = {stage.key: stage for stage in (IMAGES, FEATURES)}
+
+
+@pytest.fixture(autouse=True)
+def _nothing_stays():
+    """Let go of the networks that tasks keep for the next one."""
+    yield
+    let_go()
 
 
 def store_at(folder):
