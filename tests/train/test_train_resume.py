@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tiny
 import torch
 
 from ldmbench.data.shapes import render
@@ -17,6 +18,7 @@ from ldmbench.models.first_stage import Identity
 from ldmbench.models.model import Info, Model
 from ldmbench.models.suite_model import SuiteModel
 from ldmbench.schema.models import AutoencoderParams, Budget, DenoiserParams
+from ldmbench.schema.params import Sampling
 from ldmbench.train.autoencoder import train_autoencoder
 from ldmbench.train.checkpoint import read_checkpoint, write_checkpoint
 from ldmbench.train.denoiser import train_denoiser
@@ -155,7 +157,7 @@ def test_denoiser_resumes_bit_for_bit(conditioning, tmp_path, monkeypatch):
         for name, network in final.networks().items():
             pairs = zip(network.parameters(), other.networks()[name].parameters())
             assert any(not torch.equal(a, b) for a, b in pairs)
-    work = SuiteModel(final).work({"sampler": "ddim", "steps": 2, "timesteps": None})
+    work = SuiteModel(final).work(Sampling(**tiny.SAMPLING))
     assert cost["flops"] == 3 * 40 * (work.denoiser + work.condition)
     assert cost["parameters"] == final.info.parameters
 
