@@ -41,7 +41,7 @@ NODE_SECONDS = 120.0
 """How long a node may take to say what it is; its first worker process must start."""
 CONNECT_SECONDS = 10.0
 FREE_WORKER_SECONDS = 60.0
-"""How long a worker may wait for resources of the cluster before a person is told."""
+"""How long a worker may wait for resources of the cluster before ldmbench warns."""
 PASSED_ON = ("LDMBENCH_", "HF_", "OMP_", "MKL_", "TORCH_", "CUBLAS_")
 """Beginnings of the variables that rule over a node's own; none that may hold a secret."""
 ATTEMPTS = 2

@@ -1,4 +1,4 @@
-"""A model as a suite speaks to it, trained here or loaded: what it is told, sampled, counted."""
+"""A model as a suite uses it, trained here or loaded: its conditions, samples and costs."""
 
 from __future__ import annotations
 

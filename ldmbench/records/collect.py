@@ -77,7 +77,7 @@ def collect_record(
 
 
 def _lossy(cell: Cell, stages: Mapping[str, Stage], store: Store) -> Iterator[str]:
-    """Warn of samples of a model that are held to lossy files: compression changes FID."""
+    """Warn where samples are compared with lossy files: compression changes FID."""
     if is_given(cell):
         return
     scores = [stages[key] for key in cell.stages.values() if stages[key].kind == "scores"]

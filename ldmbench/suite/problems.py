@@ -18,7 +18,7 @@ from ldmbench.schema.sweep import MANY, ONE
 from ldmbench.suite.read import Loc
 
 MOST_PROBLEMS = 100
-"""Errors of a file that are told; the others are counted."""
+"""Most errors of a file that a message lists; further ones are only counted."""
 
 
 @dataclass(frozen=True)
