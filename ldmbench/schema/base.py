@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, ClassVar, Literal, TypeAlias, get_args
 
 from pydantic import (
     BaseModel,
@@ -47,6 +47,25 @@ class Sparse(Noun):
             name: value
             for name, value in dump(self).items()
             if fields[name].is_required() or getattr(self, name) != fields[name].default
+        }
+
+
+class Grown(Noun):
+    """A noun whose first fields are always written, and later ones where they are not the default.
+
+    Keys and cards of what was made before a field was added stay what they were.
+    """
+
+    FIRST: ClassVar[str] = ""
+    """Names of the fields that are always written: those of the first version."""
+
+    @model_serializer(mode="wrap")
+    def _without_later_defaults(self, dump: SerializerFunctionWrapHandler) -> dict[str, JsonValue]:
+        fields, always = type(self).model_fields, self.FIRST.split()
+        return {
+            name: value
+            for name, value in dump(self).items()
+            if name in always or getattr(self, name) != fields[name].default
         }
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from ldmbench.schema.base import AXIS, Fraction, Noun, Positive
+from ldmbench.schema.base import AXIS, Fraction, Grown, Noun, Positive
 from ldmbench.schema.data import Resize
 
 Downsampling = Literal[1, 2, 4, 8, 16, 32]
@@ -40,8 +40,14 @@ class Budget(Noun):
         return self
 
 
-class AutoencoderParams(Noun):
+class AutoencoderParams(Grown):
     """A first stage (arXiv:2112.10752, section 3.1); f = 1 is the identity."""
+
+    FIRST: ClassVar[str] = (
+        "f regularization weights channels multipliers blocks latent_channels codebook "
+        "attention kl_weight perceptual_weight adversarial_weight adversarial_start budget "
+        "batch learning_rate decay train_seed"
+    )
 
     f: Annotated[Downsampling, AXIS] = Field(default=4, description="downsampling factor")
     regularization: Annotated[Literal["kl", "vq"], AXIS] = "kl"
@@ -73,8 +79,14 @@ class AutoencoderParams(Noun):
     train_seed: Annotated[int, AXIS, Field(ge=0)] = 0
 
 
-class DenoiserParams(Noun):
+class DenoiserParams(Grown):
     """A diffusion UNet on latents or pixels (arXiv:2112.10752, sections 3.2 and 3.3)."""
+
+    FIRST: ClassVar[str] = (
+        "channels multipliers blocks attention_sizes conditioning context_channels "
+        "drop_condition prediction timesteps beta_schedule beta_start beta_end ema_decay "
+        "batch learning_rate warmup checkpoints train_seed"
+    )
 
     channels: Annotated[int, AXIS, Field(ge=8, multiple_of=8)] = 64
     multipliers: tuple[Annotated[int, Positive], ...] | None = Field(
@@ -100,6 +112,9 @@ class DenoiserParams(Noun):
     beta_end: Annotated[float, Field(gt=0, lt=1)] = 0.0195
     ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.9999
     batch: Annotated[int, AXIS, Positive] = 64
+    accumulate: Annotated[int, Positive] = Field(
+        default=1, description="parts in which a batch is computed, one after the other"
+    )
     learning_rate: Annotated[float, AXIS, Positive] = 2e-4
     warmup: Annotated[int, Field(ge=0)] = Field(default=100, description="steps of linear warm-up")
     checkpoints: tuple[Annotated[float, Fraction], ...] = Field(

@@ -21,11 +21,11 @@ from ldmbench.train.checkpoint import (
     restore_module,
     restore_optimizer,
 )
+from ldmbench.train.draws import Draws, draws_at, parts_of
 from ldmbench.train.inputs import (
     Batches,
     Images,
     Latents,
-    generator_at,
     latents_at,
     pixels_at,
     scaled,
@@ -59,7 +59,8 @@ class DenoiserJob:
         self.batch = params.batch
         self.flops_per_image = 3.0 * (model.flops_per_image() + model.condition_flops())
         self.parameters = model.parameter_count
-        null = self.model.null_ids(self.batch)
+        self.rows, self.accumulate = slice(0, params.batch), params.accumulate
+        null = self.model.null_ids(1)
         self.null = None if null is None else null.to(device)
         self.ema = Ema(self.model, params.ema_decay)
         self.optimizer = adamw(self.model.parameters(), lr=params.learning_rate)
@@ -73,24 +74,49 @@ class DenoiserJob:
             self.optimizer,
             linear_warmup(self.params.learning_rate, n, warmup=self.params.warmup),
         )
-        loss = self.loss(n)
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss = self.gradients(n)
         self.optimizer.step()
         self.ema.update(self.model, n)
-        return loss.detach()
+        return loss
 
-    def loss(self, n: int) -> Tensor:
-        """Return the mean squared error of step n, of what the objective asks for."""
-        z0, *ids = self.batches.at(n)
-        z0 = scaled(z0) if self.latents is None else z0
-        g = generator_at("train-denoiser", self.params.train_seed, n, self.device)
-        t = torch.randint(self.params.timesteps, (len(z0),), generator=g, device=self.device)
-        eps = torch.randn(z0.shape, generator=g, device=self.device)
-        dropped = torch.rand(len(z0), generator=g, device=self.device) < self.params.drop_condition
-        levels = signal, spread = self.levels[0][t], self.levels[1][t]
-        predicted = self.model(signal * z0 + spread * eps, t, self._told(ids, dropped))
-        return torch.nn.functional.mse_loss(predicted, self.objective.target(z0, eps, levels))
+    def gradients(self, n: int) -> Tensor:
+        """Add the gradients of step n's batch, part by part; return its loss.
+
+        Of a batch that is computed in parts the gradients are those of the whole batch, up to the
+        order of additions. `rows` are the part of the batch that is computed here.
+        """
+        shown, *ids = self.batches.at(n)
+        draws = draws_at(
+            n,
+            seed=self.params.train_seed,
+            shape=(self.batch, *self.model.shape),
+            timesteps=self.params.timesteps,
+            drop=self.params.drop_condition,
+            device=self.device,
+        )
+        total = torch.zeros((), device=self.device)
+        for rows in parts_of(self.rows, self.accumulate):
+            share = (rows.stop - rows.start) / self.batch
+            loss = share * self.loss(shown[rows], [part[rows] for part in ids], draws.of(rows))
+            loss.backward()
+            total += loss.detach()
+        return total
+
+    def loss(self, shown: Tensor, ids: list[Tensor], draws: Draws) -> Tensor:
+        """Return the mean squared error of some images, of what the objective asks for.
+
+        Args:
+            shown: latents (N, C, h, w), or pixels, uint8 NHWC.
+            ids: of their conditions; empty where there are none.
+            draws: theirs.
+        """
+        z0 = scaled(shown) if self.latents is None else shown
+        levels = signal, spread = self.levels[0][draws.times], self.levels[1][draws.times]
+        z = signal * z0 + spread * draws.noise
+        predicted = self.model(z, draws.times, self._told(ids, draws.dropped))
+        target = self.objective.target(z0, draws.noise, levels)
+        return torch.nn.functional.mse_loss(predicted, target)
 
     def tensors(self) -> dict[str, Tensor]:
         """Return weights, average and optimiser state."""

@@ -100,7 +100,7 @@ def first_stage_job(device, shapes=None, **fields):
 
 def denoiser_job(device, *, latents=None, **fields):
     params = DenoiserParams.model_validate(DENOISER | fields)
-    order = BatchOrder(COUNT, batch_size=4, seed=1)
+    order = BatchOrder(COUNT, batch_size=params.batch, seed=1)
     size = {"latent_channels": 3, "latent_size": 8 if latents else SIDE, "classes": 64}
     model = build_denoiser(params, **size, seed=0)
     more = {"images": Shapes(), "latents": latents, "order": order, "device": device}
@@ -149,7 +149,7 @@ def test_a_batch_left_on_the_cpu_is_found():
 def test_noise_of_a_cpu_generator_is_found(monkeypatch):
     with ShadowDevice():
         job = denoiser_job(torch.device("cuda:0"), conditioning="none")
-        of_cpu = "ldmbench.train.denoiser.generator_at"
+        of_cpu = "ldmbench.train.draws.generator_at"
         monkeypatch.setattr(of_cpu, lambda *_: torch.Generator().manual_seed(0))
         with pytest.raises(MixedDevicesError):
             job.step(0, 0.0)
