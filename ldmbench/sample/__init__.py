@@ -7,21 +7,26 @@ from typing import TYPE_CHECKING
 from ldmbench.registry import lazily
 
 if TYPE_CHECKING:
+    from ldmbench.sample.flow import Flow, Sde
     from ldmbench.sample.grids import SPACINGS, compvis_grid, spaced_grid
     from ldmbench.sample.guidance import mix
     from ldmbench.sample.noise import initial_noise, step_noise, step_seeds
     from ldmbench.sample.schedule import Schedule, cosine_betas
     from ldmbench.sample.solvers import SAMPLERS, Denoise, evaluations, sample, timesteps_of
+    from ldmbench.sample.velocity import integrate
 
 __all__ = [
     "SAMPLERS",
     "SPACINGS",
     "Denoise",
+    "Flow",
     "Schedule",
+    "Sde",
     "compvis_grid",
     "cosine_betas",
     "evaluations",
     "initial_noise",
+    "integrate",
     "mix",
     "sample",
     "spaced_grid",
@@ -31,11 +36,13 @@ __all__ = [
 ]
 
 _MODULES = {
+    "flow": ("Flow", "Sde"),
     "grids": ("SPACINGS", "compvis_grid", "spaced_grid"),
     "guidance": ("mix",),
     "noise": ("initial_noise", "step_noise", "step_seeds"),
     "schedule": ("Schedule", "cosine_betas"),
     "solvers": ("SAMPLERS", "Denoise", "evaluations", "sample", "timesteps_of"),
+    "velocity": ("integrate",),
 }
 __getattr__ = lazily(__name__, {name: m for m, names in _MODULES.items() for name in names})
 """A plan asks for grids without torch."""

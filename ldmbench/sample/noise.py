@@ -11,7 +11,7 @@ from ldmbench.ahead import ahead
 from ldmbench.errors import InputError
 from ldmbench.seeds import derive_seed
 
-__all__ = ["initial_noise", "step_noise", "step_seeds"]
+__all__ = ["initial_noise", "step_draws", "step_noise", "step_seeds"]
 
 AHEAD_BYTES = 1 << 25
 """Of noise that is drawn, and copied to a GPU, at a time."""
@@ -62,6 +62,45 @@ def generator_of(seed: int) -> torch.Generator:
 def draw_step(generators: Sequence[torch.Generator], shape: Sequence[int]) -> torch.Tensor:
     """Draw one step's noise, (B, C, h, w) float32, one generator per sample."""
     return torch.stack([torch.randn(tuple(shape), generator=g) for g in generators])
+
+
+def step_draws(
+    noise: torch.Tensor,
+    count: int,
+    *others: int,
+    seeds: Sequence[int] | None,
+    step_noise: torch.Tensor | None,
+    who: str,
+) -> Iterator[torch.Tensor]:
+    """Return the noise of stochastic steps, one (B, C, h, w) after the other.
+
+    Args:
+        noise: what sampling starts from, (B, C, h, w).
+        count: how many draws the steps use.
+        others: numbers of draws that step_noise may hold as well.
+        seeds: one per sample.
+        step_noise: (draws, B, C, h, w), in place of seeds.
+        who: the sampler, for messages.
+
+    Raises:
+        InputError: there are neither seeds nor step_noise, or not as many as there must be.
+    """
+    if step_noise is not None:
+        fits = step_noise.shape[0] in {count, *others} and step_noise.shape[1:] == noise.shape
+        if not fits:
+            raise InputError(
+                f"step_noise must be (draws, B, C, h, w) = {(count, *noise.shape)}, "
+                f"found {tuple(step_noise.shape)}"
+            )
+        return iter(step_noise.to(noise.device))
+    if seeds is None:
+        raise InputError(
+            f"{who} draws noise at its steps: give seeds (one per sample) or step_noise"
+        )
+    if len(seeds) != noise.shape[0]:
+        raise InputError(f"{noise.shape[0]} samples need as many seeds, found {len(seeds)}")
+    generators = [generator_of(int(seed)) for seed in seeds]
+    return noise_of_steps(generators, noise.shape[1:], draws=count, device=noise.device)
 
 
 def noise_of_steps(

@@ -21,7 +21,7 @@ from ldmbench.sample.grids import (
     is_uneven,
 )
 from ldmbench.sample.limits import check_fits
-from ldmbench.sample.noise import generator_of, noise_of_steps
+from ldmbench.sample.noise import step_draws
 from ldmbench.sample.schedule import Schedule
 from ldmbench.sample.steps import step_rule
 
@@ -222,26 +222,10 @@ def _draws(
     count = _draw_count(scheduler, sampler, eta)
     if count == 0:
         return iter(())
-    # Noise from the caller must have the shape of these steps.
-    if step_noise is not None:
-        # The original draws at t = 0 too and multiplies by zero: one draw a step is right as well.
-        allowed = {count, len(scheduler.timesteps)}
-        if step_noise.shape[0] not in allowed or step_noise.shape[1:] != noise.shape:
-            raise InputError(
-                f"step_noise must be (draws, B, C, h, w) = {(count, *noise.shape)}, "
-                f"found {tuple(step_noise.shape)}"
-            )
-        return iter(step_noise.to(noise.device))
-    # Else one generator per sample draws it.
-    if seeds is None:
-        raise InputError(
-            f"{sampler}{f' with eta {eta}' if eta else ''} draws noise at its steps: "
-            "give seeds (one per sample) or step_noise"
-        )
-    if len(seeds) != noise.shape[0]:
-        raise InputError(f"{noise.shape[0]} samples need as many seeds, found {len(seeds)}")
-    generators = [generator_of(int(seed)) for seed in seeds]
-    return noise_of_steps(generators, noise.shape[1:], draws=count, device=noise.device)
+    # The original draws at t = 0 too and multiplies by zero: one draw a step is right as well.
+    who = f"{sampler}{f' with eta {eta}' if eta else ''}"
+    allowed = (count, len(scheduler.timesteps))
+    return step_draws(noise, *allowed, seeds=seeds, step_noise=step_noise, who=who)
 
 
 def _draw_count(scheduler: Any, sampler: str, eta: float) -> int:
