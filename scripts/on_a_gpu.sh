@@ -29,7 +29,7 @@ SWEEP=(
     --set models.ldm.autoencoder.regularization=kl --set models.ldm.autoencoder.f=4
     --set models.ldm.autoencoder.budget.steps=300 --set models.ldm.denoiser.checkpoints=[]
     --set models.ldm.budget.flops=5.0e13 --set sample.steps=[20] --set sample.count=1024
-    --set data.shapes.train=4096 --set data.shapes.reference=2048 --set reconstruct=512
+    --set data.shapes.train=4096 --set data.shapes.reference=2048 --set reconstruction_count=512
 )
 
 ldm() { "$PYTHON" -m ldmbench "$@"; }

@@ -32,11 +32,31 @@ __all__ = [
     "write_baseline",
 ]
 
-API_VERSION = 1
-MIGRATIONS: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
-"""From version N to N + 1; there is only one version so far."""
+API_VERSION = 2
 DIGITS = 8
 """Significant digits of a stored replicate: far below any noise, a quarter of the bytes."""
+
+
+def _with_names_of_2(data: dict[str, Any]) -> dict[str, Any]:
+    """Return a baseline of version 1 with `doubt` and `watched` under their names of today."""
+    rules = data.get("rules")
+    if not isinstance(rules, dict):
+        return data
+    renamed = {"doubt": "yardstick_doubt"}
+    changes = {
+        measure: {
+            renamed.get(field, field): "recorded_only" if value == "watched" else value
+            for field, value in change.items()
+        }
+        if isinstance(change, dict)
+        else change
+        for measure, change in rules.items()
+    }
+    return data | {"rules": changes}
+
+
+MIGRATIONS: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _with_names_of_2}
+"""From version N to N + 1."""
 
 
 def suite_of(run: str) -> str:
@@ -86,6 +106,7 @@ def _migrated(data: Any, path: Path) -> Any:
         if version not in MIGRATIONS:
             raise InputError(f"{path}: api_version {version} is unknown; accept a run again")
         data, version = MIGRATIONS[version](data), version + 1
+        data["api_version"] = version
     return data
 
 

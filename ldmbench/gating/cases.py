@@ -100,7 +100,7 @@ def ratio(pairs: Sequence[Pair], new: Measure, item: Item, rule: Rule) -> Item |
         accepted=tuple(timed(m, rule) for m in there),
         group=str(new.ratios),  # cells that differ in their seeds alone share one timing
         key=(item.name, ""),
-        bias=rule.doubt * abs(_log_stick(new, rule) - mean),
+        bias=rule.yardstick_doubt * abs(_log_stick(new, rule) - mean),
         logs=True,
         cells=tuple(cell for cell, _ in sides),
     )

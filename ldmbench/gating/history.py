@@ -127,7 +127,7 @@ def history_data(
 def _series_data(series: Series, place: Mapping[str, int]) -> dict[str, Any]:
     rule = RULES.get(series.name)
     data = series.to_json()
-    data["better"] = None if rule is None or rule.by == "watched" else rule.better
+    data["better"] = None if rule is None or rule.by == "recorded_only" else rule.better
     data["points"] = [{"at": place[p.run], **asdict(p)} for p in series.points]
     data["steps"] = [{"at": place[step.run], **asdict(step)} for step in series.steps]
     return data
@@ -199,7 +199,7 @@ def _step(rule: Rule, first: Point, step: Step) -> StepTold:
     """Return a step as it is told: regressed or improved only beyond the rule's tolerance."""
     direction: Literal["regressed", "improved", "changed"] = "changed"
     accepted = rule.tolerance * (abs(step.before) if rule.relative else 1.0)
-    if rule.by != "watched" and abs(step.after - step.before) > accepted:
+    if rule.by != "recorded_only" and abs(step.after - step.before) > accepted:
         worse = (step.after > step.before) == (rule.better == "lower")
         direction = "regressed" if worse else "improved"
     return StepTold(first.run, first.started, step.before, step.after, direction)

@@ -124,8 +124,8 @@ class _Gate:
             yield "the run has no records: nothing was measured"
         elif not any(id in self.accepted for id in by_id):
             yield "the run and the baseline have no cell in common: nothing was judged"
-        elif not any(rule.by != "watched" for rule in self.rules.values()):
-            yield "every rule is 'watched': nothing was judged"
+        elif not any(rule.by != "recorded_only" for rule in self.rules.values()):
+            yield "every rule is 'recorded_only': nothing was judged"
 
     def _cell(
         self, id: str, record: Record | None, cells: Sequence[AcceptedCell]
@@ -143,11 +143,11 @@ class _Gate:
         same = any(same_images(record, cell, self.replicates) for cell in cells)
         for name, protocol in _score_names(cells):
             rule = self.rules.get(name, Rule())
-            if rule.by != "watched":
+            if rule.by != "recorded_only":
                 yield self._score(record, cells, name, protocol, rule, same=same)
         for name in _measure_names(cells):
             rule = self.rules.get(name, Rule())
-            if rule.by != "watched":
+            if rule.by != "recorded_only":
                 yield self._measure(record, cells, name, rule)
 
     def _score(

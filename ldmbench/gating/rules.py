@@ -28,7 +28,7 @@ _QUANTITIES: dict[str, Quantity] = {**SCORES, **MEASURES}
 RULES: dict[str, Rule] = {
     name: _rule(row, row.gate) for name, row in _QUANTITIES.items() if row.gate
 }
-"""The built-in rules. What is not named here is watched: recorded, never judged."""
+"""The built-in rules. What is not named here is `recorded_only`: shown, never judged."""
 
 ANYWHERE = frozenset(name for name, row in MEASURES.items() if row.anywhere)
 """Measures that no device changes; all others are compared with those of the same device alone."""

@@ -161,7 +161,7 @@ class _Builder:
             steps=sample.steps,
             eta=sample.eta,
             guidance=sample.guidance,
-            progress=sample.progress,
+            progress=sample.checkpoint,
             train_seed=traits.train_seed,
             sample_seed=sample.seed,
             count=sample.count or 0,
@@ -275,7 +275,7 @@ class _Builder:
             precision=sample.precision,
             quantize=sample.quantize,
             seed=sample.seed,
-            progress=sample.progress,
+            progress=sample.checkpoint,
             micro_batch=sample.micro_batch,
             step="to-next" if uneven else None,
             evaluation="one-batch" if one_batch else None,
@@ -375,9 +375,9 @@ class _Builder:
         traits = self.about(point)
         if traits.regularization is None:
             return {}
-        reference = self.images.held_out(point, protocol, self.suite.reconstruct)
+        reference = self.images.held_out(point, protocol, self.suite.reconstruction_count)
         assert reference is not None  # as `check` saw to it
-        count = min(self.suite.reconstruct, reference.count or 0)
+        count = min(self.suite.reconstruction_count, reference.count or 0)
         made = self.ledger.add(
             "reconstructions",
             ReconstructionsParams(micro_batch=RECONSTRUCTION_BATCH, quantize=traits.quantize),
@@ -407,7 +407,7 @@ class _Builder:
         assert reference is not None  # as `check` saw to it
         count = min(CODING_IMAGES, reference.count or 0)
         inputs = {**below.inputs(), "images": items(reference, count)}
-        params = CodingParams(progress=point.sample.progress)
+        params = CodingParams(progress=point.sample.checkpoint)
         return self.ledger.add("coding", params, inputs, local=below.local)
 
     def _speed(self, point: Point, below: _Below, sample: SampleParams) -> Stage:

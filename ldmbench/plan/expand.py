@@ -181,9 +181,9 @@ def _own(variant: Variant[SampleParams]) -> Variant[SampleParams]:
 def sample_title(sample: SampleParams, axes: Axes) -> str:
     """Return the sampling part of a cell id, such as ddim-50/g1/s0."""
     eta = f"-eta{sample.eta:g}" if sample.eta else ""
-    told = {"sampler", "steps", "eta", "guidance", "seed", "count", "progress"}
+    told = {"sampler", "steps", "eta", "guidance", "seed", "count", "checkpoint"}
     rest = ",".join(f"{k}={_text(v)}" for k, v in axes.items() if k not in told)
-    at = f"@{sample.progress:g}" if sample.progress != 1 else ""
+    at = f"@{sample.checkpoint:g}" if sample.checkpoint != 1 else ""
     extra = f"[{rest}]" if rest else ""
     return f"{sample.sampler}-{sample.steps}{eta}{at}{extra}/g{sample.guidance:g}/s{sample.seed}"
 

@@ -28,7 +28,7 @@ IDENTITY = {
     "steps": "Steps",
     "eta": "η",
     "guidance": "Guidance",
-    "progress": "Progress",
+    "progress": "Checkpoint",
     "train_seed": "Train seed",
     "sample_seed": "Sample seed",
     "count": "Samples",

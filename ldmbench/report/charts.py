@@ -121,7 +121,7 @@ def quality_compute(subject: Subject) -> Figure | str:
         return (
             "All models were trained with the same budget"
             f" ({number(max(spent) / scale.divisor)} {scale.unit});"
-            " a list under `sample.progress` or `budget` makes this figure."
+            " a list under `sample.checkpoint` or `budget` makes this figure."
         )
     points = lined([{**p, field: p[field] / scale.divisor} for p in points], "progress", "steps")
     x = x_axis(field, f"Training compute, {_spelled(scale.unit)}", points)

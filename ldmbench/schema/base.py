@@ -29,8 +29,14 @@ Kind = Literal[
 
 
 class Noun(BaseModel):
-    """A frozen model that refuses unknown fields."""
+    """A frozen model that refuses unknown fields.
 
+    Attributes:
+        former: the names that fields had in earlier versions, each with its name of today; a file
+            that still has one is refused by a sentence that says so.
+    """
+
+    former: ClassVar[dict[str, str]] = {}
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
 

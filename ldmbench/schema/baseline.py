@@ -10,7 +10,7 @@ from ldmbench.schema.base import Noun, api_version
 from ldmbench.schema.record import Measure, Score
 
 Better = Literal["lower", "higher"]
-By = Literal["difference", "ratio", "exact", "watched"]
+By = Literal["difference", "ratio", "exact", "recorded_only"]
 
 
 class Rule(Noun):
@@ -18,9 +18,9 @@ class Rule(Noun):
 
     better: Better = "lower"
     by: By = Field(
-        default="watched",
+        default="recorded_only",
         description="difference: of scores with intervals; ratio: of times, corrected by the"
-        " yardstick; exact: of counted numbers; watched: shown, never judged",
+        " yardstick; exact: of counted numbers; recorded_only: shown, never judged",
     )
     relative: bool = Field(
         default=True, description="tolerance, limit and noise are shares of the accepted value"
@@ -33,7 +33,7 @@ class Rule(Noun):
     noise: float = Field(
         default=0.0, ge=0, description="standard deviation between runs that no interval shows"
     )
-    doubt: float = Field(
+    yardstick_doubt: float = Field(
         default=0.05, ge=0, description="how much of a yardstick's correction is not believed"
     )
     confidence: float = Field(
@@ -51,7 +51,7 @@ class RuleChange(Noun):
     mean_tolerance: float | None = Field(default=None, ge=0)
     limit: float | None = Field(default=None, ge=0)
     noise: float | None = Field(default=None, ge=0)
-    doubt: float | None = Field(default=None, ge=0)
+    yardstick_doubt: float | None = Field(default=None, ge=0)
     confidence: float | None = Field(default=None, gt=0, lt=1)
 
 
@@ -88,7 +88,7 @@ class AcceptedRun(Noun):
 class Baseline(Noun):
     """Accepted runs of one suite: of several train seeds, of several machines."""
 
-    api_version: int = api_version(1)
+    api_version: int = api_version(2)
     suite: str
     rules: dict[str, RuleChange] = Field(
         default={}, description="measure -> fields that differ from the built-in rule"

@@ -118,7 +118,7 @@ class DenoiserParams(Grown):
     learning_rate: Annotated[float, AXIS, Positive] = 2e-4
     warmup: Annotated[int, Field(ge=0)] = Field(default=100, description="steps of linear warm-up")
     checkpoints: tuple[Annotated[float, Fraction], ...] = Field(
-        default=(), description="shares of the budget at which weights are kept (sample.progress)"
+        default=(), description="shares of the budget at which weights are kept (sample.checkpoint)"
     )
     train_seed: Annotated[int, AXIS, Field(ge=0)] = 0
 

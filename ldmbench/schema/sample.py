@@ -19,6 +19,7 @@ TimestepRule = Literal["compvis", "leading", "trailing", "linspace"]
 class SampleParams(Noun):
     """One way to draw samples; lists are axes. The noise of sample i depends on (seed, i) alone."""
 
+    former = {"progress": "checkpoint"}
     sampler: Annotated[Sampler, AXIS] = "ddim"
     steps: Annotated[int, AXIS, Field(ge=1, le=4000)] = 50
     eta: Annotated[float, AXIS, Field(ge=0, le=1)] = 0.0
@@ -28,7 +29,7 @@ class SampleParams(Noun):
         description="which of the training timesteps are visited; unset: the protocol's, else the"
         " model's own rule (trained here: leading)",
     )
-    progress: Annotated[float, AXIS, Fraction] = Field(
+    checkpoint: Annotated[float, AXIS, Fraction] = Field(
         default=1.0, description="share of the training budget whose weights are sampled"
     )
     quantize: Annotated[Literal["round", "truncate"] | None, AXIS] = Field(

@@ -69,6 +69,7 @@ class SpeedSettings(Noun):
 class Suite(Noun):
     """One benchmark: data x models x samplers, scored and timed. A list is an axis."""
 
+    former = {"reconstruct": "reconstruction_count"}
     suite: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,80}$")]
     question: str = Field(default="", description="what the suite answers, for its report")
     protocol: Protocols = Field(
@@ -84,7 +85,7 @@ class Suite(Noun):
     )
     probes: tuple[Probe, ...] = ("throughput", "device_days")
     speed: SpeedSettings = SpeedSettings()
-    reconstruct: Annotated[int, Positive] = Field(
+    reconstruction_count: Annotated[int, Positive] = Field(
         default=1000, description="reference images that judge the first stage"
     )
     include: tuple[str, ...] = Field(

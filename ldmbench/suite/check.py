@@ -141,12 +141,12 @@ def _foreign(suite: Suite, folder: Path) -> Iterator[tuple[Loc, str]]:
 def _training(suite: Suite) -> Iterator[tuple[Loc, str]]:
     for name, model in suite.models.items():
         kept = {1.0, *(model.denoiser.checkpoints if model.kind == "ldm" else ())}
-        for progress in many(suite.sample.progress):
-            if progress not in kept:
+        for share in many(suite.sample.checkpoint):
+            if share not in kept:
                 what = ".denoiser.checkpoints keeps" if model.kind == "ldm" else ", as it is, has"
                 yield (
-                    ("sample", "progress"),
-                    f"found {progress:g}, but models.{name}{what}"
+                    ("sample", "checkpoint"),
+                    f"found {share:g}, but models.{name}{what}"
                     f" {', '.join(f'{p:g}' for p in sorted(kept))}",
                 )
 

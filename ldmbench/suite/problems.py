@@ -13,6 +13,7 @@ from pydantic_core import ErrorDetails
 
 from ldmbench.errors import SuiteError
 from ldmbench.registry import nearest
+from ldmbench.schema.base import Noun
 from ldmbench.schema.protocol import CHANGED, FILE, NAME, SEVERAL, Protocol
 from ldmbench.schema.sweep import MANY, ONE
 from ldmbench.suite.read import Loc
@@ -137,8 +138,12 @@ def _message(item: ErrorDetails, loc: Loc, noun: type[BaseModel]) -> str:
     found, context = item.get("input"), item.get("ctx") or {}
     match item["type"]:
         case "extra_forbidden":
-            allowed = _fields_beside(loc, noun)
-            return f"unknown key{nearest(str(loc[-1]), allowed)}; allowed: {', '.join(allowed)}"
+            nouns, name = _nouns_at(loc[:-1], noun), str(loc[-1])
+            for former in (n.former for n in nouns if issubclass(n, Noun)):
+                if name in former:
+                    return f"is called '{former[name]}' now; write that name"
+            allowed = list(dict.fromkeys(field for n in nouns for field in _fields(n)))
+            return f"unknown key{nearest(name, allowed)}; allowed: {', '.join(allowed)}"
         case "missing":
             return "required, found nothing"
         case "union_tag_invalid":
@@ -154,10 +159,10 @@ def _message(item: ErrorDetails, loc: Loc, noun: type[BaseModel]) -> str:
     return f"found {_shown(found)}; {_lower(item['msg'])}"
 
 
-def _fields_beside(loc: Loc, noun: type[BaseModel]) -> list[str]:
-    """Return the keys allowed where `loc` stands: those of every noun its parents can be."""
+def _nouns_at(loc: Loc, noun: type[BaseModel]) -> list[type[BaseModel]]:
+    """Return every noun that may stand at `loc`."""
     here: list[Any] = [noun]
-    for part in loc[:-1]:
+    for part in loc:
         below: list[object] = []
         for above in here:
             for option in _options(above):
@@ -169,12 +174,13 @@ def _fields_beside(loc: Loc, noun: type[BaseModel]) -> list[str]:
                 elif get_origin(option) is tuple and isinstance(part, int):
                     below.append(get_args(option)[0])
         here = below
-    names: dict[str, None] = {}
-    for above in here:
-        for option in _options(above):
-            written = {} if option is Protocol else getattr(option, "model_fields", {})
-            names |= dict.fromkeys(written)  # a protocol of a file is written in that file
-    return list(names)
+    options = [option for above in here for option in _options(above)]
+    return [o for o in options if isinstance(o, type) and issubclass(o, BaseModel)]
+
+
+def _fields(noun: type[BaseModel]) -> Iterable[str]:
+    """Return the keys of a noun; those of a protocol of a file are written in that file."""
+    return () if noun is Protocol else noun.model_fields
 
 
 def _options(annotation: object) -> list[object]:

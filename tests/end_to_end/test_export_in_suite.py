@@ -19,7 +19,7 @@ data:
 sample: {steps: 3, guidance: 2.0, count: 16, micro_batch: 8}
 metrics: [fid, precision]
 probes: [flops, coding, reconstruction]
-reconstruct: 32
+reconstruction_count: 32
 mlflow: {enabled: false}
 """
 TRAINED = f"""

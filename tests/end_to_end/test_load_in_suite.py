@@ -37,7 +37,7 @@ sample: {{steps: 2, count: 16, micro_batch: 8}}
 metrics: [fid, precision]
 probes: [throughput, flops, coding, reconstruction, device_days]
 speed: {{batch: 2, repeats: 2}}
-reconstruct: 32
+reconstruction_count: 32
 mlflow: {{enabled: false}}
 """
 
@@ -203,7 +203,7 @@ def test_a_hub_id_is_taken_from_the_cache_else_missing(tmp_path, monkeypatch):
     [
         ("models.zoo.data=small", "generates images of 64 x 64 (f = 4), but data.small has"),
         ("sample.guidance=2", "models.zoo has conditioning none"),
-        ("sample.progress=0.5", "found 0.5, but models.zoo"),
+        ("sample.checkpoint=0.5", "found 0.5, but models.zoo"),
         ("models.zoo.config=nowhere.yaml", "found 'nowhere.yaml', which is not there"),
         (f"models.zoo.path={GOLDEN / 'compvis' / 'kl-f8'}", "a first stage without a denoiser"),
         ("models.zoo.paht=x", "unknown key (did you mean 'path'?)"),

@@ -32,7 +32,7 @@ models:
 sample: {steps: 2, count: 24, micro_batch: 8, guidance: 2.0}
 metrics: [METRICS]
 probes: [flops, memory, device_days, reconstruction, coding]
-reconstruct: 16
+reconstruction_count: 16
 mlflow: {enabled: false}
 """
 EVERY = [

@@ -40,7 +40,7 @@ def test_a_baseline_survives_the_round_trip_without_the_store(tmp_path):
     items = judge(new.records(tmp_path / "n"), made, stored_replicates(tmp_path / "n")).items
     assert "paired, 200 replicates" in items[0].method
     data = json.loads(path.read_text())
-    assert data["api_version"] == 1
+    assert data["api_version"] == 2
     assert data["rules"] == {"fid": {"tolerance": 0.1}}
     assert len(data["runs"][0]["cells"][0]["scores"][0]["replicates"]) == 200
     assert max(len(line) for line in path.read_text().splitlines()) < 3000
@@ -92,7 +92,7 @@ def test_the_baseline_itself_makes_no_commit_dirty(tmp_path):
         ('{"api_version": 1, "suite": "s", "runs": [1e999]}', "1e999 is no finite number"),
         ("[" * 100_000, "is damaged or not a baseline"),
         ("[]", "it has no api_version"),
-        ('{"api_version": 2}', "newer than this ldmbench understands"),
+        ('{"api_version": 3}', "newer than this ldmbench understands"),
         ('{"api_version": 0}', "accept a run again"),
         ('{"api_version": 1}', "suite: Field required"),
         ('{"api_version": 1, "suite": "s", "rulez": {}}', "rulez: Extra inputs"),
@@ -120,6 +120,16 @@ def test_an_older_file_is_migrated_step_by_step(tmp_path, monkeypatch):
     path = tmp_path / "b.json"
     path.write_text('{"api_version": 1, "name": "smoke"}')
     assert read_baseline(path).suite == "smoke"
+
+
+def test_a_baseline_of_version_1_gets_the_names_of_today(tmp_path):
+    rules = '{"fid": {"by": "watched"}, "latency": {"doubt": 0.1, "limit": 0.2}}'
+    path = tmp_path / "b.json"
+    path.write_text(f'{{"api_version": 1, "suite": "smoke", "rules": {rules}}}')
+    found = read_baseline(path)
+    assert found.api_version == 2
+    assert found.rules["fid"] == RuleChange(by="recorded_only")
+    assert found.rules["latency"] == RuleChange(yardstick_doubt=0.1, limit=0.2)
 
 
 def test_accept_replaces_or_adds_and_keeps_the_rules(tmp_path):

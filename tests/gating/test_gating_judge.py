@@ -119,7 +119,7 @@ def test_speeds_of_another_machine_class_can_be_noted_instead(tmp_path):
         assert outcome.exit_code == code
     slow = Made(number=3, throughput=80.0)
     assert verdicts(tmp_path, Made(), slow, note_machines=True)[1].exit_code == 1
-    rules = dict.fromkeys(("fid", "precision", "flops_per_image"), RuleChange(by="watched"))
+    rules = dict.fromkeys(("fid", "precision", "flops_per_image"), RuleChange(by="recorded_only"))
     _, outcome = verdicts(tmp_path, Made(), other, rules=rules, note_machines=True)
     assert outcome.items == ()
     assert outcome.exit_code == 3
@@ -133,7 +133,7 @@ def test_noise_can_be_noted_and_nothing_measured_cannot(tmp_path):
         made = replace(noisy, **change)
         assert verdicts(tmp_path, Made(), made, noise_passes=True)[1].exit_code == 3
     names = ("fid", "precision", "flops_per_image")
-    rules = dict.fromkeys(names, RuleChange(by="watched"))
+    rules = dict.fromkeys(names, RuleChange(by="recorded_only"))
     _, outcome = verdicts(tmp_path, Made(), noisy, rules=rules, noise_passes=True)
     assert {item.verdict for item in outcome.items} == {"inconclusive"}
     assert outcome.exit_code == 3
@@ -177,7 +177,7 @@ def test_measuring_nothing_or_too_little_is_never_a_pass(tmp_path, cells):
 
 def test_rules_that_watch_everything_judge_nothing(tmp_path):
     names = ("fid", "precision", "throughput", "latency", "flops_per_image")
-    rules = dict.fromkeys(names, RuleChange(by="watched"))
+    rules = dict.fromkeys(names, RuleChange(by="recorded_only"))
     _, outcome = verdicts(tmp_path, Made(), Made(number=2, fid=99.0), rules=rules)
     assert outcome.items == ()
     assert outcome.exit_code == 3
@@ -255,7 +255,7 @@ def test_false_alarms_stay_below_what_is_promised(tmp_path):
     rng = np.random.default_rng(1)
     base = Made(throughput=100.0, yardstick=0.05, cells=ONE, precision=None)
     bad = passed = 0
-    rules = {"fid": RuleChange(by="watched")}
+    rules = {"fid": RuleChange(by="recorded_only")}
     for number in range(200):
         near = np.exp(rng.normal(scale=0.007, size=4))
         old = replace(base, throughput=100 * near[0], latency=0.02 * near[1], wobble=0.01)
@@ -272,7 +272,7 @@ def test_false_alarms_stay_below_what_is_promised(tmp_path):
 def test_a_model_that_varies_more_than_the_others_is_believed(tmp_path):
     """Trainings of one model differ by 30 %, of another by 1 %: pooling would cry wolf."""
     rng = np.random.default_rng(3)
-    rules = {name: RuleChange(by="watched") for name in ("throughput", "latency")}
+    rules = {name: RuleChange(by="recorded_only") for name in ("throughput", "latency")}
     fresh = itertools.count()
 
     def records():
@@ -299,7 +299,7 @@ def test_a_slowdown_too_small_for_any_cell_shows_in_all_of_them(tmp_path):
     """Eight cells 8 % slower, each timed too roughly to be called by itself."""
     cells = tuple(f"m{i}/shapes/ddim-4/g1/s0" for i in range(8))
     base = Made(cells=cells, wobble=0.035, precision=None)
-    rules = {"fid": RuleChange(by="watched"), "throughput": RuleChange(limit=0.3)}
+    rules = {"fid": RuleChange(by="recorded_only"), "throughput": RuleChange(limit=0.3)}
     slow = replace(base, number=2, throughput=100 / 1.08)
     _, outcome = verdicts(tmp_path, base, slow, rules=rules)
     found = {i.cell: i for i in outcome.items if i.name == "throughput"}
@@ -328,7 +328,7 @@ def test_half_of_the_chance_to_err_is_for_the_means(tmp_path):
     """The interval of the mean hangs on how many means there are, not on how many scores."""
     cells = tuple(f"m{i}/shapes/ddim-4/g1/s0" for i in range(8))
     widths = []
-    for more in ({}, {"fid": RuleChange(by="watched")}):
+    for more in ({}, {"fid": RuleChange(by="recorded_only")}):
         base = Made(cells=cells, precision=None)
         again = replace(base, number=2, own=2, throughput=100.01)
         _, outcome = verdicts(tmp_path, base, again, rules=more)
@@ -343,7 +343,7 @@ def test_the_mean_over_all_cells_never_spoils_what_the_cells_say(tmp_path):
     """Few accepted runs, a shift common to all their cells: it is left out, not inconclusive."""
     cells = tuple(f"m{i}/shapes/ddim-4/g1/s0" for i in range(20))
     rng = np.random.default_rng(0)
-    rules = {name: RuleChange(by="watched") for name in ("fid", "precision")}
+    rules = {name: RuleChange(by="recorded_only") for name in ("fid", "precision")}
     made = itertools.count()
 
     def shifted():

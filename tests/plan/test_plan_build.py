@@ -129,7 +129,7 @@ def test_one_more_metric_family_adds_only_itself(plan_of):
 
 
 def test_reconstructions_are_paired_with_the_very_images_they_are_of(plan_of):
-    plan = plan_of("probes=[reconstruction]", "metrics=[fid,sfid,lpips]", "reconstruct=40")
+    plan = plan_of("probes=[reconstruction]", "metrics=[fid,sfid,lpips]", "reconstruction_count=40")
     stages = {stage.key: stage for stage in plan.stages}
     made = {role: stages[key] for role, key in plan.cells[2].stages.items()}
     (rfid,) = (stage for role, stage in made.items() if role.endswith(":rfid"))

@@ -69,7 +69,7 @@ sample: {{steps: [3, 4], count: 24, micro_batch: 8, timesteps: linspace, seed: [
 metrics: [fid, sfid, kid, inception_score, density, vendi_score, memorization, fd_infinity, lpips,
   clip_score, "mine:contrast", "mine:spread"]
 probes: [flops, memory, coding, reconstruction, device_days]
-reconstruct: 16
+reconstruction_count: 16
 """
 
 

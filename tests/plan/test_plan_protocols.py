@@ -194,7 +194,7 @@ def test_sfid_keeps_spatial_features_and_nothing_else_changes(plan_of):
 
 
 def test_lpips_is_of_reconstructions(plan_of):
-    plan = plan_of("metrics=[fid, lpips]", "probes=[reconstruction]", "reconstruct=32")
+    plan = plan_of("metrics=[fid, lpips]", "probes=[reconstruction]", "reconstruction_count=32")
     (stage,) = scores(plan, "lpips").values()
     assert {i.kind for i in stage.inputs.values()} == {"reconstructions", "dataset"}
     assert stage.params.keyed()["lpips"] == "alex"

@@ -85,7 +85,9 @@ protocl: x
         ("models.ldm.autoencoder.f=32", "f = 32 is impossible at resolution 32"),
         ("protocol=shapes", "unknown protocol 'shapes' (did you mean 'shapes-v1'?)"),
         ("models.ldm.data=shape", "unknown dataset 'shape' (did you mean 'shapes'?)"),
-        ("sample.progress=0.5", "denoiser.checkpoints keeps 1"),
+        ("sample.checkpoint=0.5", "denoiser.checkpoints keeps 1"),
+        ("sample.progress=0.5", "sample.progress: is called 'checkpoint' now"),
+        ("reconstruct=8", "reconstruct: is called 'reconstruction_count' now"),
         ("data.shapes={kind: folder, path: nowhere}", "found 'nowhere', which is not there"),
     ],
 )
