@@ -199,9 +199,9 @@ def test_mistakes_are_one_sentence_and_exit_2(store, tmp_path, arguments, messag
     ("spoil", "message"),
     [
         (lambda text: text[: len(text) // 2], "is damaged or not a baseline"),
-        (lambda text: text.replace('"api_version": 1', '"api_version": 9', 1), "newer than this"),
+        (lambda text: text.replace('"api_version": 2', '"api_version": 9', 1), "newer than this"),
         (
-            lambda text: text.replace('"api_version": 1', '"api_version": 0', 1),
+            lambda text: text.replace('"api_version": 2', '"api_version": 0', 1),
             "accept a run again",
         ),
         (lambda text: text.replace('"rules"', '"rule"', 1), "rule: Extra inputs"),
