@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from ldmbench.catalog.extractors import EXTRACTORS
@@ -24,6 +25,7 @@ from ldmbench.plan.ledger import (
 )
 from ldmbench.plan.own import Asked, metric_inputs, own_code, score_name
 from ldmbench.plan.size import too_large
+from ldmbench.plan.starts import Starts
 from ldmbench.plan.traits import Traits, traits_of
 from ldmbench.schema.local import Local
 from ldmbench.schema.models import AutoencoderParams, LdmModel
@@ -73,7 +75,7 @@ def build_plan(loaded: LoadedSuite, *, cache: Path | None = None) -> Plan:
     images = Images(loaded.written, loaded.path.parent, Digests(cache), protocols)
     builder = _Builder(loaded.written, loaded.path.parent, protocols, images)
     wanted = points(loaded.written)
-    fit = Fit(loaded.written, images, builder.about)
+    fit = Fit(loaded.written, images, builder.about, builder.starts)
     fit.check(wanted, loaded.places)
     cells = tuple(builder.cell(point) for point in wanted)
     plan = Plan(
@@ -118,6 +120,11 @@ class _Builder:
     images: Images
     traits: dict[tuple[str, str], Traits] = field(default_factory=dict)
     asked: dict[str, Asked] = field(default_factory=dict)
+
+    @cached_property
+    def starts(self) -> Starts:
+        """Where trainings start."""
+        return Starts(self.suite, self.folder)
 
     @property
     def ledger(self) -> Ledger:
@@ -211,8 +218,21 @@ class _Builder:
                 count=train.count,
             )
             inputs["latents"] = items(latents)
+        local = self._start(point, inputs)
         params = TrainedDenoiser(section=spec.denoiser, budget=spec.budget)
-        return autoencoder, self.ledger.add("denoiser", params, inputs)
+        return autoencoder, self.ledger.add("denoiser", params, inputs, local=local)
+
+    def _start(self, point: Point, inputs: dict[str, Input]) -> Local | None:
+        """Add the model that a training starts from to its inputs; return what reads it."""
+        source = self.starts.source(point)
+        if source is None:
+            return None
+        _, denoiser = self._model(source)
+        inputs["init"] = whole(denoiser)
+        traits = self.about(source)
+        where = f"weights {traits.digest[:8]}" if traits.digest else denoiser.label
+        text = f"training starts from the weights of {source.model} ({where})"
+        return Local(load=traits.local.load, assumed=(text,))
 
     def _foreign(self, point: Point) -> tuple[Stage, Stage]:
         """Plan a model that is not trained here: two artefacts that only say what it is."""

@@ -49,6 +49,11 @@ class Variant(Generic[N]):
 
 def points(written: Suite) -> list[Point]:
     """Return the points of a checked suite: include and exclude applied, duplicates merged."""
+    return [p for p in all_points(written) if _wanted(p.id, written.include, written.exclude)]
+
+
+def all_points(written: Suite) -> list[Point]:
+    """Return the points of a checked suite before include and exclude."""
     found: dict[str, Point] = {}
     for model, data, sample in _combinations(written):
         sample_part = sample_title(sample.noun, sample.axes)
@@ -57,7 +62,7 @@ def points(written: Suite) -> list[Point]:
         found.setdefault(
             cell, Point(cell, data.title, data.noun, model.title, model.noun, sample.noun, axes)
         )
-    return [p for p in found.values() if _wanted(p.id, written.include, written.exclude)]
+    return list(found.values())
 
 
 def _combinations(

@@ -10,6 +10,7 @@ from ldmbench.catalog.metrics import METRICS
 from ldmbench.errors import SuiteError
 from ldmbench.plan.expand import Point
 from ldmbench.plan.images import HELD_OUT, Images, plain_name
+from ldmbench.plan.starts import Starts
 from ldmbench.plan.told import Problem, Tellers
 from ldmbench.plan.traits import Traits
 from ldmbench.schema.models import LdmModel
@@ -29,11 +30,13 @@ class Fit:
         suite: as written.
         images: where datasets lie and how they are split.
         traits: says what is known of a point's model.
+        starts: finds the model that a training starts from.
     """
 
     suite: Suite
     images: Images
     traits: Callable[[Point], Traits]
+    starts: Starts
 
     @cached_property
     def tellers(self) -> Tellers:
@@ -48,7 +51,13 @@ class Fit:
             SuiteError: with all problems in one pass.
         """
         found = dict.fromkeys(
-            problem for point in wanted for problem in (*self._untold(point), *self._unheld(point))
+            problem
+            for point in wanted
+            for problem in (
+                *self._untold(point),
+                *self._unheld(point),
+                *self.starts.problems(point),
+            )
         )
         if found:
             raise SuiteError([places.problem(loc, text) for loc, text in found])

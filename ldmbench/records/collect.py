@@ -141,7 +141,8 @@ def _measures(
             yield Measure(**entry)
     if "device_days" in plan.probes:
         parts = (read_json(stages[cell.stages[k]], store, "cost.json") for k in TRAINED)
-        yield from costs(*parts, cell=cell, plan=plan)
+        before = [read_json(stage, store, "cost.json") for stage in _sources(cell, stages)]
+        yield from costs(*parts, cell=cell, plan=plan, sources=before)
     made = stages.get(cell.stages.get("reconstructions", ""))
     if made:
         yield from first_stage_measures(made, stages, store)
@@ -150,6 +151,14 @@ def _measures(
     if points:
         whole = min(points, key=lambda point: int(point["t"]))
         yield Measure(name="coding_rate", value=whole["bits_per_dim"], unit="bits/dim", device="")
+
+
+def _sources(cell: Cell, stages: Mapping[str, Stage]) -> list[Stage]:
+    """Return the denoisers that the weights of a cell's denoiser went through before."""
+    found = [stages[cell.stages["denoiser"]]]
+    while "init" in found[-1].inputs:
+        found.append(stages[found[-1].inputs["init"].key])
+    return found[1:]
 
 
 def _asked(measure: str, probes: Sequence[str]) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ldmbench.schema.record import Measure
@@ -18,7 +18,14 @@ V100S = {"V100": 1.0, "A100": 2.2}
 Account = Mapping[str, Any] | None
 
 
-def costs(denoiser: Account, autoencoder: Account, *, cell: Cell, plan: Plan) -> Iterator[Measure]:
+def costs(
+    denoiser: Account,
+    autoencoder: Account,
+    *,
+    cell: Cell,
+    plan: Plan,
+    sources: Sequence[Account] = (),
+) -> Iterator[Measure]:
     """Yield what training cost: each part, and their sums in FLOPs and in days of one device.
 
     A device-day is one of the named device. Where the first stage was trained on another, its days
@@ -30,6 +37,8 @@ def costs(denoiser: Account, autoencoder: Account, *, cell: Cell, plan: Plan) ->
         autoencoder: likewise.
         cell: whose share of the training counts.
         plan: says who shares a first stage, and prices.
+        sources: likewise of the denoisers that its weights went through before. No sum contains
+            them.
     """
     if denoiser is None or autoencoder is None:
         return
@@ -40,6 +49,8 @@ def costs(denoiser: Account, autoencoder: Account, *, cell: Cell, plan: Plan) ->
     other = str(autoencoder["device"]) if first else device  # the identity trains nowhere
     yield Measure(name="train_device_days", value=own, unit="device-days", device=device)
     yield Measure(name="autoencoder_device_days", value=first, unit="device-days", device=other)
+    if sources:
+        yield _before(sources)
     here, how = first, ""
     if other != device:
         rates = [float(part["flops"]) / (part["seconds"] or 1) for part in (autoencoder, denoiser)]
@@ -54,6 +65,19 @@ def costs(denoiser: Account, autoencoder: Account, *, cell: Cell, plan: Plan) ->
     for name in ("steps", "images"):
         value = share * denoiser[name]
         yield Measure(name=f"train_{name}", value=value, unit=name, device=device)
+
+
+def _before(sources: Sequence[Account]) -> Measure:
+    """Return what the trainings took whose weights a model started from."""
+    known = [source for source in sources if source is not None]
+    whole = len(known) == len(sources)
+    return Measure(
+        name="source_device_days",
+        value=sum(s["seconds"] for s in known) / SECONDS_PER_DAY if whole else None,
+        unit="device-days",
+        device=" and ".join(dict.fromkeys(str(source["device"]) for source in known)),
+        reason=None if whole else "a model that was not trained here does not say what it took",
+    )
 
 
 def _sums(

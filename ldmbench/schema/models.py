@@ -127,6 +127,11 @@ class LdmModel(Noun):
     """A latent diffusion model that is trained here; with f = 1 a pixel-space model."""
 
     kind: Literal["ldm"] = "ldm"
+    init: str | None = Field(
+        default=None,
+        description="a model or cell of this suite, a folder, checkpoint or hub id, whose weights"
+        " the denoiser starts from; what is not written of it is that model's",
+    )
     autoencoder: AutoencoderParams = AutoencoderParams()
     denoiser: DenoiserParams = DenoiserParams()
     budget: Budget

@@ -8,10 +8,12 @@ import numpy as np
 
 from ldmbench.data.shards import ImageShards
 from ldmbench.errors import InputError
+from ldmbench.models.model import Model
+from ldmbench.models.trained import load_trained
 from ldmbench.schema.params import CalledDenoiser, Denoiser, LoadedDenoiser, TrainedDenoiser
 from ldmbench.schema.task import Task
 from ldmbench.stages.common import Report, autoencoder_at, images_of, rows_of
-from ldmbench.stages.subject import refer_to_called, refer_to_loaded
+from ldmbench.stages.subject import loaded_of, refer_to_called, refer_to_loaded
 from ldmbench.train.denoiser import train_denoiser
 
 
@@ -42,11 +44,22 @@ def _train(task: Task, params: TrainedDenoiser, report: Report) -> None:
         latents=rows_of(latents, "latents.npy") if latents else None,
         latent_shape=first_stage.shape_of(side),
         classes=max(fact["classes"] for fact in facts),
+        start=_start(task),
         device=task.device,
         scratch=task.scratch,
         output=task.output,
         report=report,
     )
+
+
+def _start(task: Task) -> Model | None:
+    """Return the model whose weights a training starts from: loaded, or trained here."""
+    if "init" not in task.inputs:
+        return None
+    if task.local.load:
+        return loaded_of(task).to("cpu")
+    first, source = (task.inputs[role].folders[0] for role in ("autoencoder", "init"))
+    return load_trained(first, source)
 
 
 def _check_told(images: ImageShards, conditioning: str) -> None:

@@ -21,6 +21,7 @@ from ldmbench.suite.own import metric_arguments
 from ldmbench.suite.protocols import pinned, protocols_of
 from ldmbench.suite.read import Loc
 from ldmbench.suite.sampling import check_loaded_sampling, check_sampling
+from ldmbench.suite.starts import check_starts
 
 
 def check_suite(loaded: LoadedSuite) -> None:
@@ -35,6 +36,7 @@ def check_suite(loaded: LoadedSuite) -> None:
         *check_protocols(suite, told, folder),
         *_own_metrics(suite, folder),
         *_names(suite),
+        *check_starts(suite),
         *_shapes(suite),
         *_scenes(suite),
         *_classes(suite, told),

@@ -17,6 +17,7 @@ from ldmbench.suite.axes import check_size
 from ldmbench.suite.problems import Places, dotted, key_of, mapping, problems_of, refuse
 from ldmbench.suite.protocol_files import with_protocol_files
 from ldmbench.suite.read import MOST_LEVELS, Loc, dump, parse, plain, read_text, unshare
+from ldmbench.suite.starts import with_sources
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def load_suite(path: Path, sets: Sequence[str] = (), *, text: str | None = None)
     values = plain(data, wrong)
     refuse(wrong, places)
     found: list[str] = []
-    values = with_protocol_files(values, path.parent, places, found)
+    values = with_protocol_files(with_sources(values), path.parent, places, found)
     try:
         written = suite_form().model_validate(values)
     except ValidationError as error:

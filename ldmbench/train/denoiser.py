@@ -12,7 +12,9 @@ from ldmbench.data.batches import BatchOrder
 from ldmbench.errors import InputError
 from ldmbench.models.denoiser import Denoiser, build_denoiser
 from ldmbench.models.ema import Ema
+from ldmbench.models.model import Model
 from ldmbench.models.precond import OBJECTIVES, levels_of
+from ldmbench.models.start import start_weights
 from ldmbench.schema.models import Budget, DenoiserParams
 from ldmbench.seeds import derive_seed
 from ldmbench.train.checkpoint import (
@@ -171,6 +173,7 @@ def train_denoiser(
     latents: Latents | None = None,
     latent_shape: tuple[int, int, int],
     classes: int = 0,
+    start: Model | None = None,
     device: str | torch.device,
     scratch: Path,
     output: Path,
@@ -186,6 +189,7 @@ def train_denoiser(
         latents: what the first stage made of the images; None trains on pixels.
         latent_shape: (C, h, w) of one latent, or of one image.
         classes: number of classes, for conditioning "class".
+        start: whose weights the training starts from; None starts from random ones.
         device: where to train.
         scratch: kept between attempts: checkpoints.
         output: where the weights go; at-0.50/ and the like for `params.checkpoints`.
@@ -193,7 +197,8 @@ def train_denoiser(
         checkpoint_seconds: how much work a kill may lose.
 
     Raises:
-        InputError: if the images are fewer than a batch, or do not match the latents.
+        InputError: if the images are fewer than a batch, or do not match the latents; if `start`
+            has another network.
         StageError: if the loss is no longer finite.
     """
     if latents is not None and len(latents) != len(images):
@@ -209,6 +214,9 @@ def train_denoiser(
         classes=classes,
         seed=derive_seed("denoiser-weights", params.train_seed),
     )
+
+    if start is not None:
+        model.overwrite(start_weights(model, start))
 
     # The order of images, and the loop over them.
     order = BatchOrder(

@@ -1,0 +1,206 @@
+"""Where a training starts that does not start from noise: which model's weights, and if they fit.
+
+What config files and the suite say is compared here; the worker compares every tensor
+(`models/start.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ldmbench.errors import InputError
+from ldmbench.plan import networks
+from ldmbench.plan.expand import Point, all_points
+from ldmbench.plan.images import plain_name
+from ldmbench.plan.told import Problem
+from ldmbench.registry import nearest
+from ldmbench.schema.models import CallModel, DenoiserParams, LdmModel, LoadModel, ModelFacts
+from ldmbench.schema.suite import Suite
+from ldmbench.sources.models.diffusers_config import read_folder
+from ldmbench.sources.models.places import is_folder
+from ldmbench.suite.models import CONDITIONINGS, facts_of, model_place
+from ldmbench.suite.starts import source_named
+
+__all__ = ["Starts"]
+
+NETWORK = ("channels", "blocks", "attention_sizes", "context_channels")
+"""Fields of a denoiser that decide on its tensors, beside those that depend on the data."""
+JOINED_TO = "none"
+"""Conditioning of a network that images may be joined to: their channels start at zero."""
+THROUGH_TOKENS = ("class", "caption", "layout")
+
+
+@dataclass
+class Starts:
+    """Finds the model that a training starts from.
+
+    Attributes:
+        suite: as written.
+        folder: of the suite file.
+    """
+
+    suite: Suite
+    folder: Path
+
+    def __post_init__(self) -> None:
+        """Expand the suite once."""
+        self._every = list({(p.model, p.dataset): p for p in all_points(self.suite)}.values())
+        self._cells = {p.id: p for p in all_points(self.suite)}
+
+    def source(self, point: Point) -> Point | None:
+        """Return the point whose weights a point's training starts from; None: it starts anew.
+
+        A model on disk becomes a point of `kind: load`.
+
+        Raises:
+            InputError: it is not there, or several are meant.
+        """
+        init = point.spec.init if isinstance(point.spec, LdmModel) else None
+        if init is None:
+            return None
+        if source_named(init, self.suite.models) is not None:
+            return self._of_suite(init, point)
+        return replace(point, model=init, spec=LoadModel(kind="load", path=init))
+
+    def problems(self, point: Point) -> Iterator[Problem]:
+        """Yield why a point's training cannot start from the model that it names."""
+        try:
+            source = self.source(point)
+            text = self._unfit(source, point) if source else None
+        except InputError as error:
+            text = str(error)
+        if text:
+            place = ("models", plain_name(point.model), "init")
+            yield place, f"found '{getattr(point.spec, 'init', '')}', {text}"
+
+    def _of_suite(self, init: str, point: Point) -> Point:
+        if init in self._cells:
+            return self._cells[init]
+        named = [p for p in self._every if init in (p.model, plain_name(p.model))]
+        if not named:
+            known = dict.fromkeys(p.model for p in self._every)
+            raise InputError(
+                f"which is no model or cell of this suite{nearest(init, known)};"
+                f" allowed: {', '.join(known)}, the id of a cell, or ./{init} for a folder"
+            )
+        here = [p for p in named if p.dataset == point.dataset] or named
+        apart = [_apart(p, point) for p in here]
+        found = [p for p, count in zip(here, apart) if count == min(apart)]
+        if len(found) > 1:
+            raise InputError(
+                f"which is {len(found)} trainings ({', '.join(p.id for p in found[:4])}"
+                f"{', ...' if len(found) > 4 else ''}); name one of these cells"
+            )
+        return found[0]
+
+    def _unfit(self, source: Point, point: Point) -> str | None:
+        """Return what of a source does not fit, in words that follow its name."""
+        assert isinstance(point.spec, LdmModel)
+        own = point.spec.denoiser
+        if isinstance(source.spec, CallModel):
+            return "which is your own code and has no weights; allowed: a model with weights"
+        if isinstance(source.spec, LdmModel):
+            told = source.spec.denoiser.conditioning
+            return _other_condition(told, own) or _other_network(source, point)
+        facts = facts_of(source.spec, self.folder)
+        if not facts.samples:
+            return "which is a first stage without a denoiser; allowed: a diffusion model"
+        told = CONDITIONINGS.get(facts.conditioning, facts.conditioning)
+        return (
+            _other_condition(told, own)
+            or _other_factor(facts, point.spec)
+            or _other_config(model_place(source.spec.path, self.folder), point)
+        )
+
+
+def _apart(source: Point, point: Point) -> int:
+    """Return in how many fields two models differ, budgets left out."""
+    sides = [p.spec.model_dump(exclude={"budget", "init", "data"}) for p in (source, point)]
+    ours, theirs = (_flat(side) for side in sides)
+    return sum(ours.get(name) != theirs.get(name) for name in {*ours, *theirs})
+
+
+def _flat(values: dict[str, object], above: str = "") -> dict[str, object]:
+    found: dict[str, object] = {}
+    for name, value in values.items():
+        found |= (
+            _flat(value, f"{above}{name}.") if isinstance(value, dict) else {above + name: value}
+        )
+    return found
+
+
+def _other_condition(told: str, own: DenoiserParams) -> str | None:
+    joined = told == JOINED_TO and own.conditioning not in THROUGH_TOKENS
+    if told == own.conditioning or joined:
+        return None
+    return (
+        f"whose conditioning is {told}, and this model's is {own.conditioning}; allowed:"
+        f" conditioning: {told}, or a source of conditioning {own.conditioning}"
+    )
+
+
+def _other_network(source: Point, point: Point) -> str | None:
+    """Return what differs between the networks of two models that are trained here."""
+    assert isinstance(source.spec, LdmModel)
+    assert isinstance(point.spec, LdmModel)
+    sides = [p.data.resolution // p.spec.autoencoder.f for p in (source, point)]  # type: ignore[union-attr]
+    theirs, own = (
+        {name: getattr(p.spec.denoiser, name) for name in NETWORK}  # type: ignore[union-attr]
+        | {"multipliers": p.spec.denoiser.multipliers or networks.default_levels(side)}  # type: ignore[union-attr]
+        for p, side in zip((source, point), sides)
+    )
+    for name, value in own.items():
+        if value != theirs[name]:
+            return (
+                f"whose denoiser.{name} is {_shown(theirs[name])}, and this model's is"
+                f" {_shown(value)}; allowed: {_shown(theirs[name])}"
+            )
+    channels = [networks.latent_channels(p.spec.autoencoder) for p in (source, point)]  # type: ignore[union-attr]
+    if channels[0] != channels[1]:
+        return (
+            f"which is trained on latents of {channels[0]} channels, and this model on latents of"
+            f" {channels[1]}; allowed: the same first stage"
+        )
+    return None
+
+
+def _other_factor(facts: ModelFacts, spec: LdmModel) -> str | None:
+    if facts.f == spec.autoencoder.f:
+        return None
+    return (
+        f"whose first stage has f = {facts.f}, and this model's f = {spec.autoencoder.f}; allowed:"
+        f" autoencoder.f: {facts.f}"
+    )
+
+
+def _other_config(place: Path, point: Point) -> str | None:
+    """Return what differs between a folder's network and the one that is trained here."""
+    if not is_folder(place):
+        return None  # of a checkpoint the worker says it
+    assert isinstance(point.spec, LdmModel)
+    spec, network = point.spec, read_folder(place).network
+    side = point.data.resolution // spec.autoencoder.f
+    multipliers = spec.denoiser.multipliers or networks.default_levels(side)
+    own: dict[str, object] = {
+        "block_out_channels": [spec.denoiser.channels * m for m in multipliers],
+        "layers_per_block": spec.denoiser.blocks,
+    }
+    for name, value in own.items():
+        found = network.get(name)
+        if found is not None and _listed(found) != value:
+            return (
+                f"whose network has {name} {_shown(_listed(found))}, and this model's has"
+                f" {_shown(value)}; allowed: a denoiser of the same channels, multipliers and"
+                " blocks"
+            )
+    return None
+
+
+def _listed(value: object) -> object:
+    return list(value) if isinstance(value, Sequence) and not isinstance(value, str) else value
+
+
+def _shown(value: object) -> str:
+    return str(list(value)) if isinstance(value, tuple | list) else str(value)
