@@ -6,7 +6,7 @@ What config files and the suite say is compared here; the worker compares every 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -62,6 +62,14 @@ class Starts:
             return None
         if source_named(init, self.suite.models) is not None:
             return self._of_suite(init, point)
+        place = model_place(init, self.folder)
+        if not place.exists():
+            raise InputError(
+                f"which is no model or cell of this suite{nearest(init, self.suite.models)}, and"
+                f" not there (looked for {place}); allowed: {', '.join(self.suite.models)}, the id"
+                " of a cell, a diffusers folder, a checkpoint with its config.yaml, or a hub id"
+                " (owner/name)"
+            )
         return replace(point, model=init, spec=LoadModel(kind="load", path=init))
 
     def problems(self, point: Point) -> Iterator[Problem]:
@@ -97,27 +105,28 @@ class Starts:
 
     def _unfit(self, source: Point, point: Point) -> str | None:
         """Return what of a source does not fit, in words that follow its name."""
-        assert isinstance(point.spec, LdmModel)
-        own = point.spec.denoiser
+        own = _trained(point).denoiser
         if isinstance(source.spec, CallModel):
             return "which is your own code and has no weights; allowed: a model with weights"
         if isinstance(source.spec, LdmModel):
-            told = source.spec.denoiser.conditioning
-            return _other_condition(told, own) or _other_network(source, point)
+            known = source.spec.denoiser.conditioning
+            return _other_condition(known, own) or _other_network(source, point)
         facts = facts_of(source.spec, self.folder)
         if not facts.samples:
             return "which is a first stage without a denoiser; allowed: a diffusion model"
         told = CONDITIONINGS.get(facts.conditioning, facts.conditioning)
         return (
             _other_condition(told, own)
-            or _other_factor(facts, point.spec)
+            or _other_factor(facts, _trained(point))
             or _other_config(model_place(source.spec.path, self.folder), point)
         )
 
 
 def _apart(source: Point, point: Point) -> int:
     """Return in how many fields two models differ, budgets left out."""
-    sides = [p.spec.model_dump(exclude={"budget", "init", "data"}) for p in (source, point)]
+    sides = [
+        p.spec.model_dump(mode="json", exclude={"budget", "init", "data"}) for p in (source, point)
+    ]
     ours, theirs = (_flat(side) for side in sides)
     return sum(ours.get(name) != theirs.get(name) for name in {*ours, *theirs})
 
@@ -143,27 +152,33 @@ def _other_condition(told: str, own: DenoiserParams) -> str | None:
 
 def _other_network(source: Point, point: Point) -> str | None:
     """Return what differs between the networks of two models that are trained here."""
-    assert isinstance(source.spec, LdmModel)
-    assert isinstance(point.spec, LdmModel)
-    sides = [p.data.resolution // p.spec.autoencoder.f for p in (source, point)]  # type: ignore[union-attr]
-    theirs, own = (
-        {name: getattr(p.spec.denoiser, name) for name in NETWORK}  # type: ignore[union-attr]
-        | {"multipliers": p.spec.denoiser.multipliers or networks.default_levels(side)}  # type: ignore[union-attr]
-        for p, side in zip((source, point), sides)
-    )
+    theirs, own = _network(source), _network(point)
     for name, value in own.items():
         if value != theirs[name]:
             return (
-                f"whose denoiser.{name} is {_shown(theirs[name])}, and this model's is"
-                f" {_shown(value)}; allowed: {_shown(theirs[name])}"
+                f"whose {name} is {_shown(theirs[name])}, and this model's is {_shown(value)};"
+                f" allowed: {_shown(theirs[name])}"
             )
-    channels = [networks.latent_channels(p.spec.autoencoder) for p in (source, point)]  # type: ignore[union-attr]
-    if channels[0] != channels[1]:
-        return (
-            f"which is trained on latents of {channels[0]} channels, and this model on latents of"
-            f" {channels[1]}; allowed: the same first stage"
-        )
     return None
+
+
+def _network(point: Point) -> dict[str, object]:
+    """Return what decides on the tensors of a network, by the fields of a suite."""
+    spec = _trained(point)
+    found = {f"denoiser.{name}": getattr(spec.denoiser, name) for name in NETWORK}
+    found["denoiser.multipliers"] = _multipliers(point)
+    return found | {"latent (its channels)": networks.latent_channels(spec.autoencoder)}
+
+
+def _multipliers(point: Point) -> tuple[int, ...]:
+    spec = _trained(point)
+    side = point.data.resolution // spec.autoencoder.f
+    return spec.denoiser.multipliers or networks.default_levels(side)
+
+
+def _trained(point: Point) -> LdmModel:
+    assert isinstance(point.spec, LdmModel)
+    return point.spec
 
 
 def _other_factor(facts: ModelFacts, spec: LdmModel) -> str | None:
@@ -179,27 +194,25 @@ def _other_config(place: Path, point: Point) -> str | None:
     """Return what differs between a folder's network and the one that is trained here."""
     if not is_folder(place):
         return None  # of a checkpoint the worker says it
-    assert isinstance(point.spec, LdmModel)
-    spec, network = point.spec, read_folder(place).network
-    side = point.data.resolution // spec.autoencoder.f
-    multipliers = spec.denoiser.multipliers or networks.default_levels(side)
-    own: dict[str, object] = {
-        "block_out_channels": [spec.denoiser.channels * m for m in multipliers],
-        "layers_per_block": spec.denoiser.blocks,
+    spec, network = _trained(point), dict(read_folder(place).network)
+    own, side = spec.denoiser, point.data.resolution // spec.autoencoder.f
+    widths = [own.channels * m for m in _multipliers(point)]
+    network["attention"] = ["Attn" in name for name in network.get("down_block_types", ())]
+    wanted: dict[str, object] = {
+        "block_out_channels": widths,
+        "layers_per_block": own.blocks,
+        "attention": [side >> level in own.attention_sizes for level in range(len(widths))],
+        "cross_attention_dim": None if own.conditioning == "none" else own.context_channels,
     }
-    for name, value in own.items():
+    for name, value in wanted.items():
         found = network.get(name)
-        if found is not None and _listed(found) != value:
+        if found and value and _shown(found) != _shown(value):
             return (
-                f"whose network has {name} {_shown(_listed(found))}, and this model's has"
-                f" {_shown(value)}; allowed: a denoiser of the same channels, multipliers and"
-                " blocks"
+                f"whose network has {name} {_shown(found)}, and this model's has {_shown(value)};"
+                " allowed: a denoiser of the same channels, multipliers, blocks, attention_sizes"
+                " and context_channels"
             )
     return None
-
-
-def _listed(value: object) -> object:
-    return list(value) if isinstance(value, Sequence) and not isinstance(value, str) else value
 
 
 def _shown(value: object) -> str:

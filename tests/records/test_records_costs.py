@@ -11,7 +11,7 @@ DAY = 86_400.0
 SUMS = ("total_device_days", "amortised_device_days", "v100_days", "cost")
 
 
-def measured(first, denoiser, *, v100_factor=2.0, progress=1.0):
+def measured(first, denoiser, *, v100_factor=2.0, progress=1.0, sources=()):
     """Return the measures of a cell whose parts took (seconds, device, FLOPs)."""
     parts = [
         {"seconds": seconds, "device": device, "flops": flops, "steps": 2, "images": 3}
@@ -21,7 +21,7 @@ def measured(first, denoiser, *, v100_factor=2.0, progress=1.0):
     cell = SimpleNamespace(progress=progress, stages=stages)
     twin = SimpleNamespace(stages={**stages, "denoiser": "another"})
     plan = SimpleNamespace(cells=(cell, twin), v100_factor=v100_factor, price_per_device_hour=1.0)
-    return {m.name: m for m in costs(*parts, cell=cell, plan=plan)}
+    return {m.name: m for m in costs(*parts, cell=cell, plan=plan, sources=sources)}
 
 
 def test_days_of_one_device_add_up():
@@ -71,3 +71,14 @@ def test_the_identity_trains_nowhere():
 def test_v100_days_by_the_papers_factor_unless_one_is_stated(device, stated, days):
     found = measured((0.0, CPU, 0.0), (DAY, device, 1.0), v100_factor=stated)
     assert found["v100_days"].value == days if days else "v100_days" not in found
+
+
+def test_the_days_of_a_source_stand_apart_from_every_sum():
+    parts = ((DAY, GPU, 8.0), (2 * DAY, GPU, 4.0))
+    source = {"seconds": 5 * DAY, "device": GPU, "flops": 1.0, "steps": 2, "images": 3}
+    plain, found = measured(*parts), measured(*parts, sources=[source, source])
+    assert found.pop("source_device_days").value == 10.0
+    assert found == plain
+    unknown = measured(*parts, sources=[source, None])["source_device_days"]
+    assert unknown.value is None
+    assert "not trained here" in unknown.reason
