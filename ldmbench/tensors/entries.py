@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from pathlib import Path
@@ -72,6 +72,7 @@ class Held:
         beside: other entries that hold tensors, which were not taken.
         left_out: patterns of tensors that were left out, each with their number.
         marks: what stands there for no weights but to say what the network predicts.
+        args: plain values of the entry `args`, the arguments of a trainer.
     """
 
     path: Path
@@ -82,6 +83,7 @@ class Held:
     beside: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
     marks: tuple[str, ...] = ()
+    args: Mapping[str, object] = field(default_factory=dict)
 
     @property
     def source(self) -> str:
@@ -109,10 +111,18 @@ def open_weights(path: Path, *, ema: bool = True) -> Held:
 @lru_cache(maxsize=8)
 def _opened(path: Path, stamp: Stamp, ema: bool) -> Held:
     """Look into a file once, as long as it is the same; a plan asks again for every cell."""
-    found = _chosen(Held(path, {}), _content(path), ema=ema, depth=0)
+    content = _content(path)
+    found = _chosen(Held(path, {}, args=_args(content)), content, ema=ema, depth=0)
     if not found.slots:
         raise InputError(f"{path} holds no tensors; expected a state_dict as torch.save writes it")
     return found
+
+
+def _args(content: object) -> dict[str, object]:
+    """Return the arguments that a trainer keeps beside the weights."""
+    args = dict(items(content)).get("args")
+    plain = (str, int, float, bool, list, tuple, type(None))
+    return {name: value for name, value in items(args) if isinstance(value, plain)}
 
 
 def _content(path: Path) -> object:

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from ldmbench.errors import InputError
 from ldmbench.tensors.slots import BYTES, Inside, Slot, Storage, slot
 
-__all__ = ["Inert", "Token", "Unpickler", "items"]
+__all__ = ["Fields", "Inert", "Token", "Unpickler", "items"]
 
 _STORAGES = {
     "BFloat16Storage": "bfloat16",
@@ -32,7 +32,6 @@ _STORAGE_MODULES = ("torch", "torch.cuda", "torch.storage")
 # Of the standard library and numpy: values that checkpoints do hold. Inert too, not imported.
 _VALUES = {
     "_codecs": ("encode",),
-    "argparse": ("Namespace",),
     "builtins": (
         "bool", "bytearray", "bytes", "complex", "dict", "float", "frozenset", "int", "list",
         "object", "range", "set", "slice", "str", "tuple",
@@ -59,12 +58,13 @@ _VALUES = {
         "_rebuild_qtensor", "_rebuild_sparse_tensor", "_rebuild_wrapper_subclass",
     ),
     "torch.serialization": ("_get_layout",),
-    "types": ("SimpleNamespace",),
     "uuid": ("UUID",),
 }  # fmt: skip
+_NAMESPACES = ("argparse.Namespace", "types.SimpleNamespace")
 _TYPES_ARE_VALUES = ("typing", "enum")  # omegaconf's nodes name the types of their values
 _CODE = ("torch.jit", "torch.package", "torch.utils", "torch.hub")
 _LONGEST = 300  # letters of a name
+_PLAIN = (str, int, float, bool, type(None))
 _KEYS = (str, int, float, bool, bytes, type(None))
 
 
@@ -92,6 +92,17 @@ class Inert(dict[Any, Any]):
 
     def add(self, value: object) -> None:
         """Drop a value of what was a set."""
+
+
+class Fields(Inert):
+    """A namespace of argparse, whose plain values are kept: the arguments of a trainer."""
+
+    def __setstate__(self, state: object) -> None:
+        """Keep names, numbers and lists of them; nothing else of it can be read."""
+        for name, value in items(state):
+            parts = value if isinstance(value, list | tuple) else (value,)
+            if all(type(part) in _PLAIN for part in parts):
+                dict.__setitem__(self, name, value)
 
 
 class _Ordered(Inert):
@@ -176,6 +187,8 @@ class Unpickler(pickle._Unpickler):
         foreign = root not in (*sys.stdlib_module_names, "commands", "numpy", "torch")
         if not allowed and root in ("numpy", "torch"):
             allowed = is_class and not module.startswith(_CODE)
+        if full in _NAMESPACES:
+            return Fields
         if allowed or (foreign and is_class):
             return type(last, (Inert,), {"__module__": __name__})
         if foreign:

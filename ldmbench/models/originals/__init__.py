@@ -1,0 +1,1 @@
+"""Transformers by the layouts of their own repositories: DiT, SiT, REPA, LightningDiT."""
