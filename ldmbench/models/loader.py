@@ -10,6 +10,8 @@ from ldmbench.errors import InputError
 from ldmbench.models.compvis.checkpoint import load_checkpoint
 from ldmbench.models.diffusers.folder import load_folder
 from ldmbench.models.model import Model
+from ldmbench.models.originals.checkpoint import load_original
+from ldmbench.sources.models.originals import is_original
 from ldmbench.sources.models.places import SUFFIXES, checkpoint_in, fetch, is_folder, is_hub_id
 from ldmbench.tensors.numerics import numerics
 
@@ -32,8 +34,8 @@ def load(
 
     Args:
         path: a diffusers folder (with model_index.json, or a bare autoencoder's config.json), a
-            CompVis or guided-diffusion checkpoint, a folder that holds one, or a hub id
-            (owner/name) when online.
+            checkpoint of CompVis, guided-diffusion, DiT, SiT, REPA or LightningDiT, a folder that
+            holds one, or a hub id (owner/name) when online.
         config: the checkpoint's config (YAML file or its content); None looks beside it.
         ema: take the averaged weights where a checkpoint has them.
         ignore: patterns of names of tensors to leave out of a checkpoint file ("teacher.*"), beyond
@@ -42,7 +44,8 @@ def load(
             tokenizer, its folder, or its vocab.txt; None looks beside the checkpoint.
         null_class: the label that stands for no class; None is what the files say.
         guided_channels: how many channels of a latent guidance moves, from the first (the others
-            stay those of the condition); None is all. DiT's own scripts guide three of four.
+            stay those of the condition); None is what the source's own scripts guide: three of
+            DiT, SiT and LightningDiT, all of others.
 
     Returns:
         The model behind the one interface: encode, decode, eps, sample, info.
@@ -76,6 +79,8 @@ def _load(
             raise InputError(
                 f"{place} is no checkpoint by its name; allowed are {', '.join(SUFFIXES)}"
             )
+        if is_original(place):
+            return load_original(place, config=config, ema=ema, ignore=ignore)
         return load_checkpoint(place, config=config, ema=ema, ignore=ignore, tokenizer=tokenizer)
     if is_hub_id(str(path)):
         found = fetch(str(path))

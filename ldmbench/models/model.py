@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,9 @@ from ldmbench.models.first_stage import FirstStage, Rate
 from ldmbench.models.precond import OBJECTIVES, levels_of
 from ldmbench.registry import nearest
 from ldmbench.sample import Schedule
+from ldmbench.sample.flow import Flow, Interval
+from ldmbench.sample.paths import noise_of, velocity_of
+from ldmbench.sample.velocity import Field, integrate
 from ldmbench.schema.models import ModelFacts
 
 __all__ = ["Info", "Model", "info_of", "latent_sides", "to_uint8"]
@@ -44,7 +47,7 @@ class Info:
         parameters: of all its networks together.
         conditioning: what it is told, the `kind` of its condition.
         scale: what encode multiplies by; 1 for a bare first stage.
-        schedule: the forward process; None for a bare first stage.
+        schedule: the forward process; None for a bare first stage, and of a flow.
         digest: sha256 of its weights and config files.
         source: "compvis", "guided-diffusion" or "diffusers", with the class that was found.
         weights: "ema" or "raw".
@@ -58,6 +61,8 @@ class Info:
         time_scale: what timesteps are multiplied by before the network sees them.
         guided_channels: of a latent, from the first, that guidance moves; None is all.
         assumed: what no file states, and what was taken for it; a sentence each.
+        flow: the forward process of a flow, and how its source samples it.
+        guidance_interval: times at which guidance is on, unless `sample` names others; None is all.
         path: where it came from.
     """
 
@@ -81,6 +86,8 @@ class Info:
     assumed: tuple[str, ...] = ()
     weights_from: str = ""
     left_out: tuple[str, ...] = ()
+    flow: Flow | None = None
+    guidance_interval: Interval | None = None
 
 
 def info_of(
@@ -174,12 +181,17 @@ class Model:
 
         Args:
             z: (B, C, h, w), as the denoiser sees them.
-            t: (B,) integers in [0, T).
+            t: (B,) integers in [0, T); of a flow times as in `velocity`.
             cond: see `sample`.
 
         Returns:
-            (B, C, h, w); networks that predict v or the clean latent are converted.
+            (B, C, h, w); networks that predict v, the clean latent, a velocity or a score are
+            converted.
         """
+        if self.info.flow is not None:
+            z = torch.as_tensor(z)
+            t = self._times(t, z)
+            return noise_of(self.info.flow, self.velocity(z, t, cond), z, t)
         schedule, z = self._schedule(), torch.as_tensor(z)
         self._check_latents(z)
         t = torch.as_tensor(t, device=z.device).expand(z.shape[0]).long()
@@ -187,6 +199,40 @@ class Model:
             raise InputError(f"timesteps must lie in [0, {schedule.T})")
         out = self.predict(z, t, self.condition.inputs(cond, z))[:, : z.shape[1]]
         return OBJECTIVES[schedule.prediction].noise(out, z, levels_of(schedule, t, z))
+
+    @torch.no_grad()
+    def velocity(self, z: torch.Tensor, t: torch.Tensor, cond: Any = None) -> torch.Tensor:
+        """Return dz / dt of a flow, in its source's time and sign.
+
+        Args:
+            z: (B, C, h, w), as the denoiser sees them.
+            t: (B,), or one for all, in [0, 1]; `info.flow.noise_at` says where noise is.
+            cond: see `sample`.
+
+        Returns:
+            (B, C, h, w); networks that predict noise or a score are converted.
+
+        Raises:
+            InputError: the model is no flow.
+        """
+        flow, z = self.info.flow, torch.as_tensor(z)
+        if flow is None:
+            self._schedule()
+            raise InputError(
+                f"{self.info.path} is a diffusion in discrete steps, which has no velocity; ask for"
+                " `eps`"
+            )
+        self._check_latents(z)
+        t = self._times(t, z)
+        out = self.predict(z, t, self.condition.inputs(cond, z))[:, : z.shape[1]]
+        return velocity_of(flow, out, z, t)
+
+    def _times(self, t: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
+        """Return times of a flow, one for each latent."""
+        t = torch.as_tensor(t, device=z.device).to(z.dtype).expand(len(z))
+        if t.numel() and not 0 <= float(t.min()) <= float(t.max()) <= 1:
+            raise InputError("times of a flow must lie in [0, 1]")
+        return t
 
     def predict(self, z: torch.Tensor, t: torch.Tensor, inputs: Inputs) -> torch.Tensor:
         """Return what the network predicts: (B, C or 2C, h, w)."""
@@ -212,7 +258,8 @@ class Model:
         cond: Any = None,
         uncond: Any = None,
         guidance: float = 1.0,
-        sampler: str = "ddim",
+        guidance_interval: Interval | None = None,
+        sampler: str | None = None,
         timesteps: str | None = None,
         seeds: Sequence[int] | None = None,
         step_noise: torch.Tensor | None = None,
@@ -223,12 +270,16 @@ class Model:
 
         Args:
             noise: (B, C, h, w), N(0, 1); scaled by the scheduler's initial sigma inside.
-            steps: how many are asked for; the compvis rule may take more.
+            steps: how many are asked for, as the source counts them; the compvis rule may take
+                more.
             eta: of ddim; 0 is deterministic.
             cond: class labels (B,), a list of prompts, or the task's tensor in [-1, 1].
             uncond: the null condition; None is the source's null class, "" or zeros.
             guidance: classifier-free guidance; 1 means one evaluation a step.
-            sampler: ddim, ddpm, dpm++, unipc, pndm, euler or heun.
+            guidance_interval: lowest and highest time of a flow, in the source's time, at which
+                guidance is on, both ends in; None is the source's own.
+            sampler: ddim (default), ddpm, dpm++, unipc, pndm, euler or heun; of a flow euler
+                (default), heun, dopri5 or sde.
             timesteps: compvis, leading, trailing or linspace; None is the source's rule.
             seeds: one per sample, for samplers that draw noise on their way.
             step_noise: (draws, B, C, h, w) in place of seeds.
@@ -241,21 +292,38 @@ class Model:
         Raises:
             InputError: names, shapes or step counts that cannot be.
         """
-        schedule, noise = self._schedule(), torch.as_tensor(noise)
+        noise = torch.as_tensor(noise)
+        if self.info.flow is None:
+            self._schedule()
         self._check_latents(noise)
         rule = _rule(quantize or self.info.quantize)
-        denoise = self._denoise(noise, cond, uncond, guidance)
-        z = sampling.sample(
-            denoise,
-            noise,
-            schedule=schedule,
-            steps=steps,
-            sampler=sampler,
-            eta=eta,
-            timesteps=timesteps or self.info.timesteps,
-            seeds=seeds,
-            step_noise=None if step_noise is None else torch.as_tensor(step_noise),
-        )
+        ways = self._denoise(noise, cond, uncond, guidance)
+        drawn: dict[str, Any] = {
+            "seeds": seeds,
+            "step_noise": None if step_noise is None else torch.as_tensor(step_noise),
+        }
+        if self.info.flow is not None:
+            _check_flow_words(eta=eta, timesteps=timesteps)
+            z = integrate(
+                _field(self.info.flow, ways),
+                noise,
+                flow=self.info.flow,
+                steps=steps,
+                sampler=sampler or "euler",
+                interval=guidance_interval or self.info.guidance_interval,
+                **drawn,
+            )
+        else:
+            z = sampling.sample(
+                ways[1],
+                noise,
+                schedule=self._schedule(),
+                steps=steps,
+                sampler=sampler or "ddim",
+                eta=eta,
+                timesteps=timesteps or self.info.timesteps,
+                **drawn,
+            )
         return to_uint8(self.decode(z), rule) if decode else z
 
     def told(self, *, null_class: int | None, guided_channels: int | None) -> Model:
@@ -305,14 +373,15 @@ class Model:
 
     def _denoise(
         self, noise: torch.Tensor, cond: Any, uncond: Any, guidance: float
-    ) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
+    ) -> tuple[sampling.Denoise, sampling.Denoise]:
+        """Return what predicts without guidance, and with it."""
         with_cond = self.condition.inputs(cond, noise)
 
         def conditional(z: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
             return self.predict(z, t, with_cond)
 
         if guidance == 1.0:
-            return conditional
+            return conditional, conditional
         null = self.condition.null(cond, noise) if uncond is None else uncond
         without = self.condition.inputs(null, noise)
         pairs = {k: torch.cat([without[k].to(v), v]) for k, v in with_cond.items()}
@@ -324,7 +393,7 @@ class Model:
             base, told = self.predict(torch.cat([z, z]), torch.cat([t, t]), pairs).chunk(2)
             return sampling.mix(told, base, guidance=guidance, channels=moved)
 
-        return joint
+        return conditional, joint
 
     def _schedule(self) -> Schedule:
         if self.network is None or self.info.schedule is None:
@@ -349,6 +418,24 @@ class Model:
                 f"latents must be float (B, {channels}, h, w), found {tuple(z.shape)} {z.dtype}; "
                 f"at the resolution of training they are {self.info.latent_shape}"
             )
+
+
+def _field(flow: Flow, ways: tuple[sampling.Denoise, sampling.Denoise]) -> Field:
+    """Return the velocity of a network that predicts without guidance, and with it."""
+
+    def velocity(z: torch.Tensor, t: torch.Tensor, guided: bool) -> torch.Tensor:
+        return velocity_of(flow, ways[guided](z, t)[:, : z.shape[1]], z, t)
+
+    return velocity
+
+
+def _check_flow_words(*, eta: float, timesteps: str | None) -> None:
+    """Refuse words that a flow does not have."""
+    if eta or timesteps is not None:
+        raise InputError(
+            "the model is a flow, which has no eta and no timestep rule; leave both out (sampler:"
+            " sde draws noise at its steps)"
+        )
 
 
 def to_uint8(x: torch.Tensor, rule: str = "round") -> NDArray[np.uint8]:

@@ -216,6 +216,15 @@ class ModelFacts(Noun):
     scheduler: dict[str, Any] = Field(
         default={}, description="what samplers must know of a diffusers scheduler's config"
     )
+    flow: dict[str, Any] = Field(
+        default={}, description="fields of sample.flow.Flow of a flow; empty of other models"
+    )
+    guidance_interval: tuple[float, float] | None = Field(
+        default=None, description="times at which its source guides; None: all"
+    )
+    guided_channels: int | None = Field(
+        default=None, description="latent channels that its source's guidance moves; None: all"
+    )
     weights: Literal["ema", "raw"] = "raw"
     stage_weights: Literal["ema", "raw"] = "raw"
     weights_from: str = Field(

@@ -104,7 +104,7 @@ class ModulatedTransformer2DModel(ModelMixin, ConfigMixin):  # type: ignore[misc
     def _image(self, tokens: Tensor) -> Tensor:
         """Return patches (B, n, p p C) as an image."""
         side, p = self.config.sample_size // self.config.patch_size, self.config.patch_size
-        grid = tokens.unflatten(1, (side, side)).unflatten(3, (p, p, self.config.out_channels))
+        grid = tokens.reshape(len(tokens), side, side, p, p, self.config.out_channels)
         return grid.permute(0, 5, 1, 3, 2, 4).flatten(4, 5).flatten(2, 3)
 
 
@@ -125,11 +125,11 @@ class _Time(nn.Module):
 
     def __init__(self, frequencies: int, width: int) -> None:
         super().__init__()
-        self.half = frequencies // 2
+        self.bands = frequencies // 2
         self.mlp = nn.Sequential(nn.Linear(frequencies, width), nn.SiLU(), nn.Linear(width, width))
 
     def forward(self, t: Tensor, dtype: torch.dtype) -> Tensor:
-        exponents = torch.arange(self.half, dtype=torch.float32, device=t.device) / self.half
+        exponents = torch.arange(self.bands, dtype=torch.float32, device=t.device) / self.bands
         angles = t[:, None].float() * torch.exp(-math.log(_LONGEST_PERIOD) * exponents)
         found: Tensor = self.mlp(torch.cat([angles.cos(), angles.sin()], dim=1).to(dtype))
         return found
@@ -152,14 +152,15 @@ class _Rotary(nn.Module):
 
     def __init__(self, places: int, width: int) -> None:
         super().__init__()
+        self.freqs_cos: Tensor
+        self.freqs_sin: Tensor
         self.register_buffer("freqs_cos", torch.zeros(places, width))
         self.register_buffer("freqs_sin", torch.zeros(places, width))
 
     def forward(self, x: Tensor) -> Tensor:
-        first, second = x.unflatten(-1, (-1, 2)).unbind(-1)
+        first, second = x.reshape(*x.shape[:-1], -1, 2).unbind(-1)
         turned = torch.stack([-second, first], dim=-1).flatten(-2)
-        rotated: Tensor = x * self.freqs_cos + turned * self.freqs_sin
-        return rotated
+        return x * self.freqs_cos + turned * self.freqs_sin
 
 
 class _RMSNorm(nn.Module):
@@ -192,8 +193,9 @@ class _Attention(nn.Module):
         self.normed = qk_norm
 
     def forward(self, x: Tensor, turn: nn.Module | None) -> Tensor:
-        split = self.qkv(x).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        query, key, value = split.unbind(0)
+        batch, places, width = x.shape
+        split = self.qkv(x).reshape(batch, places, 3, self.heads, width // self.heads)
+        query, key, value = split.permute(2, 0, 3, 1, 4).unbind(0)
         if self.normed:
             query, key = self.q_norm(query), self.k_norm(key)
         if turn is not None:

@@ -187,9 +187,7 @@ def _by_config(content: Section, file: Path) -> str | None:
     found = next((name for end, name in ends.items() if last.endswith("." + end)), None)
     if found is None:
         targets = ", ".join(s.target for s in SOURCES.values())
-        raise InputError(
-            f"{file}: model.target of its config is '{target}'; allowed are {targets}"
-        )
+        raise InputError(f"{file}: model.target of its config is '{target}'; allowed are {targets}")
     return found
 
 
@@ -291,7 +289,10 @@ def _with_process(found: Original, where: str) -> Original:
     if found.source.name == "dit":
         section = dict(_section(content, "diffusion"))
         return replace(found, schedule=schedule_of(found.learned, section, where))
-    transport, params = _section(content, "transport"), _section(_section(content, "model"), "params")
+    transport, params = (
+        _section(content, "transport"),
+        _section(_section(content, "model"), "params"),
+    )
     sample = dict(_section(content, "sample"))
     path = transport.get("path_type", params.get("path_type", args.get("path_type")))
     told = transport.get("prediction", args.get("prediction"))
@@ -370,7 +371,7 @@ def _section(content: Section, name: str) -> Section:
 
 
 def _stated(content: Section, name: str) -> Any:
-    """Return a constructor's argument of a config, in `model.params` or, LightningDiT's, `model`."""
+    """Return a constructor's argument, in `model.params` or, where LightningDiT has it, `model`."""
     model = _section(content, "model")
     return _section(model, "params").get(name, model.get(name))
 

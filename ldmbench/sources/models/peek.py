@@ -6,6 +6,7 @@ A plan is made from these; the worker that loads the model holds them to what it
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -36,13 +37,16 @@ from ldmbench.sources.models.compvis_rules import (
 from ldmbench.sources.models.config_kinds import values_of
 from ldmbench.sources.models.diffusers_config import CAPTION_ENCODER, FolderConfigs, read_folder
 from ldmbench.sources.models.null_class import check_null_class
-from ldmbench.sources.models.places import SUFFIXES, checkpoint_in, is_folder, weights_of
+from ldmbench.sources.models.originals import Original, is_original, read_original
+from ldmbench.sources.models.places import SUFFIXES, checkpoint_in, fetch, is_folder, weights_of
 from ldmbench.tensors.entries import Held
 
 __all__ = [
     "describe_checkpoint",
     "describe_folder",
+    "describe_original",
     "model_digest",
+    "original_digest",
     "peek",
     "tokenizer_digest",
 ]
@@ -108,6 +112,8 @@ def model_digest(
         known = file_digests(files, cache)
         return digest({p.relative_to(path).as_posix(): known[p] for p in files})
     file = _checkpoint(path, ema=ema)
+    if is_original(file):
+        return original_digest(read_original(file, config=config, ema=ema), cache)
     beside = config or find_config(file)
     named = {"weights": file}
     if beside:
@@ -142,6 +148,8 @@ def _checkpoint(path: Path, *, ema: bool) -> Path:
 def _peek_checkpoint(
     file: Path, config: Path | None, ema: bool, ignore: Sequence[str], tokenizer: Path | None
 ) -> ModelFacts:
+    if is_original(file):
+        return describe_original(read_original(file, config=config, ema=ema, ignore=ignore))
     content = read_config(config, file)
     held = look(file, content, ema=ema, ignore=ignore)
     facts = describe_checkpoint(content, held, tokenizer)
@@ -317,6 +325,74 @@ def _tokenizer(given: Path | None, beside: Path, name: str) -> dict[str, Any]:
         return {"tokenizer": str(place)}
     looked = ", ".join(map(str, places))
     return {"missing": f"needs the tokenizer of {name}, which is not there (looked for {looked})"}
+
+
+# ---------------------------------------------------------------- DiT, SiT, REPA, LightningDiT
+
+
+def describe_original(found: Original) -> ModelFacts:
+    """Return what a checkpoint of these repositories says; plan and loader ask here.
+
+    Args:
+        found: of `read_original`.
+    """
+    stage = None if found.stage is None else peek(_stage_place(found), config=found.stage_config)
+    source, held, network = found.source, found.held, found.network
+    side = int(network["sample_size"]) * (source.f if stage is None else stage.f)
+    schedule = found.schedule
+    solvers = {"num_train_timesteps": schedule.T, "prediction_type": schedule.prediction,
+               "timestep_spacing": schedule.spacing} if schedule else {}  # fmt: skip
+    return ModelFacts(
+        source=f"{source.name}:{source.network}",
+        f=source.f if stage is None else stage.f,
+        sides=(side, side),
+        conditioning="class",
+        classes=int(network["num_embeds_ada_norm"]),
+        null_class=found.null_class,
+        regularization="kl" if stage is None else stage.regularization,
+        codebook=None if stage is None else stage.codebook,
+        quantize=source.quantize,
+        timesteps=schedule.spacing if schedule else None,
+        scheduler=solvers,
+        flow=asdict(found.flow) if found.flow else {},
+        guidance_interval=found.interval,
+        guided_channels=source.guided,
+        scale=found.scale if isinstance(found.scale, float) and not found.bias else 1.0,
+        weights="ema" if held.averaged else "raw",
+        weights_from=held.source,
+        left_out=held.left_out,
+        assumed=found.assumed,
+        missing=found.lacks or None,
+        samples=True,
+        bytes=found.file.stat().st_size + (0 if stage is None else stage.bytes),
+    )
+
+
+def original_digest(found: Original, cache: Path | None = None) -> str:
+    """Return the digest of a checkpoint, its config, its first stage and its statistics.
+
+    Args:
+        found: of `read_original`.
+        cache: as in `source_digest`.
+    """
+    named = {"weights": found.file}
+    named |= {} if found.config_file is None else {"config": found.config_file}
+    named |= {} if found.stats is None else {"latents_stats": found.stats}
+    known = file_digests([*named.values()], cache)
+    told = {name: known[place] for name, place in named.items()}
+    if found.config_file is None:
+        told["config"] = digest(plain(found.config))
+    if found.stage is not None:
+        place = _stage_place(found)
+        told["first_stage"] = model_digest(place, cache, config=found.stage_config)
+    return digest(told)
+
+
+def _stage_place(found: Original) -> Path:
+    """Return where the first stage lies; a hub id is looked for in the hub's cache."""
+    stage = found.stage
+    assert stage is not None
+    return stage if isinstance(stage, Path) else fetch(stage)
 
 
 # ---------------------------------------------------------------- diffusers

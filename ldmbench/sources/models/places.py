@@ -42,6 +42,8 @@ _STATES = (
 _TRAINING = re.compile(rf"{_STATES}[\W\d_]|.*[\W\d_]{_STATES}[\W\d_]*\.\w+$")
 _CHECKPOINTS_CONFIG = ("image_size", "large_size", "model", "num_channels")
 _EMA_STEMS = ("model_ema", "ema_model", "ema")
+_BESIDE = ("latents_stats.pt",)
+"""Files of tensors that describe latents, and are no model."""
 _LISTED = 12
 
 
@@ -89,7 +91,7 @@ def checkpoint_in(folder: Path, *, ema: bool = True) -> Path:
         InputError: there is none, or there are several; the message has their names.
     """
     found = [p for p in sorted(folder.iterdir()) if p.suffix in SUFFIXES and p.is_file()]
-    found = [p for p in found if not is_training_file(p.name)]
+    found = [p for p in found if not is_training_file(p.name) and p.name not in _BESIDE]
     if not found:
         raise InputError(
             f"{folder} holds no model_index.json, no config.json of an autoencoder and no "

@@ -1,0 +1,181 @@
+"""DiT, SiT, REPA and LightningDiT: the network, its first stage and how latents are normalised."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ldmbench.errors import InputError
+from ldmbench.models.conditions import ClassLabels
+from ldmbench.models.files import blank
+from ldmbench.models.first_stage import FirstStage, Rate
+from ldmbench.models.model import Model, info_of
+from ldmbench.models.originals.network import ModulatedTransformer2DModel
+from ldmbench.models.weights import fill
+from ldmbench.sources.models.originals import Original, read_original
+from ldmbench.sources.models.peek import describe_original, original_digest
+from ldmbench.sources.models.places import fetch as fetch_folder
+from ldmbench.tensors.entries import open_weights
+from ldmbench.tensors.read import fetch
+
+__all__ = ["Absent", "load_original"]
+
+
+@dataclass(frozen=True)
+class Absent:
+    """The first stage that a checkpoint is trained on, but does not name.
+
+    Attributes:
+        why: the sentence that refuses to encode and decode.
+    """
+
+    why: str
+    network: Any = None
+    kind: str = "kl"
+
+    def encode(self, x: Tensor, *, noise: Tensor | None = None) -> Tensor:
+        """Refuse it."""
+        raise InputError(self.why)
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Refuse it."""
+        raise InputError(self.why)
+
+    def rate(self, x: Tensor) -> Rate:
+        """Refuse it."""
+        raise InputError(self.why)
+
+
+@dataclass(frozen=True)
+class Normalised:
+    """A first stage whose latents are (z - mean) / std, by channel; the scale is the model's.
+
+    Attributes:
+        stage: the first stage itself.
+        mean: one number for each channel.
+        std: likewise.
+    """
+
+    stage: FirstStage
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    @property
+    def kind(self) -> str:
+        """Return that of the first stage."""
+        return self.stage.kind
+
+    @property
+    def network(self) -> Any:
+        """Return that of the first stage."""
+        return self.stage.network
+
+    def encode(self, x: Tensor, *, noise: Tensor | None = None) -> Tensor:
+        """Return normalised latents of x."""
+        z = self.stage.encode(x, noise=noise)
+        return (z - _column(self.mean, z)) / _column(self.std, z)
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Return images of normalised latents."""
+        return self.stage.decode(z * _column(self.std, z) + _column(self.mean, z))
+
+    def rate(self, x: Tensor) -> Rate:
+        """Return what the latents of x cost."""
+        return self.stage.rate(x)
+
+
+def _column(values: tuple[float, ...], z: Tensor) -> Tensor:
+    return torch.tensor(values, dtype=z.dtype, device=z.device).view(1, -1, 1, 1)
+
+
+def load_original(
+    path: Path,
+    *,
+    config: Path | str | Mapping[str, Any] | None = None,
+    ema: bool = True,
+    ignore: Sequence[str] = (),
+) -> Model:
+    """Load a checkpoint of one of the four repositories; nothing of it is run.
+
+    Args:
+        path: the checkpoint.
+        config: see `read_original`.
+        ema: take averaged weights where the checkpoint has them.
+        ignore: patterns of tensors' names to leave out.
+
+    Raises:
+        InputError: see `read_original`; or weights that do not fit together.
+    """
+    found = read_original(path, config=config, ema=ema, ignore=ignore)
+    facts = describe_original(found)
+    network = blank(lambda: ModulatedTransformer2DModel(**found.network))
+    fill(network, fetch(path, found.held.slots), {}, where=str(path))
+    stage, scale = _stage(found)
+    side = int(found.network["sample_size"])
+    info = info_of(
+        facts,
+        path=path,
+        digest=original_digest(found),
+        latent_shape=(int(found.network["in_channels"]), side, side),
+        schedule=found.schedule,
+        flow=found.flow,
+        scale=scale,
+        guided_channels=facts.guided_channels,
+        guidance_interval=found.interval,
+    )
+    condition = ClassLabels(int(found.network["num_embeds_ada_norm"]), null_class=found.null_class)
+    network = network.eval().requires_grad_(False)
+    return Model(info, stage, network=network, condition=condition)
+
+
+def _stage(found: Original) -> tuple[FirstStage, float]:
+    """Return the first stage, and the one number that its latents are multiplied by."""
+    mean, std, scale = _rule(found)
+    if found.stage is None:
+        return Absent(found.lacks), scale
+    from ldmbench.models.loader import load
+
+    place = found.stage if isinstance(found.stage, Path) else fetch_folder(found.stage)
+    inner = load(place, config=found.stage_config)
+    wanted, channels = int(found.network["in_channels"]), inner.info.latent_shape[0]
+    if channels != wanted:
+        raise InputError(
+            f"{found.file}: its first stage {place} has latents of {channels} channels, but the"
+            f" network takes {wanted}; name the first stage that it was trained on"
+        )
+    stage = inner.first_stage
+    return (Normalised(stage, mean, std) if mean else stage), scale
+
+
+def _rule(found: Original) -> tuple[tuple[float, ...], tuple[float, ...], float]:
+    """Return what is subtracted from latents, what divides them, and the scale after that."""
+    channels, scale, bias = int(found.network["in_channels"]), found.scale, found.bias
+    if found.stats is not None:
+        told = fetch(found.stats, open_weights(found.stats).slots)
+        if not {"mean", "std"} <= set(told):
+            raise InputError(f"{found.stats} holds {', '.join(told)}; needed are mean and std")
+        mean, std = (_listed(told[name], channels, found.stats) for name in ("mean", "std"))
+        assert isinstance(scale, float)
+        return mean, std, scale
+    if isinstance(scale, float) and not bias:
+        return (), (), scale
+    scales = scale if isinstance(scale, tuple) else (scale,) * channels
+    biases = bias if isinstance(bias, tuple) else (bias,) * channels
+    if not len(scales) == len(biases) == channels or 0 in scales:
+        raise InputError(
+            f"{found.file}: its config scales latents by {len(scales)} numbers and moves them by"
+            f" {len(biases)}; needed are {channels}, one for each channel, and no scale of 0"
+        )
+    mean = tuple(-b / s for b, s in zip(biases, scales, strict=True))
+    return mean, tuple(1 / s for s in scales), 1.0
+
+
+def _listed(values: Tensor, channels: int, where: Path) -> tuple[float, ...]:
+    if values.numel() != channels:
+        raise InputError(f"{where} has {values.numel()} numbers; needed are {channels}")
+    return tuple(float(v) for v in values.flatten())
