@@ -11,7 +11,6 @@ from diffusers import ModelMixin
 from diffusers.configuration_utils import ConfigMixin, register_to_config
 from torch import Tensor, nn
 
-from ldmbench.errors import InputError
 from ldmbench.models.compvis.networks import ClassEmbedder
 from ldmbench.models.hashed_words import LENGTH, TOKENS
 from ldmbench.schema.models import Conditioning
@@ -50,21 +49,12 @@ class CaptionEncoder(ModelMixin, ConfigMixin):  # type: ignore[misc]
 def build_conditioner(
     conditioning: Conditioning, *, channels: int, classes: int
 ) -> CaptionEncoder | ClassEmbedder | None:
-    """Return the encoder of a condition, or None; the last row of a class table is no class.
-
-    Raises:
-        InputError: if classes are to be shown and there are none.
-    """
+    """Return the encoder of a condition, or None; the last row of a class table is no class."""
     if conditioning == "none":
         return None
     if conditioning == "caption":
         encoder: CaptionEncoder = CaptionEncoder(channels)
         return encoder
-    if classes < 1:
-        raise InputError(
-            "conditioning 'class' needs a dataset with class labels, this one has none; "
-            "use conditioning 'none' or 'caption'"
-        )
     table: ClassEmbedder = ClassEmbedder(classes + 1, channels, null_class=classes)
     return table
 

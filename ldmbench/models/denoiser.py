@@ -1,39 +1,64 @@
-"""Denoisers that are trained here: a UNet on latents or pixels, with its conditioner.
+"""Denoisers that are trained here: a network on latents or pixels, with its conditioner.
 
-arXiv:2112.10752, sections 3.2 and 3.3. The networks are diffusers' UNet2DModel (no condition) and
-UNet2DConditionModel (classes and captions, through cross-attention). To train another network: its
-builder in `_unet`; another condition: its encoder in conditioner.py.
+To train another network: its builder, and a row in `NETWORKS`; another condition: its encoder in
+conditioner.py.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
-from diffusers import UNet2DConditionModel, UNet2DModel
 from torch import Tensor, nn
 
 from ldmbench.errors import InputError
 from ldmbench.models.compvis.networks import ClassEmbedder
 from ldmbench.models.conditioner import CaptionEncoder, build_conditioner
-from ldmbench.models.conditions import Captions, ClassTokens, Condition, NoCondition
-from ldmbench.models.diffusers.writer import write_folder
+from ldmbench.models.conditions import (
+    Captions,
+    ClassLabels,
+    ClassTokens,
+    Condition,
+    NoCondition,
+)
+from ldmbench.models.diffusers.writer import as_diffusers, write_folder
+from ldmbench.models.dit import build_dit
 from ldmbench.models.files import blank, seeded
 from ldmbench.models.first_stage import Identity
 from ldmbench.models.flops import count_flops
 from ldmbench.models.hashed_words import LENGTH, tokenize
 from ldmbench.models.model import Info, Model
+from ldmbench.models.unet import build_unet
 from ldmbench.sample.schedule import Schedule
-from ldmbench.schema.models import DenoiserParams
+from ldmbench.schema.models import DenoiserParams, Network
 from ldmbench.sources.models.diffusers_config import APART
 
 __all__ = ["RAW", "Denoiser", "build_denoiser"]
 
 RAW = "non_ema"
 """diffusers' word in file names for weights that are not averaged."""
+
+
+class NetworkKind(NamedTuple):
+    """A kind of network.
+
+    Attributes:
+        part: its name in diffusers folders.
+        build: returns one with fresh weights; see `build_unet`.
+        reads_labels: whether classes are labels of the network itself, not tokens that it attends.
+    """
+
+    part: str
+    build: Callable[..., nn.Module]
+    reads_labels: bool = False
+
+
+NETWORKS: dict[Network, NetworkKind] = {
+    "unet": NetworkKind("unet", build_unet),
+    "dit": NetworkKind("transformer", build_dit, reads_labels=True),
+}
 
 
 class Denoiser(nn.Module):
@@ -50,14 +75,32 @@ class Denoiser(nn.Module):
         self, params: DenoiserParams, *, latent_channels: int, latent_size: int, classes: int = 0
     ) -> None:
         super().__init__()
+        if params.conditioning == "class" and classes < 1:
+            raise InputError(
+                "conditioning 'class' needs a dataset with class labels, this one has none; "
+                "use conditioning 'none' or 'caption'"
+            )
         self.params = params
         self.shape = (latent_channels, latent_size, latent_size)
         self.classes = classes
         self.schedule = _schedule(params)
-        self.unet: Any = _unet(params, latent_channels, latent_size)
-        self.conditioner: CaptionEncoder | ClassEmbedder | None = build_conditioner(
-            params.conditioning, channels=params.context_channels, classes=classes
+        self.kind = NETWORKS[params.network]
+        self.labelled = self.kind.reads_labels and params.conditioning == "class"
+        labels = classes if self.labelled else 0
+        network = self.kind.build(
+            params, channels=latent_channels, side=latent_size, classes=labels
         )
+        self.add_module(self.kind.part, network)  # so are its weights named, in checkpoints too
+        self.conditioner: CaptionEncoder | ClassEmbedder | None = None
+        if not self.labelled:
+            self.conditioner = build_conditioner(
+                params.conditioning, channels=params.context_channels, classes=classes
+            )
+
+    @property
+    def network(self) -> Any:
+        """Return the network alone, one of diffusers' interface."""
+        return getattr(self, self.kind.part)
 
     def forward(self, z: Tensor, t: Tensor, ids: Tensor | None = None) -> Tensor:
         """Return what the network is trained to return, like z.
@@ -67,8 +110,10 @@ class Denoiser(nn.Module):
             t: timesteps, integers (N,) in [0, T).
             ids: of the condition; None where there is none.
         """
-        context = () if self.conditioner is None else (self.conditioner(ids),)
-        out: Tensor = self.unet(z, t, *context, return_dict=False)[0]
+        told = {"class_labels": ids} if self.labelled else {}
+        if self.conditioner is not None:
+            told = {"encoder_hidden_states": self.conditioner(ids)}
+        out: Tensor = self.network(z, t, **told, return_dict=False)[0]
         return out
 
     def ids(
@@ -80,9 +125,9 @@ class Denoiser(nn.Module):
             InputError: if the model needs captions or labels and they were not given; also for a
                 label that is no class.
         """
-        if self.conditioner is None:
+        if self.params.conditioning == "none":
             return None
-        if isinstance(self.conditioner, CaptionEncoder):
+        if self.params.conditioning == "caption":
             if captions is None:
                 raise InputError("this model is conditioned on captions; give one for each image")
             return tokenize(captions)
@@ -98,9 +143,9 @@ class Denoiser(nn.Module):
 
     def null_ids(self, n: int) -> Tensor | None:
         """Return the ids of `n` images that are shown no condition."""
-        if self.conditioner is None:
+        if self.params.conditioning == "none":
             return None
-        if isinstance(self.conditioner, CaptionEncoder):
+        if self.params.conditioning == "caption":
             return tokenize([""]).expand(n, -1)
         return torch.full((n,), self.classes)
 
@@ -110,13 +155,14 @@ class Denoiser(nn.Module):
         return sum(p.numel() for p in self.parameters())
 
     def flops_per_image(self) -> int:
-        """Return the FLOPs of one evaluation of the UNet on one image, 2 per multiply-add."""
+        """Return the FLOPs of one evaluation of the network on one image, 2 per multiply-add."""
         empty = self._empty()
-        z = torch.empty(1, *self.shape, device="meta")
-        width = self.params.context_channels
-        context = torch.empty(1, _length(self.params), width, device="meta")
-        told = () if empty.conditioner is None else (context,)
-        return count_flops(lambda: empty.unet(z, torch.zeros(1, device="meta"), *told))
+        z, t = torch.empty(1, *self.shape, device="meta"), torch.zeros(1, device="meta")
+        told = {"class_labels": t.long()} if self.labelled else {}
+        if empty.conditioner is not None:
+            size = (1, _length(self.params), self.params.context_channels)
+            told = {"encoder_hidden_states": torch.empty(size, device="meta")}
+        return count_flops(lambda: empty.network(z, t, **told))
 
     def condition_flops(self) -> int:
         """Return the FLOPs of encoding one image's condition."""
@@ -140,7 +186,7 @@ class Denoiser(nn.Module):
             timesteps=self.schedule.spacing,
             weights="ema",
         )
-        return Model(info, Identity(), network=self.unet, condition=self._condition())
+        return Model(info, Identity(), network=self.network, condition=self._condition())
 
     def save(self, folder: Path, *, raw: dict[str, Tensor], apart: bool) -> None:
         """Write a diffusers folder: the weights as they are, and the raw ones beside.
@@ -154,11 +200,13 @@ class Denoiser(nn.Module):
         params = self.params.model_dump(mode="json")
         write_folder(self.model(), folder, kind="denoiser", params=params, **facts)
         averaged = {name: p.detach().clone() for name, p in self.named_parameters()}
-        parts = {"unet": self.unet, **self._condition().parts()}
+        parts = {self.kind.part: self.network, **self._condition().parts()}
         try:
             self.overwrite(raw)
             for name, network in parts.items():
-                network.save_pretrained(folder / name, safe_serialization=True, variant=RAW)
+                as_diffusers(network).save_pretrained(
+                    folder / name, safe_serialization=True, variant=RAW
+                )
         finally:
             self.overwrite(averaged)
 
@@ -169,6 +217,8 @@ class Denoiser(nn.Module):
             p.copy_(weights[name])
 
     def _condition(self) -> Condition:
+        if self.labelled:
+            return ClassLabels(self.classes, null_class=self.classes)
         if self.conditioner is None:
             return NoCondition()
         by_caption = isinstance(self.conditioner, CaptionEncoder)
@@ -208,21 +258,6 @@ def build_denoiser(
     )
 
 
-def default_multipliers(latent_size: int) -> tuple[int, ...]:
-    """Return widths per level: halve down to a side of 4 at least, and end at 4 x channels.
-
-    The deepest levels hold nearly all weights, so models on latents of different f have about the
-    same number of parameters, as those the paper compares (Table 12).
-    """
-    levels = 1
-    while latent_size % 2 == 0 and latent_size > 4:
-        latent_size //= 2
-        levels += 1
-    if levels == 1 and latent_size == 4:
-        return (2, 4)
-    return ((1,) * 8 + (1, 2, 2, 4))[-levels:] if levels > 3 else (1, 2, 4)[-levels:]
-
-
 def _schedule(params: DenoiserParams) -> Schedule:
     return Schedule(
         kind=params.beta_schedule,
@@ -230,42 +265,6 @@ def _schedule(params: DenoiserParams) -> Schedule:
         end=params.beta_end,
         T=params.timesteps,
         prediction="epsilon" if params.prediction == "eps" else "v_prediction",
-    )
-
-
-def _unet(params: DenoiserParams, channels: int, size: int) -> Any:
-    multipliers = params.multipliers or default_multipliers(size)
-    sides = [size >> level for level in range(len(multipliers))]
-    if sides[-1] << (len(sides) - 1) != size:
-        raise InputError(
-            f"denoiser.multipliers has {len(sides)} levels, which a latent of {size} x {size} "
-            "cannot be halved into; give fewer, or leave it unset"
-        )
-    widths = tuple(params.channels * m for m in multipliers)
-    attended = [side in params.attention_sizes for side in sides]
-    shared: dict[str, Any] = {
-        "sample_size": size,
-        "in_channels": channels,
-        "out_channels": channels,
-        "block_out_channels": widths,
-        "layers_per_block": params.blocks,
-        "norm_num_groups": math.gcd(32, params.channels),
-    }
-    head = math.gcd(32, params.channels)
-    if params.conditioning == "none":
-        return UNet2DModel(
-            **shared,
-            down_block_types=tuple("AttnDownBlock2D" if a else "DownBlock2D" for a in attended),
-            up_block_types=tuple("AttnUpBlock2D" if a else "UpBlock2D" for a in attended[::-1]),
-            attention_head_dim=head,
-        )
-    return UNet2DConditionModel(
-        **shared,
-        down_block_types=tuple("CrossAttnDownBlock2D" if a else "DownBlock2D" for a in attended),
-        up_block_types=tuple("CrossAttnUpBlock2D" if a else "UpBlock2D" for a in attended[::-1]),
-        cross_attention_dim=params.context_channels,
-        # diffusers takes the number of heads under this name
-        attention_head_dim=tuple(width // head for width in widths),
     )
 
 

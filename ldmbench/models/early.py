@@ -39,7 +39,7 @@ def load_early(folder: Path, first_stage: Model) -> Model:
         )
     )
     unet = read_weights(folder / "unet" / "diffusion_pytorch_model.safetensors")
-    made.unet.load_state_dict(unet, assign=True)
+    made.network.load_state_dict(unet, assign=True)
     if made.conditioner is not None:
         tensors = read_weights(folder / "conditioner.safetensors")
         renamed = {_RENAMED.get(name, name): t for name, t in tensors.items()}

@@ -36,8 +36,8 @@ def start_weights(model: Denoiser, source: Model) -> dict[str, Tensor]:
             configs of both networks differ.
     """
     title = source.info.path.name or source.info.source
-    _check_config(model.unet, source.network, title)
-    theirs = _named(source.network, "unet.")
+    _check_config(model.network, source.network, title)
+    theirs = _named(source.network, f"{model.kind.part}.")
     for part in source.condition.parts().values():
         theirs |= _named(part, "conditioner.")
     own = dict(model.named_parameters())
@@ -50,7 +50,7 @@ def start_weights(model: Denoiser, source: Model) -> dict[str, Tensor]:
             f" trained ({len(strange)} of its tensors have no place, {len(missing)} are missing);"
             " start from a model with the same network and conditioning"
         )
-    first = _first_weight(model.unet)
+    first = f"{model.kind.part}.{_first_layer(model.network)}.weight"
     return {name: _fitted(name, p, theirs[name], title, first) for name, p in own.items()}
 
 
@@ -58,10 +58,9 @@ def _named(module: Any, prefix: str) -> dict[str, Tensor]:
     return {prefix + name: p for name, p in module.named_parameters()}
 
 
-def _first_weight(network: nn.Module) -> str:
-    """Return the name of the weight that reads the network's input."""
-    name = next(n for n, m in network.named_modules() if isinstance(m, nn.Conv2d))
-    return f"unet.{name}.weight"
+def _first_layer(network: nn.Module) -> str:
+    """Return the name of the layer that reads the network's input."""
+    return next(n for n, m in network.named_modules() if isinstance(m, nn.Conv2d))
 
 
 def _fitted(name: str, own: Tensor, theirs: Tensor, title: str, first: str) -> Tensor:

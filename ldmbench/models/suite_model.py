@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ldmbench.errors import InputError
-from ldmbench.models.conditions import ClassTokens
+from ldmbench.models.conditions import null_class_of
 from ldmbench.models.flops import count_flops
 from ldmbench.models.model import Model, to_uint8
 from ldmbench.models.subject import Work, evaluations_of, finite
@@ -87,11 +87,8 @@ class SuiteModel:
 
     def _check_classes(self, labels: Any) -> None:
         """Refuse a label that a model trained here has as that of no class."""
-        condition, most = self.model.condition, max(labels, default=-1)
-        if self.batch is None or not isinstance(condition, ClassTokens):
-            return
-        known = int(condition.embedder.config.n_classes) - 1
-        if most >= known:
+        known, most = null_class_of(self.model.condition), max(labels, default=-1)
+        if self.batch is not None and known is not None and most >= known:
             raise InputError(
                 f"the data have label {most}, but the model was trained on {known} classes;"
                 " state data.NAME.classes, or train on images of all classes"

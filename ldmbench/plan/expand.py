@@ -14,7 +14,13 @@ from ldmbench.catalog.samplers import SAMPLERS
 from ldmbench.errors import InputError
 from ldmbench.schema.base import AxisValue
 from ldmbench.schema.data import Data
-from ldmbench.schema.models import AutoencoderParams, LdmModel, Model
+from ldmbench.schema.models import (
+    AutoencoderParams,
+    DenoiserParams,
+    LdmModel,
+    Model,
+    fields_of_others,
+)
 from ldmbench.schema.sample import SampleParams
 from ldmbench.schema.suite import Suite
 from ldmbench.suite.axes import axes_of, plain_class
@@ -123,20 +129,29 @@ def _plain_noun(name: str, noun: N, chosen: Axes) -> N:
     except ValidationError as error:
         told = ", ".join(f"{path} = {_text(value)}" for path, value in chosen.items())
         raise InputError(f"{name}: {told}: {error.errors()[0]['msg']}") from None
-    if isinstance(plain, LdmModel) and plain.autoencoder.f == 1:
-        return plain.model_copy(update={"autoencoder": AutoencoderParams(f=1)})
+    if isinstance(plain, LdmModel):
+        return plain.model_copy(update=_meaningless(plain))
     return plain
 
 
+def _meaningless(model: LdmModel) -> dict[str, BaseModel]:
+    """Return sections without fields of a first stage when f = 1, and of the other network."""
+    unused = fields_of_others(model.denoiser.network)
+    defaults = {name: DenoiserParams.model_fields[name].default for name in unused}
+    settled: dict[str, BaseModel] = {"denoiser": model.denoiser.model_copy(update=defaults)}
+    if model.autoencoder.f == 1:
+        settled["autoencoder"] = AutoencoderParams(f=1)
+    return settled
+
+
 def _meaningful(noun: BaseModel, chosen: Axes) -> Axes:
-    """Drop axes that mean nothing for this combination: those of the autoencoder when f = 1."""
-    if isinstance(noun, LdmModel) and noun.autoencoder.f == 1:
-        return {
-            path: value
-            for path, value in chosen.items()
-            if path == "autoencoder.f" or not path.startswith("autoencoder.")
-        }
-    return chosen
+    """Drop axes that mean nothing for this combination: see `_meaningless`."""
+    if not isinstance(noun, LdmModel):
+        return chosen
+    unused = {f"denoiser.{name}" for name in fields_of_others(noun.denoiser.network)}
+    if noun.autoencoder.f == 1:
+        unused |= {p for p in chosen if p.startswith("autoencoder.") and p != "autoencoder.f"}
+    return {path: value for path, value in chosen.items() if path not in unused}
 
 
 def _short_names(paths: Sequence[str]) -> dict[str, str]:

@@ -97,12 +97,30 @@ def discriminator_weights() -> float:
 
 def denoiser(params: DenoiserParams, side: int, channels: int) -> list[Layer]:
     """Return the layers of a denoiser on latents of a side, its condition's encoder included."""
+    made = {"unet": _unet, "dit": _dit}[params.network](params, side, channels)
+    return [*made, *_told(params)]
+
+
+def _dit(params: DenoiserParams, side: int, channels: int) -> Iterator[Layer]:
+    """Yield a transformer on patches: times, blocks with their modulation, the last layer."""
+    width, patch = params.width, channels * params.patch**2
+    tokens = (side / params.patch) ** 2
+    yield Layer(256 * width + width**2, 1)
+    yield Layer(patch * width, tokens)
+    for _ in range(params.depth):
+        yield Layer(12 * width**2, tokens, 2 * tokens**2 * width)
+        yield Layer(6 * width**2, 1)
+    yield Layer(2 * width**2, 1)
+    yield Layer(width * patch, tokens)
+
+
+def _unet(params: DenoiserParams, side: int, channels: int) -> list[Layer]:
+    """Return the layers of a UNet."""
     widths = [params.channels * m for m in params.multipliers or default_levels(side)]
     told, blocks, base = params.conditioning != "none", params.blocks, widths[0]
     context = params.context_channels if told else 0
     time = 4 * base
     found = [_conv(channels, base, side), Layer(base * time + time * time, 1)]
-    found += _told(params.conditioning, context)
     skips, at, before = [base], float(side), base
 
     def step(inputs: int, width: int) -> Iterator[Layer]:
@@ -176,8 +194,9 @@ def _attention(width: int, side: float, context: int) -> Iterator[Layer]:
         yield Layer(2 * context * width, CAPTION_TOKENS)
 
 
-def _told(conditioning: str, context: int) -> Iterator[Layer]:
+def _told(params: DenoiserParams) -> Iterator[Layer]:
     """Yield the encoder of captions; a class is one vector, of which there are few."""
-    if conditioning == "caption":
+    context = params.context_channels
+    if params.conditioning == "caption":
         yield Layer((TOKENS + CAPTION_TOKENS) * context, 0)
         yield Layer(2 * 12 * context**2, CAPTION_TOKENS)

@@ -11,6 +11,19 @@ from ldmbench.schema.data import Resize
 
 Downsampling = Literal[1, 2, 4, 8, 16, 32]
 Conditioning = Literal["none", "class", "caption"]
+Network = Literal["unet", "dit"]
+OF_NETWORK: dict[str, tuple[str, ...]] = {
+    "unet": ("channels", "multipliers", "blocks", "attention_sizes", "context_channels"),
+    "dit": ("patch", "depth", "width", "heads"),
+}
+"""Fields of a denoiser that only one kind of network has."""
+
+
+def fields_of_others(network: str) -> tuple[str, ...]:
+    """Return the fields of a denoiser that mean nothing for a kind of network."""
+    return tuple(f for kind, fields in OF_NETWORK.items() if kind != network for f in fields)
+
+
 Told = Literal["none", "class", "caption", "truth"]
 """What a suite can tell a model: as above, or real images with all that is known of them."""
 
@@ -80,7 +93,7 @@ class AutoencoderParams(Grown):
 
 
 class DenoiserParams(Grown):
-    """A diffusion UNet on latents or pixels (arXiv:2112.10752, sections 3.2 and 3.3)."""
+    """A diffusion network on latents or pixels (arXiv:2112.10752, sections 3.2 and 3.3)."""
 
     FIRST: ClassVar[str] = (
         "channels multipliers blocks attention_sizes conditioning context_channels "
@@ -88,6 +101,19 @@ class DenoiserParams(Grown):
         "batch learning_rate warmup checkpoints train_seed"
     )
 
+    network: Annotated[Network, AXIS] = Field(
+        default="unet", description="a UNet, or a diffusion transformer (arXiv:2212.09748)"
+    )
+    patch: Annotated[Literal[1, 2, 4, 8], AXIS] = Field(
+        default=2, description="of a dit: side of what becomes one token"
+    )
+    depth: Annotated[int, AXIS, Positive] = Field(default=12, description="of a dit: its blocks")
+    width: Annotated[int, AXIS, Field(ge=8, multiple_of=8)] = Field(
+        default=384, description="of a dit: channels of a token"
+    )
+    heads: Annotated[int | None, AXIS, Positive] = Field(
+        default=None, description="of a dit; unset: of about 64 channels each"
+    )
     channels: Annotated[int, AXIS, Field(ge=8, multiple_of=8)] = 64
     multipliers: tuple[Annotated[int, Positive], ...] | None = Field(
         default=None, description="width per level; chosen by latent size when unset"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from functools import cache
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from pydantic import BaseModel
 
@@ -61,3 +61,8 @@ def _classes() -> dict[str, type[BaseModel]]:
 def plain_class(noun: N) -> type[N]:
     """Return a noun's own class, above its written form, which has the same name."""
     return cast("type[N]", _classes()[type(noun).__name__])
+
+
+def many(value: Any) -> tuple[Any, ...]:
+    """Return an axis as it is, and one value as an axis of one."""
+    return value if isinstance(value, tuple) else (value,)

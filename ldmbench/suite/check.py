@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 from ldmbench.catalog.metrics import METRICS
 from ldmbench.errors import InputError, SuiteError
@@ -14,9 +13,11 @@ from ldmbench.schema.data import LARGEST_SCENE
 from ldmbench.schema.models import LdmModel, Model
 from ldmbench.schema.suite import Suite
 from ldmbench.schema.weights import first_stages_in
+from ldmbench.suite.axes import many
 from ldmbench.suite.check_protocols import check_protocols
 from ldmbench.suite.load import LoadedSuite
 from ldmbench.suite.models import CONDITIONINGS, check_called, check_loaded, facts_or_none
+from ldmbench.suite.networks import check_network
 from ldmbench.suite.own import metric_arguments
 from ldmbench.suite.protocols import pinned, protocols_of
 from ldmbench.suite.read import Loc
@@ -38,6 +39,7 @@ def check_suite(loaded: LoadedSuite) -> None:
         *_names(suite),
         *check_starts(suite),
         *_shapes(suite),
+        *_networks(suite),
         *_scenes(suite),
         *_classes(suite, told),
         *_shipped(suite),
@@ -74,6 +76,14 @@ def _shapes(suite: Suite) -> Iterator[tuple[Loc, str]]:
                             f" side must divide by f and leave a latent of 2 x 2 or more;"
                             f" allowed: {', '.join(map(str, _possible(side)))}",
                         )
+
+
+def _networks(suite: Suite) -> Iterator[tuple[Loc, str]]:
+    for name, model in trained(suite):
+        shown = [many(suite.data[d].resolution) for d in _datasets(suite, model)]
+        sides = {side // f for side in chain(*shown) for f in many(model.autoencoder.f)}
+        for field, text in check_network(model.denoiser, sides):
+            yield ("models", name, "denoiser", field), text
 
 
 def _scenes(suite: Suite) -> Iterator[tuple[Loc, str]]:
@@ -228,8 +238,3 @@ def _folders(suite: Suite, path: Path) -> Iterator[tuple[Loc, str]]:
                 f"found '{data.path}', which is not there (looked for {path.parent / data.path});"
                 " allowed: a folder, a .zip or an .npz of images",
             )
-
-
-def many(value: Any) -> tuple[Any, ...]:
-    """Return an axis as it is, and one value as an axis of one."""
-    return value if isinstance(value, tuple) else (value,)

@@ -4,8 +4,9 @@ from diffusers import DDIMScheduler, UNet2DConditionModel
 
 from ldmbench.errors import InputError
 from ldmbench.models import load
-from ldmbench.models.denoiser import build_denoiser, default_multipliers
+from ldmbench.models.denoiser import build_denoiser
 from ldmbench.models.flops import count_flops
+from ldmbench.models.unet import default_multipliers
 from ldmbench.schema.models import DenoiserParams
 
 

@@ -21,6 +21,8 @@ from ldmbench.suite.load import load_suite
         (32, {"channels": 32, "conditioning": "none"}),
         (16, {"channels": 64, "blocks": 2, "attention_sizes": (16, 8)}),
         (8, {"channels": 64, "conditioning": "class", "multipliers": (1, 3)}),
+        (16, {"network": "dit", "width": 128, "depth": 3, "conditioning": "class"}),
+        (8, {"network": "dit", "width": 192, "patch": 1, "conditioning": "none"}),
     ],
 )
 def test_the_layers_of_a_denoiser(side, fields):

@@ -130,9 +130,15 @@ def autoencoder(scratch, output, report, **fields):
     )
 
 
-@pytest.mark.parametrize("conditioning", ["none", "class", "caption"])
-def test_denoiser_resumes_bit_for_bit(conditioning, tmp_path, monkeypatch):
-    params = {
+DIT = {"network": "dit", "width": 16, "depth": 2}
+
+
+@pytest.mark.parametrize(
+    ("conditioning", "network"),
+    [("none", {}), ("class", {}), ("caption", {}), ("none", DIT), ("class", DIT)],
+)
+def test_denoiser_resumes_bit_for_bit(conditioning, network, tmp_path, monkeypatch):
+    params = network | {
         "conditioning": conditioning,
         "prediction": "v" if conditioning == "none" else "eps",
         "checkpoints": (0.125, 0.5),

@@ -18,6 +18,7 @@ from ldmbench.models.conditions import (
     TokenBoxes,
 )
 from ldmbench.models.diffusers.parts import load_network, load_text, load_tokenizer
+from ldmbench.models.dit import shared
 from ldmbench.models.first_stage import STAGES, FirstStage, Identity
 from ldmbench.models.image_conditions import (
     AlignedImage,
@@ -76,6 +77,8 @@ def _load(configs: FolderConfigs, ema: bool, tokenizer: Any, apart: Model | None
     network: Any = load_network(
         configs.config_of(("unet", "transformer")), configs.network, ema=ema
     )
+    if configs.card.get("shared_table"):
+        network = shared(network)
     condition = _condition(configs, network, stage, tokenizer, ema)
     info = replace(
         info,

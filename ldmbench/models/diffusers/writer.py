@@ -13,6 +13,7 @@ from torch import nn
 
 from ldmbench.errors import InputError
 from ldmbench.models.conditions import Captions, ClassLabels, Prompts
+from ldmbench.models.dit import SharedDiT
 from ldmbench.models.files import API_VERSION, CARD
 from ldmbench.models.image_conditions import (
     AlignedImage,
@@ -22,7 +23,7 @@ from ldmbench.models.image_conditions import (
 )
 from ldmbench.models.model import Model
 
-__all__ = ["pipeline_of", "write_folder"]
+__all__ = ["as_diffusers", "pipeline_of", "write_folder"]
 
 _NAMES = {"first_stage": "vqvae", "denoiser": "unet"}
 _log = logging.getLogger(__name__)
@@ -40,7 +41,7 @@ def write_folder(model: Model, folder: Path, **facts: Any) -> None:
         facts: what ldmbench.json is to say beside.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    card = _card(model) | facts
+    card, model = _card(model) | facts, _as_written(model)
     if model.network is None:
         _save(model.first_stage.network, folder)
         _write_json(folder / CARD, card)
@@ -56,6 +57,18 @@ def write_folder(model: Model, folder: Path, **facts: Any) -> None:
     index |= _write_tokenizer(model, folder)
     _write_json(folder / "model_index.json", index)
     _write_json(folder / CARD, card)
+
+
+def as_diffusers(network: Any) -> Any:
+    """Return a network as it is written: one whose blocks share a table as diffusers' own class."""
+    return network.untied() if isinstance(network, SharedDiT) else network
+
+
+def _as_written(model: Model) -> Model:
+    network = as_diffusers(model.network)
+    if network is model.network:
+        return model
+    return Model(model.info, model.first_stage, network=network, condition=model.condition)
 
 
 def _write_noising(model: Model, folder: Path) -> dict[str, Any]:
@@ -91,11 +104,13 @@ def _library(network: nn.Module) -> list[str]:
 
 def pipeline_of(model: Model) -> str:
     """Return the diffusers pipeline that runs such a model, or the bare base class."""
+    model = _as_written(model)
     condition, kind = model.condition, type(model.network).__name__
     if any(type(n).__module__.startswith("ldmbench.") for n in model.networks().values()):
         return "DiffusionPipeline"
     if kind == "DiTTransformer2DModel":
-        return "DiTPipeline"
+        decoded = model.first_stage.network is not None
+        return "DiTPipeline" if decoded and condition.kind == "class" else "DiffusionPipeline"
     if isinstance(condition, MaskedPrompt):
         return "StableDiffusionInpaintPipeline"
     if isinstance(condition, UpscaledPrompt):
@@ -140,6 +155,8 @@ def _card(model: Model) -> dict[str, Any]:
     }
     if isinstance(model.condition, ClassLabels) and info.null_class is not None:
         card["null_class"] = info.null_class
+    if isinstance(model.network, SharedDiT):
+        card["shared_table"] = True
     if info.time_scale != 1:
         card["time_scale"] = info.time_scale
     if info.guided_channels is not None:

@@ -162,7 +162,7 @@ class FolderConfigs:
         if not self.samples:
             return "none"
         told = self.card.get("conditioning")
-        if self._has("class_embedder") or self._is_dit:
+        if self._has("class_embedder") or (self._is_dit and told != "none"):
             return "class"
         if self._has("rescaler"):
             return "semantic"
