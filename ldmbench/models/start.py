@@ -60,7 +60,7 @@ def _named(module: Any, prefix: str) -> dict[str, Tensor]:
 
 def _first_layer(network: nn.Module) -> str:
     """Return the name of the layer that reads the network's input."""
-    return next(n for n, m in network.named_modules() if isinstance(m, nn.Conv2d))
+    return next(str(n) for n, m in network.named_modules() if isinstance(m, nn.Conv2d))
 
 
 def _fitted(name: str, own: Tensor, theirs: Tensor, title: str, first: str) -> Tensor:

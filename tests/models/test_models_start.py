@@ -22,9 +22,17 @@ def built(seed=0, classes=4, channels=3, **fields):
     )
 
 
-@pytest.mark.parametrize("conditioning", ["none", "class", "caption"])
-def test_the_denoiser_computes_what_its_source_computes(conditioning):
-    own, source = built(conditioning=conditioning), built(1, conditioning=conditioning)
+DIT = {"network": "dit", "width": 16, "depth": 2, "conditioning": "class"}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"conditioning": "none"}, {"conditioning": "class"}, {"conditioning": "caption"}, DIT],
+)
+def test_the_denoiser_computes_what_its_source_computes(fields):
+    own, source = built(**fields), built(1, **fields)
+    for p in source.parameters():
+        p.data += 0.1
     found = start_weights(own, source.model())
     own.overwrite(found)
     z, t, ids = torch.randn(2, 3, 8, 8), torch.tensor([3, 900]), source.null_ids(2)
