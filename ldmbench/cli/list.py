@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from ldmbench.catalog.datasets import DATASETS
 from ldmbench.catalog.extractors import EXTRACTORS
 from ldmbench.catalog.measures import PROBES
 from ldmbench.catalog.metrics import METRICS
@@ -17,7 +18,6 @@ from ldmbench.cli.terminal import listed
 from ldmbench.plugin_files import GROUPS
 from ldmbench.plugins import checked
 from ldmbench.schema.base import by_kind
-from ldmbench.schema.data import Data
 from ldmbench.schema.models import Model
 from ldmbench.suite.load import headline
 from ldmbench.suite.protocol_files import protocol_named, shipped_protocols
@@ -25,7 +25,7 @@ from ldmbench.suite.shipped import shipped
 
 TABLES: dict[str, Mapping[str, Any]] = {
     "models": by_kind(Model),
-    "datasets": by_kind(Data),
+    "datasets": DATASETS,
     "samplers": SAMPLERS,
     "metrics": METRICS,
     "probes": PROBES,

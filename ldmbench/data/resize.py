@@ -108,6 +108,20 @@ def _shortest(image: Pixels, resolution: int, resize: Resizing) -> Pixels:
     return _square(resize(image, round(height * scale), round(width * scale)))
 
 
+def _var(image: Pixels, resolution: int, resize: Resizing) -> Pixels:
+    """Bring the shorter side to 1.125 x the resolution, then cut the centre: a tighter view."""
+    height, width = image.shape[:2]
+    scale = round(1.125 * resolution) / min(height, width)
+    large = resize(image, round(height * scale), round(width * scale))
+    top, left = ((side - resolution) // 2 for side in large.shape[:2])
+    return large[top : top + resolution, left : left + resolution]
+
+
+def _squash(image: Pixels, resolution: int, resize: Resizing) -> Pixels:
+    """Bring both sides to the resolution; the aspect is not kept."""
+    return resize(image, resolution, resolution)
+
+
 def _adm(image: Pixels, resolution: int, resize: Resizing) -> Pixels:
     """Halve with a box while both sides stay at 2 x resolution or more, then `shortest`."""
     while min(image.shape[:2]) >= 2 * resolution:
@@ -183,6 +197,8 @@ CROPS: Mapping[str, Crop] = {
     "lsun":     Crop(1, _center),
     "shortest": Crop(1, _shortest),
     "adm":      Crop(1, _adm),
+    "var":      Crop(1, _var),
+    "squash":   Crop(1, _squash),
     "none":     Crop(1, _none),
 }
 # fmt: on

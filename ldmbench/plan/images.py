@@ -16,7 +16,6 @@ from ldmbench.schema.data import (
     CallData,
     Data,
     FilesData,
-    FolderData,
     ShapesData,
     Split,
 )
@@ -244,10 +243,9 @@ class Images:
 
 
 def own_fields(data: FilesData) -> Json:
-    """Return what a kind of images on disk says beside what all say; the labels if not usual."""
-    usual = isinstance(data, FolderData) and data.labels == "folder"
-    shared = {*FilesData.model_fields, *(["labels"] if usual else [])}
-    return data.model_dump(mode="json", exclude=shared)
+    """Return what a kind of images on disk says beside what all say, where it is not usual."""
+    shared = {*FilesData.model_fields}
+    return data.model_dump(mode="json", exclude=shared, exclude_defaults=True)
 
 
 def shapes_of(data: ShapesData) -> ShapesSource:

@@ -56,7 +56,7 @@ class FilesData(Noun):
     kind: str
     path: str = Field(description="relative to the suite file")
     resolution: Resolution = 256
-    crop: Literal["center", "shortest", "lsun", "adm", "none"] | None = Field(
+    crop: Literal["center", "shortest", "lsun", "adm", "var", "squash", "none"] | None = Field(
         default=None, description="unset: the protocol's, else center"
     )
     resize: Annotated[Resize | None, AXIS] = Field(
@@ -82,6 +82,64 @@ class FolderData(FilesData):
         description="what an image's class is: its folder (or what a file of the source says), or"
         " its file's name up to the first _, as guided-diffusion has it",
     )
+
+
+class ImageFolderData(FilesData):
+    """A folder or zip of images that a metadata.csv, .jsonl or .parquet of Hugging Face names."""
+
+    kind: Literal["imagefolder"]
+
+
+class EdmData(FilesData):
+    """A zip or folder of EDM's or StyleGAN's dataset_tool.py, with its dataset.json."""
+
+    kind: Literal["edm"]
+
+
+class NpzData(FilesData):
+    """An .npz of guided-diffusion: arr_0 of images, arr_1 of classes."""
+
+    kind: Literal["npz"]
+
+
+class LmdbData(FilesData):
+    """Folders of data.mdb and lock.mdb whose values are encoded images."""
+
+    kind: Literal["lmdb"]
+
+
+class Hdf5Data(FilesData):
+    """HDF5 files of PyTorch-StudioGAN: imgs and labels."""
+
+    kind: Literal["hdf5"]
+
+
+class ColumnsData(FilesData):
+    """Images in records with names: what is the image, the caption and the class of each."""
+
+    image: str | None = Field(
+        default=None, description="column or field of the image; unset: found by its usual names"
+    )
+    caption: str | None = Field(default=None, description="likewise of the caption")
+    label: str | None = Field(default=None, description="likewise of the class")
+
+
+class WebdatasetData(ColumnsData):
+    """Tar files of webdataset or img2dataset; not compressed."""
+
+    kind: Literal["webdataset"]
+
+
+class ParquetData(ColumnsData):
+    """Parquet files with a column of images, as Hugging Face's hub has them."""
+
+    kind: Literal["parquet"]
+
+
+class HuggingFaceData(ColumnsData):
+    """A folder that `save_to_disk` of Hugging Face's `datasets` wrote."""
+
+    kind: Literal["huggingface"]
 
 
 class CallData(Noun):
@@ -110,7 +168,19 @@ class CallData(Noun):
     )
 
 
-Data = ShapesData | FolderData | CallData
+Data = (
+    ShapesData
+    | FolderData
+    | ImageFolderData
+    | EdmData
+    | NpzData
+    | WebdatasetData
+    | ParquetData
+    | HuggingFaceData
+    | LmdbData
+    | Hdf5Data
+    | CallData
+)
 
 
 class DataFacts(Noun):

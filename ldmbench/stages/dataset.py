@@ -19,8 +19,8 @@ from ldmbench.data.shards import write_batch
 from ldmbench.schema.params import CallSource, DatasetParams, FilesSource, ShapesSource
 from ldmbench.schema.task import Task
 from ldmbench.sources.images.listing import LOSSY
-from ldmbench.sources.images.planned import planned_images
-from ldmbench.sources.images.source import ImageFile, Source, classes_of
+from ldmbench.sources.images.planned import Planned, planned_images
+from ldmbench.sources.images.source import ImageFile
 from ldmbench.sources.images.splits import shard_images
 from ldmbench.sources.kinds import open_source
 from ldmbench.stages.common import Report
@@ -76,19 +76,18 @@ def _files(task: Data, source: FilesSource, shard: tuple[int, int]) -> None:
         mixed=source.order == "digest",
     )
     planned.check(chosen)
-    _write_images(task, source, place, chosen, shard, classes=classes_of(planned.files))
+    _write_images(task, source, planned, chosen, shard)
     planned.check(chosen)
 
 
 def _write_images(
     task: Data,
     source: FilesSource,
-    place: Source,
+    planned: Planned,
     files: Sequence[ImageFile],
     shard: tuple[int, int],
-    *,
-    classes: int,
 ) -> None:
+    place, classes = planned.source, planned.classes
     lossy = sum(file.name.lower().endswith(LOSSY) for file in files)
     _write_facts(task.output, classes=classes, lossy=lossy)
     if task.params.split == "prompts":
@@ -103,6 +102,7 @@ def _write_images(
         crop=source.crop,
         resize=source.resize,
         upscale=bool(source.upscale),
+        shown=planned.shown,
     )
     write_batch(task.output, batch)
 

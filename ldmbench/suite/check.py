@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 
+from ldmbench.catalog.datasets import DATASETS
 from ldmbench.catalog.metrics import METRICS
 from ldmbench.errors import InputError, SuiteError
 from ldmbench.registry import nearest
-from ldmbench.schema.data import LARGEST_SCENE
+from ldmbench.schema.data import LARGEST_SCENE, FilesData
 from ldmbench.schema.models import LdmModel, Model
 from ldmbench.schema.suite import Suite
 from ldmbench.schema.weights import first_stages_in
@@ -232,9 +233,9 @@ def _datasets(suite: Suite, model: Model) -> list[str]:
 
 def _folders(suite: Suite, path: Path) -> Iterator[tuple[Loc, str]]:
     for name, data in suite.data.items():
-        if data.kind == "folder" and not (path.parent / data.path).exists():
+        if isinstance(data, FilesData) and not (path.parent / data.path).exists():
             yield (
                 ("data", name, "path"),
                 f"found '{data.path}', which is not there (looked for {path.parent / data.path});"
-                " allowed: a folder, a .zip or an .npz of images",
+                f" allowed: {DATASETS[data.kind].expects}",
             )

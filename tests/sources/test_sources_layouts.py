@@ -294,7 +294,7 @@ def test_suffixes_of_any_case(tmp_path):
         ("set.tar", "tar archives are not read: unpack it"),
         ("set.tar.gz", "tar archives are not read: unpack it"),
         ("set.tgz", "tar archives are not read: unpack it"),
-        ("set.parquet", r"\.parquet files are not read: unpack"),
+        ("set.parquet", r"kind: parquet reads \.parquet files"),
         ("set.png", "neither a folder nor a zip"),
     ],
 )

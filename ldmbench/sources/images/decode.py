@@ -33,7 +33,7 @@ _DAMAGE = (OSError, EOFError, zipfile.BadZipFile, zlib.error)
 _SIXTEEN = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")
 
 
-def decode(data: bytes, where: str) -> Pixels:
+def decode(data: bytes, where: str, *, cmyk: bool = False) -> Pixels:
     """Decode one picture to uint8 HWC, RGB.
 
     Grey becomes three equal channels; palettes are looked up; transparency is dropped, not
@@ -42,23 +42,24 @@ def decode(data: bytes, where: str) -> Pixels:
     Args:
         data: the file.
         where: what an error calls it.
+        cmyk: whether CMYK is converted by Pillow, without a colour profile, and not refused.
 
     Raises:
         InputError: if it is empty, damaged, of another format, animated, 16-bit or CMYK.
     """
-    picture = _opened(data, where, load=True)
+    picture = _opened(data, where, load=True, cmyk=cmyk)
     if picture.mode in ("P", "PA"):
         picture = picture.convert("RGBA")
     return np.asarray(picture.convert("RGB"))
 
 
-def size_of(data: bytes, where: str, *, whole: bool) -> tuple[int, int]:
+def size_of(data: bytes, where: str, *, whole: bool, cmyk: bool = False) -> tuple[int, int]:
     """Return width and height of one picture; as `decode`, but unless `whole` its header alone."""
-    picture = _opened(data, where, load=whole)
+    picture = _opened(data, where, load=whole, cmyk=cmyk)
     return picture.width, picture.height
 
 
-def _opened(data: bytes, where: str, *, load: bool) -> Image.Image:
+def _opened(data: bytes, where: str, *, load: bool, cmyk: bool) -> Image.Image:
     if not data:
         raise InputError(f"{where}: the file is empty; replace or remove it")
     try:
@@ -66,7 +67,7 @@ def _opened(data: bytes, where: str, *, load: bool) -> Image.Image:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             picture = Image.open(io.BytesIO(data), formats=_FORMATS)
-        problem = _problem(picture, data)
+        problem = "" if cmyk and picture.mode == "CMYK" else _problem(picture, data)
         if load and not problem:
             picture.load()
     except Exception as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -17,7 +17,14 @@ from ldmbench.sources.images.rows import text_of
 from ldmbench.sources.images.source import Listing
 from ldmbench.sources.remembered import Remembered, Size, remembered_at
 
-__all__ = ["Inspection", "check_images", "inspect_images"]
+__all__ = [
+    "DECODED",
+    "Inspection",
+    "check_images",
+    "inspect_images",
+    "refuse_unusable",
+    "unfit_sizes",
+]
 
 DECODED = 512 * 2**20
 """Bytes of images up to which a plan decodes them; of more it reads the headers."""
@@ -114,7 +121,19 @@ def check_images(
     """
     listing, known = list_source(path), remembered_at(cache)
     problems = _unread(path, listing)
-    for name, (width, height) in _sizes(path, listing, known, problems):
+    sizes = _sizes(path, listing, known, problems)
+    problems += unfit_sizes(sizes, resolution=resolution, crop=crop, upscale=upscale)
+    _check_texts(path, listing, known, problems)
+    known.save()
+    refuse_unusable(path, len(listing.files) + len(listing.unread), problems)
+
+
+def unfit_sizes(
+    sizes: Iterable[tuple[str, Size]], *, resolution: int, crop: str, upscale: bool
+) -> list[str]:
+    """Return a sentence for each image, named as errors call it, whose size does not do."""
+    problems = []
+    for name, (width, height) in sizes:
         if min(width, height) < resolution and not upscale:
             problems.append(
                 f"{name}: {width} x {height} pixels, smaller than the {resolution} of the dataset;"
@@ -122,12 +141,14 @@ def check_images(
             )
         elif crop == "none" and width != height:
             problems.append(f"{name}: {width} x {height} pixels, but crop: none takes squares only")
-    _check_texts(path, listing, known, problems)
-    known.save()
+    return problems
+
+
+def refuse_unusable(path: Path, total: int, problems: Sequence[str]) -> None:
+    """Refuse a source of `total` images that has problems, each a line of one error."""
     if problems:
         more = f"\n  and {len(problems) - SHOWN:,} more" if len(problems) > SHOWN else ""
         listed = "".join(f"\n  {problem}" for problem in problems[:SHOWN])
-        total = len(listing.files) + len(listing.unread)
         raise InputError(
             f"{path}: {len(problems):,} of {total:,} images cannot be used; mend or remove:"
             f"{listed}{more}"

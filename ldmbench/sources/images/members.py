@@ -46,6 +46,8 @@ ARCHIVES = (
     ".npy", ".parquet", ".arrow", ".tfrecord", ".tfrecords", ".mdb", ".h5", ".hdf5", ".pkl",
 )  # fmt: skip
 """Suffixes of files that may hold images, and are not looked into."""
+_KINDS = {".parquet": "parquet", ".mdb": "lmdb", ".h5": "hdf5", ".hdf5": "hdf5"}
+"""Suffixes of files that another kind of data set reads."""
 _UNREADABLE = (
     OSError,
     KeyError,
@@ -233,7 +235,12 @@ def _advice(path: Path) -> str:
     if not path.is_file():
         return "it is a pipe or device"
     if ".tar" in path.suffixes or path.suffix in (".tgz", ".tbz2", ".txz"):
-        return f"tar archives are not read: unpack it (tar -xf {path.name}) and give the folder"
+        other = ", or write kind: webdataset" if path.suffix == ".tar" else ""
+        return (
+            f"tar archives are not read: unpack it (tar -xf {path.name}) and give the folder{other}"
+        )
+    if path.suffix.lower() in _KINDS:
+        return f"kind: {_KINDS[path.suffix.lower()]} reads {path.suffix} files"
     if path.suffix.lower() in ARCHIVES:
         return f"{path.suffix} files are not read: unpack the images and give their folder"
     return "give one of these"

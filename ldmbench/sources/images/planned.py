@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ldmbench.canonical import Stamp
 from ldmbench.errors import InputError
-from ldmbench.sources.images.source import ImageFile, Source
+from ldmbench.sources.images.source import ImageFile, RegionFacts, Source
 
 __all__ = ["Planned", "planned_images"]
 
@@ -22,11 +22,15 @@ class Planned:
         source: where they lie.
         files: all images, by name.
         states: of all of them, as `Source.states` has it.
+        classes: of all images, and of their boxes or maps.
+        shown: what is known of boxes or maps, where there are any.
     """
 
     source: Source
     files: tuple[ImageFile, ...]
     states: Mapping[str, Stamp | None]
+    classes: int = 1
+    shown: RegionFacts | None = None
 
     def check(self, files: Sequence[ImageFile]) -> None:
         """Refuse images whose files are no longer what they were; few are looked at, none read.
@@ -61,9 +65,12 @@ def planned_images(source: Source, digest: str, cache: Path | None = None) -> Pl
 
 @lru_cache(maxsize=2)
 def _looked_at(source: Source, digest: str, cache: Path | None) -> Planned | None:
-    files = source.listing().files
+    listing = source.listing()
+    files, classes = listing.files, listing.facts.classes or 1
     states = source.states(files)  # before contents are read
-    return Planned(source, files, states) if source.digest(cache) == digest else None
+    if source.digest(cache) != digest:
+        return None
+    return Planned(source, files, states, classes, listing.regions)
 
 
 def _changed(source: Source) -> str:

@@ -18,7 +18,16 @@ import numpy.typing as npt
 from ldmbench.canonical import Stamp
 from ldmbench.schema.data import DataFacts
 
-__all__ = ["ImageFile", "Listing", "Opener", "Pixels", "Source", "classes_of"]
+__all__ = [
+    "ImageFile",
+    "Listing",
+    "Opener",
+    "Pixels",
+    "RegionFacts",
+    "Regions",
+    "Source",
+    "classes_of",
+]
 
 Pixels: TypeAlias = npt.NDArray[np.uint8]
 
@@ -62,9 +71,42 @@ class Source(Hashable, Protocol):
     def pictures(self, files: Sequence[ImageFile]) -> Iterator[Pixels]:
         """Yield uint8 HWC, RGB, for each image, in order."""
 
+    def regions(self, files: Sequence[ImageFile]) -> Iterator[Regions]:
+        """Yield what is where in each image, in order; nothing unless `Listing.regions` says so."""
+
 
 Opener = Callable[[Path, Mapping[str, Any]], Source]
 """Takes where a dataset lies and the fields of its noun; opens nothing yet."""
+
+
+@dataclass(frozen=True)
+class Regions:
+    """What is where in one image: objects with boxes, or a map of classes.
+
+    Attributes:
+        boxes: float64 (K, 4), x0 y0 x1 y1 in [0, 1] of the whole picture.
+        labels: int64 (K,), the class of each box.
+        map: uint8 (H, W) of the picture's size, 1 + class of a pixel, 0 where it has none; or None.
+    """
+
+    boxes: npt.NDArray[np.float64]
+    labels: npt.NDArray[np.int64]
+    map: Pixels | None = None
+
+
+@dataclass(frozen=True)
+class RegionFacts:
+    """What is known of the regions of all images of a source.
+
+    Attributes:
+        classes: of boxes or maps.
+        most: boxes that an image has at most; of maps the classes, since object k is class k.
+        maps: whether pixels are told, else boxes.
+    """
+
+    classes: int
+    most: int
+    maps: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +148,7 @@ class Listing:
         left_out: names of other files that nothing reads and that may hold images.
         remarks: what is left out or read in another way than folders alone say, each counted.
         plain: whether names alone say the split and class of every image.
+        regions: what is known of boxes or maps, where the source has any.
     """
 
     files: tuple[ImageFile, ...]
@@ -114,6 +157,7 @@ class Listing:
     left_out: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
     plain: bool = True
+    regions: RegionFacts | None = None
 
     @property
     def said(self) -> tuple[str, ...]:
@@ -127,7 +171,13 @@ class Listing:
     def facts(self) -> DataFacts:
         """Return what its images can tell a model."""
         captions = any(f.text or f.caption is not None for f in self.files)
-        return DataFacts(classes=classes_of(self.files), captions=captions)
+        shown = self.regions
+        return DataFacts(
+            classes=max(classes_of(self.files), shown.classes if shown else 0),
+            captions=captions,
+            boxes=shown is not None,
+            masks=shown is not None and shown.maps,
+        )
 
 
 def classes_of(files: Sequence[ImageFile]) -> int:

@@ -8,11 +8,25 @@ from typing import Any
 
 from ldmbench.sources.images.source import Opener, Source
 from ldmbench.sources.kinds.folder import open_folder
+from ldmbench.sources.kinds.hdf5 import open_hdf5
+from ldmbench.sources.kinds.huggingface import open_huggingface
+from ldmbench.sources.kinds.lmdb import open_lmdb
+from ldmbench.sources.kinds.packed import open_edm, open_imagefolder, open_npz
+from ldmbench.sources.kinds.parquet import open_parquet
+from ldmbench.sources.kinds.webdataset import open_webdataset
 
 __all__ = ["OPENERS", "open_source"]
 
 OPENERS: Mapping[str, Opener] = {
     "folder": open_folder,
+    "imagefolder": open_imagefolder,
+    "edm": open_edm,
+    "npz": open_npz,
+    "webdataset": open_webdataset,
+    "parquet": open_parquet,
+    "huggingface": open_huggingface,
+    "lmdb": open_lmdb,
+    "hdf5": open_hdf5,
 }
 """The `kind` of a noun of schema/data.py that is a FilesData -> what opens its files."""
 

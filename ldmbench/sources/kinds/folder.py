@@ -14,7 +14,7 @@ from ldmbench.sources.images.decode import decode, npz_rows
 from ldmbench.sources.images.inspection import check_images
 from ldmbench.sources.images.listing import list_source
 from ldmbench.sources.images.members import contents, is_npz
-from ldmbench.sources.images.source import ImageFile, Listing, Pixels
+from ldmbench.sources.images.source import ImageFile, Listing, Pixels, Regions
 
 __all__ = ["FolderSource", "open_folder"]
 
@@ -66,6 +66,10 @@ class FolderSource:
             return
         for (_, name), data in contents((self.path, file.at) for file in files):
             yield decode(data, f"{self.path}/{name}")
+
+    def regions(self, files: Sequence[ImageFile]) -> Iterator[Regions]:
+        """Yield nothing: a folder says nothing of what is where."""
+        return iter(())
 
 
 def _state(file: Path) -> Stamp | None:

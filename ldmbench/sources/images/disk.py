@@ -1,0 +1,214 @@
+"""What kinds of data sets on disk share: each says what there is and yields bytes of images.
+
+Listed anew only if a file or folder changed; digests and sizes of pictures are remembered; of the
+contents no more than one image is in memory, or what a kind says.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeAlias
+
+from ldmbench.canonical import Stamp, canonical_json, digest, stamp_of
+from ldmbench.errors import InputError
+from ldmbench.sources.digests import file_digests
+from ldmbench.sources.images.decode import decode, size_of
+from ldmbench.sources.images.inspection import DECODED, refuse_unusable, unfit_sizes
+from ldmbench.sources.images.source import ImageFile, Listing, Pixels, RegionFacts, Regions
+from ldmbench.sources.remembered import Found as Known
+from ldmbench.sources.remembered import Remembered, Size, is_settled, remembered_at
+
+__all__ = ["DiskImages", "Found", "Payload", "Place", "some"]
+
+Payload: TypeAlias = bytes | Pixels | InputError
+"""An image as it is stored: the bytes of a picture, its pixels, or why it cannot be read."""
+Place: TypeAlias = tuple[Path, int, int]
+"""The file on disk that holds an image, and two numbers that say where in it."""
+
+_MOST_KNOWN = 4
+_KNOWN: dict[DiskImages, tuple[dict[Path, Stamp | None], Found]] = {}
+
+
+@dataclass(frozen=True)
+class Found:
+    """What lies at a place.
+
+    Attributes:
+        files: the images.
+        read: files that hold many images, or tell of them.
+        watched: files and folders: while their stamps stay, so does all this.
+        remarks: what is to be said of it, each counted.
+        places: name of an image -> where it lies, where `read` hold the images.
+        regions: what is known of boxes or maps.
+    """
+
+    files: tuple[ImageFile, ...]
+    read: tuple[Path, ...]
+    watched: tuple[Path, ...] = ()
+    remarks: tuple[str, ...] = ()
+    places: Mapping[str, Place] = field(default_factory=dict)
+    regions: RegionFacts | None = None
+
+
+@dataclass(frozen=True)
+class DiskImages(ABC):
+    """A data set at a path; methods as `Source`. A kind adds `find` and `payloads`.
+
+    Attributes:
+        path: where it lies.
+    """
+
+    path: Path
+
+    @abstractmethod
+    def find(self) -> Found:
+        """Look at what lies there, without opening a picture.
+
+        Raises:
+            InputError: it is not what the kind expects.
+        """
+
+    @abstractmethod
+    def payloads(self, files: Sequence[ImageFile]) -> Iterator[Payload]:
+        """Yield each image as it is stored, in order."""
+
+    @property
+    def cmyk(self) -> bool:
+        """Whether CMYK pictures are converted, as the papers' loaders do."""
+        return False
+
+    def found(self) -> Found:
+        """Return what `find` finds; a process looks again only if something changed."""
+        known = _KNOWN.get(self)
+        if known and all(_stamp(file) == stamp for file, stamp in known[0].items()):
+            return known[1]
+        found = self.find()
+        if not found.files:
+            raise InputError(f"{self.path}: no image in it; check data.path")
+        stamps = {file: _stamp(file) for file in (*found.read, *found.watched)}
+        _KNOWN.pop(self, None)
+        if self.path.is_absolute() and all(s and is_settled(s) for s in stamps.values()):
+            while len(_KNOWN) >= _MOST_KNOWN:
+                _KNOWN.pop(next(iter(_KNOWN)))
+            _KNOWN[self] = stamps, found
+        return found
+
+    def listing(self) -> Listing:
+        """Return what it holds."""
+        found = self.found()
+        return Listing(found.files, remarks=found.remarks, plain=False, regions=found.regions)
+
+    def digest(self, cache: Path | None) -> str:
+        """Return the sha256 of files, and of splits, classes and captions made of them."""
+        found = self.found()
+        held = file_digests(sorted({*self._holders(found).values(), *found.read}), cache)
+        images = hashlib.sha256()
+        for f in found.files:
+            images.update(canonical_json([f.name, f.split, f.label, f.caption]).encode())
+        files = {self.relative(file): sha for file, sha in held.items()}
+        return digest({"files": files, "images": images.hexdigest()})
+
+    def check(self, cache: Path | None, *, resolution: int, crop: str, upscale: bool) -> None:
+        """Refuse images that a run could not use."""
+        found, known = self.found(), remembered_at(cache)
+        problems: list[str] = []
+        sizes = list(self._sizes(found, known, problems))
+        problems += unfit_sizes(
+            ((file.where, size) for file, size in sizes),
+            resolution=resolution,
+            crop=crop,
+            upscale=upscale,
+        )
+        problems += self.misfits(sizes)
+        known.save()
+        refuse_unusable(self.path, len(found.files), problems)
+
+    def misfits(self, sizes: Sequence[tuple[ImageFile, Size]]) -> Sequence[str]:
+        """Return what of other files does not fit the images, of width and height as they are."""
+        return ()
+
+    def states(self, files: Sequence[ImageFile]) -> dict[str, Stamp | None]:
+        """Return the stamps of the files on disk that hold images."""
+        found = self.found()
+        held = {*self._holders(found, files).values(), *found.read}
+        return {self.relative(file): _stamp(file) for file in held}
+
+    def captions(self, files: Sequence[ImageFile]) -> tuple[str, ...] | None:
+        """Return the caption of each image."""
+        if all(file.caption is None for file in files):
+            return None
+        return tuple(file.caption or "" for file in files)
+
+    def pictures(self, files: Sequence[ImageFile]) -> Iterator[Pixels]:
+        """Yield uint8 HWC for each image."""
+        for file, payload in zip(files, self.payloads(files), strict=True):
+            if isinstance(payload, InputError):
+                raise payload
+            if isinstance(payload, bytes):
+                yield decode(payload, file.where, cmyk=self.cmyk)
+            else:
+                yield payload
+
+    def regions(self, files: Sequence[ImageFile]) -> Iterator[Regions]:
+        """Yield nothing, unless a kind knows what is where."""
+        return iter(())
+
+    def relative(self, file: Path) -> str:
+        """Return what a file is called in the data set."""
+        inside = file != self.path and file.is_relative_to(self.path)
+        return file.relative_to(self.path).as_posix() if inside else file.name
+
+    def _holders(self, found: Found, files: Sequence[ImageFile] | None = None) -> dict[str, Path]:
+        """Return name -> the file on disk that holds an image."""
+        wanted = found.files if files is None else files
+        if found.places:
+            return {file.name: found.places[file.name][0] for file in wanted}
+        return {file.name: self.path / file.at for file in wanted}
+
+    def _sizes(
+        self, found: Found, known: Remembered, problems: list[str]
+    ) -> Iterator[tuple[ImageFile, Size]]:
+        """Yield each image that can be read, with its width and height."""
+        holders = self._holders(found)
+        rows: dict[Path, Known] = {}
+        for holder in sorted(set(holders.values())):
+            try:
+                rows[holder] = known.of(holder)
+            except InputError as error:
+                problems.append(str(error))
+        inside = {f: f.name if found.places else "" for f in found.files if holders[f.name] in rows}
+        fresh = [f for f, key in inside.items() if key not in rows[holders[f.name]].sizes]
+        whole = sum(rows[at].stamp[2] for at in {holders[f.name] for f in fresh}) <= DECODED
+        for file, payload in zip(fresh, self.payloads(fresh), strict=True):
+            try:
+                size = self._size(file, payload, whole=whole)
+            except InputError as error:
+                problems.append(str(error))
+                continue
+            known.learn(rows[holders[file.name]], sizes={inside[file]: size})
+        for file, key in inside.items():
+            if key in rows[holders[file.name]].sizes:
+                yield file, rows[holders[file.name]].sizes[key]
+
+    def _size(self, file: ImageFile, payload: Payload, *, whole: bool) -> Size:
+        if isinstance(payload, InputError):
+            raise payload
+        if isinstance(payload, bytes):
+            return size_of(payload, file.where, whole=whole, cmyk=self.cmyk)
+        return payload.shape[1], payload.shape[0]
+
+
+def some(names: Sequence[str], most: int = 3) -> str:
+    """Return the first names of a long list: 'a, b, c'."""
+    return ", ".join(names[:most])
+
+
+def _stamp(file: Path) -> Stamp | None:
+    try:
+        return stamp_of(file.stat())
+    except OSError:
+        return None

@@ -1,0 +1,135 @@
+"""The dataset kind `parquet`: tables with a column of encoded images, read by row group."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ldmbench.errors import InputError
+from ldmbench.sources.images.disk import DiskImages, Found, Payload
+from ldmbench.sources.images.source import ImageFile
+from ldmbench.sources.kinds.columns import Asked, Columns, columns_of, image_in, name_of
+from ldmbench.sources.kinds.shards import Rows, Shard, library, shards_at
+from ldmbench.words import first_line
+
+__all__ = ["ParquetImages", "open_parquet"]
+
+BATCH = 64
+"""Rows that are in memory at once, of one row group."""
+
+
+def open_parquet(path: Path, options: Mapping[str, Any]) -> ParquetImages:
+    """Return the images of parquet files; the fields of ColumnsData are options."""
+    return ParquetImages(path, Asked.of(options))
+
+
+@dataclass(frozen=True)
+class ParquetImages(DiskImages):
+    """Images of parquet files, as Hugging Face's hub has them: bytes, or bytes and path.
+
+    Attributes:
+        path: a file, or a folder of them; train-00000-of-00006.parquet says its split.
+        asked: the columns that a suite names.
+    """
+
+    asked: Asked
+
+    def find(self) -> Found:
+        """Read all columns but the bytes of images."""
+        shards, folders = shards_at(self.path, (".parquet",), "parquet files, or a folder of them")
+        rows, remarks = Rows(self.path), dict[str, None]()
+        for shard in shards:
+            with _reading(shard.file) as table:
+                columns = _columns(shard.file, table, self.asked)
+                self._add(rows, shard, table, columns)
+                remarks |= dict.fromkeys(columns.remarks)
+        return rows.found([shard.file for shard in shards], folders, list(remarks))
+
+    def payloads(self, files: Sequence[ImageFile]) -> Iterator[Payload]:
+        """Yield the bytes of each image; of those asked for at once each row group is read once."""
+        places = self.found().places
+        for batch in _batches(files):
+            wanted: dict[tuple[Path, int], list[int]] = defaultdict(list)
+            for i, file in enumerate(batch):
+                wanted[places[file.name][0], places[file.name][1]].append(i)
+            read: dict[int, Payload] = {}
+            for (file_, group), rows in wanted.items():
+                numbers = {places[batch[i].name][2]: i for i in rows}
+                for row, payload in self._group(file_, group, set(numbers)):
+                    i = numbers[row]
+                    read[i] = image_in(payload, batch[i].where)
+            yield from (read[i] for i in range(len(batch)))
+
+    def _add(self, rows: Rows, shard: Shard, table: Any, columns: Columns) -> None:
+        nested = _is_nested(table, columns.image)
+        wanted = [*columns.told, *([f"{columns.image}.path"] if nested else [])]
+        first = 0
+        for group in range(table.num_row_groups):
+            count = table.metadata.row_group(group).num_rows
+            held = table.read_row_group(group, columns=wanted).to_pydict() if wanted else {}
+            for row in range(count):
+                image = held[columns.image][row] if nested else None
+                rows.add(
+                    name_of(shard.name, first + row, image.get("path") if image else None),
+                    (shard.file, group, row),
+                    shard.split,
+                    label=held[columns.label][row] if columns.label else None,
+                    caption=held[columns.caption][row] if columns.caption else None,
+                )
+            first += count
+
+    def _group(self, file: Path, group: int, rows: set[int]) -> Iterator[tuple[int, Any]]:
+        """Yield rows of a row group with their images; BATCH rows are in memory at once."""
+        with _reading(file) as table:
+            image = _columns(file, table, self.asked).image
+            at = 0
+            for batch in table.iter_batches(BATCH, row_groups=[group], columns=[image]):
+                column = batch.column(0)
+                for row in range(at, at + len(batch)):
+                    if row in rows:
+                        yield row, column[row - at].as_py()
+                at += len(batch)
+
+
+def _columns(file: Path, table: Any, asked: Asked) -> Columns:
+    import pyarrow as pa
+
+    schema = table.schema_arrow
+    pictures = [
+        field.name
+        for field in schema
+        if pa.types.is_binary(field.type)
+        or pa.types.is_large_binary(field.type)
+        or (pa.types.is_struct(field.type) and field.type.get_field_index("bytes") >= 0)
+    ]
+    return columns_of(file, schema.names, pictures, asked)
+
+
+def _is_nested(table: Any, image: str) -> bool:
+    import pyarrow as pa
+
+    kind = table.schema_arrow.field(image).type
+    return bool(pa.types.is_struct(kind) and kind.get_field_index("path") >= 0)
+
+
+def _batches(files: Sequence[ImageFile], most: int = 512) -> Iterator[Sequence[ImageFile]]:
+    for start in range(0, len(files), most):
+        yield files[start : start + most]
+
+
+@contextmanager
+def _reading(file: Path) -> Iterator[Any]:
+    with library("pyarrow", f"{file}: a parquet file"):
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    try:
+        with pq.ParquetFile(file, memory_map=True) as table:
+            yield table
+    except (OSError, pa.ArrowException) as error:
+        raise InputError(
+            f"{file}: not a readable parquet file ({first_line(error)}); fetch or write it again"
+        ) from None

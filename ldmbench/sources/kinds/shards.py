@@ -1,0 +1,188 @@
+"""Data sets that are files of many images: which files, of which split; classes and captions."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ldmbench.errors import InputError
+from ldmbench.sources.images.disk import Found, Place, some
+from ldmbench.sources.images.layout import split_of
+from ldmbench.sources.images.source import ImageFile
+
+__all__ = ["Rows", "Shard", "library", "shards_at", "split_in"]
+
+_WORDS = re.compile(r"[-_.]+")
+_NUMBER = re.compile("-?[0-9]{1,18}")
+
+
+@contextmanager
+def library(name: str, what: str) -> Iterator[None]:
+    """Refuse what needs a library that is not installed, with the command that installs it.
+
+    Args:
+        name: of the library.
+        what: needs it.
+    """
+    try:
+        yield
+    except ImportError as error:
+        raise InputError(
+            f"{what} needs the library {name}, which is not installed ({error}); install it with"
+            " pip install 'ldmbench[data]'"
+        ) from None
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One file of many images.
+
+    Attributes:
+        name: relative to the data set.
+        file: where it lies.
+        split: as `ImageFile.split`.
+    """
+
+    name: str
+    file: Path
+    split: str
+
+
+def shards_at(path: Path, suffixes: Sequence[str], what: str) -> tuple[list[Shard], list[Path]]:
+    """Return the files of a kind at a path, by name, and the folders that were looked at.
+
+    Args:
+        path: a file, or a folder with files at any depth; hidden ones are left out.
+        suffixes: of the files' names.
+        what: what errors call them.
+
+    Raises:
+        InputError: there is none.
+    """
+    if path.is_file():
+        return [Shard(path.name, path, split_in(path.name))], []
+    if not path.is_dir():
+        raise InputError(f"{path}: no such file or folder; allowed: {what}")
+    inside = sorted(path.rglob("*"))
+    names = {file.relative_to(path).as_posix(): file for file in inside}
+    shown = {n: f for n, f in names.items() if not any(p.startswith(".") for p in n.split("/"))}
+    found = [n for n, f in shown.items() if n.lower().endswith(tuple(suffixes)) and f.is_file()]
+    if not found:
+        raise InputError(f"{path}: no {' or '.join(suffixes)} file in it; allowed: {what}")
+    folders = [path, *(file for file in inside if file.is_dir())]
+    return [Shard(n, shown[n], split_in(n)) for n in found], folders
+
+
+def split_in(name: str) -> str:
+    """Return the split that the name of a shard says: its first folder, or a word of its own.
+
+    >>> split_in("validation-00000-of-00001.parquet"), split_in("train/00000.tar")
+    ('validation', 'train')
+    """
+    *folders, last = name.split("/")
+    words = [*folders[:1], *_WORDS.split(last)[:-1]]
+    return next((found for word in words if (found := split_of(word))), "")
+
+
+@dataclass
+class Rows:
+    """Images as they are found in shards: names, captions and classes, numbered at the end.
+
+    Attributes:
+        path: of the data set.
+    """
+
+    path: Path
+    files: list[ImageFile] = field(default_factory=list)
+    places: dict[str, Place] = field(default_factory=dict)
+    labels: list[int | str | None] = field(default_factory=list)
+    several: int = 0
+
+    def add(
+        self, name: str, place: Place, split: str, *, label: object = None, caption: object = None
+    ) -> None:
+        """Add an image.
+
+        Args:
+            name: in the data set.
+            place: where it lies.
+            split: as `ImageFile.split`.
+            label: its class, a number or a name; None: it has none.
+            caption: a text or a list of texts, of which the first is used; None: it has none.
+
+        Raises:
+            InputError: another image has the name, or class or caption are something else.
+        """
+        where = f"{self.path}/{name}"
+        if name in self.places:
+            raise InputError(f"{where}: two images have this name; rename one of them")
+        text = self._caption(caption, where)
+        self.files.append(ImageFile(name, self.path, caption=text, split=split, at=name))
+        self.labels.append(_label(label, where))
+        self.places[name] = place
+
+    def found(
+        self, read: Sequence[Path], watched: Sequence[Path], remarks: Sequence[str] = ()
+    ) -> Found:
+        """Return all images by name, with their classes as numbers.
+
+        Names of classes are sorted as text, as Hugging Face's ImageFolder has it; a number stays.
+        """
+        said, row = list(remarks), _numbers(self.labels, self.path)
+        labelled = any(label is not None for label in self.labels)
+        files = []
+        for file, label in zip(self.files, self.labels, strict=True):
+            number = row.get(label, -1 if labelled else 0)
+            files.append(
+                ImageFile(file.name, file.source, number, file.caption, None, file.split, file.at)
+            )
+        lost = [file.name for file in files if file.label < 0]
+        if lost:
+            said.append(f"{len(lost):,} images have no class, such as {lost[0]}")
+        if self.several:
+            said.append(f"{self.several:,} images have several captions: the first of each is used")
+        held = sum(file.split == "test" for file in files)
+        if held:
+            said.append(f"{held:,} images of test are held out and in no split")
+        files.sort(key=lambda file: file.name)
+        return Found(tuple(files), tuple(read), tuple(watched), tuple(said), self.places)
+
+    def _caption(self, found: object, where: str) -> str | None:
+        if isinstance(found, list):
+            self.several += len(found) > 1
+            found = found[0] if found else None
+        if found is None:
+            return None
+        if not isinstance(found, str):
+            raise InputError(f"{where}: its caption is {str(found)[:60]}; a text or texts are read")
+        return " ".join(found.split())
+
+
+def _label(found: object, where: str) -> int | str | None:
+    if isinstance(found, str):
+        text = found.strip()
+        return int(text) if _NUMBER.fullmatch(text) else text or None
+    if found is None or (isinstance(found, int) and not isinstance(found, bool)):
+        return found
+    raise InputError(
+        f"{where}: its class is {json.dumps(found, default=str)[:60]}; a number or a name is read"
+    )
+
+
+def _numbers(labels: Sequence[int | str | None], path: Path) -> Mapping[int | str | None, int]:
+    """Return class -> its number; -1 for what is below 0, as Hugging Face writes test images."""
+    values = {label for label in labels if label is not None}
+    names = sorted(value for value in values if isinstance(value, str))
+    numbers = [value for value in values if isinstance(value, int)]
+    if names and numbers:
+        raise InputError(
+            f"{path}: classes are names ({some(names)}) and numbers ({numbers[0]}); write all of"
+            " them in one way"
+        )
+    if names:
+        return {name: i for i, name in enumerate(names)}
+    return {number: max(number, -1) for number in numbers}

@@ -1,0 +1,223 @@
+"""The dataset kind `webdataset`: tar files whose samples are members of one key."""
+
+from __future__ import annotations
+
+import json
+import tarfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from ldmbench.errors import InputError
+from ldmbench.sources.images.disk import DiskImages, Found, Payload, Place, some
+from ldmbench.sources.images.members import LARGEST, SUFFIXES
+from ldmbench.sources.images.rows import captions_in, text_of
+from ldmbench.sources.images.source import ImageFile
+from ldmbench.sources.kinds.shards import Rows, Shard, shards_at
+
+__all__ = ["TarImages", "open_webdataset"]
+
+OPEN = 32
+"""Tar files kept open at once."""
+_TEXTS = ("txt", "text", "caption")
+_CLASSES = ("cls", "cls.txt")
+_READ = (*_TEXTS, *_CLASSES, "json")
+_BLOCK = 512
+
+
+def open_webdataset(path: Path, options: Mapping[str, Any]) -> TarImages:
+    """Return the images of tar files; the fields of WebdatasetData are options."""
+    return TarImages(path, options.get("image"), options.get("caption"), options.get("label"))
+
+
+@dataclass(frozen=True)
+class TarImages(DiskImages):
+    """Images of tar files, as webdataset and img2dataset write them.
+
+    A sample is the members, one after the other, that have a name up to the first dot after the
+    last slash; what follows the dot is the field.
+
+    Attributes:
+        path: a tar, or a folder of them.
+        image: the field of the image; None: the only one that is a suffix of images.
+        caption: the field, or a key of the json; None: txt, else text or caption of the json.
+        label: likewise; None: cls, else label or class of the json.
+    """
+
+    image: str | None = None
+    caption: str | None = None
+    label: str | None = None
+
+    def find(self) -> Found:
+        """Read the names of all members, and the small ones that tell of images."""
+        shards, folders = shards_at(self.path, (".tar",), "tar files, or a folder of them")
+        rows, remarks = Rows(self.path), _Remarks()
+        for shard in shards:
+            for sample in _samples(shard):
+                self._add(rows, shard, sample, remarks)
+        if remarks.bare:
+            names = [name for name, _ in remarks.bare]
+            fields = sorted({found for _, found in remarks.bare})
+            raise InputError(
+                f"{self.path}: {len(names):,} samples have no image, such as {some(names)} (fields"
+                f" {some(fields, 6)}); allowed: one of {', '.join(SUFFIXES)} in each sample"
+            )
+        files = tuple(shard.file for shard in shards)
+        return rows.found(files, folders, remarks.said())
+
+    def payloads(self, files: Sequence[ImageFile]) -> Iterator[Payload]:
+        """Yield the bytes of each image."""
+        places, opened = self.found().places, dict[Path, IO[bytes]]()
+        try:
+            for file in files:
+                tar, start, size = places[file.name]
+                if tar not in opened:
+                    while len(opened) >= OPEN:
+                        opened.pop(next(iter(opened))).close()
+                    opened[tar] = tar.open("rb")
+                opened[tar].seek(start)
+                data = opened[tar].read(size)
+                yield data if len(data) == size else _cut_off(tar, file.at)
+        finally:
+            for tar_file in opened.values():
+                tar_file.close()
+
+    def _add(self, rows: Rows, shard: Shard, sample: _Sample, remarks: _Remarks) -> None:
+        where = f"{shard.file}/{sample.key}"
+        field_ = self._image(sample, where)
+        told = _json(sample.told.get("json"), where)
+        if field_ is None:
+            remarks.bare.append((where, ", ".join(sample.at)))
+            return
+        status = told.get("status", "success")
+        if status != "success":
+            raise InputError(
+                f"{where}: its json says status {str(status)[:40]}, and an image is there; remove"
+                " the sample, or fetch it again"
+            )
+        caption = _first(sample, self.caption, _TEXTS) or told.get(self.caption or "")
+        if caption is None and self.caption is None:
+            caption = captions_in(told, where) or None
+        label = _first(sample, self.label, _CLASSES) or told.get(self.label or "")
+        if label is None and self.label is None:
+            label = next((told[k] for k in ("label", "class") if told.get(k) is not None), None)
+        remarks.unread |= {name for name in sample.at if name not in (field_, *_READ)}
+        name = f"{shard.name.removesuffix('.tar')}/{sample.key}.{field_}"
+        rows.add(name, sample.at[field_], shard.split, label=label, caption=caption)
+
+    def _image(self, sample: _Sample, where: str) -> str | None:
+        if self.image:
+            return self.image if self.image in sample.at else None
+        found = [name for name in sample.at if f".{name}" in SUFFIXES]
+        if len(found) > 1:
+            raise InputError(
+                f"{where}: {' and '.join(found)} are both images; name one of them in data.image"
+            )
+        return found[0] if found else None
+
+
+@dataclass
+class _Sample:
+    """Members of one key: where each field lies, and the contents of those that tell."""
+
+    key: str
+    at: dict[str, Place] = field(default_factory=dict)
+    told: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class _Remarks:
+    bare: list[tuple[str, str]] = field(default_factory=list)
+    unread: set[str] = field(default_factory=set)
+
+    def said(self) -> list[str]:
+        """Return what is to be said of a data set."""
+        fields = sorted(self.unread)
+        return [f"fields of samples that nothing reads: {some(fields, 8)}"] if fields else []
+
+
+def _samples(shard: Shard) -> Iterator[_Sample]:
+    """Yield the samples of a tar; no more than one is in memory."""
+    sample: _Sample | None = None
+    seen: set[str] = set()
+    for name, place, data in _members(shard):
+        folder, slash, last = name.rpartition("/")
+        base, dot, field_ = last.partition(".")
+        if not dot or not base:
+            continue
+        key, field_ = folder + slash + base, field_.lower()
+        if sample is None or key != sample.key:
+            if sample:
+                yield sample
+            if key in seen:
+                raise InputError(
+                    f"{shard.file}: members of {key} do not stand one after the other; write the"
+                    " tar sorted by name (tar --sort=name)"
+                )
+            sample = _Sample(key)
+            seen.add(key)
+        if field_ in sample.at:
+            raise InputError(f"{shard.file}: {name} is there twice; write the tar again")
+        sample.at[field_] = place
+        if data is not None:
+            sample.told[field_] = text_of(data, f"{shard.file}/{name}")
+    if sample:
+        yield sample
+
+
+def _members(shard: Shard) -> Iterator[tuple[str, Place, bytes | None]]:
+    """Yield name, place and, of small files that tell, the content of each file of a tar."""
+    _refuse_cut_off(shard.file)
+    try:
+        with tarfile.open(shard.file, "r:") as tar:
+            while (member := tar.next()) is not None:
+                tar.members = []  # type: ignore[attr-defined]  # it would keep them all
+                if not member.isreg():
+                    continue
+                name = member.name.removeprefix("./")
+                tells = name.lower().endswith(tuple(f".{suffix}" for suffix in _READ))
+                if member.size > LARGEST:
+                    raise InputError(
+                        f"{shard.file}/{name}: {member.size:,} bytes, and no more than"
+                        f" {LARGEST:,} are read; remove it"
+                    )
+                opened = tar.extractfile(member) if tells else None
+                data = opened.read() if opened else None
+                yield name, (shard.file, member.offset_data, member.size), data
+    except (tarfile.TarError, OSError, EOFError) as error:
+        raise InputError(
+            f"{shard.file}: not a readable tar ({error}); a tar.gz is unpacked first (gunzip), a"
+            " damaged one is fetched again"
+        ) from None
+
+
+def _refuse_cut_off(file: Path) -> None:
+    """Refuse a tar without the two empty blocks at its end."""
+    size = file.stat().st_size
+    with file.open("rb") as tar:
+        packed = tar.read(2) == b"\x1f\x8b"
+        tar.seek(max(0, size - 2 * _BLOCK))
+        end = tar.read()
+    if size < 2 * _BLOCK or end.strip(b"\0"):
+        why = "it is compressed: unpack it with gunzip" if packed else "fetch or write it again"
+        raise InputError(f"{file}: a tar ends with two empty blocks, and this one does not; {why}")
+
+
+def _cut_off(tar: Path, name: str) -> InputError:
+    return InputError(f"{tar}: ends within {name}; fetch or write it again")
+
+
+def _first(sample: _Sample, named: str | None, usual: Sequence[str]) -> str | None:
+    names = [named] if named else usual
+    return next((sample.told[name] for name in names if name in sample.told), None)
+
+
+def _json(text: str | None, where: str) -> Mapping[str, Any]:
+    if text is None:
+        return {}
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{where}.json: not readable JSON ({error}); mend or remove it") from None
+    return found if isinstance(found, dict) else {}
