@@ -66,7 +66,7 @@ class Grown(Noun):
     """Names of the fields that are always written: those of the first version."""
 
     @model_serializer(mode="wrap")
-    def _without_later_defaults(self, dump: SerializerFunctionWrapHandler) -> dict[str, JsonValue]:
+    def _without_later_defaults(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         fields, always = type(self).model_fields, self.FIRST.split()
         return {
             name: value

@@ -6,8 +6,9 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from ldmbench.schema.base import AXIS, Fraction, Grown, Noun, Positive
+from ldmbench.schema.base import AXIS, Fraction, Noun, Positive
 from ldmbench.schema.data import Resize
+from ldmbench.schema.optimisation import Optimised
 
 Downsampling = Literal[1, 2, 4, 8, 16, 32]
 Conditioning = Literal["none", "class", "caption"]
@@ -53,7 +54,7 @@ class Budget(Noun):
         return self
 
 
-class AutoencoderParams(Grown):
+class AutoencoderParams(Optimised):
     """A first stage (arXiv:2112.10752, section 3.1); f = 1 is the identity."""
 
     FIRST: ClassVar[str] = (
@@ -89,10 +90,20 @@ class AutoencoderParams(Grown):
     decay: Annotated[float, Field(ge=0, le=1)] = Field(
         default=0.0, description="share of the budget, at its end, over which the rate falls to 0"
     )
+    warmup: Annotated[int, Field(ge=0)] = Field(default=0, description="steps of linear warm-up")
     train_seed: Annotated[int, AXIS, Field(ge=0)] = 0
 
+    @model_validator(mode="after")
+    def _one_fall(self) -> Self:
+        if self.decay and self.schedule in ("cosine", "linear"):
+            raise ValueError(
+                f"found decay: {self.decay} beside schedule: {self.schedule}, and each lets the"
+                " learning rate fall to 0; write one of them"
+            )
+        return self
 
-class DenoiserParams(Grown):
+
+class DenoiserParams(Optimised):
     """A diffusion network on latents or pixels (arXiv:2112.10752, sections 3.2 and 3.3)."""
 
     FIRST: ClassVar[str] = (
@@ -137,10 +148,10 @@ class DenoiserParams(Grown):
     beta_start: Annotated[float, Positive] = 0.0015
     beta_end: Annotated[float, Field(gt=0, lt=1)] = 0.0195
     ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.9999
-    batch: Annotated[int, AXIS, Positive] = 64
-    accumulate: Annotated[int, Positive] = Field(
-        default=1, description="parts in which a batch is computed, one after the other"
+    ema_warmup: bool = Field(
+        default=True, description="step n (from 0) keeps at most (1 + n) / (10 + n) of the average"
     )
+    batch: Annotated[int, AXIS, Positive] = 64
     learning_rate: Annotated[float, AXIS, Positive] = 2e-4
     warmup: Annotated[int, Field(ge=0)] = Field(default=100, description="steps of linear warm-up")
     checkpoints: tuple[Annotated[float, Fraction], ...] = Field(

@@ -17,6 +17,7 @@ from ldmbench.schema.task import Task
 from ldmbench.stages.common import Pixels, Report, chunks, rows_of, told
 from ldmbench.stages.subject import subject_of
 from ldmbench.stages.truth import captions_of, truth_of
+from ldmbench.tensors.numerics import autocast
 
 
 @torch.no_grad()
@@ -43,7 +44,7 @@ def draw(
     """Return some samples, uint8 NHWC."""
     noise = initial_noise(indices, seed=params.seed, shape=subject.shape).to(device)
     seeds = step_seeds(indices, seed=params.seed)
-    with precision(params.precision, device):
+    with autocast(params.precision, device):
         return subject.draw(noise, condition=condition, params=params, seeds=seeds)
 
 
@@ -84,9 +85,3 @@ class Conditions:
     def captions(self) -> list[str]:
         """Return the caption of each sample of the shard, '' where there is none."""
         return self._captions
-
-
-def precision(name: str, device: str) -> torch.autocast:
-    """Return the context that computes in the precision a suite names."""
-    kind = device.split(":", maxsplit=1)[0]
-    return torch.autocast(kind, dtype=torch.bfloat16, enabled=name == "bfloat16")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 
-__all__ = ["numerics"]
+__all__ = ["autocast", "numerics", "tf32"]
 
 
 def numerics() -> dict[str, Any]:
@@ -19,16 +21,48 @@ def numerics() -> dict[str, Any]:
     Returns:
         What now holds, as manifests state it: tf32 and deterministic_convolutions.
     """
-    # torch has two sets of switches and, once the new one is used, refuses to read the old one
-    # where they differ. So both are set, the old one first.
-    torch.set_float32_matmul_precision("highest")
-    torch.backends.cuda.matmul.allow_tf32 = False
-    torch.backends.cudnn.allow_tf32 = False
-    for place in _places():
-        place.fp32_precision = "ieee"
+    _allow_tf32(False)
     torch.backends.cudnn.deterministic = True
     torch.backends.cudnn.benchmark = False
     return {"tf32": False, "deterministic_convolutions": True}
+
+
+def autocast(precision: str, device: str | torch.device) -> torch.autocast:
+    """Return the context that computes in bfloat16 if that is the precision that a suite names.
+
+    Products and convolutions are in bfloat16; norms, softmax and losses stay float32.
+    """
+    kind = torch.device(device).type
+    return torch.autocast(kind, dtype=torch.bfloat16, enabled=precision == "bfloat16")
+
+
+@contextmanager
+def tf32(precision: str) -> Iterator[None]:
+    """Compute float32 in TensorFloat-32 for a while if that is the precision that a suite names.
+
+    Only NVIDIA GPUs of compute capability 8.0 and above have it.
+    """
+    if precision != "tf32":
+        yield
+        return
+    _allow_tf32(True)
+    try:
+        yield
+    finally:
+        _allow_tf32(False)
+
+
+def _allow_tf32(allowed: bool) -> None:
+    """Let products and convolutions of float32 round to TensorFloat-32, or not.
+
+    torch has two sets of switches and, once the new one is used, refuses to read the old one where
+    they differ. So both are set, the old one first.
+    """
+    torch.set_float32_matmul_precision("high" if allowed else "highest")
+    torch.backends.cuda.matmul.allow_tf32 = allowed
+    torch.backends.cudnn.allow_tf32 = allowed
+    for place in _places():
+        place.fp32_precision = "tf32" if allowed else "ieee"
 
 
 def _places() -> list[Any]:

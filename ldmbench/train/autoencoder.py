@@ -26,6 +26,7 @@ from ldmbench.models.files import seeded
 from ldmbench.models.first_stage import FirstStage, kl_nats, nearest_codes
 from ldmbench.schema.models import AutoencoderParams
 from ldmbench.seeds import derive_seed
+from ldmbench.tensors.numerics import autocast, tf32
 from ldmbench.train.checkpoint import (
     module_tensors,
     optimizer_tensors,
@@ -33,12 +34,21 @@ from ldmbench.train.checkpoint import (
     restore_optimizer,
 )
 from ldmbench.train.codebook import count_uses, place_codes
-from ldmbench.train.discriminator import PatchDiscriminator, adaptive_weight, hinge_loss
+from ldmbench.train.discriminator import (
+    PatchDiscriminator,
+    adaptive_weight,
+    hinge_loss,
+    last_gradients,
+    ratio_of,
+)
+from ldmbench.train.draws import parts_of
 from ldmbench.train.inputs import Batches, Images, generator_at, pixels_at, scaled
 from ldmbench.train.limit import limit_of
 from ldmbench.train.loop import Cost, Report, run_job
-from ldmbench.train.optimizer import adamw, set_rate
-from ldmbench.train.schedules import linear_decay
+from ldmbench.train.memory import within_memory
+from ldmbench.train.optimizer import adamw, bound_gradients, gradient_norm, set_rate
+from ldmbench.train.schedules import falling, linear_decay, linear_warmup
+from ldmbench.train.telemetry import Stopwatch
 
 __all__ = ["AutoencoderJob", "train_autoencoder"]
 
@@ -60,7 +70,7 @@ class AutoencoderJob:
         order: BatchOrder,
         device: torch.device,
     ) -> None:
-        latent_shape(params, resolution)
+        self.latent_shape = latent_shape(params, resolution)
         seed = derive_seed("autoencoder-weights", params.train_seed)
         self.stage: FirstStage = build_first_stage(params, seed=seed)
         self.network: Any = trainable(self.stage).train().to(device)
@@ -76,32 +86,74 @@ class AutoencoderJob:
         self.judge = seeded(
             PatchDiscriminator, derive_seed("discriminator-weights", params.train_seed)
         ).to(device)
-        self.optimizer = adamw(self.network.parameters(), lr=params.learning_rate, betas=BETAS)
-        self.judging = adamw(self.judge.parameters(), lr=params.learning_rate, betas=BETAS)
+        self.optimizer = adamw(
+            self.network.parameters(), params, lr=params.learning_rate, betas=BETAS
+        )
+        self.judging = adamw(self.judge.parameters(), params, lr=params.learning_rate, betas=BETAS)
         self.uses = torch.zeros(params.codebook, device=device)
+        self.rows, self.accumulate = slice(0, params.batch), params.accumulate
+        self.clock, self.rate = Stopwatch(device), params.learning_rate
+        self.unclipped: Tensor | None = None
 
     def step(self, n: int, fraction: float) -> Tensor:
         """Train the first stage on a batch, then its discriminator once that has joined."""
-        x = scaled(*self.batches.at(n))
-        g = generator_at("train-autoencoder", self.params.train_seed, n, self.device)
+        with self.clock.part("data"):
+            x = scaled(*self.batches.at(n))
+            g = generator_at("train-autoencoder", self.params.train_seed, n, self.device)
+            noise = self._noise(g)
         joined = self.params.adversarial_weight > 0 and fraction >= self.params.adversarial_start
-        rate = linear_decay(self.params.learning_rate, fraction, decay=self.params.decay)
-        set_rate(self.optimizer, rate)
-        set_rate(self.judging, rate)
+        self._set_rates(n, fraction)
+        with tf32(self.params.precision):
+            with self.clock.part("network"):
+                if noise is None and n % RESTART_EVERY == 0 and fraction < RESTART_UNTIL:
+                    self._restart_codes(x, g)
+                error, made = within_memory(self, lambda: self.gradients(x, noise, joined=joined))
+            with self.clock.part("optimiser"):
+                if self.params.clip:
+                    self.unclipped = bound_gradients(self.network.parameters(), self.params.clip)
+                self.optimizer.step()
+            if joined:
+                within_memory(self, lambda: self._train_judge(x, made))
+        return error
 
-        y, regularization = self._reconstruct(x, g, n, fraction)
-        error = (x - y).abs().mean()
-        if self.perceptual is not None:
-            error = error + self.params.perceptual_weight * self.perceptual(x, y).mean()
-        loss = error + regularization
-        if joined:
-            loss = loss + self._adversarial(error, y)
+    def gradients(
+        self, x: Tensor, noise: Tensor | None, *, joined: bool
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Leave the gradients of a batch in the weights of the first stage.
+
+        Args:
+            x: its images, NCHW float32 in [-1, 1].
+            noise: of its posteriors; None of a VQ.
+            joined: whether the discriminator has joined.
+
+        Returns:
+            The error of reconstruction, a scalar, and the decoded images, by part.
+        """
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        self.optimizer.step()
-        if joined:
-            self._train_judge(x, y.detach())
-        return error.detach()
+        parts = parts_of(self.rows, self.accumulate)
+        balance = self._balance(x, noise, parts) if joined and len(parts) > 1 else None
+        total, made = torch.zeros((), device=self.device), []
+        uses = torch.zeros_like(self.uses)
+        for rows in parts:
+            share = (rows.stop - rows.start) / self.batch
+            z, y, regularization = self._reconstruct(x[rows], noise, rows)
+            error = self._error(x[rows], y)
+            loss = error + regularization
+            if joined:
+                loss = loss + self._adversarial(error, y, balance)
+            (share * loss).backward()
+            total += share * error.detach()
+            made.append(y.detach())
+            if noise is None:
+                count_uses(nearest_codes(self.network, z), uses)
+        self.uses += uses
+        return total, made
+
+    def gradient_norm(self) -> Tensor:
+        """Return the norm of the last step's gradients, before they were clipped."""
+        return (
+            gradient_norm(self.network.parameters()) if self.unclipped is None else self.unclipped
+        )
 
     def tensors(self) -> dict[str, Tensor]:
         """Return weights and optimiser states."""
@@ -128,42 +180,102 @@ class AutoencoderJob:
         save_first_stage(self.stage, folder, params=self.params, scale=scale)
         self.network.train()
 
+    def _set_rates(self, n: int, fraction: float) -> None:
+        rate = linear_warmup(self.params.learning_rate, n, warmup=self.params.warmup)
+        rate = linear_decay(rate, fraction, decay=self.params.decay)
+        self.rate = falling(rate, fraction, schedule=self.params.schedule)
+        set_rate(self.optimizer, self.rate)
+        set_rate(self.judging, self.rate)
+
+    def _noise(self, g: torch.Generator) -> Tensor | None:
+        """Return noise for the posteriors of a whole batch; None of a VQ, which has none."""
+        if self.params.regularization == "vq":
+            return None
+        return torch.randn((self.batch, *self.latent_shape), generator=g, device=self.device)
+
+    def _encode(self, x: Tensor) -> Any:
+        with autocast(self.params.precision, self.device):
+            return self.network.encode(x)
+
     def _reconstruct(
-        self, x: Tensor, g: torch.Generator, n: int, fraction: float
-    ) -> tuple[Tensor, Tensor]:
-        """Return the decoded images and the regulariser, a scalar.
+        self, x: Tensor, noise: Tensor | None, rows: slice
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return latents without a gradient, decoded images and the regulariser, a scalar.
 
         As in the paper's code, the weight of the KL is relative to errors summed over pixels.
         """
-        module = self.network
-        if self.params.regularization == "kl":
-            posterior = module.encode(x).latent_dist
-            noise = torch.randn(posterior.mean.shape, generator=g, device=self.device)
-            y = module.decode(posterior.mean + posterior.std * noise).sample
-            return y, self.params.kl_weight * kl_nats(posterior).mean() / x[0].numel()
-        z = module.encode(x).latents
-        self._tend_codebook(z.detach(), g, n, fraction)
-        decoded = module.decode(z)
-        return decoded.sample, decoded.commit_loss
+        found = self._encode(x)
+        if noise is None:
+            z = found.latents.float()
+            with autocast(self.params.precision, self.device):
+                decoded = self.network.decode(z)
+            return z.detach(), decoded.sample.float(), decoded.commit_loss.float()
+        posterior = found.latent_dist
+        if posterior.parameters.dtype != torch.float32:
+            posterior = type(posterior)(posterior.parameters.float())
+        z = posterior.mean + posterior.std * noise[rows]
+        with autocast(self.params.precision, self.device):
+            y = self.network.decode(z).sample.float()
+        return z.detach(), y, self.params.kl_weight * kl_nats(posterior).mean() / x[0].numel()
 
-    def _tend_codebook(self, z: Tensor, g: torch.Generator, n: int, fraction: float) -> None:
-        module = self.network
-        if n % RESTART_EVERY == 0 and fraction < RESTART_UNTIL:
-            place_codes(module.quantize.embedding.weight, z, self.uses == 0, generator=g)
-            self.uses.zero_()
-        count_uses(nearest_codes(module, z), self.uses)
+    def _error(self, x: Tensor, y: Tensor) -> Tensor:
+        error = (x - y).abs().mean()
+        if self.perceptual is not None:
+            error = error + self.params.perceptual_weight * self.perceptual(x, y).mean()
+        return error
 
-    def _adversarial(self, error: Tensor, y: Tensor) -> Tensor:
+    @torch.no_grad()
+    def _restart_codes(self, x: Tensor, g: torch.Generator) -> None:
+        """Put codes that were not used since the last restart at latents of the batch."""
+
+        def encoded() -> Tensor:
+            parts = parts_of(self.rows, self.accumulate)
+            return torch.cat([self._encode(x[rows]).latents.float() for rows in parts])
+
+        z = within_memory(self, encoded)
+        place_codes(self.network.quantize.embedding.weight, z, self.uses == 0, generator=g)
+        self.uses.zero_()
+
+    def _adversarial(self, error: Tensor, y: Tensor, balance: Tensor | None) -> Tensor:
+        """Return the weighed loss of not fooling the discriminator.
+
+        Args:
+            error: of reconstruction.
+            y: decoded images.
+            balance: of both losses over the whole batch; None where y is the whole batch.
+        """
         fooled = -self.judge(y).mean()
-        weight = adaptive_weight(error, fooled, self.network.decoder.conv_out.weight)
-        scaled: Tensor = self.params.adversarial_weight * weight * fooled
+        if balance is None:
+            balance = adaptive_weight(error, fooled, self._last)
+        scaled: Tensor = self.params.adversarial_weight * balance * fooled
         return scaled
 
-    def _train_judge(self, x: Tensor, y: Tensor) -> None:
-        loss = hinge_loss(self.judge(x), self.judge(y))
-        self.judging.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        self.judging.step()
+    def _balance(self, x: Tensor, noise: Tensor | None, parts: list[slice]) -> Tensor:
+        """Return the adaptive weight of a batch that is computed in parts: one pass more."""
+        of_rec = of_adv = torch.zeros_like(self._last)
+        for rows in parts:
+            share = (rows.stop - rows.start) / self.batch
+            _, y, _ = self._reconstruct(x[rows], noise, rows)
+            rec, adv = last_gradients(self._error(x[rows], y), -self.judge(y).mean(), self._last)
+            of_rec, of_adv = of_rec + share * rec, of_adv + share * adv
+        return ratio_of(of_rec, of_adv)
+
+    @property
+    def _last(self) -> torch.nn.Parameter:
+        last: torch.nn.Parameter = self.network.decoder.conv_out.weight
+        return last
+
+    def _train_judge(self, x: Tensor, made: list[Tensor]) -> None:
+        """Do one optimiser step of the discriminator on images and on what was made of them."""
+        with self.clock.part("network"):
+            self.judging.zero_grad(set_to_none=True)
+            x, y = x[self.rows], torch.cat(made)
+            for rows in parts_of(slice(0, len(y)), self.accumulate):
+                share = (rows.stop - rows.start) / self.batch
+                loss = share * hinge_loss(self.judge(x[rows]), self.judge(y[rows]))
+                loss.backward()
+        with self.clock.part("optimiser"):
+            self.judging.step()
 
 
 def train_autoencoder(

@@ -17,6 +17,7 @@ from ldmbench.models.precond import OBJECTIVES, levels_of
 from ldmbench.models.start import start_weights
 from ldmbench.schema.models import Budget, DenoiserParams
 from ldmbench.seeds import derive_seed
+from ldmbench.tensors.numerics import autocast, tf32
 from ldmbench.train.checkpoint import (
     module_tensors,
     optimizer_tensors,
@@ -34,8 +35,10 @@ from ldmbench.train.inputs import (
 )
 from ldmbench.train.limit import limit_of
 from ldmbench.train.loop import Cost, Report, run_job
-from ldmbench.train.optimizer import adamw, set_rate
-from ldmbench.train.schedules import linear_warmup
+from ldmbench.train.memory import within_memory
+from ldmbench.train.optimizer import adamw, bound_gradients, gradient_norm, set_rate
+from ldmbench.train.schedules import falling, linear_warmup
+from ldmbench.train.telemetry import Stopwatch
 
 __all__ = ["DenoiserJob", "train_denoiser"]
 
@@ -64,46 +67,56 @@ class DenoiserJob:
         self.rows, self.accumulate = slice(0, params.batch), params.accumulate
         null = self.model.null_ids(1)
         self.null = None if null is None else null.to(device)
-        self.ema = Ema(self.model, params.ema_decay)
-        self.optimizer = adamw(self.model.parameters(), lr=params.learning_rate)
+        self.ema = Ema(self.model, params.ema_decay, warmup=params.ema_warmup)
+        self.optimizer = adamw(self.model.parameters(), params, lr=params.learning_rate)
+        self.clock, self.rate = Stopwatch(device), params.learning_rate
+        self.unclipped: Tensor | None = None
         self.objective = OBJECTIVES[model.schedule.prediction]
         every = torch.arange(params.timesteps, device=device)
         self.levels = levels_of(model.schedule, every, torch.empty(0, device=device))
 
     def step(self, n: int, fraction: float) -> Tensor:
         """Do one optimiser step on a batch; return its loss."""
-        set_rate(
-            self.optimizer,
-            linear_warmup(self.params.learning_rate, n, warmup=self.params.warmup),
-        )
-        self.optimizer.zero_grad(set_to_none=True)
-        loss = self.gradients(n)
-        self.optimizer.step()
-        self.ema.update(self.model, n)
+        self.rate = linear_warmup(self.params.learning_rate, n, warmup=self.params.warmup)
+        self.rate = falling(self.rate, fraction, schedule=self.params.schedule)
+        loss = within_memory(self, lambda: self.gradients(n))
+        with self.clock.part("optimiser"):
+            if self.params.clip:
+                self.unclipped = bound_gradients(self.model.parameters(), self.params.clip)
+            set_rate(self.optimizer, self.rate)
+            self.optimizer.step()
+            self.ema.update(self.model, n)
         return loss
 
     def gradients(self, n: int) -> Tensor:
-        """Add the gradients of step n's batch, part by part; return its loss.
+        """Leave the gradients of step n's batch in the weights; return its loss.
 
         Of a batch that is computed in parts the gradients are those of the whole batch, up to the
         order of additions. `rows` are the part of the batch that is computed here.
         """
-        shown, *ids = self.batches.at(n)
-        draws = draws_at(
-            n,
-            seed=self.params.train_seed,
-            shape=(self.batch, *self.model.shape),
-            timesteps=self.params.timesteps,
-            drop=self.params.drop_condition,
-            device=self.device,
-        )
-        total = torch.zeros((), device=self.device)
-        for rows in parts_of(self.rows, self.accumulate):
-            share = (rows.stop - rows.start) / self.batch
-            loss = share * self.loss(shown[rows], [part[rows] for part in ids], draws.of(rows))
-            loss.backward()
-            total += loss.detach()
+        with self.clock.part("data"):
+            shown, *ids = self.batches.at(n)
+            draws = draws_at(
+                n,
+                seed=self.params.train_seed,
+                shape=(self.batch, *self.model.shape),
+                timesteps=self.params.timesteps,
+                drop=self.params.drop_condition,
+                device=self.device,
+            )
+            total = torch.zeros((), device=self.device)
+        with self.clock.part("network"), tf32(self.params.precision):
+            self.optimizer.zero_grad(set_to_none=True)
+            for rows in parts_of(self.rows, self.accumulate):
+                share = (rows.stop - rows.start) / self.batch
+                loss = share * self.loss(shown[rows], [part[rows] for part in ids], draws.of(rows))
+                loss.backward()
+                total += loss.detach()
         return total
+
+    def gradient_norm(self) -> Tensor:
+        """Return the norm of the last step's gradients, before they were clipped."""
+        return gradient_norm(self.model.parameters()) if self.unclipped is None else self.unclipped
 
     def loss(self, shown: Tensor, ids: list[Tensor], draws: Draws) -> Tensor:
         """Return the mean squared error of some images, of what the objective asks for.
@@ -116,9 +129,10 @@ class DenoiserJob:
         z0 = scaled(shown) if self.latents is None else shown
         levels = signal, spread = self.levels[0][draws.times], self.levels[1][draws.times]
         z = signal * z0 + spread * draws.noise
-        predicted = self.model(z, draws.times, self._told(ids, draws.dropped))
+        with autocast(self.params.precision, self.device):
+            predicted = self.model(z, draws.times, self._told(ids, draws.dropped))
         target = self.objective.target(z0, draws.noise, levels)
-        return torch.nn.functional.mse_loss(predicted, target)
+        return torch.nn.functional.mse_loss(predicted.float(), target)
 
     def tensors(self) -> dict[str, Tensor]:
         """Return weights, average and optimiser state."""

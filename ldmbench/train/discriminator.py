@@ -7,7 +7,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-__all__ = ["PatchDiscriminator", "adaptive_weight", "hinge_loss"]
+__all__ = ["PatchDiscriminator", "adaptive_weight", "hinge_loss", "last_gradients", "ratio_of"]
 
 
 class PatchDiscriminator(nn.Module):
@@ -52,7 +52,19 @@ def adaptive_weight(reconstruction: Tensor, adversarial: Tensor, last: nn.Parame
         adversarial: scalar loss.
         last: weights of the decoder's last layer.
     """
+    return ratio_of(*last_gradients(reconstruction, adversarial, last))
+
+
+def last_gradients(
+    reconstruction: Tensor, adversarial: Tensor, last: nn.Parameter
+) -> tuple[Tensor, Tensor]:
+    """Return the gradients of both losses, scalars, by the weights of the decoder's last layer."""
     (of_rec,) = torch.autograd.grad(reconstruction, last, retain_graph=True)
     (of_adv,) = torch.autograd.grad(adversarial, last, retain_graph=True)
+    return of_rec, of_adv
+
+
+def ratio_of(of_rec: Tensor, of_adv: Tensor) -> Tensor:
+    """Return the ratio of the norms of two gradients, 0 to 10,000, a scalar without gradient."""
     ratio: Tensor = of_rec.norm() / (of_adv.norm() + 1e-4)
     return ratio.clamp(0.0, 1e4).detach()

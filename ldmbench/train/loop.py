@@ -14,12 +14,14 @@ import torch
 from pydantic import Field, TypeAdapter, ValidationError
 from torch import Tensor
 
-from ldmbench.canonical import canonical_json, digest_files
+from ldmbench.canonical import canonical_json, digest, digest_files
 from ldmbench.errors import StageError
 from ldmbench.models.files import kept_at
+from ldmbench.schema.optimisation import Optimised
 from ldmbench.tensors.device import device_name
 from ldmbench.train.checkpoint import read_checkpoint, write_checkpoint
 from ldmbench.train.limit import Limit
+from ldmbench.train.telemetry import Stopwatch, matrix_flops_per_second, memory_in_use
 
 __all__ = ["Cost", "Job", "Report", "run_job"]
 
@@ -27,20 +29,43 @@ Report = Callable[[float, str], None]
 """Called with the share that is done and a note for people, about twice a second."""
 
 KEPT = "kept"
+FORMAT = 2
+"""Of checkpoints; those of another are of another training."""
 CURVE_POINTS = 200
 REPORT_SECONDS = 0.5
 
 
 class Job(Protocol):
-    """What is trained; every step's randomness depends on its number alone."""
+    """What is trained; every step's randomness depends on its number alone.
+
+    Attributes:
+        device: where it is trained.
+        batch: images in a step.
+        accumulate: parts in which a batch is computed.
+        flops_per_image: forward and backward, 2 per multiply-add.
+        parameters: number of weights.
+        rate: learning rate of the last step.
+        clock: times the parts of each step.
+        params: says the precision.
+    """
 
     device: torch.device
     batch: int
+    accumulate: int
     flops_per_image: float
     parameters: int
+    rate: float
+    clock: Stopwatch
+
+    @property
+    def params(self) -> Optimised:
+        """Return what the training was asked to be."""
 
     def step(self, n: int, fraction: float) -> Tensor:
         """Do optimiser step `n` (from 0), `fraction` of the budget being spent; return the loss."""
+
+    def gradient_norm(self) -> Tensor:
+        """Return the norm of the last step's gradients, before they were clipped, a scalar."""
 
     def tensors(self) -> dict[str, Tensor]:
         """Return everything that a later step depends on."""
@@ -65,6 +90,12 @@ class Cost:
         parameters: number of weights.
         curve_seconds: wall time at each row of curve.jsonl.
         attempts: 1, and one more for each resumption.
+        precision: of products and convolutions.
+        part: most images that were computed at once.
+        memory: bytes at the most: of tensors on a GPU, of the process on a CPU.
+        shares: of time, of the last attempt: data, network, optimiser, other; add up to 1.
+        matrix_flops: FLOP/s of a product of matrices in the same precision, before the first step.
+        utilisation: FLOP/s of the training, as a share of these.
     """
 
     seconds: float
@@ -75,6 +106,12 @@ class Cost:
     parameters: int
     curve_seconds: tuple[float, ...]
     attempts: int = 1
+    precision: str = "float32"
+    part: int = 0
+    memory: int = 0
+    shares: dict[str, float] = field(default_factory=dict)
+    matrix_flops: float = 0.0
+    utilisation: float = 0.0
 
 
 Count = Annotated[int, Field(ge=0)]
@@ -89,12 +126,15 @@ class _Progress:
     seconds: Seconds = 0.0
     attempts: Count = 0
     window: Count = 0
-    curve: list[tuple[Count, Count, float]] = field(default_factory=list)
+    curve: list[tuple[Count, Count, float, float, float]] = field(default_factory=list)
     curve_seconds: list[Seconds] = field(default_factory=list)
+    memory: Count = 0
     kept: dict[str, str] = field(default_factory=dict)
 
 
 _PROGRESS = TypeAdapter(_Progress)
+COLUMNS = ("step", "images", "loss", "rate", "gradient_norm")
+"""Of curve.jsonl: the loss is the mean since the row before; the others are of the row's step."""
 
 
 def run_job(
@@ -127,14 +167,17 @@ def run_job(
         StageError: if the loss is no longer finite.
     """
     # Resume or begin
+    recipe = digest([FORMAT, recipe])
     progress, loss_sum = _resume(job, limit, scratch, recipe)
+    matrix_flops = matrix_flops_per_second(job.params.precision, job.device)
     started = time.perf_counter() - progress.seconds
     saved = reported = time.perf_counter()
     resumed_at, resumed_seconds = progress.steps, progress.seconds
 
     while (before := limit.fraction(progress.steps, progress.seconds)) < 1:
         # One step
-        loss_sum += job.step(progress.steps, before)
+        with job.clock.step(progress.steps):
+            loss_sum += job.step(progress.steps, before)
         progress.steps += 1
         progress.window += 1
         now = time.perf_counter()
@@ -143,7 +186,7 @@ def run_job(
 
         # Keep what was asked for
         if int(after * CURVE_POINTS) > int(before * CURVE_POINTS):
-            _log(progress, loss_sum, job.batch)
+            _log(progress, loss_sum, job)
         for share in checkpoints:
             if before < share <= after and share < 1:
                 progress.kept[kept_at(share)] = _keep(job, scratch / KEPT / kept_at(share))
@@ -163,7 +206,7 @@ def run_job(
 
     _finish(job, progress, scratch, output)
     progress.seconds = time.perf_counter() - started
-    return _write_cost(job, progress, output)
+    return _write_cost(job, progress, output, matrix_flops)
 
 
 def _resume(job: Job, limit: Limit, scratch: Path, recipe: str) -> tuple[_Progress, Tensor]:
@@ -205,7 +248,7 @@ def _unfit(
     return f"the weights that were kept before, {lost[0]}, are damaged" if lost else None
 
 
-def _log(progress: _Progress, loss_sum: Tensor, batch: int) -> None:
+def _log(progress: _Progress, loss_sum: Tensor, job: Job) -> None:
     """Close a window of the curve."""
     loss = float(loss_sum) / progress.window
     if not math.isfinite(loss):
@@ -213,7 +256,9 @@ def _log(progress: _Progress, loss_sum: Tensor, batch: int) -> None:
             f"the training loss is no longer finite at step {progress.steps}; "
             "lower learning_rate or lengthen warmup"
         )
-    progress.curve.append((progress.steps, progress.steps * batch, loss))
+    images, norm = progress.steps * job.batch, float(job.gradient_norm())
+    progress.curve.append((progress.steps, images, loss, job.rate, norm))
+    progress.memory = max(progress.memory, memory_in_use(job.device))
     progress.curve_seconds.append(progress.seconds)
     progress.window = 0
     loss_sum.zero_()
@@ -258,23 +303,30 @@ def _finish(job: Job, progress: _Progress, scratch: Path, output: Path) -> None:
             )
         shutil.copytree(scratch / KEPT / name, output / name, dirs_exist_ok=True)
     job.keep(output)
-    rows = (dict(zip(("step", "images", "loss"), row)) for row in progress.curve)
+    rows = (dict(zip(COLUMNS, row)) for row in progress.curve)
     (output / "curve.jsonl").write_text(
         "".join(canonical_json(row) + "\n" for row in rows), encoding="utf-8"
     )
 
 
-def _write_cost(job: Job, progress: _Progress, output: Path) -> Cost:
+def _write_cost(job: Job, progress: _Progress, output: Path, matrix_flops: float) -> Cost:
     images = progress.steps * job.batch
+    flops = float(images * job.flops_per_image)
     cost = Cost(
         seconds=progress.seconds,
         steps=progress.steps,
         images=images,
-        flops=float(images * job.flops_per_image),
+        flops=flops,
         device=device_name(job.device),
         parameters=job.parameters,
         curve_seconds=tuple(progress.curve_seconds),
         attempts=progress.attempts,
+        precision=job.params.precision,
+        part=-(-job.batch // job.accumulate),
+        memory=max(progress.memory, memory_in_use(job.device)),
+        shares=job.clock.shares(),
+        matrix_flops=matrix_flops,
+        utilisation=flops / progress.seconds / matrix_flops,
     )
     (output / "cost.json").write_text(canonical_json(asdict(cost)) + "\n", encoding="utf-8")
     return cost

@@ -5,21 +5,47 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-__all__ = ["adamw", "set_rate"]
+from ldmbench.schema.optimisation import Optimised
+
+__all__ = ["adamw", "bound_gradients", "gradient_norm", "set_rate"]
 
 
 def adamw(
-    weights: Iterable[nn.Parameter], *, lr: float, betas: tuple[float, float] = (0.9, 0.999)
+    weights: Iterable[nn.Parameter],
+    params: Optimised,
+    *,
+    lr: float,
+    betas: tuple[float, float] = (0.9, 0.999),
 ) -> torch.optim.AdamW:
-    """Return AdamW with weight decay 0.01."""
+    """Return AdamW (arXiv:1711.05101).
+
+    Args:
+        weights: what it trains; all on one device.
+        params: its weight decay, and its betas where they are stated.
+        lr: its rate before `set_rate`.
+        betas: where `params` does not state them.
+    """
     held = list(weights)
     fused = held[0].device.type in ("cpu", "cuda")
-    return torch.optim.AdamW(held, lr=lr, betas=betas, weight_decay=0.01, fused=fused)
+    return torch.optim.AdamW(
+        held, lr=lr, betas=params.betas or betas, weight_decay=params.weight_decay, fused=fused
+    )
 
 
 def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
     """Set the learning rate of all parameters."""
     for group in optimizer.param_groups:
         group["lr"] = rate
+
+
+def gradient_norm(weights: Iterable[nn.Parameter]) -> Tensor:
+    """Return the Euclidean norm of all gradients together, a scalar."""
+    gradients = [p.grad for p in weights if p.grad is not None]
+    return torch.nn.utils.get_total_norm(gradients)
+
+
+def bound_gradients(weights: Iterable[nn.Parameter], most: float) -> Tensor:
+    """Scale all gradients so that their norm is `most` at the most; return what it was."""
+    return torch.nn.utils.clip_grad_norm_(weights, most)

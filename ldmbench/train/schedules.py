@@ -2,7 +2,29 @@
 
 from __future__ import annotations
 
-__all__ = ["linear_decay", "linear_warmup"]
+import math
+
+from ldmbench.schema.optimisation import RateSchedule
+
+__all__ = ["falling", "linear_decay", "linear_warmup"]
+
+
+def falling(rate: float, fraction: float, *, schedule: RateSchedule) -> float:
+    """Return the learning rate once `fraction` of the budget is spent.
+
+    A cosine is that of arXiv:1608.03983, equation 5, without restarts.
+
+    Examples:
+        >>> [falling(2.0, 0.5, schedule=s) for s in ("constant", "linear", "cosine")]
+        [2.0, 1.0, 1.0]
+    """
+    match schedule:
+        case "constant":
+            return rate
+        case "linear":
+            return rate * (1 - fraction)
+        case "cosine":
+            return rate * (1 + math.cos(math.pi * fraction)) / 2
 
 
 def linear_decay(rate: float, fraction: float, *, decay: float) -> float:

@@ -255,7 +255,13 @@ def test_facts_that_make_no_sense_are_damage(change, why, tmp_path, monkeypatch,
         def restore(self, tensors):
             pass
 
-    facts = {"recipe": "r", "steps": 3, "seconds": 1.0, "attempts": 1, "curve": [[3, 12, 0.5]]}
+    facts = {
+        "recipe": "r",
+        "steps": 3,
+        "seconds": 1.0,
+        "attempts": 1,
+        "curve": [[3, 12, 0.5, 1e-3, 1.0]],
+    }
     loss = {"loop.loss_sum": torch.zeros(())}
     write_checkpoint(tmp_path, loss, facts)
     assert _resume(Nothing(), Limit(steps=10), tmp_path, "r")[0].steps == 3

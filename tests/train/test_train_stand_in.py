@@ -93,7 +93,7 @@ def test_denoisers_are_the_cpus_byte_for_byte(fields, tmp_path):
 
 def first_stage_job(device, shapes=None, **fields):
     params = AutoencoderParams.model_validate(AUTOENCODER | fields)
-    order = BatchOrder(COUNT, batch_size=4, seed=1)
+    order = BatchOrder(COUNT, batch_size=params.batch, seed=1)
     shapes = shapes or Shapes()
     return AutoencoderJob(params, shapes, resolution=SIDE, order=order, device=device)
 
