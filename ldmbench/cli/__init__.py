@@ -33,6 +33,7 @@ COMMANDS = {
     "convert": "ldmbench.cli.convert:convert",
     "export": "ldmbench.cli.export:export",
     "list": "ldmbench.cli.list:list_",
+    "published": "ldmbench.cli.published:published",
     "doctor": "ldmbench.cli.doctor:doctor",
 }
 

@@ -31,6 +31,7 @@ class Traits:
         f: downsampling factor; None of code that is called.
         regularization: of its first stage; None where there is none.
         conditioning: none, class, caption or truth.
+        task: the same by the model's own word for it: layout, upscaling, ...; "" where it is equal.
         timesteps: its own step rule; None is the sampler's own.
         T: its training timesteps.
         quantize: its own rule from [-1, 1] to 0..255.
@@ -47,6 +48,7 @@ class Traits:
     f: int | None
     regularization: str | None
     conditioning: str
+    task: str = ""
     timesteps: str | None = "leading"
     T: int = 1000
     quantize: Quantize = "round"
@@ -119,6 +121,7 @@ def _loaded(spec: LoadModel, folder: Path, cache: Path | None, resolution: int) 
         f=facts.f,
         regularization=kind,
         conditioning=CONDITIONINGS.get(facts.conditioning, facts.conditioning),
+        task=facts.conditioning,
         timesteps=facts.timesteps,
         T=int(facts.scheduler.get("num_train_timesteps", 1000)),
         quantize=facts.quantize,

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
-from functools import cache
-from importlib import resources
+from dataclasses import dataclass
 
+from ldmbench.published.pairing import Measured, corresponds, differences
+from ldmbench.published.rows import Row, published
 from ldmbench.report.cells import series
 from ldmbench.report.quantities import (
     QUANTITIES,
@@ -19,8 +17,9 @@ from ldmbench.report.quantities import (
     with_interval,
 )
 from ldmbench.schema.record import Extras, Record, Score
+from ldmbench.schema.signature import Signature
 
-__all__ = ["CAUTION", "Beside", "Line", "Published", "beside", "published"]
+__all__ = ["CAUTION", "Beside", "Line", "beside"]
 
 CAUTION = (
     "Rows marked “published” are printed by their authors, not measured here. They are for the "
@@ -28,45 +27,42 @@ CAUTION = (
     "marked and nothing is compared."
 )
 
-_ALIASES = {
-    "churches": "lsunchurches",
-    "church": "lsunchurches",
-    "lsunchurch": "lsunchurches",
-    "bedrooms": "lsunbedrooms",
-    "bedroom": "lsunbedrooms",
-    "lsunbedroom": "lsunbedrooms",
-    "coco": "mscoco",
-    "imagenetval": "imagenet",
-    "imagenet1k": "imagenet",
-    "ilsvrc": "imagenet",
-}
 _ELSEWHERE = ("a100_throughput", "printed_days")
 """Published measures of other machines: shown, but no measured row has them."""
 _LABELS = {"a100_throughput": "Images/s, A100", "printed_days": "V100 days"}
 
 
-@dataclass(frozen=True)
-class Published:
-    """One row as its source prints it; `values` maps a quantity's name to the printed text."""
+SHOWN = (
+    "source",
+    "table",
+    "task",
+    "model",
+    "sampler",
+    "steps",
+    "guidance_scale",
+    "n_samples",
+    "note",
+)
+"""Columns that the published numbers of one line have in common."""
 
-    protocol: str
-    source: str
-    table: str
-    task: str
-    dataset: str
-    resolution: str
-    model: str
-    sampler: str
-    steps: str
-    guidance: str
-    n: str
+
+@dataclass(frozen=True)
+class Printed:
+    """Published rows of one line: the first of them, quantity -> printed text, what differs."""
+
+    row: Row
     values: Mapping[str, str]
-    note: str
+    differs: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Line:
-    """One row of a side by side table; measured rows have a cell, published ones a source."""
+    """One row of a side by side table; measured rows have a cell, published ones a source.
+
+    Attributes:
+        suspect: the note of a published row says that a printed number is probably wrong.
+        differs: where a published row's protocol differs from that of the cells.
+    """
 
     measured: bool
     model: str
@@ -76,6 +72,8 @@ class Line:
     source: str
     note: str = ""
     cell: str = ""
+    suspect: bool = False
+    differs: str = ""
 
 
 @dataclass(frozen=True)
@@ -88,39 +86,22 @@ class Beside:
     lines: tuple[Line, ...]
 
 
-@cache
-def published() -> tuple[Published, ...]:
-    """Return every published row that ships with ldmbench, in the order of its sources."""
-    text = resources.files("ldmbench.report").joinpath("published.csv").read_text("utf-8")
-    return tuple(_read(row) for row in csv.DictReader(io.StringIO(text)))
-
-
 def beside(records: Sequence[Record], extras: Extras) -> tuple[Beside, ...]:
-    """Return, per dataset and protocol that somebody published under, both kinds of rows.
+    """Return, per dataset and protocol, measured rows and the published ones that correspond.
 
-    A dataset matches by its name (`celebahq-256` is CelebA-HQ) and by the side of its images
-    where the run kept one. Scores of the embedded evaluators never match. Of each measured model
-    the cells with most steps are shown.
+    `published/pairing.py` says which do. Scores of the embedded evaluators never match. Of each
+    measured model the cells with most steps are shown.
     """
     sides = {p.dataset: p.side for p in extras.pictures if p.title.startswith("real/")}
     found: list[Beside] = []
     for dataset in dict.fromkeys(r.cell.dataset for r in records):
         mine = [r for r in records if r.cell.dataset == dataset and r.status == "done"]
         for protocol in dict.fromkeys(s.protocol for r in mine for s in _real(r)):
-            printed = [
-                p
-                for p in published()
-                if p.protocol == protocol and _same(p, dataset, sides.get(dataset))
-            ]
-            if printed:
-                found.append(_table(dataset, protocol, mine, printed))
+            cells = [_measured(r, protocol, sides.get(dataset)) for r in mine]
+            rows = [row for row in published() if any(corresponds(row, cell) for cell in cells)]
+            if rows:
+                found.append(_table(dataset, protocol, mine, _printed(rows, cells)))
     return tuple(found)
-
-
-def _read(row: Mapping[str, str]) -> Published:
-    fixed = {field.name: row[field.name] for field in fields(Published) if field.name in row}
-    values = {name: text for name, text in row.items() if text and name not in fixed}
-    return Published(**fixed, values=values)
 
 
 def _real(record: Record) -> list[Score]:
@@ -128,25 +109,47 @@ def _real(record: Record) -> list[Score]:
     return [s for s in record.scores if s.protocol and not embedded_evaluators(s.signature)]
 
 
-def _same(row: Published, dataset: str, side: int | None) -> bool:
-    name, size = _named(dataset)
-    side = side or size
-    return _named(row.dataset)[0] == name and (side is None or row.resolution in ("", str(side)))
+def _measured(record: Record, protocol: str, side: int | None) -> Measured:
+    """Return what of a record decides which rows stand beside it."""
+    cell = record.cell
+    size = re.search(r"(64|128|256|512|1024)$", cell.dataset)
+    return Measured(
+        conditioning=cell.conditioning,
+        datasets=(cell.dataset, *([cell.data_kind] if cell.data_kind else ())),
+        resolution=cell.resolution or side or (int(size.group()) if size else None),
+        protocol=protocol,
+        f=cell.f,
+        regularization=cell.regularization,
+        signatures={
+            s.name: Signature.parse(s.signature).fields
+            for s in _real(record)
+            if s.protocol == protocol
+        },
+    )
 
 
-def _named(dataset: str) -> tuple[str, int | None]:
-    """Return a dataset's plain name and the size at its end, if there is one.
+def _printed(rows: Sequence[Row], cells: Sequence[Measured]) -> list[Printed]:
+    """Return the rows of one model under one way of sampling as one printed line each."""
+    lines: dict[tuple[str, ...], list[Row]] = {}
+    for row in rows:
+        shown = [getattr(row, name) for name in SHOWN]
+        lines.setdefault(tuple(shown), []).append(row)
+    return [
+        Printed(
+            same[0],
+            {str(row.quantity): _value(row) for row in same},
+            tuple(dict.fromkeys(part for row in same for part in differences(row, cells))),
+        )
+        for same in lines.values()
+    ]
 
-    >>> _named("CelebA-HQ"), _named("lsun_churches-256")
-    (('celebahq', None), ('lsunchurches', 256))
-    """
-    found = re.fullmatch(r"(.*?)(64|128|256|512|1024)?", re.sub(r"[^a-z0-9]", "", dataset.lower()))
-    name, size = (found.group(1), found.group(2)) if found else (dataset, None)
-    return _ALIASES.get(name, name), int(size) if size else None
+
+def _value(row: Row) -> str:
+    return f"{row.printed} ± {row.uncertainty}" if row.uncertainty else row.printed
 
 
 def _table(
-    dataset: str, protocol: str, records: Sequence[Record], printed: Sequence[Published]
+    dataset: str, protocol: str, records: Sequence[Record], printed: Sequence[Printed]
 ) -> Beside:
     scored = [r for r in records if any(s.protocol == protocol for s in _real(r))]
     here = {s.name for r in scored for s in _real(r) if s.protocol == protocol}
@@ -157,16 +160,16 @@ def _table(
         dataset,
         protocol,
         tuple(_LABELS.get(n) or quantity_of(n).axis for n in names),
-        (*_measured(scored, protocol, names), *(_printed(p, names) for p in rows)),
+        (*_ours(scored, protocol, names), *(_theirs(p, names) for p in rows)),
     )
 
 
-def _order(printed: Sequence[Published]) -> list[str]:
+def _order(printed: Sequence[Printed]) -> list[str]:
     there = {name for p in printed for name in p.values}
     return [name for name in (*QUANTITIES, *_ELSEWHERE) if name in there]
 
 
-def _measured(records: Sequence[Record], protocol: str, names: Sequence[str]) -> list[Line]:
+def _ours(records: Sequence[Record], protocol: str, names: Sequence[str]) -> list[Line]:
     most: dict[str, int] = {}
     for r in records:
         most[series(r.cell)] = max(r.cell.steps, most.get(series(r.cell), 0))
@@ -189,12 +192,20 @@ def _text(score: Score | None) -> str:
     return f"{text} ± {spread}" if spread else number(score.value)
 
 
-def _printed(row: Published, names: Sequence[str]) -> Line:
-    values = tuple(row.values.get(name, "") for name in names)
-    n = f"{int(row.n):,}" if row.n.isdecimal() else row.n
-    source = f"{row.source}, {row.table}"
-    how = ", ".join(part for part in (row.task, _how(row.sampler, row.steps, row.guidance)) if part)
-    return Line(False, row.model, how, n, values, source, note=row.note)
+def _theirs(printed: Printed, names: Sequence[str]) -> Line:
+    row = printed.row
+    how = [row.task, _how(row.sampler, row.steps, row.guidance_scale)]
+    return Line(
+        measured=False,
+        model=row.model,
+        how=", ".join(part for part in how if part),
+        n=f"{int(row.n_samples):,}" if row.n_samples.isdecimal() else row.n_samples,
+        values=tuple(printed.values.get(name, "") for name in names),
+        source=f"{row.source}, {row.table}",
+        note=row.note,
+        suspect=row.suspect,
+        differs="; ".join(printed.differs),
+    )
 
 
 def _how(sampler: str, steps: str, guidance: str) -> str:

@@ -119,7 +119,10 @@ def _md_published(found: Sequence[Beside]) -> list[str]:
         ]
         for line in one.lines:
             kind = "measured" if line.measured else "published"
-            source = f"{line.source} ({line.note})" if line.note else line.source
+            kind += ", suspect" if line.suspect else ""
+            remarks = [line.note, line.differs and f"protocol differs: {line.differs}"]
+            said = "; ".join(remark for remark in remarks if remark)
+            source = f"{line.source} ({said})" if said else line.source
             cells = [kind, line.model, line.how, line.n, *line.values, source]
             lines.append(f"| {' | '.join(map(_md, cells))} |")
         parts += [f"{_md(one.dataset)} under {_md(one.protocol)}:", "\n".join(lines)]

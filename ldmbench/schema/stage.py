@@ -81,6 +81,11 @@ class Cell(Noun):
     axes: dict[str, AxisValue] = Field(
         default={}, description="the swept fields of model and dataset"
     )
+    data_kind: str | None = Field(default=None, description="`kind` of its data")
+    resolution: int | None = Field(default=None, description="pixels of a side of its data")
+    conditioning: str | None = Field(
+        default=None, description="of its model: none, class, caption, layout, superres, ..."
+    )
     f: int | None = None
     regularization: str | None = None
     sampler: str

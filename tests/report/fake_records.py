@@ -128,6 +128,7 @@ def _cell(
         axes={**axes, "steps": steps},
         f=f,
         regularization="none" if f == 1 else "kl",
+        conditioning="none",
         sampler=sampler,
         steps=steps,
         eta=eta,
