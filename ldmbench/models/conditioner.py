@@ -1,21 +1,43 @@
-"""Captions and classes -> the sequence that the denoiser attends to.
+"""Conditions of models that are trained here: what a task adds to the denoiser.
 
-Trained jointly with the denoiser (arXiv:2112.10752, section 3.3: tau_theta); it shares no weights
-with the evaluators.
+Their encoders are trained jointly with the denoiser (arXiv:2112.10752, section 3.3: tau_theta) and
+share no weights with the evaluators. To add one: a row in `_BUILDERS`, and in catalog/tasks.py.
 """
 
 from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from diffusers import ModelMixin
 from diffusers.configuration_utils import ConfigMixin, register_to_config
 from torch import Tensor, nn
 
-from ldmbench.models.compvis.networks import ClassEmbedder
+from ldmbench.catalog.tasks import MAP_CHANNELS
+from ldmbench.errors import InputError
+from ldmbench.models.compvis.networks import ClassEmbedder, SpatialRescaler
+from ldmbench.models.conditions import (
+    Captions,
+    ClassLabels,
+    ClassTokens,
+    Condition,
+    NoCondition,
+    TokenBoxes,
+)
 from ldmbench.models.hashed_words import LENGTH, TOKENS
-from ldmbench.schema.models import Conditioning
+from ldmbench.models.image_conditions import (
+    AlignedImage,
+    EncodedImage,
+    FittedImage,
+    MaskedImage,
+    SemanticMap,
+)
+from ldmbench.schema.models import DenoiserParams
 
-__all__ = ["CaptionEncoder", "build_conditioner"]
+__all__ = ["NOTHING", "Brought", "CaptionEncoder", "build_condition"]
 
 
 class CaptionEncoder(ModelMixin, ConfigMixin):  # type: ignore[misc]
@@ -46,17 +68,134 @@ class CaptionEncoder(ModelMixin, ConfigMixin):  # type: ignore[misc]
         return out
 
 
-def build_conditioner(
-    conditioning: Conditioning, *, channels: int, classes: int
-) -> CaptionEncoder | ClassEmbedder | None:
-    """Return the encoder of a condition, or None; the last row of a class table is no class."""
-    if conditioning == "none":
-        return None
-    if conditioning == "caption":
-        encoder: CaptionEncoder = CaptionEncoder(channels)
-        return encoder
-    table: ClassEmbedder = ClassEmbedder(classes + 1, channels, null_class=classes)
-    return table
+@dataclass(frozen=True)
+class Brought:
+    """What data and first stage bring to a condition that is trained here.
+
+    Attributes:
+        classes: of labels, boxes and maps; background is none of them.
+        objects: most boxes of an image.
+        f: downsampling factor of the first stage.
+        encode: images NCHW in [-1, 1] -> latents, not scaled.
+    """
+
+    classes: int = 0
+    objects: int = 0
+    f: int = 1
+    encode: Callable[[Tensor], Tensor] = lambda x: x
+
+
+NOTHING = Brought()
+"""Of a model without condition."""
+
+
+def build_condition(
+    params: DenoiserParams, shape: tuple[int, int, int], brought: Brought
+) -> Condition:
+    """Return the condition of a model that is trained here, its networks with fresh weights.
+
+    Its classes are those of loaded models, so that what is trained is what `load` reads.
+
+    Args:
+        params: of the denoiser.
+        shape: (C, h, w) of a latent.
+        brought: what data and first stage bring.
+
+    Raises:
+        InputError: the data lack classes or boxes, or a small image does not fit the latent.
+    """
+    return _BUILDERS[params.conditioning](params, shape, brought)
+
+
+def _class(params: DenoiserParams, shape: tuple[int, int, int], brought: Brought) -> Condition:
+    """The last row of the table, or the label behind the classes, is no class."""
+    classes = brought.classes
+    if params.reads_labels:
+        return ClassLabels(classes, null_class=classes)
+    return ClassTokens(ClassEmbedder(classes + 1, params.context_channels, null_class=classes))
+
+
+def _layout(params: DenoiserParams, shape: tuple[int, int, int], brought: Brought) -> Condition:
+    """Three tokens a box and two of the crop; as many places as tokens, at least 32 x 32."""
+    if brought.objects < 1:
+        raise InputError("conditioning 'layout' needs a dataset with boxes, this one has none")
+    side = max(32, math.isqrt(brought.classes) + 1)
+    return TokenBoxes(transformer(params, tokens=side * side, length=3 * brought.objects + 2))
+
+
+def _semantic(params: DenoiserParams, shape: tuple[int, int, int], brought: Brought) -> Condition:
+    if brought.classes < 1:
+        raise InputError("conditioning 'semantic' needs a dataset with classes, this one has none")
+    rescaler: SpatialRescaler = SpatialRescaler(
+        n_stages=brought.f.bit_length() - 1,
+        in_channels=brought.classes + 1,
+        out_channels=MAP_CHANNELS,
+    )
+    return SemanticMap(rescaler)
+
+
+def _small(params: DenoiserParams, shape: tuple[int, int, int], brought: Brought) -> Condition:
+    side, given = shape[1], {"downscale": params.downscale}
+    small = side * brought.f // params.scale
+    larger, smaller = max(small, side), min(small, side)
+    if small < 1 or larger % smaller:
+        raise InputError(
+            f"scale {params.scale} makes small images of side {small}, which do not fit latents of"
+            f" side {side}; one must be a multiple of the other"
+        )
+    if small == side:
+        return AlignedImage(3, given=given)
+    return FittedImage(small, side, given=given)
+
+
+def _masked(params: DenoiserParams, shape: tuple[int, int, int], brought: Brought) -> Condition:
+    return MaskedImage(brought.encode, shape[0] + 1, given={"mask": params.mask})
+
+
+def _encoded(params: DenoiserParams, shape: tuple[int, int, int], brought: Brought) -> Condition:
+    return EncodedImage(brought.encode, shape[0], given={"blur": f"{params.blur:g}"})
+
+
+_BUILDERS: dict[str, Callable[[DenoiserParams, tuple[int, int, int], Brought], Condition]] = {
+    "none": lambda params, shape, brought: NoCondition(),
+    "class": _class,
+    "caption": lambda params, shape, brought: Captions(CaptionEncoder(params.context_channels)),
+    "layout": _layout,
+    "semantic": _semantic,
+    "superresolution": _small,
+    "inpainting": _masked,
+    "image": _encoded,
+}
+
+
+def transformer(params: DenoiserParams, *, tokens: int, length: int) -> Any:
+    """Return LDM's transformer of token ids, as diffusers has it, with fresh weights.
+
+    Args:
+        params: of the denoiser.
+        tokens: of its vocabulary.
+        length: of a sequence.
+    """
+    from diffusers.pipelines.latent_diffusion.pipeline_latent_diffusion import (
+        LDMBertConfig,
+        LDMBertModel,
+    )
+
+    width = params.context_channels
+    heads = max(1, width // 32) if width % 32 == 0 else 1
+    config = LDMBertConfig(
+        vocab_size=tokens,
+        max_position_embeddings=length,
+        encoder_layers=params.context_depth,
+        encoder_ffn_dim=4 * width,
+        encoder_attention_heads=heads,
+        head_dim=width // heads,
+        d_model=width,
+        dropout=0.0,
+    )
+    made: Any = LDMBertModel(config)
+    made.to_logits.requires_grad_(False)  # of its own training; nothing reads it here
+    return made
 
 
 class _Block(nn.Module):

@@ -19,7 +19,7 @@ from ldmbench.models.conditions import (
     TokenBoxes,
 )
 from ldmbench.models.diffusers.writer import write_folder
-from ldmbench.models.image_conditions import EnlargedImage, MaskedPrompt, UpscaledPrompt
+from ldmbench.models.image_conditions import FittedImage, MaskedPrompt, UpscaledPrompt
 from ldmbench.models.model import Model
 from ldmbench.sample import initial_noise
 
@@ -124,7 +124,7 @@ def _probe(model: Model, z: torch.Tensor) -> Inputs:
         classes = int(parts["rescaler"].config.in_channels)
         side = [s * model.info.f for s in z.shape[2:]]
         return condition.inputs(initial_noise([0, 1], seed=2, shape=(classes, *side)), z)
-    if isinstance(condition, EnlargedImage):
+    if isinstance(condition, FittedImage):
         side = [s * condition.small // condition.large for s in z.shape[2:]]
         told: Any = initial_noise([0, 1], seed=2, shape=(3, *side))
         if condition.classes is not None:

@@ -13,23 +13,18 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ldmbench.catalog.tasks import TASKS, joined_channels
 from ldmbench.errors import InputError
-from ldmbench.models.compvis.networks import ClassEmbedder
-from ldmbench.models.conditioner import CaptionEncoder, build_conditioner
-from ldmbench.models.conditions import (
-    Captions,
-    ClassLabels,
-    ClassTokens,
-    Condition,
-    NoCondition,
-)
+from ldmbench.models.conditioner import NOTHING, Brought, build_condition
+from ldmbench.models.conditions import Condition, Inputs, TokenBoxes
 from ldmbench.models.diffusers.writer import as_diffusers, write_folder
 from ldmbench.models.dit import build_dit
 from ldmbench.models.files import blank, seeded
 from ldmbench.models.first_stage import Identity
 from ldmbench.models.flops import count_flops
-from ldmbench.models.hashed_words import LENGTH, tokenize
-from ldmbench.models.model import Info, Model
+from ldmbench.models.hashed_words import tokenize
+from ldmbench.models.model import Info, Model, evaluate
+from ldmbench.models.tasks import Truth, condition_of
 from ldmbench.models.unet import build_unet
 from ldmbench.sample.schedule import Schedule
 from ldmbench.schema.models import DenoiserParams, Network
@@ -47,17 +42,15 @@ class NetworkKind(NamedTuple):
     Attributes:
         part: its name in diffusers folders.
         build: returns one with fresh weights; see `build_unet`.
-        reads_labels: whether classes are labels of the network itself, not tokens that it attends.
     """
 
     part: str
     build: Callable[..., nn.Module]
-    reads_labels: bool = False
 
 
 NETWORKS: dict[Network, NetworkKind] = {
     "unet": NetworkKind("unet", build_unet),
-    "dit": NetworkKind("transformer", build_dit, reads_labels=True),
+    "dit": NetworkKind("transformer", build_dit),
 }
 
 
@@ -67,87 +60,140 @@ class Denoiser(nn.Module):
     Attributes:
         params: what it was built from.
         shape: (C, h, w) of one latent.
-        classes: number of classes it was built for; 0 when it is not shown any.
+        brought: what data and first stage bring to its condition.
+        condition: what it is told.
+        conditioner: the network of the condition, trained with it; None where there is none.
         schedule: the forward process it is trained under.
     """
 
     def __init__(
-        self, params: DenoiserParams, *, latent_channels: int, latent_size: int, classes: int = 0
+        self,
+        params: DenoiserParams,
+        *,
+        latent_channels: int,
+        latent_size: int,
+        brought: Brought = NOTHING,
     ) -> None:
         super().__init__()
-        if params.conditioning == "class" and classes < 1:
+        self.params, self.brought = params, brought
+        self.shape = (latent_channels, latent_size, latent_size)
+        self.task = TASKS[params.conditioning]
+        if self.task.name == "class" and brought.classes < 1:
             raise InputError(
                 "conditioning 'class' needs a dataset with class labels, this one has none; "
                 "use conditioning 'none' or 'caption'"
             )
-        self.params = params
-        self.shape = (latent_channels, latent_size, latent_size)
-        self.classes = classes
         self.schedule = _schedule(params)
         self.kind = NETWORKS[params.network]
-        self.labelled = self.kind.reads_labels and params.conditioning == "class"
-        labels = classes if self.labelled else 0
+        joined = joined_channels(
+            self.task.name,
+            channels=latent_channels,
+            side=latent_size,
+            f=brought.f,
+            scale=params.scale,
+        )
         network = self.kind.build(
-            params, channels=latent_channels, side=latent_size, classes=labels
+            params,
+            channels=latent_channels,
+            side=latent_size,
+            classes=brought.classes if params.reads_labels else 0,
+            **({"joined": joined} if joined else {}),  # a dit takes none
         )
         self.add_module(self.kind.part, network)  # so are its weights named, in checkpoints too
-        self.conditioner: CaptionEncoder | ClassEmbedder | None = None
-        if not self.labelled:
-            self.conditioner = build_conditioner(
-                params.conditioning, channels=params.context_channels, classes=classes
-            )
+        self.condition: Condition = build_condition(params, self.shape, brought)
+        self.conditioner: nn.Module | None = next(iter(self.condition.parts().values()), None)
+        self._null: Tensor | None = None
 
     @property
     def network(self) -> Any:
         """Return the network alone, one of diffusers' interface."""
         return getattr(self, self.kind.part)
 
-    def forward(self, z: Tensor, t: Tensor, ids: Tensor | None = None) -> Tensor:
+    def forward(
+        self, z: Tensor, t: Tensor, told: Tensor | None = None, dropped: Tensor | None = None
+    ) -> Tensor:
         """Return what the network is trained to return, like z.
 
         Args:
             z: noisy latents, NCHW float32.
             t: timesteps, integers (N,) in [0, T).
-            ids: of the condition; None where there is none.
+            told: what `conditions` returned; None where there is no condition.
+            dropped: bool (N,), where the condition is not shown.
         """
-        told = {"class_labels": ids} if self.labelled else {}
-        if self.conditioner is not None:
-            told = {"encoder_hidden_states": self.conditioner(ids)}
-        out: Tensor = self.network(z, t, **told, return_dict=False)[0]
-        return out
+        return evaluate(self.network, z, t, self._inputs(z, told, dropped))
 
-    def ids(
-        self, *, captions: Sequence[str] | None = None, labels: Any | None = None
+    def _inputs(self, z: Tensor, told: Tensor | None, dropped: Tensor | None) -> Inputs:
+        """Return the network's inputs, those of dropped images being the null condition."""
+        if told is None:
+            return {}
+        if self.task.joins:
+            joined = self.condition.inputs(told, z)["concat"]
+            return {"concat": joined if dropped is None else joined * ~dropped[:, None, None, None]}
+        if dropped is not None:
+            if self._null is None:
+                self._null = self._rows(1).to(z.device)
+            where = dropped[:, None] if told.ndim == 2 else dropped
+            told = torch.where(where, self._null, told)
+        if self.conditioner is None:
+            return {"labels": told}
+        found = self.conditioner(told)
+        return {"context": found if isinstance(found, Tensor) else found[0]}
+
+    def conditions(
+        self,
+        *,
+        captions: Sequence[str] | None = None,
+        labels: Any | None = None,
+        truth: Truth | None = None,
+        seed: int = 0,
     ) -> Tensor | None:
-        """Return token ids (N, L) or classes (N,), int64 on the CPU, or None.
+        """Return what the model is told of images, on the CPU.
+
+        Token ids (N, L) or classes (N,), int64; a layout, a map or an image, as `condition_of`
+        makes them; None where there is no condition.
+
+        Args:
+            captions: N texts.
+            labels: N classes.
+            truth: the images and what is known of them.
+            seed: of masks.
 
         Raises:
             InputError: if the model needs captions or labels and they were not given; also for a
                 label that is no class.
         """
-        if self.params.conditioning == "none":
+        if self.task.told == "none":
             return None
-        if self.params.conditioning == "caption":
+        if self.task.told == "truth":
+            assert truth is not None
+            made: Tensor = condition_of(self.condition, truth, {}, side=self.shape[1], seed=seed)
+            return made
+        if self.task.told == "caption":
             if captions is None:
                 raise InputError("this model is conditioned on captions; give one for each image")
             return tokenize(captions)
         if labels is None:
             raise InputError("this model is conditioned on classes; give a label for each image")
         rows = torch.as_tensor(labels, dtype=torch.int64)
-        if len(rows) and not 0 <= int(rows.min()) <= int(rows.max()) <= self.classes:
+        classes = self.brought.classes
+        if len(rows) and not 0 <= int(rows.min()) <= int(rows.max()) <= classes:
             raise InputError(
-                f"class labels lie in [0, {self.classes}), {self.classes} being no class; "
+                f"class labels lie in [0, {classes}), {classes} being no class; "
                 f"found {int(rows.min())} to {int(rows.max())}"
             )
         return rows
 
     def null_ids(self, n: int) -> Tensor | None:
-        """Return the ids of `n` images that are shown no condition."""
-        if self.params.conditioning == "none":
-            return None
-        if self.params.conditioning == "caption":
+        """Return the ids of `n` images that are shown no condition; None of tasks without ids."""
+        return None if self.task.joins or self.task.told == "none" else self._rows(n)
+
+    def _rows(self, n: int) -> Tensor:
+        if isinstance(self.condition, TokenBoxes):
+            places = int(self.condition.encoder.config.max_position_embeddings)
+            return torch.zeros((n, places), dtype=torch.int64)
+        if self.task.told == "caption":
             return tokenize([""]).expand(n, -1)
-        return torch.full((n,), self.classes)
+        return torch.full((n,), self.brought.classes)
 
     @property
     def parameter_count(self) -> int:
@@ -156,22 +202,41 @@ class Denoiser(nn.Module):
 
     def flops_per_image(self) -> int:
         """Return the FLOPs of one evaluation of the network on one image, 2 per multiply-add."""
-        empty = self._empty()
+        empty, width = self._empty(), self.params.context_channels
         z, t = torch.empty(1, *self.shape, device="meta"), torch.zeros(1, device="meta")
-        told = {"class_labels": t.long()} if self.labelled else {}
-        if empty.conditioner is not None:
-            size = (1, _length(self.params), self.params.context_channels)
-            told = {"encoder_hidden_states": torch.empty(size, device="meta")}
-        return count_flops(lambda: empty.network(z, t, **told))
+        inputs: Inputs = {}
+        if self.task.joins:
+            joined = int(self.network.config.in_channels) - self.shape[0]
+            inputs["concat"] = torch.empty(1, joined, *self.shape[1:], device="meta")
+        elif empty.conditioner is not None:
+            length = self._rows(1).shape[1] if self.task.name != "class" else 1
+            inputs["context"] = torch.empty(1, length, width, device="meta")
+        elif self.task.name == "class":
+            inputs["labels"] = self._rows(1).to("meta")
+        return count_flops(lambda: evaluate(empty.network, z, t, inputs))
 
     def condition_flops(self) -> int:
-        """Return the FLOPs of encoding one image's condition."""
-        conditioner = self._empty().conditioner
+        """Return the FLOPs of encoding one image's condition by a network that is trained."""
+        empty = self._empty()
+        conditioner = empty.conditioner
         if conditioner is None:
             return 0
-        ids = self.null_ids(1)
-        assert ids is not None
-        return count_flops(lambda: conditioner(ids.to("meta")))
+        if self.task.joins:
+            side = self.shape[1] * self.brought.f
+            ids = torch.zeros((1, side, side), dtype=torch.int64)
+            whole = torch.nn.functional.one_hot(ids, self.brought.classes + 1)
+            shown = whole.permute(0, 3, 1, 2).float().to("meta")
+            return count_flops(lambda: conditioner(shown))
+        return count_flops(lambda: conditioner(self._rows(1).to("meta")))
+
+    @torch.no_grad()
+    def encoding_flops(self) -> int:
+        """Return the FLOPs of the first stage on one image's condition, which is never trained."""
+        if self.task.name not in ("inpainting", "image"):
+            return 0
+        side, device = self.shape[1] * self.brought.f, next(self.parameters()).device
+        black = torch.zeros(1, 3, side, side, device=device)
+        return count_flops(lambda: self.brought.encode(black))
 
     def model(self) -> Model:
         """Return it as a model of latents, which is what can be sampled, saved and loaded."""
@@ -186,7 +251,7 @@ class Denoiser(nn.Module):
             timesteps=self.schedule.spacing,
             weights="ema",
         )
-        return Model(info, Identity(), network=self.network, condition=self._condition())
+        return Model(info, Identity(), network=self.network, condition=self.condition)
 
     def save(self, folder: Path, *, raw: dict[str, Tensor], apart: bool) -> None:
         """Write a diffusers folder: the weights as they are, and the raw ones beside.
@@ -200,7 +265,7 @@ class Denoiser(nn.Module):
         params = self.params.model_dump(mode="json")
         write_folder(self.model(), folder, kind="denoiser", params=params, **facts)
         averaged = {name: p.detach().clone() for name, p in self.named_parameters()}
-        parts = {self.kind.part: self.network, **self._condition().parts()}
+        parts = {self.kind.part: self.network, **self.condition.parts()}
         try:
             self.overwrite(raw)
             for name, network in parts.items():
@@ -216,27 +281,24 @@ class Denoiser(nn.Module):
         for name, p in self.named_parameters():
             p.copy_(weights[name])
 
-    def _condition(self) -> Condition:
-        if self.labelled:
-            return ClassLabels(self.classes, null_class=self.classes)
-        if self.conditioner is None:
-            return NoCondition()
-        by_caption = isinstance(self.conditioner, CaptionEncoder)
-        return Captions(self.conditioner) if by_caption else ClassTokens(self.conditioner)
-
     def _empty(self) -> Denoiser:
         return blank(
             lambda: Denoiser(
                 self.params,
                 latent_channels=self.shape[0],
                 latent_size=self.shape[1],
-                classes=self.classes,
+                brought=self.brought,
             )
         )
 
 
 def build_denoiser(
-    params: DenoiserParams, *, latent_channels: int, latent_size: int, classes: int = 0, seed: int
+    params: DenoiserParams,
+    *,
+    latent_channels: int,
+    latent_size: int,
+    brought: Brought = NOTHING,
+    seed: int,
 ) -> Denoiser:
     """Return a denoiser with fresh weights that depend on `seed` alone.
 
@@ -244,7 +306,7 @@ def build_denoiser(
         params: the network.
         latent_channels: C of a latent.
         latent_size: h = w of a latent.
-        classes: number of classes of the dataset; needed for conditioning "class".
+        brought: what data and first stage bring to its condition.
         seed: of the initial weights.
 
     Raises:
@@ -252,7 +314,7 @@ def build_denoiser(
     """
     return seeded(
         lambda: Denoiser(
-            params, latent_channels=latent_channels, latent_size=latent_size, classes=classes
+            params, latent_channels=latent_channels, latent_size=latent_size, brought=brought
         ),
         seed,
     )
@@ -266,7 +328,3 @@ def _schedule(params: DenoiserParams) -> Schedule:
         T=params.timesteps,
         prediction="epsilon" if params.prediction == "eps" else "v_prediction",
     )
-
-
-def _length(params: DenoiserParams) -> int:
-    return LENGTH if params.conditioning == "caption" else 1

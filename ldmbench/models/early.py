@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ldmbench.models.conditioner import Brought
 from ldmbench.models.denoiser import Denoiser
 from ldmbench.models.files import blank, read_card
 from ldmbench.models.model import Model
@@ -35,7 +36,7 @@ def load_early(folder: Path, first_stage: Model) -> Model:
             DenoiserParams.model_validate(card["params"]),
             latent_channels=int(card["latent_channels"]),
             latent_size=int(card["latent_size"]),
-            classes=int(card["classes"]),
+            brought=Brought(classes=int(card["classes"])),
         )
     )
     unet = read_weights(folder / "unet" / "diffusion_pytorch_model.safetensors")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -15,23 +15,31 @@ from ldmbench.sample import Schedule
 
 __all__ = [
     "AlignedImage",
-    "EnlargedImage",
+    "EncodedImage",
+    "FittedImage",
     "MaskedImage",
     "MaskedPrompt",
     "SemanticMap",
     "UpscaledPrompt",
 ]
 
+Given = Mapping[str, str]
 DEFAULT_NOISE_LEVEL = 20
 """Of the low-resolution image, as the source's pipeline has it."""
 
 
 @dataclass(frozen=True)
 class AlignedImage:
-    """An image of the latent's height and width that joins it (super-resolution)."""
+    """An image of the latent's height and width that joins it (super-resolution).
+
+    Attributes:
+        channels: of it.
+        given: how it was made of real images in training, where that is known.
+    """
 
     channels: int
     kind: str = "image"
+    given: Given = field(default_factory=dict)
 
     def inputs(self, cond: Any, z: torch.Tensor) -> Inputs:
         """Return concat (B, channels, h, w); cond: the same, in [-1, 1]."""
@@ -48,18 +56,23 @@ class AlignedImage:
 
 
 @dataclass(frozen=True)
-class EnlargedImage:
-    """guided-diffusion's upsampling: a small image, enlarged bilinearly, joins the noisy one.
+class FittedImage:
+    """A small image of another side than the latent joins it (super-resolution).
+
+    It is enlarged bilinearly, as guided-diffusion's upsampling has it, or folded where it is the
+    larger one: each square of its pixels becomes channels, so that nothing is lost.
 
     Attributes:
         small: side of the small image.
-        large: side of the noisy one, at the resolution of training.
+        large: side of the latent, at the resolution of training.
         classes: how many labels there are, or None for a model without.
+        given: how it was made of real images in training, where that is known.
     """
 
     small: int
     large: int
     classes: int | None = None
+    given: Given = field(default_factory=dict)
 
     @property
     def kind(self) -> str:
@@ -67,7 +80,7 @@ class EnlargedImage:
         return "image" if self.classes is None else "class-image"
 
     def inputs(self, cond: Any, z: torch.Tensor) -> Inputs:
-        """Return concat (B, 3, H, W), and labels (B,) where the model has classes.
+        """Return concat (B, c, H, W), and labels (B,) where the model has classes.
 
         cond: the small image (B, 3, h, w) in [-1, 1], or {"labels": (B,), "image": the same}.
         """
@@ -78,6 +91,8 @@ class EnlargedImage:
             cond = cond["image"]
         wanted = (z.shape[0], 3, *(s * self.small // self.large for s in z.shape[2:]))
         image = _shaped(cond, z, wanted, "the low-resolution image")
+        if self.small > self.large:
+            return told | {"concat": nn.functional.pixel_unshuffle(image, self.small // self.large)}
         size = (z.shape[2], z.shape[3])
         return told | {"concat": nn.functional.interpolate(image, size, mode="bilinear")}
 
@@ -116,8 +131,12 @@ class SemanticMap:
         return {"concat": _shaped(found, z, (z.shape[0], found.shape[1], *z.shape[2:]), "the map")}
 
     def null(self, cond: Any, z: torch.Tensor) -> Any:
-        """Return zeros."""
-        return torch.zeros_like(torch.as_tensor(cond))
+        """Return a one-hot map of no class anywhere."""
+        given = torch.as_tensor(cond)
+        if given.ndim == 4:
+            return torch.zeros_like(given)
+        shape = (len(given), int(self.rescaler.config.in_channels), *given.shape[1:])
+        return torch.zeros(shape, dtype=z.dtype)
 
     def parts(self) -> dict[str, nn.Module]:
         """Return the rescaler."""
@@ -131,11 +150,13 @@ class MaskedImage:
     Attributes:
         encode: image (B, 3, H, W) in [-1, 1] -> latent, not scaled, as the original does.
         channels: latent channels and one for the mask.
+        given: how masks were drawn in training, where that is known.
     """
 
     encode: Callable[[torch.Tensor], torch.Tensor]
     channels: int
     kind: str = "inpainting"
+    given: Given = field(default_factory=dict)
 
     def inputs(self, cond: Any, z: torch.Tensor) -> Inputs:
         """Return concat (B, channels, h, w).
@@ -160,6 +181,40 @@ class MaskedImage:
             mask = nn.functional.interpolate(given[:, 3:], size=latent.shape[-2:])
             given = torch.cat([latent, mask], dim=1)
         return {"concat": _shaped(given, z, ready, "the masked latent")}
+
+    def null(self, cond: Any, z: torch.Tensor) -> Any:
+        """Return zeros of the joined size."""
+        return torch.zeros((z.shape[0], self.channels, *z.shape[2:]), dtype=z.dtype)
+
+    def parts(self) -> dict[str, nn.Module]:
+        """Return no networks; the first stage is counted once."""
+        return {}
+
+
+@dataclass(frozen=True)
+class EncodedImage:
+    """An image whose latent joins the noisy one (image to image).
+
+    Attributes:
+        encode: image (B, 3, H, W) in [-1, 1] -> latent, not scaled.
+        channels: of a latent.
+        given: how the image was made of a real one in training, where that is known.
+    """
+
+    encode: Callable[[torch.Tensor], torch.Tensor]
+    channels: int
+    kind: str = "image-to-image"
+    given: Given = field(default_factory=dict)
+
+    def inputs(self, cond: Any, z: torch.Tensor) -> Inputs:
+        """Return concat (B, channels, h, w); cond: the image (B, 3, H, W), or its latent."""
+        if cond is None:
+            raise InputError("the model turns an image into another; give cond, (B, 3, H, W)")
+        given = torch.as_tensor(cond).to(z)
+        ready = (z.shape[0], self.channels, *z.shape[2:])
+        if tuple(given.shape) != ready:
+            given = self.encode(given)
+        return {"concat": _shaped(given, z, ready, "the image's latent")}
 
     def null(self, cond: Any, z: torch.Tensor) -> Any:
         """Return zeros of the joined size."""

@@ -30,7 +30,7 @@ from ldmbench.sample.paths import noise_of, velocity_of
 from ldmbench.sample.velocity import Field, integrate
 from ldmbench.schema.models import ModelFacts
 
-__all__ = ["Info", "Model", "info_of", "latent_sides", "to_uint8"]
+__all__ = ["Info", "Model", "evaluate", "info_of", "latent_sides", "to_uint8"]
 
 QUANTIZE = ("round", "truncate")
 _TOLD = ("f", "source", "quantize", "timesteps", "weights", "weights_from", "left_out", "assumed")
@@ -236,17 +236,10 @@ class Model:
 
     def predict(self, z: torch.Tensor, t: torch.Tensor, inputs: Inputs) -> torch.Tensor:
         """Return what the network predicts: (B, C or 2C, h, w)."""
-        joined = torch.cat([z, inputs["concat"]], dim=1) if "concat" in inputs else z
-        extra: dict[str, Any] = {}
-        if "context" in inputs:
-            extra["encoder_hidden_states"] = inputs["context"]
-        if "labels" in inputs:
-            extra["class_labels"] = inputs["labels"]
         assert self.network is not None
         if self.info.time_scale != 1:
             t = t * self.info.time_scale
-        out: torch.Tensor = self.network(joined, t, **extra).sample
-        return out
+        return evaluate(self.network, z, t, inputs)
 
     @torch.no_grad()
     def sample(
@@ -436,6 +429,18 @@ def _check_flow_words(*, eta: float, timesteps: str | None) -> None:
             "the model is a flow, which has no eta and no timestep rule; leave both out (sampler:"
             " sde draws noise at its steps)"
         )
+
+
+def evaluate(network: nn.Module, z: torch.Tensor, t: torch.Tensor, inputs: Inputs) -> torch.Tensor:
+    """Return what a diffusers network predicts of latents and what it is told, in training too."""
+    joined = torch.cat([z, inputs["concat"]], dim=1) if "concat" in inputs else z
+    extra: dict[str, Any] = {}
+    if "context" in inputs:
+        extra["encoder_hidden_states"] = inputs["context"]
+    if "labels" in inputs:
+        extra["class_labels"] = inputs["labels"]
+    out: torch.Tensor = network(joined, t, **extra, return_dict=False)[0]
+    return out
 
 
 def to_uint8(x: torch.Tensor, rule: str = "round") -> NDArray[np.uint8]:

@@ -10,32 +10,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ldmbench.catalog.tasks import FROM_TRUTH
 from ldmbench.errors import InputError
 from ldmbench.models.conditions import null_class_of
 from ldmbench.models.flops import count_flops
 from ldmbench.models.model import Model, to_uint8
 from ldmbench.models.subject import Work, evaluations_of, finite
-from ldmbench.models.tasks import (
-    Truth,
-    class_map,
-    layout_tokens,
-    low_resolution,
-    masked,
-    painted,
-    to_paint,
-)
-from ldmbench.sample import Schedule, initial_noise
+from ldmbench.models.tasks import Truth, condition_of, painted
+from ldmbench.sample import Schedule
 from ldmbench.schema.params import Sampling
 
-__all__ = ["FROM_TRUTH", "GIVEN", "SuiteModel"]
+__all__ = ["SuiteModel"]
 
 Images = NDArray[np.uint8]
-FROM_TRUTH = ("image", "inpainting", "layout", "semantic", "upscaling")
-"""Conditions that are made of real images."""
-GIVEN = {"downscale": "pil-bicubic", "mask": "boxes"}
-"""How they are made where nothing is said."""
-BLUR_SEED = 1 << 34
-"""Of the noise that blurs what is upscaled, so that it is none that images start from."""
 
 
 class SuiteModel:
@@ -50,7 +37,7 @@ class SuiteModel:
     def __init__(
         self, model: Model, given: Mapping[str, str] | None = None, *, batch: int | None = None
     ) -> None:
-        self.model, self.given, self.batch = model, {**GIVEN, **(given or {})}, batch
+        self.model, self.given, self.batch = model, dict(given or {}), batch
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -82,7 +69,7 @@ class SuiteModel:
             return torch.as_tensor(labels, dtype=torch.int64)
         if kind in FROM_TRUTH:
             assert truth is not None
-            return self._task(kind, truth)
+            return condition_of(self.model.condition, truth, self.given, side=self.shape[1])
         return list(captions or ()) if kind == "text" else None
 
     def _check_classes(self, labels: Any) -> None:
@@ -93,32 +80,6 @@ class SuiteModel:
                 f"the data have label {most}, but the model was trained on {known} classes;"
                 " state data.NAME.classes, or train on images of all classes"
             )
-
-    def _task(self, kind: str, truth: Truth) -> Any:
-        """Return the condition that a task makes of real images."""
-        condition: Any = self.model.condition
-        if kind == "layout":
-            config = condition.encoder.config
-            places, words = int(config.max_position_embeddings), int(config.vocab_size)
-            return layout_tokens(truth, length=places, vocabulary=words)
-        if kind == "semantic":
-            return class_map(truth, classes=int(condition.rescaler.config.in_channels))
-        if kind == "inpainting":
-            paint = to_paint(truth.indices, truth.images.shape[1], mask=self.given["mask"])
-            joined = masked(truth.images, paint)
-            if not hasattr(condition, "prompts"):
-                return joined
-            parts = {"image": joined[:, :3], "mask": (joined[:, 3:] + 1) / 2}
-            return {"prompt": list(truth.captions), **parts}
-        side = int(getattr(condition, "small", self.shape[1]))
-        small = low_resolution(truth.images, side, resize=self.given["downscale"])
-        if kind == "image":
-            return small
-        told: dict[str, Any] = {"prompt": list(truth.captions), "image": small}
-        if getattr(condition, "noising", None) is not None:
-            drawn = truth.indices.tolist()
-            told["noise"] = initial_noise(drawn, seed=BLUR_SEED, shape=(3, side, side))
-        return told
 
     def draw(
         self, noise: Tensor, *, condition: Any, params: Sampling, seeds: Sequence[int]

@@ -3,35 +3,35 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as fn
 from torch import Tensor
 
+from ldmbench.catalog.tasks import GIVEN
 from ldmbench.data.batch import Floats, Ints, Pixels
-from ldmbench.data.counter import draw_below, stream_keys
+from ldmbench.data.masks import to_paint
 from ldmbench.data.resize import prepare
 from ldmbench.errors import InputError
-from ldmbench.registry import pick
+from ldmbench.sample.noise import initial_noise
 
 __all__ = [
-    "MASKS",
     "Truth",
+    "blurred",
     "class_map",
+    "condition_of",
     "layout_tokens",
     "low_resolution",
     "masked",
     "painted",
-    "to_paint",
 ]
 
-MASKS = {
-    "center": "a square of half the side in the middle",
-    "boxes": "1 to 4 boxes anywhere, each 20 to 50 % of the side in height and in width",
-}
-"""Where an inpainting model is to paint; image i always has the same mask."""
+BLUR_SEED = 1 << 34
+"""Of the noise that blurs what is upscaled, so that it is none that images start from."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,69 @@ class Truth:
         )
 
 
+def condition_of(
+    condition: Any, truth: Truth, given: Mapping[str, str], *, side: int, seed: int = 0
+) -> Any:
+    """Return what a model is told of real images: the one maker for samples and for training.
+
+    Args:
+        condition: of the model, of a kind in FROM_TRUTH.
+        truth: the images and what is known of them.
+        given: how it is made of them, where that is not as in training; else as in GIVEN.
+        side: of the model's latents.
+        seed: of masks; 0 for samples.
+
+    Raises:
+        InputError: the images lack what the task needs.
+    """
+    kind, given = condition.kind, {**GIVEN, **getattr(condition, "given", {}), **given}
+    if kind == "layout":
+        config = condition.encoder.config
+        places, words = int(config.max_position_embeddings), int(config.vocab_size)
+        return layout_tokens(truth, length=places, vocabulary=words)
+    if kind == "semantic":
+        return class_map(truth, classes=int(condition.rescaler.config.in_channels))
+    if kind == "image-to-image":
+        return blurred(truth.images, float(given["blur"]))
+    if kind == "inpainting":
+        paint = to_paint(truth.indices, truth.images.shape[1], mask=given["mask"], seed=seed)
+        joined = masked(truth.images, paint)
+        if not hasattr(condition, "prompts"):
+            return joined
+        parts = {"image": joined[:, :3], "mask": (joined[:, 3:] + 1) / 2}
+        return {"prompt": list(truth.captions), **parts}
+    side = int(getattr(condition, "small", side))
+    small = low_resolution(truth.images, side, resize=given["downscale"])
+    if kind == "image":
+        return small
+    told: dict[str, Any] = {"prompt": list(truth.captions), "image": small}
+    if getattr(condition, "noising", None) is not None:
+        drawn = truth.indices.tolist()
+        told["noise"] = initial_noise(drawn, seed=BLUR_SEED, shape=(3, side, side))
+    return told
+
+
+def blurred(images: Pixels, sigma: float) -> Tensor:
+    """Return images under a Gaussian blur, (N, 3, H, W), float32 in [-1, 1].
+
+    The kernel ends at three standard deviations; borders are repeated.
+
+    Args:
+        images: uint8 NHWC.
+        sigma: its standard deviation, pixels.
+    """
+    x, reach = _signed(images), math.ceil(3 * sigma)
+    at = torch.arange(-reach, reach + 1, dtype=torch.float32)
+    kernel = torch.exp(-0.5 * (at / sigma) ** 2)
+    kernel = (kernel / kernel.sum()).expand(3, 1, 1, -1)
+    for weights, pad in (
+        (kernel, (reach, reach, 0, 0)),
+        (kernel.transpose(2, 3), (0, 0, reach, reach)),
+    ):
+        x = fn.conv2d(fn.pad(x, pad, mode="replicate"), weights, groups=3)
+    return x
+
+
 def low_resolution(images: Pixels, side: int, *, resize: str) -> Tensor:
     """Return images made small, (N, 3, side, side), float32 in [-1, 1].
 
@@ -80,32 +143,6 @@ def low_resolution(images: Pixels, side: int, *, resize: str) -> Tensor:
     """
     small = [prepare(image, side, crop="none", resize=resize) for image in images]
     return _signed(np.stack(small))
-
-
-def to_paint(indices: Ints, side: int, *, mask: str) -> Pixels:
-    """Return where to paint: uint8 (N, side, side), 1 there, else 0; a row of MASKS says how.
-
-    The mask of an item depends on its index alone.
-
-    Raises:
-        InputError: there is no such row.
-    """
-    pick(MASKS, mask, "mask")
-    found = np.zeros((len(indices), side, side), np.uint8)
-    if mask == "center":
-        edge = side // 4
-        found[:, edge : side - edge, edge : side - edge] = 1
-        return found
-    keys = stream_keys("mask", 0, np.asarray(indices, np.int64))
-    counts = 1 + draw_below(keys, 0, 4)
-    least, spread = max(1, side // 5), max(1, side // 2 - side // 5 + 1)
-    for box in range(4):
-        height, width = (least + draw_below(keys, 1 + 4 * box + k, spread) for k in (0, 1))
-        top = draw_below(keys, 3 + 4 * box, side - height + 1)
-        left = draw_below(keys, 4 + 4 * box, side - width + 1)
-        for i in np.flatnonzero(box < counts):
-            found[i, top[i] : top[i] + height[i], left[i] : left[i] + width[i]] = 1
-    return found
 
 
 def masked(images: Pixels, paint: Pixels) -> Tensor:

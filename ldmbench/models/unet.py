@@ -31,14 +31,17 @@ def default_multipliers(latent_size: int) -> tuple[int, ...]:
     return ((1,) * 8 + (1, 2, 2, 4))[-levels:] if levels > 3 else (1, 2, 4)[-levels:]
 
 
-def build_unet(params: DenoiserParams, *, channels: int, side: int, classes: int) -> Any:
+def build_unet(
+    params: DenoiserParams, *, channels: int, side: int, classes: int, joined: int = 0
+) -> Any:
     """Return a UNet with fresh weights.
 
     Args:
         params: widths, blocks and attention.
         channels: of a latent, in and out.
         side: h = w of a latent.
-        classes: number of classes.
+        classes: labels that join the time embedding, beside that of no class; 0: there are none.
+        joined: channels of the condition that join a latent.
 
     Raises:
         InputError: if the multipliers halve the latent more often than its side allows.
@@ -54,16 +57,17 @@ def build_unet(params: DenoiserParams, *, channels: int, side: int, classes: int
     attended = [side in params.attention_sizes for side in sides]
     shared: dict[str, Any] = {
         "sample_size": side,
-        "in_channels": channels,
+        "in_channels": channels + joined,
         "out_channels": channels,
         "block_out_channels": widths,
         "layers_per_block": params.blocks,
         "norm_num_groups": math.gcd(32, params.channels),
     }
     head = math.gcd(32, params.channels)
-    if params.conditioning == "none":
+    if not params.attends:
         return UNet2DModel(
             **shared,
+            num_class_embeds=classes + 1 if classes else None,
             down_block_types=tuple("AttnDownBlock2D" if a else "DownBlock2D" for a in attended),
             up_block_types=tuple("AttnUpBlock2D" if a else "UpBlock2D" for a in attended[::-1]),
             attention_head_dim=head,

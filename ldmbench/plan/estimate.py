@@ -81,7 +81,7 @@ def stage_cost(stage: Stage, stages: Mapping[str, Stage]) -> Cost:
         case IdentityStage() | ShippedStage():
             return Cost()
         case TrainedDenoiser():
-            return _denoiser(params, side // f, _latent_channels(stage, stages))
+            return _denoiser(params, side // f, _latent_channels(stage, stages), f)
         case LoadedStage() | LoadedDenoiser() | CalledDenoiser():
             return Cost(seconds=SECONDS["loading"])
         case LatentsParams():
@@ -102,7 +102,7 @@ def stage_cost(stage: Stage, stages: Mapping[str, Stage]) -> Cost:
             flops = params.batch * batches * _sample(stage, params, stages, side, f)
             return Cost(flops=flops, seconds=2.0)
         case CodingParams():
-            return Cost(flops=64 * 21 * _denoiser_of(stage, stages, side // f))
+            return Cost(flops=64 * 21 * _denoiser_of(stage, stages, side // f, f))
     return Cost(seconds=SECONDS.get(stage.kind, 1.0))
 
 
@@ -192,14 +192,14 @@ def _first_stage(params: AutoencoderParams, side: int) -> Cost:
     return _training(params.budget, params.batch, forward, size, 3 * (size + judge))
 
 
-def _denoiser(params: TrainedDenoiser, side: int, channels: int) -> Cost:
+def _denoiser(params: TrainedDenoiser, side: int, channels: int, f: int) -> Cost:
     """Return what training a denoiser takes: its weights, their average, and all a step needs.
 
     A checkpoint holds both and two moments of the optimizer; weights that are kept on the way lie
     in scratch until the end.
     """
     section = params.section
-    layers = networks.denoiser(section, side, channels)
+    layers = networks.denoiser(section, side, channels, f)
     size, kept = 4 * networks.weights(layers), len(set(section.checkpoints) - {1.0})
     forward = networks.flops(layers)
     cost = _training(params.budget, section.batch, forward, 2 * size * (1 + kept), 4 * size)
@@ -235,11 +235,11 @@ def _encoder_of(stage: Stage, stages: Mapping[str, Stage], side: int) -> tuple[f
     return networks.flops(both[0]), networks.flops(both[1])
 
 
-def _denoiser_of(stage: Stage, stages: Mapping[str, Stage], side: int) -> float:
+def _denoiser_of(stage: Stage, stages: Mapping[str, Stage], side: int, f: int) -> float:
     params = _params(stage, "denoiser", stages)
     if isinstance(params, TrainedDenoiser):
         channels = _latent_channels(stage, stages)
-        return networks.flops(networks.denoiser(params.section, side, channels))
+        return networks.flops(networks.denoiser(params.section, side, channels, f))
     return _of_size(stage, share=0.8, positions=side * side)
 
 
@@ -260,5 +260,5 @@ def _sample(
     sampler = SAMPLERS.get(params.sampler)
     evaluations = params.steps * (sampler.evaluations if sampler else 1.0)
     evaluations *= 1 if params.guidance == 1 else 2
-    once = _denoiser_of(stage, stages, side // f)
+    once = _denoiser_of(stage, stages, side // f, f)
     return float(evaluations * once + _encoder_of(stage, stages, side)[1])

@@ -9,9 +9,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from ldmbench.catalog.tasks import joined_channels
 from ldmbench.schema.models import CAPTION_TOKENS, AutoencoderParams, DenoiserParams
 
-__all__ = ["Layer", "decoder", "denoiser", "discriminator_weights", "encoder", "flops", "weights"]
+__all__ = [
+    "Layer",
+    "decoder",
+    "denoiser",
+    "discriminator_weights",
+    "encoder",
+    "flops",
+    "weights",
+]
 
 MULTIPLIERS = {
     2: (1, 2),
@@ -23,6 +32,10 @@ MULTIPLIERS = {
 LATENT_CHANNELS = {1: 3, 2: 3, 4: 3, 8: 4, 16: 8, 32: 16}
 TOKENS = 1024
 """Rows of the caption encoder's table of words."""
+
+
+LAYOUT_TOKENS, BOX_TOKENS = 1024, 11
+"""Rows of the table of layouts, and tokens of one, as `shapes` has them."""
 
 
 class Layer(NamedTuple):
@@ -95,15 +108,18 @@ def discriminator_weights() -> float:
     return 16 * 3 * 32 + 16 * 32 * 64 + 9 * 64 * 128 + 9 * 128
 
 
-def denoiser(params: DenoiserParams, side: int, channels: int) -> list[Layer]:
+def denoiser(params: DenoiserParams, side: int, channels: int, f: int = 1) -> list[Layer]:
     """Return the layers of a denoiser on latents of a side, its condition's encoder included."""
-    made = {"unet": _unet, "dit": _dit}[params.network](params, side, channels)
+    joined = joined_channels(
+        params.conditioning, channels=channels, side=side, f=f, scale=params.scale
+    )
+    made = {"unet": _unet, "dit": _dit}[params.network](params, side, channels, joined)
     return [*made, *_told(params)]
 
 
-def _dit(params: DenoiserParams, side: int, channels: int) -> Iterator[Layer]:
+def _dit(params: DenoiserParams, side: int, channels: int, joined: int) -> Iterator[Layer]:
     """Yield a transformer on patches: times, blocks with their modulation, the last layer."""
-    width, patch = params.width, channels * params.patch**2
+    width, patch = params.width, (channels + joined) * params.patch**2
     tokens = (side / params.patch) ** 2
     yield Layer(256 * width + width**2, 1)
     yield Layer(patch * width, tokens)
@@ -114,13 +130,13 @@ def _dit(params: DenoiserParams, side: int, channels: int) -> Iterator[Layer]:
     yield Layer(width * patch, tokens)
 
 
-def _unet(params: DenoiserParams, side: int, channels: int) -> list[Layer]:
+def _unet(params: DenoiserParams, side: int, channels: int, joined: int) -> list[Layer]:
     """Return the layers of a UNet."""
     widths = [params.channels * m for m in params.multipliers or default_levels(side)]
-    told, blocks, base = params.conditioning != "none", params.blocks, widths[0]
+    told, blocks, base = params.attends, params.blocks, widths[0]
     context = params.context_channels if told else 0
     time = 4 * base
-    found = [_conv(channels, base, side), Layer(base * time + time * time, 1)]
+    found = [_conv(channels + joined, base, side), Layer(base * time + time * time, 1)]
     skips, at, before = [base], float(side), base
 
     def step(inputs: int, width: int) -> Iterator[Layer]:
@@ -195,8 +211,11 @@ def _attention(width: int, side: float, context: int) -> Iterator[Layer]:
 
 
 def _told(params: DenoiserParams) -> Iterator[Layer]:
-    """Yield the encoder of captions; a class is one vector, of which there are few."""
+    """Yield the encoder of captions or layouts; a class is one vector, of which there are few."""
     context = params.context_channels
     if params.conditioning == "caption":
         yield Layer((TOKENS + CAPTION_TOKENS) * context, 0)
         yield Layer(2 * 12 * context**2, CAPTION_TOKENS)
+    if params.conditioning == "layout":
+        yield Layer((2 * LAYOUT_TOKENS + BOX_TOKENS) * context, 0)
+        yield Layer(params.context_depth * 12 * context**2, BOX_TOKENS)

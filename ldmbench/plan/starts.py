@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ldmbench.catalog.tasks import TASKS, task_of_kind
 from ldmbench.errors import InputError
 from ldmbench.plan import networks
 from ldmbench.plan.expand import Point, all_points
@@ -20,7 +21,7 @@ from ldmbench.schema.models import CallModel, DenoiserParams, LdmModel, LoadMode
 from ldmbench.schema.suite import Suite
 from ldmbench.sources.models.diffusers_config import read_folder
 from ldmbench.sources.models.places import is_folder
-from ldmbench.suite.models import CONDITIONINGS, facts_of, model_place
+from ldmbench.suite.models import facts_of, model_place
 from ldmbench.suite.starts import source_named
 
 __all__ = ["Starts"]
@@ -28,8 +29,7 @@ __all__ = ["Starts"]
 NETWORK = ("channels", "blocks", "attention_sizes", "context_channels")
 """Fields of a denoiser that decide on its tensors, beside those that depend on the data."""
 JOINED_TO = "none"
-"""Conditioning of a network that images may be joined to: their channels start at zero."""
-THROUGH_TOKENS = ("class", "caption", "layout")
+"""Task of a network that images may be joined to: their channels start at zero."""
 
 
 @dataclass
@@ -114,7 +114,8 @@ class Starts:
         facts = facts_of(source.spec, self.folder)
         if not facts.samples:
             return "which is a first stage without a denoiser; allowed: a diffusion model"
-        told = CONDITIONINGS.get(facts.conditioning, facts.conditioning)
+        task = task_of_kind(facts.conditioning)
+        told = task.name if task else facts.conditioning
         return (
             _other_condition(told, own)
             or _other_factor(facts, _trained(point))
@@ -141,7 +142,8 @@ def _flat(values: dict[str, object], above: str = "") -> dict[str, object]:
 
 
 def _other_condition(told: str, own: DenoiserParams) -> str | None:
-    joined = told == JOINED_TO and own.conditioning not in THROUGH_TOKENS
+    task = TASKS[own.conditioning]
+    joined = told == JOINED_TO and task.joins and not task.needs  # maps have a network beside
     if told == own.conditioning or joined:
         return None
     return (
@@ -202,7 +204,7 @@ def _other_config(place: Path, point: Point) -> str | None:
         "block_out_channels": widths,
         "layers_per_block": own.blocks,
         "attention": [side >> level in own.attention_sizes for level in range(len(widths))],
-        "cross_attention_dim": None if own.conditioning == "none" else own.context_channels,
+        "cross_attention_dim": own.context_channels if own.attends else None,
     }
     for name, value in wanted.items():
         found = network.get(name)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ldmbench.catalog.tasks import CONDITIONINGS, TASKS, task_of_kind
 from ldmbench.plan.digests import Digests
 from ldmbench.schema.local import NOWHERE, Code, LoadedFrom, Local, PlannedFacts
 from ldmbench.schema.models import CallModel, LdmModel, LoadModel, Model, ModelFacts
@@ -18,9 +19,7 @@ from ldmbench.schema.params import (
 )
 from ldmbench.schema.sample import SampleParams
 from ldmbench.sources.models.peek import model_digest, tokenizer_digest
-from ldmbench.suite.models import CONDITIONINGS, facts_of, model_place, place_of
-
-_GIVEN = {"image": ("downscale",), "upscaling": ("downscale",), "inpainting": ("mask",)}
+from ldmbench.suite.models import facts_of, model_place, place_of
 
 
 @dataclass(frozen=True)
@@ -31,7 +30,7 @@ class Traits:
         f: downsampling factor; None of code that is called.
         regularization: of its first stage; None where there is none.
         conditioning: none, class, caption or truth.
-        task: the same by the model's own word for it: layout, upscaling, ...; "" where it is equal.
+        task: a row of TASKS; None of code that is called, which does not say.
         timesteps: its own step rule; None is the sampler's own.
         T: its training timesteps.
         quantize: its own rule from [-1, 1] to 0..255.
@@ -48,7 +47,7 @@ class Traits:
     f: int | None
     regularization: str | None
     conditioning: str
-    task: str = ""
+    task: str | None = None
     timesteps: str | None = "leading"
     T: int = 1000
     quantize: Quantize = "round"
@@ -101,11 +100,13 @@ def traits_of(spec: Model, folder: Path, digests: Digests, *, resolution: int = 
 
 
 def _trained(spec: LdmModel) -> Traits:
-    f = spec.autoencoder.f
+    f, task = spec.autoencoder.f, TASKS[spec.denoiser.conditioning]
     return Traits(
         f=f,
         regularization=None if f == 1 else spec.autoencoder.regularization,
-        conditioning=spec.denoiser.conditioning,
+        conditioning=task.told,
+        task=task.name,
+        given={name: _text(getattr(spec.denoiser, name)) for name in task.given},
         T=spec.denoiser.timesteps,
         train_seed=spec.denoiser.train_seed,
     )
@@ -115,13 +116,13 @@ def _loaded(spec: LoadModel, folder: Path, cache: Path | None, resolution: int) 
     facts, path = facts_of(spec, folder), model_place(spec.path, folder)
     config, tokenizer = place_of(spec.config, folder), place_of(spec.tokenizer, folder)
     digest = model_digest(path, cache, config=config, ema=spec.ema)
-    given = {name: str(getattr(spec, name)) for name in _GIVEN.get(facts.conditioning, ())}
+    given = _given(spec, facts)
     kind = None if facts.regularization == "pixel" else facts.regularization
     return Traits(
         f=facts.f,
         regularization=kind,
         conditioning=CONDITIONINGS.get(facts.conditioning, facts.conditioning),
-        task=facts.conditioning,
+        task=task.name if (task := task_of_kind(facts.conditioning)) else None,
         timesteps=facts.timesteps,
         T=int(facts.scheduler.get("num_train_timesteps", 1000)),
         quantize=facts.quantize,
@@ -149,6 +150,20 @@ def _loaded(spec: LoadModel, folder: Path, cache: Path | None, resolution: int) 
             bytes=facts.bytes,
         ),
     )
+
+
+def _given(spec: LoadModel, facts: ModelFacts) -> dict[str, str]:
+    """Return how the condition is made of a real image: as the suite says, its files, or usual."""
+    task = task_of_kind(facts.conditioning)
+    found: dict[str, str] = {}
+    for name, usual in task.given.items() if task else ():
+        said = getattr(spec, name)
+        found[name] = facts.given.get(name, usual) if said is None else _text(said)
+    return found
+
+
+def _text(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _first_stage(

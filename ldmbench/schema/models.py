@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from ldmbench.catalog.tasks import TASKS
 from ldmbench.schema.base import AXIS, Fraction, Noun, Positive
 from ldmbench.schema.data import Resize
 from ldmbench.schema.optimisation import Optimised
 
 Downsampling = Literal[1, 2, 4, 8, 16, 32]
-Conditioning = Literal["none", "class", "caption"]
+Mask = Literal["center", "boxes", "thin", "medium", "thick"]
+if TYPE_CHECKING:
+    Conditioning = str
+else:
+    Conditioning = Literal[tuple(TASKS)]
 Network = Literal["unet", "dit"]
 OF_NETWORK: dict[str, tuple[str, ...]] = {
-    "unet": ("channels", "multipliers", "blocks", "attention_sizes", "context_channels"),
+    "unet": ("channels", "multipliers", "blocks", "attention_sizes", "context_channels", "inject"),
     "dit": ("patch", "depth", "width", "heads"),
 }
 """Fields of a denoiser that only one kind of network has."""
@@ -134,8 +139,27 @@ class DenoiserParams(Optimised):
         default=(8, 4), description="feature map sides that get (cross-)attention"
     )
     conditioning: Annotated[Conditioning, AXIS] = "caption"
+    inject: Annotated[Literal["cross", "add"], AXIS] = Field(
+        default="cross",
+        description="a class as a token of cross-attention, or added to the time embedding",
+    )
+    scale: Annotated[Literal[2, 4, 8], AXIS] = Field(
+        default=4, description="superresolution: side of the image / side of its input"
+    )
+    downscale: Annotated[Resize, AXIS] = Field(
+        default="pil-bicubic", description="superresolution: how the input is made small"
+    )
+    mask: Annotated[Mask, AXIS] = Field(
+        default="boxes", description="inpainting: where to paint (docs/tasks.md)"
+    )
+    blur: Annotated[float, AXIS, Field(gt=0, le=100)] = Field(
+        default=2.0, description="image: standard deviation of the blur, pixels"
+    )
     context_channels: Annotated[int, Positive] = Field(
         default=64, description="width of the conditioning sequence"
+    )
+    context_depth: Annotated[int, Positive] = Field(
+        default=2, description="layout: blocks of the transformer that reads the tokens"
     )
     drop_condition: Annotated[float, Field(ge=0, lt=1)] = Field(
         default=0.1, description="share of training images shown without their condition"
@@ -158,6 +182,17 @@ class DenoiserParams(Optimised):
         default=(), description="shares of the budget at which weights are kept (sample.checkpoint)"
     )
     train_seed: Annotated[int, AXIS, Field(ge=0)] = 0
+
+    @property
+    def reads_labels(self) -> bool:
+        """Whether classes are labels of the network itself, not tokens that it attends to."""
+        return self.conditioning == "class" and (self.network == "dit" or self.inject == "add")
+
+    @property
+    def attends(self) -> bool:
+        """Whether the network attends to its condition."""
+        task = TASKS[self.conditioning]
+        return task.told != "none" and not task.joins and not self.reads_labels
 
 
 class LdmModel(Noun):
@@ -200,11 +235,19 @@ class LoadModel(Noun):
     guided_channels: Annotated[int, Positive] | None = Field(
         default=None, description="latent channels that guidance moves, from the first; unset: all"
     )
-    downscale: Annotated[Resize, AXIS] = Field(
-        default="pil-bicubic", description="how a super-resolution model's input is made small"
+    downscale: Annotated[Resize | None, AXIS] = Field(
+        default=None,
+        description="how a super-resolution model's input is made small; unset: as its files say,"
+        " else pil-bicubic",
     )
-    mask: Annotated[Literal["center", "boxes"], AXIS] = Field(
-        default="boxes", description="where an inpainting model is to paint"
+    mask: Annotated[Mask | None, AXIS] = Field(
+        default=None,
+        description="where an inpainting model is to paint; unset: as its files say, else boxes",
+    )
+    blur: Annotated[float | None, AXIS, Field(gt=0, le=100)] = Field(
+        default=None,
+        description="standard deviation, in pixels, of the blur of an image-to-image model's input;"
+        " unset: as its files say, else 2",
     )
     data: str | None = Field(default=None, description="its dataset; crossed with all when unset")
 
@@ -279,3 +322,6 @@ class ModelFacts(Noun):
     bytes: int = Field(default=0, description="of its weights")
     tokenizer: str | None = Field(default=None, description="where its prompts' tokenizer lies")
     missing: str | None = Field(default=None, description="what it lacks to be run")
+    given: dict[str, str] = Field(
+        default={}, description="how its condition was made of real images in training"
+    )

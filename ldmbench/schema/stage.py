@@ -84,7 +84,7 @@ class Cell(Noun):
     data_kind: str | None = Field(default=None, description="`kind` of its data")
     resolution: int | None = Field(default=None, description="pixels of a side of its data")
     conditioning: str | None = Field(
-        default=None, description="of its model: none, class, caption, layout, superres, ..."
+        default=None, description="of its model, a row of catalog/tasks.py where it is one"
     )
     f: int | None = None
     regularization: str | None = None

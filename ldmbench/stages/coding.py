@@ -16,7 +16,7 @@ from ldmbench.schema.params import CodingParams
 from ldmbench.schema.task import Task
 from ldmbench.stages.common import Report, images_of, to_tensor, told
 from ldmbench.stages.subject import model_of
-from ldmbench.stages.truth import truth_of
+from ldmbench.stages.truth import Truths
 
 POINTS, BATCH, NOISE_SEED = 21, 32, 1 << 33
 
@@ -33,11 +33,12 @@ def run(task: Task[CodingParams], report: Report) -> None:
     images = images_of(task)
     rows = np.arange(len(images))
     x = to_tensor(images.images(rows), task.device)
+    truths = Truths(task.inputs["images"]) if model.needs_truth else None
     conditions = [
         model.condition(
             captions=images.captions(part),
             labels=images.labels(part),
-            truth=truth_of(task.inputs["images"], part) if model.needs_truth else None,
+            truth=truths.at(part) if truths else None,
         )
         for part in np.split(rows, range(BATCH, len(rows), BATCH))
     ]

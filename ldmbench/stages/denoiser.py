@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import torch
 
+from ldmbench.catalog.tasks import TASKS
 from ldmbench.data.shards import ImageShards
 from ldmbench.errors import InputError
+from ldmbench.models.conditioner import Brought
 from ldmbench.models.model import Model
 from ldmbench.models.trained import load_trained
 from ldmbench.schema.params import CalledDenoiser, Denoiser, LoadedDenoiser, TrainedDenoiser
 from ldmbench.schema.task import Task
 from ldmbench.stages.common import Report, autoencoder_at, images_of, rows_of
 from ldmbench.stages.subject import loaded_of, refer_to_called, refer_to_loaded
+from ldmbench.stages.truth import Truths
 from ldmbench.train.denoiser import train_denoiser
 
 
@@ -29,9 +33,12 @@ def run(task: Task[Denoiser], report: Report) -> None:
 
 
 def _train(task: Task, params: TrainedDenoiser, report: Report) -> None:
-    first_stage = autoencoder_at(task.inputs["autoencoder"].folders[0], "cpu")
-    images = images_of(task)
-    _check_told(images, params.section.conditioning)
+    images, told = images_of(task), TASKS[params.section.conditioning].told
+    encodes = params.section.conditioning in ("inpainting", "image")
+    device = task.device if encodes else "cpu"
+    first_stage = autoencoder_at(task.inputs["autoencoder"].folders[0], device)
+    _check_told(images, told)
+    truth = Truths(task.inputs["images"]) if told == "truth" else None
     side = images.images(np.zeros(1, np.int64)).shape[1]
     facts = [
         json.loads((f / "facts.json").read_text("utf-8")) for f in task.inputs["images"].folders
@@ -43,7 +50,13 @@ def _train(task: Task, params: TrainedDenoiser, report: Report) -> None:
         images=images,
         latents=rows_of(latents, "latents.npy") if latents else None,
         latent_shape=first_stage.shape_of(side),
-        classes=max(fact["classes"] for fact in facts),
+        brought=Brought(
+            classes=max(fact["classes"] for fact in facts),
+            objects=truth.objects if truth else 0,
+            f=first_stage.info.f,
+            encode=torch.no_grad()(first_stage.first_stage.encode),
+        ),
+        truth=truth,
         start=_start(task),
         device=task.device,
         scratch=task.scratch,

@@ -16,7 +16,7 @@ from ldmbench.schema.params import SamplesParams, Sampling
 from ldmbench.schema.task import Task
 from ldmbench.stages.common import Pixels, Report, chunks, rows_of, told
 from ldmbench.stages.subject import subject_of
-from ldmbench.stages.truth import captions_of, truth_of
+from ldmbench.stages.truth import Truths, captions_of
 from ldmbench.tensors.numerics import autocast
 
 
@@ -56,6 +56,7 @@ class Conditions:
         self.first, self.count = task.shard or (0, 0)
         self.count -= self.first
         self._found = task.inputs.get("conditions")
+        self._truths: Truths | None = None
         self._labels, self._captions = np.zeros(self.count, "<i8"), [""] * self.count
         if self._found:
             self._labels = rows_of(self._found, "labels.npy").all()
@@ -74,7 +75,8 @@ class Conditions:
             return None
         truth = None
         if self._found and self.subject.needs_truth:
-            truth = truth_of(self._found, rows, self.first)
+            self._truths = self._truths or Truths(self._found, self.first)
+            truth = self._truths.at(rows)
         texts = [self._captions[i] for i in rows] if self._found else None
         return self.subject.condition(captions=texts, labels=self._labels[rows], truth=truth)
 

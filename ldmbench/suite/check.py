@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ldmbench.catalog.datasets import DATASETS
 from ldmbench.catalog.metrics import METRICS
+from ldmbench.catalog.tasks import CONDITIONINGS, TASKS, Task
 from ldmbench.errors import InputError, SuiteError
 from ldmbench.registry import nearest
 from ldmbench.schema.data import LARGEST_SCENE, FilesData
@@ -17,7 +18,7 @@ from ldmbench.schema.weights import first_stages_in
 from ldmbench.suite.axes import many
 from ldmbench.suite.check_protocols import check_protocols
 from ldmbench.suite.load import LoadedSuite
-from ldmbench.suite.models import CONDITIONINGS, check_called, check_loaded, facts_or_none
+from ldmbench.suite.models import check_called, check_loaded, data_facts, facts_or_none
 from ldmbench.suite.networks import check_network
 from ldmbench.suite.own import metric_arguments
 from ldmbench.suite.protocols import pinned, protocols_of
@@ -46,6 +47,7 @@ def check_suite(loaded: LoadedSuite) -> None:
         *_shipped(suite),
         *_foreign(suite, folder),
         *_training(suite),
+        *_tasks(suite, folder),
         *_sampling(suite, folder),
         *_guidance(suite, told, folder),
         *_metrics(suite, told),
@@ -151,6 +153,48 @@ def _foreign(suite: Suite, folder: Path) -> Iterator[tuple[Loc, str]]:
                 yield ("data", name, field), text
 
 
+def _tasks(suite: Suite, folder: Path) -> Iterator[tuple[Loc, str]]:
+    """Say what the task of a model trained here lacks, and which fields mean nothing to it."""
+    for name, model in trained(suite):
+        place: Loc = ("models", name, "denoiser")
+        tasks = [TASKS[task] for task in many(model.denoiser.conditioning)]
+        for task in tasks:
+            for dataset in _datasets(suite, model):
+                yield from (
+                    ((*place, field), text)
+                    for field, text in _untaught(suite, dataset, task, model, folder)
+                )
+        of_others = {f: row.name for row in TASKS.values() for f in row.fields}
+        for field in model.denoiser.model_fields_set & set(of_others):
+            if not any(field in task.fields for task in tasks):
+                yield (
+                    (*place, field),
+                    f"found {field}, which is of conditioning {of_others[field]} alone; leave it"
+                    f" out, or set conditioning: {of_others[field]}",
+                )
+
+
+def _untaught(
+    suite: Suite, dataset: str, task: Task, model: LdmModel, folder: Path
+) -> Iterator[tuple[str, str]]:
+    """Yield (field, problem) of a task that a dataset cannot teach."""
+    data = suite.data[dataset]
+    facts = data_facts(data, folder) if task.needs in ("boxes", "masks") else None
+    if facts and task.needs and not getattr(facts, task.needs):
+        yield (
+            "conditioning",
+            f"found {task.name}, which needs {task.needs}, but data.{dataset} has none; allowed: a"
+            f" data set with {task.needs}, such as kind: shapes",
+        )
+    for scale in many(model.denoiser.scale) if task.name == "superresolution" else ():
+        for side in many(data.resolution):
+            if side % scale:
+                yield (
+                    "scale",
+                    f"found {scale}, which does not divide the resolution {side} of data.{dataset}",
+                )
+
+
 def _training(suite: Suite) -> Iterator[tuple[Loc, str]]:
     for name, model in suite.models.items():
         kept = {1.0, *(model.denoiser.checkpoints if model.kind == "ldm" else ())}
@@ -214,7 +258,7 @@ def _own_metrics(suite: Suite, folder: Path) -> Iterator[tuple[Loc, str]]:
 def _told(model: Model, folder: Path) -> tuple[str, ...]:
     """Return what a model is told of an image: none, class, caption, or nothing known."""
     if model.kind == "ldm":
-        return many(model.denoiser.conditioning)
+        return tuple(TASKS[task].told for task in many(model.denoiser.conditioning))
     if model.kind == "call":
         return (model.conditioning,)
     facts = facts_or_none(model, folder)

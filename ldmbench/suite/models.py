@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from ldmbench.catalog.tasks import CONDITIONINGS
 from ldmbench.errors import InputError
 from ldmbench.plugin_files import Noun, sources
 from ldmbench.schema.data import CallData, Data, DataFacts
@@ -15,13 +16,6 @@ from ldmbench.sources.kinds.shapes import shapes_facts
 from ldmbench.sources.models.peek import peek
 from ldmbench.sources.models.places import SUFFIXES, fetch, is_hub_id
 
-CONDITIONINGS = {
-    "none": "none",
-    "class": "class",
-    "text": "caption",
-    **dict.fromkeys(("image", "inpainting", "layout", "semantic", "upscaling"), "truth"),
-}
-"""What a loaded model is conditioned on -> what a dataset gives it."""
 RGB = 3
 
 
@@ -141,7 +135,7 @@ def _unfit(facts: ModelFacts, name: str, noun: Data, folder: Path) -> Iterator[s
                 f"generates images of {made} (f = {facts.f}), but data.{name} has resolution"
                 f" {side}; allowed: a data set with resolution {facts.sides[0]}"
             )
-    told = _data_facts(noun, folder) if facts.conditioning != "none" else None
+    told = data_facts(noun, folder) if facts.conditioning != "none" else None
     if told is None:
         return
     lacks = {"text": not told.captions, "layout": not told.boxes, "semantic": not told.masks}
@@ -161,7 +155,7 @@ def _unfit(facts: ModelFacts, name: str, noun: Data, folder: Path) -> Iterator[s
             )
 
 
-def _data_facts(noun: Data, folder: Path) -> DataFacts | None:
+def data_facts(noun: Data, folder: Path) -> DataFacts | None:
     """Return what a dataset can tell; of the user's own it is how many classes the suite says."""
     if noun.kind == "call":
         return DataFacts(classes=noun.classes, captions=True, boxes=True, masks=True)

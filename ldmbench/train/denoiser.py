@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ldmbench.canonical import digest
 from ldmbench.data.batches import BatchOrder
 from ldmbench.errors import InputError
+from ldmbench.models.conditioner import NOTHING, Brought
 from ldmbench.models.denoiser import Denoiser, build_denoiser
 from ldmbench.models.ema import Ema
 from ldmbench.models.model import Model
@@ -29,6 +32,7 @@ from ldmbench.train.inputs import (
     Batches,
     Images,
     Latents,
+    Truths,
     latents_at,
     pixels_at,
     scaled,
@@ -53,20 +57,20 @@ class DenoiserJob:
         *,
         images: Images,
         latents: Latents | None = None,
+        truth: Truths | None = None,
         order: BatchOrder,
         device: torch.device,
     ) -> None:
-        self.params = params
+        self.params, self.truth = params, truth
         self.model = model.to(device).train()
         self.images, self.latents, self.order = images, latents, order
         self.batches = Batches(self._read, device)
         self.device = device
         self.batch = params.batch
-        self.flops_per_image = 3.0 * (model.flops_per_image() + model.condition_flops())
+        trained = model.flops_per_image() + model.condition_flops()
+        self.flops_per_image = 3.0 * trained + model.encoding_flops()
         self.parameters = model.parameter_count
         self.rows, self.accumulate = slice(0, params.batch), params.accumulate
-        null = self.model.null_ids(1)
-        self.null = None if null is None else null.to(device)
         self.ema = Ema(self.model, params.ema_decay, warmup=params.ema_warmup)
         self.optimizer = adamw(self.model.parameters(), params, lr=params.learning_rate)
         self.clock, self.rate = Stopwatch(device), params.learning_rate
@@ -95,7 +99,7 @@ class DenoiserJob:
         order of additions. `rows` are the part of the batch that is computed here.
         """
         with self.clock.part("data"):
-            shown, *ids = self.batches.at(n)
+            shown, *told = self.batches.at(n)
             draws = draws_at(
                 n,
                 seed=self.params.train_seed,
@@ -109,7 +113,7 @@ class DenoiserJob:
             self.optimizer.zero_grad(set_to_none=True)
             for rows in parts_of(self.rows, self.accumulate):
                 share = (rows.stop - rows.start) / self.batch
-                loss = share * self.loss(shown[rows], [part[rows] for part in ids], draws.of(rows))
+                loss = share * self.loss(shown[rows], [part[rows] for part in told], draws.of(rows))
                 loss.backward()
                 total += loss.detach()
         return total
@@ -118,19 +122,19 @@ class DenoiserJob:
         """Return the norm of the last step's gradients, before they were clipped."""
         return gradient_norm(self.model.parameters()) if self.unclipped is None else self.unclipped
 
-    def loss(self, shown: Tensor, ids: list[Tensor], draws: Draws) -> Tensor:
+    def loss(self, shown: Tensor, told: list[Tensor], draws: Draws) -> Tensor:
         """Return the mean squared error of some images, of what the objective asks for.
 
         Args:
             shown: latents (N, C, h, w), or pixels, uint8 NHWC.
-            ids: of their conditions; empty where there are none.
+            told: what the model is told of them; empty where there are none.
             draws: theirs.
         """
         z0 = scaled(shown) if self.latents is None else shown
         levels = signal, spread = self.levels[0][draws.times], self.levels[1][draws.times]
         z = signal * z0 + spread * draws.noise
         with autocast(self.params.precision, self.device):
-            predicted = self.model(z, draws.times, self._told(ids, draws.dropped))
+            predicted = self.model(z, draws.times, *told, dropped=draws.dropped)
         target = self.objective.target(z0, draws.noise, levels)
         return torch.nn.functional.mse_loss(predicted.float(), target)
 
@@ -159,24 +163,24 @@ class DenoiserJob:
             self.model.overwrite(raw)
 
     def _read(self, n: int) -> tuple[Tensor, ...]:
-        """Return latents, or pixels where there are none, and condition ids, of the CPU."""
+        """Return latents, or pixels where there are none, and what the model is told, of the CPU.
+
+        Masks depend on the step and the index in the batch.
+        """
         at = self.order.at(n)
         shown = pixels_at(self.images, at) if self.latents is None else latents_at(self.latents, at)
-        if self.params.conditioning == "none":
-            return (shown,)
-        if self.params.conditioning == "caption":
-            ids = self.model.ids(captions=self.images.captions(at))
-        else:
-            ids = self.model.ids(labels=self.images.labels(at))
-        assert ids is not None
-        return (shown, ids)
-
-    def _told(self, ids: list[Tensor], dropped: Tensor) -> Tensor | None:
-        """Return the condition ids of a batch, those of dropped ones being the null condition."""
-        if self.null is None:
-            return None
-        where = dropped[:, None] if self.null.ndim == 2 else dropped
-        return torch.where(where, self.null, *ids)
+        told = None
+        match self.model.task.told:
+            case "caption":
+                told = self.model.conditions(captions=self.images.captions(at))
+            case "class":
+                told = self.model.conditions(labels=self.images.labels(at))
+            case "truth":
+                assert self.truth is not None
+                drawn = n * self.batch + np.arange(len(at))
+                truth = replace(self.truth.at(at), indices=drawn)
+                told = self.model.conditions(truth=truth, seed=1 + self.params.train_seed)
+        return (shown,) if told is None else (shown, told)
 
 
 def train_denoiser(
@@ -186,7 +190,8 @@ def train_denoiser(
     images: Images,
     latents: Latents | None = None,
     latent_shape: tuple[int, int, int],
-    classes: int = 0,
+    brought: Brought = NOTHING,
+    truth: Truths | None = None,
     start: Model | None = None,
     device: str | torch.device,
     scratch: Path,
@@ -202,7 +207,8 @@ def train_denoiser(
         images: captions and labels, and the images themselves when there are no latents.
         latents: what the first stage made of the images; None trains on pixels.
         latent_shape: (C, h, w) of one latent, or of one image.
-        classes: number of classes, for conditioning "class".
+        brought: what data and first stage bring to the condition.
+        truth: all that is known of the images, for tasks that are made of real images.
         start: whose weights the training starts from; None starts from random ones.
         device: where to train.
         scratch: kept between attempts: checkpoints.
@@ -225,7 +231,7 @@ def train_denoiser(
         params,
         latent_channels=latent_shape[0],
         latent_size=latent_shape[1],
-        classes=classes,
+        brought=brought,
         seed=derive_seed("denoiser-weights", params.train_seed),
     )
 
@@ -238,7 +244,9 @@ def train_denoiser(
         batch_size=params.batch,
         seed=derive_seed("denoiser-order", params.train_seed),
     )
-    job = DenoiserJob(params, model, images=images, latents=latents, order=order, device=place)
+    job = DenoiserJob(
+        params, model, images=images, latents=latents, truth=truth, order=order, device=place
+    )
     return run_job(
         job,
         limit_of(budget, batch=params.batch, flops_per_image=job.flops_per_image),

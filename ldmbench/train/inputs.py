@@ -13,9 +13,19 @@ from torch import Tensor
 
 from ldmbench.ahead import ahead
 from ldmbench.data.batch import Ints, Pixels
+from ldmbench.models.tasks import Truth
 from ldmbench.seeds import derive_seed
 
-__all__ = ["Batches", "Images", "Latents", "generator_at", "latents_at", "pixels_at", "scaled"]
+__all__ = [
+    "Batches",
+    "Images",
+    "Latents",
+    "Truths",
+    "generator_at",
+    "latents_at",
+    "pixels_at",
+    "scaled",
+]
 
 DEPTH = 2
 """Steps that are read ahead for a GPU."""
@@ -45,6 +55,13 @@ class Latents(Protocol):
 
     def read(self, indices: Ints) -> npt.NDArray[Any]:
         """Return float (N, C, h, w), scaled."""
+
+
+class Truths(Protocol):
+    """All that a dataset knows of its images."""
+
+    def at(self, rows: Ints) -> Truth:
+        """Return images with their captions, classes, boxes and masks."""
 
 
 class Batches:

@@ -12,10 +12,11 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "models"))
 import compvis_zoo as zoo
 
 from ldmbench.cli import outcome
+from ldmbench.data.masks import to_paint
 from ldmbench.data.scenes import CLASSES
 from ldmbench.data.shapes import render, split_indices
 from ldmbench.errors import SuiteError
-from ldmbench.models.tasks import Truth, layout_tokens, low_resolution, to_paint
+from ldmbench.models.tasks import Truth, layout_tokens, low_resolution
 from ldmbench.plan.build import build_plan
 from ldmbench.records.book import Book
 from ldmbench.suite.check import check_suite

@@ -1,8 +1,9 @@
 import torch
 
 from ldmbench.data.captions import VOCABULARY
-from ldmbench.models.conditioner import CaptionEncoder, build_conditioner
+from ldmbench.models.conditioner import Brought, CaptionEncoder, build_condition
 from ldmbench.models.hashed_words import LENGTH, TOKENS, tokenize
+from ldmbench.schema.models import DenoiserParams
 
 
 def test_words_of_shapes_do_not_collide():
@@ -36,7 +37,8 @@ def test_sequence_does_not_depend_on_neighbours():
 
 
 def test_classes_have_a_null_row():
-    encoder = build_conditioner("class", channels=16, classes=3)
+    params = DenoiserParams(conditioning="class", context_channels=16)
+    encoder = build_condition(params, (3, 8, 8), Brought(classes=3)).embedder
     out = encoder(torch.tensor([0, encoder.config.null_class]))
     assert out.shape == (2, 1, 16)
     assert not torch.equal(out[0], out[1])

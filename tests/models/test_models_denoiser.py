@@ -4,6 +4,7 @@ from diffusers import DDIMScheduler, UNet2DConditionModel
 
 from ldmbench.errors import InputError
 from ldmbench.models import load
+from ldmbench.models.conditioner import Brought
 from ldmbench.models.denoiser import build_denoiser
 from ldmbench.models.flops import count_flops
 from ldmbench.models.unet import default_multipliers
@@ -14,7 +15,9 @@ def tiny(conditioning="caption", size=8, **fields):
     params = DenoiserParams(
         **({"channels": 8, "context_channels": 8, "conditioning": conditioning} | fields)
     )
-    return build_denoiser(params, latent_channels=3, latent_size=size, classes=5, seed=1)
+    return build_denoiser(
+        params, latent_channels=3, latent_size=size, brought=Brought(classes=5), seed=1
+    )
 
 
 def latents(n=2, size=8):
@@ -58,7 +61,7 @@ def test_what_is_trained_is_what_is_sampled(conditioning):
     denoiser = tiny(conditioning).eval()
     z, t = latents()
     told = GIVEN[conditioning]
-    ids = denoiser.ids(captions=told, labels=told) if told else None
+    ids = denoiser.conditions(captions=told, labels=told) if told else None
     with torch.no_grad():
         assert torch.equal(denoiser(z, t, ids), denoiser.model().eps(z, t, told))
 
@@ -110,7 +113,7 @@ def test_v_is_converted_as_diffusers_does():
 def test_flops_match_a_real_forward_pass():
     model = tiny()
     z, t = latents(1)
-    ids = model.ids(captions=["a red circle"])
+    ids = model.conditions(captions=["a red circle"])
     assert (
         count_flops(lambda: model(z, t, ids)) == model.flops_per_image() + model.condition_flops()
     )
@@ -122,7 +125,7 @@ def test_unet_folder_is_diffusers_own(tmp_path):
     theirs = UNet2DConditionModel.from_pretrained(tmp_path / "unet", local_files_only=True).eval()
     z, t = latents()
     with torch.no_grad():
-        context = denoiser.conditioner(denoiser.ids(captions=GIVEN["caption"]))
+        context = denoiser.conditioner(denoiser.conditions(captions=GIVEN["caption"]))
         wanted = theirs(z, t, context).sample  # from weights that lie unaligned
         made = load(tmp_path).eps(z, t, GIVEN["caption"])
         torch.testing.assert_close(made, wanted, rtol=1e-4, atol=1e-5)
@@ -138,9 +141,9 @@ def test_a_denoiser_without_its_first_stage_is_not_loaded_alone(tmp_path):
 
 def test_wrong_input_says_what_is_needed():
     with pytest.raises(InputError, match="captions"):
-        tiny().ids(labels=[1])
+        tiny().conditions(labels=[1])
     with pytest.raises(InputError, match=r"\[0, 5\)"):
-        tiny("class").ids(labels=[9])
+        tiny("class").conditions(labels=[9])
     with pytest.raises(InputError, match="halved"):
         tiny(multipliers=(1, 1, 1, 1, 1), size=8)
     with pytest.raises(InputError, match="class labels"):

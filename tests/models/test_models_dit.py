@@ -10,6 +10,7 @@ from diffusers import DiTPipeline, DiTTransformer2DModel
 from ldmbench.errors import InputError
 from ldmbench.models import load
 from ldmbench.models.autoencoder import build_first_stage, latent_shape, save_first_stage
+from ldmbench.models.conditioner import Brought
 from ldmbench.models.denoiser import build_denoiser
 from ldmbench.models.dit import shared
 from ldmbench.models.export import export_model
@@ -26,7 +27,7 @@ GIVEN = {"none": None, "class": [0, 4]}
 def tiny(conditioning="class", *, channels=3, size=8, noisy=True, **fields):
     """Return a small network; `noisy` moves every weight, as training does: it begins as 0."""
     given = {"network": "dit", "width": 32, "depth": 3, "heads": 2, "conditioning": conditioning}
-    sizes = {"latent_channels": channels, "latent_size": size, "classes": CLASSES}
+    sizes = {"latent_channels": channels, "latent_size": size, "brought": Brought(classes=CLASSES)}
     made = build_denoiser(DenoiserParams(**(given | fields)), **sizes, seed=1)
     generator = torch.Generator().manual_seed(0)
     for p in made.parameters() if noisy else ():
@@ -169,7 +170,7 @@ def test_the_largest_of_the_paper_has_its_weights():
     params = DenoiserParams(
         network="dit", depth=28, width=1152, heads=16, patch=2, conditioning="class"
     )
-    sizes = {"latent_channels": 4, "latent_size": 32, "classes": 1000}
+    sizes = {"latent_channels": 4, "latent_size": 32, "brought": Brought(classes=1000)}
     made = blank(lambda: build_denoiser(params, **sizes, seed=0))
     # arXiv:2212.09748, table 4: 675M, of which ours has no channels of a variance in its last
     # layer, and has the sines and cosines of 256 positions as constants

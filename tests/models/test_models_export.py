@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 from ldmbench.errors import InputError
 from ldmbench.models import load
 from ldmbench.models.autoencoder import build_first_stage, latent_shape, save_first_stage
+from ldmbench.models.conditioner import Brought
 from ldmbench.models.convert import convert
 from ldmbench.models.denoiser import build_denoiser
 from ldmbench.models.export import export_model
@@ -47,7 +48,7 @@ def denoiser_of(conditioning, shape):
     params = DenoiserParams(
         channels=8, context_channels=8, conditioning=conditioning, prediction="v", batch=7
     )
-    sizes = {"latent_channels": shape[0], "latent_size": shape[1], "classes": 5}
+    sizes = {"latent_channels": shape[0], "latent_size": shape[1], "brought": Brought(classes=5)}
     return build_denoiser(params, **sizes, seed=2).eval()
 
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from ldmbench.errors import InputError
+from ldmbench.models.conditioner import Brought
 from ldmbench.models.denoiser import build_denoiser
 from ldmbench.models.loader import load
 from ldmbench.models.start import start_weights
@@ -18,7 +19,7 @@ NETWORK = {"channels": 8, "context_channels": 8, "multipliers": (1, 2)}
 def built(seed=0, classes=4, channels=3, **fields):
     params = DenoiserParams(**({"conditioning": "class"} | NETWORK | fields))
     return build_denoiser(
-        params, latent_channels=channels, latent_size=8, classes=classes, seed=seed
+        params, latent_channels=channels, latent_size=8, brought=Brought(classes=classes), seed=seed
     )
 
 

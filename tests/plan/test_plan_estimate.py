@@ -6,6 +6,7 @@ import pytest
 import tiny
 
 from ldmbench.models.autoencoder import build_first_stage, coding_flops
+from ldmbench.models.conditioner import Brought
 from ldmbench.models.denoiser import Denoiser
 from ldmbench.models.files import blank
 from ldmbench.plan import networks
@@ -23,12 +24,17 @@ from ldmbench.suite.load import load_suite
         (8, {"channels": 64, "conditioning": "class", "multipliers": (1, 3)}),
         (16, {"network": "dit", "width": 128, "depth": 3, "conditioning": "class"}),
         (8, {"network": "dit", "width": 192, "patch": 1, "conditioning": "none"}),
+        (8, {"channels": 64, "conditioning": "class", "inject": "add"}),
+        (16, {"channels": 32, "conditioning": "superresolution", "scale": 2}),
+        (16, {"channels": 64, "conditioning": "inpainting"}),
     ],
 )
 def test_the_layers_of_a_denoiser(side, fields):
     params = DenoiserParams(**fields)
-    real = blank(lambda: Denoiser(params, latent_channels=4, latent_size=side, classes=10))
-    layers = networks.denoiser(params, side, 4)
+    sizes = {"latent_channels": 4, "latent_size": side}
+    brought = Brought(classes=10, objects=3, f=4)
+    real = blank(lambda: Denoiser(params, **sizes, brought=brought))
+    layers = networks.denoiser(params, side, 4, f=4)
     assert networks.weights(layers) == pytest.approx(real.parameter_count, rel=0.01)
     work = real.flops_per_image() + real.condition_flops()
     assert networks.flops(layers) == pytest.approx(work, rel=0.05)

@@ -12,6 +12,7 @@ import torch
 from ldmbench.data.shapes import render
 from ldmbench.errors import InputError, StageError
 from ldmbench.models.autoencoder import load_first_stage
+from ldmbench.models.conditioner import Brought
 from ldmbench.models.diffusers.folder import load_folder
 from ldmbench.models.files import kept_at
 from ldmbench.models.first_stage import Identity
@@ -106,7 +107,7 @@ def denoiser(scratch, output, report, *, params=None, budget=None, latents=None,
         images=Shapes(),
         latents=latents,
         latent_shape=(3, 4, 4) if latents else (3, 8, 8),
-        classes=48,
+        brought=Brought(classes=48),
         device="cpu",
         scratch=scratch,
         output=output,

@@ -7,6 +7,7 @@ from shadow import MixedDevicesError, ShadowDevice
 
 from ldmbench.data.batches import BatchOrder
 from ldmbench.data.shapes import render
+from ldmbench.models.conditioner import Brought
 from ldmbench.models.denoiser import build_denoiser
 from ldmbench.schema.models import AutoencoderParams, Budget, DenoiserParams
 from ldmbench.train.autoencoder import AutoencoderJob, train_autoencoder
@@ -56,7 +57,10 @@ def train_model(device, folder, *, latents=None, **fields):
     params = DenoiserParams.model_validate(DENOISER | fields)
     run = {"scratch": folder / "scratch", "report": lambda *_: None, "device": device}
     shape = (3, 8, 8) if latents else (3, SIDE, SIDE)
-    budget, more = Budget(steps=3), {"latent_shape": shape, "classes": 64, "output": folder}
+    budget, more = (
+        Budget(steps=3),
+        {"latent_shape": shape, "brought": Brought(classes=64), "output": folder},
+    )
     train_denoiser(params, budget, images=Shapes(), latents=latents, **more, **run)
 
 
@@ -101,7 +105,11 @@ def first_stage_job(device, shapes=None, **fields):
 def denoiser_job(device, *, latents=None, **fields):
     params = DenoiserParams.model_validate(DENOISER | fields)
     order = BatchOrder(COUNT, batch_size=params.batch, seed=1)
-    size = {"latent_channels": 3, "latent_size": 8 if latents else SIDE, "classes": 64}
+    size = {
+        "latent_channels": 3,
+        "latent_size": 8 if latents else SIDE,
+        "brought": Brought(classes=64),
+    }
     model = build_denoiser(params, **size, seed=0)
     more = {"images": Shapes(), "latents": latents, "order": order, "device": device}
     return DenoiserJob(params, model, **more)

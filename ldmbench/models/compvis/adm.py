@@ -9,7 +9,7 @@ from typing import Any
 from ldmbench.models.compvis.unet import build_unet
 from ldmbench.models.conditions import ClassLabels, Condition, NoCondition
 from ldmbench.models.first_stage import Identity
-from ldmbench.models.image_conditions import EnlargedImage
+from ldmbench.models.image_conditions import FittedImage
 from ldmbench.models.model import Model, info_of
 from ldmbench.models.weights import Tensors
 from ldmbench.schema.models import ModelFacts
@@ -43,6 +43,6 @@ def load_adm(
     )
     condition: Condition = NoCondition() if told.classes is None else ClassLabels(told.classes)
     if told.small is not None:
-        condition = EnlargedImage(told.small, told.size, told.classes)
+        condition = FittedImage(told.small, told.size, told.classes)
     network = build_unet(plan_unet(told.unet, where=where), tensors, where=where)
     return Model(info, Identity(), network=network, condition=condition)

@@ -22,7 +22,8 @@ from ldmbench.models.dit import shared
 from ldmbench.models.first_stage import STAGES, FirstStage, Identity
 from ldmbench.models.image_conditions import (
     AlignedImage,
-    EnlargedImage,
+    EncodedImage,
+    FittedImage,
     MaskedImage,
     MaskedPrompt,
     SemanticMap,
@@ -114,12 +115,15 @@ def _condition(
     if configs.text is not None:
         return _prompted(configs, stage, tokenizer)
     if kind == "inpainting":
-        return MaskedImage(encode=stage.encode, channels=configs.joined)
+        return MaskedImage(encode=stage.encode, channels=configs.joined, given=configs.given)
+    if kind == "image-to-image":
+        return EncodedImage(encode=stage.encode, channels=configs.joined, given=configs.given)
     if kind == "embedding":
         return ContextTensor()
     if "small_size" in configs.card:
-        return EnlargedImage(int(configs.card["small_size"]), configs.size[0], classes)
-    return AlignedImage(configs.joined) if kind == "image" else NoCondition()
+        small, large = int(configs.card["small_size"]), configs.size[0]
+        return FittedImage(small, large, classes, given=configs.given)
+    return AlignedImage(configs.joined, given=configs.given) if kind == "image" else NoCondition()
 
 
 def _prompted(configs: FolderConfigs, stage: FirstStage, tokenizer: Any) -> Condition:

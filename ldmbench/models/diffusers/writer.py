@@ -17,7 +17,7 @@ from ldmbench.models.dit import SharedDiT
 from ldmbench.models.files import API_VERSION, CARD
 from ldmbench.models.image_conditions import (
     AlignedImage,
-    EnlargedImage,
+    FittedImage,
     MaskedPrompt,
     UpscaledPrompt,
 )
@@ -163,8 +163,10 @@ def _card(model: Model) -> dict[str, Any]:
         card["guided_channels"] = info.guided_channels
     if info.timesteps is not None:
         card["timesteps"] = info.timesteps
-    if isinstance(model.condition, EnlargedImage):
+    if isinstance(model.condition, FittedImage):
         card["small_size"] = model.condition.small
+    given = getattr(model.condition, "given", {})
+    card |= {"given": dict(given)} if given else {}
     prompts = getattr(model.condition, "prompts", model.condition)
     if isinstance(prompts, Prompts):
         card["prompt_length"] = prompts.length

@@ -168,7 +168,7 @@ class FolderConfigs:
             return "semantic"
         if self.text is not None:
             return str(told) if told else self._prompted()
-        if told in ("inpainting", "embedding"):
+        if told in ("inpainting", "image-to-image", "embedding"):
             return str(told)
         labelled = self.network.get("num_class_embeds") is not None
         if "small_size" in self.card:
@@ -176,6 +176,11 @@ class FolderConfigs:
         if self.joined:
             return "image"
         return "class" if labelled else "none"
+
+    @property
+    def given(self) -> dict[str, str]:
+        """Return how its condition was made of real images in training, as its card says."""
+        return {str(k): str(v) for k, v in dict(self.card.get("given") or {}).items()}
 
     @property
     def text(self) -> str | None:

@@ -53,6 +53,7 @@ __all__ = [
 
 _CLIP, _BERT = "clip-vit-large-patch14", "bert-base-uncased"
 _UNCOUNTED_CLASSES = 1000
+RGB = 3
 _SOLVERS_SHARE = (
     "algorithm_type",
     "num_train_timesteps",
@@ -414,7 +415,8 @@ def describe_folder(found: FolderConfigs, tokenizer: Path | None = None) -> Mode
             "null_class": found.null_class,
             "timesteps": found.schedule.spacing,
             "scheduler": _solvers_share(found.scheduler),
-            "joined": found.joined,
+            "joined": RGB if "small_size" in found.card else found.joined,
+            "given": found.given,
             "assumed": tuple(map(str, found.taken)),
             "taken": {t.field: t.value for t in found.taken if t.value != t.today},
         }
