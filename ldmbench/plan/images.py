@@ -26,7 +26,6 @@ from ldmbench.schema.params import (
     DatasetParams,
     DrawnClasses,
     FilesSource,
-    Json,
     ShapesSource,
 )
 from ldmbench.schema.protocol import Protocol
@@ -158,18 +157,19 @@ class Images:
         stated = [real] if real else [self._real(point, p) for p in self.protocols]
         crops = [r.crop for r in stated if r.crop]
         resizes = [r.resize for r in stated if r.resize]
-        crop = data.crop or (crops or [CROP])[0]
+        crop, resize = data.preparation
+        crop = crop or (crops or [CROP])[0]
         self._check(data, crop)
         source = FilesSource(
             kind=data.kind,
             resolution=data.resolution,
             crop=crop,
-            resize=data.resize or (resizes or [RESIZE])[0],
+            resize=resize or (resizes or [RESIZE])[0],
             upscale=int(data.upscale),
             reference=self.carved(point),
-            validation=data.validation,
+            validation=data.carved,
             digest=self.digests.images(self._opened(data)),
-            own=own_fields(data),
+            own=data.own_fields(),
         )
         cache = self.digests.cache
         local = Local(path=str(self.place(data)), digests=str(cache.resolve()) if cache else None)
@@ -209,10 +209,11 @@ class Images:
         if not isinstance(data, FilesData):
             ends = {"train": data.train, "reference": data.reference}
             return ends.get(split) or ENDLESS
-        kept = {"reference": self.carved(point), "validation": data.validation}
-        asked = (data.path, split, *kept.values())
+        kept = {"reference": self.carved(point), "validation": data.carved}
+        source = self._opened(data)
+        asked = (source, split, *kept.values())
         if asked not in self.counts:
-            self.counts[asked] = count_split(self._opened(data), split, **kept)
+            self.counts[asked] = count_split(source, split, **kept)
         return self.counts[asked]
 
     def _own(self, point: Point, split: Split) -> int | None:
@@ -235,17 +236,11 @@ class Images:
         return self._opened(data) if isinstance(data, FilesData) else None
 
     def _opened(self, data: FilesData) -> Source:
-        return open_source(data.kind, self.place(data), dict(data))
+        return open_source(data.kind, self.place(data), data.own_fields())
 
     def place(self, data: FilesData) -> Path:
         """Return where images lie."""
         return (self.folder / data.path).resolve()
-
-
-def own_fields(data: FilesData) -> Json:
-    """Return what a kind of images on disk says beside what all say, where it is not usual."""
-    shared = {*FilesData.model_fields}
-    return data.model_dump(mode="json", exclude=shared, exclude_defaults=True)
 
 
 def shapes_of(data: ShapesData) -> ShapesSource:

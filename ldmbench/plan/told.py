@@ -118,7 +118,7 @@ class Tellers:
             self.looked[key] = conditions_of(
                 source,
                 reference=self.images.carved(point),
-                validation=point.data.validation,
+                validation=point.data.carved,
                 train=self.images.training_size(point) if trained else None,
                 prompts=count,
             )

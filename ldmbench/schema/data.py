@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from ldmbench.catalog.datasets import RECIPES
 from ldmbench.schema.base import AXIS, Noun
 
 Split = Literal["train", "validation", "reference", "prompts", "truth", "all"]
@@ -23,8 +24,23 @@ Resize = Literal[
     "area",
     "linear",
 ]
+Prepare = Literal[
+    "ldm-lsun@1",
+    "taming@1",
+    "adm@1",
+    "adm-lsun@1",
+    "edm@1",
+    "stylegan-box@1",
+    "var@1",
+    "spade@1",
+    "lama@1",
+    "u-vit@1",
+]
+"""Rows of `catalog.datasets.RECIPES`."""
 Count = Annotated[int, Field(ge=1)]
 
+CARVED = 1_000
+"""Validation images of a data set that holds none out and whose suite names no number."""
 DATASET_SHARD = 512
 """Images in one shard of a dataset."""
 LARGEST_SCENE = 1024
@@ -62,6 +78,10 @@ class FilesData(Noun):
     resize: Annotated[Resize | None, AXIS] = Field(
         default=None, description="a named resizer; unset: the protocol's, else pil-bicubic"
     )
+    prepare: Prepare | None = Field(
+        default=None,
+        description="a recipe of crop and resize, named and versioned, instead of both",
+    )
     upscale: bool = Field(default=False, description="whether small images may be enlarged")
     train: Count | None = Field(default=None, description="training images; all when unset")
     reference: Count | None = Field(
@@ -69,8 +89,34 @@ class FilesData(Noun):
         description="real images to compare samples with; unset: the protocol's, else 10,000",
     )
     validation: Annotated[int, Field(ge=0)] = Field(
-        default=1_000, description="images whose captions prompt samples"
+        default=CARVED, description="images whose captions prompt samples"
     )
+
+    @model_validator(mode="after")
+    def _one_preparation(self) -> Self:
+        if self.prepare and (self.crop or self.resize):
+            raise ValueError(
+                f"found prepare: {self.prepare} beside crop or resize; write either the recipe, or"
+                f" crop: {RECIPES[self.prepare].crop} and resize: {RECIPES[self.prepare].resize}"
+            )
+        return self
+
+    @property
+    def preparation(self) -> tuple[str | None, str | None]:
+        """Crop and resize, by the recipe if there is one; None where nothing is written."""
+        if self.prepare:
+            return RECIPES[self.prepare].crop, RECIPES[self.prepare].resize
+        return self.crop, self.resize
+
+    def own_fields(self) -> dict[str, Any]:
+        """Return what a kind says beside what all say, where it is not usual, as JSON."""
+        shared = {*FilesData.model_fields}
+        return self.model_dump(mode="json", exclude=shared, exclude_defaults=True)
+
+    @property
+    def carved(self) -> int:
+        """How many images are for validation where no folder or list says which."""
+        return self.validation
 
 
 class FolderData(FilesData):
@@ -142,6 +188,118 @@ class HuggingFaceData(ColumnsData):
     kind: Literal["huggingface"]
 
 
+class NamedData(FilesData):
+    """A published data set; its splits are those of its own lists or folders."""
+
+    validation: Annotated[int, Field(ge=0)] | None = Field(  # type: ignore[assignment]
+        default=None,
+        description="images of the data set's own validation split that are used, all when unset;"
+        " where it has none, images whose captions prompt samples, 1,000 when unset",
+    )
+
+    def own_fields(self) -> dict[str, Any]:
+        """Return what a kind says beside what all say, and the limit of its validation split."""
+        limit = {} if self.validation is None else {"limit": self.validation}
+        return super().own_fields() | limit
+
+    @property
+    def carved(self) -> int:
+        """How many images are for validation where no folder or list says which."""
+        return CARVED if self.validation is None else self.validation
+
+
+class CelebAHqData(NamedData):
+    """CelebA-HQ: 30,000 faces as npy, as pictures of 1024 pixels, or resized."""
+
+    kind: Literal["celebahq"]
+    split: Literal["taming", "celeba", "all"] = Field(
+        default="taming",
+        description="taming-transformers' lists (25,000 + 5,000), CelebA's partition, or none",
+    )
+
+
+class FfhqData(NamedData):
+    """FFHQ: 70,000 faces, by thousands or in one folder."""
+
+    kind: Literal["ffhq"]
+    split: Literal["official", "taming", "all"] = Field(
+        default="official",
+        description="the first 60,000 train; taming-transformers' random lists; or none",
+    )
+
+
+class LsunData(NamedData):
+    """One category of LSUN: lmdb folders or exported images."""
+
+    kind: Literal["lsun"]
+    category: str = Field(description="church_outdoor, bedroom, cat, ...")
+    split: Literal["official", "compvis"] = Field(
+        default="official",
+        description="the lmdb folders or train and val folders; or CompVis's lists, which hold"
+        " 5,000 of the training images out",
+    )
+
+
+class ImageNetData(NamedData):
+    """ILSVRC2012: a tree of any layout, file prefixes, or a zip with dataset.json."""
+
+    kind: Literal["imagenet"]
+
+
+class Cifar10Data(NamedData):
+    """CIFAR-10: its authors' batches, or images named by class; validation is its test split."""
+
+    kind: Literal["cifar10"]
+
+
+class CocoData(NamedData):
+    """MS-COCO: images with captions, layouts or maps."""
+
+    kind: Literal["coco"]
+    year: Literal[2014, 2017] = 2017
+    caption: Literal["first", "drawn"] = Field(
+        default="first",
+        description="of an image's captions the one with the lowest id, or one drawn by its id",
+    )
+    regions: Literal["none", "things", "taming", "sg2im", "map"] = Field(
+        default="none",
+        description="boxes of things; boxes of things and stuff by the rules of taming-transformers"
+        " or sg2im; or the map of things and stuff",
+    )
+    ids: str | None = Field(
+        default=None,
+        description="a file with the ids of the validation images that are used, relative to path",
+    )
+
+
+class OpenImagesData(NamedData):
+    """Open Images V6 with boxes."""
+
+    kind: Literal["openimages"]
+    regions: Literal["boxes", "none"] = Field(
+        default="boxes",
+        description="boxes above 1e-4 of the area, of images that have 2 to 30; or none",
+    )
+
+
+class Places365Data(NamedData):
+    """Places365-Standard, in the layouts of its tars."""
+
+    kind: Literal["places365"]
+
+
+class Ade20kData(NamedData):
+    """ADE20K (ADEChallengeData2016): images with a map of 150 classes."""
+
+    kind: Literal["ade20k"]
+
+
+class LandscapesData(NamedData):
+    """Images with maps of 182 classes, as taming-transformers' S-FLCKR."""
+
+    kind: Literal["landscapes"]
+
+
 class CallData(Noun):
     """Your own images: a Python function or class; see docs/extending.md."""
 
@@ -179,6 +337,16 @@ Data = (
     | HuggingFaceData
     | LmdbData
     | Hdf5Data
+    | CelebAHqData
+    | FfhqData
+    | LsunData
+    | ImageNetData
+    | Cifar10Data
+    | CocoData
+    | OpenImagesData
+    | Places365Data
+    | Ade20kData
+    | LandscapesData
     | CallData
 )
 

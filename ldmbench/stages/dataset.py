@@ -65,7 +65,7 @@ def _files(task: Data, source: FilesSource, shard: tuple[int, int]) -> None:
     assert task.local.path is not None
     digests, split = task.local.digests, task.params.split
     assert split != "file"
-    place = open_source(source.kind, Path(task.local.path), source.keyed())
+    place = open_source(source.kind, Path(task.local.path), source.own)
     planned = planned_images(place, source.digest, Path(digests) if digests else None)
     chosen = shard_images(
         planned.files,

@@ -162,7 +162,11 @@ def data_facts(noun: Data, folder: Path) -> DataFacts | None:
     if noun.kind == "shapes":
         return shapes_facts()
     try:
-        return open_source(noun.kind, (folder / noun.path).resolve(), dict(noun)).listing().facts
+        return (
+            open_source(noun.kind, (folder / noun.path).resolve(), noun.own_fields())
+            .listing()
+            .facts
+        )
     except InputError:  # said of the dataset itself
         return None
 

@@ -2,13 +2,17 @@
 
 import json
 from importlib.util import find_spec
+from typing import get_args
 
+import named_sets as sets
 import pytest
 from containers import NEEDS, WRITERS
 
 from ldmbench.catalog.datasets import DATASETS, RECIPES
 from ldmbench.cli import outcome
 from ldmbench.data.resize import CROPS, RESIZES
+from ldmbench.schema.data import Prepare
+from ldmbench.session.planning import planned
 
 SUITE = """
 suite: containers
@@ -30,6 +34,7 @@ def test_each_row_says_what_its_kind_is():
 
 
 def test_recipes_name_crops_and_filters():
+    assert get_args(Prepare) == tuple(RECIPES)
     for row in RECIPES.values():
         assert row.crop in CROPS
         assert row.resize in RESIZES
@@ -72,6 +77,54 @@ def test_a_path_that_is_not_there_says_what_is_expected(tmp_path, command):
     code, _, err = command("plan", write_suite(tmp_path, ("webdataset", "nowhere")))
     assert code == 2
     assert "allowed: a .tar, or a folder of them; not compressed" in err
+
+
+def imagenet(folder):
+    """Write ImageNet with a validation split."""
+    sets.imagenet_train(folder / "train", 8)
+    sets.imagenet_val(folder / "val")
+    sets.devkit(folder)
+
+
+NAMED = {
+    "imagenet": (imagenet, ""),
+    "celebahq": (lambda p: sets.celebahq(p, 10), ""),
+    "ffhq": (lambda p: sets.ffhq(p, range(59_990, 60_004)), ""),
+    "lsun": (lambda p: sets.lsun_exported(p, 20), "category: church_outdoor, "),
+    "cifar10": (lambda p: sets.cifar10(p, 4), ""),
+    "coco": (sets.coco, "regions: map, "),
+}
+
+
+@pytest.mark.parametrize("kind", NAMED)
+def test_a_suite_with_each_named_data_set_plans(kind, tmp_path, command):
+    write, fields = NAMED[kind]
+    write(tmp_path / "real")
+    suite = write_suite(tmp_path, (kind, "real"))
+    text = suite.read_text().replace("path: real, ", f"path: real, {fields}")
+    suite.write_text(text.replace("reference: 6, validation: 4", "reference: 2, validation: 2"))
+    code, out, err = command("plan", suite, "--json")
+    assert code == 0, err
+    cautions = json.dumps(json.loads(out))
+    if kind != "coco":
+        assert "are here: a part" in cautions
+
+
+def test_a_recipe_stands_for_crop_and_resize(tmp_path, command):
+    npz, name = WRITERS["npz"]
+    npz(tmp_path / name, 20)
+    suite = write_suite(tmp_path, ("npz", name))
+    text = suite.read_text()
+    keys = []
+    for words in ("prepare: adm@1, ", "crop: adm, resize: pil-bicubic, ", "prepare: var@1, "):
+        suite.write_text(text.replace("resolution: 16", f"{words}resolution: 8"))
+        plan = planned(suite, [], [], store=tmp_path / "store")[1]
+        keys.append({stage.key for stage in plan.stages})
+    assert keys[0] == keys[1] != keys[2]
+    suite.write_text(text.replace("resolution: 16", "prepare: adm@1, crop: adm, resolution: 16"))
+    code, _, err = command("plan", suite)
+    assert code == 2
+    assert "prepare: adm@1 beside crop or resize" in err
 
 
 @pytest.mark.slow

@@ -13,6 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
+import numpy as np
+from PIL import Image
+
 from ldmbench.canonical import Stamp, canonical_json, digest, stamp_of
 from ldmbench.errors import InputError
 from ldmbench.sources.digests import file_digests
@@ -44,6 +47,9 @@ class Found:
         remarks: what is to be said of it, each counted.
         places: name of an image -> where it lies, where `read` hold the images.
         regions: what is known of boxes or maps.
+        boxes: of images, where they have any.
+        maps: name of an image -> where its map of classes lies, relative to the path.
+        shift: added to a map's values, modulo 256, so that 0 is no class and 1 + c is class c.
     """
 
     files: tuple[ImageFile, ...]
@@ -52,6 +58,9 @@ class Found:
     remarks: tuple[str, ...] = ()
     places: Mapping[str, Place] = field(default_factory=dict)
     regions: RegionFacts | None = None
+    boxes: Mapping[str, Regions] = field(default_factory=dict)
+    maps: Mapping[str, str] = field(default_factory=dict)
+    shift: int = 0
 
 
 @dataclass(frozen=True)
@@ -105,7 +114,7 @@ class DiskImages(ABC):
     def digest(self, cache: Path | None) -> str:
         """Return the sha256 of files, and of splits, classes and captions made of them."""
         found = self.found()
-        held = file_digests(sorted({*self._holders(found).values(), *found.read}), cache)
+        held = file_digests(sorted(self._all(found)), cache)
         images = hashlib.sha256()
         for f in found.files:
             images.update(canonical_json([f.name, f.split, f.label, f.caption]).encode())
@@ -123,19 +132,14 @@ class DiskImages(ABC):
             crop=crop,
             upscale=upscale,
         )
-        problems += self.misfits(sizes)
+        problems += self._misfits(found, sizes, known)
         known.save()
         refuse_unusable(self.path, len(found.files), problems)
-
-    def misfits(self, sizes: Sequence[tuple[ImageFile, Size]]) -> Sequence[str]:
-        """Return what of other files does not fit the images, of width and height as they are."""
-        return ()
 
     def states(self, files: Sequence[ImageFile]) -> dict[str, Stamp | None]:
         """Return the stamps of the files on disk that hold images."""
         found = self.found()
-        held = {*self._holders(found, files).values(), *found.read}
-        return {self.relative(file): _stamp(file) for file in held}
+        return {self.relative(file): _stamp(file) for file in self._all(found, files)}
 
     def captions(self, files: Sequence[ImageFile]) -> tuple[str, ...] | None:
         """Return the caption of each image."""
@@ -154,13 +158,57 @@ class DiskImages(ABC):
                 yield payload
 
     def regions(self, files: Sequence[ImageFile]) -> Iterator[Regions]:
-        """Yield nothing, unless a kind knows what is where."""
-        return iter(())
+        """Yield the boxes or the map of each image."""
+        found = self.found()
+        none = Regions(np.empty((0, 4)), np.empty(0, np.int64))
+        for file in files:
+            at = found.maps.get(file.name)
+            if at is None or found.regions is None:
+                yield found.boxes.get(file.name, none)
+            else:
+                where = f"{self.path}/{at}"
+                values = _map_of(self.path / at, where) + np.uint8(found.shift)
+                if values.max() > found.regions.classes:
+                    raise InputError(
+                        f"{where}: has the value {(int(values.max()) - found.shift) % 256}, and"
+                        f" there are {found.regions.classes} classes; mend or remove it"
+                    )
+                yield Regions(none.boxes, none.labels, values)
 
     def relative(self, file: Path) -> str:
         """Return what a file is called in the data set."""
         inside = file != self.path and file.is_relative_to(self.path)
         return file.relative_to(self.path).as_posix() if inside else file.name
+
+    def _all(self, found: Found, files: Sequence[ImageFile] | None = None) -> set[Path]:
+        """Return the files on disk that images are made of, and those that tell of them."""
+        wanted = found.files if files is None else files
+        maps = {self.path / found.maps[f.name] for f in wanted if f.name in found.maps}
+        return {*self._holders(found, wanted).values(), *found.read, *maps}
+
+    def _misfits(
+        self, found: Found, sizes: Sequence[tuple[ImageFile, Size]], known: Remembered
+    ) -> list[str]:
+        """Return a sentence for each map that is not of its image's size, or no map."""
+        problems = []
+        for file, size in sizes:
+            if file.name not in found.maps:
+                continue
+            at = self.path / found.maps[file.name]
+            try:
+                row = known.of(at)
+                if "" not in row.sizes:
+                    known.learn(row, sizes={"": _map_of(at, str(at)).shape[1::-1]})
+            except InputError as error:
+                problems.append(str(error))
+                continue
+            if row.sizes[""] != size:
+                (width, height), (w, h) = row.sizes[""], size
+                problems.append(
+                    f"{at}: a map of {width} x {height} pixels, and its image is {w} x {h}; replace"
+                    " one of them"
+                )
+        return problems
 
     def _holders(self, found: Found, files: Sequence[ImageFile] | None = None) -> dict[str, Path]:
         """Return name -> the file on disk that holds an image."""
@@ -205,6 +253,19 @@ class DiskImages(ABC):
 def some(names: Sequence[str], most: int = 3) -> str:
     """Return the first names of a long list: 'a, b, c'."""
     return ", ".join(names[:most])
+
+
+def _map_of(file: Path, where: str) -> Pixels:
+    """Return a map's values, uint8 (H, W)."""
+    try:
+        with Image.open(file, formats=["PNG"]) as picture:
+            if picture.mode not in ("L", "P"):
+                raise InputError(
+                    f"{where}: a map of mode {picture.mode}; maps are PNG of one channel, 8 bits"
+                )
+            return np.array(picture)
+    except OSError as error:
+        raise InputError(f"{where}: not a readable PNG ({error}); replace it") from None
 
 
 def _stamp(file: Path) -> Stamp | None:

@@ -7,12 +7,20 @@ from pathlib import Path
 from typing import Any
 
 from ldmbench.sources.images.source import Opener, Source
+from ldmbench.sources.kinds.cifar10 import open_cifar10
+from ldmbench.sources.kinds.coco import open_coco
+from ldmbench.sources.kinds.faces import open_celebahq, open_ffhq
 from ldmbench.sources.kinds.folder import open_folder
 from ldmbench.sources.kinds.hdf5 import open_hdf5
 from ldmbench.sources.kinds.huggingface import open_huggingface
+from ldmbench.sources.kinds.imagenet import open_imagenet
 from ldmbench.sources.kinds.lmdb import open_lmdb
+from ldmbench.sources.kinds.lsun import open_lsun
+from ldmbench.sources.kinds.openimages import open_openimages
 from ldmbench.sources.kinds.packed import open_edm, open_imagefolder, open_npz
 from ldmbench.sources.kinds.parquet import open_parquet
+from ldmbench.sources.kinds.places365 import open_places365
+from ldmbench.sources.kinds.scenes import open_ade20k, open_landscapes
 from ldmbench.sources.kinds.webdataset import open_webdataset
 
 __all__ = ["OPENERS", "open_source"]
@@ -27,6 +35,16 @@ OPENERS: Mapping[str, Opener] = {
     "huggingface": open_huggingface,
     "lmdb": open_lmdb,
     "hdf5": open_hdf5,
+    "celebahq": open_celebahq,
+    "ffhq": open_ffhq,
+    "lsun": open_lsun,
+    "imagenet": open_imagenet,
+    "cifar10": open_cifar10,
+    "coco": open_coco,
+    "openimages": open_openimages,
+    "places365": open_places365,
+    "ade20k": open_ade20k,
+    "landscapes": open_landscapes,
 }
 """The `kind` of a noun of schema/data.py that is a FilesData -> what opens its files."""
 
@@ -37,6 +55,6 @@ def open_source(kind: str, path: Path, options: Mapping[str, Any]) -> Source:
     Args:
         kind: a row of OPENERS.
         path: where they lie.
-        options: the fields of its noun.
+        options: the fields of its noun, as `FilesData.own_fields` has them.
     """
     return OPENERS[kind](path, options)

@@ -1,0 +1,137 @@
+"""The dataset kind `cifar10`: the batches of its authors, or PNG files named by class."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import pickle
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ldmbench.catalog.datasets import CIFAR10_MD5
+from ldmbench.errors import InputError
+from ldmbench.sources.images.disk import Found, Payload, Place
+from ldmbench.sources.images.source import ImageFile, Pixels
+from ldmbench.sources.kinds.tree import NamedImages, Tree, tree_at
+
+__all__ = ["Cifar10", "open_cifar10"]
+
+_CLASSES = (
+    "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
+)  # fmt: skip
+_ALIASES = {"plane": "airplane", "car": "automobile"}
+_BATCH = re.compile(r"(data_batch_[1-5]|test_batch)")
+_SIDE = 32
+_PICKLED = {
+    ("numpy.core.multiarray", "_reconstruct"),
+    ("numpy._core.multiarray", "_reconstruct"),
+    ("numpy", "ndarray"),
+    ("numpy", "dtype"),
+    ("_codecs", "encode"),
+}
+"""What a batch is made of; nothing else in it is called."""
+
+
+def open_cifar10(path: Path, options: Mapping[str, Any]) -> Cifar10:
+    """Return CIFAR-10."""
+    return Cifar10(path, "cifar10", options.get("limit"))
+
+
+@dataclass(frozen=True)
+class Cifar10(NamedImages):
+    """cifar-10-batches-py, or images plane_00000.png as improved-diffusion writes them.
+
+    The classes are CIFAR's own numbers (airplane 0 to truck 9), whatever the names sort as.
+    """
+
+    def look(self) -> Found:
+        """Look at the batches, or at names."""
+        tree = tree_at(self.path)
+        batches = [n for n in tree.names if _BATCH.fullmatch(n.rpartition("/")[2])]
+        return self._batches(tree, batches) if batches else self._pictures(tree)
+
+    def payloads(self, files: Sequence[ImageFile]) -> Iterator[Payload]:
+        """Yield the pixels of rows, the bytes of pictures."""
+        places = self.found().places
+        if not places:
+            yield from super().payloads(files)
+            return
+        held: dict[Path, Pixels] = {}
+        for file in files:
+            batch, row, _ = places[file.name]
+            if batch not in held:
+                held[batch] = _read(batch)[0]
+            yield held[batch][row]
+
+    def _batches(self, tree: Tree, names: Sequence[str]) -> Found:
+        files, places, remarks = list[ImageFile](), dict[str, Place](), list[str]()
+        lost = sorted({*CIFAR10_MD5} - {name.rpartition("/")[2] for name in names})
+        if len(lost) + len(names) != len(CIFAR10_MD5):
+            raise InputError(f"{self.path}: batches lie there twice; name one folder of them")
+        if lost:
+            remarks.append(f"{', '.join(lost)} not here")
+        for name in names:
+            file, last = self.path / name, name.rpartition("/")[2]
+            if hashlib.md5(file.read_bytes()).hexdigest() != CIFAR10_MD5[last]:
+                remarks.append(f"{last} is not the file of CIFAR-10's authors (its md5 differs)")
+            split = "validation" if last == "test_batch" else "train"
+            for row, label in enumerate(_read(file)[1]):
+                image = f"{split}/{last}/{row:05d}"
+                places[image] = (file, row, 0)
+                files.append(ImageFile(image, self.path, label, None, None, split, image))
+        read = tuple(self.path / name for name in names)
+        return Found(tuple(files), read, tree.folders, tuple(remarks), places)
+
+    def _pictures(self, tree: Tree) -> Found:
+        files, strange = list[ImageFile](), list[str]()
+        for at in tree.pictures:
+            *folders, last = at.split("/")
+            words = [last.partition("_")[0], *reversed(folders)]
+            known = [_ALIASES.get(word, word) for word in words]
+            label = next((_CLASSES.index(word) for word in known if word in _CLASSES), None)
+            if label is None:
+                strange.append(at)
+                continue
+            held = any("test" in folder or "val" in folder for folder in folders)
+            split = "validation" if held else "train"
+            files.append(ImageFile(at, self.path, label, None, None, split, at))
+        if strange or not files:
+            raise InputError(
+                f"{self.path}: {f'{strange[0]} is of no class' if strange else 'no image in it'};"
+                " allowed: the folder cifar-10-batches-py, or images whose folder or name says one"
+                f" of {', '.join(_CLASSES)} (plane_00000.png)"
+            )
+        return Found(tuple(files), (), tree.folders)
+
+
+class _Inert(pickle.Unpickler):
+    """Reads arrays, numbers and texts alone."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Return what a batch is made of; nothing else is looked up."""
+        if (module, name) not in _PICKLED:
+            raise pickle.UnpicklingError(f"it names {module}.{name}, which no batch of CIFAR has")
+        return super().find_class(module, name)
+
+
+def _read(file: Path) -> tuple[Pixels, list[int]]:
+    """Return uint8 (N, 32, 32, 3) and the classes of a batch."""
+    try:
+        found = _Inert(io.BytesIO(file.read_bytes()), encoding="latin1").load()
+        data, labels = np.asarray(found["data"]), [int(label) for label in found["labels"]]
+    except Exception as error:  # pickles of foreign bytes raise nearly anything
+        raise InputError(f"{file}: not a readable batch of CIFAR-10 ({error}); fetch it") from None
+    if data.dtype != np.uint8 or data.shape != (len(labels), 3 * _SIDE * _SIDE):
+        raise InputError(
+            f"{file}: data is {data.dtype} {data.shape} with {len(labels)} labels; a batch is uint8"
+            " (N, 3072) with N labels"
+        )
+    if labels and not 0 <= min(labels) <= max(labels) < len(_CLASSES):
+        raise InputError(f"{file}: a label is outside of 0 to 9; fetch it again")
+    rows = data.reshape(-1, 3, _SIDE, _SIDE).transpose(0, 2, 3, 1)
+    return np.ascontiguousarray(rows), labels
