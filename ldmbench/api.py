@@ -27,10 +27,10 @@ from ldmbench.execute import cluster
 from ldmbench.gating import judge, read_baseline
 from ldmbench.gating.verdict import Outcome
 from ldmbench.plan.names import names_of
-from ldmbench.records.book import Book
 from ldmbench.records.compare import Comparison, Side, stored_replicates
 from ldmbench.records.compare import compare as compare_sides
-from ldmbench.records.loose import opened_run
+from ldmbench.records.record_file import opened_run
+from ldmbench.records.runs import Runs
 from ldmbench.schema.record import Record
 from ldmbench.schema.record import Run as RunRow
 from ldmbench.schema.stage import Cell
@@ -69,7 +69,7 @@ class Run:
     records: tuple[Record, ...] = field(repr=False)
     state: str
     _row: RunRow = field(repr=False)
-    _book: Book = field(repr=False)
+    _all_runs: Runs = field(repr=False)
 
     @property
     def cells(self) -> tuple[Cell, ...]:
@@ -95,7 +95,7 @@ class Run:
         """Every figure of the report that has something to show, as an Altair chart."""
         from ldmbench.report import figures_of  # it imports altair
 
-        return figures_of(self._row, self.records, self._book.extras(self.id))
+        return figures_of(self._row, self.records, self._all_runs.extras(self.id))
 
     def export(
         self,
@@ -122,13 +122,13 @@ class Run:
                 folder is in use.
         """
         return export_cell(
-            self._row, self._book, cell, Path(folder), raw=raw, checkpoint=checkpoint
+            self._row, self._all_runs, cell, Path(folder), raw=raw, checkpoint=checkpoint
         )
 
     def report(self) -> Path:
         """Write the page of the run, one self-contained HTML file, and return its path."""
-        own = None if self._book.holds(self.id) else self.records
-        return write_report(self._row, self._book, again=True, records=own)
+        own = None if self._all_runs.holds(self.id) else self.records
+        return write_report(self._row, self._all_runs, again=True, records=own)
 
 
 def run(
@@ -205,11 +205,11 @@ def run(
         before=partial(require_weights, plan, fresh=wanted),
         watching=lambda _: Watch(names_of(plan)),
     )
-    book = Book(root)
-    write_report(found.run, book, again=not found.reopened)
-    for text in (*found.stale_notes(), *replay(book)):
+    all_runs = Runs(root)
+    write_report(found.run, all_runs, again=not found.reopened)
+    for text in (*found.stale_notes(), *replay(all_runs)):
         warnings.warn(text, stacklevel=2)
-    return _run_of(found.run, found.records, book)
+    return _run_of(found.run, found.records, all_runs)
 
 
 def score(
@@ -273,10 +273,10 @@ def score(
         request, root, before=require_weights, watching=lambda plan: Watch(names_of(plan))
     )
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    book = Book(root)
-    name = book.new_id("score")
+    all_runs = Runs(root)
+    name = all_runs.new_id("score")
     row = RunRow(id=name, suite="score", suite_digest="", state="done", started=now)
-    return _run_of(row, [record], book)
+    return _run_of(row, [record], all_runs)
 
 
 def open(run: str | Path | None = None, *, store: str | Path | None = None) -> Run:
@@ -294,8 +294,8 @@ def open(run: str | Path | None = None, *, store: str | Path | None = None) -> R
         'done'
     """
     root = usual_store(store)
-    row, book = opened_run(None if run is None else str(run), root)
-    return _run_of(row, book.records(row.id), book)
+    row, all_runs = opened_run(None if run is None else str(run), root)
+    return _run_of(row, all_runs.records(row.id), all_runs)
 
 
 def compare(
@@ -368,7 +368,7 @@ def gate(
         if value not in ("refuse", "note"):
             raise InputError(f"{name}={value!r}; there are: refuse, note")
     if isinstance(run, Run):
-        name, root = run.id, run._book.root
+        name, root = run.id, run._all_runs.root
     else:
         name, root = str(run or ""), usual_store(store)
     seen = evidence(name or None, root)
@@ -402,14 +402,14 @@ def load(path: str | Path, **options: Any) -> Model:
     return read(path, **options)
 
 
-def _run_of(row: RunRow, records: Sequence[Record], book: Book) -> Run:
-    return Run(row.id, tuple(records), row.state, row, book)
+def _run_of(row: RunRow, records: Sequence[Record], all_runs: Runs) -> Run:
+    return Run(row.id, tuple(records), row.state, row, all_runs)
 
 
 def _side(which: Run | str | Path, root: Path) -> Side:
     if not isinstance(which, Run):
         return side_of(str(which), root)
-    return Side(which.id, which.records, stored_replicates(*which._book.stores, root))
+    return Side(which.id, which.records, stored_replicates(*which._all_runs.stores, root))
 
 
 def _yaml(value: object, *, indent: int | None = None) -> str:

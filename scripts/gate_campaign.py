@@ -35,7 +35,7 @@ from typing import Any
 import numpy as np
 
 from ldmbench.gating import accepted_run, judge, merged, read_baseline
-from ldmbench.gating.provenance import Commit
+from ldmbench.gating.commit import Commit
 from ldmbench.gating.verdict import Outcome
 from ldmbench.records.compare import stored_replicates
 from ldmbench.records.reading import read_records

@@ -67,7 +67,7 @@ LATE = {
 ONLY_IMPORTERS = {
     "ruamel": {"suite/read.py", "sources/models/compvis_config.py"},
     "ray": {"execute/cluster.py"},
-    "mlflow": {"track/book.py", "track/database.py"},
+    "mlflow": {"track/experiment.py", "track/database.py"},
 }
 NO_TORCH = {
     "suite",
@@ -113,7 +113,7 @@ BY_STRING = {
     "execute/worker.py",  # stage functions
     "stages/scores.py",  # functions of metrics
     "models/diffusers/parts.py",  # classes of diffusers and transformers
-    "records/book.py",
+    "records/runs.py",
     "sample/solvers.py",  # schedulers of diffusers
 }
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef)

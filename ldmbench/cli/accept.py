@@ -17,8 +17,8 @@ from ldmbench.cli.options import (
 from ldmbench.cli.terminal import fitted, inert, legible
 from ldmbench.gating import accepted_run, judge, merged, read_baseline, terminal, write_baseline
 from ldmbench.gating.baseline import dropped, unpaired
+from ldmbench.gating.commit import commit_of
 from ldmbench.gating.match import cells_of, measure_of, score_of
-from ldmbench.gating.provenance import commit_of
 from ldmbench.gating.rules import rules_with
 from ldmbench.gating.verdict import Outcome
 from ldmbench.schema.baseline import AcceptedRun, Baseline

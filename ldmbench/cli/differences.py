@@ -10,7 +10,7 @@ from ldmbench.records.difference import Difference
 
 __all__ = ["better", "cells", "change", "lines", "unpaired"]
 
-ROOM = 78
+WIDTH_COLUMNS = 78
 """Columns of a terminal of 80 beside the indent."""
 
 
@@ -34,7 +34,7 @@ def lines(rows: Sequence[Sequence[str]]) -> list[list[str]]:
     """Return the lines of each row: one, or two where one would be too wide."""
     for gap in (2, 1):
         whole = columns_of(rows, right=[2], gap=gap)
-        if max(map(len, whole), default=0) <= ROOM:
+        if max(map(len, whole), default=0) <= WIDTH_COLUMNS:
             return [[line] for line in whole]
     whole = columns_of([[*c[:3], c[5]] for c in rows], right=[2])
     return [

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from ldmbench.cli.options import Real, complete_runs, json_option, print_json, store_option
-from ldmbench.records.loose import opened_run
+from ldmbench.records.record_file import opened_run
 from ldmbench.session.export import export_cell
 
 

@@ -22,7 +22,7 @@ from ldmbench.gating import judge, junit_xml, markdown, read_baseline, terminal
 from ldmbench.gating.baseline import unpaired
 from ldmbench.gating.rules import rules_with
 from ldmbench.gating.verdict import Outcome
-from ldmbench.records.book import write_output
+from ldmbench.records.runs import write_output
 from ldmbench.schema.baseline import Baseline
 from ldmbench.session.judged_run import Evidence, evidence
 

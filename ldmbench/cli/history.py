@@ -20,7 +20,7 @@ from ldmbench.gating import history_data
 from ldmbench.gating.baseline import suite_of
 from ldmbench.gating.history import Series
 from ldmbench.plan.expand import matches
-from ldmbench.records.book import Book
+from ldmbench.records.runs import Runs
 from ldmbench.schema.record import Record, Run
 from ldmbench.words import plural
 
@@ -52,12 +52,12 @@ def history(
       ldmbench history --measure fid --only 'ldm/*' --all
       ldmbench history --suite smoke --json
     """
-    book = Book(store)
-    name = suite or suite_of(book.find().id)
-    runs = [run for run in book.runs() if run.suite == name and run.state in ("done", "failed")]
+    all_runs = Runs(store)
+    name = suite or suite_of(all_runs.find().id)
+    runs = [run for run in all_runs.runs() if run.suite == name and run.state in ("done", "failed")]
     if not runs:
         raise InputError(f"no finished run of suite '{name}' in {store}")
-    told = [(run, _wanted(records, only)) for run, records in _readable(runs, book)]
+    told = [(run, _wanted(records, only)) for run, records in _readable(runs, all_runs)]
     if as_json:
         data = history_data(name, told, names=measure)
         print_json(data)
@@ -72,7 +72,7 @@ def history(
     return 0
 
 
-def _readable(runs: Sequence[Run], book: Book) -> list[tuple[Run, list[Record]]]:
+def _readable(runs: Sequence[Run], all_runs: Runs) -> list[tuple[Run, list[Record]]]:
     """Return runs with their records; one that is damaged keeps no other from being shown.
 
     Raises:
@@ -82,7 +82,7 @@ def _readable(runs: Sequence[Run], book: Book) -> list[tuple[Run, list[Record]]]
     damage: InputError | OSError | None = None
     for run in runs:
         try:
-            found.append((run, book.records(run.id)))
+            found.append((run, all_runs.records(run.id)))
         except (InputError, OSError) as error:
             damage = damage or error
             say(f"warning: run {inert(run.id)} is left out: {inert(str(error))}")

@@ -16,7 +16,7 @@ from click.shell_completion import CompletionItem
 from ldmbench.catalog.metrics import METRICS
 from ldmbench.cli.terminal import fitted, in_json
 from ldmbench.pipeline import STAGES
-from ldmbench.records.book import Book
+from ldmbench.records.runs import Runs
 from ldmbench.session.planning import usual_store
 from ldmbench.store.disk import Store
 from ldmbench.suite.shipped import shipped
@@ -157,7 +157,7 @@ def complete_runs(
 ) -> list[CompletionItem]:
     """Complete the id of a run in the store, the newest first."""
     root = ctx.params.get("store") or usual_store()
-    ids = [run.id for run in reversed(Book(root).runs())]
+    ids = [run.id for run in reversed(Runs(root).runs())]
     return [CompletionItem(i) for i in ids if i.startswith(incomplete)]
 
 

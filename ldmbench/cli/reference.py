@@ -30,7 +30,7 @@ from ldmbench.metrics.moments import moments
 from ldmbench.plan.build import held_to
 from ldmbench.plan.names import names_of
 from ldmbench.plan.score import ImageSource, build_score_plan, drawn
-from ldmbench.records.book import write_output
+from ldmbench.records.runs import write_output
 from ldmbench.records.signature import name_of
 from ldmbench.schema.params import FeaturesParams, FilesSource
 from ldmbench.schema.protocol import Protocol

@@ -18,8 +18,8 @@ from ldmbench.cli.options import (
 )
 from ldmbench.cli.sides import chosen
 from ldmbench.errors import InputError
-from ldmbench.records.book import write_output
-from ldmbench.records.loose import opened_run
+from ldmbench.records.record_file import opened_run
+from ldmbench.records.runs import write_output
 from ldmbench.session.pages import rendered, write_figures
 
 FORMATS = ("html", "markdown", "latex", "csv", "json")
@@ -68,13 +68,13 @@ def report(
       ldmbench report --figures figures/        each figure as SVG, PDF and PNG
       ldmbench report --format latex --metrics fid,throughput --only '*/ddim-50/*'
     """
-    found, book = opened_run(run, store)
+    found, all_runs = opened_run(run, store)
     names = tuple(dict.fromkeys(filter(None, (name.strip() for name in metrics.split(",")))))
-    records = chosen(book.records(found.id), only) if only else None
+    records = chosen(all_runs.records(found.id), only) if only else None
     if figures is not None:
         if output is not None:
             raise InputError("--figures and -o are two things; call `ldmbench report` twice")
-        files = write_figures(found, book, figures, metrics=names, records=records)
+        files = write_figures(found, all_runs, figures, metrics=names, records=records)
         _told(files, as_json=as_json)
         return
     if as_json and output is None:
@@ -82,7 +82,7 @@ def report(
     elif output is None and form == "html":
         part = "-part" if names or only else ""  # the whole page is the run's, and stays
         output = store / "reports" / f"{found.id}{part}.html"
-    text = rendered(found, book, form, metrics=names, records=records)
+    text = rendered(found, all_runs, form, metrics=names, records=records)
     if output is None:
         click.echo(text, nl=False)
         return

@@ -27,7 +27,7 @@ from ldmbench.cli.terminal import inert, legible
 from ldmbench.cli.weights import require_weights
 from ldmbench.execute import cluster
 from ldmbench.plan.names import names_of
-from ldmbench.records.book import Book
+from ldmbench.records.runs import Runs
 from ldmbench.schema.record import Record, Run
 from ldmbench.session.pages import mirror_of, replay, write_report
 from ldmbench.session.planning import planned
@@ -86,15 +86,15 @@ def run(
         before=partial(require_weights, plan, fresh=fresh),
         watching=watching,
     )
-    return _finish(found, Book(store), as_json=as_json)
+    return _finish(found, Runs(store), as_json=as_json)
 
 
-def _finish(found: Finished, book: Book, *, as_json: bool) -> int:
+def _finish(found: Finished, all_runs: Runs, *, as_json: bool) -> int:
     """Write the page if the run is new, and say where everything is."""
     run, records = found.run, found.records
     for text in found.stale_notes():
         say(f"note: {text}")
-    page = write_report(run, book, again=not found.reopened)
+    page = write_report(run, all_runs, again=not found.reopened)
     failed = [r for r in records if r.status == "failed"]
     if as_json:
         print_json(
@@ -105,17 +105,17 @@ def _finish(found: Finished, book: Book, *, as_json: bool) -> int:
                 "cells": [r.cell.id for r in records],
                 "failed": {r.cell.id: r.reason for r in failed},
                 "report": str(page),
-                "records": str(book.path(run.id) / "records.jsonl"),
+                "records": str(all_runs.path(run.id) / "records.jsonl"),
             }
         )
     else:
         click.echo(summary_table(records))
         _say_warnings(records)
         note = "nothing to do; reopened the last run" if found.reopened else ""
-        _say_where(run, book, page, note=note, failed=failed)
-    for warning in replay(book):
+        _say_where(run, all_runs, page, note=note, failed=failed)
+    for warning in replay(all_runs):
         say(f"warning: {inert(warning)}")
-    mirror = mirror_of(run, book)
+    mirror = mirror_of(run, all_runs)
     if mirror and not as_json:
         say(f"mlflow   {mirror}")
     return 4 if failed else 0
@@ -130,7 +130,7 @@ def _say_warnings(records: Sequence[Record]) -> None:
         say(f"warning: {len(texts) - MOST_WARNINGS} more are in the records")
 
 
-def _say_where(run: Run, book: Book, page: Path, *, note: str, failed: list[Record]) -> None:
+def _say_where(run: Run, all_runs: Runs, page: Path, *, note: str, failed: list[Record]) -> None:
     if note:
         say(note)
     for record in failed:
@@ -138,8 +138,8 @@ def _say_where(run: Run, book: Book, page: Path, *, note: str, failed: list[Reco
     spent = run.spans.get("all")
     say(f"run      {run.id}" + (f" ({duration(spent)})" if spent else ""))
     say(f"report   {page}")
-    say(f"records  {book.path(run.id) / 'records.jsonl'}")
+    say(f"records  {all_runs.path(run.id) / 'records.jsonl'}")
     if failed:
-        say(f"log      {book.path(run.id) / 'worker.log'}; the same command tries again")
-    table = typed("report", run.id, "--format", "markdown", store=book.root)
+        say(f"log      {all_runs.path(run.id) / 'worker.log'}; the same command tries again")
+    table = typed("report", run.id, "--format", "markdown", store=all_runs.root)
     say(f"next     open the report in a browser, or: {table}")

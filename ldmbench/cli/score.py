@@ -19,7 +19,7 @@ from ldmbench.cli.options import (
 from ldmbench.cli.progress import Watch
 from ldmbench.cli.weights import require_weights
 from ldmbench.plan.names import names_of
-from ldmbench.records.book import write_output
+from ldmbench.records.runs import write_output
 from ldmbench.schema.record import Record
 from ldmbench.scoring.request import Request
 from ldmbench.scoring.run import score_request

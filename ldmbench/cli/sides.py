@@ -10,8 +10,8 @@ from ldmbench.catalog.metrics import SCORES
 from ldmbench.errors import InputError
 from ldmbench.plan.expand import matches
 from ldmbench.records.compare import Side, stored_replicates
-from ldmbench.records.loose import opened_run
 from ldmbench.records.pairing import one_axis
+from ldmbench.records.record_file import opened_run
 from ldmbench.registry import pick
 from ldmbench.schema.record import Record
 from ldmbench.words import plural
@@ -69,12 +69,12 @@ def chosen(records: Sequence[Record], globs: Sequence[str]) -> tuple[Record, ...
 def side_of(spec: str, store: Path) -> Side:
     """Return the cells that RUN, FILE, RUN:GLOB or FILE:GLOB names; '' is the last run."""
     name, glob = _split(spec)
-    run, book = opened_run(name or None, store)
-    records = tuple(book.records(run.id))
+    run, all_runs = opened_run(name or None, store)
+    records = tuple(all_runs.records(run.id))
     kept = records if glob is None else chosen(records, (glob,))
     if not kept:
         raise InputError(f"{spec or run.id}: the run has no record yet")
-    return Side(spec or run.id, kept, stored_replicates(*book.stores, store))
+    return Side(spec or run.id, kept, stored_replicates(*all_runs.stores, store))
 
 
 def _split(spec: str) -> tuple[str, str | None]:

@@ -18,8 +18,8 @@ from ldmbench.cli.options import (
     typed,
 )
 from ldmbench.cli.terminal import fitted, inert, legible
-from ldmbench.records.book import Book
-from ldmbench.records.loose import opened_run
+from ldmbench.records.record_file import opened_run
+from ldmbench.records.runs import Runs
 from ldmbench.schema.record import Run
 from ldmbench.session.pages import replay
 from ldmbench.store.disk import Store
@@ -44,10 +44,10 @@ def status(run: str | None, store: Path, as_json: bool) -> None:
       ldmbench status
       ldmbench status smoke --json
     """
-    for warning in replay(Book(store)):
+    for warning in replay(Runs(store)):
         say(f"warning: {inert(warning)}")
-    found, book = opened_run(run, store)
-    told = _progress(found, book)
+    found, all_runs = opened_run(run, store)
+    told = _progress(found, all_runs)
     if as_json:
         print_json(told)
         return
@@ -64,15 +64,15 @@ def status(run: str | None, store: Path, as_json: bool) -> None:
         say(f"next: {told['next']}")
 
 
-def _progress(run: Run, book: Book) -> dict[str, Any]:
-    plan, store = book.plan(run.id), Store(book.root)
+def _progress(run: Run, all_runs: Runs) -> dict[str, Any]:
+    plan, store = all_runs.plan(run.id), Store(all_runs.root)
     done: Counter[str] = Counter()
     everything: Counter[str] = Counter()
     for stage in plan.stages if plan else ():
         for unit in units_of(stage):
             everything[stage.kind] += 1
             done[stage.kind] += store.lookup(unit.address) is not None
-    records = book.records(run.id)
+    records = all_runs.records(run.id)
     return {
         "run": run.id,
         "state": _state(run),
@@ -80,18 +80,18 @@ def _progress(run: Run, book: Book) -> dict[str, Any]:
         "cells": len(run.cells),
         "cells_done": sum(record.status == "done" for record in records),
         "failed": {r.cell.id: r.reason for r in records if r.status == "failed"},
-        "next": _next(run, book),
+        "next": _next(run, all_runs),
     }
 
 
-def _next(run: Run, book: Book) -> str:
+def _next(run: Run, all_runs: Runs) -> str:
     """Return what to do or to type next."""
-    name = run.id if book.holds(run.id) else ""
+    name = run.id if all_runs.holds(run.id) else ""
     if run.state == "done":
-        return typed("report", name, store=book.root) if name else ""
+        return typed("report", name, store=all_runs.root) if name else ""
     again = "run its suite again, it continues from what is kept"
     if run.state == "failed" and name:
-        return f"see {book.path(name) / 'worker.log'}, then {again}"
+        return f"see {all_runs.path(name) / 'worker.log'}, then {again}"
     return again if _state(run) != "running" else ""
 
 

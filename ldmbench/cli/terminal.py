@@ -29,7 +29,7 @@ __all__ = [
 ]
 
 NARROWEST = 40
-HEEDED = ("Cc", "Cf", "Cs", "Zl", "Zp")
+OBEYED_CATEGORIES = ("Cc", "Cf", "Cs", "Zl", "Zp")
 """Unicode categories that move, colour or turn what stands around them, or are no text."""
 JOINERS = "\u200c\u200d"
 """Of these categories, but part of words and of emoji."""
@@ -38,13 +38,13 @@ _PLAIN = re.compile(r"[^ -~\xa0-\xac\xae-\xff]")
 _IN_LINES = re.compile(r"\r\n|[^ -~\n\t\xa0-\xac\xae-\xff]")
 
 
-def _is_heeded(sign: str) -> bool:
-    return sign not in JOINERS and unicodedata.category(sign) in HEEDED
+def _is_obeyed(sign: str) -> bool:
+    return sign not in JOINERS and unicodedata.category(sign) in OBEYED_CATEGORIES
 
 
 def inert(text: str) -> str:
     """Return a name without what a terminal would obey: control characters and turned script."""
-    return _PLAIN.sub(lambda found: "�" if _is_heeded(found[0]) else found[0], text)
+    return _PLAIN.sub(lambda found: "�" if _is_obeyed(found[0]) else found[0], text)
 
 
 def legible(text: str) -> str:
@@ -58,7 +58,7 @@ def in_json(text: str) -> str:
 
 
 def _escaped(found: str) -> str:
-    return json.dumps(found)[1:-1] if len(found) == 1 and _is_heeded(found) else found
+    return json.dumps(found)[1:-1] if len(found) == 1 and _is_obeyed(found) else found
 
 
 class Inert(io.TextIOWrapper):
@@ -77,7 +77,7 @@ class Inert(io.TextIOWrapper):
 
 
 def _in_line(found: str) -> str:
-    return "�" if len(found) == 1 and _is_heeded(found) else found
+    return "�" if len(found) == 1 and _is_obeyed(found) else found
 
 
 class _Drawing:

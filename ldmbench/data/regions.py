@@ -11,9 +11,9 @@ from ldmbench.data.batch import Floats, Ints, Pixels
 from ldmbench.data.resize import CROPS, RESIZES
 from ldmbench.sources.images.source import Regions
 
-__all__ = ["KEPT", "Fitted", "fitted_regions", "visible"]
+__all__ = ["KEPT_SHARE", "Fitted", "fitted_regions", "visible"]
 
-KEPT = 0.25
+KEPT_SHARE = 0.25
 """Share of a box's area that must lie in the square, else the box is left out."""
 
 
@@ -42,9 +42,9 @@ def fitted_regions(
 ) -> Fitted:
     """Bring boxes and maps to the squares that a crop makes of pictures.
 
-    A box is cut at the edges of the square, and left out if less than KEPT of its area is left. A
-    map is resized by the nearest pixel (Pillow's NEAREST); object k of it is class k, and its box
-    the smallest around its pixels.
+    A box is cut at the edges of the square, and left out if less than KEPT_SHARE of its area
+    is left. A map is resized by the nearest pixel (Pillow's NEAREST); object k of it is class k,
+    and its box the smallest around its pixels.
 
     Args:
         found: one for each picture.
@@ -105,7 +105,7 @@ def _cut(
     last = np.clip((boxes[:, 2:] - low) / (high - low), 0, 1)
     left = np.prod((last - first) * (high - low), axis=1)
     area = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
-    return np.concatenate([first, last], 1).astype(np.float32), left >= KEPT * area
+    return np.concatenate([first, last], 1).astype(np.float32), left >= KEPT_SHARE * area
 
 
 def _nearest(found: Pixels, resolution: int, crop: str) -> Pixels:

@@ -313,7 +313,7 @@ class _Execution:
             machines=self.machines,
             stopped=self.stop.is_set,
         )
-        # Book the time: stage bodies, starts of processes, commits.
+        # Runs the time: stage bodies, starts of processes, commits.
         self.refreshed.update(found.unit.address.name for found in done)
         total, waited = time.perf_counter() - since, runner.waited - outside
         with self.counting:

@@ -19,7 +19,7 @@ from ldmbench.schema.task import Task, TaskInput
 from ldmbench.store.artifact import outputs_digest, outputs_of
 from ldmbench.store.disk import Store
 from ldmbench.store.machine import code_digest, machine, versions
-from ldmbench.store.origins import origins
+from ldmbench.store.provenance import origins
 from ldmbench.store.units import Unit, inputs_digest, inputs_of
 
 

@@ -13,10 +13,10 @@ from pydantic import ValidationError
 
 from ldmbench.canonical import finite_json
 from ldmbench.errors import InconclusiveError, InputError, UnlikeError
-from ldmbench.gating.provenance import Commit
+from ldmbench.gating.commit import Commit
 from ldmbench.gating.rules import rules_with
-from ldmbench.records.book import write_output
 from ldmbench.records.compare import Replicas
+from ldmbench.records.runs import write_output
 from ldmbench.schema.baseline import AcceptedCell, AcceptedRun, AcceptedScore, Baseline, Rule
 from ldmbench.schema.record import Record, Score
 

@@ -14,7 +14,7 @@ from ldmbench.records.number import Number, number
 from ldmbench.schema.baseline import AcceptedCell, Baseline, Rule
 from ldmbench.schema.record import Measure, Score
 
-__all__ = ["ALL_CELLS", "Case", "counted", "over_all_cells", "ratio", "scaled", "timed"]
+__all__ = ["ALL_CELLS", "Pending", "counted", "over_all_cells", "ratio", "scaled", "timed"]
 
 ALL_CELLS = "all cells"
 """Where an item names its cell: the mean over all of them."""
@@ -25,7 +25,7 @@ SMALL = {2: 1.196, 3: 1.495, 4: 1.363, 5: 1.206, 6: 1.2, 7: 1.14, 8: 1.129, 9: 1
 
 
 @dataclass(frozen=True)
-class Case:
+class Pending:
     """A number to be judged, before it is known how many there are.
 
     Attributes:
@@ -83,7 +83,7 @@ def counted(item: Item, rule: Rule) -> Item:
     return replace(item, verdict="pass", reason="counted, and equal")
 
 
-def ratio(pairs: Sequence[Pair], new: Measure, item: Item, rule: Rule) -> Item | Case:
+def ratio(pairs: Sequence[Pair], new: Measure, item: Item, rule: Rule) -> Item | Pending:
     """Prepare a speed in yardsticks: how much of the fixed workload's time it takes."""
     sides = [(p.cell, p.measure) for p in pairs if p.measure is not None and p.measure.ratios]
     there = [measure for _, measure in sides]
@@ -93,7 +93,7 @@ def ratio(pairs: Sequence[Pair], new: Measure, item: Item, rule: Rule) -> Item |
     if any(least <= 0 for m in (new, *there) for least in (m.value or 0, min(m.ratios))):
         return replace(item, reason="a time of 0 cannot be compared")
     mean = sum(_log_stick(m, rule) for m in there) / len(there)
-    return Case(
+    return Pending(
         item=replace(item, relative=True),
         rule=rule,
         new=timed(new, rule),
@@ -106,7 +106,7 @@ def ratio(pairs: Sequence[Pair], new: Measure, item: Item, rule: Rule) -> Item |
     )
 
 
-def over_all_cells(cases: Sequence[Case], baseline: Baseline) -> list[Case]:
+def over_all_cells(cases: Sequence[Pending], baseline: Baseline) -> list[Pending]:
     """Return, for each speed that several cells have, the geometric mean over those cells.
 
     What makes every cell a little slower shows here first: each timing stands apart from the
@@ -128,7 +128,7 @@ def over_all_cells(cases: Sequence[Case], baseline: Baseline) -> list[Case]:
     return found
 
 
-def _mean_of(cases: Sequence[Case], accepted: Sequence[Number]) -> Case:
+def _mean_of(cases: Sequence[Pending], accepted: Sequence[Number]) -> Pending:
     """Return the mean of the speeds of several cells; it is about yardsticks, not seconds."""
     first = cases[0]
     rule = first.rule

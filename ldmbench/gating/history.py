@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from ldmbench.gating.cases import timed
+from ldmbench.gating.change_points import Step, exact_steps, first_of_each, noise_of, spark, steps
 from ldmbench.gating.rules import ANYWHERE, RULES
-from ldmbench.gating.steps import Step, exact_steps, first_of_each, noise_of, spark, steps
 from ldmbench.schema.baseline import Rule
 from ldmbench.schema.record import Measure, Record, Run
 

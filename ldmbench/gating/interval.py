@@ -10,11 +10,11 @@ import numpy as np
 
 from ldmbench.records.number import Number, correlation, joint_error, quantile
 
-__all__ = ["Change", "Spread", "change", "pooled"]
+__all__ = ["BetweenRuns", "Change", "change", "pooled"]
 
 
 @dataclass(frozen=True)
-class Spread:
+class BetweenRuns:
     """How much runs vary beyond their intervals: a variance, and what it was measured on.
 
     Attributes:
@@ -42,7 +42,7 @@ def change(
     new: Number,
     accepted: Sequence[Number],
     *,
-    spread: Spread,
+    spread: BetweenRuns,
     noise: float = 0.0,
     bias: float = 0.0,
     apart: bool = False,
@@ -84,7 +84,7 @@ def change(
     return Change(value, value - sides[0], value + sides[1], told)
 
 
-def pooled(groups: Sequence[tuple[str, Sequence[Number]]]) -> Spread:
+def pooled(groups: Sequence[tuple[str, Sequence[Number]]]) -> BetweenRuns:
     """Return the variance between accepted runs of one measure, pooled over its cells.
 
     What resampling alone explains is taken off. Cells of one group (a model on a dataset) stand on
@@ -104,9 +104,9 @@ def pooled(groups: Sequence[tuple[str, Sequence[Number]]]) -> Spread:
         count += len(numbers) - 1
         freedom[group] = max(freedom.get(group, 0), len(numbers) - 1)
     if not count:
-        return Spread()
+        return BetweenRuns()
     raw = squares / count
-    return Spread(max(0.0, raw - within / count), raw, float(sum(freedom.values())))
+    return BetweenRuns(max(0.0, raw - within / count), raw, float(sum(freedom.values())))
 
 
 def _own_variance(numbers: Sequence[Number]) -> float:

@@ -9,17 +9,17 @@ from functools import cached_property
 
 from ldmbench.errors import UnlikeError
 from ldmbench.gating.baseline import rounded, suite_of
-from ldmbench.gating.cases import ALL_CELLS, Case, counted, over_all_cells, ratio, scaled
-from ldmbench.gating.interval import Change, Spread, change, pooled
+from ldmbench.gating.cases import ALL_CELLS, Pending, counted, over_all_cells, ratio, scaled
+from ldmbench.gating.interval import BetweenRuns, Change, change, pooled
 from ldmbench.gating.match import (
-    Foreign,
+    OtherMachine,
     cells_of,
+    describe_other_machines,
     devices_of,
     group_of,
     like_measures,
     like_scores,
     same_images,
-    told_foreign,
 )
 from ldmbench.gating.rules import ANYWHERE, rules_with
 from ldmbench.gating.verdict import Item, Outcome, judge_change
@@ -29,7 +29,7 @@ from ldmbench.schema.record import Measure, Record, Score
 
 __all__ = ["judge"]
 
-MOST = 50.0
+LARGEST_LOG = 50.0
 """A logarithm beyond which an interval is as good as unbounded."""
 
 
@@ -86,20 +86,22 @@ class _Gate:
         return {id: cells_of(self.baseline, id) for id in ids}
 
     def outcome(self, title: str) -> Outcome:
-        found: list[Item | Case | Foreign] = []
+        found: list[Item | Pending | OtherMachine] = []
         by_id = {record.cell.id: record for record in self.records}
         for id, cells in self.accepted.items():
             found += self._cell(id, by_id.get(id), cells)
-        found += over_all_cells([part for part in found if isinstance(part, Case)], self.baseline)
-        cases = [part for part in found if isinstance(part, Case)]
-        foreign = [part for part in found if isinstance(part, Foreign)]
+        found += over_all_cells(
+            [part for part in found if isinstance(part, Pending)], self.baseline
+        )
+        cases = [part for part in found if isinstance(part, Pending)]
+        foreign = [part for part in found if isinstance(part, OtherMachine)]
         spreads, means = _spreads(cases), sum(case.item.cell == ALL_CELLS for case in cases)
         items = [
             _judged(part, spreads[part.key, part.group], _share(part, len(cases), means))
-            if isinstance(part, Case)
+            if isinstance(part, Pending)
             else part
             for part in found
-            if not isinstance(part, Foreign)
+            if not isinstance(part, OtherMachine)
         ]
         # The mean over all cells may show what no cell does; where it shows nothing, the cells say.
         items = [i for i in items if (i.cell, i.verdict) != (ALL_CELLS, "inconclusive")]
@@ -112,7 +114,7 @@ class _Gate:
                 for r in self.records
                 if r.status == "failed"
             },
-            notes=(*self._notes(by_id), *told_foreign(foreign)),
+            notes=(*self._notes(by_id), *describe_other_machines(foreign)),
         )
 
     def _notes(self, by_id: Mapping[str, Record]) -> Iterator[str]:
@@ -129,7 +131,7 @@ class _Gate:
 
     def _cell(
         self, id: str, record: Record | None, cells: Sequence[AcceptedCell]
-    ) -> Iterator[Item | Case | Foreign]:
+    ) -> Iterator[Item | Pending | OtherMachine]:
         if record is None:
             yield Item(id, "cell", "", "inconclusive", "accepted, but not in this run")
             return
@@ -159,7 +161,7 @@ class _Gate:
         rule: Rule,
         *,
         same: bool,
-    ) -> Item | Case:
+    ) -> Item | Pending:
         blank = Item(record.cell.id, name, protocol, "inconclusive", "", relative=rule.relative)
         new = next((s for s in record.scores if (s.name, s.protocol) == (name, protocol)), None)
         if new is None or new.value is None:
@@ -180,7 +182,7 @@ class _Gate:
         if scale == 0:
             why = "the accepted value is 0: give it an absolute tolerance in the baseline's rules"
             return replace(blank, reason=why, before=mean, now=new.value)
-        return Case(
+        return Pending(
             item=replace(blank, before=mean, now=new.value),
             rule=rule,
             new=scaled(new, self._replicates(new), scale),
@@ -197,7 +199,7 @@ class _Gate:
 
     def _measure(
         self, record: Record, cells: Sequence[AcceptedCell], name: str, rule: Rule
-    ) -> Item | Case | Foreign:
+    ) -> Item | Pending | OtherMachine:
         blank = Item(record.cell.id, name, "", "inconclusive", "", relative=rule.relative)
         new = next((m for m in record.measures if m.name == name), None)
         if new is None or new.value is None:
@@ -206,7 +208,7 @@ class _Gate:
         pairs, unlike = like_measures(new, cells, on_device=on_device)
         there = devices_of(cells, name)
         if self.note_machines and on_device and new.device not in there:
-            return Foreign(name, new.device, there)
+            return OtherMachine(name, new.device, there)
         if unlike:
             return replace(blank, verdict="incomparable", reason=unlike, now=new.value)
         values = [p.measure.value for p in pairs if p.measure and p.measure.value is not None]
@@ -216,13 +218,13 @@ class _Gate:
         equal = any(_as_measured(p.measure) == _as_measured(new) for p in pairs)
         if rule.by == "ratio":
             found = ratio(pairs, new, item, rule)
-            return replace(found, equal=equal) if isinstance(found, Case) else found
+            return replace(found, equal=equal) if isinstance(found, Pending) else found
         if equal:
             return _equal(replace(item, before=new.value))
         scale = abs(item.before or 0.0) if rule.relative else 1.0
         if scale == 0:
             return replace(item, reason="the accepted value is 0: nothing to be relative to")
-        return Case(
+        return Pending(
             item=item,
             rule=rule,
             new=scaled(new, (), scale),
@@ -259,7 +261,7 @@ def _missing(found: Score | Measure | None) -> str:
     return f"not measured: {(found.reason if found else None) or 'it is not in this run'}"
 
 
-def _spreads(cases: Sequence[Case]) -> dict[tuple[tuple[str, str], str], Spread]:
+def _spreads(cases: Sequence[Pending]) -> dict[tuple[tuple[str, str], str], BetweenRuns]:
     """Return the spread between accepted runs of each measure in each group.
 
     It is pooled over all cells of the measure, unless the group's own cells vary more: one model's
@@ -276,14 +278,14 @@ def _spreads(cases: Sequence[Case]) -> dict[tuple[tuple[str, str], str], Spread]
     return found
 
 
-def _share(case: Case, cases: int, means: int) -> float:
+def _share(case: Pending, cases: int, means: int) -> float:
     """Return a case's share of the chance to err: half of it goes to the means over all cells."""
     if not 0 < means < cases:
         return 1 / cases
     return 0.5 / (means if case.item.cell == ALL_CELLS else cases - means)
 
 
-def _judged(case: Case, spread: Spread, share: float) -> Item:
+def _judged(case: Pending, spread: BetweenRuns, share: float) -> Item:
     """Judge one case; all intervals hold together with the rule's confidence (Bonferroni)."""
     if case.equal:
         return _equal(replace(case.item, in_yardsticks=case.logs))
@@ -307,7 +309,7 @@ def _judged(case: Case, spread: Spread, share: float) -> Item:
     shown = found
     if case.logs:
         value, low, high = (
-            math.expm1(min(end, MOST)) for end in (found.value, found.low, found.high)
+            math.expm1(min(end, LARGEST_LOG)) for end in (found.value, found.low, found.high)
         )
         shown = Change(value, low, high, found.method)
     return replace(

@@ -15,9 +15,10 @@ from ldmbench.schema.record import Measure, Record, Score
 from ldmbench.schema.signature import Signature
 
 __all__ = [
-    "Foreign",
+    "OtherMachine",
     "Pair",
     "cells_of",
+    "describe_other_machines",
     "devices_of",
     "group_of",
     "like_measures",
@@ -25,7 +26,6 @@ __all__ = [
     "measure_of",
     "same_images",
     "score_of",
-    "told_foreign",
 ]
 
 SHARES = frozenset(name for name, row in METRICS.items() if row.share)
@@ -134,7 +134,7 @@ def same_images(record: Record, cell: AcceptedCell, replicates: Replicas) -> boo
 
 
 @dataclass(frozen=True)
-class Foreign:
+class OtherMachine:
     """A measure that was accepted on other machine classes alone."""
 
     name: str
@@ -142,7 +142,7 @@ class Foreign:
     there: tuple[str, ...]
 
 
-def told_foreign(foreign: Sequence[Foreign]) -> Iterator[str]:
+def describe_other_machines(foreign: Sequence[OtherMachine]) -> Iterator[str]:
     """Say once per machine class what was not judged."""
     by_class: dict[tuple[str, tuple[str, ...]], list[str]] = {}
     for part in foreign:

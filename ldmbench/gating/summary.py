@@ -17,7 +17,7 @@ MARKS = {
     "improved": "🔵 improved",
     "pass": "🟢 pass",
 }
-SHOWN = 200
+MOST_ROWS = 200
 """Rows of one table; job summaries are cut at a megabyte."""
 
 
@@ -44,7 +44,7 @@ def markdown(outcome: Outcome) -> str:
 def _table(items: Sequence[Item]) -> Iterator[str]:
     yield "| verdict | cell | measure | accepted → now | change | interval | why |"
     yield "|---|---|---|---:|---:|---:|---|"
-    for item in items[:SHOWN]:
+    for item in items[:MOST_ROWS]:
         row = [
             MARKS[item.verdict],
             _safe(item.cell),
@@ -55,8 +55,8 @@ def _table(items: Sequence[Item]) -> Iterator[str]:
             _safe(item.reason),
         ]
         yield f"| {' | '.join(row)} |"
-    if len(items) > SHOWN:
-        yield f"| … | {len(items) - SHOWN} more rows | | | | | |"
+    if len(items) > MOST_ROWS:
+        yield f"| … | {len(items) - MOST_ROWS} more rows | | | | | |"
 
 
 def _sorted(items: Iterator[Item] | Sequence[Item]) -> list[Item]:

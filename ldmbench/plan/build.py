@@ -11,7 +11,6 @@ from ldmbench.catalog.measures import PROBES
 from ldmbench.catalog.metrics import METRICS, RECONSTRUCTED, SCORABLE, Family, Metric, truth_role
 from ldmbench.errors import SuiteError
 from ldmbench.plan.digests import Digests
-from ldmbench.plan.enough import check_enough
 from ldmbench.plan.expand import Point, points
 from ldmbench.plan.fit import Fit
 from ldmbench.plan.images import Images
@@ -23,6 +22,7 @@ from ldmbench.plan.ledger import (
     score_params,
     whole,
 )
+from ldmbench.plan.minimum_samples import check_enough
 from ldmbench.plan.own import Asked, metric_inputs, own_code, score_name
 from ldmbench.plan.size import too_large
 from ldmbench.plan.starts import Starts

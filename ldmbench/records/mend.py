@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ldmbench.records.collect import collect_extras, collect_record
-from ldmbench.records.loose import moment_of
 from ldmbench.records.pictures import draw_pictures
+from ldmbench.records.record_file import moment_of
 from ldmbench.schema.record import Extras, Record, Run
 from ldmbench.schema.stage import Plan
 from ldmbench.store.disk import Store

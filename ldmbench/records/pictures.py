@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ldmbench.records.book import write_text
+from ldmbench.records.runs import write_text
 from ldmbench.schema.record import Picture
 from ldmbench.schema.stage import Plan, Stage
 from ldmbench.store.disk import Store

@@ -25,7 +25,7 @@ from ldmbench.schema.protocol import Protocol
 from ldmbench.schema.signature import Signature
 from ldmbench.schema.stage import Stage
 from ldmbench.store.disk import Address, Store
-from ldmbench.store.origins import captions_digest, images_digest
+from ldmbench.store.provenance import captions_digest, images_digest
 
 DIGITS = 8
 
@@ -119,7 +119,7 @@ def name_of(
 
 
 def _kept(scores: Stage, store: Store) -> Mapping[str, str]:
-    """Return what was kept of images and captions when scores were made; see `store/origins.py`."""
+    """Return the digests of images and captions that scores keep (`store/provenance.py`)."""
     manifest = store.lookup(Address(scores.kind, scores.key))
     return manifest.input_digests if manifest else {}
 

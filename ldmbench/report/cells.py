@@ -13,10 +13,10 @@ __all__ = [
     "IDENTITY",
     "SEEDS",
     "identity",
+    "identity_of",
     "seedless",
     "series",
     "shared_fields",
-    "told",
     "variant",
     "varying",
     "way",
@@ -86,7 +86,7 @@ def shared_fields(records: Sequence[Record]) -> dict[str, str]:
     return {heading: written(value) for heading, value in shared.items() if value is not None}
 
 
-def told(cell: Cell, vary: Sequence[str]) -> dict[str, str]:
+def identity_of(cell: Cell, vary: Sequence[str]) -> dict[str, str]:
     """Return the varying fields of a cell but its dataset, as they are written."""
     return {n: written(_field(cell, n)) for n in vary if n != "dataset"}
 
@@ -99,7 +99,7 @@ def way(fields: Mapping[str, str]) -> str:
 
 def variant(cell: Cell, vary: Sequence[str]) -> str:
     """Return the series and the varying fields but the steps: one line of the sample browser."""
-    fields = {n: text for n, text in told(cell, vary).items() if n != "steps"}
+    fields = {n: text for n, text in identity_of(cell, vary).items() if n != "steps"}
     return ", ".join(filter(None, [series(cell), way(fields)]))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ldmbench.records.difference import difference
-from ldmbench.report.cells import seedless, series, told, way
+from ldmbench.report.cells import identity_of, seedless, series, way
 from ldmbench.report.points import headline
 from ldmbench.report.quantities import embedded_evaluators
 from ldmbench.report.seeds import Pooled, pooled
@@ -70,7 +70,7 @@ def _has(row: Row, key: str) -> bool:
 
 def _owner(table: Table, record: Record) -> str:
     """Name a cell by its model and the value of every axis that varies."""
-    return f"{series(record.cell)}, {way(told(record.cell, table.vary))}"
+    return f"{series(record.cell)}, {way(identity_of(record.cell, table.vary))}"
 
 
 def _written(entry: Entry) -> str:
@@ -145,7 +145,7 @@ def _over_seeds(over: Pooled | None, column: Column, dataset: str) -> list[Findi
             continue
         rivals = [r for r, _ in mine if _among(r, column.key) == entry.among]
         cell = row.record.cell
-        owner = f"{seedless(cell)}, {way(told(cell, over.table.vary))}"
+        owner = f"{seedless(cell)}, {way(identity_of(cell, over.table.vary))}"
         text = f"Mean ± standard deviation over {seeds} seeds"
         others = [r.entries[column.key] for r in rivals if r is not row]
         text += f"; {_told_apart(others)}." if others else "."

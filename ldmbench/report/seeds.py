@@ -10,7 +10,7 @@ from statistics import fmean, stdev
 from scipy.special import stdtr
 
 from ldmbench.records.difference import holm
-from ldmbench.report.cells import SEEDS, seedless, told
+from ldmbench.report.cells import SEEDS, identity_of, seedless
 from ldmbench.report.quantities import with_interval
 from ldmbench.report.tables import Column, Entry, Row, Table
 
@@ -46,7 +46,7 @@ def pooled(table: Table) -> Pooled | None:
     vary = tuple(name for name in table.vary if name not in SEEDS)
     groups: dict[tuple[str, ...], list[Row]] = {}
     for row in table.rows:
-        fields = told(row.record.cell, vary)
+        fields = identity_of(row.record.cell, vary)
         dataset = (row.record.cell.dataset,)
         groups.setdefault((seedless(row.record.cell), *dataset, *fields.values()), []).append(row)
     if all(len(rows) < 2 for rows in groups.values()):
@@ -67,7 +67,7 @@ def _is_of_samples(table: Table, column: Column) -> bool:
 
 def _row(rows: Sequence[Row], columns: Sequence[Column], vary: Sequence[str]) -> Row:
     cell = rows[0].record.cell
-    fields = told(cell, vary)
+    fields = identity_of(cell, vary)
     leading = (cell.dataset if name == "dataset" else fields[name] for name in vary)
     entries = {
         c.key: _pooled_entry(rows, c) for c in columns if any(c.key in r.entries for r in rows)

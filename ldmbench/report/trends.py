@@ -9,9 +9,9 @@ from typing import Any
 from ldmbench.catalog.metrics import BY_RANK
 from ldmbench.report.quantities import number, quantity_of
 
-__all__ = ["MOST", "Trend", "Trends", "trends_of"]
+__all__ = ["MOST_TRENDS", "Trend", "Trends", "trends_of"]
 
-MOST = 60
+MOST_TRENDS = 60
 """Series that a page shows; those with a step come first."""
 
 WIDTH, HEIGHT, MARGIN = 240.0, 46.0, 6.0
@@ -63,7 +63,9 @@ def trends_of(history: Sequence[Mapping[str, Any]]) -> Trends:
     long = [s for s in history if len(s["points"]) > 1]
     made = sorted((_trend(s) for s in long), key=lambda pair: pair[0])
     runs = {point["run"] for s in long for point in s["points"]}
-    return Trends(tuple(t for _, t in made[:MOST]), max(0, len(made) - MOST), len(runs))
+    return Trends(
+        tuple(t for _, t in made[:MOST_TRENDS]), max(0, len(made) - MOST_TRENDS), len(runs)
+    )
 
 
 def _trend(series: Mapping[str, Any]) -> tuple[tuple[int, int], Trend]:

@@ -160,7 +160,7 @@ class Manifest(Noun):
     params: dict[str, JsonValue]
     inputs: dict[str, Input]
     input_digests: dict[str, str] = Field(
-        description="role -> digest; of scores also role/images and role/captions: store/origins.py"
+        description="role -> digest; of scores also role/images, role/captions: store/provenance.py"
     )
     outputs: dict[str, dict[str, str | int]] = Field(description="file -> sha256, bytes")
     digest: str = Field(description="of all outputs")

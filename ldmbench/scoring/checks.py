@@ -8,7 +8,7 @@ from pathlib import Path
 from ldmbench.catalog.extractors import EXTRACTORS, extractor_named
 from ldmbench.catalog.metrics import SCORABLE, Against, Metric, listed, names_against
 from ldmbench.errors import InputError, UnlikeError
-from ldmbench.plan.enough import least
+from ldmbench.plan.minimum_samples import least
 from ldmbench.plan.score import FeatureSource, ImageSource, families_of
 from ldmbench.records.cautions import few_samples, unlike_count
 from ldmbench.registry import pick

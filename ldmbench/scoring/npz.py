@@ -24,7 +24,7 @@ STATISTICS = {n: row.family.statistics for n, row in SCORABLE.items() if row.fam
 PACKED = (2**30, 100)
 """Bytes of an array, and how much smaller it is in a file, beyond which it holds nothing but one
 value: no features pack so well."""
-MOST = 1e45
+LARGEST_VALUE = 1e45
 """Largest feature whose square and cube are finite."""
 
 
@@ -97,9 +97,10 @@ def read_rows(path: Path, name: str, count: int | None = None) -> Array:
     found = read_array(path, name)
     if found.ndim != 2 or 0 in found.shape:
         raise InputError(f"{path}: {name} is {found.shape}; expected (N, D)")
-    if max(float(found.max()), -float(found.min())) >= MOST:
+    if max(float(found.max()), -float(found.min())) >= LARGEST_VALUE:
         raise InputError(
-            f"{path}: {name} holds values beyond {MOST:.0e}; check the program that wrote them"
+            f"{path}: {name} holds values beyond {LARGEST_VALUE:.0e};"
+            " check the program that wrote them"
         )
     if count is not None and len(found) != count:
         raise InputError(

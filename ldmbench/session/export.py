@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ldmbench.errors import InputError
 from ldmbench.plan.expand import matches
-from ldmbench.records.book import Book
+from ldmbench.records.runs import Runs
 from ldmbench.registry import nearest
 from ldmbench.schema.params import CalledDenoiser
 from ldmbench.schema.record import Run
@@ -53,7 +53,7 @@ class Exported:
 
 def export_cell(
     run: Run,
-    book: Book,
+    all_runs: Runs,
     cell: str,
     out: Path,
     *,
@@ -64,7 +64,7 @@ def export_cell(
 
     Args:
         run: of the cell.
-        book: that has it.
+        all_runs: that has it.
         cell: its id, or a glob that only cells of one model match.
         out: the folder; must not exist, or be empty.
         raw: weights that are not averaged.
@@ -75,7 +75,7 @@ def export_cell(
     """
     from ldmbench.models.export import export_model  # imports torch
 
-    plan = book.plan(run.id)
+    plan = all_runs.plan(run.id)
     if plan is None:
         raise InputError(
             f"run {run.id}: its plan is not kept, so its models cannot be found; export from a run"
@@ -83,8 +83,10 @@ def export_cell(
         )
     found, stages = _cell(plan, cell, run.id), plan.by_key()
     share = found.progress if checkpoint is None else checkpoint
-    autoencoder = _artefact(stages[found.stages["autoencoder"]], book.root, run.suite)
-    denoiser = _artefact(_trained(found, stages[found.stages["denoiser"]]), book.root, run.suite)
+    autoencoder = _artefact(stages[found.stages["autoencoder"]], all_runs.root, run.suite)
+    denoiser = _artefact(
+        _trained(found, stages[found.stages["denoiser"]]), all_runs.root, run.suite
+    )
     told = export_model(
         autoencoder,
         denoiser / _kept_name(denoiser, share),

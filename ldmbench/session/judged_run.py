@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ldmbench.errors import InputError
 from ldmbench.records.compare import Replicas, stored_replicates
-from ldmbench.records.loose import opened_run
+from ldmbench.records.record_file import opened_run
 from ldmbench.schema.record import Record
 from ldmbench.schema.stage import Plan, lineage
 from ldmbench.store.disk import Store
@@ -33,21 +33,21 @@ def evidence(run: str | None, store: Path) -> Evidence:
     Raises:
         InputError: if there is no such run or file, or its records or plan cannot be read.
     """
-    found, book = opened_run(run, store)
-    records = book.records(found.id)
+    found, all_runs = opened_run(run, store)
+    records = all_runs.records(found.id)
     if found.state in ("running", "interrupted"):
         raise InputError(
             f"run {found.id} is {found.state}; run its suite again, it continues from there"
         )
-    plan = book.plan(found.id)
+    plan = all_runs.plan(found.id)
     if plan is not None:
-        records = _with_stale(records, plan, Store(book.root))
-    elif book.holds(found.id) and (book.path(found.id) / "plan.json").exists():
+        records = _with_stale(records, plan, Store(all_runs.root))
+    elif all_runs.holds(found.id) and (all_runs.path(found.id) / "plan.json").exists():
         raise InputError(
             f"run {found.id}: its plan.json is damaged or of another version, so nothing tells"
             " which code made its artefacts; run its suite again"
         )
-    return Evidence(tuple(records), stored_replicates(*book.stores, store))
+    return Evidence(tuple(records), stored_replicates(*all_runs.stores, store))
 
 
 def _with_stale(records: Sequence[Record], plan: Plan, store: Store) -> list[Record]:

@@ -18,9 +18,9 @@ from ldmbench.execute.devices import devices
 from ldmbench.execute.execution import Listener, Result
 from ldmbench.execute.local import execute
 from ldmbench.execute.survey import check_fresh, survey
-from ldmbench.records.book import Book, write_text
 from ldmbench.records.collect import collect_extras, collect_record
 from ldmbench.records.pictures import draw_pictures
+from ldmbench.records.runs import Runs, write_text
 from ldmbench.schema.record import Record, Run
 from ldmbench.schema.stage import Plan
 from ldmbench.store.disk import Store
@@ -90,28 +90,28 @@ def run_suite(
     check_fresh(plan, fresh)
     if executor == "local":
         devices()  # refused, if at all, before a folder is made
-    store, book = Store(root), Book(root)
+    store, all_runs = Store(root), Runs(root)
     store.open()
-    found = None if fresh or verify else _reopened(plan, store, book, executor)
+    found = None if fresh or verify else _reopened(plan, store, all_runs, executor)
     if found is not None:
         return found
     if executor == "local":  # the nodes of a cluster have weights of their own
         before(store)
-    session = _Session(loaded, plan, store, book)
+    session = _Session(loaded, plan, store, all_runs)
     return session.go(executor, watching, fresh=fresh, verify=verify)
 
 
-def _reopened(plan: Plan, store: Store, book: Book, executor: str) -> Finished | None:
+def _reopened(plan: Plan, store: Store, all_runs: Runs, executor: str) -> Finished | None:
     """Return the last run of the same suite if it is complete and nothing must run.
 
     Under Ray a speed counts here whichever node measured it: no cluster is asked.
     """
-    same = [r for r in book.runs() if r.suite_digest == plan.suite_digest]
+    same = [r for r in all_runs.runs() if r.suite_digest == plan.suite_digest]
     cells = tuple(cell.id for cell in plan.cells)
     if not same or same[-1].state != "done" or same[-1].cells != cells:
         return None
     try:
-        records = book.records(same[-1].id)
+        records = all_runs.records(same[-1].id)
     except InputError as error:
         LOG.warning("%s; the suite runs again", error)
         return None
@@ -128,10 +128,10 @@ def _reopened(plan: Plan, store: Store, book: Book, executor: str) -> Finished |
 class _Session:
     """One execution of a suite: writes its run, its records and its pages."""
 
-    def __init__(self, loaded: LoadedSuite, plan: Plan, store: Store, book: Book) -> None:
-        self.loaded, self.plan, self.store, self.book = loaded, plan, store, book
+    def __init__(self, loaded: LoadedSuite, plan: Plan, store: Store, all_runs: Runs) -> None:
+        self.loaded, self.plan, self.store, self.book = loaded, plan, store, all_runs
         self.run = Run(
-            id=book.new_id(plan.suite),
+            id=all_runs.new_id(plan.suite),
             suite=plan.suite,
             suite_digest=plan.suite_digest,
             question=loaded.written.question,

@@ -14,7 +14,7 @@ from ldmbench.models.suite_model import SuiteModel
 from ldmbench.sample.noise import initial_noise
 from ldmbench.schema.params import CodingParams
 from ldmbench.schema.task import Task
-from ldmbench.stages.common import Report, images_of, to_tensor, told
+from ldmbench.stages.common import Report, images_of, report_progress, to_tensor
 from ldmbench.stages.subject import model_of
 from ldmbench.stages.truth import Truths
 
@@ -52,7 +52,7 @@ def run(task: Task[CodingParams], report: Report) -> None:
         guess = _guess(model, z0, noise.to(task.device), int(t), conditions)
         errors.append(guess[0])
         rmse.append(float((guess[1].clamp(-1, 1) - x).square().mean().sqrt()) * 127.5)
-        told(report, number + 1, POINTS, "timesteps")
+        report_progress(report, number + 1, POINTS, "timesteps")
     prior = _prior(z0, float(abar[-1]))
     nats = cumulative_rate(steps.astype(np.float64), np.array(errors), abar, prior=prior)
     bits = nats / math.log(2) / x[0].numel()

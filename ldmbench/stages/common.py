@@ -141,6 +141,6 @@ def to_tensor(images: Pixels, device: str) -> torch.Tensor:
     return pixels.permute(0, 3, 1, 2).float().div_(127.5).sub_(1.0)
 
 
-def told(report: Report, done: int, count: int, noun: str) -> None:
+def report_progress(report: Report, done: int, count: int, noun: str) -> None:
     """Report progress through `count` things."""
     report(done / max(count, 1), f"{done:,} of {count:,} {noun}")

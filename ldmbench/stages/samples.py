@@ -14,7 +14,7 @@ from ldmbench.models.subject import Subject
 from ldmbench.sample.noise import initial_noise, step_seeds
 from ldmbench.schema.params import SamplesParams, Sampling
 from ldmbench.schema.task import Task
-from ldmbench.stages.common import Pixels, Report, chunks, rows_of, told
+from ldmbench.stages.common import Pixels, Report, chunks, report_progress, rows_of
 from ldmbench.stages.subject import subject_of
 from ldmbench.stages.truth import Truths, captions_of
 from ldmbench.tensors.numerics import autocast
@@ -32,7 +32,7 @@ def run(task: Task[SamplesParams], report: Report) -> None:
     for rows in chunks(stop - start, params.micro_batch):
         made = draw(subject, (rows + start).tolist(), params, conditions.of(rows), task.device)
         pixels.append(made)
-        told(report, min(int(rows[-1]) + 1, stop - start), stop - start, "samples")
+        report_progress(report, min(int(rows[-1]) + 1, stop - start), stop - start, "samples")
     write_array(task.output / "images.npy", np.concatenate(pixels)[: stop - start])
     write_array(task.output / "labels.npy", conditions.labels())
     (task.output / "captions.json").write_text(json.dumps(conditions.captions()), "utf-8")

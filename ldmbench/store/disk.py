@@ -30,7 +30,7 @@ from ldmbench.store.artifact import (
     read_manifest,
     seal_of,
 )
-from ldmbench.store.faults import FORBIDDEN, possible, told
+from ldmbench.store.faults import FORBIDDEN, explaining_os_errors, possible
 
 _KEY = re.compile(r"[\w-]+", re.ASCII)
 LOG = logging.getLogger("ldmbench")
@@ -84,7 +84,7 @@ class Store:
             InputError: if no store can be kept there.
             StoreError: if the disk is full or fails.
         """
-        with told(self.root):
+        with explaining_os_errors(self.root):
             with possible(
                 f"{self.root}: no store can be kept there", "choose another folder with --store DIR"
             ):
@@ -180,7 +180,7 @@ class Store:
             aside.rename(self.root / f"damaged-{uuid.uuid4().hex[:6]}")
         name = name or "-".join(path.relative_to(self.root).parts)
         target = aside / f"{name}-{uuid.uuid4().hex[:6]}"
-        with told(self.root):
+        with explaining_os_errors(self.root):
             try:
                 aside.mkdir(exist_ok=True)
                 path.rename(target)
@@ -209,7 +209,7 @@ class Store:
     def temporary(self, address: Address) -> Path:
         """Return a fresh folder on the same file system, to be committed or dropped."""
         folder = self.root / "tmp" / f"{address.name}-{uuid.uuid4().hex[:8]}"
-        with told(self.root):
+        with explaining_os_errors(self.root):
             self._make(folder)
         return folder
 
@@ -217,7 +217,7 @@ class Store:
         """Move a finished folder into place, all or nothing; an older one makes room."""
         address = Address(manifest.kind, manifest.key, manifest.shard)
         target = self.folder(address)
-        with told(self.root):
+        with explaining_os_errors(self.root):
             text = manifest.model_dump_json(indent=1)
             (temporary / SEAL).write_text(seal_of(text.encode()), "ascii")
             with (temporary / MANIFEST).open("w", encoding="utf-8") as file:
@@ -244,7 +244,7 @@ class Store:
         """
         folder = self.root / "scratch" / address.name
         stamp = folder / "made_by"
-        with told(self.root):
+        with explaining_os_errors(self.root):
             self._make(folder)
             kept = [path for path in folder.iterdir() if path != stamp]
             before = stamp.read_bytes() if stamp.is_file() else b""
@@ -275,7 +275,7 @@ class Store:
         """Hold the right to make an artefact; yields False if another holds it past `timeout`."""
         path = self.root / "locks" / f"{address.name}.lock"
         lock = FileLock(path)
-        with told(self.root):
+        with explaining_os_errors(self.root):
             if path.is_symlink() or path.is_dir():
                 self.put_aside(path, f"{path}: it is no lock", end="made in its place")
             try:

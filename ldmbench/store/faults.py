@@ -40,7 +40,7 @@ def make_room(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def told(root: Path) -> Iterator[None]:
+def explaining_os_errors(root: Path) -> Iterator[None]:
     """Turn errors of the file system into one sentence that says what to do.
 
     Raises:

@@ -124,18 +124,18 @@ def _write(
     sent = _Sent()
     try:
         with quiet():
-            from ldmbench.track.book import Book
+            from ldmbench.track.experiment import Experiment
 
-            book = Book.open(
+            experiment = Experiment.open(
                 run, uri=to.uri, experiment=to.experiment, folder=to.folder, own=to.own,
                 limit=to.limit, places=places, stages=stages,
             )  # fmt: skip
-            if book.made is not None:
+            if experiment.made is not None:
                 forget(to.folder.parent, to.uri)
-                sent.notes += book.made.told
-            book.write(records, extras, files=files)
-            sent.experiment = book.experiment
-            sent.notes += book.left_out(shown(to.uri))
+                sent.notes += experiment.made.told
+            experiment.write(records, extras, files=files)
+            sent.experiment = experiment.experiment
+            sent.notes += experiment.left_out(shown(to.uri))
     except Exception as error:  # a mirror stops no run, whatever breaks in it
         text = str(error).strip() or type(error).__name__
         sent.problem = _first_line(text.replace(to.uri, shown(to.uri)))

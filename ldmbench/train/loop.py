@@ -28,7 +28,7 @@ __all__ = ["Cost", "Job", "Report", "run_job"]
 Report = Callable[[float, str], None]
 """Called with the share that is done and a note for people, about twice a second."""
 
-KEPT = "kept"
+KEPT_FOLDER = "kept"
 FORMAT = 2
 """Of checkpoints; those of another are of another training."""
 CURVE_POINTS = 200
@@ -189,7 +189,7 @@ def run_job(
             _log(progress, loss_sum, job)
         for share in checkpoints:
             if before < share <= after and share < 1:
-                progress.kept[kept_at(share)] = _keep(job, scratch / KEPT / kept_at(share))
+                progress.kept[kept_at(share)] = _keep(job, scratch / KEPT_FOLDER / kept_at(share))
 
         # Checkpoint
         if now - saved >= checkpoint_seconds and after < 1:
@@ -224,7 +224,7 @@ def _resume(job: Job, limit: Limit, scratch: Path, recipe: str) -> tuple[_Progre
         loss_sum.copy_(tensors.pop("loop.loss_sum"))
         job.restore(tensors)
     else:
-        shutil.rmtree(scratch / KEPT, ignore_errors=True)
+        shutil.rmtree(scratch / KEPT_FOLDER, ignore_errors=True)
     progress.attempts += 1
     return progress, loss_sum
 
@@ -266,7 +266,7 @@ def _log(progress: _Progress, loss_sum: Tensor, job: Job) -> None:
 
 def _kept(scratch: Path, name: str) -> str | None:
     """Return the digest of weights that were kept on the way, if they are there."""
-    folder = scratch / KEPT / name
+    folder = scratch / KEPT_FOLDER / name
     try:
         files = [path for path in folder.rglob("*") if path.is_file()]
         return digest_files(files, root=folder)
@@ -298,10 +298,10 @@ def _finish(job: Job, progress: _Progress, scratch: Path, output: Path) -> None:
     for name, known in sorted(progress.kept.items()):
         if _kept(scratch, name) != known:
             raise StageError(
-                f"{scratch / KEPT / name}: the weights kept there are damaged; the same command"
-                " goes on from a checkpoint before them, or begins anew"
+                f"{scratch / KEPT_FOLDER / name}: the weights kept there are damaged; the same"
+                " command goes on from a checkpoint before them, or begins anew"
             )
-        shutil.copytree(scratch / KEPT / name, output / name, dirs_exist_ok=True)
+        shutil.copytree(scratch / KEPT_FOLDER / name, output / name, dirs_exist_ok=True)
     job.keep(output)
     rows = (dict(zip(COLUMNS, row)) for row in progress.curve)
     (output / "curve.jsonl").write_text(

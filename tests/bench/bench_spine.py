@@ -16,7 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from ldmbench.records.book import Book
+from ldmbench.records.runs import Runs
 
 
 def main():
@@ -32,7 +32,7 @@ def main():
         began = time.perf_counter()
         done = subprocess.run([*command, "--json"], check=True, capture_output=True, text=True)
         wall = time.perf_counter() - began
-        run = Book(Path(store)).find(json.loads(done.stdout)["run"])
+        run = Runs(Path(store)).find(json.loads(done.stdout)["run"])
         began = time.perf_counter()
         subprocess.run([*command, "--json"], check=True, capture_output=True)
         again = time.perf_counter() - began

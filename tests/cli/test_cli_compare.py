@@ -8,7 +8,7 @@ import pytest
 
 from ldmbench.cli import outcome
 from ldmbench.cli.differences import lines
-from ldmbench.records.book import Book
+from ldmbench.records.runs import Runs
 from ldmbench.schema.record import Record, Run, Score
 from ldmbench.schema.stage import Cell
 
@@ -18,7 +18,7 @@ Z = 1.959963984540054
 
 def write_run(store, run, values, *, n=64, name="fid", stored="fid", ids=CELLS):
     """Write a run whose cells have these scores, with standard error 0.1 and 200 replicates."""
-    book = Book(store)
+    all_runs = Runs(store)
     for index, (cell_id, value) in enumerate(zip(ids, values, strict=False)):
         key = f"{run}-{index}"
         folder = store / "scores" / key
@@ -34,9 +34,9 @@ def write_run(store, run, values, *, n=64, name="fid", stored="fid", ids=CELLS):
             name=name, value=value, low=value - Z * 0.1, high=value + Z * 0.1, confidence=0.95,
             n=n, signature=f"{name}|v1|n:{n}", protocol="shapes-v1", replicates=key,
         )  # fmt: skip
-        book.append(Record(run=run, cell=cell, status="done", scores=(score,)))
+        all_runs.append(Record(run=run, cell=cell, status="done", scores=(score,)))
     started = f"2026-01-0{run[-1]}T00:00:00+00:00"
-    book.write_run(Run(id=run, suite="s", suite_digest="", state="done", started=started))
+    all_runs.write_run(Run(id=run, suite="s", suite_digest="", state="done", started=started))
 
 
 @pytest.fixture

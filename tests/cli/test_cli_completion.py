@@ -6,7 +6,7 @@ import pytest
 from click.shell_completion import BashComplete, FishComplete, ZshComplete
 
 from ldmbench.cli import COMMANDS, door
-from ldmbench.records.book import Book
+from ldmbench.records.runs import Runs
 from ldmbench.schema.record import Run
 
 
@@ -18,7 +18,7 @@ def _offered(arguments, begun):
 @pytest.fixture
 def store(tmp_path):
     for number in (1, 2):
-        Book(tmp_path).write_run(
+        Runs(tmp_path).write_run(
             Run(
                 id=f"smoke-{number}",
                 suite="smoke",

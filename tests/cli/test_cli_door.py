@@ -61,12 +61,12 @@ def test_mistakes_are_one_sentence_and_exit_2(arguments, message, capsys):
 
 
 def test_an_unknown_run_names_the_nearest(tmp_path, capsys):
-    from ldmbench.records.book import Book
+    from ldmbench.records.runs import Runs
     from ldmbench.schema.record import Run
 
-    book = Book(tmp_path)
+    all_runs = Runs(tmp_path)
     for name in ("smoke-20260101T000000Z-aaaa", "smoke-20260102T000000Z-bbbb"):
-        book.write_run(Run(id=name, suite="smoke", suite_digest="", state="done", started=name))
+        all_runs.write_run(Run(id=name, suite="smoke", suite_digest="", state="done", started=name))
     assert outcome(["report", "smoke-20260102T000000Z-bbbc", "--store", str(tmp_path)]) == 2
     assert "(did you mean 'smoke-20260102T000000Z-bbbb'?)" in capsys.readouterr().err
     assert outcome(["report", "smoke", "--store", str(tmp_path)]) == 2

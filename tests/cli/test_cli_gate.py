@@ -14,14 +14,14 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "gating"))
 from made_records import Made, write
 
 from ldmbench.cli import outcome
-from ldmbench.records.book import Book
+from ldmbench.records.runs import Runs
 
 
 @pytest.fixture
 def store(tmp_path):
     """A store with one made run, accepted in base.json beside it."""
     folder = tmp_path / "s"
-    write(Book(folder), Made(), folder)
+    write(Runs(folder), Made(), folder)
     assert typed("accept", folder, "-o", tmp_path / "base.json") == 0
     return folder
 
@@ -35,7 +35,7 @@ def test_accept_says_what_and_whence(store, tmp_path, capsys):
     assert data["suite"] == "smoke"
     assert data["runs"][0]["run"] == Made().id
     new = Made(number=2, flops=3e9)
-    write(Book(store), new, store)
+    write(Runs(store), new, store)
     capsys.readouterr()
     assert typed("accept", store, "-o", tmp_path / "base.json") == 0
     shown = capsys.readouterr().out
@@ -48,7 +48,7 @@ def test_accept_says_what_and_whence(store, tmp_path, capsys):
 
 
 def test_a_plan_that_cannot_be_read_is_no_pass(store, tmp_path, capsys):
-    (Book(store).path(Made().id) / "plan.json").write_text('{"suite": "smoke", "stag')
+    (Runs(store).path(Made().id) / "plan.json").write_text('{"suite": "smoke", "stag')
     capsys.readouterr()
     assert typed("gate", store, "--baseline", tmp_path / "base.json") == 2
     assert "plan.json is damaged" in capsys.readouterr().err
@@ -57,9 +57,9 @@ def test_a_plan_that_cannot_be_read_is_no_pass(store, tmp_path, capsys):
 def test_accept_names_the_runs_that_it_drops(store, tmp_path, capsys):
     base = tmp_path / "base.json"
     other = Made(number=2, device="Other CPU")
-    write(Book(store), other, store)
+    write(Runs(store), other, store)
     assert typed("accept", store, "-o", base, "--add") == 0
-    write(Book(store), Made(number=3, throughput=50.0), store)
+    write(Runs(store), Made(number=3, throughput=50.0), store)
     capsys.readouterr()
     assert typed("gate", store, "--baseline", base) == 1
     assert "it drops the 2 runs accepted before; --add keeps them" in capsys.readouterr().err
@@ -77,10 +77,10 @@ def test_accept_names_the_runs_that_it_drops(store, tmp_path, capsys):
 
 def test_accept_shows_numbers_that_no_run_had(tmp_path, capsys):
     store, base = tmp_path / "s", tmp_path / "base.json"
-    write(Book(store), Made(precision=None, throughput=None), store)
+    write(Runs(store), Made(precision=None, throughput=None), store)
     assert typed("accept", store, "-o", base) == 0
     cells = (*Made().cells, "third/shapes/ddim-4/g1/s0")
-    write(Book(store), Made(number=2, cells=cells, peak=1e9), store)
+    write(Runs(store), Made(number=2, cells=cells, peak=1e9), store)
     capsys.readouterr()
     assert typed("accept", store, "-o", base) == 0
     shown = capsys.readouterr().out
@@ -92,7 +92,7 @@ def test_accept_shows_numbers_that_no_run_had(tmp_path, capsys):
 
 
 def test_lost_replicates_are_named_on_both_sides(store, tmp_path, capsys):
-    alone = shutil.copy(Book(store).path(Made().id) / "records.jsonl", tmp_path / "alone.jsonl")
+    alone = shutil.copy(Runs(store).path(Made().id) / "records.jsonl", tmp_path / "alone.jsonl")
     base, poor = tmp_path / "base.json", tmp_path / "poor.json"
     capsys.readouterr()
     assert typed("accept", tmp_path / "no", alone, "-o", poor) == 0
@@ -114,7 +114,7 @@ def test_lost_replicates_are_named_on_both_sides(store, tmp_path, capsys):
 def test_what_a_job_uploads_is_accepted_with_its_replicates(tmp_path, capsys):
     """The folders that docs/ci.md uploads: runs and scores, without what they were made from."""
     store, kept, base = tmp_path / "s", tmp_path / "kept", tmp_path / "base.json"
-    write(Book(store), Made(), store)
+    write(Runs(store), Made(), store)
     for name in ("runs", "scores"):
         shutil.copytree(store / name, kept / name)
     assert typed("accept", kept, "-o", base) == 0
@@ -128,7 +128,7 @@ def test_a_name_cannot_speak_to_the_terminal(store, tmp_path, capsys):
     cells = (*Made().cells, "\x1b]0;x\x07/shapes/ddim-4/g1/s0")
     for number in range(2, 9):
         flops = 3e9 if number > 5 else 2e9
-        write(Book(store), Made(number=number, cells=cells, flops=flops), store)
+        write(Runs(store), Made(number=number, cells=cells, flops=flops), store)
     base = tmp_path / "base.json"
     for command, *more in (
         ("gate", "--baseline", base),
@@ -154,7 +154,7 @@ def test_a_name_cannot_speak_to_the_terminal(store, tmp_path, capsys):
     ],
 )
 def test_exit_codes(store, tmp_path, change, code, said, capsys):
-    write(Book(store), Made(number=2, **change), store)
+    write(Runs(store), Made(number=2, **change), store)
     capsys.readouterr()
     junit, summary = tmp_path / "out" / "gate.xml", tmp_path / "summary.md"
     summary.write_text("before\n")
@@ -168,7 +168,7 @@ def test_exit_codes(store, tmp_path, change, code, said, capsys):
 
 
 def test_a_record_file_is_a_run(store, tmp_path, capsys):
-    file = Book(store).path(Made().id) / "records.jsonl"
+    file = Runs(store).path(Made().id) / "records.jsonl"
     assert typed("gate", tmp_path / "no", file, "--baseline", tmp_path / "base.json") == 0
     alone = shutil.copy(file, tmp_path / "alone.jsonl")
     code = typed("gate", tmp_path / "no", alone, "--baseline", tmp_path / "base.json")
@@ -240,8 +240,8 @@ def test_a_refusal_leaves_no_green_file_of_an_older_gate(store, tmp_path, refuse
     elif refused == "foreign":
         base.write_text('{"api_version": 1, "suite": "other", "runs": []}')
     elif refused == "unfinished":
-        run = Book(store).find()
-        Book(store).write_run(run.model_copy(update={"state": "interrupted"}))
+        run = Runs(store).find()
+        Runs(store).write_run(run.model_copy(update={"state": "interrupted"}))
     else:
         arguments = ["none", *arguments]
     capsys.readouterr()
@@ -266,7 +266,7 @@ def test_a_baseline_of_nothing_judges_nothing(store, tmp_path, capsys):
 
 
 def test_a_foreign_machine_class_passes_when_it_is_only_noted(store, tmp_path, capsys):
-    write(Book(store), Made(number=2, device="Other CPU", throughput=9.0, latency=1.0), store)
+    write(Runs(store), Made(number=2, device="Other CPU", throughput=9.0, latency=1.0), store)
     arguments = ("--baseline", tmp_path / "base.json")
     assert typed("gate", store, *arguments) == 2
     capsys.readouterr()
@@ -277,8 +277,8 @@ def test_a_foreign_machine_class_passes_when_it_is_only_noted(store, tmp_path, c
 
 
 def test_an_unfinished_run_is_not_judged(store, tmp_path, capsys):
-    run = Book(store).find()
-    Book(store).write_run(run.model_copy(update={"state": "interrupted"}))
+    run = Runs(store).find()
+    Runs(store).write_run(run.model_copy(update={"state": "interrupted"}))
     assert typed("gate", store, "--baseline", tmp_path / "base.json") == 2
     assert "is interrupted; run its suite again" in capsys.readouterr().err
 
@@ -286,7 +286,7 @@ def test_an_unfinished_run_is_not_judged(store, tmp_path, capsys):
 def test_history_names_the_run(store, capsys):
     for number in range(2, 9):
         made = Made(number=number, **({"flops": 3e9} if number > 5 else {}))
-        write(Book(store), made, store)
+        write(Runs(store), made, store)
     capsys.readouterr()
     assert typed("history", store) == 0
     shown = capsys.readouterr().out
@@ -300,8 +300,8 @@ def test_history_names_the_run(store, capsys):
 
 def test_history_leaves_out_a_damaged_run(store, capsys):
     for number in (2, 3):
-        write(Book(store), Made(number=number), store)
-    files = [Book(store).path(Made(number=n).id) / "records.jsonl" for n in (1, 2, 3)]
+        write(Runs(store), Made(number=number), store)
+    files = [Runs(store).path(Made(number=n).id) / "records.jsonl" for n in (1, 2, 3)]
     files[1].write_text('{"api_version": 1}\n')
     capsys.readouterr()
     assert typed("history", store) == 0

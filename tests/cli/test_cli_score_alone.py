@@ -9,7 +9,7 @@ from scoring import scored, write_features, write_images
 
 from ldmbench.cli import outcome
 from ldmbench.metrics import bootstrap, fd_infinity, memorization, vendi_score
-from ldmbench.records.book import Book
+from ldmbench.records.runs import Runs
 
 
 @pytest.fixture
@@ -99,10 +99,10 @@ def test_a_suite_has_them_too(tmp_path, store, capsys):
         tmp_path, text.replace("steps: [2, 3], count: 16", "steps: 2, count: 24")
     )
     assert outcome(["run", str(path), "--json"]) == 0
-    book = Book(store)
-    (record,) = book.records(book.find().id)
+    all_runs = Runs(store)
+    (record,) = all_runs.records(all_runs.find().id)
     found = {s.name: s for s in record.scores}
-    stages = {s.key: s for s in book.plan(book.find().id).stages}
+    stages = {s.key: s for s in all_runs.plan(all_runs.find().id).stages}
 
     def rows(role):
         given = stages[record.cell.stages["shapes-v1:memorization"]].inputs[role]
@@ -118,5 +118,5 @@ def test_a_suite_has_them_too(tmp_path, store, capsys):
     assert "|train:shapes16-train@" in found["memorization"].signature
     assert "|t:32|" in found["memorization"].signature
     capsys.readouterr()
-    assert outcome(["compare", book.find().id, book.find().id]) == 0
+    assert outcome(["compare", all_runs.find().id, all_runs.find().id]) == 0
     assert "memorization" in capsys.readouterr().out

@@ -19,7 +19,7 @@ from ldmbench.cli.options import (
 )
 from ldmbench.cli.run import _say_warnings, _say_where
 from ldmbench.cli.terminal import inert
-from ldmbench.records.book import Book
+from ldmbench.records.runs import Runs
 from ldmbench.schema.record import Record, Run
 from ldmbench.schema.stage import Cell
 
@@ -113,7 +113,7 @@ def test_plan_is_obeyed_by_no_terminal(tmp_path, capsys):
 
 def test_run_and_status_are_obeyed_by_no_terminal(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("LDMBENCH_MLFLOW", "0")
-    book = Book(tmp_path)
+    all_runs = Runs(tmp_path)
     run = Run(id="a", suite="a", suite_digest="", state="failed", started="2026-01-01T00:00:00")
     cell = Cell(
         id=f"{HOSTILE}/shapes", model=HOSTILE, dataset="shapes", sampler="ddim", steps=4, eta=0.0,
@@ -121,11 +121,11 @@ def test_run_and_status_are_obeyed_by_no_terminal(tmp_path, capsys, monkeypatch)
     )  # fmt: skip
     reason = f"{HOSTILE}\nsecond line"
     record = Record(run="a", cell=cell, status="failed", reason=reason, warnings=(HOSTILE,))
-    book.write_run(run)
-    book.rewrite("a", [record])
+    all_runs.write_run(run)
+    all_runs.rewrite("a", [record])
     _say_warnings([record])
     obeys_nothing(capsys)
-    _say_where(run, book, tmp_path / "page.html", note="", failed=[record])
+    _say_where(run, all_runs, tmp_path / "page.html", note="", failed=[record])
     assert "]0;x\ufffd\nsecond line\n" in obeys_nothing(capsys)
     assert outcome(["status", "--store", str(tmp_path)]) == 0
     assert "]0;x\ufffd\nsecond line\n" in obeys_nothing(capsys)

@@ -17,7 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from ldmbench.records.book import Book
+from ldmbench.records.runs import Runs
 
 
 def command(suite, store):
@@ -28,10 +28,10 @@ def command(suite, store):
 def finish(suite, store):
     """Run to the end; return the scores of every cell."""
     subprocess.run(command(suite, store), check=True, capture_output=True)
-    book = Book(Path(store))
+    all_runs = Runs(Path(store))
     return {
         record.cell.id: [score.model_dump() for score in record.scores]
-        for record in book.records(book.find().id)
+        for record in all_runs.records(all_runs.find().id)
     }
 
 

@@ -10,7 +10,7 @@ import pytest
 from ldmbench.cli import outcome
 from ldmbench.errors import SuiteError
 from ldmbench.plan.build import build_plan
-from ldmbench.records.book import Book
+from ldmbench.records.runs import Runs
 from ldmbench.suite.check import check_suite
 from ldmbench.suite.load import load_suite
 
@@ -34,8 +34,8 @@ def keys(suite, *sets):
 def test_the_worked_example_runs(example, tmp_path):
     sets = [part for change in SMALL for part in ("--set", change)]
     assert outcome(["run", str(example), "--store", str(tmp_path / "s"), *sets]) == 0
-    book = Book(tmp_path / "s")
-    records = book.records(book.find().id)
+    all_runs = Runs(tmp_path / "s")
+    records = all_runs.records(all_runs.find().id)
     assert [r.cell.id for r in records] == ["blobs/shapes/own-5/g1/s0", "blobs/shapes/own-50/g1/s0"]
     for record in records:
         assert record.scores[0].value is not None

@@ -12,7 +12,7 @@ from ldmbench.cli import outcome
 from ldmbench.errors import SuiteError
 from ldmbench.models import load
 from ldmbench.plan.build import build_plan
-from ldmbench.records.book import Book
+from ldmbench.records.runs import Runs
 from ldmbench.sample import initial_noise
 from ldmbench.sources.models.peek import model_digest, peek
 from ldmbench.suite.check import check_suite
@@ -59,8 +59,8 @@ def finished(tmp_path_factory):
     folder = tmp_path_factory.mktemp("released")
     suite, store = tiny.write_suite(folder, SUITE), folder / "store"
     assert outcome(["run", str(suite), "--store", str(store)]) == 0
-    book = Book(store)
-    return suite, store, {r.cell.model: r for r in book.records(book.find().id)}
+    all_runs = Runs(store)
+    return suite, store, {r.cell.model: r for r in all_runs.records(all_runs.find().id)}
 
 
 def test_loaded_models_are_scored_judged_and_timed_beside_trained_ones(finished):

@@ -17,7 +17,7 @@ import tiny
 from ldmbench.cli import outcome
 from ldmbench.errors import SuiteError
 from ldmbench.plan.build import build_plan
-from ldmbench.records.book import Book
+from ldmbench.records.runs import Runs
 from ldmbench.suite.check import check_suite
 from ldmbench.suite.load import load_suite
 
@@ -63,8 +63,8 @@ def suite_at(folder):
 def test_the_worked_example_brings_all_four(package, tmp_path, capsys):
     suite, store = suite_at(tmp_path), tmp_path / "store"
     assert outcome(["run", str(suite), "--store", str(store)]) == 0
-    book = Book(store)
-    (record,) = book.records(book.find().id)
+    all_runs = Runs(store)
+    (record,) = all_runs.records(all_runs.find().id)
     scores = {s.name: s for s in record.scores}
     assert set(scores) == {"fid", "contrast", "spread"}
     assert scores["contrast"].low <= scores["contrast"].value <= scores["contrast"].high
@@ -173,8 +173,8 @@ def test_bad_code_fails_its_cell_with_one_sentence_and_not_the_run(tmp_path):
     )
     suite, store = tiny.write_suite(tmp_path, text), tmp_path / "store"
     assert outcome(["run", str(suite), "--store", str(store)]) == 4
-    book = Book(store)
-    records = {r.cell.model: r for r in book.records(book.find().id)}
+    all_runs = Runs(store)
+    records = {r.cell.model: r for r in all_runs.records(all_runs.find().id)}
     assert records["good"].status == "done"
     for name, sentence in SAID.items():
         assert records[name].status == "failed"
@@ -256,8 +256,8 @@ def test_a_label_beyond_the_classes_of_the_suite_is_refused(tmp_path):
     assert outcome(["plan", str(suite), "--store", str(store)]) == 2  # one class tells nothing
     suite.write_text(suite.read_text().replace("conditioning: class", "conditioning: none"))
     assert outcome(["run", str(suite), "--store", str(store)]) == 4
-    book = Book(store)
-    reasons = {r.reason for r in book.records(book.find().id)}
+    all_runs = Runs(store)
+    reasons = {r.reason for r in all_runs.records(all_runs.find().id)}
     assert any("counted:Counted returned label 1 in split" in reason for reason in reasons), reasons
     assert any("with classes: 1 in the suite labels lie in [0, 1)" in r for r in reasons)
 

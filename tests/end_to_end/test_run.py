@@ -11,13 +11,13 @@ import pytest
 import tiny
 
 from ldmbench.cli import outcome
-from ldmbench.records.book import Book
+from ldmbench.records.runs import Runs
 
 
 def run(path, store, *more):
     """Run the suite in this process and return (exit code, run)."""
     code = outcome(["run", str(path), "--store", str(store), "--json", *more])
-    return code, Book(store).find()
+    return code, Runs(store).find()
 
 
 @pytest.fixture(scope="module")
@@ -42,13 +42,13 @@ def numbers(store, run):
     """What was scored, field by field."""
     return {
         record.cell.id: [score.model_dump() for score in record.scores]
-        for record in Book(store).records(run.id)
+        for record in Runs(store).records(run.id)
     }
 
 
 def test_records_are_complete_and_strict_json(finished):
     _, store, done = finished
-    lines = (Book(store).path(done.id) / "records.jsonl").read_text().splitlines()
+    lines = (Runs(store).path(done.id) / "records.jsonl").read_text().splitlines()
     assert len(lines) == 2
 
     def refuse(name):
@@ -76,7 +76,7 @@ def test_the_same_run_again_executes_nothing_and_reopens(finished, capsys):
     assert code == 0
     assert again.id == done.id
     assert json.loads(capsys.readouterr().out)["executed"] == 0
-    assert len(Book(store).runs()) == 1
+    assert len(Runs(store).runs()) == 1
 
 
 def test_more_samples_draw_only_new_ones(copied):
@@ -87,7 +87,7 @@ def test_more_samples_draw_only_new_ones(copied):
     assert code == 0
     assert [p.stat().st_mtime_ns for p in kept] == times
     assert len(sorted((store / "samples").rglob("images.npy"))) == len(kept) + 1
-    assert all(s.n == 100 for s in Book(store).records(grown.id)[0].scores)
+    assert all(s.n == 100 for s in Runs(store).records(grown.id)[0].scores)
 
 
 def test_one_more_step_count_samples_only_that(copied):
@@ -110,7 +110,7 @@ def test_one_more_metric_family_computes_only_that(copied):
         "logits"
     }
     assert sorted((store / "features").rglob("features.npy")) == features
-    names = {s.name for s in Book(store).records(more.id)[0].scores}
+    names = {s.name for s in Runs(store).records(more.id)[0].scores}
     assert names == {"fid", "precision", "inception_score"}
 
 
@@ -127,7 +127,7 @@ def test_verify_reads_whatever_the_plan_uses(copied, capsys):
         assert f"{file.name} does not have the digest it was committed with" in told
         assert file.read_bytes() == original or file.name == "replicates.npz"
     assert len(list((store / "damaged").iterdir())) == 5
-    assert numbers(store, Book(store).find()) == before
+    assert numbers(store, Runs(store).find()) == before
 
 
 def test_a_digit_that_was_edited_is_never_served(copied, capsys):
@@ -143,7 +143,7 @@ def test_a_digit_that_was_edited_is_never_served(copied, capsys):
     code = outcome(["run", str(path), "--store", str(store), "--set", "probes=[]"])
     assert code == 0
     assert "scores.json does not have the digest it was committed with" in capsys.readouterr().err
-    again = Book(store).find()
+    again = Runs(store).find()
     assert again.id != done.id
     assert numbers(store, again) == before
     assert len(list((store / "damaged").iterdir())) == 5
@@ -174,7 +174,7 @@ def test_device_days_become_v100_days_and_money(copied):
     more = ("--set", "speed.v100_factor=2.2", "--set", "speed.price_per_device_hour=3")
     code, priced = run(path, store, *more)
     assert code == 0
-    for record in Book(store).records(priced.id):
+    for record in Runs(store).records(priced.id):
         measures = {m.name: m for m in record.measures}
         days = measures["total_device_days"]
         assert measures["v100_days"].value == pytest.approx(2.2 * days.value)
@@ -205,7 +205,7 @@ def test_artefacts_of_an_older_code_are_named(copied, capsys):
     code = outcome(["run", str(path), "--store", str(store), "--set", "sample.count=17"])
     assert code == 0
     assert "--fresh denoiser" in capsys.readouterr().err
-    assert Book(store).records(Book(store).find().id)[0].stale == ("denoiser",)
+    assert Runs(store).records(Runs(store).find().id)[0].stale == ("denoiser",)
 
 
 def test_a_run_that_is_stopped_while_it_is_written_is_interrupted(copied, monkeypatch):
@@ -219,12 +219,12 @@ def test_a_run_that_is_stopped_while_it_is_written_is_interrupted(copied, monkey
     code, again = run(path, store, "--set", "probes=[]")
     assert code == 130
     assert again.state == "interrupted"
-    assert not list((Book(store).path(again.id) / "pictures").iterdir())
+    assert not list((Runs(store).path(again.id) / "pictures").iterdir())
 
 
 def test_a_file_of_records_that_is_cut_stops_no_command(copied, capsys):
     path, store, done = copied
-    file = Book(store).path(done.id) / "records.jsonl"
+    file = Runs(store).path(done.id) / "records.jsonl"
     file.write_text(file.read_text()[:-100])
     code, again = run(path, store)
     assert (code, again.id) == (0, done.id)
@@ -247,7 +247,7 @@ def test_a_failing_cell_stops_no_other_and_ends_with_4(tmp_path, capsys):
     code, done = run(suite, store)
     assert code == 4
     assert done.state == "failed"
-    records = {r.cell.id: r for r in Book(store).records(done.id)}
+    records = {r.cell.id: r for r in Runs(store).records(done.id)}
     assert records["bad/shapes/ddim-2/g1/s0"].status == "failed"
     assert "6 levels" in records["bad/shapes/ddim-2/g1/s0"].reason
     assert records["pixel/shapes/ddim-2/g1/s0"].status == "done"
@@ -271,7 +271,7 @@ def test_an_unreadable_image_ends_a_run_before_it_begins(tmp_path, capsys):
     suite = tiny.write_suite(tmp_path, text)
     assert outcome(["run", str(suite), "--store", str(tmp_path / "store")]) == 2
     assert "17.png" in capsys.readouterr().err
-    assert not Book(tmp_path / "store").runs()
+    assert not Runs(tmp_path / "store").runs()
 
 
 @pytest.mark.slow

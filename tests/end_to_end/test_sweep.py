@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from ldmbench.cli import outcome
-from ldmbench.records.book import Book
+from ldmbench.records.runs import Runs
 
 SUITE = Path("suites/downsampling_sweep.yaml")
 FIRST_STAGE = {"rfid", "psnr", "ssim"}
@@ -37,8 +37,8 @@ def test_the_sweep_keeps_every_axis_and_fills_every_column(tmp_path, monkeypatch
     only = ["--only", "*/shapes/*", "--only", "*f=4*/shapes_fine/*"]
     told = ["--store", str(tmp_path), "--json", *documented(), *only]
     assert outcome(["run", str(SUITE), *told]) == 0
-    book = Book(tmp_path)
-    records = book.records(book.find().id)
+    all_runs = Runs(tmp_path)
+    records = all_runs.records(all_runs.find().id)
     assert len(records) == 2 * (1 + 2 * 5) + 2 * 2  # steps x (pixel + 2 regularisations), and f = 4
     assert {r.cell.f for r in records} == {1, 2, 4, 8, 16, 32}
     assert {r.cell.dataset for r in records} == {"shapes", "shapes_fine"}
@@ -56,7 +56,7 @@ def test_the_sweep_keeps_every_axis_and_fills_every_column(tmp_path, monkeypatch
             assert measures["rate"].value > 0
             vq = record.cell.regularization == "vq"
             assert ("code_entropy" in measures) == vq
-    extras = book.extras(book.find().id)
+    extras = all_runs.extras(all_runs.find().id)
     assert len(extras.coding) == len(records)
     for record in records:
         rates = {m.name: m.value for m in record.measures}

@@ -18,7 +18,7 @@ from ldmbench.data.shapes import render, split_indices
 from ldmbench.errors import SuiteError
 from ldmbench.models.tasks import Truth, layout_tokens, low_resolution
 from ldmbench.plan.build import build_plan
-from ldmbench.records.book import Book
+from ldmbench.records.runs import Runs
 from ldmbench.suite.check import check_suite
 from ldmbench.suite.load import load_suite
 
@@ -71,8 +71,8 @@ def finished(tmp_path_factory):
         make(name, folder / name)
     suite, store = suite_of(folder, MODELS), folder / "store"
     assert outcome(["run", str(suite), "--store", str(store)]) == 0
-    book = Book(store)
-    return folder, store, {r.cell.model: r for r in book.records(book.find().id)}
+    all_runs = Runs(store)
+    return folder, store, {r.cell.model: r for r in all_runs.records(all_runs.find().id)}
 
 
 def test_every_task_is_sampled_scored_timed_and_reported(finished):

@@ -20,7 +20,7 @@ from ldmbench.execute import cluster, host
 from ldmbench.execute.host import code_here, files_of, look, settle
 from ldmbench.execute.ray_workers import RayWorker
 from ldmbench.execute.runner import LostError
-from ldmbench.records.book import Book
+from ldmbench.records.runs import Runs
 from ldmbench.schema.task import Task
 from ldmbench.store.disk import Store
 
@@ -55,8 +55,10 @@ def run(suite, store, *more, meanwhile=None, **environment):
     if meanwhile:
         threading.Thread(target=meanwhile, daemon=True).start()
     said = process.communicate(timeout=900)[1]
-    book = Book(store)
-    scores = {r.cell.id: [s.model_dump() for s in r.scores] for r in book.records(book.find().id)}
+    all_runs = Runs(store)
+    scores = {
+        r.cell.id: [s.model_dump() for s in r.scores] for r in all_runs.records(all_runs.find().id)
+    }
     return process.returncode, said, scores
 
 

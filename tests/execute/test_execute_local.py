@@ -22,7 +22,7 @@ from ldmbench.execute.ready import Ready
 from ldmbench.execute.runner import Runner
 from ldmbench.execute.step import Outcome, run_unit
 from ldmbench.execute.survey import check_fresh, is_named, speed_outdated
-from ldmbench.records.book import Book
+from ldmbench.records.runs import Runs
 from ldmbench.records.signature import name_of
 from ldmbench.schema.stage import Input, Plan, Stage
 from ldmbench.schema.task import Task
@@ -379,7 +379,7 @@ def test_two_runs_on_one_store_make_nothing_twice(tmp_path):
     assert sum(t["executed"] for t in told_) == json.loads(done.stdout)["executed"]
 
     def scores(root, run):
-        return [[s.model_dump() for s in r.scores] for r in Book(root).records(run)]
+        return [[s.model_dump() for s in r.scores] for r in Runs(root).records(run)]
 
     expected = scores(alone, json.loads(done.stdout)["run"])
     assert scores(store, told_[0]["run"]) == scores(store, told_[1]["run"]) == expected

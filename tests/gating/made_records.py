@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 
 from ldmbench.gating.baseline import accepted_run
-from ldmbench.gating.provenance import Commit
+from ldmbench.gating.commit import Commit
 from ldmbench.records.compare import stored_replicates
 from ldmbench.schema.baseline import Baseline
 from ldmbench.schema.record import Measure, Record, Run, Score
@@ -117,12 +117,12 @@ def baseline_of(store, *runs, rules=None):
     return Baseline(suite=runs[0].suite, rules=rules or {}, runs=tuple(accepted))
 
 
-def write(book, made, store):
-    """Write a made run into a store's book."""
+def write(all_runs, made, store):
+    """Write a made run into a store's all_runs."""
     run = Run(
         id=made.id, suite=made.suite, suite_digest="", state="done",
         started=f"2026-01-01T00:00:{made.number:02d}",
     )  # fmt: skip
-    book.write_run(run)
-    book.rewrite(run.id, made.records(store))
+    all_runs.write_run(run)
+    all_runs.rewrite(run.id, made.records(store))
     return run

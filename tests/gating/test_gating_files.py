@@ -21,7 +21,7 @@ from ldmbench.gating import (
     write_baseline,
 )
 from ldmbench.gating.baseline import accepted_run
-from ldmbench.gating.provenance import Commit, commit_of
+from ldmbench.gating.commit import Commit, commit_of
 from ldmbench.gating.verdict import Outcome
 from ldmbench.records.compare import stored_replicates
 from ldmbench.schema.baseline import RuleChange

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from made_records import Made
 
+from ldmbench.gating.change_points import noise_of, spark, steps
 from ldmbench.gating.history import history, history_data
-from ldmbench.gating.steps import noise_of, spark, steps
 from ldmbench.schema.record import Run
 
 

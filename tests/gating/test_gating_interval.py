@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from ldmbench.gating.interval import Spread, change, pooled
+from ldmbench.gating.interval import BetweenRuns, change, pooled
 from ldmbench.records.number import Number, quantile
 
 
@@ -13,9 +13,9 @@ def test_identical_replicates_leave_only_the_noise():
     moves = np.random.default_rng(0).normal(size=200)
     one = Number(5.0, 1.0, 1.0, 5.0 + moves)
     two = Number(5.5, 1.0, 1.0, 5.5 + moves)
-    found = change(two, [one], spread=Spread(), alpha=0.01)
+    found = change(two, [one], spread=BetweenRuns(), alpha=0.01)
     assert (found.value, found.low, found.high) == pytest.approx((0.5, 0.5, 0.5))
-    noisy = change(two, [one], spread=Spread(), noise=0.1, alpha=0.01)
+    noisy = change(two, [one], spread=BetweenRuns(), noise=0.1, alpha=0.01)
     assert noisy.high - noisy.value == pytest.approx(0.1 * math.sqrt(2) * quantile(0.99))
 
 
@@ -38,7 +38,7 @@ def test_pooled_spread_takes_off_what_resampling_explains():
 def test_cells_of_one_training_add_no_freedom():
     numbers = [Number(1.0, 0.1, 0.1), Number(2.0, 0.1, 0.1), Number(3.0, 0.1, 0.1)]
     assert pooled([("ldm/shapes", numbers), ("ldm/shapes", numbers)]).freedom == 2
-    assert pooled([("ldm/shapes", numbers[:1])]) == Spread()
+    assert pooled([("ldm/shapes", numbers[:1])]) == BetweenRuns()
 
 
 @pytest.mark.parametrize("runs", [2, 3, 6])

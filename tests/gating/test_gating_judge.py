@@ -11,8 +11,8 @@ from made_records import CPU, Made, baseline_of
 from ldmbench.errors import InputError, UnlikeError
 from ldmbench.gating.baseline import accepted_run
 from ldmbench.gating.cases import ALL_CELLS
+from ldmbench.gating.commit import Commit
 from ldmbench.gating.judge import judge
-from ldmbench.gating.provenance import Commit
 from ldmbench.gating.summary import terminal
 from ldmbench.records.compare import stored_replicates
 from ldmbench.schema.baseline import Baseline, RuleChange

@@ -5,7 +5,7 @@ import re
 from fake_records import EVIL
 
 from ldmbench.report import render
-from ldmbench.report.trends import HEIGHT, MOST, WIDTH, trends_of
+from ldmbench.report.trends import HEIGHT, MOST_TRENDS, WIDTH, trends_of
 
 
 def _series(cell="ldm/shapes", name="fid", values=(3.0, 3.1, 5.0, 5.1), steps=()):
@@ -44,8 +44,8 @@ def test_lines_stay_in_their_box():
 
 def test_one_run_is_no_history_and_many_series_are_counted():
     assert trends_of([_series(values=(1,))]).shown == ()
-    found = trends_of([_series(cell=f"c{i}") for i in range(MOST + 7)])
-    assert len(found.shown) == MOST
+    found = trends_of([_series(cell=f"c{i}") for i in range(MOST_TRENDS + 7)])
+    assert len(found.shown) == MOST_TRENDS
     assert found.left_out == 7
 
 

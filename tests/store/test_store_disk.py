@@ -13,7 +13,7 @@ from ldmbench.schema.stage import Manifest
 from ldmbench.store import artifact
 from ldmbench.store.artifact import MANIFEST, SEAL, outputs_digest, outputs_of
 from ldmbench.store.disk import Address, Store
-from ldmbench.store.faults import told
+from ldmbench.store.faults import explaining_os_errors
 
 KEY = "0" * 32
 ADDRESS = Address("features", KEY, (0, 64))
@@ -355,7 +355,7 @@ def test_one_holder_of_a_lock(store):
 
 def test_full_disk_and_permission_are_one_sentence(tmp_path):
     def fail(code):
-        with told(tmp_path):
+        with explaining_os_errors(tmp_path):
             raise OSError(code, "x", str(tmp_path / "file"))
 
     with pytest.raises(StoreError, match=r"the disk is full \(.* MB free\); free some space"):

@@ -10,7 +10,7 @@ import pytest
 from fake_records import fake
 from test_track_mlflow import SMALL, _send
 
-from ldmbench.records.book import Book
+from ldmbench.records.runs import Runs
 from ldmbench.session.pages import mirror_of, replay
 from ldmbench.track import database
 from ldmbench.track.mlflow import pending
@@ -255,28 +255,28 @@ def test_a_new_database_takes_every_run_again(tmp_path, whole, monkeypatch):
     """Also one that the old one took, and what is said of it is said once."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.setenv("LDMBENCH_MLFLOW", "1")
-    monkeypatch.setattr("ldmbench.session.pages._files", lambda run, book: {})
-    book, path = Book(tmp_path), tmp_path / "mlflow.db"
+    monkeypatch.setattr("ldmbench.session.pages._files", lambda run, all_runs: {})
+    all_runs, path = Runs(tmp_path), tmp_path / "mlflow.db"
     run, records, _ = fake(tmp_path / "spare", downsampling=(4,), steps=(10,), side=8)
     for name in ("a", "b"):
-        book.write_run(run.model_copy(update={"id": name, "source": ""}))
-        book.rewrite(name, records)
-    taken, uri = book.path("a"), address_of(path)
+        all_runs.write_run(run.model_copy(update={"id": name, "source": ""}))
+        all_runs.rewrite(name, records)
+    taken, uri = all_runs.path("a"), address_of(path)
     mark(taken, f"{uri} {run.suite}", content_of(taken), uri=uri, experiment="7")
     view = "runs?workflowType=machine_learning"
     command = f"mlflow ui --backend-store-uri {uri}"
-    assert mirror_of(book.find("b"), book) == command
-    told = mirror_of(book.find("a"), book)
+    assert mirror_of(all_runs.find("b"), all_runs) == command
+    told = mirror_of(all_runs.find("a"), all_runs)
     assert told == f"{command}, then open http://127.0.0.1:5000/#/experiments/7/{view}"
     table_gone(path, whole)
-    (said,) = replay(book)
+    (said,) = replay(all_runs)
     assert "mlflow.db was incomplete or damaged" in said
-    assert pending(book.folder) == []
+    assert pending(all_runs.folder) == []
     with sqlite3.connect(path) as there:
         found = there.execute("select name from runs where name in ('a', 'b')").fetchall()
     there.close()
     assert sorted(found) == [("a",), ("b",)]
-    assert f"/experiments/1/{view}" in mirror_of(book.find("a"), book)
+    assert f"/experiments/1/{view}" in mirror_of(all_runs.find("a"), all_runs)
 
 
 @pytest.mark.parametrize("name", ["a#b", "a?b=c", "a%2Fb", "a%", "a 'b' \"c\" ü 猫"])

@@ -68,12 +68,12 @@ def server(tmp_path_factory):
 
 
 def test_a_server_that_dies_midway_ends_with_every_metric_once(server, tmp_path, monkeypatch):
-    from ldmbench.track.book import Book
+    from ldmbench.track.experiment import Experiment
 
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     folder = tmp_path / "run"
     made = with_digests(fake(folder, failed=(4,), **SMALL), folder, {1: "1" * 32, 4: "4" * 32})
-    real, cells = Book._log, []
+    real, cells = Experiment._log, []
 
     def dies(self, there, *args, **more):
         cells.append(there)
@@ -82,7 +82,7 @@ def test_a_server_that_dies_midway_ends_with_every_metric_once(server, tmp_path,
         return real(self, there, *args, **more)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Book, "_log", dies)
+        patch.setattr(Experiment, "_log", dies)
         warning = _send(made, folder, server.uri, experiment="killed")
     assert warning is not None
     assert pending(tmp_path) == [folder]

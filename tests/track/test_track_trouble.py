@@ -12,7 +12,7 @@ import pytest
 from fake_records import fake
 from test_track_mlflow import SMALL, _assert_whole, _held, _send
 
-from ldmbench.records.book import Book
+from ldmbench.records.runs import Runs
 from ldmbench.session.pages import mirror_of, replay
 from ldmbench.track.mlflow import pending
 from ldmbench.track.reach import is_local, unreachable
@@ -64,27 +64,27 @@ def test_a_name_that_nobody_knows_is_one_sentence(tmp_path):
 
 
 def three_waiting_runs(tmp_path, monkeypatch, uri):
-    """Return the book of three runs that go to an address."""
+    """Return the runs of a store, three that go to an address."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    monkeypatch.setattr("ldmbench.session.pages._files", lambda run, book: {})
-    book = Book(tmp_path)
+    monkeypatch.setattr("ldmbench.session.pages._files", lambda run, all_runs: {})
+    all_runs = Runs(tmp_path)
     for name in ("a", "b", "c"):
         run, records, _ = fake(tmp_path / "spare", **SMALL)
         run = run.model_copy(update={"id": name, "source": ""})
-        book.write_run(run)
-        book.rewrite(name, records)
-    return book
+        all_runs.write_run(run)
+        all_runs.rewrite(name, records)
+    return all_runs
 
 
 @pytest.mark.parametrize("refusing", [500], indirect=True)
 def test_several_waiting_runs_make_one_warning(refusing, tmp_path, monkeypatch):
     uri, asked = refusing
-    book = three_waiting_runs(tmp_path, monkeypatch, uri)
+    all_runs = three_waiting_runs(tmp_path, monkeypatch, uri)
     started = time.monotonic()
-    warnings = list(replay(book))
+    warnings = list(replay(all_runs))
     assert len(warnings) == 1
     assert len(asked) < 4
-    assert len(pending(book.folder)) == 3
+    assert len(pending(all_runs.folder)) == 3
     assert time.monotonic() - started < 60
 
 
@@ -92,12 +92,12 @@ def test_several_waiting_runs_make_one_warning(refusing, tmp_path, monkeypatch):
     "uri", ["http://me:secret@[bad", "https://me:secret@host:99999", f"http://{'x' * 99}"]
 )
 def test_what_is_no_address_is_one_warning(tmp_path, monkeypatch, uri):
-    book = three_waiting_runs(tmp_path, monkeypatch, uri)
-    assert mirror_of(book.find(), book) == uri.replace("me:secret@", "")
-    (warning,) = replay(book)
+    all_runs = three_waiting_runs(tmp_path, monkeypatch, uri)
+    assert mirror_of(all_runs.find(), all_runs) == uri.replace("me:secret@", "")
+    (warning,) = replay(all_runs)
     assert "this is no address; " in warning
     assert "secret" not in warning
-    assert len(pending(book.folder)) == 3
+    assert len(pending(all_runs.folder)) == 3
 
 
 LOCAL = ("mlruns", "/a/mlruns", "file:///a", "sqlite:///a.db", "sqlite+pysqlite:///a.db", "C:\\a")
@@ -176,7 +176,7 @@ def test_a_slow_server_is_brought_further_by_every_call(tmp_path, monkeypatch):
     for name in SLOW:
         monkeypatch.setattr(MlflowClient, name, slow(getattr(MlflowClient, name)))
     clock = SimpleNamespace(monotonic=lambda: seconds[0])
-    monkeypatch.setattr("ldmbench.track.book.time", clock)
+    monkeypatch.setattr("ldmbench.track.experiment.time", clock)
     monkeypatch.setattr("ldmbench.track.mlflow.is_local", lambda uri: False)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     folder, uri = tmp_path / "run", f"sqlite:///{tmp_path / 'mlflow.db'}"

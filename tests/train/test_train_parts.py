@@ -52,14 +52,14 @@ def test_discriminator_judges_patches():
 def test_unused_codes_move_to_latents_and_used_ones_stay():
     g = torch.Generator().manual_seed(0)
     z = torch.randn(2, 3, 4, 4, generator=g) + 10
-    book = nn.Parameter(torch.zeros(8, 3))
+    all_runs = nn.Parameter(torch.zeros(8, 3))
     uses = torch.zeros(8)
     count_uses(torch.tensor([[1, 1], [5, 1]]), uses)
     assert uses.tolist() == [0, 3, 0, 0, 0, 1, 0, 0]
-    place_codes(book, z, uses == 0, generator=g)
-    assert book[1].eq(0).all()
-    assert book[5].eq(0).all()
-    moved = book[uses == 0]
+    place_codes(all_runs, z, uses == 0, generator=g)
+    assert all_runs[1].eq(0).all()
+    assert all_runs[5].eq(0).all()
+    moved = all_runs[uses == 0]
     assert torch.cdist(moved, z.permute(0, 2, 3, 1).reshape(-1, 3)).amin(1).max() < 0.2
 
 

@@ -28,7 +28,7 @@ __all__ = [
 
 DECODED = 512 * 2**20
 """Bytes of images up to which a plan decodes them; of more it reads the headers."""
-SHOWN = 1000
+MOST_SHOWN = 1000
 
 
 @dataclass
@@ -147,8 +147,8 @@ def unfit_sizes(
 def refuse_unusable(path: Path, total: int, problems: Sequence[str]) -> None:
     """Refuse a source of `total` images that has problems, each a line of one error."""
     if problems:
-        more = f"\n  and {len(problems) - SHOWN:,} more" if len(problems) > SHOWN else ""
-        listed = "".join(f"\n  {problem}" for problem in problems[:SHOWN])
+        more = f"\n  and {len(problems) - MOST_SHOWN:,} more" if len(problems) > MOST_SHOWN else ""
+        listed = "".join(f"\n  {problem}" for problem in problems[:MOST_SHOWN])
         raise InputError(
             f"{path}: {len(problems):,} of {total:,} images cannot be used; mend or remove:"
             f"{listed}{more}"

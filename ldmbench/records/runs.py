@@ -1,4 +1,4 @@
-"""The book of runs: one folder per run, append-only JSONL, migrated when read."""
+"""Runs on disk: one folder per run, append-only JSONL, migrated when read."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ldmbench.registry import nearest, resolve
 from ldmbench.schema.record import Extras, Record, Run
 from ldmbench.schema.stage import Plan
 from ldmbench.store.disk import Store
-from ldmbench.store.faults import make_room, possible, told
+from ldmbench.store.faults import explaining_os_errors, make_room, possible
 from ldmbench.words import first_line
 
 LOG = logging.getLogger("ldmbench")
@@ -29,7 +29,7 @@ CHANGED = "it does not have the digest it was written with"
 
 
 @dataclass(frozen=True)
-class Book:
+class Runs:
     """The runs of a store."""
 
     root: Path
@@ -123,7 +123,7 @@ class Book:
 
     def append(self, record: Record) -> None:
         """Append one record to its run."""
-        with told(self.root):
+        with explaining_os_errors(self.root):
             self.path(record.run).mkdir(parents=True, exist_ok=True)
             with (self.path(record.run) / RECORDS).open("a", encoding="utf-8") as file:
                 file.write(record.model_dump_json() + "\n")
@@ -234,7 +234,7 @@ def write_text(path: Path, content: str | Callable[[IO[bytes]], object]) -> None
         path: a file in a store.
         content: a text, or what writes into the open file.
     """
-    with told(path.parent):
+    with explaining_os_errors(path.parent):
         make_room(path)
         _write(path, content)
 
@@ -250,7 +250,10 @@ def write_output(path: Path, content: str | Callable[[IO[bytes]], object]) -> No
         InputError: no such file can be written.
         StoreError: the disk is full or fails.
     """
-    with told(path.parent), possible(f"{path}: cannot be written", "name another file"):
+    with (
+        explaining_os_errors(path.parent),
+        possible(f"{path}: cannot be written", "name another file"),
+    ):
         _write(path, content)
 
 

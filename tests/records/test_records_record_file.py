@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "report"))  # fake_records li
 from fake_records import fake
 
 from ldmbench.cli import outcome
-from ldmbench.records.loose import opened_run
+from ldmbench.records.record_file import opened_run
 from ldmbench.schema.baseline import Baseline
 
 SMALL = {"downsampling": (1, 4), "steps": (10,), "datasets": ("shapes",), "side": 8}
@@ -25,9 +25,9 @@ def file(tmp_path):
 
 
 def test_a_file_is_a_run_without_a_store(file, tmp_path):
-    run, book = opened_run(str(file), tmp_path / "store")
+    run, all_runs = opened_run(str(file), tmp_path / "store")
     assert run.id == "downsampling_sweep-20260102T030405-ab12"
-    assert run.cells == tuple(r.cell.id for r in book.records(run.id))
+    assert run.cells == tuple(r.cell.id for r in all_runs.records(run.id))
     assert not (tmp_path / "store").exists()
 
 
@@ -36,9 +36,9 @@ def test_a_file_in_its_folder_brings_the_run(tmp_path):
     folder = tmp_path / "store" / "runs" / run.id
     folder.parent.mkdir(parents=True)
     (tmp_path / "made").rename(folder)
-    found, book = opened_run(str(folder / "records.jsonl"), tmp_path / "elsewhere")
+    found, all_runs = opened_run(str(folder / "records.jsonl"), tmp_path / "elsewhere")
     assert found == run
-    assert book.extras(run.id) == extras
+    assert all_runs.extras(run.id) == extras
 
 
 def test_a_run_id_cannot_name_a_place(file, tmp_path, monkeypatch, capsys):

@@ -10,12 +10,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ldmbench.errors import InputError
-from ldmbench.records.book import Book
 from ldmbench.records.reading import read_records
+from ldmbench.records.runs import Runs
 from ldmbench.schema.record import Extras, Record, Run
 from ldmbench.schema.stage import Plan
 
-__all__ = ["LooseBook", "moment_of", "opened_run"]
+__all__ = ["RecordFile", "moment_of", "opened_run"]
 
 SUFFIXES = (".jsonl", ".json", ".yaml", ".yml", ".html", ".csv", ".md", ".txt")
 _ID = re.compile(r"[\w.+-]+", re.ASCII)
@@ -23,8 +23,8 @@ _MOMENT = re.compile(r"-(\d{8}T\d{6})Z?-[0-9a-f]{4}$")
 
 
 @dataclass(frozen=True)
-class LooseBook(Book):
-    """A book of one run, whose records lie in a file of their own; `root` is where pages go."""
+class RecordFile(Runs):
+    """The only run of a file: its records lie in a file of their own; `root` is where pages go."""
 
     file: Path
 
@@ -64,8 +64,8 @@ def _is_file_name(name: str) -> bool:
     return path.is_file() or path.is_dir() or path.suffix in SUFFIXES or "/" in name
 
 
-def opened_run(name: str | None, store: Path) -> tuple[Run, Book]:
-    """Return a run and the book that has its records: of the store, or of a record file.
+def opened_run(name: str | None, store: Path) -> tuple[Run, Runs]:
+    """Return a run and the `Runs` that it is one of: of the store, or of a record file.
 
     A file that lies in its run's folder brings curves and pictures along.
 
@@ -77,8 +77,8 @@ def opened_run(name: str | None, store: Path) -> tuple[Run, Book]:
         InputError: if there is no such run or file, or the file holds no records.
     """
     if name is None or not _is_file_name(name):
-        book = Book(store)
-        return book.find(name), book
+        all_runs = Runs(store)
+        return all_runs.find(name), all_runs
     file = Path(name)
     if file.is_dir():
         raise InputError(f"{name}: is a folder; give a run id or its records.jsonl")
@@ -97,16 +97,16 @@ def opened_run(name: str | None, store: Path) -> tuple[Run, Book]:
         raise InputError(f"{name}: is no record file; give a run id or a records.jsonl") from None
     if not records:
         raise InputError(f"{name}: has no record; use a run id or a records.jsonl")
-    return _run_of(records, file), LooseBook(store, file)
+    return _run_of(records, file), RecordFile(store, file)
 
 
-def _within(file: Path) -> tuple[Run, Book] | None:
+def _within(file: Path) -> tuple[Run, Runs] | None:
     """Return the run of STORE/runs/RUN/records.jsonl."""
     folder = file.resolve().parent
     if file.name != "records.jsonl" or folder.parent.name != "runs":
         return None
-    book = Book(folder.parents[1])
-    return next(((run, book) for run in book.runs() if run.id == folder.name), None)
+    all_runs = Runs(folder.parents[1])
+    return next(((run, all_runs) for run in all_runs.runs() if run.id == folder.name), None)
 
 
 def moment_of(name: str, file: Path) -> datetime:

@@ -22,7 +22,7 @@ from ldmbench.track import database, rows
 from ldmbench.track.reach import is_database
 from ldmbench.track.spool import content_of
 
-__all__ = ["Book"]
+__all__ = ["Experiment"]
 
 T = TypeVar("T")
 TABLE = "comparison.json"
@@ -36,7 +36,7 @@ NEWER = {
 
 
 @dataclass
-class Book:
+class Experiment:
     """The experiment, and the times that make a replay write the very same metrics.
 
     Attributes:
@@ -75,7 +75,7 @@ class Book:
         places: Mapping[str, str],
         stages: Mapping[str, Stage],
         own: bool,
-    ) -> Book:
+    ) -> Experiment:
         """Open or make the experiment; artefacts of an SQLite file lie beside it."""
         there = database.file_of(uri)
         made = database.ready(there, own=own) if there else None
