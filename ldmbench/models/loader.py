@@ -11,7 +11,9 @@ from ldmbench.models.compvis.checkpoint import load_checkpoint
 from ldmbench.models.diffusers.folder import load_folder
 from ldmbench.models.model import Model
 from ldmbench.models.originals.checkpoint import load_original
+from ldmbench.models.pipelines.pipeline import load_pipeline
 from ldmbench.sources.models.originals import is_original
+from ldmbench.sources.models.pipelines import is_pipeline
 from ldmbench.sources.models.places import SUFFIXES, checkpoint_in, fetch, is_folder, is_hub_id
 from ldmbench.tensors.numerics import numerics
 
@@ -71,6 +73,8 @@ def _load(
     if is_folder(place):
         if ignore:
             raise InputError(f"{place} is a diffusers folder; `ignore` is for checkpoint files")
+        if is_pipeline(place):
+            return load_pipeline(place)
         return load_folder(place, ema=ema, tokenizer=tokenizer)
     if place.is_dir():
         place = checkpoint_in(place, ema=ema)

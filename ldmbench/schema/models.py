@@ -319,6 +319,10 @@ class ModelFacts(Noun):
         default=None, description="that labels, maps or layouts may have; None: not known"
     )
     samples: bool = Field(description="false for a first stage alone")
+    own: bool = Field(default=False, description="it is sampled by its own call")
+    step: int = Field(
+        default=0, description="it makes images of any sides that are multiples of it; 0: of none"
+    )
     bytes: int = Field(default=0, description="of its weights")
     tokenizer: str | None = Field(default=None, description="where its prompts' tokenizer lies")
     missing: str | None = Field(default=None, description="what it lacks to be run")

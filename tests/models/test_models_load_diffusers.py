@@ -547,7 +547,7 @@ def broken(tmp_path, part, **changes):
         ("unet/config.json", {"layers_per_block": 2}, "missing"),
         ("unet/config.json", {"sample_size": "big"}, "wrong kind"),
         ("unet/config.json", {"class_embed_type": "identity"}, "does not describe|not given"),
-        ("model_index.json", {"_class_name": "StableDiffusionXLPipeline"}, "not supported"),
+        ("model_index.json", {"_class_name": "StableDiffusionXLPipeline"}, "without its component"),
         ("vqvae/config.json", {"mid_block_add_attention": False}, "not asked for"),
         ("unet/config.json", {"down_block_types": ["Down", "Up"]}, "down_block_types has 'Down'"),
     ],

@@ -31,7 +31,7 @@ def both_refuse(path, said, **options):
     ("part", "changes", "said"),
     [
         ("model_index.json", {"_class_name": "StableDiffusionXLPipeline"}, "kind: call.*score"),
-        ("model_index.json", {"_class_name": "PixArtAlphaPipeline"}, "not supported"),
+        ("model_index.json", {"_class_name": "PixArtAlphaPipeline"}, "without its component"),
         ("model_index.json", {"_class_name": "StableDiffusionInstructPix2PixPipeline"},
          "not supported"),
         ("model_index.json", {"unet": [None, None]}, "neither a unet nor a transformer"),

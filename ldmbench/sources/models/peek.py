@@ -38,6 +38,7 @@ from ldmbench.sources.models.config_kinds import values_of
 from ldmbench.sources.models.diffusers_config import CAPTION_ENCODER, FolderConfigs, read_folder
 from ldmbench.sources.models.null_class import check_null_class
 from ldmbench.sources.models.originals import Original, is_original, read_original
+from ldmbench.sources.models.pipelines import PipelineFolder, is_pipeline, read_pipeline
 from ldmbench.sources.models.places import SUFFIXES, checkpoint_in, fetch, is_folder, weights_of
 from ldmbench.tensors.entries import Held
 
@@ -45,6 +46,7 @@ __all__ = [
     "describe_checkpoint",
     "describe_folder",
     "describe_original",
+    "describe_pipeline",
     "model_digest",
     "original_digest",
     "peek",
@@ -86,7 +88,9 @@ def peek(
     Raises:
         InputError: there is no model, or its configs do not say what is needed.
     """
-    if is_folder(path):
+    if is_pipeline(path):
+        facts = describe_pipeline(read_pipeline(path))
+    elif is_folder(path):
         facts = describe_folder(read_folder(path, ema=ema), tokenizer)
     else:
         facts = _peek_checkpoint(_checkpoint(path, ema=ema), config, ema, ignore, tokenizer)
@@ -109,7 +113,7 @@ def model_digest(
         ema: as `peek`.
     """
     if is_folder(path):
-        files = read_folder(path, ema=ema).files
+        files = read_pipeline(path).files if is_pipeline(path) else read_folder(path, ema=ema).files
         known = file_digests(files, cache)
         return digest({p.relative_to(path).as_posix(): known[p] for p in files})
     file = _checkpoint(path, ema=ema)
@@ -437,6 +441,33 @@ def describe_folder(found: FolderConfigs, tokenizer: Path | None = None) -> Mode
         samples=found.samples,
         bytes=sum(p.stat().st_size for n in found.networks for p in weights_of(n, ema=found.ema)),
         **sampled,
+    )
+
+
+def describe_pipeline(found: PipelineFolder) -> ModelFacts:
+    """Return what a pipeline's folder says; plan and loader ask here.
+
+    Args:
+        found: of `read_pipeline`.
+    """
+    kinds = {"AutoencoderKL": "kl", "AutoencoderDC": "tiny"}
+    kind = kinds.get(str(found.stage.get("_class_name"))) if found.family else None
+    literal = found.family in ("pixart", "sana")
+    said = "prompts are not cleaned and sizes not binned (clean_caption and use_resolution_binning)"
+    return ModelFacts(
+        source=f"diffusers:{found.name}",
+        f=found.f,
+        sides=(found.side, found.side),
+        step=found.step,
+        own=True,
+        conditioning="text",
+        regularization=kind or "pixel",
+        quantize="round",
+        scale=float(found.stage.get("scaling_factor") or 1.0) if kind else 1.0,
+        assumed=(f"{found.name}: {said}; `call` turns them on",) if literal else (),
+        weights="raw",
+        samples=True,
+        bytes=found.bytes,
     )
 
 

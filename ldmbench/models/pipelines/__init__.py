@@ -1,0 +1,1 @@
+"""Pipelines of diffusers that their own call samples."""
