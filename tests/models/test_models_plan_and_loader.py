@@ -33,7 +33,7 @@ def both_refuse(path, said, **options):
         ("model_index.json", {"_class_name": "StableDiffusionXLPipeline"}, "kind: call.*score"),
         ("model_index.json", {"_class_name": "PixArtAlphaPipeline"}, "without its component"),
         ("model_index.json", {"_class_name": "StableDiffusionInstructPix2PixPipeline"},
-         "not supported"),
+         "does not make images of prompts"),
         ("model_index.json", {"unet": [None, None]}, "neither a unet nor a transformer"),
         ("vqvae/config.json", {"_class_name": "AutoencoderDC"}, "first stages are AutoencoderKL"),
         ("vqvae/config.json", {"_class_name": "AutoencoderLK"}, "did you mean 'AutoencoderKL'"),

@@ -101,14 +101,14 @@ class Flux:
     def ask(self, pipe: Any, z: Tensor, t: Tensor, told: Inputs, guidance: float) -> Tensor:
         count, _, height, width = z.shape
         embedded = pipe.transformer.config.guidance_embeds
-        kind = {"device": z.device, "dtype": z.dtype}
+        at = torch.zeros(told["context"].shape[1], 3, device=z.device, dtype=z.dtype)
         out = pipe.transformer(
             hidden_states=self.packed(pipe, z),
             timestep=t / TIMESTEPS,
-            guidance=torch.full((count,), guidance, **kind) if embedded else None,
+            guidance=torch.full_like(t, guidance) if embedded else None,
             pooled_projections=told["pooled"],
             encoder_hidden_states=told["context"],
-            txt_ids=torch.zeros(told["context"].shape[1], 3, **kind),
+            txt_ids=at,
             img_ids=pipe._prepare_latent_image_ids(
                 count, height // 2, width // 2, z.device, z.dtype
             ),

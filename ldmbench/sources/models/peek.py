@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ldmbench.canonical import digest
 from ldmbench.errors import InputError
@@ -450,7 +450,7 @@ def describe_pipeline(found: PipelineFolder) -> ModelFacts:
     Args:
         found: of `read_pipeline`.
     """
-    kinds = {"AutoencoderKL": "kl", "AutoencoderDC": "tiny"}
+    kinds: dict[str, Literal["kl", "tiny"]] = {"AutoencoderKL": "kl", "AutoencoderDC": "tiny"}
     kind = kinds.get(str(found.stage.get("_class_name"))) if found.family else None
     literal = found.family in ("pixart", "sana")
     said = "prompts are not cleaned and sizes not binned (clean_caption and use_resolution_binning)"
