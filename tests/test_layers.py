@@ -109,6 +109,7 @@ def named(nodes) -> set[str]:
 
 
 BY_STRING = {
+    "models/pipelines/pipeline.py",
     "execute/probe.py",  # what a device is
     "execute/worker.py",  # stage functions
     "stages/scores.py",  # functions of metrics
