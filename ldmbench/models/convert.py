@@ -26,8 +26,9 @@ from ldmbench.sample import initial_noise
 __all__ = ["AGREEMENT", "convert"]
 
 AGREEMENT = 1e-5
-_RULES = ("conditioning", "f", "guided_channels", "latent_shape", "null_class", "quantize",
-          "regularization", "scale", "time_scale", "timesteps", "weights")  # fmt: skip
+_RULES = ("conditioning", "f", "flow", "guidance_interval", "guided_channels", "latent_shape",
+          "null_class", "quantize", "regularization", "scale", "time_scale", "timesteps",
+          "weights")  # fmt: skip
 
 
 def convert(model: Model | Path | str, out: Path | str, **facts: Any) -> Path:
@@ -73,8 +74,9 @@ def _check(source: Model, written: Model) -> None:
     worst = {"decode": _distance(source.decode(z), written.decode(z))}
     images = initial_noise([0, 1], seed=1, shape=(3, h * source.info.f, w * source.info.f))
     worst["encode"] = _distance(source.encode(images.tanh()), written.encode(images.tanh()))
-    if source.network is not None and source.info.schedule is not None:
-        t = torch.tensor([1, source.info.schedule.T // 2])
+    if source.network is not None:
+        schedule = source.info.schedule
+        t = torch.tensor([1, schedule.T // 2] if schedule else [0.1, 0.5])
         with torch.no_grad():
             inputs = _probe(source, z), _probe(written, z)
             ours, theirs = source.predict(z, t, inputs[0]), written.predict(z, t, inputs[1])

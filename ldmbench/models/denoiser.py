@@ -26,7 +26,8 @@ from ldmbench.models.hashed_words import tokenize
 from ldmbench.models.model import Info, Model, evaluate
 from ldmbench.models.tasks import Truth, condition_of
 from ldmbench.models.unet import build_unet
-from ldmbench.sample.schedule import Schedule
+from ldmbench.sample.objectives import flow_of, schedule_of
+from ldmbench.schema.base import with_former_names
 from ldmbench.schema.models import DenoiserParams, Network
 from ldmbench.sources.models.diffusers_config import APART
 
@@ -34,6 +35,8 @@ __all__ = ["RAW", "Denoiser", "build_denoiser"]
 
 RAW = "non_ema"
 """diffusers' word in file names for weights that are not averaged."""
+FLOW_TIME_SCALE = 1000.0
+"""What times of a flow are multiplied by for the network, as diffusers' scheduler has it."""
 
 
 class NetworkKind(NamedTuple):
@@ -63,7 +66,8 @@ class Denoiser(nn.Module):
         brought: what data and first stage bring to its condition.
         condition: what it is told.
         conditioner: the network of the condition, trained with it; None where there is none.
-        schedule: the forward process it is trained under.
+        schedule: the diffusion in betas that it is trained under, or None.
+        flow: the flow that it is trained under, or None.
     """
 
     def __init__(
@@ -83,7 +87,8 @@ class Denoiser(nn.Module):
                 "conditioning 'class' needs a dataset with class labels, this one has none; "
                 "use conditioning 'none' or 'caption'"
             )
-        self.schedule = _schedule(params)
+        self.schedule, self.flow = schedule_of(params), flow_of(params)
+        self.time_scale = 1.0 if self.flow is None else FLOW_TIME_SCALE
         self.kind = NETWORKS[params.network]
         joined = joined_channels(
             self.task.name,
@@ -116,10 +121,11 @@ class Denoiser(nn.Module):
 
         Args:
             z: noisy latents, NCHW float32.
-            t: timesteps, integers (N,) in [0, T).
+            t: timesteps, integers (N,) in [0, T); times of a flow, float32 (N,) in [0, 1].
             told: what `conditions` returned; None where there is no condition.
             dropped: bool (N,), where the condition is not shown.
         """
+        t = t if self.time_scale == 1 else t * self.time_scale
         return evaluate(self.network, z, t, self._inputs(z, told, dropped))
 
     def _inputs(self, z: Tensor, told: Tensor | None, dropped: Tensor | None) -> Inputs:
@@ -248,7 +254,9 @@ class Denoiser(nn.Module):
             path=Path(),
             quantize="round",
             schedule=self.schedule,
-            timesteps=self.schedule.spacing,
+            flow=self.flow,
+            timesteps=self.schedule.spacing if self.schedule else None,
+            time_scale=self.time_scale,
             weights="ema",
         )
         return Model(info, Identity(), network=self.network, condition=self.condition)
@@ -262,7 +270,7 @@ class Denoiser(nn.Module):
             apart: whether it works on the latents of a first stage, which has its own folder.
         """
         facts = {APART: True} if apart else {}
-        params = self.params.model_dump(mode="json")
+        params = with_former_names(DenoiserParams, self.params.model_dump(mode="json"))
         write_folder(self.model(), folder, kind="denoiser", params=params, **facts)
         averaged = {name: p.detach().clone() for name, p in self.named_parameters()}
         parts = {self.kind.part: self.network, **self.condition.parts()}
@@ -317,14 +325,4 @@ def build_denoiser(
             params, latent_channels=latent_channels, latent_size=latent_size, brought=brought
         ),
         seed,
-    )
-
-
-def _schedule(params: DenoiserParams) -> Schedule:
-    return Schedule(
-        kind=params.beta_schedule,
-        start=params.beta_start,
-        end=params.beta_end,
-        T=params.timesteps,
-        prediction="epsilon" if params.prediction == "eps" else "v_prediction",
     )

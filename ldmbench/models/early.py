@@ -12,6 +12,7 @@ from ldmbench.models.denoiser import Denoiser
 from ldmbench.models.files import blank, read_card
 from ldmbench.models.model import Model
 from ldmbench.models.weights import read_weights
+from ldmbench.schema.base import with_todays_names
 from ldmbench.schema.models import DenoiserParams
 
 __all__ = ["is_early", "load_early"]
@@ -33,7 +34,7 @@ def load_early(folder: Path, first_stage: Model) -> Model:
     card = read_card(folder, "denoiser")
     made = blank(
         lambda: Denoiser(
-            DenoiserParams.model_validate(card["params"]),
+            DenoiserParams.model_validate(with_todays_names(DenoiserParams, card["params"])),
             latent_channels=int(card["latent_channels"]),
             latent_size=int(card["latent_size"]),
             brought=Brought(classes=int(card["classes"])),

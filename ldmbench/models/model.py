@@ -26,6 +26,7 @@ from ldmbench.models.precond import OBJECTIVES, levels_of
 from ldmbench.registry import nearest
 from ldmbench.sample import Schedule
 from ldmbench.sample.flow import Flow, Interval
+from ldmbench.sample.limits import why_not_interval
 from ldmbench.sample.paths import noise_of, velocity_of
 from ldmbench.sample.velocity import Field, integrate
 from ldmbench.schema.models import ModelFacts
@@ -33,7 +34,8 @@ from ldmbench.schema.models import ModelFacts
 __all__ = ["Info", "Model", "evaluate", "info_of", "latent_sides", "to_uint8"]
 
 QUANTIZE = ("round", "truncate")
-_TOLD = ("f", "source", "quantize", "timesteps", "weights", "weights_from", "left_out", "assumed")
+_TOLD = ("f", "source", "quantize", "timesteps", "weights", "weights_from", "left_out", "assumed",
+         "guidance_interval")  # fmt: skip
 """What Info takes from ModelFacts."""
 
 
@@ -269,8 +271,8 @@ class Model:
             cond: class labels (B,), a list of prompts, or the task's tensor in [-1, 1].
             uncond: the null condition; None is the source's null class, "" or zeros.
             guidance: classifier-free guidance; 1 means one evaluation a step.
-            guidance_interval: lowest and highest time of a flow, in the source's time, at which
-                guidance is on, both ends in; None is the source's own.
+            guidance_interval: lowest and highest time at which guidance is on, both ends in: a
+                flow's in [0, 1], timesteps in [0, T) of others; None is the source's own.
             sampler: ddim (default), ddpm, dpm++, unipc, pndm, euler or heun; of a flow euler
                 (default), heun, dopri5 or sde.
             timesteps: compvis, leading, trailing or linspace; None is the source's rule.
@@ -291,6 +293,7 @@ class Model:
         self._check_latents(noise)
         rule = _rule(quantize or self.info.quantize)
         ways = self._denoise(noise, cond, uncond, guidance)
+        interval = self._interval(guidance_interval)
         drawn: dict[str, Any] = {
             "seeds": seeds,
             "step_noise": None if step_noise is None else torch.as_tensor(step_noise),
@@ -303,7 +306,7 @@ class Model:
                 flow=self.info.flow,
                 steps=steps,
                 sampler=sampler or "euler",
-                interval=guidance_interval or self.info.guidance_interval,
+                interval=interval,
                 **drawn,
             )
         else:
@@ -315,6 +318,8 @@ class Model:
                 sampler=sampler or "ddim",
                 eta=eta,
                 timesteps=timesteps or self.info.timesteps,
+                interval=interval,
+                unguided=ways[0],
                 **drawn,
             )
         return to_uint8(self.decode(z), rule) if decode else z
@@ -387,6 +392,17 @@ class Model:
             return sampling.mix(told, base, guidance=guidance, channels=moved)
 
         return conditional, joint
+
+    def _interval(self, asked: Interval | None) -> Interval | None:
+        """Return the times with guidance: as asked for, else the source's own; None is all."""
+        found = asked or self.info.guidance_interval
+        if found is None:
+            return None
+        last = 1 if self.info.flow else self._schedule().T - 1
+        why = why_not_interval(found, (), last=last)
+        if why:
+            raise InputError(f"guidance_interval {tuple(found)}: {why}")
+        return found
 
     def _schedule(self) -> Schedule:
         if self.network is None or self.info.schedule is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -12,8 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ldmbench.errors import InputError
+from ldmbench.models.model import Info
 from ldmbench.models.tasks import Truth
-from ldmbench.sample import Schedule
+from ldmbench.sample.flow import evaluations as flow_evaluations
 from ldmbench.sample.solvers import evaluations
 from ldmbench.schema.params import Sampling
 
@@ -28,6 +30,7 @@ class Work:
 
     Attributes:
         evaluations: of the denoiser, without those of guidance.
+        guided: how many of these ask twice where there is guidance.
         denoiser: FLOPs of one evaluation on one image.
         condition: FLOPs of encoding one condition.
         decoder: FLOPs of decoding one latent.
@@ -38,6 +41,7 @@ class Work:
     """
 
     evaluations: int | None = None
+    guided: int = 0
     denoiser: int = 0
     condition: int = 0
     decoder: int = 0
@@ -93,9 +97,20 @@ class Subject(Protocol):
         ...
 
 
-def evaluations_of(schedule: Schedule, params: Sampling) -> int:
-    """Return the evaluations of the denoiser that a way of sampling takes."""
-    return evaluations(params.sampler, params.steps, schedule=schedule, timesteps=params.timesteps)
+def evaluations_of(info: Info, params: Sampling) -> tuple[int, int]:
+    """Return the evaluations of the denoiser that a way of sampling takes, and those in guidance.
+
+    Raises:
+        InputError: a sampler that chooses its steps as it goes.
+    """
+    way: dict[str, Any] = {"sampler": params.sampler, "steps": params.steps}
+    if info.flow is not None:
+        count = partial(flow_evaluations, info.flow, **way)
+    else:
+        assert info.schedule is not None
+        count = partial(evaluations, schedule=info.schedule, timesteps=params.timesteps, **way)
+    asked = count()
+    return asked, count(guidance=2.0, interval=params.guidance_interval) - asked
 
 
 def finite(x: Tensor, what: str) -> Tensor:

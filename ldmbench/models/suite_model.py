@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ldmbench.catalog.samplers import SAMPLERS
 from ldmbench.catalog.tasks import FROM_TRUTH
 from ldmbench.errors import InputError
 from ldmbench.models.conditions import null_class_of
@@ -17,7 +18,7 @@ from ldmbench.models.flops import count_flops
 from ldmbench.models.model import Model, to_uint8
 from ldmbench.models.subject import Work, evaluations_of, finite
 from ldmbench.models.tasks import Truth, condition_of, painted
-from ldmbench.sample import Schedule
+from ldmbench.sample import Schedule, initial_noise
 from ldmbench.schema.params import Sampling
 
 __all__ = ["SuiteModel"]
@@ -94,6 +95,7 @@ class SuiteModel:
             eta=params.eta,
             cond=condition,
             guidance=params.guidance,
+            guidance_interval=params.guidance_interval,
             sampler=params.sampler,
             timesteps=params.timesteps,
             seeds=seeds,
@@ -128,8 +130,10 @@ class SuiteModel:
         blank = Truth.blank(self.shape[1] * self.model.info.f)
         told = self.condition(captions=[""], labels=[0], truth=blank)
         inputs = self.model.condition.inputs(told, z)
+        asked, guided = self._evaluations(params, told)
         return Work(
-            evaluations=evaluations_of(self.schedule, params),
+            evaluations=asked,
+            guided=guided,
             denoiser=count_flops(lambda: self.model.predict(z, t, inputs)),
             condition=count_flops(lambda: self.model.condition.inputs(told, z)),
             decoder=count_flops(lambda: self.model.decode(z)),
@@ -137,3 +141,25 @@ class SuiteModel:
             autoencoder_parameters=first,
             batch=self.batch,
         )
+
+    def _evaluations(self, params: Sampling, told: Any) -> tuple[int, int]:
+        """Return the evaluations of a sample, and those in guidance; counted if adaptive."""
+        if not SAMPLERS[params.sampler].adaptive:
+            return evaluations_of(self.model.info, params)
+        network, sizes = self.model.networks()["denoiser"], list[int]()
+        at = next(iter(network.parameters())).device
+        noise = initial_noise([0], seed=params.seed, shape=self.shape).to(at)
+        hook = network.register_forward_pre_hook(lambda _, args: sizes.append(len(args[0])))
+        try:
+            self.model.sample(
+                noise,
+                steps=params.steps,
+                cond=told,
+                guidance=params.guidance,
+                guidance_interval=params.guidance_interval,
+                sampler=params.sampler,
+                decode=False,
+            )
+        finally:
+            hook.remove()
+        return len(sizes), sum(size > 1 for size in sizes)

@@ -12,6 +12,7 @@ from ldmbench.models.diffusers.folder import load_folder
 from ldmbench.models.early import is_early, load_early
 from ldmbench.models.files import read_card
 from ldmbench.models.model import Model
+from ldmbench.schema.base import with_todays_names
 from ldmbench.schema.models import DenoiserParams
 
 __all__ = ["load_trained", "training_batch"]
@@ -44,4 +45,5 @@ def load_trained(
 
 def training_batch(denoiser: Path) -> int:
     """Return the batch that a denoiser was trained with."""
-    return DenoiserParams.model_validate(read_card(denoiser, "denoiser")["params"]).batch
+    written = read_card(denoiser, "denoiser")["params"]
+    return DenoiserParams.model_validate(with_todays_names(DenoiserParams, written)).batch

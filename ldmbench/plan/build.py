@@ -49,7 +49,7 @@ from ldmbench.schema.suite import Suite
 from ldmbench.schema.weights import shipped_first_stage
 from ldmbench.suite.load import LoadedSuite
 from ldmbench.suite.protocols import count_for, first_pinned, largest_count, protocols_of
-from ldmbench.suite.sampling import is_uneven
+from ldmbench.suite.sampling import check_kind, is_uneven
 
 CODING_IMAGES = 64
 DRAWN: dict[str, DrawnClasses] = {"balanced": "balanced", "random": "random"}
@@ -135,6 +135,8 @@ class _Builder:
         """Plan every stage one cell needs."""
         traits = self.about(point)
         sample = self._sample(point)
+        if not traits.is_called:
+            check_kind(point.id, sample.sampler, is_flow=traits.is_flow)
         autoencoder, denoiser = self._model(point)
         conditions = self._conditions(point, sample)
         below = _Below(autoencoder, denoiser, conditions, traits.local)
@@ -171,6 +173,7 @@ class _Builder:
             steps=sample.steps,
             eta=sample.eta,
             guidance=sample.guidance,
+            guidance_interval=sample.guidance_interval,
             progress=sample.checkpoint,
             train_seed=traits.train_seed,
             sample_seed=sample.seed,
@@ -294,6 +297,7 @@ class _Builder:
             steps=sample.steps,
             eta=sample.eta,
             guidance=sample.guidance,
+            guidance_interval=sample.guidance_interval,
             timesteps=sample.timesteps,
             precision=sample.precision,
             quantize=sample.quantize,
@@ -446,6 +450,7 @@ class _Builder:
             steps=sample.steps,
             eta=sample.eta,
             guidance=sample.guidance,
+            guidance_interval=sample.guidance_interval,
             timesteps=sample.timesteps,
             precision=sample.precision,
             batch=settings.batch,

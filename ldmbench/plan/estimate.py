@@ -259,6 +259,8 @@ def _sample(
     """Return the FLOPs of one sample: every evaluation and the decoding."""
     sampler = SAMPLERS.get(params.sampler)
     evaluations = params.steps * (sampler.evaluations if sampler else 1.0)
+    if sampler and sampler.adaptive:
+        evaluations = float(sampler.adaptive)
     evaluations *= 1 if params.guidance == 1 else 2
     once = _denoiser_of(stage, stages, side // f, f)
     return float(evaluations * once + _encoder_of(stage, stages, side)[1])

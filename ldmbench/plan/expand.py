@@ -136,7 +136,7 @@ def _plain_noun(name: str, noun: N, chosen: Axes) -> N:
 
 def _meaningless(model: LdmModel) -> dict[str, BaseModel]:
     """Return sections without fields of a first stage when f = 1, and of the other network."""
-    unused = fields_of_others(model.denoiser.network)
+    unused = fields_of_others(model.denoiser.network, model.denoiser.objective)
     defaults = {name: DenoiserParams.model_fields[name].default for name in unused}
     settled: dict[str, BaseModel] = {"denoiser": model.denoiser.model_copy(update=defaults)}
     if model.autoencoder.f == 1:
@@ -148,7 +148,10 @@ def _meaningful(noun: BaseModel, chosen: Axes) -> Axes:
     """Drop axes that mean nothing for this combination: see `_meaningless`."""
     if not isinstance(noun, LdmModel):
         return chosen
-    unused = {f"denoiser.{name}" for name in fields_of_others(noun.denoiser.network)}
+    unused = {
+        f"denoiser.{name}"
+        for name in fields_of_others(noun.denoiser.network, noun.denoiser.objective)
+    }
     if noun.autoencoder.f == 1:
         unused |= {p for p in chosen if p.startswith("autoencoder.") and p != "autoencoder.f"}
     return {path: value for path, value in chosen.items() if path not in unused}
@@ -190,6 +193,7 @@ def _own(variant: Variant[SampleParams]) -> Variant[SampleParams]:
     own = {
         "sampler": "own",
         "eta": 0.0,
+        "guidance_interval": None,
         "timesteps": None,
         "quantize": None,
         "precision": "float32",

@@ -17,9 +17,10 @@ from ldmbench.schema.params import (
     LoadedStage,
     Quantize,
 )
-from ldmbench.schema.sample import SampleParams
+from ldmbench.schema.sample import Interval, SampleParams
 from ldmbench.sources.models.peek import model_digest, tokenizer_digest
 from ldmbench.suite.models import facts_of, model_place, place_of
+from ldmbench.suite.sampling import own_rule
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,8 @@ class Traits:
         task: a row of TASKS; None of code that is called, which does not say.
         timesteps: its own step rule; None is the sampler's own.
         T: its training timesteps.
+        is_flow: whether its forward process is a flow, in continuous time.
+        interval: times at which it is guided, unless the suite says others; None is all.
         quantize: its own rule from [-1, 1] to 0..255.
         weights: ema or raw, of a loaded model.
         weights_from: their file and entry, of a loaded model.
@@ -50,6 +53,8 @@ class Traits:
     task: str | None = None
     timesteps: str | None = "leading"
     T: int = 1000
+    is_flow: bool = False
+    interval: Interval | None = None
     quantize: Quantize = "round"
     train_seed: int = 0
     weights: str | None = None
@@ -75,8 +80,13 @@ class Traits:
         """Fill in the model's own rules where the suite leaves them open."""
         if self.is_called:
             return sample
-        rules = {"timesteps": self.timesteps, "quantize": self.quantize}
+        rules: dict[str, object] = {"timesteps": self.timesteps, "quantize": self.quantize}
+        rules["guidance_interval"] = self.interval
         open_ = {name: rule for name, rule in rules.items() if getattr(sample, name) is None}
+        if self.is_flow:
+            open_["timesteps"] = None  # which a flow does not have
+        if sample.guidance == 1:
+            open_["guidance_interval"] = None
         return sample.model_copy(update=open_)
 
 
@@ -107,7 +117,10 @@ def _trained(spec: LdmModel) -> Traits:
         conditioning=task.told,
         task=task.name,
         given={name: _text(getattr(spec.denoiser, name)) for name in task.given},
+        timesteps=own_rule(spec.denoiser),
         T=spec.denoiser.timesteps,
+        is_flow=spec.denoiser.objective == "flow",
+        interval=spec.guidance_interval,
         train_seed=spec.denoiser.train_seed,
     )
 
@@ -125,6 +138,8 @@ def _loaded(spec: LoadModel, folder: Path, cache: Path | None, resolution: int) 
         task=task.name if (task := task_of_kind(facts.conditioning)) else None,
         timesteps=facts.timesteps,
         T=int(facts.scheduler.get("num_train_timesteps", 1000)),
+        is_flow=bool(facts.flow),
+        interval=spec.guidance_interval or facts.guidance_interval,
         quantize=facts.quantize,
         weights=facts.weights,
         weights_from=facts.weights_from,

@@ -79,6 +79,7 @@ def signature(
     fields["cropped"] = _cropped(generated, stages)
     fields["quant"] = _quantisation(generated, stages)
     fields["model"] = _loaded(generated, stages)
+    fields["guided"] = _interval(generated, stages)
     fields |= _pinned(generated, stages, protocol)
     fields["dtype"] = "f32" if _precision(generated) == "float32" else "bf16"
     if protocol and protocol.file:
@@ -187,6 +188,13 @@ def _quantisation(generated: Stage, stages: Mapping[str, Stage]) -> str:
     if isinstance(made, SamplesParams | ReconstructionsParams):
         return str(made.quantize)
     return "round"
+
+
+def _interval(generated: Stage, stages: Mapping[str, Stage]) -> str | None:
+    """Return the times at which samples were guided, where not all were."""
+    made = _images_under(generated, stages).params
+    interval = made.guidance_interval if isinstance(made, SamplesParams) else None
+    return None if interval is None else f"{interval[0]:g}-{interval[1]:g}"
 
 
 def _loaded(generated: Stage, stages: Mapping[str, Stage]) -> str | None:

@@ -28,6 +28,7 @@ IDENTITY = {
     "steps": "Steps",
     "eta": "η",
     "guidance": "Guidance",
+    "guidance_interval": "Guidance interval",
     "progress": "Checkpoint",
     "train_seed": "Train seed",
     "sample_seed": "Sample seed",
@@ -88,7 +89,7 @@ def shared_fields(records: Sequence[Record]) -> dict[str, str]:
 
 def identity_of(cell: Cell, vary: Sequence[str]) -> dict[str, str]:
     """Return the varying fields of a cell but its dataset, as they are written."""
-    return {n: written(_field(cell, n)) for n in vary if n != "dataset"}
+    return {n: _shown(cell, n) for n in vary if n != "dataset"}
 
 
 def way(fields: Mapping[str, str]) -> str:
@@ -105,14 +106,21 @@ def variant(cell: Cell, vary: Sequence[str]) -> str:
 
 def identity(cell: Cell, vary: Sequence[str]) -> list[str]:
     """Return the texts of a row's leading columns: the series, then the varying fields."""
-    return [series(cell), *(written(_field(cell, n)) for n in vary)]
+    return [series(cell), *(_shown(cell, n) for n in vary)]
 
 
 def written(value: object) -> str:
     """Write one field: floats without trailing zeros, a rule that is a model's own as such."""
     if value is None:
         return "own"
+    if isinstance(value, tuple):
+        return " to ".join(map(written, value))
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _shown(cell: Cell, name: str) -> str:
+    value = _field(cell, name)
+    return "all" if name == "guidance_interval" and value is None else written(value)
 
 
 def _field(cell: Cell, name: str) -> Any:

@@ -8,37 +8,38 @@ and `velocity` (solvers).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ldmbench.catalog.samplers import OF_FLOWS, SAMPLERS
 from ldmbench.errors import InputError
 from ldmbench.registry import nearest
 
 __all__ = [
-    "FLOW_SAMPLERS",
     "Flow",
-    "FlowSampler",
     "Interval",
     "Sde",
     "asked_at",
     "evaluations",
     "is_guided",
+    "is_inside",
     "times_of",
     "why_not_flow",
 ]
 
 Path = Literal["linear", "cosine", "vp"]
 Predicted = Literal["velocity", "noise", "score"]
-FlowSampler = Literal["euler", "heun", "dopri5", "sde"]
-FLOW_SAMPLERS: tuple[FlowSampler, ...] = ("euler", "heun", "dopri5", "sde")
 Interval = tuple[float, float]
 """Lowest and highest time with guidance, both ends in (arXiv:2404.07724)."""
 
 MOST_STEPS = 4000
+SIGMAS = 1000
+"""Of diffusers' scheduler; the smallest is 1 / 1000 before it is shifted."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,8 +84,9 @@ class Flow:
             and cosine; SiT's GVP), `vp` (arXiv:2011.13456 with beta from 0.1 to 20).
         noise_at: the time of noise, 0 or 1; the other one is that of data.
         prediction: what the network returns.
-        grid: what N asks for: N `intervals`, or N `points`, N - 1 intervals. The SDE takes N - 1
-            steps and its last under both.
+        grid: what N asks for: N `intervals`; N `points`, N - 1 intervals; or the N sigmas of
+            diffusers' FlowMatchEulerDiscreteScheduler (`scheduler`), the last one a thousandth
+            before data. The SDE takes N - 1 steps and its last under all.
         margins: what the ODE leaves out of [0, 1], at noise and at data.
         last_heun: Heun corrects its last step too, so that N intervals ask 2 N times, not 2 N - 1.
         guided_by: the time that an interval of guidance is compared with: of the `step`'s begin,
@@ -99,7 +101,7 @@ class Flow:
     path: Path = "linear"
     noise_at: Literal[0, 1] = 1
     prediction: Predicted = "velocity"
-    grid: Literal["intervals", "points"] = "intervals"
+    grid: Literal["intervals", "points", "scheduler"] = "intervals"
     margins: tuple[float, float] = (0.0, 0.0)
     last_heun: bool = False
     guided_by: Literal["step", "evaluation"] = "step"
@@ -108,6 +110,28 @@ class Flow:
     atol: float = 1e-6
     rtol: float = 1e-3
     sde: Sde = Sde()
+
+    @classmethod
+    def of(cls, fields: Mapping[str, Any]) -> Flow:
+        """Return the flow that `fields` says.
+
+        Raises:
+            InputError: fields that no flow has.
+        """
+        found: dict[str, Any] = {
+            n: tuple(v) if isinstance(v, list) else v for n, v in fields.items()
+        }
+        try:
+            found["sde"] = Sde(**found.get("sde", {}))
+            return cls(**found)
+        except TypeError as error:
+            raise InputError(f"no flow has such fields: {error}") from error
+
+    def fields(self) -> dict[str, Any]:
+        """Return what differs from the defaults, as JSON has it; `of` reads it."""
+        found = _apart(asdict(self), asdict(Flow()))
+        sde = _apart(asdict(self.sde), asdict(Sde()))
+        return {**found, **({"sde": sde} if sde else {})}
 
     def __post_init__(self) -> None:
         """Refuse a shift that would leave no order of times."""
@@ -129,6 +153,11 @@ class Flow:
         return distance if self.noise_at == 0 else 1 - distance
 
 
+def _apart(found: Mapping[str, Any], default: Mapping[str, Any]) -> dict[str, Any]:
+    changed = {name: value for name, value in found.items() if value != default[name]}
+    return {n: list(v) if isinstance(v, tuple) else v for n, v in changed.items()}
+
+
 def times_of(flow: Flow, steps: int, *, sampler: str = "euler") -> NDArray[Any]:
     """Return the ends of the steps, from noise to data, in the source's time and `flow.state`.
 
@@ -141,6 +170,8 @@ def times_of(flow: Flow, steps: int, *, sampler: str = "euler") -> NDArray[Any]:
     start, end = flow.after(flow.margins[0]), flow.after(1 - flow.margins[1])
     if sampler == "sde":
         end = flow.after(1 - (flow.sde.last_size or flow.margins[1]))
+    if flow.grid == "scheduler" and sampler in ("euler", "heun"):
+        return _scheduler_times(flow, steps)
     points = steps + 1 if flow.grid == "intervals" and sampler != "sde" else steps
     grid = _linspace(start, end, 2 if sampler == "dopri5" else points, flow.state)
     return shifted(grid, flow.shift)
@@ -161,8 +192,8 @@ def asked_at(flow: Flow, steps: int, *, sampler: str = "euler") -> list[tuple[fl
     Raises:
         InputError: as `times_of`; of dopri5, which chooses its own times.
     """
-    if sampler == "dopri5":
-        raise InputError("dopri5 chooses its times as it goes, so none can be listed before")
+    if SAMPLERS[sampler].adaptive:
+        raise InputError(f"{sampler} chooses its times as it goes, so none can be listed before")
     times = times_of(flow, steps, sampler=sampler).tolist()
     asked: list[tuple[float, float]] = []
     twice = sampler == "heun" or (sampler == "sde" and flow.sde.method == "heun")
@@ -210,6 +241,11 @@ def is_guided(flow: Flow, t: float, begun: float, *, interval: Interval | None) 
     return bool(kind(interval[0]) <= at <= kind(interval[1]))
 
 
+def is_inside(t: float, interval: Interval | None) -> bool:
+    """Tell whether a time lies in an interval, both ends in; None is all times."""
+    return interval is None or interval[0] <= t <= interval[1]
+
+
 def why_not_flow(flow: Flow, steps: int, *, sampler: str) -> str | None:
     """Return why a flow cannot be sampled so, or None if it can."""
     try:
@@ -221,10 +257,10 @@ def why_not_flow(flow: Flow, steps: int, *, sampler: str) -> str | None:
 
 def check_flow(flow: Flow, steps: int, *, sampler: str) -> None:
     """Refuse a sampler or a number of steps that a flow does not take."""
-    if sampler not in FLOW_SAMPLERS:
+    if sampler not in OF_FLOWS:
         raise InputError(
-            f"the model is a flow, which '{sampler}' cannot sample"
-            f"{nearest(sampler, FLOW_SAMPLERS)}; ask for one of: {', '.join(FLOW_SAMPLERS)}"
+            f"the model is a flow, which '{sampler}' cannot sample{nearest(sampler, OF_FLOWS)};"
+            f" ask for one of: {', '.join(OF_FLOWS)}"
         )
     least = 2 if sampler == "sde" or flow.grid == "points" else 1
     whole = isinstance(steps, int) and not isinstance(steps, bool)
@@ -239,6 +275,14 @@ def check_flow(flow: Flow, steps: int, *, sampler: str) -> None:
             "the diffusion form sbdm is infinite at the time of noise, where this flow begins;"
             " ask for another form, such as sigma"
         )
+
+
+def _scheduler_times(flow: Flow, steps: int) -> NDArray[Any]:
+    """Return the sigmas of diffusers' scheduler and 0; it shifts the smallest one twice."""
+    least = shifted(np.array([1 / SIGMAS], flow.state), flow.shift)[0]
+    sigmas = shifted(_linspace(1.0, float(least), steps, flow.state), flow.shift)
+    grid: NDArray[Any] = np.append(sigmas, sigmas.dtype.type(0))
+    return grid if flow.noise_at == 1 else 1 - grid
 
 
 def _linspace(start: float, end: float, points: int, state: str) -> NDArray[Any]:

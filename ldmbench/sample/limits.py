@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
-from ldmbench.catalog.samplers import SAMPLERS, Sampler
+from ldmbench.catalog.samplers import OF_BETAS, SAMPLERS, Sampler
 from ldmbench.errors import InputError
 from ldmbench.registry import pick
+from ldmbench.sample.flow import Interval
 from ldmbench.sample.grids import (
     check_inside,
     check_repeats,
@@ -19,7 +20,7 @@ from ldmbench.sample.grids import (
 )
 from ldmbench.sample.schedule import Schedule
 
-__all__ = ["check_fits", "why_not_sampler", "why_not_steps"]
+__all__ = ["check_fits", "solver_grid", "why_not_interval", "why_not_sampler", "why_not_steps"]
 
 
 def why_not_steps(
@@ -34,7 +35,7 @@ def why_not_steps(
     try:
         check_steps(steps, T=schedule.T)
         check_fits(sampler, steps, schedule=schedule, rule=rule)
-        grid = _solver_grid(sampler, rule, steps, T=schedule.T, offset=offset)
+        grid = solver_grid(sampler, rule, steps, T=schedule.T, offset=offset)
         check_inside(grid, steps, rule, T=schedule.T)
         if SAMPLERS[sampler].multistep:
             check_repeats(grid, steps, rule)
@@ -43,7 +44,7 @@ def why_not_steps(
     return None
 
 
-def _solver_grid(sampler: str, rule: str, steps: int, *, T: int, offset: int) -> list[int]:
+def solver_grid(sampler: str, rule: str, steps: int, *, T: int, offset: int) -> list[int]:
     """Return the ascending timesteps of a solver, where it has its own way to place them."""
     row = SAMPLERS[sampler]
     if row.noise == "every step" and steps == T:
@@ -95,8 +96,13 @@ def check_fits(
         InputError: in one sentence that says what to ask for.
     """
     row, options = pick(SAMPLERS, sampler, "sampler"), dict(schedule.options)
+    if not row.betas:
+        raise InputError(
+            f"{sampler} samples flows, and this model is a diffusion in betas; ask for one of:"
+            f" {', '.join(OF_BETAS)}"
+        )
     if options.get("rescale_betas_zero_snr") and not row.rescales:
-        able = ", ".join(name for name, other in SAMPLERS.items() if other.rescales)
+        able = ", ".join(name for name in OF_BETAS if SAMPLERS[name].rescales)
         raise InputError(
             "the source's scheduler has rescale_betas_zero_snr, which "
             f"{sampler} would leave out and so run on other betas; "
@@ -105,7 +111,7 @@ def check_fits(
     if row.algorithms:
         _check_deterministic(row, str(options.get("algorithm_type", "")))
     if not row.clean and (prediction or schedule.prediction) == "sample":
-        other = next(name for name, other in SAMPLERS.items() if other.clean)
+        other = next(name for name in OF_BETAS if SAMPLERS[name].clean)
         raise InputError(
             f"{sampler} takes a prediction of noise or v, and this model's is the clean latent "
             f"(prediction_type: sample); ask for another sampler, such as {other}"
@@ -132,9 +138,32 @@ def _check_runge_kutta(row: Sampler, steps: int, rule: str | None, *, T: int) ->
 def _check_deterministic(row: Sampler, algorithm: str) -> None:
     """Refuse a scheduler that would draw noise from the global generator."""
     if algorithm.startswith("sde"):
-        other = next(name for name, other in SAMPLERS.items() if other.noise == "every step")
+        other = next(name for name in OF_BETAS if SAMPLERS[name].noise == "every step")
         raise InputError(
             f"the source's scheduler has algorithm_type {algorithm}, which draws noise at its "
             f"steps, and {row.name} draws none; ask for another sampler, such as {other}, or write "
             f"{algorithm.removeprefix('sde-')} into its scheduler_config.json"
         )
+
+
+def why_not_interval(interval: Interval, times: Iterable[float], *, last: float) -> str | None:
+    """Return why guidance cannot be on in an interval of times, or None if it can.
+
+    Args:
+        interval: lowest and highest time with guidance, in the model's own time.
+        times: at which the network is asked.
+        last: largest time of the model: 1 of a flow, T - 1 of a diffusion in betas.
+    """
+    low, high = interval
+    if not 0 <= low <= high <= last:
+        return (
+            f"the model's times lie in [0, {last:g}]; write two of them, the lower first, such as"
+            f" [0, {round(0.7 * last, 1):g}]"
+        )
+    asked = list(times)
+    if asked and not any(low <= t <= high for t in asked):
+        return (
+            f"guidance would never be on: none of the {len(asked)} times at which the network is"
+            f" asked, {min(asked):g} to {max(asked):g}, lies in it"
+        )
+    return None

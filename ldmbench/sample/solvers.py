@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from ldmbench.catalog.samplers import SAMPLERS, Sampler
+from ldmbench.catalog.samplers import OF_BETAS, Sampler
+from ldmbench.catalog.samplers import SAMPLERS as ROWS
 from ldmbench.errors import InputError
 from ldmbench.registry import pick, resolve
+from ldmbench.sample.flow import Interval, is_inside
 from ldmbench.sample.grids import (
     check_inside,
     check_repeats,
@@ -27,6 +29,8 @@ from ldmbench.sample.steps import step_rule
 
 __all__ = ["SAMPLERS", "Denoise", "evaluations", "sample", "timesteps_of"]
 
+SAMPLERS = {name: ROWS[name] for name in OF_BETAS}
+"""Those of diffusions in betas; `velocity` has those of flows."""
 Denoise = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
@@ -43,6 +47,8 @@ def sample(
     seeds: Sequence[int] | None = None,
     step_noise: torch.Tensor | None = None,
     prediction: str | None = None,
+    interval: Interval | None = None,
+    unguided: Denoise | None = None,
 ) -> torch.Tensor:
     """Turn noise into latents.
 
@@ -59,6 +65,9 @@ def sample(
         seeds: one per sample, for samplers that draw noise on their way.
         step_noise: (draws, B, C, h, w), in the order drawn, in place of seeds.
         prediction: overrides schedule.prediction.
+        interval: lowest and highest timestep at which `denoise` is asked, both ends in
+            (arXiv:2404.07724); None is all.
+        unguided: what is asked at the others.
 
     Returns:
         Latents, (B, C, h, w), of the dtype and on the device of `noise`.
@@ -74,7 +83,8 @@ def sample(
     z = noise * float(scheduler.init_noise_sigma)
     _to_device(scheduler, sampler, noise.device)
     for t, time in zip(scheduler.timesteps, _times(scheduler.timesteps, noise.device)):
-        output = denoise(scheduler.scale_model_input(z, t), time.expand(len(z)))
+        ask = denoise if unguided is None or is_inside(float(t), interval) else unguided
+        output = ask(scheduler.scale_model_input(z, t), time.expand(len(z)))
         _check_output(output, z)
         z = step(scheduler, output, t, z, draws).to(noise.dtype)
     return z
@@ -87,10 +97,13 @@ def evaluations(
     schedule: Schedule,
     guidance: float = 1.0,
     timesteps: str | None = None,
+    interval: Interval | None = None,
 ) -> int:
-    """Return how many times a network is evaluated for one sample (guidance doubles it)."""
+    """Return how many times a network is evaluated for one sample; a guided time counts twice."""
     visited = timesteps_of(sampler, steps, schedule=schedule, timesteps=timesteps)
-    return len(visited) * (1 if guidance == 1.0 else 2)
+    if guidance == 1.0:
+        return len(visited)
+    return sum(2 if is_inside(t, interval) else 1 for t in visited)
 
 
 def timesteps_of(
@@ -109,7 +122,7 @@ def _prepare(
     prediction: str | None = None,
 ) -> Any:
     """Return a diffusers scheduler with its timesteps set."""
-    row = pick(SAMPLERS, sampler, "sampler")
+    row = pick(ROWS, sampler, "sampler")
     rule = timesteps or schedule.spacing
     if rule is not None:
         check_spacing(rule)
@@ -194,8 +207,8 @@ def _to_device(scheduler: Any, sampler: str, device: torch.device) -> None:
 def _check_eta(sampler: str, eta: float) -> None:
     if not 0.0 <= eta <= 1.0:
         raise InputError(f"eta must lie in [0, 1], found {eta}")
-    if eta and pick(SAMPLERS, sampler, "sampler").noise != "eta":
-        able = ", ".join(name for name, row in SAMPLERS.items() if row.noise == "eta")
+    if eta and pick(ROWS, sampler, "sampler").noise != "eta":
+        able = ", ".join(name for name, row in ROWS.items() if row.noise == "eta")
         raise InputError(f"eta is a field of {able} alone; leave it 0 with {sampler}")
 
 
@@ -229,7 +242,7 @@ def _draws(
 
 
 def _draw_count(scheduler: Any, sampler: str, eta: float) -> int:
-    noise = SAMPLERS[sampler].noise
+    noise = ROWS[sampler].noise
     if noise == "every step":
         return int((scheduler.timesteps > 0).sum())
     return len(scheduler.timesteps) if noise == "eta" and eta > 0 else 0

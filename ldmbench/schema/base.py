@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, TypeAlias, get_args
 
 from pydantic import (
@@ -38,6 +39,17 @@ class Noun(BaseModel):
 
     former: ClassVar[dict[str, str]] = {}
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+
+def with_former_names(noun: type[Noun], fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return fields of a noun under the names of its first version, which keys and cards keep."""
+    first = {today: former for former, today in noun.former.items()}
+    return {first.get(name, name): value for name, value in fields.items()}
+
+
+def with_todays_names(noun: type[Noun], fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return fields of a key or card under their names of today."""
+    return {noun.former.get(name, name): value for name, value in fields.items()}
 
 
 class Sparse(Noun):

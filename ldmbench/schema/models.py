@@ -23,11 +23,30 @@ OF_NETWORK: dict[str, tuple[str, ...]] = {
     "dit": ("patch", "depth", "width", "heads"),
 }
 """Fields of a denoiser that only one kind of network has."""
+Objective = Literal["eps", "v", "x0", "flow"]
+_OF_BETAS = (
+    "timesteps",
+    "beta_schedule",
+    "beta_start",
+    "beta_end",
+    "rescale_betas_zero_snr",
+    "min_snr",
+)
+OF_OBJECTIVE: dict[Objective, tuple[str, ...]] = {
+    "eps": _OF_BETAS,
+    "v": _OF_BETAS,
+    "x0": _OF_BETAS,
+    "flow": ("times", "logit_mean", "logit_std", "shift"),
+}
+"""Fields of a denoiser that only some objectives have."""
 
 
-def fields_of_others(network: str) -> tuple[str, ...]:
-    """Return the fields of a denoiser that mean nothing for a kind of network."""
-    return tuple(f for kind, fields in OF_NETWORK.items() if kind != network for f in fields)
+def fields_of_others(network: str, objective: Objective = "eps") -> tuple[str, ...]:
+    """Return the fields of a denoiser that mean nothing for a kind of network and an objective."""
+    of_networks = [f for kind, fields in OF_NETWORK.items() if kind != network for f in fields]
+    of_objectives = dict.fromkeys(f for fields in OF_OBJECTIVE.values() for f in fields)
+    own = OF_OBJECTIVE[objective]
+    return (*of_networks, *(field for field in of_objectives if field not in own))
 
 
 Told = Literal["none", "class", "caption", "truth"]
@@ -111,9 +130,10 @@ class AutoencoderParams(Optimised):
 class DenoiserParams(Optimised):
     """A diffusion network on latents or pixels (arXiv:2112.10752, sections 3.2 and 3.3)."""
 
+    former = {"prediction": "objective"}
     FIRST: ClassVar[str] = (
         "channels multipliers blocks attention_sizes conditioning context_channels "
-        "drop_condition prediction timesteps beta_schedule beta_start beta_end ema_decay "
+        "drop_condition objective timesteps beta_schedule beta_start beta_end ema_decay "
         "batch learning_rate warmup checkpoints train_seed"
     )
 
@@ -164,13 +184,36 @@ class DenoiserParams(Optimised):
     drop_condition: Annotated[float, Field(ge=0, lt=1)] = Field(
         default=0.1, description="share of training images shown without their condition"
     )
-    prediction: Annotated[Literal["eps", "v"], AXIS] = "eps"
+    objective: Annotated[Objective, AXIS] = Field(
+        default="eps",
+        description="what the network learns to return: noise, v, the clean latent, or the velocity"
+        " of a straight path (flow matching)",
+    )
     timesteps: Annotated[int, Field(ge=10, le=100_000)] = 1000
     beta_schedule: Annotated[Literal["scaled_linear", "linear", "cosine"], AXIS] = Field(
-        default="scaled_linear", description="scaled_linear is linear in sqrt(beta), as the paper"
+        default="scaled_linear",
+        description="of betas; scaled_linear is linear in sqrt(beta), which CompVis calls linear",
     )
     beta_start: Annotated[float, Positive] = 0.0015
     beta_end: Annotated[float, Field(gt=0, lt=1)] = 0.0195
+    rescale_betas_zero_snr: Annotated[bool, AXIS] = Field(
+        default=False, description="leave no signal at the last timestep (arXiv:2305.08891)"
+    )
+    min_snr: Annotated[float | None, AXIS, Positive] = Field(
+        default=None, description="gamma of min-SNR weights (arXiv:2303.09556); unset: no weights"
+    )
+    times: Annotated[Literal["uniform", "logit_normal"], AXIS] = Field(
+        default="uniform", description="of flow: how times of training are drawn"
+    )
+    logit_mean: Annotated[float, AXIS] = Field(
+        default=0.0, description="of logit_normal times; above 0 is nearer to noise"
+    )
+    logit_std: Annotated[float, AXIS, Positive] = 1.0
+    shift: Annotated[float, AXIS, Positive] = Field(
+        default=1.0,
+        description="of flow: s of t' = s t / (1 + (s - 1) t) in training and sampling; above 1 is"
+        " nearer to noise",
+    )
     ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.9999
     ema_warmup: bool = Field(
         default=True, description="step n (from 0) keeps at most (1 + n) / (10 + n) of the average"
@@ -207,6 +250,9 @@ class LdmModel(Noun):
     autoencoder: AutoencoderParams = AutoencoderParams()
     denoiser: DenoiserParams = DenoiserParams()
     budget: Budget
+    guidance_interval: tuple[float, float] | None = Field(
+        default=None, description="default of sample.guidance_interval with this model"
+    )
     data: str | None = Field(default=None, description="its dataset; crossed with all when unset")
 
 
@@ -234,6 +280,9 @@ class LoadModel(Noun):
     )
     guided_channels: Annotated[int, Positive] | None = Field(
         default=None, description="latent channels that guidance moves, from the first; unset: all"
+    )
+    guidance_interval: tuple[float, float] | None = Field(
+        default=None, description="default of sample.guidance_interval with this model"
     )
     downscale: Annotated[Resize | None, AXIS] = Field(
         default=None,

@@ -18,7 +18,7 @@ from pydantic import (
     model_validator,
 )
 
-from ldmbench.schema.base import Kind, Sparse
+from ldmbench.schema.base import Kind, Sparse, with_former_names, with_todays_names
 from ldmbench.schema.data import Split
 from ldmbench.schema.models import AutoencoderParams, Budget, DenoiserParams
 from ldmbench.schema.sample import TimestepRule
@@ -223,12 +223,16 @@ class TrainedDenoiser(Params):
         if not isinstance(found, Mapping) or "section" in found:
             return found
         section = {name: value for name, value in found.items() if name != "budget"}
-        return {"section": section, "budget": found.get("budget")}
+        return {
+            "section": with_todays_names(DenoiserParams, section),
+            "budget": found.get("budget"),
+        }
 
     @model_serializer(mode="wrap")
     def _without_defaults(self, dump: SerializerFunctionWrapHandler) -> Json:
         budget = self.budget.model_dump(mode="json")
-        return {**self.section.model_dump(mode="json"), "budget": budget}
+        section = self.section.model_dump(mode="json")
+        return {**with_former_names(DenoiserParams, section), "budget": budget}
 
 
 class LoadedDenoiser(Params):
@@ -285,6 +289,7 @@ class Sampling(Params):
     precision: Precision
     quantize: Quantize | None = None
     seed: int = 0
+    guidance_interval: tuple[float, float] | None = None
 
 
 class SamplesParams(Sampling):

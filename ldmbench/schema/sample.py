@@ -16,6 +16,9 @@ else:
 TimestepRule = Literal["compvis", "leading", "trailing", "linspace"]
 
 
+Interval = tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(ge=0)]]
+
+
 class SampleParams(Noun):
     """One way to draw samples; lists are axes. The noise of sample i depends on (seed, i) alone."""
 
@@ -24,6 +27,11 @@ class SampleParams(Noun):
     steps: Annotated[int, AXIS, Field(ge=1, le=4000)] = 50
     eta: Annotated[float, AXIS, Field(ge=0, le=1)] = 0.0
     guidance: Annotated[float, AXIS, Field(ge=0)] = 1.0
+    guidance_interval: Annotated[Interval | None, AXIS] = Field(
+        default=None,
+        description="lowest and highest time with guidance, in the model's own time, both ends in;"
+        " unset: the model's, else all",
+    )
     timesteps: Annotated[TimestepRule | None, AXIS] = Field(
         default=None,
         description="which of the training timesteps are visited; unset: the protocol's, else the"

@@ -96,6 +96,9 @@ class Cell(Noun):
     train_seed: int = 0
     sample_seed: int = 0
     count: int
+    guidance_interval: tuple[float, float] | None = Field(
+        default=None, description="times with guidance, in the model's own time; null: all"
+    )
     timesteps: str | None = Field(default=None, description="step rule; null: the sampler's own")
     quantize: str | None = None
     weights: str | None = Field(default=None, description="of a loaded model: ema or raw")

@@ -21,8 +21,8 @@ def _many_or_one(value: object) -> str:
 
 
 def _many_or_one_list(value: object) -> str:
-    is_list = isinstance(value, list | tuple) and len(value) > 0
-    return MANY if is_list and isinstance(value[0], list | tuple) else ONE  # type: ignore[index]
+    items = value if isinstance(value, list | tuple) else ()
+    return MANY if any(isinstance(item, list | tuple) for item in items) else ONE
 
 
 def is_axis(info: FieldInfo) -> bool:

@@ -133,10 +133,10 @@ class _Measurement:
             yield self._one("flops_per_image", work.whole, "FLOP")
             yield self._one("parameters", None, "parameters", reason=UNSEEN)
             return
-        parts = {"denoiser": work.denoiser, "condition": work.condition, "decoder": work.decoder}
-        flops = sampling_flops(evaluations=asked, guided=guided, **parts)
-        yield self._one("evaluations", asked * (2 if guided else 1), "evaluations")
-        yield self._one("flops_per_image", flops, "FLOP")
+        asked, told = asked + guided * work.guided, work.condition * (1 + guided)
+        parts = {"denoiser": work.denoiser, "condition": told, "decoder": work.decoder}
+        yield self._one("evaluations", asked, "evaluations")
+        yield self._one("flops_per_image", sampling_flops(evaluations=asked, **parts), "FLOP")
         if work.batch is not None:
             step = 3 * (work.denoiser + work.condition) * work.batch
             yield self._one("flops_per_training_step", step, "FLOP", batch=work.batch)

@@ -47,7 +47,7 @@ def axes_of(noun: BaseModel, above: str = "") -> Iterator[tuple[str, Sequence[Ax
         if isinstance(value, BaseModel):
             yield from axes_of(value, f"{path}.")
         elif is_axis(info) and isinstance(value, tuple):
-            nested = bool(value) and isinstance(value[0], tuple)
+            nested = any(isinstance(item, tuple) for item in value)
             if nested or not is_list_field(info.annotation):
                 yield path, value
 

@@ -20,10 +20,11 @@ from ldmbench.suite.check_protocols import check_protocols
 from ldmbench.suite.load import LoadedSuite
 from ldmbench.suite.models import check_called, check_loaded, data_facts, facts_or_none
 from ldmbench.suite.networks import check_network
+from ldmbench.suite.objectives import check_objective
 from ldmbench.suite.own import metric_arguments
 from ldmbench.suite.protocols import pinned, protocols_of
 from ldmbench.suite.read import Loc
-from ldmbench.suite.sampling import check_loaded_sampling, check_sampling
+from ldmbench.suite.sampling import check_intervals, check_loaded_sampling, check_sampling
 from ldmbench.suite.starts import check_starts
 
 
@@ -48,7 +49,10 @@ def check_suite(loaded: LoadedSuite) -> None:
         *_foreign(suite, folder),
         *_training(suite),
         *_tasks(suite, folder),
+        *_objectives(suite),
         *_sampling(suite, folder),
+        *_intervals(suite, folder),
+        *_coding(suite, folder),
         *_guidance(suite, told, folder),
         *_metrics(suite, told),
         *_folders(suite, loaded.path),
@@ -206,6 +210,31 @@ def _training(suite: Suite) -> Iterator[tuple[Loc, str]]:
                     f"found {share:g}, but models.{name}{what}"
                     f" {', '.join(f'{p:g}' for p in sorted(kept))}",
                 )
+
+
+def _objectives(suite: Suite) -> Iterator[tuple[Loc, str]]:
+    for name, model in trained(suite):
+        for field, text in check_objective(model.denoiser):
+            yield ("models", name, "denoiser", field), text
+
+
+def _intervals(suite: Suite, folder: Path) -> Iterator[tuple[Loc, str]]:
+    for name, model in suite.models.items():
+        facts = facts_or_none(model, folder) if model.kind == "load" else None
+        yield from check_intervals(suite, name, model, facts, _datasets(suite, model))
+
+
+def _coding(suite: Suite, folder: Path) -> Iterator[tuple[Loc, str]]:
+    """Refuse progressive coding of flows, whose bound is not the sum over timesteps of betas."""
+    for name, model in suite.models.items() if "coding" in suite.probes else ():
+        facts = facts_or_none(model, folder) if model.kind == "load" else None
+        is_flow = bool(facts and facts.flow)
+        if is_flow or (model.kind == "ldm" and "flow" in many(model.denoiser.objective)):
+            yield (
+                ("probes", suite.probes.index("coding")),
+                f"coding sends a latent timestep by timestep (arXiv:2006.11239), and models.{name}"
+                " is a flow, which has none; leave the probe or the model out",
+            )
 
 
 def _sampling(suite: Suite, folder: Path) -> Iterator[tuple[Loc, str]]:

@@ -4,17 +4,33 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
+from ldmbench.catalog.samplers import OF_BETAS, OF_FLOWS
 from ldmbench.errors import InputError
+from ldmbench.sample.flow import Flow, Interval, asked_at, why_not_flow
 from ldmbench.sample.grids import is_uneven as lies_unevenly
-from ldmbench.sample.limits import why_not_sampler, why_not_steps
+from ldmbench.sample.limits import (
+    solver_grid,
+    why_not_interval,
+    why_not_sampler,
+    why_not_steps,
+)
+from ldmbench.sample.objectives import flow_of, schedule_of
 from ldmbench.sample.schedule import Schedule
-from ldmbench.schema.models import LdmModel, ModelFacts
+from ldmbench.schema.models import DenoiserParams, LdmModel, Model, ModelFacts
 from ldmbench.schema.protocol import Protocol
 from ldmbench.schema.sample import SampleParams
 from ldmbench.schema.suite import Suite
+from ldmbench.suite.axes import many, plain_class
 from ldmbench.suite.protocols import first_pinned, protocols_of, rule_of
 from ldmbench.suite.read import Loc
+
+EARLY = ("leading", "compvis")
+NO_SIGNAL = (
+    "has no signal at its last timestep (rescale_betas_zero_snr), where this rule does not begin"
+    " (arXiv:2305.08891, section 3.3); allowed: trailing, linspace, or leave it out"
+)
 
 
 def check_sampling(
@@ -30,15 +46,39 @@ def check_sampling(
         model: one that is trained here.
         datasets: those it is crossed with.
     """
-    T = model.denoiser.timesteps
-    for sampler, steps, rule in _all_ways(suite, datasets):
-        why = why_not_steps(sampler, steps, schedule=Schedule(T=T), timesteps=rule)
-        if why:
+    for process, (sampler, steps, rule) in itertools.product(
+        _processes(model), _all_ways(suite, datasets)
+    ):
+        if isinstance(process, Flow):
+            why = why_not_flow(process, steps, sampler=sampler)
+            kind = "denoiser.objective: flow"
+        else:
+            why = why_not_steps(sampler, steps, schedule=process, timesteps=rule)
+            kind = f"denoiser.timesteps: {process.T}"
+            if _is_rescaled(process) and rule in EARLY:
+                yield ("sample", "timesteps"), f"found {rule}, but models.{name} {NO_SIGNAL}"
+        if why and sampler in (OF_FLOWS if isinstance(process, Flow) else OF_BETAS):
             yield (
                 ("sample", "steps"),
-                f"found {steps}, which {sampler} cannot use with models.{name}"
-                f" (denoiser.timesteps: {T}): {why}",
+                f"found {steps}, which {sampler} cannot use with models.{name} ({kind}): {why}",
             )
+        elif why:
+            yield ("sample", "sampler"), f"found {sampler}, for models.{name} ({kind}): {why}"
+
+
+def _processes(model: LdmModel) -> Iterator[Schedule | Flow]:
+    """Yield the forward processes of a model, of those that samplers tell apart."""
+    written, plain = model.denoiser, plain_class(model.denoiser)
+    for objective in many(written.objective):
+        for rescaled in many(written.rescale_betas_zero_snr) if objective != "flow" else (False,):
+            params = plain(
+                objective=objective, timesteps=written.timesteps, rescale_betas_zero_snr=rescaled
+            )
+            yield schedule_of(params) or flow_of(params) or Flow()
+
+
+def _is_rescaled(schedule: Schedule) -> bool:
+    return bool(dict(schedule.options).get("rescale_betas_zero_snr"))
 
 
 def check_loaded_sampling(
@@ -53,12 +93,110 @@ def check_loaded_sampling(
         datasets: those it is crossed with.
     """
     for sampler, steps, rule in _all_ways(suite, datasets):
-        why = why_not_sampler(sampler, steps, config=facts.scheduler, rule=rule or facts.timesteps)
+        if facts.flow:
+            why = why_not_flow(Flow.of(facts.flow), steps, sampler=sampler)
+        else:
+            config, own = facts.scheduler, facts.timesteps
+            why = why_not_sampler(sampler, steps, config=config, rule=rule or own)
         if why:
             yield (
                 ("sample", "sampler"),
                 f"found {sampler} with {steps} steps, which models.{name} cannot use: {why}",
             )
+
+
+def check_intervals(
+    suite: Suite, name: str, model: Model, facts: ModelFacts | None, datasets: Sequence[str]
+) -> Iterator[tuple[Loc, str]]:
+    """Yield (place, problem) of intervals in which a model cannot be guided.
+
+    Args:
+        suite: as written.
+        name: of the model.
+        model: as written.
+        facts: of a model from disk.
+        datasets: those it is crossed with.
+    """
+    written = suite.sample.guidance_interval
+    asked: list[tuple[Loc, Interval]]
+    asked = [(("sample", "guidance_interval"), one) for one in _intervals(written)]
+    own = getattr(model, "guidance_interval", None)
+    asked += [] if own is None else [(("models", name, "guidance_interval"), own)]
+    if asked and set(many(suite.sample.guidance)) == {1}:
+        yield asked[0][0], "changes nothing at guidance 1; write sample.guidance, or leave it out"
+        return
+    if model.kind == "call":
+        if asked:
+            yield (
+                asked[0][0],
+                f"does not reach models.{name}, which samples by itself; leave it out, or make it"
+                f" one of models.{name}.options",
+            )
+        return
+    processes = list(_processes(model)) if model.kind == "ldm" else _loaded_process(facts)
+    ways = list(_all_ways(suite, datasets))
+    for (place, interval), process in itertools.product(asked, processes):
+        for sampler, steps, rule in ways or [("", 0, None)]:
+            times, last = _asked_at(process, sampler, steps, rule)
+            why = why_not_interval(interval, times, last=last)
+            if why:
+                yield place, f"found {list(interval)}, for models.{name}: {why}"
+                break
+
+
+def _intervals(written: object) -> tuple[Interval, ...]:
+    """Return the intervals that a suite writes: one, or an axis of them."""
+    if not isinstance(written, tuple):
+        return ()
+    several = written if any(isinstance(item, tuple) for item in written) else (written,)
+    return tuple(one for one in several if one is not None)
+
+
+def _loaded_process(facts: ModelFacts | None) -> list[Schedule | Flow]:
+    if facts is None or not facts.samples:
+        return []
+    if facts.flow:
+        return [Flow.of(facts.flow)]
+    try:
+        return [replace(Schedule.from_config(facts.scheduler), spacing=facts.timesteps)]
+    except InputError:  # said of its samplers
+        return []
+
+
+def _asked_at(
+    process: Schedule | Flow, sampler: str, steps: int, rule: str | None
+) -> tuple[list[float], float]:
+    """Return the times at which a network is asked, none where that is not known; and the last."""
+    try:
+        if isinstance(process, Flow):
+            return [t for t, _ in asked_at(process, steps, sampler=sampler)], 1
+        rule = rule or process.spacing or "leading"
+        offset = int(dict(process.options).get("steps_offset", 0))
+        grid = solver_grid(sampler, rule, steps, T=process.T, offset=offset)
+        return [float(t) for t in grid], process.T - 1
+    except (InputError, KeyError):
+        return [], 1 if isinstance(process, Flow) else process.T - 1
+
+
+def own_rule(denoiser: DenoiserParams) -> str | None:
+    """Return the timestep rule of a denoiser that is trained here; None of a flow."""
+    schedule = schedule_of(denoiser)
+    return schedule.spacing if schedule else None
+
+
+def check_kind(cell: str, sampler: str, *, is_flow: bool) -> None:
+    """Refuse a sampler that a cell's model does not have, where `check_suite` saw other cells too.
+
+    Raises:
+        InputError: it samples flows and the model is none, or the other way round.
+    """
+    fits = OF_FLOWS if is_flow else OF_BETAS
+    if sampler not in fits:
+        kind = "a flow" if is_flow else "a diffusion in betas"
+        raise InputError(
+            f"{cell}: the model is {kind}, which {sampler} cannot sample; ask for one of:"
+            f" {', '.join(fits)}, or exclude the cell"
+        )
 
 
 def is_uneven(sample: SampleParams, *, T: int) -> bool:

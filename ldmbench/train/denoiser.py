@@ -16,7 +16,6 @@ from ldmbench.models.conditioner import NOTHING, Brought
 from ldmbench.models.denoiser import Denoiser, build_denoiser
 from ldmbench.models.ema import Ema
 from ldmbench.models.model import Model
-from ldmbench.models.precond import OBJECTIVES, levels_of
 from ldmbench.models.start import start_weights
 from ldmbench.schema.models import Budget, DenoiserParams
 from ldmbench.seeds import derive_seed
@@ -28,6 +27,7 @@ from ldmbench.train.checkpoint import (
     restore_optimizer,
 )
 from ldmbench.train.draws import Draws, draws_at, parts_of
+from ldmbench.train.forward import forward_of
 from ldmbench.train.inputs import (
     Batches,
     Images,
@@ -75,9 +75,7 @@ class DenoiserJob:
         self.optimizer = adamw(self.model.parameters(), params, lr=params.learning_rate)
         self.clock, self.rate = Stopwatch(device), params.learning_rate
         self.unclipped: Tensor | None = None
-        self.objective = OBJECTIVES[model.schedule.prediction]
-        every = torch.arange(params.timesteps, device=device)
-        self.levels = levels_of(model.schedule, every, torch.empty(0, device=device))
+        self.forward = forward_of(params, device)
 
     def step(self, n: int, fraction: float) -> Tensor:
         """Do one optimiser step on a batch; return its loss."""
@@ -104,7 +102,7 @@ class DenoiserJob:
                 n,
                 seed=self.params.train_seed,
                 shape=(self.batch, *self.model.shape),
-                timesteps=self.params.timesteps,
+                times=self.forward.times,
                 drop=self.params.drop_condition,
                 device=self.device,
             )
@@ -131,12 +129,11 @@ class DenoiserJob:
             draws: theirs.
         """
         z0 = scaled(shown) if self.latents is None else shown
-        levels = signal, spread = self.levels[0][draws.times], self.levels[1][draws.times]
+        levels = signal, spread = self.forward.levels(draws.times)
         z = signal * z0 + spread * draws.noise
         with autocast(self.params.precision, self.device):
             predicted = self.model(z, draws.times, *told, dropped=draws.dropped)
-        target = self.objective.target(z0, draws.noise, levels)
-        return torch.nn.functional.mse_loss(predicted.float(), target)
+        return self.forward.loss(predicted.float(), z0, draws.noise, levels)
 
     def tensors(self) -> dict[str, Tensor]:
         """Return weights, average and optimiser state."""

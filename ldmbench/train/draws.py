@@ -7,6 +7,7 @@ noise as a batch that is computed at once.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -22,7 +23,7 @@ class Draws(NamedTuple):
     """What a step draws for each image of its batch.
 
     Attributes:
-        times: int64 (B,), in [0, T).
+        times: (B,), int64 in [0, T), or float32 in [0, 1] of a flow.
         noise: float32 N(0, 1), of the latents' shape (B, C, h, w).
         dropped: bool (B,), where the condition is not shown.
     """
@@ -41,7 +42,7 @@ def draws_at(
     *,
     seed: int,
     shape: tuple[int, ...],
-    timesteps: int,
+    times: Callable[[int, torch.Generator], Tensor],
     drop: float,
     device: torch.device,
 ) -> Draws:
@@ -51,15 +52,15 @@ def draws_at(
         step: from 0.
         seed: of the training.
         shape: (B, C, h, w) of the whole batch, whatever part of it is computed here.
-        timesteps: T.
+        times: (B, generator) -> the times of B images.
         drop: share of images whose condition is not shown.
         device: where they are drawn; generators of devices differ.
     """
     g = generator_at("train-denoiser", seed, step, device)
-    times = torch.randint(timesteps, shape[:1], generator=g, device=device)
+    drawn = times(shape[0], g)
     noise = torch.randn(shape, generator=g, device=device)
     dropped = torch.rand(shape[0], generator=g, device=device) < drop
-    return Draws(times, noise, dropped)
+    return Draws(drawn, noise, dropped)
 
 
 def parts_of(rows: slice, count: int) -> list[slice]:

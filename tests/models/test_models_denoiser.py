@@ -93,7 +93,7 @@ def test_null_ids_are_the_null_condition(conditioning):
 
 
 def test_v_is_converted_as_diffusers_does():
-    denoiser = tiny("none", prediction="v").eval()
+    denoiser = tiny("none", objective="v").eval()
     z, t = latents(1)
     with torch.no_grad():
         v, eps = denoiser(z, t), denoiser.model().eps(z, t)

@@ -1,11 +1,13 @@
 """Flows: paths and conversions as their sources compute them, solvers against exact solutions."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from diffusers import FlowMatchEulerDiscreteScheduler
 
 from ldmbench.errors import InputError
 from ldmbench.sample import step_noise
@@ -225,3 +227,26 @@ def test_a_shift_keeps_both_ends():
     assert times[-1] == 1
     assert (np.diff(times) > 0).all()
     assert times[2] == pytest.approx(0.75)
+
+
+@pytest.mark.parametrize("shift", [1.0, 3.0])
+def test_the_grid_of_diffusers_scheduler_is_its_own(shift):
+    scheduler = FlowMatchEulerDiscreteScheduler(shift=shift)
+    scheduler.set_timesteps(5)
+    ours = times_of(Flow(grid="scheduler", shift=shift), 5)
+    np.testing.assert_allclose(ours, scheduler.sigmas.numpy(), rtol=1e-5, atol=1e-7)
+
+    noise = torch.randn(2, *SHAPE)
+    z = noise
+    for t in scheduler.timesteps:
+        z = scheduler.step(exact(REPA)(z, t.expand(2) / 1000, True), t, z).prev_sample
+    euler = integrate(exact(REPA), noise, flow=Flow(grid="scheduler", shift=shift), steps=5)
+    assert apart(euler, z) < 1e-4
+
+
+def test_a_flow_is_written_by_what_differs_and_read_again():
+    for flow in (*FLOWS, SIT_NOISE, replace(SIT, sde=Sde(form="linear", last="none", last_size=0))):
+        assert Flow.of(json.loads(json.dumps(flow.fields()))) == flow
+    assert Flow().fields() == {}
+    with pytest.raises(InputError, match="no flow has"):
+        Flow.of({"betas": 3})

@@ -400,3 +400,31 @@ def test_runge_kutta_begins_with_four_steps_and_samplers_that_rescale_run():
     for sampler in ("ddim", "ddpm", "dpm++", "euler", "unipc"):
         run = {"steps": 5, "sampler": sampler, "timesteps": "trailing", "seeds": [1]}
         assert torch.isfinite(sample(eps, noise, schedule=rescaled, **run)).all(), sampler
+
+
+@pytest.mark.parametrize("sampler", ["ddim", "dpm++", "heun"])
+def test_guidance_is_on_in_its_interval_alone(sampler):
+    schedule, noise = Schedule(), torch.randn(2, *SHAPE)
+    interval, guided, plain = (200, 751), [], []
+
+    def on(z, t):
+        guided.append(float(t[0]))
+        return eps(z, t)
+
+    def off(z, t):
+        plain.append(float(t[0]))
+        return eps(z, t)
+
+    way = {"schedule": schedule, "steps": 8, "sampler": sampler}
+    sample(on, noise, interval=interval, unguided=off, **way)
+    visited = timesteps_of(sampler, 8, schedule=schedule)
+    assert guided == [t for t in visited if 200 <= t <= 751]
+    assert plain == [t for t in visited if not 200 <= t <= 751]
+    asked = evaluations(sampler, 8, schedule=schedule, guidance=2.0, interval=interval)
+    assert asked == len(visited) + len(guided)
+
+    def double(z, t):
+        return 2 * eps(z, t)
+
+    everywhere = sample(double, noise, interval=(0, 999), unguided=eps, **way)
+    assert torch.equal(everywhere, sample(double, noise, **way))

@@ -141,7 +141,7 @@ DIT = {"network": "dit", "width": 16, "depth": 2}
 def test_denoiser_resumes_bit_for_bit(conditioning, network, tmp_path, monkeypatch):
     params = network | {
         "conditioning": conditioning,
-        "prediction": "v" if conditioning == "none" else "eps",
+        "objective": "v" if conditioning == "none" else "eps",
         "checkpoints": (0.125, 0.5),
     }
     latents = Latents() if conditioning != "none" else None

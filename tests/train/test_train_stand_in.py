@@ -82,7 +82,7 @@ def test_first_stages_are_the_cpus_byte_for_byte(fields, tmp_path):
     "fields",
     [
         {"conditioning": "caption", "latents": Latents()},
-        {"conditioning": "class", "prediction": "v"},
+        {"conditioning": "class", "objective": "v"},
         {"conditioning": "none"},
     ],
 )

@@ -84,7 +84,8 @@ def _load(configs: FolderConfigs, ema: bool, tokenizer: Any, apart: Model | None
     info = replace(
         info,
         schedule=configs.schedule,
-        time_scale=float(configs.card.get("time_scale", 1.0)),
+        flow=configs.flow,
+        time_scale=configs.time_scale,
         guided_channels=configs.card.get("guided_channels"),
     )
     return Model(info, stage, network=network, condition=condition)

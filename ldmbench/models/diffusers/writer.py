@@ -22,6 +22,9 @@ from ldmbench.models.image_conditions import (
     UpscaledPrompt,
 )
 from ldmbench.models.model import Model
+from ldmbench.sample.flow import Flow
+from ldmbench.sample.schedule import Schedule
+from ldmbench.sources.models.diffusers_schedule import FLOW_SCHEDULER
 
 __all__ = ["as_diffusers", "pipeline_of", "write_folder"]
 
@@ -51,8 +54,7 @@ def write_folder(model: Model, folder: Path, **facts: Any) -> None:
         part = _part(model, name)
         _save(network, folder / part)
         index[part] = _library(network)
-    _write_json(folder / "scheduler" / "scheduler_config.json", _scheduler(model))
-    index["scheduler"] = ["diffusers", "DDIMScheduler"]
+    index |= _write_scheduler(model, folder)
     index |= _write_noising(model, folder)
     index |= _write_tokenizer(model, folder)
     _write_json(folder / "model_index.json", index)
@@ -106,6 +108,8 @@ def pipeline_of(model: Model) -> str:
     """Return the diffusers pipeline that runs such a model, or the bare base class."""
     model = _as_written(model)
     condition, kind = model.condition, type(model.network).__name__
+    if model.info.flow is not None:  # pipelines of these networks would sample betas
+        return "DiffusionPipeline"
     if any(type(n).__module__.startswith("ldmbench.") for n in model.networks().values()):
         return "DiffusionPipeline"
     if kind == "DiTTransformer2DModel":
@@ -127,14 +131,30 @@ def pipeline_of(model: Model) -> str:
     return "DiffusionPipeline"
 
 
-def _scheduler(model: Model) -> dict[str, Any]:
+def _write_scheduler(model: Model, folder: Path) -> dict[str, Any]:
+    """Write the scheduler that means the same; a flow that none means has only ldmbench.json."""
+    info = model.info
+    config = _flow_config(info.flow) if info.flow else _betas_config(info.schedule)
+    if config is None:
+        return {}
+    _write_json(folder / "scheduler" / "scheduler_config.json", _plain(config))
+    return {"scheduler": ["diffusers", config["_class_name"]]}
+
+
+def _flow_config(flow: Flow) -> dict[str, Any] | None:
+    """Return a scheduler config of a straight path whose velocity is noise - data, else None."""
+    if (flow.path, flow.prediction, flow.noise_at) != ("linear", "velocity", 1):
+        return None
+    return {"_class_name": FLOW_SCHEDULER, "num_train_timesteps": 1000, "shift": flow.shift}
+
+
+def _betas_config(schedule: Schedule | None) -> dict[str, Any]:
     """Return a DDIM scheduler config; the compvis rule becomes the spacing nearest to it."""
-    schedule = model.info.schedule
     assert schedule is not None
     config = {"_class_name": "DDIMScheduler"} | schedule.config()
     if schedule.spacing == "compvis":
         config["timestep_spacing"] = "leading"
-    return _plain(config)
+    return config
 
 
 def _plain(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -159,6 +179,10 @@ def _card(model: Model) -> dict[str, Any]:
         card["shared_table"] = True
     if info.time_scale != 1:
         card["time_scale"] = info.time_scale
+    if info.flow is not None:
+        card["flow"] = info.flow.fields()
+    if info.guidance_interval is not None:
+        card["guidance_interval"] = list(info.guidance_interval)
     if info.guided_channels is not None:
         card["guided_channels"] = info.guided_channels
     if info.timesteps is not None:

@@ -16,6 +16,7 @@ from typing import Any, Literal, cast
 from ldmbench.errors import InputError
 from ldmbench.registry import nearest
 from ldmbench.sample import Schedule
+from ldmbench.sample.flow import Flow
 from ldmbench.sources.models.config_kinds import read_checked, values_of
 from ldmbench.sources.models.diffusers_classes import (
     CROSSED,
@@ -29,7 +30,12 @@ from ldmbench.sources.models.diffusers_classes import (
     TEXTS,
 )
 from ldmbench.sources.models.diffusers_networks import check_network, first_stage, sized
-from ldmbench.sources.models.diffusers_schedule import Assumed, checked_schedule, scheduler_config
+from ldmbench.sources.models.diffusers_schedule import (
+    Assumed,
+    checked_flow,
+    checked_schedule,
+    scheduler_config,
+)
 from ldmbench.sources.models.places import (
     UNSIZED,
     component,
@@ -152,9 +158,26 @@ class FolderConfigs:
         return "ema" if is_averaged(names, ema=self.ema) else "raw"
 
     @property
-    def schedule(self) -> Schedule:
-        """Return the forward process."""
-        return checked_schedule(self.scheduler, _scheduler_place(self.root, self.index))
+    def schedule(self) -> Schedule | None:
+        """Return the diffusion in betas, or None of a flow."""
+        place = _scheduler_place(self.root, self.index)
+        return None if self.flow else checked_schedule(self.scheduler, place)
+
+    @property
+    def flow(self) -> Flow | None:
+        """Return the flow, or None of a diffusion in betas."""
+        found = self._flow
+        return found[0] if found else None
+
+    @property
+    def time_scale(self) -> float:
+        """Return what times are multiplied by before the network sees them."""
+        found = self._flow
+        return found[1] if found else float(self.card.get("time_scale", 1.0))
+
+    @property
+    def _flow(self) -> tuple[Flow, float] | None:
+        return checked_flow(self.scheduler, self.card, _scheduler_place(self.root, self.index))
 
     @cached_property
     def conditioning(self) -> str:
@@ -319,7 +342,7 @@ def _read(root: Path) -> FolderConfigs:
     taken = (*scaled, *enlarged, *ruled)
     found = FolderConfigs(root, pipeline, index, card, network, stage, scheduler, taken)
     _check_condition(found)
-    found.schedule  # noqa: B018  checks the betas
+    found.schedule  # noqa: B018  checks the betas, or the flow
     found.size, found.f, found.image_channels  # noqa: B018  are numbers
     return found
 

@@ -14,11 +14,32 @@ import numpy as np
 from ldmbench.errors import InputError
 from ldmbench.registry import nearest
 from ldmbench.sample import Schedule
+from ldmbench.sample.flow import Flow
 from ldmbench.sample.grids import check_spacing
 from ldmbench.sources.models.config_kinds import read_checked
+from ldmbench.sources.models.diffusers_classes import ELSEWHERE
 from ldmbench.sources.models.places import part_of
 
-__all__ = ["Assumed", "checked_schedule", "read_noising", "scheduler_config"]
+__all__ = [
+    "FLOW_SCHEDULER",
+    "Assumed",
+    "checked_flow",
+    "checked_schedule",
+    "read_noising",
+    "scheduler_config",
+]
+
+FLOW_SCHEDULER = "FlowMatchEulerDiscreteScheduler"
+_MOVED = (
+    "invert_sigmas",
+    "shift_terminal",
+    "stochastic_sampling",
+    "use_beta_sigmas",
+    "use_dynamic_shifting",
+    "use_exponential_sigmas",
+    "use_karras_sigmas",
+)
+"""What else a flow's scheduler may do with its times; no model with a UNet or DiT has it."""
 
 _SCHEDULERS = (
     "DDIMParallelScheduler",
@@ -84,7 +105,11 @@ def scheduler_config(
         pipeline: its class.
         latent: whether there is a first stage.
     """
-    written = _scheduler(place, index)
+    if not place.is_file() and "flow" in card:
+        return {}, ()
+    written = _scheduler(place, index, also=(FLOW_SCHEDULER,))
+    if written["_class_name"] == FLOW_SCHEDULER:
+        return _flow_config(written, place)
     renamed = {new: value for new, value in _renamed(written).items() if new not in written}
     config = written | renamed
     taken = list(_unstated(config, pipeline, latent=latent, file=place.name))
@@ -151,14 +176,57 @@ def checked_schedule(config: Mapping[str, Any], place: Path) -> Schedule:
     return schedule
 
 
-def _scheduler(place: Path, index: Mapping[str, Any], part: str = "scheduler") -> dict[str, Any]:
+def _flow_config(
+    written: Mapping[str, Any], place: Path
+) -> tuple[dict[str, Any], tuple[Assumed, ...]]:
+    """Return a flow's scheduler config, and what it leaves out."""
+    odd = [name for name in _MOVED if written.get(name)]
+    if odd:
+        raise InputError(
+            f"{place}: {FLOW_SCHEDULER} with {', '.join(odd)} is not supported here; supported are"
+            f" num_train_timesteps and shift; {ELSEWHERE}"
+        )
+    own = {"num_train_timesteps": 1000, "shift": 1.0}
+    taken = [
+        Assumed(name, value, place.name, "diffusers' own", today=value)
+        for name, value in own.items()
+        if name not in written
+    ]
+    return own | dict(written), tuple(taken)
+
+
+def checked_flow(
+    config: Mapping[str, Any], card: Mapping[str, Any], place: Path
+) -> tuple[Flow, float] | None:
+    """Return the flow of a folder, and what its network multiplies times by; None of others.
+
+    Args:
+        config: of its scheduler.
+        card: of a folder that ldmbench wrote, which states the source's conventions.
+        place: of the config.
+    """
+    if "flow" not in card and config.get("_class_name") != FLOW_SCHEDULER:
+        return None
+    T = float(config.get("num_train_timesteps", 1.0))
+    fields = card.get("flow", {"grid": "scheduler", "shift": config.get("shift", 1.0)})
+    try:
+        return Flow.of(fields), float(card.get("time_scale", 1.0 if "flow" in card else T))
+    except InputError as error:
+        raise InputError(f"{place}: {error}") from error
+
+
+def _scheduler(
+    place: Path, index: Mapping[str, Any], part: str = "scheduler", *, also: tuple[str, ...] = ()
+) -> dict[str, Any]:
     """Read a scheduler's config, and refuse those of other processes."""
     config = read_checked(place, stated=(*_BETAS, "num_train_timesteps"))
     name = config.get("_class_name") or (index.get(part) or ["", ""])[1]
-    if name not in _SCHEDULERS:
+    known = (*_SCHEDULERS, *also)
+    if name not in known:
         raise InputError(
-            f"{place} names '{name}'{nearest(str(name), _SCHEDULERS)}, which is no scheduler of a "
-            f"diffusion in betas; supported are: {', '.join(_SCHEDULERS)}"
+            f"{place} names '{name}'{nearest(str(name), known)}, which is no scheduler of a "
+            f"diffusion in betas{' or a straight path' if also else ''}; supported are:"
+            f" {', '.join(known)}"
         )
     return config | {"_class_name": name}
 

@@ -417,7 +417,9 @@ def describe_folder(found: FolderConfigs, tokenizer: Path | None = None) -> Mode
         sampled = {
             "classes": found.classes,
             "null_class": found.null_class,
-            "timesteps": found.schedule.spacing,
+            "timesteps": found.schedule.spacing if found.schedule else None,
+            "flow": asdict(found.flow) if found.flow else {},
+            "guidance_interval": found.card.get("guidance_interval"),
             "scheduler": _solvers_share(found.scheduler),
             "joined": RGB if "small_size" in found.card else found.joined,
             "given": found.given,
