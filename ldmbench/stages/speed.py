@@ -134,7 +134,7 @@ class _Measurement:
             yield self._one("parameters", None, "parameters", reason=UNSEEN)
             return
         asked, told = asked + guided * work.guided, work.condition * (1 + guided)
-        parts = {"denoiser": work.denoiser, "condition": told, "decoder": work.decoder}
+        parts: Any = {"denoiser": work.denoiser, "condition": told, "decoder": work.decoder}
         yield self._one("evaluations", asked, "evaluations")
         yield self._one("flops_per_image", sampling_flops(evaluations=asked, **parts), "FLOP")
         if work.batch is not None:
