@@ -99,6 +99,15 @@ def set_option(command: F) -> F:
     )(command)
 
 
+def compile_option(command: F) -> F:
+    """Add --no-compile."""
+    return click.option(
+        "--no-compile",
+        is_flag=True,
+        help="Train no network compiled, whatever the suite and its FLOPs say.",
+    )(command)
+
+
 def dataset_option(command: F) -> F:
     """Add --dataset NAME."""
     return click.option(

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from ldmbench.cli.options import (
+    compile_option,
     duration,
     fresh_option,
     json_option,
@@ -43,6 +44,7 @@ from ldmbench.words import plural
 @set_option
 @only_option
 @fresh_option
+@compile_option
 @click.option("--explain", "why", is_flag=True, help="Say why stages must run.")
 @store_option
 @json_option
@@ -51,6 +53,7 @@ def plan(
     sets: Sequence[str],
     only: Sequence[str],
     fresh: Sequence[str],
+    no_compile: bool,
     why: bool,
     store: Path,
     as_json: bool,
@@ -62,7 +65,7 @@ def plan(
       ldmbench plan suites/downsampling_sweep.yaml
       ldmbench plan suites/quickstart.yaml --set sample.steps=[10,20,50] --explain
     """
-    loaded, found = planned(suite, sets, only, store=store)
+    loaded, found = planned(suite, sets, only, store=store, may_compile=not no_compile)
     say_file(suite, loaded.path)
     check_fresh(found, fresh)
     disk = Store(store)

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from ldmbench.cli.options import (
+    compile_option,
     duration,
     fresh_option,
     json_option,
@@ -42,6 +43,7 @@ MOST_WARNINGS = 6
 @set_option
 @only_option
 @fresh_option
+@compile_option
 @click.option("--executor", type=click.Choice(["local", "ray"]), default="local", show_default=True)
 @click.option("--verify", is_flag=True, help="Read all files of store and sources again.")
 @store_option
@@ -51,6 +53,7 @@ def run(
     sets: Sequence[str],
     only: Sequence[str],
     fresh: Sequence[str],
+    no_compile: bool,
     executor: str,
     verify: bool,
     store: Path,
@@ -69,7 +72,9 @@ def run(
     """
     if executor == "ray":
         cluster.require()
-    loaded, plan = planned(suite, sets, only, store=store, verify=verify)
+    loaded, plan = planned(
+        suite, sets, only, store=store, verify=verify, may_compile=not no_compile
+    )
     say_file(suite, loaded.path)
 
     def watching(run: Run) -> Watch:

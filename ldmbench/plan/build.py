@@ -11,6 +11,7 @@ from ldmbench.catalog.measures import PROBES
 from ldmbench.catalog.metrics import METRICS, RECONSTRUCTED, SCORABLE, Family, Metric, truth_role
 from ldmbench.errors import SuiteError
 from ldmbench.plan.digests import Digests
+from ldmbench.plan.estimate import stage_cost
 from ldmbench.plan.expand import Point, points
 from ldmbench.plan.fit import Fit
 from ldmbench.plan.images import Images
@@ -26,9 +27,10 @@ from ldmbench.plan.minimum_samples import check_enough
 from ldmbench.plan.own import Asked, metric_inputs, own_code, score_name
 from ldmbench.plan.size import too_large
 from ldmbench.plan.starts import Starts
+from ldmbench.plan.training import as_computed, remarks_on
 from ldmbench.plan.traits import Traits, traits_of
 from ldmbench.schema.local import Local
-from ldmbench.schema.models import AutoencoderParams, LdmModel
+from ldmbench.schema.models import AutoencoderParams, DenoiserParams, LdmModel
 from ldmbench.schema.params import (
     CodingParams,
     DrawnClasses,
@@ -60,12 +62,13 @@ TIMED, COUNTED = ({row.name for row in _SPEED if row.timed is timed} for timed i
 """Probes of the stage speed that need times, and those that do not."""
 
 
-def build_plan(loaded: LoadedSuite, *, cache: Path | None = None) -> Plan:
+def build_plan(loaded: LoadedSuite, *, cache: Path | None = None, may_compile: bool = True) -> Plan:
     """Return the cells of a checked suite and the stages under them.
 
     Args:
         loaded: a suite whose names and shapes are right.
         cache: a folder for remembered digests of image folders; content is hashed once.
+        may_compile: false trains no network compiled, whatever the suite and its FLOPs say.
 
     Raises:
         SuiteError: fewer samples or real images than a metric needs, more than a plan may have, or
@@ -73,7 +76,7 @@ def build_plan(loaded: LoadedSuite, *, cache: Path | None = None) -> Plan:
     """
     protocols = protocols_of(loaded.written)
     images = Images(loaded.written, loaded.path.parent, Digests(cache), protocols)
-    builder = _Builder(loaded.written, loaded.path.parent, protocols, images)
+    builder = _Builder(loaded.written, loaded.path.parent, protocols, images, may_compile)
     wanted = points(loaded.written)
     fit = Fit(loaded.written, images, builder.about, builder.starts)
     fit.check(wanted, loaded.places)
@@ -118,6 +121,7 @@ class _Builder:
     folder: Path
     protocols: tuple[Protocol, ...]
     images: Images
+    may_compile: bool
     traits: dict[tuple[str, str], Traits] = field(default_factory=dict)
     asked: dict[str, Asked] = field(default_factory=dict)
 
@@ -224,9 +228,23 @@ class _Builder:
                 count=train.count,
             )
             inputs["latents"] = items(latents)
-        local = self._start(point, inputs)
-        params = TrainedDenoiser(section=spec.denoiser, budget=spec.budget)
+        local = self._start(point, inputs) or Local()
+        section, remarks = self._section(spec, inputs)
+        if remarks:
+            local = local.model_copy(update={"assumed": (*local.assumed, *remarks)})
+        params = TrainedDenoiser(section=section, budget=spec.budget)
         return autoencoder, self.ledger.add("denoiser", params, inputs, local=local)
+
+    def _section(
+        self, spec: LdmModel, inputs: dict[str, Input]
+    ) -> tuple[DenoiserParams, tuple[str, ...]]:
+        """Return how a denoiser is trained, compiled or not, and what to know of that."""
+        params = TrainedDenoiser(section=spec.denoiser, budget=spec.budget)
+        stage = Stage(kind="denoiser", key="", params=params, inputs=inputs, version=0)
+        flops = stage_cost(stage, self.ledger.stages).flops
+        section = as_computed(spec.denoiser, flops, may_compile=self.may_compile)
+        remarks = remarks_on(spec.autoencoder, section, stated=spec.denoiser.compile, flops=flops)
+        return section, tuple(remarks)
 
     def _start(self, point: Point, inputs: dict[str, Input]) -> Local | None:
         """Add the model that a training starts from to its inputs; return what reads it."""

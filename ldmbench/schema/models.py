@@ -224,6 +224,11 @@ class DenoiserParams(Optimised):
     checkpoints: tuple[Annotated[float, Fraction], ...] = Field(
         default=(), description="shares of the budget at which weights are kept (sample.checkpoint)"
     )
+    compile: bool | None = Field(
+        default=None,
+        description="torch.compile the network for training; unset: where that takes 1e16 FLOPs or"
+        " more in the plan",
+    )
     train_seed: Annotated[int, AXIS, Field(ge=0)] = 0
 
     @property

@@ -13,6 +13,39 @@ RateSchedule = Literal["constant", "cosine", "linear"]
 Momentum = Annotated[float, Field(ge=0, lt=1)]
 
 
+LEAST_CAPABILITY = (8, 0)
+"""Compute capability of GPUs from which on they have tf32 and bfloat16 (Ampere)."""
+
+
+def lack_of(precision: TrainingPrecision, capability: str | None) -> str | None:
+    """Say why a device cannot train in a precision, and what it can; None if it can.
+
+    Args:
+        precision: that is asked for.
+        capability: of a GPU, such as "8.0"; None for a processor.
+
+    Examples:
+        >>> lack_of("bfloat16", None)
+        >>> lack_of("tf32", None)
+        'found tf32, which processors lack; allowed on one: float32, bfloat16'
+    """
+    if precision == "float32":
+        return None
+    if capability is None:
+        lacks = precision == "tf32"
+        return (
+            "found tf32, which processors lack; allowed on one: float32, bfloat16"
+            if lacks
+            else None
+        )
+    if tuple(int(part) for part in capability.split(".")) >= LEAST_CAPABILITY:
+        return None
+    return (
+        f"found {precision}, which GPUs have from compute capability 8.0 on, and this one is of"
+        f" {capability}; allowed on it: float32"
+    )
+
+
 class Optimised(Grown):
     """AdamW (arXiv:1711.05101), its learning rate, and the arithmetic of a training step."""
 

@@ -38,6 +38,7 @@ def planned(
     *,
     store: Path,
     verify: bool = False,
+    may_compile: bool = True,
     text: str | None = None,
 ) -> tuple[LoadedSuite, Plan]:
     """Return a checked suite and its plan.
@@ -48,6 +49,7 @@ def planned(
         only: globs of cells.
         store: where digests of files are remembered.
         verify: forget these first, so that every file is read.
+        may_compile: false trains no network compiled.
         text: of a suite that lies in no file, as `load_suite` says.
 
     Raises:
@@ -58,7 +60,7 @@ def planned(
     cache = store / "digests.json"
     if verify:
         cache.unlink(missing_ok=True)
-    plan = build_plan(loaded, cache=cache)
+    plan = build_plan(loaded, cache=cache, may_compile=may_compile)
     if only:
         kept = [c for c in plan.cells if any(matches(c.id, glob) for glob in only)]
         if not kept:

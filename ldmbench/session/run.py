@@ -16,6 +16,7 @@ from ldmbench.errors import InputError, InterruptError, LdmbenchError
 from ldmbench.execute import cluster
 from ldmbench.execute.devices import devices
 from ldmbench.execute.execution import Listener, Result
+from ldmbench.execute.fitness import check_fitness
 from ldmbench.execute.local import execute
 from ldmbench.execute.survey import check_fresh, survey
 from ldmbench.records.collect import collect_extras, collect_record
@@ -83,8 +84,8 @@ def run_suite(
         watching: run -> the listener that shows progress.
 
     Raises:
-        InputError: an unknown stage kind, a device that cannot be used, a store that cannot be
-            written.
+        InputError: an unknown stage kind, a device that cannot be used or lacks a precision, a
+            store that cannot be written.
         InterruptError: the run was interrupted; what is finished is kept.
     """
     check_fresh(plan, fresh)
@@ -95,7 +96,8 @@ def run_suite(
     found = None if fresh or verify else _reopened(plan, store, all_runs, executor)
     if found is not None:
         return found
-    if executor == "local":  # the nodes of a cluster have weights of their own
+    if executor == "local":  # the nodes of a cluster have devices and weights of their own
+        check_fitness(plan, store, devices())
         before(store)
     session = _Session(loaded, plan, store, all_runs)
     return session.go(executor, watching, fresh=fresh, verify=verify)

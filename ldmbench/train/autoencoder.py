@@ -26,7 +26,7 @@ from ldmbench.models.files import seeded
 from ldmbench.models.first_stage import FirstStage, kl_nats, nearest_codes
 from ldmbench.schema.models import AutoencoderParams
 from ldmbench.seeds import derive_seed
-from ldmbench.tensors.numerics import autocast, tf32
+from ldmbench.tensors.numerics import autocast, layout_of, tf32
 from ldmbench.train.checkpoint import (
     module_tensors,
     optimizer_tensors,
@@ -73,7 +73,9 @@ class AutoencoderJob:
         self.latent_shape = latent_shape(params, resolution)
         seed = derive_seed("autoencoder-weights", params.train_seed)
         self.stage: FirstStage = build_first_stage(params, seed=seed)
+        self.layout = layout_of(params.precision)
         self.network: Any = trainable(self.stage).train().to(device)
+        self.network.to(memory_format=self.layout)
         self.params = params
         self.batches = Batches(lambda n: (pixels_at(images, order.at(n)),), device)
         self.device = device
@@ -195,7 +197,7 @@ class AutoencoderJob:
 
     def _encode(self, x: Tensor) -> Any:
         with autocast(self.params.precision, self.device):
-            return self.network.encode(x)
+            return self.network.encode(x.contiguous(memory_format=self.layout))
 
     def _reconstruct(
         self, x: Tensor, noise: Tensor | None, rows: slice

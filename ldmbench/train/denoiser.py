@@ -19,7 +19,7 @@ from ldmbench.models.model import Model
 from ldmbench.models.start import start_weights
 from ldmbench.schema.models import Budget, DenoiserParams
 from ldmbench.seeds import derive_seed
-from ldmbench.tensors.numerics import autocast, tf32
+from ldmbench.tensors.numerics import autocast, layout_of, tf32
 from ldmbench.train.checkpoint import (
     module_tensors,
     optimizer_tensors,
@@ -62,7 +62,8 @@ class DenoiserJob:
         device: torch.device,
     ) -> None:
         self.params, self.truth = params, truth
-        self.model = model.to(device).train()
+        self.layout = layout_of(params.precision)
+        self.model = model.to(device).to(memory_format=self.layout).train()
         self.images, self.latents, self.order = images, latents, order
         self.batches = Batches(self._read, device)
         self.device = device
@@ -73,6 +74,7 @@ class DenoiserJob:
         self.rows, self.accumulate = slice(0, params.batch), params.accumulate
         self.ema = Ema(self.model, params.ema_decay, warmup=params.ema_warmup)
         self.optimizer = adamw(self.model.parameters(), params, lr=params.learning_rate)
+        self.network = torch.compile(self.model) if params.compile else self.model
         self.clock, self.rate = Stopwatch(device), params.learning_rate
         self.unclipped: Tensor | None = None
         self.forward = forward_of(params, device)
@@ -131,8 +133,9 @@ class DenoiserJob:
         z0 = scaled(shown) if self.latents is None else shown
         levels = signal, spread = self.forward.levels(draws.times)
         z = signal * z0 + spread * draws.noise
+        z = z.contiguous(memory_format=self.layout)
         with autocast(self.params.precision, self.device):
-            predicted = self.model(z, draws.times, *told, dropped=draws.dropped)
+            predicted = self.network(z, draws.times, *told, dropped=draws.dropped)
         return self.forward.loss(predicted.float(), z0, draws.noise, levels)
 
     def tensors(self) -> dict[str, Tensor]:

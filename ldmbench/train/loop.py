@@ -15,9 +15,9 @@ from pydantic import Field, TypeAdapter, ValidationError
 from torch import Tensor
 
 from ldmbench.canonical import canonical_json, digest, digest_files
-from ldmbench.errors import StageError
+from ldmbench.errors import InputError, StageError
 from ldmbench.models.files import kept_at
-from ldmbench.schema.optimisation import Optimised
+from ldmbench.schema.optimisation import Optimised, lack_of
 from ldmbench.tensors.device import device_name
 from ldmbench.train.checkpoint import read_checkpoint, write_checkpoint
 from ldmbench.train.limit import Limit
@@ -164,9 +164,11 @@ def run_job(
         checkpoint_seconds: how much work a kill may lose.
 
     Raises:
+        InputError: if the device lacks the precision.
         StageError: if the loss is no longer finite.
     """
     # Resume or begin
+    _check_precision(job)
     recipe = digest([FORMAT, recipe])
     progress, loss_sum = _resume(job, limit, scratch, recipe)
     matrix_flops = matrix_flops_per_second(job.params.precision, job.device)
@@ -207,6 +209,17 @@ def run_job(
     _finish(job, progress, scratch, output)
     progress.seconds = time.perf_counter() - started
     return _write_cost(job, progress, output, matrix_flops)
+
+
+def _check_precision(job: Job) -> None:
+    precision, device = job.params.precision, job.device
+    if precision == "float32":
+        return
+    of_gpu = device.type == "cuda"
+    capability = "{}.{}".format(*torch.cuda.get_device_capability(device)) if of_gpu else None
+    lack = lack_of(precision, capability)
+    if lack:
+        raise InputError(f"precision: {lack} ({device})")
 
 
 def _resume(job: Job, limit: Limit, scratch: Path, recipe: str) -> tuple[_Progress, Tensor]:

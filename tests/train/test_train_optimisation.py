@@ -5,10 +5,13 @@ import logging
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from shadow import ShadowDevice
 from test_train_stand_in import Latents, denoiser_job, first_stage_job, train_model
 
+from ldmbench.errors import InputError
 from ldmbench.schema.models import AutoencoderParams, DenoiserParams
+from ldmbench.schema.optimisation import lack_of
 from ldmbench.train.schedules import falling
 
 CPU = torch.device("cpu")
@@ -155,3 +158,32 @@ def test_a_training_says_what_it_took(tmp_path):
 def test_later_fields_move_no_key_at_their_defaults():
     assert "precision" not in DenoiserParams().model_dump()
     assert DenoiserParams(precision="bfloat16").model_dump()["precision"] == "bfloat16"
+
+
+@pytest.mark.slow
+def test_a_compiled_network_trains_as_the_plain_one():
+    plain, whole = weights_after(denoiser_job(CPU, conditioning="class"), steps=2)
+    losses, made = weights_after(denoiser_job(CPU, conditioning="class", compile=True), steps=2)
+    assert losses == pytest.approx(plain, rel=1e-4)
+    assert apart(whole, made) <= 2e-4
+
+
+def test_channels_last_weights_are_written_and_read(tmp_path):
+    train_model("cpu", tmp_path, conditioning="class", precision="bfloat16")
+    card = json.loads((tmp_path / "ldmbench.json").read_text())
+    assert card["params"]["precision"] == "bfloat16"
+    file = tmp_path / "unet" / "diffusion_pytorch_model.safetensors"
+    assert all(t.is_contiguous() and t.dtype == torch.float32 for t in load_file(file).values())
+
+
+def test_tf32_is_refused_on_a_processor(tmp_path):
+    with pytest.raises(InputError, match="found tf32, which processors lack"):
+        train_model("cpu", tmp_path, conditioning="none", precision="tf32")
+    assert lack_of("bfloat16", "7.5").startswith("found bfloat16, which GPUs have from")
+    assert lack_of("tf32", "9.0") is None
+
+
+def test_attention_is_torchs_own():
+    unet = denoiser_job(CPU, conditioning="class", attention_sizes=[16, 8]).model.unet
+    kinds = {type(processor).__name__ for processor in unet.attn_processors.values()}
+    assert kinds == {"AttnProcessor2_0"}
