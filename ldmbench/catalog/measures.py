@@ -117,6 +117,22 @@ _MEASURES = (
             about="total device-days in V100s, by the stated factor (A100: 2.2)"),
     Measure(name="cost", label="Cost", better="lower", group="training", probe="device_days",
             about="total device time at the stated price"),
+    Measure(name="train_throughput", label="Training speed", better="higher", group="training",
+            probe="device_days", about="images per second of training, checkpoints included"),
+    Measure(name="train_utilisation", label="Utilisation", better="higher", group="training",
+            probe="device_days",
+            about="FLOP/s of training, as a share of those of a matrix product in its precision"),
+    Measure(name="train_memory", label="Training memory", better="lower", group="training",
+            probe="device_days",
+            about="bytes: the most of tensors on a GPU, of the process on a processor"),
+    *(
+        Measure(name=f"train_share_{part}", label=f"Time: {part}", group="training",
+                probe="device_days", about=f"share of the time of training that {what} took")
+        for part, what in (
+            ("data", "reading and drawing a batch"), ("network", "forward and backward passes"),
+            ("optimiser", "clipping, AdamW and the average"), ("other", "all else"),
+        )
+    ),
     Measure(name="perceptual_distance", label="Perceptual distance", better="lower",
             group="first stage", probe="reconstruction", anywhere=True,
             gate=Gate(tolerance=0.03, limit=0.10, noise=0.005),

@@ -57,6 +57,7 @@ def costs(
         here = first * rates[0] / rates[1] if all(rates) else None
         how = f"{first:.3g} days of {other}, where the first stage was trained"
         how += f", count as {here:.3g} of {device} by the FLOP/s of both trainings" if here else ""
+    yield from _pace(denoiser, device)
     yield from _sums(own, here, how, device=device, cell=cell, plan=plan)
     flops = {"train": share * denoiser["flops"], "autoencoder_train": autoencoder["flops"]}
     flops["total_train"] = sum(flops.values())
@@ -78,6 +79,20 @@ def _before(sources: Sequence[Account]) -> Measure:
         device=" and ".join(dict.fromkeys(str(source["device"]) for source in known)),
         reason=None if whole else "a model that was not trained here does not say what it took",
     )
+
+
+def _pace(denoiser: Mapping[str, Any], device: str) -> Iterator[Measure]:
+    """Yield how fast a denoiser was trained, and what that took; older trainings do not say all."""
+    seconds, shares = denoiser["seconds"], denoiser.get("shares") or {}
+    found = [
+        ("train_throughput", denoiser["images"] / seconds if seconds else None, "images/s"),
+        ("train_utilisation", denoiser.get("utilisation") or None, "1"),
+        ("train_memory", denoiser.get("memory") or None, "bytes"),
+        *((f"train_share_{name}", share, "1") for name, share in sorted(shares.items())),
+    ]
+    for name, value, unit in found:
+        if value is not None:
+            yield Measure(name=name, value=value, unit=unit, device=device)
 
 
 def _sums(

@@ -40,8 +40,6 @@ __all__ = [
     "quality_compute",
     "quality_steps",
     "quality_throughput",
-    "training_autoencoder",
-    "training_denoiser",
 ]
 
 CAPTIONED = next(row for row in SCORABLE.values() if row.family.against == "caption")
@@ -252,16 +250,6 @@ def coding(subject: Subject) -> Figure | str:
     return figure_of(finish([line, dots], points), points, title, text, alt_text)
 
 
-def training_denoiser(subject: Subject) -> Figure | str:
-    """Draw the loss of the denoisers."""
-    return _training(subject, "denoiser", "Training of the denoisers")
-
-
-def training_autoencoder(subject: Subject) -> Figure | str:
-    """Draw the loss of the first stages."""
-    return _training(subject, "autoencoder", "Training of the first stages")
-
-
 def _pareto(subject: Subject, field: str, label: str, what: str, *, more: bool) -> Figure | str:
     quality = subject.quality
     if quality is None:
@@ -332,34 +320,3 @@ def first_stage(subject: Subject, *, row: Metric) -> Figure | str:
         for p in ends
     )
     return figure_of(finish([line, dots, text], points), points, title, caption, alt_text)
-
-
-def _training(subject: Subject, stage: str, title: str) -> Figure | str:
-    points = lined(pt.curve_points(subject.records, subject.extras, stage))
-    if not points:
-        return f"No {stage} left a training curve: none was trained here."
-    look = look_of(subject.names, points)
-    kind = "log" if min(p["loss"] for p in points) > 0 else "linear"
-    scale = alt.Scale(type=kind, nice=False)
-    base = alt.Chart().transform_filter(KEPT).encode(
-        x=alt.X("step:Q", title="Training step", axis=alt.Axis(format="~s", tickCount=6)),
-        y=alt.Y("loss:Q", title="Loss", scale=scale),
-        detail="line:N",
-        opacity=spot(0.2, "series"),
-    )  # fmt: skip
-    marks = marks_of(look, points, outline=0)
-    shape = marks.pop("shape")
-    line = base.mark_line(strokeWidth=1.5, clip=True).encode(**marks)
-    dots = base.transform_filter("datum.mark").mark_point(filled=True, size=60)
-    dots = dots.encode(color=marks["color"], shape=shape)
-    last = {(p["line"], p["dataset"]): p for p in points}
-    alt_text = f"{title}: " + "; ".join(
-        f"{name}{f' on {dataset}' if dataset else ''} ends at loss {number(p['loss'])}"
-        f" after {p['step']} steps"
-        for (name, dataset), p in list(last.items())[:12]
-    )
-    caption = f"Loss over optimizer steps, at most {pt.LONGEST_CURVE} points a curve."
-    if any(p["series"] is None for p in points):
-        caption += " Models that share a first stage share its curve."
-    caption += look.caption
-    return figure_of(finish([line, dots], points), points, title, caption, alt_text)

@@ -15,6 +15,7 @@ from ldmbench.catalog.metrics import METRICS
 from ldmbench.report import charts
 from ldmbench.report.subject import Figure, Subject
 from ldmbench.report.theme import config
+from ldmbench.report.trained import training
 from ldmbench.schema.record import Extras, Record, Run
 
 __all__ = ["FIGURES", "Drawn", "draw", "save"]
@@ -34,8 +35,16 @@ FIGURES: dict[str, Callable[[Subject], Figure | str]] = {
         if row.charted
     },
     "coding": charts.coding,
-    "training_denoiser": charts.training_denoiser,
-    "training_autoencoder": charts.training_autoencoder,
+    **{
+        f"training_{stage}{suffix}": partial(training, stage=stage, title=title, field=field)
+        for stage, suffix, title, field in (
+            ("denoiser", "", "Training of the denoisers", "loss"),
+            ("denoiser", "_rate", "Learning rates of the denoisers", "rate"),
+            ("denoiser", "_gradient", "Gradients of the denoisers", "gradient_norm"),
+            ("denoiser", "_speed", "Speed of training the denoisers", "images_per_second"),
+            ("autoencoder", "", "Training of the first stages", "loss"),
+        )
+    },
 }
 """Figure name (its file name too) -> Subject -> Figure, or a sentence why there is none."""
 

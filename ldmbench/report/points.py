@@ -184,13 +184,21 @@ def curve_points(records: Sequence[Record], extras: Extras, stage: str) -> list[
 
 def _thinned(curve: Sequence[CurvePoint]) -> list[Point]:
     """Return a few hundred points of a curve, six of them marked."""
-    kept = [p for p in curve if p.loss is not None]
+    kept = [(p, _pace(p, before)) for p, before in zip(curve, (None, *curve)) if p.loss is not None]
     kept = kept[:: max(1, -(-len(kept) // LONGEST_CURVE))]
     every = max(1, len(kept) // 6)
+    shown = {"step", "images", "loss", "rate", "gradient_norm"}
     return [
-        {"step": p.step, "images": p.images, "loss": p.loss, "mark": place % every == 0}
-        for place, p in enumerate(kept)
+        {**p.model_dump(include=shown), "images_per_second": pace, "mark": place % every == 0}
+        for place, (p, pace) in enumerate(kept)
     ]
+
+
+def _pace(point: CurvePoint, before: CurvePoint | None) -> float | None:
+    """Return images per second since the point before, or since the start."""
+    images, seconds = (before.images, before.seconds) if before else (0, 0.0)
+    taken = point.seconds - seconds
+    return (point.images - images) / taken if taken > 0 else None
 
 
 def front(points: Sequence[Point], cost: str, quality: Quantity, *, more: bool) -> list[Point]:

@@ -98,6 +98,8 @@ class CurvePoint(Noun):
     images: int
     loss: float | None
     seconds: float
+    rate: float | None = Field(default=None, description="learning rate of this step")
+    gradient_norm: float | None = Field(default=None, description="of this step, before clipping")
 
 
 class CodingPoint(Noun):

@@ -224,7 +224,7 @@ class Experiment:
         hosts: Mapping[str, str],
         children: Mapping[str, Any],
     ) -> None:
-        """Log the loss of each training in one run.
+        """Log the curve of each training in one run.
 
         A denoiser's is in the first cell that it made. A first stage's is in the suite's run, or
         where several were trained, in a run of its own.
@@ -239,7 +239,7 @@ class Experiment:
             else:
                 host = partial(self.client.get_run, parent.info.run_id)
             steps.append(partial(self._training, host, training))
-        mark = [[t.name, hosts[t.cell], rows.loss_values(t, start=0)] for t in trainings]
+        mark = [[t.name, hosts[t.cell], rows.curve_values(t, start=0)] for t in trainings]
         self._go_on(parent, "trainings", steps, digest(mark))
 
     def _training(self, host: Callable[[], Any], training: rows.Training) -> None:
@@ -247,10 +247,10 @@ class Experiment:
         there, made = host(), self.stages.get(training.key)
         params = rows.stage_params(training.kind, made) if made else {}
         self._log(there, (), params, {"ldmbench.training": training.name})
-        values = rows.loss_values(training, start=self.start)
+        values = rows.curve_values(training, start=self.start)
         parts = [*_parts(values, AT_ONCE["metrics"])]
         steps = [partial(self._points, there, part) for part in parts]
-        self._go_on(there, "loss", steps, digest(values))
+        self._go_on(there, "curve", steps, digest(values))
         if there.data.tags.get("ldmbench.role") == "training":
             self.client.set_terminated(there.info.run_id, "FINISHED", end_time=self.end)
 
@@ -263,12 +263,12 @@ class Experiment:
         return child
 
     def _points(self, host: Any, part: Sequence[rows.Value]) -> None:
-        """Log the points of a loss that a run does not hold yet; one is known by time and step."""
+        """Log the points of a curve that a run does not hold yet; one is known by time and step."""
         number, held = host.info.run_id, set()
-        if rows.LOSS in host.data.metrics:
-            history = self.client.get_metric_history(number, rows.LOSS)
-            held = {(m.timestamp, m.step) for m in history}
-        metrics = [Metric(n, v, at, s) for n, v, at, s in part if (at, s) not in held]
+        for name in {n for n, *_ in part} & set(host.data.metrics):
+            history = self.client.get_metric_history(number, name)
+            held |= {(name, m.timestamp, m.step) for m in history}
+        metrics = [Metric(n, v, at, s) for n, v, at, s in part if (n, at, s) not in held]
         if metrics:
             self.client.log_batch(number, metrics=metrics)
 

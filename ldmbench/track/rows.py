@@ -15,11 +15,11 @@ from ldmbench.schema.record import CurvePoint, Extras, Measure, Record, Run, Sco
 from ldmbench.schema.stage import Stage
 
 __all__ = [
-    "LOSS",
+    "CURVES",
     "Training",
     "Value",
+    "curve_values",
     "key",
-    "loss_values",
     "milliseconds",
     "model_of",
     "params_of",
@@ -31,8 +31,8 @@ __all__ = [
     "values_of",
 ]
 
-LOSS = "loss"
-"""The metric of every training, so that MLflow draws them on one chart."""
+CURVES = ("loss", "rate", "gradient_norm")
+"""Metrics of every training, so that MLflow draws each of them on one chart."""
 LONGEST_KEY, LONGEST_PARAM, LONGEST_TAG = 250, 6000, 5000
 
 TRAINED = ("autoencoder", "denoiser")
@@ -149,12 +149,14 @@ def trainings_of(records: Sequence[Record], extras: Extras) -> list[Training]:
     return [*found.values()]
 
 
-def loss_values(training: Training, *, start: int) -> list[Value]:
-    """Return a training's curve as a metric with steps; time is the start plus the seconds."""
+def curve_values(training: Training, *, start: int) -> list[Value]:
+    """Return a training's curve as metrics with steps; time is the start plus the seconds."""
     return [
-        (LOSS, point.loss, start + round(point.seconds * 1000), point.step)
+        (name, value, start + round(point.seconds * 1000), point.step)
+        for name in CURVES
         for point in training.points
-        if point.loss is not None and math.isfinite(point.loss)
+        for value in (getattr(point, name),)
+        if value is not None and math.isfinite(value)
     ]
 
 

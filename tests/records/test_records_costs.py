@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from ldmbench.catalog.measures import MEASURES
 from ldmbench.records.costs import costs
 
 GPU, CPU, OTHER = "NVIDIA H200", "AMD EPYC x 1 threads", "Intel Xeon x 1 threads"
@@ -82,3 +83,18 @@ def test_the_days_of_a_source_stand_apart_from_every_sum():
     unknown = measured(*parts, sources=[source, None])["source_device_days"]
     assert unknown.value is None
     assert "not trained here" in unknown.reason
+
+
+def test_pace_of_training_is_measured_where_it_was_told():
+    told = {"utilisation": 0.25, "memory": 2**30, "shares": {"data": 0.1, "network": 0.9}}
+    cell = SimpleNamespace(progress=1.0, stages={"autoencoder": "a", "denoiser": "d"})
+    plan = SimpleNamespace(cells=(cell,), v100_factor=None, price_per_device_hour=None)
+    part = {"seconds": 2.0, "device": CPU, "flops": 8.0, "steps": 2, "images": 3}
+    found = {m.name: m for m in costs(part | told, part, cell=cell, plan=plan)}
+    assert found["train_throughput"].value == 1.5
+    assert found["train_utilisation"].value == 0.25
+    assert found["train_memory"].value == 2**30
+    assert found["train_share_network"].value == 0.9
+    older = {m.name for m in costs(part, part, cell=cell, plan=plan)}
+    assert not {"train_utilisation", "train_memory", "train_share_data"} & older
+    assert {m.probe for n, m in MEASURES.items() if n.startswith("train_")} == {"device_days"}

@@ -298,6 +298,8 @@ def _curve(cell: Cell, steps: int) -> tuple[CurvePoint, ...]:
             images=64 * s,
             loss=floor + 0.9 * math.exp(-s / 300) + 0.004 * math.sin(s * cell.f),
             seconds=s * 0.05,
+            rate=2e-4 * min(1.0, s / 100),
+            gradient_norm=s**-0.5,
         )
         for s in range(20, steps + 1, 20)
     )

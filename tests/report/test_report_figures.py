@@ -270,6 +270,22 @@ def test_denoisers_on_one_first_stage_are_one_point_and_one_curve(tmp_path):
     assert "share its curve" in charts["training_autoencoder"].caption
 
 
+def test_training_is_drawn_by_what_its_curve_tells(tmp_path):
+    run, records, extras = fake(tmp_path, datasets=("shapes",), pictures=False)
+    charts = draw(run, records, extras).charts
+    speeds = {row["images_per_second"] for row in rows_of(charts["training_denoiser_speed"])}
+    assert [round(speed) for speed in speeds] == [1280]  # 64 images in 0.05 s
+    assert "ends at rate 0.0002" in charts["training_denoiser_rate"].alt
+    assert all(row["gradient_norm"] > 0 for row in rows_of(charts["training_denoiser_gradient"]))
+    older = {
+        name: tuple(p.model_copy(update={"rate": None, "gradient_norm": None}) for p in curve)
+        for name, curve in extras.curves.items()
+    }
+    left = draw(run, records, extras.model_copy(update={"curves": older})).left_out
+    assert "has its learning rate" in left["training_denoiser_rate"]
+    assert "training_denoiser" not in left
+
+
 def test_ticks_are_written_in_digits_and_their_prefix_in_the_title(tmp_path):
     run, records, extras = fake(
         tmp_path / "run", datasets=("shapes",), progress=(0.5, 1.0), pictures=False

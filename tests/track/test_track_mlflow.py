@@ -16,8 +16,8 @@ from ldmbench.schema.suite import MlflowSettings
 from ldmbench.track.mlflow import mirror, pending
 from ldmbench.track.reach import shown
 from ldmbench.track.rows import (
+    curve_values,
     key,
-    loss_values,
     milliseconds,
     params_of,
     table_rows,
@@ -184,7 +184,7 @@ def test_what_an_older_version_has_sent_is_not_sent_again(database, tmp_path, mo
     for name in ("trainings", "shared"):
         client.delete_tag(parent.info.run_id, f"ldmbench.{name}")
     for run in client.search_runs([parent.info.experiment_id], "tags.`ldmbench.training` != ''"):
-        client.delete_tag(run.info.run_id, "ldmbench.loss")
+        client.delete_tag(run.info.run_id, "ldmbench.curve")
     (folder / "mirrored.json").unlink()
     real, sent = MlflowClient.log_batch, []
 
@@ -309,7 +309,7 @@ def test_keys_are_what_mlflow_allows(tmp_path):
     tags, params = tags_of(records[0]), params_of(records[0], {})
     assert params["steps"] == "10"
     assert tags["version.torch"] == "2.15.0"
-    assert loss_values(trainings_of(records, extras)[0], start=5)[0][2] == 1005
+    assert curve_values(trainings_of(records, extras)[0], start=5)[0][2] == 1005
     assert len({tuple(row) for row in table_rows(records)}) == 1
 
 
