@@ -31,6 +31,7 @@ from ldmbench.schema.params import (
     SpeedParams,
     TrainedDenoiser,
     TrainedStage,
+    ValidationParams,
 )
 
 
@@ -70,7 +71,7 @@ STAGES: dict[Kind, StageRow] = {
     "reconstructions": StageRow("ldmbench.stages.reconstructions:run", 1, True,  ("autoencoder", "images"),                           (ReconstructionsParams,),                                  (*_DATA, *_MODELS, "features/perceptual.py", *_MODEL)),
     "features":        StageRow("ldmbench.stages.features:run",        1, True,  ("images",),                                         (FileFeatures, ExtractedFeatures, OwnFeatures),            ("features", "stages/own.py")),
     "scores":          StageRow("ldmbench.stages.scores:run",          1, False, ("generated", "[reference]", "[train]"),             (OwnScoresParams, ScoresParams),                           ("metrics", "features/lpips.py", "stages/own.py")),
-    "coding":          StageRow("ldmbench.stages.coding:run",          1, False, ("autoencoder", "denoiser", "images"),               (CodingParams,),                                           (*_DATA, *_MODELS, "sample", "metrics/rate.py", *_MODEL)),
+    "coding":          StageRow("ldmbench.stages.coding:run",          1, False, ("autoencoder", "denoiser", "images"),               (ValidationParams, CodingParams),                          (*_DATA, *_MODELS, "sample", "metrics/rate.py", "stages/validation.py", *_MODEL)),
     "speed":           StageRow("ldmbench.stages.speed:run",           3, False, ("autoencoder", "denoiser", "[conditions]"),         (SpeedParams,),                                            (*_MODELS, "sample", "speed", "stages/samples.py", *_MODEL)),
 }
 # fmt: on

@@ -61,6 +61,8 @@ _PROBES = (
           about="training time x devices: alone, in all, and amortised"),
     Probe(name="coding", stage="coding",
           about="progressive coding: bits/dim and RMSE per timestep (arXiv:2006.11239)"),
+    Probe(name="validation_loss", stage="coding",
+          about="loss of the denoiser on unseen images: fixed noise, eight equidistant times"),
     Probe(name="reconstruction", stage="reconstructions",
           about="first stage: rFID, PSNR, SSIM, rate"),
 )
@@ -133,6 +135,10 @@ _MEASURES = (
             ("optimiser", "clipping, AdamW and the average"), ("other", "all else"),
         )
     ),
+    Measure(name="validation_loss", label="Validation loss", better="lower", ranked=False,
+            group="training", probe="validation_loss", anywhere=True,
+            about="loss of training on unseen images, at fixed noise and eight equidistant times;"
+            " compare it between models of one first stage and objective"),
     Measure(name="perceptual_distance", label="Perceptual distance", better="lower",
             group="first stage", probe="reconstruction", anywhere=True,
             gate=Gate(tolerance=0.03, limit=0.10, noise=0.005),

@@ -43,6 +43,7 @@ from ldmbench.schema.params import (
     SpeedParams,
     TrainedDenoiser,
     TrainedStage,
+    ValidationParams,
 )
 from ldmbench.schema.protocol import Protocol
 from ldmbench.schema.sample import SampleParams
@@ -54,6 +55,7 @@ from ldmbench.suite.protocols import count_for, first_pinned, largest_count, pro
 from ldmbench.suite.sampling import check_kind, is_uneven
 
 CODING_IMAGES = 64
+VALIDATION_IMAGES, VALIDATION_TIMES = 256, 8
 DRAWN: dict[str, DrawnClasses] = {"balanced": "balanced", "random": "random"}
 """What a protocol may say of the classes of samples, but for those of the images."""
 RECONSTRUCTION_BATCH = 32
@@ -161,6 +163,8 @@ class _Builder:
                 roles |= self._first_stage(point, autoencoder, protocol)
         if "coding" in self.suite.probes and not traits.is_called:
             roles[Role("coding")] = self._coding(point, below)
+        if "validation_loss" in self.suite.probes and not traits.is_called:
+            roles[Role("validation_loss")] = self._validation(point, below)
         if {*TIMED, *COUNTED} & set(self.suite.probes):
             roles[Role("speed")] = self._speed(point, below, sample)
         return Cell(
@@ -448,12 +452,20 @@ class _Builder:
         return {Role("reconstructions"): made, **roles}
 
     def _coding(self, point: Point, below: _Below) -> Stage:
-        reference = self.images.held_out(point, self.protocols[0], CODING_IMAGES)
-        assert reference is not None  # as `check` saw to it
-        count = min(CODING_IMAGES, reference.count or 0)
-        inputs = {**below.inputs(), "images": items(reference, count)}
+        inputs = {**below.inputs(), "images": self._held_out(point, CODING_IMAGES)}
         params = CodingParams(progress=point.sample.checkpoint)
         return self.ledger.add("coding", params, inputs, local=below.local)
+
+    def _validation(self, point: Point, below: _Below) -> Stage:
+        inputs = {**below.inputs(), "images": self._held_out(point, VALIDATION_IMAGES)}
+        params = ValidationParams(progress=point.sample.checkpoint, times=VALIDATION_TIMES)
+        return self.ledger.add("coding", params, inputs, local=below.local)
+
+    def _held_out(self, point: Point, most: int) -> Input:
+        """Return images that no model trains on, `most` of them at the most."""
+        reference = self.images.held_out(point, self.protocols[0], most)
+        assert reference is not None  # as `check` saw to it
+        return items(reference, min(most, reference.count or 0))
 
     def _speed(self, point: Point, below: _Below, sample: SampleParams) -> Stage:
         """Plan one measurement for all sample seeds, told what seed 0 is told."""

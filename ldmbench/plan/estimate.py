@@ -31,6 +31,7 @@ from ldmbench.schema.params import (
     SpeedParams,
     TrainedDenoiser,
     TrainedStage,
+    ValidationParams,
 )
 from ldmbench.schema.stage import Manifest, Stage
 
@@ -101,6 +102,9 @@ def stage_cost(stage: Stage, stages: Mapping[str, Stage]) -> Cost:
             batches = params.repeats + 2 if params.only is None else int("memory" in params.only)
             flops = params.batch * batches * _sample(stage, params, stages, side, f)
             return Cost(flops=flops, seconds=2.0)
+        case ValidationParams():
+            images = stage.inputs["images"].count or 0
+            return Cost(flops=images * params.times * _denoiser_of(stage, stages, side // f, f))
         case CodingParams():
             return Cost(flops=64 * 21 * _denoiser_of(stage, stages, side // f, f))
     return Cost(seconds=SECONDS.get(stage.kind, 1.0))

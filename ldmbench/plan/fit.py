@@ -87,7 +87,9 @@ class Fit:
     def _unheld(self, point: Point) -> Iterator[Problem]:
         """Yield the probes that a dataset has no image for which no model trains on."""
         traits = self.traits(point)
-        asks = {"reconstruction": traits.regularization is not None, "coding": not traits.is_called}
+        denoises = not traits.is_called
+        asks = {"coding": denoises, "validation_loss": denoises}
+        asks["reconstruction"] = traits.regularization is not None
         for position, probe in enumerate(self.suite.probes):
             if asks.get(probe) and not any(self.images.held(point, split) for split in HELD_OUT):
                 name = plain_name(point.dataset)

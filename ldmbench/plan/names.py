@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ldmbench.schema.params import DatasetParams, FeaturesParams, Params, Scores
+from ldmbench.schema.params import DatasetParams, FeaturesParams, Params, Scores, ValidationParams
 from ldmbench.schema.stage import Cell, Plan, Stage
 
 __all__ = ["names_of"]
@@ -72,6 +72,8 @@ def _detail(params: Params) -> str:
     """Return what tells several stages of one cell apart: an extractor, a metric family."""
     if isinstance(params, FeaturesParams):
         return params.extractor
+    if isinstance(params, ValidationParams):
+        return "validation"
     return params.family if isinstance(params, Scores) else ""
 
 

@@ -143,6 +143,11 @@ def _measures(
         parts = (read_json(stages[cell.stages[k]], store, "cost.json") for k in TRAINED)
         before = [read_json(stage, store, "cost.json") for stage in _sources(cell, stages)]
         yield from costs(*parts, cell=cell, plan=plan, sources=before)
+    validated = stages.get(cell.stages.get("validation_loss", ""))
+    found = read_json(validated, store, "validation.json") if validated else None
+    if found:
+        shown = {name: found[name] for name in ("value", "low", "high", "n")}
+        yield Measure(name="validation_loss", unit="", device="", **shown)
     made = stages.get(cell.stages.get("reconstructions", ""))
     if made:
         yield from first_stage_measures(made, stages, store)

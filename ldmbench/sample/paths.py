@@ -14,7 +14,16 @@ from torch import Tensor
 
 from ldmbench.sample.flow import Flow
 
-__all__ = ["Levels", "diffusion", "levels_at", "noise_of", "score_of", "velocity_of"]
+__all__ = [
+    "Levels",
+    "diffusion",
+    "levels_at",
+    "noise_of",
+    "path_at",
+    "score_of",
+    "target_of",
+    "velocity_of",
+]
 
 BETA_MIN, BETA_MAX = 0.1, 20.0
 """Of the variance-preserving path (arXiv:2011.13456, appendix C)."""
@@ -72,6 +81,29 @@ def noise_of(flow: Flow, velocity: Tensor, z: Tensor, t: Tensor) -> Tensor:
         turn = math.pi / 2
         return at.spread * z - flow.direction / turn * at.signal * velocity
     return at.spread * (z - velocity / at.ratio)
+
+
+def path_at(flow: Flow, clean: Tensor, noise: Tensor, t: Tensor) -> Tensor:
+    """Return z = a z_0 + s eps, (B, C, h, w), at times t (B,)."""
+    at = _spread_out(levels_at(flow, t), clean)
+    return at.signal * clean + at.spread * noise
+
+
+def target_of(flow: Flow, clean: Tensor, noise: Tensor, t: Tensor) -> Tensor:
+    """Return what the network is trained to return, (B, C, h, w), at times t (B,) before noise.
+
+    Of the path `vp`, and of a score, t also lies behind data.
+    """
+    at = _spread_out(levels_at(flow, t), clean)
+    if flow.prediction == "noise":
+        return noise
+    if flow.prediction == "score":
+        return -noise / at.spread
+    if flow.path == "linear":
+        return flow.direction * (clean - noise)
+    if flow.path == "cosine":
+        return flow.direction * math.pi / 2 * (at.spread * clean - at.signal * noise)
+    return at.ratio * at.signal * (clean - at.signal / at.spread * noise)
 
 
 def score_of(flow: Flow, velocity: Tensor, z: Tensor, t: Tensor) -> Tensor:

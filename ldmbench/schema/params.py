@@ -322,6 +322,13 @@ class CodingParams(Params):
     progress: float
 
 
+class ValidationParams(Params):
+    """The loss of a denoiser on images that it was not trained on, at equidistant times."""
+
+    progress: float
+    times: int
+
+
 # ---------------------------------------------------------------- features
 
 
@@ -411,7 +418,7 @@ PARAMS: dict[Kind, tuple[type[Params], ...]] = {
     "reconstructions": (ReconstructionsParams,),
     "features": (FileFeatures, ExtractedFeatures, OwnFeatures),
     "scores": (OwnScoresParams, ScoresParams),
-    "coding": (CodingParams,),
+    "coding": (ValidationParams, CodingParams),
     "speed": (SpeedParams,),
 }
 """Stage kind -> its classes; what is read is of the first that fits."""

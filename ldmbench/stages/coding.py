@@ -1,4 +1,7 @@
-"""coding: progressive coding of reference images, bits/dim against RMSE over timesteps."""
+"""coding: errors of a denoiser on unseen images: progressive coding, or the loss of training.
+
+Progressive coding is bits/dim against RMSE over timesteps; the loss is in validation.py.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +15,9 @@ import torch
 from ldmbench.metrics.rate import cumulative_rate
 from ldmbench.models.suite_model import SuiteModel
 from ldmbench.sample.noise import initial_noise
-from ldmbench.schema.params import CodingParams
+from ldmbench.schema.params import CodingParams, ValidationParams
 from ldmbench.schema.task import Task
+from ldmbench.stages import validation
 from ldmbench.stages.common import Report, images_of, report_progress, to_tensor
 from ldmbench.stages.subject import model_of
 from ldmbench.stages.truth import Truths
@@ -22,7 +26,15 @@ POINTS, BATCH, NOISE_SEED = 21, 32, 1 << 33
 
 
 @torch.no_grad()
-def run(task: Task[CodingParams], report: Report) -> None:
+def run(task: Task[Any], report: Report) -> None:
+    """Measure what the parameters ask for."""
+    if isinstance(task.params, ValidationParams):
+        validation.run(task, report)
+    else:
+        code(task, report)
+
+
+def code(task: Task[CodingParams], report: Report) -> None:
     """Measure at `POINTS` timesteps: the error in eps, and the image that x_0 is guessed to be.
 
     A latent model's bits are those of its latents, spread over the dimensions of the image; its
