@@ -163,7 +163,7 @@ def mirror_of(run: Run, all_runs: Runs) -> str:
     settings = settings_of(run.source)
     if not settings.enabled or os.environ.get("LDMBENCH_MLFLOW", "1") == "0":
         return ""
-    uri = settings.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or _own(all_runs)
+    uri = settings.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or own_database(all_runs)
     number = experiment_of(all_runs.path(run.id), uri)
     view = f"/#/experiments/{number}/runs?workflowType=machine_learning" if number else ""
     if is_remote(uri):
@@ -172,7 +172,7 @@ def mirror_of(run: Run, all_runs: Runs) -> str:
     return f"{command}, then open {LOOPBACK}{view}" if view else command
 
 
-def _own(all_runs: Runs) -> str:
+def own_database(all_runs: Runs) -> str:
     """Return the address of the store's own database."""
     return address_of((all_runs.root / "mlflow.db").resolve())
 
@@ -201,7 +201,7 @@ def _mirror(run: Run, all_runs: Runs, settings: MlflowSettings) -> str | None:
                 all_runs.extras(run.id),
                 folder=all_runs.path(run.id),
                 settings=settings,
-                default_uri=_own(all_runs),
+                default_uri=own_database(all_runs),
                 files=_files(run, all_runs),
                 places=places_of(run.source),
                 plan=all_runs.plan(run.id),

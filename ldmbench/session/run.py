@@ -24,6 +24,7 @@ from ldmbench.records.pictures import draw_pictures
 from ldmbench.records.runs import Runs, write_text
 from ldmbench.schema.record import Record, Run
 from ldmbench.schema.stage import Plan
+from ldmbench.session.live import Live
 from ldmbench.store.disk import Store
 from ldmbench.suite.load import LoadedSuite
 from ldmbench.words import plural
@@ -154,14 +155,18 @@ class _Session:
         self.book.write_run(self.run)
         try:
             with watching(self.run) as listener:
-                result = engine(
-                    self.plan,
-                    self.store,
-                    listener=listener,
-                    log=folder / "worker.log",
-                    fresh=fresh,
-                    verify=verify,
-                )
+                live = Live(listener, self.run, self.plan, self.store, self.book)
+                try:
+                    result = engine(
+                        self.plan,
+                        self.store,
+                        listener=live,
+                        log=folder / "worker.log",
+                        fresh=fresh,
+                        verify=verify,
+                    )
+                finally:
+                    live.close()
             records = self._close("failed" if result.failed else "done", result)
         except (InterruptError, KeyboardInterrupt):
             self._write("interrupted", Result())  # at once: a second signal may come

@@ -108,6 +108,17 @@ class Experiment:
         status = {"done": "FINISHED", "failed": "FAILED"}.get(self.run.state, "KILLED")
         self.client.set_terminated(parent.info.run_id, status, end_time=self.end)
 
+    def follow(self, trainings: Sequence[rows.Training]) -> None:
+        """Log the curves so far of trainings that go on, each in a run of its own."""
+        parent = self._parent()
+        children = self._children(parent.info.run_id)
+        for training in trainings:
+            self._in_time()
+            there = self._own(parent, training, children)
+            values = rows.curve_values(training, start=self.start)
+            for part in _parts(values, AT_ONCE["metrics"]):
+                self._points(self.client.get_run(there.info.run_id), part)
+
     def left_out(self, place: str) -> list[str]:
         """Return a sentence on each thing that the server has no place for."""
         return [
@@ -227,12 +238,15 @@ class Experiment:
         """Log the curve of each training in one run.
 
         A denoiser's is in the first cell that it made. A first stage's is in the suite's run, or
-        where several were trained, in a run of its own.
+        where several were trained, in a run of its own. One that was followed while it went on
+        stays in the run that it has.
         """
         several = sum(training.kind == "autoencoder" for training in trainings) > 1
         steps: list[Callable[[], object]] = []
         for training in trainings:
-            if training.kind == "denoiser":
+            if training.name in children:
+                host = partial(self._own, parent, training, children)
+            elif training.kind == "denoiser":
                 host = partial(self.client.get_run, hosts[training.cell])
             elif several:
                 host = partial(self._own, parent, training, children)

@@ -11,9 +11,10 @@ from ldmbench.schema.record import Extras, Record, Run
 from ldmbench.schema.stage import Plan, Stage
 from ldmbench.schema.suite import MlflowSettings
 from ldmbench.track.reach import is_local, quiet, shown, unreachable
+from ldmbench.track.rows import Training
 from ldmbench.track.spool import content_of, forget, is_mirrored, mark, pending
 
-__all__ = ["LIMIT", "mirror", "pending"]
+__all__ = ["LIMIT", "follow", "mirror", "pending"]
 
 LIMIT = 120.0
 """Seconds that a remote server gets per call of `mirror`; the rest is left for the next one."""
@@ -80,6 +81,46 @@ def mirror(
             *sent.notes,
         )
     )
+
+
+def follow(
+    run: Run,
+    trainings: Sequence[Training],
+    *,
+    folder: Path,
+    settings: MlflowSettings,
+    default_uri: str,
+) -> str | None:
+    """Send curves of trainings that still run, each to a run of its own; return what went wrong.
+
+    `mirror` sends the rest to the same runs. Nothing is raised, as there.
+
+    Args:
+        run: that goes on.
+        trainings: with their curves so far; their cell is not asked for.
+        folder: the run's.
+        settings: where to, as in `mirror`.
+        default_uri: where to when they do not say it.
+    """
+    uri = settings.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or default_uri
+    problem = unreachable(uri)
+    if problem is not None:
+        return problem
+    try:
+        with quiet():
+            from ldmbench.track.experiment import Experiment
+
+            followed = Experiment.open(
+                run, uri=uri, experiment=settings.experiment or run.suite, folder=folder,
+                own=uri == default_uri, limit=None if is_local(uri) else LIMIT, places={},
+                stages={},
+            )  # fmt: skip
+            if followed.made is not None:
+                forget(folder.parent, uri)
+            followed.follow(trainings)
+    except Exception as error:  # a mirror stops no run, whatever breaks in it
+        return str(error) or type(error).__name__
+    return None
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Protocol
@@ -28,7 +28,8 @@ __all__ = ["Cost", "Job", "Report", "run_job"]
 Report = Callable[[float, str], None]
 """Called with the share that is done and a note for people, about twice a second."""
 
-KEPT_FOLDER = "kept"
+KEPT_FOLDER, LIVE_CURVE = "kept", "curve.jsonl"
+"""In scratch: weights that are kept on the way, and the curve so far, with seconds."""
 FORMAT = 2
 """Of checkpoints; those of another are of another training."""
 CURVE_POINTS = 200
@@ -189,6 +190,7 @@ def run_job(
         # Keep what was asked for
         if int(after * CURVE_POINTS) > int(before * CURVE_POINTS):
             _log(progress, loss_sum, job)
+            _show(progress, scratch)
         for share in checkpoints:
             if before < share <= after and share < 1:
                 progress.kept[kept_at(share)] = _keep(job, scratch / KEPT_FOLDER / kept_at(share))
@@ -316,10 +318,23 @@ def _finish(job: Job, progress: _Progress, scratch: Path, output: Path) -> None:
             )
         shutil.copytree(scratch / KEPT_FOLDER / name, output / name, dirs_exist_ok=True)
     job.keep(output)
-    rows = (dict(zip(COLUMNS, row)) for row in progress.curve)
-    (output / "curve.jsonl").write_text(
-        "".join(canonical_json(row) + "\n" for row in rows), encoding="utf-8"
-    )
+    (output / "curve.jsonl").write_text(_rows(progress), encoding="utf-8")
+
+
+def _show(progress: _Progress, scratch: Path) -> None:
+    """Write the curve so far, whole or not at all: another process reads it."""
+    scratch.mkdir(parents=True, exist_ok=True)
+    fresh = scratch / f"{LIVE_CURVE}.tmp"
+    fresh.write_text(_rows(progress, seconds=progress.curve_seconds), encoding="utf-8")
+    fresh.replace(scratch / LIVE_CURVE)
+
+
+def _rows(progress: _Progress, *, seconds: Sequence[float] = ()) -> str:
+    """Return the curve as JSON lines, with the seconds of each row where they are given."""
+    rows = [dict(zip(COLUMNS, row)) for row in progress.curve]
+    for row, taken in zip(rows, seconds):
+        row["seconds"] = taken
+    return "".join(canonical_json(row) + "\n" for row in rows)
 
 
 def _write_cost(job: Job, progress: _Progress, output: Path, matrix_flops: float) -> Cost:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from fake_records import EVIL, fake, write
 
 from ldmbench.schema.stage import Stage
 from ldmbench.schema.suite import MlflowSettings
-from ldmbench.track.mlflow import mirror, pending
+from ldmbench.track.mlflow import follow, mirror, pending
 from ldmbench.track.reach import shown
 from ldmbench.track.rows import (
     curve_values,
@@ -296,6 +297,24 @@ def test_pending_leaves_running_and_half_written_runs(tmp_path):
     (tmp_path / "b" / "mirrored.json").write_text("not json")
     assert pending(tmp_path) == [tmp_path / "b"]
     assert pending(tmp_path / "none") == []
+
+
+def test_trainings_that_go_on_are_followed_and_end_in_the_same_runs(database, tmp_path):
+    folder = tmp_path / "run"
+    run, records, extras = made = fake(folder, **SMALL)
+    uri, trainings = f"sqlite:///{database}", trainings_of(records, extras)
+    going = run.model_copy(update={"state": "running", "finished": None})
+    more = {"folder": folder, "settings": MlflowSettings(experiment="live"), "default_uri": uri}
+    for count in (3, 6):
+        begun = [replace(training, points=training.points[:count]) for training in trainings]
+        assert follow(going, begun, **more) is None
+    client, (parent,), children, points = _held(uri, "live")
+    assert parent.info.status == "RUNNING"
+    assert not children
+    assert {len(held) for (_, name), held in points.items() if name == "loss"} == {6}
+    assert _send(made, folder, uri, experiment="live") is None
+    _assert_whole(made, _held(uri, "live"))
+    assert len(client.search_runs([parent.info.experiment_id])) == 1 + len(trainings) + len(records)
 
 
 def test_keys_are_what_mlflow_allows(tmp_path):
