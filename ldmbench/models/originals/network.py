@@ -86,13 +86,16 @@ class ModulatedTransformer2DModel(ModelMixin, ConfigMixin):  # type: ignore[misc
         )
         self.final_layer = _Final(width, patch_size**2 * out_channels, rms=rms)
 
-    def forward(self, z: Tensor, t: Tensor, class_labels: Tensor) -> Predicted:
-        """Return what the source's network returns.
+    def forward(
+        self, z: Tensor, t: Tensor, class_labels: Tensor, return_dict: bool = True
+    ) -> Predicted:
+        """Return what the source's network returns, as a tuple of one that has a name, too.
 
         Args:
             z: (B, C, h, w).
             t: (B,), the source's own time.
             class_labels: (B,) int64.
+            return_dict: as networks of diffusers have it; it changes nothing.
         """
         tokens = self.x_embedder(z) + self.pos_embed
         told = self.t_embedder(t, tokens.dtype) + self.y_embedder(class_labels)
