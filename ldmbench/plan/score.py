@@ -128,10 +128,11 @@ def files_source(
     resize: str,
     digests: str | None = None,
     split: Split = "train",
+    kind: str = "folder",
 ) -> ImageSource:
-    """Return all images of a folder, zip or npz, prepared so; `digests` is where those are kept."""
+    """Return all images of a source, prepared so; `digests` is where those are kept."""
     source = FilesSource(
-        kind="folder",
+        kind=kind,
         resolution=resolution,
         crop=crop,
         resize=resize,

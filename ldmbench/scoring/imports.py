@@ -19,9 +19,8 @@ from ldmbench.schema.params import FileFeatures, FilesSource
 from ldmbench.schema.stage import Manifest, Stage
 from ldmbench.scoring.npz import STATISTICS, Array, read_array
 from ldmbench.scoring.sides import Side
-from ldmbench.sources.images.captions import read_captions
-from ldmbench.sources.images.listing import list_images
 from ldmbench.sources.images.rows import read_prompts
+from ldmbench.sources.kinds import kind_at, open_source
 from ldmbench.store.artifact import outputs_digest, outputs_of
 from ldmbench.store.disk import Address, Store
 from ldmbench.store.machine import code_digest, machine, versions
@@ -145,7 +144,9 @@ def captions_of(side: Side) -> tuple[str, ...]:
     if isinstance(side.source, ImageSource) and side.source.local.captions:
         found = json.loads(Path(side.source.local.captions).read_text("utf-8"))
         return tuple(found[name] for name in side.images)
-    found = read_captions(list_images(Path(side.name))) or ()
+    path = Path(side.name)
+    source = open_source(kind_at(path), path, {})
+    found = source.captions(source.listing().files) or ()
     return found[: len(side.images)]
 
 

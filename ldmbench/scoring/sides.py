@@ -28,8 +28,7 @@ from ldmbench.scoring.npz import (
     read_rows,
     read_statistics,
 )
-from ldmbench.sources.digests import source_digest
-from ldmbench.sources.images.inspection import inspect_images
+from ldmbench.sources.kinds import kind_at, open_source
 from ldmbench.suite.protocols import real_images
 from ldmbench.words import plural
 
@@ -206,7 +205,8 @@ def _images(
     raw: int | None,
     moments: Mapping[str, tuple[Array, Array]] | None = None,
 ) -> Side:
-    found = inspect_images(path)
+    kind = kind_at(path)
+    found = open_source(kind, path, {}).inspect()
     if found.problems:
         listed = "\n".join(f"  {problem}" for problem in found.problems)
         raise InputError(
@@ -218,12 +218,13 @@ def _images(
         path.name,
         str(path.resolve()),
         count=len(found.names),
-        digest=source_digest(path.resolve(), store / "digests.json"),
+        digest=open_source(kind, path.resolve(), {}).digest(store / "digests.json"),
         digests=str((store / "digests.json").resolve()),
         resolution=resolution,
         crop=crop,
         resize=resize,
         split=found.split,
+        kind=kind,
     )
     return Side(
         str(path),

@@ -6,7 +6,7 @@ from typing import get_args
 
 import named_sets as sets
 import pytest
-from containers import NEEDS, WRITERS
+from containers import NEEDS, WRITERS, coded
 
 from ldmbench.catalog.datasets import DATASETS, RECIPES
 from ldmbench.cli import outcome
@@ -125,6 +125,52 @@ def test_a_recipe_stands_for_crop_and_resize(tmp_path, command):
     code, _, err = command("plan", suite)
     assert code == 2
     assert "prepare: adm@1 beside crop or resize" in err
+
+
+@pytest.mark.slow
+def test_the_same_images_score_alike_in_each_container(tmp_path, command):
+    plain, values = tmp_path / "plain", {}
+    for i in range(24):
+        sets.write(plain / f"{i:03d}.png", coded(i))
+    there = [k for k in WRITERS if k != "lmdb" and (k not in NEEDS or find_spec(NEEDS[k]))]
+    for kind in there:
+        write, name = WRITERS[kind]
+        place = write(tmp_path / name, 24)
+        code, out, err = command("score", place, "--reference", plain, "--metrics", "kid", "--json")
+        assert code == 0, err
+        (score,) = json.loads(out)["scores"]
+        values[kind] = score["value"]
+    assert len({*values.values()}) == 1, values
+
+
+REGIONS = """
+suite: regions
+data:
+  coco: {kind: coco, path: coco, regions: taming, resolution: 16, reference: 2}
+models:
+  layout:
+    autoencoder: {f: 1}
+    denoiser: {conditioning: layout, channels: 8, context_channels: 8, batch: 2, warmup: 1}
+    budget: {steps: 2}
+  map:
+    autoencoder: {f: 1}
+    denoiser: {conditioning: semantic, channels: 8, batch: 2, warmup: 1}
+    budget: {steps: 2}
+sample: {steps: 2, count: 2, micro_batch: 2}
+metrics: [fid]
+mlflow: {enabled: false}
+"""
+
+
+@pytest.mark.parametrize("shown", ["taming", "map", "none"])
+def test_a_model_of_layouts_or_maps_needs_data_that_tell_them(shown, tmp_path, command):
+    sets.coco(tmp_path / "coco")
+    suite = tmp_path / "suite.yaml"
+    suite.write_text(REGIONS.replace("regions: taming", f"regions: {shown}"))
+    code, _, err = command("plan", suite)
+    lacks = {"taming": "masks", "map": "", "none": "boxes"}[shown]
+    assert code == (2 if lacks else 0), err
+    assert lacks in err
 
 
 @pytest.mark.slow

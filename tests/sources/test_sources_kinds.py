@@ -38,6 +38,12 @@ class Rows:
         if np.load(self.path, mmap_mode="r").shape[1] < resolution and not upscale:
             raise InputError(f"{self.path}: images smaller than {resolution}")
 
+    def inspect(self):
+        raise NotImplementedError
+
+    def regions(self, files):
+        return iter(())
+
     def states(self, files):
         return {"": stamp_of(self.path.stat())}
 

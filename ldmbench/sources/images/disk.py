@@ -16,12 +16,25 @@ from typing import TypeAlias
 import numpy as np
 from PIL import Image
 
-from ldmbench.canonical import Stamp, canonical_json, digest, stamp_of
+from ldmbench.canonical import Stamp, canonical_json, digest, digest_bytes, stamp_of
 from ldmbench.errors import InputError
 from ldmbench.sources.digests import file_digests
 from ldmbench.sources.images.decode import decode, size_of
-from ldmbench.sources.images.inspection import DECODED, refuse_unusable, unfit_sizes
-from ldmbench.sources.images.source import ImageFile, Listing, Pixels, RegionFacts, Regions
+from ldmbench.sources.images.inspection import (
+    DECODED,
+    refuse_unusable,
+    unfit_sizes,
+    whole_split,
+)
+from ldmbench.sources.images.listing import LOSSY
+from ldmbench.sources.images.source import (
+    ImageFile,
+    Inspection,
+    Listing,
+    Pixels,
+    RegionFacts,
+    Regions,
+)
 from ldmbench.sources.remembered import Found as Known
 from ldmbench.sources.remembered import Remembered, Size, is_settled, remembered_at
 
@@ -135,6 +148,31 @@ class DiskImages(ABC):
         problems += self._misfits(found, sizes, known)
         known.save()
         refuse_unusable(self.path, len(found.files), problems)
+
+    def inspect(self) -> Inspection:
+        """Decode every image and say what is there, as `inspect_images`.
+
+        Raises:
+            InputError: it is not what the kind expects, or holds several splits.
+        """
+        found = self.found()
+        result = Inspection(
+            names=tuple(file.name for file in found.files),
+            lossy=sum(file.name.lower().endswith(LOSSY) for file in found.files),
+            captions=sum(file.caption is not None for file in found.files),
+            remarks=found.remarks,
+            split=whole_split(self.path, found.files),
+        )
+        for file, payload in zip(found.files, self.payloads(found.files), strict=True):
+            try:
+                width, height = self._size(file, payload, whole=True)
+            except InputError as error:
+                result.problems.append(str(error))
+                continue
+            data = payload if isinstance(payload, bytes) else np.asarray(payload).tobytes()
+            result.digests[file.name] = digest_bytes(data)
+            result.sizes[width, height] += 1
+        return result
 
     def states(self, files: Sequence[ImageFile]) -> dict[str, Stamp | None]:
         """Return the stamps of the files on disk that hold images."""

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -14,48 +12,21 @@ from ldmbench.sources.images.decode import decode, npz_rows, npz_shape, size_of
 from ldmbench.sources.images.listing import LOSSY, list_source
 from ldmbench.sources.images.members import SUFFIXES, contents, is_npz, suffix_of
 from ldmbench.sources.images.rows import text_of
-from ldmbench.sources.images.source import Listing
+from ldmbench.sources.images.source import ImageFile, Inspection, Listing
 from ldmbench.sources.remembered import Remembered, Size, remembered_at
 
 __all__ = [
     "DECODED",
-    "Inspection",
     "check_images",
     "inspect_images",
     "refuse_unusable",
     "unfit_sizes",
+    "whole_split",
 ]
 
 DECODED = 512 * 2**20
 """Bytes of images up to which a plan decodes them; of more it reads the headers."""
 MOST_SHOWN = 1000
-
-
-@dataclass
-class Inspection:
-    """What was found in a source.
-
-    Attributes:
-        names: of all images, in the order in which they are used; then pictures that are not read.
-        digests: name -> sha256 of the file (of the pixels for an npz).
-        sizes: (width, height) -> how many.
-        lossy: how many are jpg, jpeg or webp files.
-        captions: how many have one.
-        left_out: other files that nothing reads, but for notes.
-        remarks: what else is left out, counted.
-        problems: one sentence for every image that cannot be used.
-        split: "all" where all images lie in one folder of a split, else "train".
-    """
-
-    names: tuple[str, ...] = ()
-    digests: dict[str, str] = field(default_factory=dict)
-    sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
-    lossy: int = 0
-    captions: int = 0
-    left_out: tuple[str, ...] = ()
-    remarks: tuple[str, ...] = ()
-    problems: list[str] = field(default_factory=list)
-    split: Literal["train", "all"] = "train"
 
 
 def inspect_images(path: Path) -> Inspection:
@@ -66,19 +37,12 @@ def inspect_images(path: Path) -> Inspection:
     """
     listing = list_source(path)
     files = listing.files
-    splits = {f.split for f in files}
-    if len(splits) > 1:
-        named = ", ".join(sorted(splits - {""}))
-        raise InputError(
-            f"{path}: holds the splits {named}; unpack it if it is a zip, and name the folder of"
-            " one of them"
-        )
     found = Inspection(
         names=(*(f.name for f in files), *listing.unread),
         left_out=listing.left_out,
         remarks=listing.remarks,
         problems=_unread(path, listing),
-        split="all" if splits & {"validation", "reference", "test"} else "train",
+        split=whole_split(path, files),
     )
     found.captions = sum(f.text is not None or f.caption is not None for f in files)
     found.lossy = sum(suffix_of(name) in LOSSY for name in found.names)
@@ -99,6 +63,22 @@ def inspect_images(path: Path) -> Inspection:
         found.digests[name] = digest_bytes(data)
         found.sizes[pixels.shape[1], pixels.shape[0]] += 1
     return found
+
+
+def whole_split(path: Path, files: Sequence[ImageFile]) -> Literal["train", "all"]:
+    """Return the split that all images of a source are in, as stages have it.
+
+    Raises:
+        InputError: they are in several.
+    """
+    splits = {f.split for f in files}
+    if len(splits) > 1:
+        named = ", ".join(sorted(splits - {""}))
+        raise InputError(
+            f"{path}: holds the splits {named}; unpack it if it is a zip, and name the folder or"
+            " files of one of them"
+        )
+    return "all" if splits & {"validation", "reference", "test"} else "train"
 
 
 def check_images(

@@ -7,10 +7,11 @@ Splits, counts, facts, conditions and remarks follow from the listing, so no kin
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,7 @@ from ldmbench.schema.data import DataFacts
 
 __all__ = [
     "ImageFile",
+    "Inspection",
     "Listing",
     "Opener",
     "Pixels",
@@ -61,6 +63,9 @@ class Source(Hashable, Protocol):
             crop: a name of `schema.data.FolderData.crop`.
             upscale: whether smaller images may be enlarged.
         """
+
+    def inspect(self) -> Inspection:
+        """Decode every image of a source of one split, and say what is there."""
 
     def states(self, files: Sequence[ImageFile]) -> Mapping[str, Stamp | None]:
         """Return the stamps of the files on disk that images come from, None where one is gone."""
@@ -135,6 +140,33 @@ class ImageFile:
     def where(self) -> str:
         """What an error calls this image."""
         return f"{self.source}/{self.at}"
+
+
+@dataclass
+class Inspection:
+    """What was found in a source.
+
+    Attributes:
+        names: of all images, in the order in which they are used; then pictures that are not read.
+        digests: name -> sha256 of the file (of the pixels for an npz).
+        sizes: (width, height) -> how many.
+        lossy: how many are jpg, jpeg or webp files.
+        captions: how many have one.
+        left_out: other files that nothing reads, but for notes.
+        remarks: what else is left out, counted.
+        problems: one sentence for every image that cannot be used.
+        split: "all" where all images lie in one folder of a split, else "train".
+    """
+
+    names: tuple[str, ...] = ()
+    digests: dict[str, str] = field(default_factory=dict)
+    sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
+    lossy: int = 0
+    captions: int = 0
+    left_out: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+    problems: list[str] = field(default_factory=list)
+    split: Literal["train", "all"] = "train"
 
 
 @dataclass(frozen=True)

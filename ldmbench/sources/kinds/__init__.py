@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ldmbench.sources.images.members import SUFFIXES
 from ldmbench.sources.images.source import Opener, Source
 from ldmbench.sources.kinds.cifar10 import open_cifar10
 from ldmbench.sources.kinds.coco import open_coco
@@ -23,7 +24,7 @@ from ldmbench.sources.kinds.places365 import open_places365
 from ldmbench.sources.kinds.scenes import open_ade20k, open_landscapes
 from ldmbench.sources.kinds.webdataset import open_webdataset
 
-__all__ = ["OPENERS", "open_source"]
+__all__ = ["OPENERS", "kind_at", "open_source"]
 
 OPENERS: Mapping[str, Opener] = {
     "folder": open_folder,
@@ -47,6 +48,28 @@ OPENERS: Mapping[str, Opener] = {
     "landscapes": open_landscapes,
 }
 """The `kind` of a noun of schema/data.py that is a FilesData -> what opens its files."""
+
+_CONTAINERS = {".tar": "webdataset", ".parquet": "parquet", ".h5": "hdf5", ".hdf5": "hdf5"}
+"""Suffix of a file of many images -> the kind that reads it."""
+
+
+def kind_at(path: Path) -> str:
+    """Return the container that a file or folder is by its names; "folder" where it is none.
+
+    A folder is one if its files are of one container, and no picture and no folder lies in it.
+    """
+    if path.is_file():
+        return "lmdb" if path.name == "data.mdb" else _CONTAINERS.get(path.suffix.lower(), "folder")
+    inside = [file for file in path.iterdir() if not file.name.startswith(".")]
+    names = {file.name for file in inside}
+    if "dataset_dict.json" in names or {"dataset_info.json", "state.json"} <= names:
+        return "huggingface"
+    if "data.mdb" in names:
+        return "lmdb"
+    suffixes = {file.suffix.lower() for file in inside}
+    found = {_CONTAINERS[suffix] for suffix in suffixes if suffix in _CONTAINERS}
+    plain = not any(file.is_dir() for file in inside) and not suffixes & {*SUFFIXES}
+    return found.pop() if len(found) == 1 and plain else "folder"
 
 
 def open_source(kind: str, path: Path, options: Mapping[str, Any]) -> Source:

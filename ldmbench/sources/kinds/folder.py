@@ -11,10 +11,10 @@ from ldmbench.canonical import Stamp, stamp_of
 from ldmbench.sources.digests import source_digest
 from ldmbench.sources.images.captions import read_captions
 from ldmbench.sources.images.decode import decode, npz_rows
-from ldmbench.sources.images.inspection import check_images
+from ldmbench.sources.images.inspection import check_images, inspect_images
 from ldmbench.sources.images.listing import list_source
 from ldmbench.sources.images.members import contents, is_npz
-from ldmbench.sources.images.source import ImageFile, Listing, Pixels, Regions
+from ldmbench.sources.images.source import ImageFile, Inspection, Listing, Pixels, Regions
 
 __all__ = ["FolderSource", "open_folder"]
 
@@ -47,6 +47,10 @@ class FolderSource:
     def check(self, cache: Path | None, *, resolution: int, crop: str, upscale: bool) -> None:
         """Refuse images that a run could not use."""
         check_images(self.path, cache, resolution=resolution, crop=crop, upscale=upscale)
+
+    def inspect(self) -> Inspection:
+        """Decode every image and say what is there."""
+        return inspect_images(self.path)
 
     def states(self, files: Sequence[ImageFile]) -> dict[str, Stamp | None]:
         """Return the stamps of images and of the captions beside them; a zip or npz is one file."""

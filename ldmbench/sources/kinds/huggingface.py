@@ -115,9 +115,16 @@ class SavedImages(DiskImages):
                 )
 
 
-@lru_cache(maxsize=8)
 def _loaded(folder: Path) -> Any:
-    """Return the table of a folder; a process opens it once."""
+    """Return the table of a folder; a process opens it once, until it is saved again."""
+    try:
+        return _opened(folder, (folder / _ONE).stat().st_mtime_ns)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be read ({error.strerror}); save it again") from None
+
+
+@lru_cache(maxsize=8)
+def _opened(folder: Path, stamp: int) -> Any:
     import datasets
 
     if list(folder.glob("*indices*")):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -53,15 +52,14 @@ class ParquetImages(DiskImages):
         """Yield the bytes of each image; of those asked for at once each row group is read once."""
         places = self.found().places
         for batch in _batches(files):
-            wanted: dict[tuple[Path, int], list[int]] = defaultdict(list)
+            wanted: dict[Path, dict[int, dict[int, int]]] = {}
             for i, file in enumerate(batch):
-                wanted[places[file.name][0], places[file.name][1]].append(i)
+                table, group, row = places[file.name]
+                wanted.setdefault(table, {}).setdefault(group, {})[row] = i
             read: dict[int, Payload] = {}
-            for (file_, group), rows in wanted.items():
-                numbers = {places[batch[i].name][2]: i for i in rows}
-                for row, payload in self._group(file_, group, set(numbers)):
-                    i = numbers[row]
-                    read[i] = image_in(payload, batch[i].where)
+            for table, groups in wanted.items():
+                for i, value in self._rows(table, groups):
+                    read[i] = image_in(value, batch[i].where)
             yield from (read[i] for i in range(len(batch)))
 
     def _add(self, rows: Rows, shard: Shard, table: Any, columns: Columns) -> None:
@@ -82,17 +80,20 @@ class ParquetImages(DiskImages):
                 )
             first += count
 
-    def _group(self, file: Path, group: int, rows: set[int]) -> Iterator[tuple[int, Any]]:
-        """Yield rows of a row group with their images; BATCH rows are in memory at once."""
+    def _rows(
+        self, file: Path, groups: Mapping[int, Mapping[int, int]]
+    ) -> Iterator[tuple[int, Any]]:
+        """Yield number and image of the rows of some groups; BATCH rows are in memory at once."""
         with _reading(file) as table:
             image = _columns(file, table, self.asked).image
-            at = 0
-            for batch in table.iter_batches(BATCH, row_groups=[group], columns=[image]):
-                column = batch.column(0)
-                for row in range(at, at + len(batch)):
-                    if row in rows:
-                        yield row, column[row - at].as_py()
-                at += len(batch)
+            for group, numbers in sorted(groups.items()):
+                first = 0
+                for batch in table.iter_batches(BATCH, row_groups=[group], columns=[image]):
+                    column = batch.column(0)
+                    for row in range(first, first + len(batch)):
+                        if row in numbers:
+                            yield numbers[row], column[row - first].as_py()
+                    first += len(batch)
 
 
 def _columns(file: Path, table: Any, asked: Asked) -> Columns:
