@@ -137,6 +137,7 @@ def main():
     parser.add_argument("--images", type=int, default=100_000)
     parser.add_argument("--side", type=int, default=64)
     parser.add_argument("--folder", type=Path, help="where to write; a temporary folder when unset")
+    parser.add_argument("--kinds", default=",".join(KINDS), help="which, with commas")
     parser.add_argument("--measure", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.measure:
@@ -144,14 +145,14 @@ def main():
         return
     with tempfile.TemporaryDirectory(dir=options.folder) as scratch:
         print(f"{options.images:,} images of {options.side} px")
-        for kind, name in KINDS.items():
-            path = Path(scratch) / name
+        for kind in options.kinds.split(","):
+            path = Path(scratch) / KINDS[kind]
             WRITERS[kind](path, ((i, coded(i, options.side)) for i in range(options.images)))
             held = [f for f in (path.rglob("*") if path.is_dir() else [path]) if f.is_file()]
             size = sum(file.stat().st_size for file in held) / 2**20
             time.sleep(3)  # files changed within two seconds are not remembered
             command = [sys.executable, __file__, "--measure", kind, str(path)]
-            done = subprocess.run(command, check=True, capture_output=True, text=True)
+            done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
             for step, (took, most) in json.loads(done.stdout).items():
                 print(f"{kind:11} {size:7.0f} MiB  {step:12} {took:7.1f} s  {most:6.0f} MiB")
 

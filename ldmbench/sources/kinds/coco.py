@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,10 +10,9 @@ from typing import Any
 import numpy as np
 
 from ldmbench.errors import InputError
-from ldmbench.seeds import derive_seed
 from ldmbench.sources.images.disk import Found, some
-from ldmbench.sources.images.rows import text_of
 from ldmbench.sources.images.source import ImageFile, RegionFacts, Regions
+from ldmbench.sources.kinds.coco_json import Annotations, box_of
 from ldmbench.sources.kinds.tree import NamedImages, first_folder, lines_in, refuse_missing
 
 __all__ = ["CocoImages", "open_coco"]
@@ -23,8 +20,6 @@ __all__ = ["CocoImages", "open_coco"]
 SPLITS = {"train": "train", "val": "validation"}
 MAP_CLASSES = 182
 """Classes of a map of things and stuff: a pixel of value v is class v, 255 is none."""
-_SIDE = 1.0
-"""Pixels by which a box may reach over the edge of its image; annotators' rounding."""
 _EVALUATED = 2048
 _CHALLENGE = "deprecated-challenge2017"
 
@@ -157,17 +152,17 @@ class CocoImages(NamedImages):
             at = f"{where}/{name}"
             yield ImageFile(f"{split}/{name}", self.path, 0, texts.get(name), None, split, at)
 
-    def _annotations(self, what: str, word: str, parts: _Parts) -> _Annotations | None:
+    def _annotations(self, what: str, word: str, parts: _Parts) -> Annotations | None:
         """Return a file of annotations, or None where it is not there or is not asked for."""
         wanted = {"captions", "instances", "stuff"} if self.shown in RULES else {"captions"}
         file = self.path / "annotations" / f"{what}_{word}{self.year}.json"
         if what not in wanted or not file.is_file():
             return None
         parts.read.append(file)
-        return _Annotations.read(file)
+        return Annotations.read(file)
 
     def _layouts(
-        self, word: str, split: str, things: _Annotations, known: Sequence[str], parts: _Parts
+        self, word: str, split: str, things: Annotations, known: Sequence[str], parts: _Parts
     ) -> list[str]:
         """Keep the boxes of images by a rule; return the images that have a layout."""
         rule, sources = RULES[self.shown], [things]
@@ -279,78 +274,11 @@ class _Parts:
     most: int = 0
 
 
-@dataclass(frozen=True)
-class _Image:
-    name: str
-    width: int
-    height: int
-
-
-@dataclass(frozen=True)
-class _Annotations:
-    """A file of annotations.
-
-    Attributes:
-        file: where it lies.
-        images: by id, in the order of the file.
-        rows: id of an image -> its annotations, in the order of their ids.
-        categories: id -> name.
-    """
-
-    file: Path
-    images: Mapping[int, _Image]
-    rows: Mapping[int, Sequence[Mapping[str, Any]]]
-    categories: Mapping[int, str]
-
-    @classmethod
-    def read(cls, file: Path) -> _Annotations:
-        """Read a JSON of COCO.
-
-        Raises:
-            InputError: it is none, or an annotation is of an image that it does not name.
-        """
-        wanted = ("id", "image_id", "caption", "bbox", "category_id", "iscrowd")
-        try:
-            found = json.loads(text_of(file.read_bytes(), str(file)))
-            images = {
-                int(row["id"]): _Image(
-                    str(row["file_name"]), int(row.get("width", 0)), int(row.get("height", 0))
-                )
-                for row in found["images"]
-            }
-            rows: dict[int, list[Mapping[str, Any]]] = defaultdict(list)
-            for row in found["annotations"]:
-                rows[int(row["image_id"])].append({k: row[k] for k in wanted if k in row})
-            categories = {int(c["id"]): str(c["name"]) for c in found.get("categories", [])}
-        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-            if isinstance(error, InputError):
-                raise
-            raise InputError(
-                f"{file}: not annotations of COCO ({type(error).__name__}: {error}); fetch it again"
-            ) from None
-        strange = sorted({*rows} - {*images})
-        if strange:
-            raise InputError(
-                f"{file}: annotations are of {len(strange):,} images that it does not name, such as"
-                f" {some([str(number) for number in strange])}; fetch it again"
-            )
-        return cls(file, images, rows, categories)
-
-    def captions(self, rule: str) -> dict[str, str]:
-        """Return image -> its caption: the first by id, or one drawn by the image's id."""
-        found = {}
-        for number, rows in self.rows.items():
-            texts = [row["caption"] for row in sorted(rows, key=lambda r: int(r.get("id", 0)))]
-            at = derive_seed("coco caption", number) % len(texts) if rule == "drawn" else 0
-            found[self.images[number].name] = " ".join(str(texts[at]).split())
-        return found
-
-
 def _id_of(file: ImageFile) -> int:
     return int(Path(file.name).stem.rpartition("_")[2])
 
 
-def _numbers(sources: Sequence[_Annotations], rule: _Rule) -> dict[int, int]:
+def _numbers(sources: Sequence[Annotations], rule: _Rule) -> dict[int, int]:
     """Return category id -> class; stuff's `other` is none."""
     ids = {i for s in sources for i, name in s.categories.items() if name != "other"}
     ordered = sorted(ids, key=str) if rule.text else sorted(ids)
@@ -358,7 +286,7 @@ def _numbers(sources: Sequence[_Annotations], rule: _Rule) -> dict[int, int]:
 
 
 def _regions(
-    sources: Sequence[_Annotations], number: int, rule: _Rule, classes: Mapping[int, int]
+    sources: Sequence[Annotations], number: int, rule: _Rule, classes: Mapping[int, int]
 ) -> tuple[Regions, int]:
     """Return the boxes of an image, in [0, 1], and how many have no width or height."""
     boxes, labels, flat = [], [], 0
@@ -366,7 +294,7 @@ def _regions(
         image = source.images.get(number)
         for row in source.rows.get(number, ()) if image else ():
             assert image is not None
-            x, y, width, height = _box(row, image, source.file)
+            x, y, width, height = box_of(row, image, source.file)
             category = int(row.get("category_id", -1))
             if category not in source.categories:
                 raise InputError(
@@ -386,21 +314,3 @@ def _regions(
             labels.append(classes[category])
     found = np.array(boxes).reshape(-1, 4)
     return Regions(found, np.array(labels, dtype=np.int64)), flat
-
-
-def _box(row: Mapping[str, Any], image: _Image, file: Path) -> tuple[float, float, float, float]:
-    """Return a box in pixels, refused where it lies outside of its image."""
-    try:
-        x, y, width, height = (float(value) for value in row["bbox"])
-    except (KeyError, TypeError, ValueError):
-        raise InputError(
-            f"{file}: annotation {row.get('id')} has no bbox of four numbers; fetch it again"
-        ) from None
-    over = max(-x, -y, x + width - image.width, y + height - image.height)
-    if not over <= _SIDE:
-        raise InputError(
-            f"{file}: the box of annotation {row.get('id')}, {[x, y, width, height]}, lies outside"
-            f" of its image, which is {image.width} x {image.height} pixels; boxes are x, y, width,"
-            " height in pixels"
-        )
-    return x, y, width, height
