@@ -31,6 +31,8 @@ from ldmbench.records.compare import Comparison, Side, stored_replicates
 from ldmbench.records.compare import compare as compare_sides
 from ldmbench.records.record_file import opened_run
 from ldmbench.records.runs import Runs
+from ldmbench.report import figures_of
+from ldmbench.report.flat import frame
 from ldmbench.schema.record import Record
 from ldmbench.schema.record import Run as RunRow
 from ldmbench.schema.stage import Cell
@@ -86,15 +88,11 @@ class Run:
 
         A score `fid` gives the columns fid, fid_low, fid_high, fid_n and fid_signature.
         """
-        from ldmbench.report.flat import frame  # it imports pandas
-
         return frame(self.records)
 
     @cached_property
     def figures(self) -> dict[str, altair.TopLevelMixin]:
         """Every figure of the report that has something to show, as an Altair chart."""
-        from ldmbench.report import figures_of  # it imports altair
-
         return figures_of(self._row, self.records, self._all_runs.extras(self.id))
 
     def export(

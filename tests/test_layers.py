@@ -176,3 +176,47 @@ def test_no_imports_form_a_ring():
     modules = {module_of(path): path for path in FILES}
     graph = {name: needed(path, set(modules)) for name, path in modules.items()}
     TopologicalSorter(graph).prepare()  # raises CycleError, which names the ring
+
+
+SLOW = {"altair", "diffusers", "huggingface_hub", "mlflow", "pandas", "ray", "scipy", "torch"}
+"""Libraries that take long to import, or that not every command needs."""
+RECURSIVE = {("models/originals/checkpoint.py", "ldmbench.models.loader")}
+"""A model whose first stage is a file of its own: the one reader of models reads it too."""
+
+
+def at_import(nodes) -> list[ast.AST]:
+    """Return every node that runs as a module is imported: not functions, not type checking."""
+    found = []
+    for node in nodes:
+        if isinstance(node, (*DEFINITIONS, ast.Lambda)):
+            continue
+        typing = isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
+        found += [node, *at_import(node.orelse if typing else ast.iter_child_nodes(node))]
+    return found
+
+
+def test_own_imports_in_functions_delay_a_slow_library():
+    modules = {module_of(path): path for path in FILES}
+    trees = {name: ast.parse(path.read_text()) for name, path in modules.items()}
+    direct = {name: named(at_import([tree])) for name, tree in trees.items()}
+
+    def libraries(module: str) -> set[str]:
+        seen, waiting, found = set(), {module}, set()
+        while waiting:
+            name = waiting.pop()
+            seen.add(name)
+            parts = name.split(".")
+            above = {".".join(parts[:n]) for n in range(1, len(parts))}
+            whole = {n if n in direct else n.rpartition(".")[0] for n in direct.get(name, ())}
+            waiting |= ({n for n in whole if n in direct} | (above & set(direct))) - seen
+            found |= {n.split(".")[0] for n in direct.get(name, ())}
+        return found & SLOW
+
+    for path in FILES:
+        place = path.relative_to(ROOT).as_posix()
+        for name in late_imports(path):
+            target = name if name in modules else name.rpartition(".")[0]
+            if (place, target) not in RECURSIVE:
+                assert libraries(target) - libraries(module_of(path)), (
+                    f"a function of {place} imports {target}: import it at the top"
+                )

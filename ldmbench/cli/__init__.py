@@ -15,8 +15,10 @@ from typing import Any
 
 import click
 
+from ldmbench.cli.terminal import Inert, fitted, legible, say_tinted
 from ldmbench.errors import InterruptError, LdmbenchError
-from ldmbench.registry import resolve
+from ldmbench.registry import nearest, resolve
+from ldmbench.store.faults import describe_os_error
 
 COMMANDS = {
     "run": "ldmbench.cli.run:run",
@@ -56,8 +58,6 @@ class Door(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Say which command was meant when there is none of this name."""
-        from ldmbench.registry import nearest
-
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
             raise click.UsageError(
                 f"no command '{args[0]}'{nearest(args[0], COMMANDS)};"
@@ -124,8 +124,6 @@ def _patient(stream: Any) -> Any:
         descriptor = stream.fileno()
     except (AttributeError, OSError):  # closed, or no file
         return stream
-    from ldmbench.cli.terminal import Inert
-
     return Inert(
         io.BufferedWriter(_Pipe(descriptor, "w", closefd=False)),
         encoding="utf-8" if codecs.lookup(stream.encoding).name == "ascii" else stream.encoding,
@@ -164,8 +162,6 @@ def outcome(arguments: list[str] | None = None) -> int:
         _near(error).show()
         return error.exit_code
     except OSError as error:
-        from ldmbench.store.faults import describe_os_error
-
         _say(describe_os_error(error, Path.cwd()))
         return 4
     except Exception as error:
@@ -176,8 +172,6 @@ def outcome(arguments: list[str] | None = None) -> int:
 
 def _near(error: click.ClickException) -> click.ClickException:
     """Return the error; of an unknown option with what is near by the rule of all other names."""
-    from ldmbench.registry import nearest
-
     if not isinstance(error, click.NoSuchOption) or error.ctx is None:
         return error
     options = [name for param in error.ctx.command.params for name in param.opts]
@@ -190,10 +184,8 @@ class _Heard(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print one sentence."""
-        from ldmbench.cli.options import say
-        from ldmbench.cli.terminal import legible
-
-        say(f"warning: {legible(record.getMessage())}")
+        text = f"warning: {legible(record.getMessage())}"
+        click.echo(fitted(text, sys.stderr), err=True)
 
 
 def _pass_on_warnings() -> None:
@@ -203,8 +195,6 @@ def _pass_on_warnings() -> None:
 
 
 def _say(text: str) -> None:
-    from ldmbench.cli.terminal import say_tinted
-
     for line in text.splitlines():
         say_tinted("error:", "red", line)
 

@@ -20,6 +20,7 @@ from ldmbench.models.conditions import (
 )
 from ldmbench.models.diffusers.writer import write_folder
 from ldmbench.models.image_conditions import FittedImage, MaskedPrompt, UpscaledPrompt
+from ldmbench.models.loader import load
 from ldmbench.models.model import Model
 from ldmbench.sample import initial_noise
 
@@ -50,8 +51,6 @@ def convert(model: Model | Path | str, out: Path | str, **facts: Any) -> Path:
         InputError: the folder is in use, or the outputs of the written folder differ by more than
             1e-5 of the largest value.
     """
-    from ldmbench.models.loader import load
-
     source = model if isinstance(model, Model) else load(model)
     folder = Path(out)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):

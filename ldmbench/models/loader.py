@@ -12,9 +12,10 @@ from ldmbench.models.diffusers.folder import load_folder
 from ldmbench.models.model import Model
 from ldmbench.models.originals.checkpoint import load_original
 from ldmbench.models.pipelines.pipeline import load_pipeline
+from ldmbench.sources.models.hub import snapshot
 from ldmbench.sources.models.originals import is_original
 from ldmbench.sources.models.pipelines import is_pipeline
-from ldmbench.sources.models.places import SUFFIXES, checkpoint_in, fetch, is_folder, is_hub_id
+from ldmbench.sources.models.places import SUFFIXES, checkpoint_in, is_folder, is_hub_id
 from ldmbench.tensors.numerics import numerics
 
 __all__ = ["load"]
@@ -87,7 +88,7 @@ def _load(
             return load_original(place, config=config, ema=ema, ignore=ignore)
         return load_checkpoint(place, config=config, ema=ema, ignore=ignore, tokenizer=tokenizer)
     if is_hub_id(str(path)):
-        found = fetch(str(path))
+        found = snapshot(str(path))
         return _load(found, config=config, ema=ema, ignore=ignore, tokenizer=tokenizer)
     raise InputError(
         f"{path} is not there; give a diffusers folder, a checkpoint file or a hub id (owner/name)"

@@ -11,11 +11,14 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from ldmbench.errors import LdmbenchError
+from ldmbench.gating.history import history
 from ldmbench.records.compare import stored_replicates
 from ldmbench.records.runs import Runs, write_text
+from ldmbench.report import figures_of, render, save_figures
 from ldmbench.schema.record import Extras, Record, Run
 from ldmbench.schema.suite import MlflowSettings
 from ldmbench.suite.load import places_of, settings_of
+from ldmbench.track.mlflow import mirror
 from ldmbench.track.reach import address_of, is_remote, shown
 from ldmbench.track.spool import experiment_of, is_pending, pending
 
@@ -44,8 +47,6 @@ def rendered(
         metrics: only these scores and measures; all when empty.
         records: only these of its records; all when None.
     """
-    from ldmbench.report import render
-
     return render(
         run,
         all_runs.records(run.id) if records is None else records,
@@ -68,8 +69,6 @@ def write_figures(
     records: Sequence[Record] | None = None,
 ) -> list[Path]:
     """Write every figure of a run in every format, of some cells alone; return the files."""
-    from ldmbench.report import figures_of, save_figures
-
     shown = all_runs.records(run.id) if records is None else records
     charts = figures_of(run, shown, _extras(run, all_runs, records), metrics=metrics)
     return save_figures(charts, folder, formats=formats)
@@ -97,8 +96,6 @@ def _history(run: Run, all_runs: Runs) -> list[dict[str, Any]]:
 
     The report knows nothing of the gate, which finds the steps: it is handed plain data.
     """
-    from ldmbench.gating.history import history
-
     ended = [r for r in all_runs.runs() if r.suite == run.suite and r.state in ("done", "failed")]
     past = []
     for one in [r for r in ended if r.started <= run.started][-HISTORY_RUNS:]:
@@ -191,8 +188,6 @@ def _files(run: Run, all_runs: Runs) -> dict[str, Path]:
 
 def _mirror(run: Run, all_runs: Runs, settings: MlflowSettings) -> str | None:
     """Send one run, unless another process is sending it; return why it was not taken."""
-    from ldmbench.track.mlflow import mirror
-
     try:
         with FileLock(all_runs.path(run.id) / "mlflow.lock").acquire(timeout=LOCK_TIMEOUT_SECONDS):
             return mirror(

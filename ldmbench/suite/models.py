@@ -13,8 +13,9 @@ from ldmbench.schema.models import CallModel, LoadModel, ModelFacts
 from ldmbench.schema.zoo import released
 from ldmbench.sources.kinds import open_source
 from ldmbench.sources.kinds.shapes import shapes_facts
+from ldmbench.sources.models.hub import snapshot
 from ldmbench.sources.models.peek import peek
-from ldmbench.sources.models.places import SUFFIXES, fetch, is_hub_id
+from ldmbench.sources.models.places import SUFFIXES, is_hub_id
 
 RGB = 3
 
@@ -33,7 +34,7 @@ def model_place(path: str, folder: Path) -> Path:
     place = (folder / path).resolve()
     if place.exists() or path.endswith(SUFFIXES) or not is_hub_id(path):
         return place
-    return fetch(path)
+    return snapshot(path)
 
 
 def facts_of(spec: LoadModel, folder: Path) -> ModelFacts:

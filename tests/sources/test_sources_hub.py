@@ -82,9 +82,9 @@ def connect(self, address):
 socket.socket.connect = connect
 from ldmbench.errors import InputError
 from ldmbench.sources.models.peek import model_digest
-from ldmbench.sources.models.places import fetch
+from ldmbench.sources.models.hub import snapshot
 try:
-    print(model_digest(fetch(sys.argv[1])))
+    print(model_digest(snapshot(sys.argv[1])))
 except InputError as error:
     print("InputError:", error)
 assert "torch" not in sys.modules

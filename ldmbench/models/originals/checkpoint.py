@@ -17,9 +17,9 @@ from ldmbench.models.first_stage import FirstStage, Rate
 from ldmbench.models.model import Model, info_of
 from ldmbench.models.originals.network import ModulatedTransformer2DModel
 from ldmbench.models.weights import fill
+from ldmbench.sources.models.hub import snapshot
 from ldmbench.sources.models.originals import Original, read_original
 from ldmbench.sources.models.peek import describe_original, original_digest
-from ldmbench.sources.models.places import fetch as fetch_folder
 from ldmbench.tensors.entries import open_weights
 from ldmbench.tensors.read import fetch
 
@@ -140,7 +140,7 @@ def _stage(found: Original) -> tuple[FirstStage, float]:
         return Absent(found.lacks), scale
     from ldmbench.models.loader import load
 
-    place = found.stage if isinstance(found.stage, Path) else fetch_folder(found.stage)
+    place = found.stage if isinstance(found.stage, Path) else snapshot(found.stage)
     inner = load(place, config=found.stage_config)
     wanted, channels = int(found.network["in_channels"]), inner.info.latent_shape[0]
     if channels != wanted:

@@ -36,10 +36,11 @@ from ldmbench.sources.models.compvis_rules import (
 )
 from ldmbench.sources.models.config_kinds import values_of
 from ldmbench.sources.models.diffusers_config import CAPTION_ENCODER, FolderConfigs, read_folder
+from ldmbench.sources.models.hub import snapshot
 from ldmbench.sources.models.null_class import check_null_class
 from ldmbench.sources.models.originals import Original, is_original, read_original
 from ldmbench.sources.models.pipelines import PipelineFolder, is_pipeline, read_pipeline
-from ldmbench.sources.models.places import SUFFIXES, checkpoint_in, fetch, is_folder, weights_of
+from ldmbench.sources.models.places import SUFFIXES, checkpoint_in, is_folder, weights_of
 from ldmbench.tensors.entries import Held
 
 __all__ = [
@@ -397,7 +398,7 @@ def _stage_place(found: Original) -> Path:
     """Return where the first stage lies; a hub id is looked for in the hub's cache."""
     stage = found.stage
     assert stage is not None
-    return stage if isinstance(stage, Path) else fetch(stage)
+    return stage if isinstance(stage, Path) else snapshot(stage)
 
 
 # ---------------------------------------------------------------- diffusers

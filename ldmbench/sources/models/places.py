@@ -15,7 +15,6 @@ __all__ = [
     "UNSIZED",
     "checkpoint_in",
     "component",
-    "fetch",
     "is_averaged",
     "is_ema_file",
     "is_folder",
@@ -68,17 +67,6 @@ def is_of_checkpoint(place: Path) -> bool:
 def is_hub_id(name: str) -> bool:
     """Say whether a name looks like owner/name on the hub."""
     return re.fullmatch(r"[A-Za-z0-9][\w.-]*/[\w.-]+", name) is not None
-
-
-def fetch(name: str) -> Path:
-    """Return the folder of a hub id: from the hub's cache, else downloaded unless offline.
-
-    Raises:
-        InputError: it is not in the cache and cannot be downloaded.
-    """
-    from ldmbench.sources.models.hub import snapshot
-
-    return snapshot(name)
 
 
 def checkpoint_in(folder: Path, *, ema: bool = True) -> Path:
