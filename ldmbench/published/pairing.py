@@ -51,10 +51,12 @@ class Measured:
 def corresponds(row: Row, cell: Measured) -> bool:
     """Whether a row measures what the cell measures: task, data, resolution and protocol are equal.
 
+    Protocols with the same reference and extractor count as equal; `differences` names the rest.
+
     A row that does not say one of these, or a cell of which it is not known, never corresponds.
     Rows of first stages also need the cell's f and regularisation.
     """
-    if row.quantity is None or row.protocol != cell.protocol:
+    if row.quantity is None or cell.protocol not in row.protocols:
         return False
     if row.resolution != str(cell.resolution):
         return False

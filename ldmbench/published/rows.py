@@ -110,12 +110,24 @@ class Row:
         return {name: text.strip() for name, text in found}
 
     @property
+    def protocols(self) -> tuple[str, ...]:
+        """The protocols with its reference and extractor; () where none that ships has them.
+
+        They may differ in labels and uint8 rule, which `pairing.differences` names.
+        """
+        own = self.protocol
+        return OF_ADM if own in OF_ADM else (own,) if own else ()
+
+    @property
     def protocol(self) -> str | None:
         """The named protocol under which it was computed, or nearly; None: none that ships.
 
         `facts` says where a row differs from its protocol.
         """
         reference = self.facts.get("ref", "")
+        named = next((name for name, source in _NAMED.items() if self.source == source), None)
+        if named and self.task == "class-conditional":
+            return named
         if self.metric.endswith("_ADM-script") or reference.startswith(("ADM", "adm_in256")):
             return "adm-2105.05233"
         if self.task == "text-to-image" and dataset_of(self.dataset) == "mscoco":
@@ -125,6 +137,19 @@ class Row:
         return next((name for name, sources in _PROTOCOLS.items() if self.source in sources), None)
 
 
+_NAMED = {
+    "dit-2212.09748": "arXiv:2212.09748",
+    "sit-2401.08740": "arXiv:2401.08740",
+    "repa-2410.06940": "arXiv:2410.06940",
+    "lightningdit-2501.01423": "arXiv:2501.01423",
+    "ddt-2504.05741": "arXiv:2504.05741",
+    "rae-2510.11690": "arXiv:2510.11690",
+    "mar-2406.11838": "arXiv:2406.11838",
+    "jit-2511.13720": "arXiv:2511.13720",
+}
+"""Protocol -> the paper whose samples it scores."""
+OF_ADM = ("adm-2105.05233", *(name for name in _NAMED if not name.startswith("jit")))
+"""Protocols whose reference is ADM's statistics of ImageNet's training set."""
 _LDM = (
     "arXiv:2112.10752v2",
     "CVPR 2022 version (presumed camera-ready)",

@@ -50,7 +50,8 @@ def test_notes_say_reference_labels_and_uint8_rule():
     assert row.facts["ref"].startswith("ADM VIRTUAL_imagenet256_labeled")
     assert row.facts["labels"] == "random"
     assert row.facts["uint8"].startswith("round half up")
-    assert row.protocol == "adm-2105.05233"
+    assert row.protocol == "sit-2401.08740"
+    assert {"adm-2105.05233", "repa-2410.06940"} <= set(row.protocols)
     own = next(r for r in published() if r.source == "Lyy-iiis/imeanflow README")
     assert own.protocol is None  # statistics of its own
 

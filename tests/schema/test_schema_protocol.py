@@ -45,6 +45,25 @@ def test_rules_that_change_numbers():
     assert (coco.reference_count, coco.resolution) == (30_000, 256)
 
 
+@pytest.mark.parametrize(
+    ("name", "labels", "to_uint8"),
+    [
+        ("dit-2212.09748", "random", "round"),
+        ("sit-2401.08740", "random", "round"),
+        ("repa-2410.06940", "random", "truncate"),
+        ("lightningdit-2501.01423", "random", "round"),
+        ("ddt-2504.05741", "balanced", "round"),
+        ("rae-2510.11690", "balanced", "truncate"),
+        ("mar-2406.11838", "balanced", "round"),
+        ("jit-2511.13720", "balanced", "round"),
+    ],
+)
+def test_protocols_of_today_differ_in_labels_and_uint8_rule(name, labels, to_uint8):
+    protocol = protocol_named(name)
+    assert (protocol.classes, protocol.quantize) == (labels, to_uint8)
+    assert (protocol.count, protocol.crop, protocol.reference_count) == (50_000, "adm", 1_281_167)
+
+
 def test_where_torch_fidelity_itself_has_another_network_is_said():
     protocol = protocol_named("torch-fidelity")
     assert "VGG16" in protocol.about
