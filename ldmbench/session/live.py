@@ -19,6 +19,7 @@ from ldmbench.session.pages import own_database
 from ldmbench.store.disk import Store
 from ldmbench.store.units import Unit
 from ldmbench.suite.load import settings_of
+from ldmbench.track.mlflow import follow
 from ldmbench.track.rows import Training
 
 __all__ = ["Live"]
@@ -89,8 +90,6 @@ class Live:
             self._thread.join()
 
     def _send(self) -> None:
-        from ldmbench.track.mlflow import follow
-
         trainings = [
             Training(name, unit.stage.kind, unit.stage.key, "", points)
             for unit in list(self._going)

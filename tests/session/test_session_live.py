@@ -37,7 +37,7 @@ def followed(tmp_path, monkeypatch):
     sent = []
     monkeypatch.setattr(live, "EVERY", -1.0)
     monkeypatch.delenv("LDMBENCH_MLFLOW", raising=False)
-    monkeypatch.setattr("ldmbench.track.mlflow.follow", lambda *a, **k: sent.append((a, k)))
+    monkeypatch.setattr("ldmbench.session.live.follow", lambda *a, **k: sent.append((a, k)))
     store = Store(tmp_path)
     store.open()
     source = "suite: s\nmodels: {ldm: {budget: {steps: 9}}}\ndata: {shapes: {kind: shapes}}\n"
@@ -77,7 +77,7 @@ def test_nothing_is_sent_after_a_refusal_or_without_a_mirror(followed, monkeypat
     folder.mkdir(parents=True)
     (folder / "curve.jsonl").write_text(json.dumps(ROWS[0]) + "\n")
     calls = []
-    monkeypatch.setattr("ldmbench.track.mlflow.follow", lambda *a, **k: calls.append(1) or "no")
+    monkeypatch.setattr("ldmbench.session.live.follow", lambda *a, **k: calls.append(1) or "no")
     listener.started(unit)
     for share in (0.1, 0.2, 0.3):
         listener.progressed(unit, share, "")
