@@ -152,7 +152,7 @@ def run(
         only: globs of cell ids.
         fresh: stage kinds to compute although the store has them.
         executor: "local" or "ray".
-        devices: how many devices train one model: 1. (LDMBENCH_DEVICES says on which devices
+        devices: how many devices train one model together. (LDMBENCH_DEVICES says on which devices
             models are trained, sampled and scored side by side.)
         verify: read all files of store and sources again.
 
@@ -182,8 +182,8 @@ def run(
     """
     if executor not in EXECUTORS:
         raise InputError(f"executor={executor!r}; there are: {', '.join(EXECUTORS)}")
-    if devices != 1:
-        raise InputError(f"devices={devices!r}; a model is trained on one device, so give 1")
+    if not isinstance(devices, int) or devices < 1:
+        raise InputError(f"devices={devices!r}; allowed: a whole number, 1 or more")
     if executor == "ray":
         cluster.require()
     root = usual_store(store)
@@ -198,6 +198,7 @@ def run(
         plan,
         root,
         executor=executor,
+        team=devices,
         fresh=wanted,
         verify=verify,
         before=partial(require_weights, plan, fresh=wanted),

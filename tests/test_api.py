@@ -129,7 +129,7 @@ def test_mistakes_raise_one_error(ended, tmp_path):
         (lambda: ldmbench.run(suite, set={"sample.stepz": 3}, store=tmp_path), "stepz"),
         (lambda: ldmbench.run(suite, only="*", store=tmp_path), r"only=\['\*'\]"),
         (lambda: ldmbench.run(suite, executor="slurm", store=tmp_path), "local, ray"),
-        (lambda: ldmbench.run(suite, devices=2, store=tmp_path), "on one device"),
+        (lambda: ldmbench.run(suite, devices=0, store=tmp_path), "devices=0; allowed: a whole"),
         (lambda: ldmbench.run(tmp_path / "no.yaml", store=tmp_path), "no such suite"),
         (lambda: ldmbench.open("no", store=store), "no run"),
         (lambda: ldmbench.gate(run, baseline=tmp_path / "no.json"), "no.json"),

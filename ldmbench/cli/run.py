@@ -45,6 +45,15 @@ MOST_WARNINGS = 6
 @fresh_option
 @compile_option
 @click.option("--executor", type=click.Choice(["local", "ray"]), default="local", show_default=True)
+@click.option(
+    "--devices",
+    "team",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Devices that train one model together: GPUs, or processes on the processor.",
+)
 @click.option("--verify", is_flag=True, help="Read all files of store and sources again.")
 @store_option
 @json_option
@@ -55,6 +64,7 @@ def run(
     fresh: Sequence[str],
     no_compile: bool,
     executor: str,
+    team: int,
     verify: bool,
     store: Path,
     as_json: bool,
@@ -69,6 +79,7 @@ def run(
       ldmbench run suites/quickstart.yaml
       ldmbench run suites/quickstart.yaml --set sample.count=64 --only '*/ddim-5/*'
       ldmbench run suites/smoke.yaml --fresh speed
+      ldmbench run suites/downsampling_sweep.yaml --devices 4
     """
     if executor == "ray":
         cluster.require()
@@ -86,6 +97,7 @@ def run(
         plan,
         store,
         executor=executor,
+        team=team,
         fresh=fresh,
         verify=verify,
         before=partial(require_weights, plan, fresh=fresh),

@@ -27,6 +27,7 @@ from ldmbench.execute.ray_workers import (
     devices_here,
     local_size,
     ray_workers,
+    team_of,
 )
 from ldmbench.execute.runner import Event, LostError, Runner
 from ldmbench.schema.stage import Plan
@@ -54,6 +55,7 @@ def execute(
     *,
     listener: Listener,
     log: Path,
+    team: int = 1,
     fresh: Iterable[str] = (),
     verify: bool = False,
 ) -> Result:
@@ -66,6 +68,7 @@ def execute(
         store: an open store, on a file system that every node shares.
         listener: told of progress.
         log: beside it lies one file per worker for what workers and libraries print.
+        team: devices of one node that train one model.
         fresh: stage kinds, or kind/key beginnings, to make anew.
         verify: compare every digest in the store first.
 
@@ -79,12 +82,15 @@ def execute(
         ours = address() == LOCAL
         nodes = _nodes(ray)
         workers = ray_workers(nodes, ours=ours)
+        together = team_of(workers[0], nodes, team)
         kinds = sorted({worker.device.partition(":")[0] for worker in workers})
         facts = [] if ours else _checked(ray, nodes, store, kinds)
         machines = [here for fact in facts for here in fact["machines"]]
         logs = log.resolve()
         runners = [
-            _RayRunner(ray, worker, logs.with_name(f"{log.stem}-{n}.log"), listener.warned)
+            _RayRunner(
+                ray, worker, logs.with_name(f"{log.stem}-{n}.log"), listener.warned, together
+            )
             for n, worker in enumerate(workers)
         ]
         return run_plan(
@@ -92,6 +98,7 @@ def execute(
             store,
             runners=runners,
             listener=listener,
+            team=team,
             fresh=fresh,
             verify=verify,
             machines=speed_machines(devices_here()) if ours else machines,
@@ -258,9 +265,17 @@ def _refuse_other(fact: Mapping[str, Any], asked: Path, answer: Path, store: Sto
 class _RayRunner(Runner):
     """An actor on one device of some node; a lost one is replaced where resources are free."""
 
-    def __init__(self, ray: Any, worker: RayWorker, log: Path, warn: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        ray: Any,
+        worker: RayWorker,
+        log: Path,
+        warn: Callable[[str], None],
+        together: RayWorker,
+    ) -> None:
         super().__init__(worker.device)
         self._ray, self._worker, self._log, self._warn = ray, worker, log, warn
+        self._together = together
         self._closed, self._node, self._patience = False, "", 0.0
         self._failed_starts = 0
         self._actor: Any = None
@@ -273,8 +288,8 @@ class _RayRunner(Runner):
         Raises:
             StageError: if one actor after the other dies before it says a word.
         """
-        if self._node:
-            return True
+        if self._node or self.resting:
+            return bool(self._node)
         done, _ = self._ray.wait([self._called], timeout=0)
         if done:
             self._node = self._node_name()
@@ -305,7 +320,7 @@ class _RayRunner(Runner):
     def events(self, task: Task) -> Iterator[Event]:
         """Run a task and yield what is said of it."""
         try:
-            yield from self._attempt(task)
+            yield from self._team(task) if task.devices > 1 else self._attempt(task)
         except self._ray.exceptions.RayTaskError as error:
             yield {"event": "failed", "message": f"on {self._node}: {_first_line(error)}"}
         except self._ray.exceptions.RayError as error:
@@ -316,30 +331,65 @@ class _RayRunner(Runner):
             self._begin()
             raise LostError(lost) from None
 
+    def rest(self) -> None:
+        """End the actor, so that its resources are free."""
+        super().rest()
+        self._end()
+        self._node = ""
+
+    def wake(self) -> None:
+        """Ask for an actor again."""
+        super().wake()
+        self._begin()
+
     def close(self) -> None:
         """End the actor; its worker process notices at once."""
         self._closed = True
+        self._end()
+
+    def _end(self) -> None:
         if self._actor is not None:
             with contextlib.suppress(Exception):  # the cluster itself may be gone
                 self._ray.kill(self._actor, no_restart=True)
 
     def _begin(self) -> None:
         """Ask for an actor; `is_ready` tells when there is one."""
-        if self._closed:
+        if self._closed or self.resting:
             return
+        self._ask(self._worker, "SPREAD", devices=1)
+
+    def _ask(self, worker: RayWorker, strategy: Any, *, devices: int) -> None:
+        """Ask for an actor on one device or several of one node."""
         self._node, self._patience = "", time.monotonic() + FREE_WORKER_SECONDS
         self._actor = (
             self._ray.remote(Host)
-            .options(max_restarts=0, scheduling_strategy="SPREAD", **self._worker.options)
+            .options(max_restarts=0, scheduling_strategy=strategy, **worker.options)
             .remote(
                 self.device,
                 str(self._log),
                 environment=_environment_passed_on(),
                 folder=str(Path.cwd()),
-                threads=self._worker.threads,
+                threads=worker.threads,
+                devices=devices,
             )
         )
         self._called = self._actor.node.remote()
+
+    def _team(self, task: Task) -> Iterator[Event]:
+        """Run a training on several devices of one node, which a placement group reserves."""
+        from ray.util.placement_group import placement_group, remove_placement_group
+        from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+
+        group = placement_group([dict(self._together.resources)], strategy="STRICT_PACK")
+        try:
+            place = PlacementGroupSchedulingStrategy(placement_group=group)
+            self._ask(self._together, place, devices=task.devices)
+            self._node = self._ray.get(self._called)
+            yield from self._attempt(task)
+        finally:
+            self._end()
+            self._node = ""
+            remove_placement_group(group)
 
     def _attempt(self, task: Task) -> Iterator[Event]:
         while not self.is_ready():

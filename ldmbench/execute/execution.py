@@ -15,6 +15,7 @@ from ldmbench.execute.runner import LostError, Runner
 from ldmbench.execute.step import Clock, Done, InputLostError, Outcome, run_units
 from ldmbench.execute.survey import Survey, is_named, survey
 from ldmbench.schema.base import Kind
+from ldmbench.schema.params import TrainedDenoiser, TrainedStage
 from ldmbench.schema.stage import Plan
 from ldmbench.schema.task import Task
 from ldmbench.store.disk import Store
@@ -86,6 +87,7 @@ def run_plan(
     *,
     runners: Sequence[Runner],
     listener: Listener,
+    team: int = 1,
     fresh: Iterable[str] = (),
     verify: bool = False,
     machines: Sequence[Mapping[str, Any]] = (),
@@ -97,6 +99,7 @@ def run_plan(
         store: an open store.
         runners: at least one; each is fed by a thread of its own.
         listener: told of progress.
+        team: devices that train one model; more than one have each training alone.
         fresh: stage kinds, or kind/key beginnings, to make anew.
         verify: compare every digest in the store first.
         machines: whose speed counts; any when empty.
@@ -105,7 +108,9 @@ def run_plan(
         InterruptError: after Ctrl-C; everything committed is kept.
         StoreError: if the store cannot be written.
     """
-    execution = _Execution(plan, store, runners, listener, fresh=tuple(fresh), machines=machines)
+    execution = _Execution(
+        plan, store, runners, listener, team=team, fresh=tuple(fresh), machines=machines
+    )
     return execution.run(verify=verify)
 
 
@@ -117,6 +122,7 @@ class _Execution:
         runners: Sequence[Runner],
         listener: Listener,
         *,
+        team: int,
         fresh: tuple[str, ...],
         machines: Sequence[Mapping[str, Any]],
     ) -> None:
@@ -127,7 +133,7 @@ class _Execution:
         self.stop, self.counting = threading.Event(), threading.Lock()
         self.broken: Exception | None = None
         self.losses: Counter[Unit] = Counter()
-        self.serving = 0
+        self.serving, self.team = 0, team
 
     def run(self, *, verify: bool) -> Result:
         began = time.perf_counter()
@@ -178,6 +184,11 @@ class _Execution:
         while self.store.warnings:
             self.listener.warned(self.store.warnings.pop(0))
 
+    def _is_wide(self, unit: Unit) -> bool:
+        """Tell whether a unit takes several devices: trainings do."""
+        trained = isinstance(unit.stage.params, TrainedDenoiser | TrainedStage)
+        return self.team > 1 and trained
+
     def _is_fresh(self, unit: Unit) -> bool:
         return is_named(unit.stage, self.fresh) and unit.address.name not in self.refreshed
 
@@ -190,6 +201,7 @@ class _Execution:
             self.stop,
             alone=LAST_KINDS if last else frozenset(),
             longest_first=len(self.runners) > 1,
+            wide=self._is_wide,
         )
         threads = [  # of all, as each may have to take over what another was lost with
             threading.Thread(target=self._serve, args=(runner, ready), daemon=True)
@@ -295,11 +307,18 @@ class _Execution:
         def body(task: Task) -> Outcome:
             with self.counting:
                 self._pass_on_warnings()
-            return runner.run(
-                task,
-                progressed,
-                lambda text: self.listener.warned(f"{units[0].label}: {text}"),
-            )
+            others = self.runners if task.devices > 1 else ()
+            for other in others:
+                other.rest()
+            try:
+                return runner.run(
+                    task,
+                    progressed,
+                    lambda text: self.listener.warned(f"{units[0].label}: {text}"),
+                )
+            finally:
+                for other in others:
+                    other.wake()
 
         # Look up, run and commit; other runs on this store may be faster.
         done = run_units(
@@ -309,6 +328,7 @@ class _Execution:
             execute=body,
             device=runner.device,
             threads=runner.threads_alone if units[0].stage.kind in LAST_KINDS else None,
+            team=self.team if self._is_wide(units[0]) else 1,
             fresh={unit for unit in units if self._is_fresh(unit)},
             machines=self.machines,
             stopped=self.stop.is_set,

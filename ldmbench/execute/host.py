@@ -15,6 +15,7 @@ from ldmbench.execute.devices import speed_machines
 from ldmbench.execute.gpus import VISIBLE, signs, usable_gpus
 from ldmbench.execute.process import WorkerProcess
 from ldmbench.execute.runner import Event
+from ldmbench.execute.team import Seat, Team
 from ldmbench.pipeline import STAGES
 from ldmbench.schema.task import Task
 from ldmbench.store.artifact import MANIFEST
@@ -35,15 +36,29 @@ class Host:
         environment: variables of the process that began the run; they rule over the node's.
         folder: where the run was begun; used when the node has it too.
         threads: processors it was given; unless the environment says otherwise, torch uses them.
+        devices: how many it has, which train one model together.
     """
 
     def __init__(
-        self, device: str, log: str, *, environment: Mapping[str, str], folder: str, threads: int
+        self,
+        device: str,
+        log: str,
+        *,
+        environment: Mapping[str, str],
+        folder: str,
+        threads: int,
+        devices: int = 1,
     ) -> None:
         if Path(folder).is_dir():
             os.chdir(folder)
-        given = {"OMP_NUM_THREADS": str(threads) if threads else "", **environment}
-        self._process = WorkerProcess(device, Path(log), environment=given)
+        each = max(1, threads // devices) if threads else ""
+        given = {"OMP_NUM_THREADS": str(each), **environment}
+        self._process: WorkerProcess | Team = WorkerProcess(device, Path(log), environment=given)
+        if devices > 1:
+            gpus = os.environ.get(VISIBLE, "").split(",") if device != "cpu" else [""] * devices
+            shown = [{VISIBLE: gpu} if gpu else {} for gpu in gpus]
+            seats = [Seat(device, device, {**given, **own}) for own in shown]
+            self._process = Team(seats, Path(log))
 
     def node(self) -> str:
         """Return the name of the node it lives on."""

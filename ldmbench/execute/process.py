@@ -73,6 +73,10 @@ class WorkerProcess:
         self._closed = True
         self._end()
 
+    def rest(self) -> None:
+        """End the process; the next task starts another."""
+        self._end()
+
     def _end(self) -> None:
         if self._process is not None:
             self._process.kill()

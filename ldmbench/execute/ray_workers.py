@@ -11,7 +11,16 @@ from typing import Any
 from ldmbench.errors import InputError
 from ldmbench.execute.devices import cores, devices, named_devices
 
-__all__ = ["LOCAL", "Node", "RayWorker", "address", "devices_here", "local_size", "ray_workers"]
+__all__ = [
+    "LOCAL",
+    "Node",
+    "RayWorker",
+    "address",
+    "devices_here",
+    "local_size",
+    "ray_workers",
+    "team_of",
+]
 
 LOCAL = "local"
 """Ray's own word for a cluster on this machine that lives as long as its driver."""
@@ -110,6 +119,31 @@ def ray_workers(nodes: Sequence[Node], *, ours: bool) -> list[RayWorker]:
                 f"a worker asks for {worker.wish}, and no node of the Ray cluster has it (nodes:"
                 f" {has}); set LDMBENCH_DEVICES or LDMBENCH_RAY_RESOURCES, or add nodes"
             )
+    return found
+
+
+def team_of(worker: RayWorker, nodes: Sequence[Node], team: int) -> RayWorker:
+    """Return what one actor asks for whose devices train one model together.
+
+    Args:
+        worker: on one device.
+        nodes: of the cluster; all devices of a training are of one.
+        team: number of devices.
+
+    Raises:
+        InputError: no node has as many.
+    """
+    unit = "GPU" if worker.device != "cpu" else "CPU"
+    most = max((int(node.resources.get(unit, 0)) for node in nodes), default=0)
+    times = {name: team * amount for name, amount in worker.resources.items()}
+    if unit == "CPU":
+        times["CPU"] = max(float(team), worker.resources.get("CPU", 0.0))
+    found = RayWorker(worker.device, times, worker.threads)
+    if not any(_fits(found, node) for node in nodes):
+        raise InputError(
+            f"--devices {team}: a model is trained on devices of one node, and no node of the Ray"
+            f" cluster has {found.wish}; allowed: 1 to {max(1, most)}"
+        )
     return found
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import heapq
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from ldmbench.plan.estimate import rough_seconds
 from ldmbench.schema.base import Kind
 from ldmbench.schema.stage import Stage
+from ldmbench.store.states import in_turn
 from ldmbench.store.units import Unit, inputs_of, units_of
 
 __all__ = ["Ready"]
@@ -26,6 +27,7 @@ class Ready:
         stop: once set, nothing more is handed out.
         alone: kinds that come last, one at a time, when nothing else is running or ready.
         longest_first: what the longest chain of work waits for comes first; else in plan order.
+        wide: tells units that take all devices: nothing runs beside one.
     """
 
     def __init__(
@@ -36,6 +38,7 @@ class Ready:
         *,
         alone: frozenset[Kind] = frozenset(),
         longest_first: bool = False,
+        wide: Callable[[Unit], bool] = lambda _: False,
     ) -> None:
         self._stop, self._alone = stop, alone
         self._changed = threading.Condition()
@@ -48,13 +51,23 @@ class Ready:
             self._waits[unit] = waits
             for part in waits:
                 self._dependents.setdefault(part, []).append(unit)
+        self._behind = self._in_turn(todo)
         ways = self._ways(todo, stages) if longest_first else {}
         # What must run alone comes last: it waits for nothing else then, and nothing for it.
         self._units = sorted(todo, key=lambda u: (u.stage.kind in alone, -ways.get(u, 0.0)))
         self._place = {unit: number for number, unit in enumerate(self._units)}
         self._ready = [self._place[unit] for unit, waits in self._waits.items() if not waits]
         heapq.heapify(self._ready)
-        self._running = 0
+        self._running, self._wide, self._wide_runs = 0, wide, False
+
+    def _in_turn(self, todo: Sequence[Unit]) -> dict[Unit, list[Unit]]:
+        """Let longer trainings wait for shorter ones that keep their state; return who waits."""
+        units = {unit.stage.key: unit for unit in todo if unit.stage.local.keep_state}
+        behind: dict[Unit, list[Unit]] = {}
+        for longer, shorter in in_turn(unit.stage for unit in units.values()).items():
+            self._waits[units[longer]].add(units[shorter])
+            behind.setdefault(units[shorter], []).append(units[longer])
+        return behind
 
     def _ways(self, todo: Sequence[Unit], stages: Mapping[str, Stage]) -> dict[Unit, float]:
         """Return about how long it is from each unit's start to the end of all that needs it."""
@@ -65,8 +78,9 @@ class Ready:
         }
         ways: dict[Unit, float] = {}
         for unit in reversed(todo):
-            behind = (ways[dependent] for dependent in self._dependents.get(unit, ()))
-            ways[unit] = seconds[unit.stage.key] + max(behind, default=0.0)
+            behind = (*self._dependents.get(unit, ()), *self._behind.get(unit, ()))
+            longest = max((ways[other] for other in behind if other in ways), default=0.0)
+            ways[unit] = seconds[unit.stage.key] + longest
         return ways
 
     def take(self) -> Unit | None:
@@ -75,7 +89,9 @@ class Ready:
             while not self._stop.is_set():
                 if self._ready and not (self._running and self._is_next_alone()):
                     self._running += 1
-                    return self._units[heapq.heappop(self._ready)]
+                    unit = self._units[heapq.heappop(self._ready)]
+                    self._wide_runs = self._wide(unit)
+                    return unit
                 if not self._running:
                     return None
                 self._changed.wait(timeout=0.2)
@@ -92,15 +108,18 @@ class Ready:
             return [self._units[number] for number in taken]
 
     def _is_next_alone(self) -> bool:
-        return self._units[self._ready[0]].stage.kind in self._alone
+        unit = self._units[self._ready[0]]
+        return self._wide_runs or self._wide(unit) or unit.stage.kind in self._alone
 
     def give(self, unit: Unit, *, ok: bool) -> None:
         """Say that a unit ended; what needs a failed one will not run."""
         with self._changed:
             self._running -= 1
-            for dependent in self._dependents.get(unit, ()):
+            # what needs a failed unit never runs; a longer training begins anew
+            freed = (*self._dependents.get(unit, ()), *self._behind.get(unit, ()))
+            for dependent in freed if ok else self._behind.get(unit, ()):
                 waits = self._waits[dependent]
-                if ok:  # one that waits for a failed unit keeps waiting, and so never runs
+                if unit in waits:
                     waits.discard(unit)
                     if not waits:
                         heapq.heappush(self._ready, self._place[dependent])

@@ -32,6 +32,7 @@ class Runner(ABC):
         machine: what the worker said of its device and, if it is another one, its machine.
         versions: of the libraries there, where they may differ from those here.
         waited: wall seconds in `run`, so far.
+        resting: a training on several devices has this one, too.
     """
 
     def __init__(
@@ -40,12 +41,20 @@ class Runner(ABC):
         self.device, self.crowded, self.threads_alone = device, crowded, threads_alone
         self.machine: dict[str, Any] = {}
         self.versions: dict[str, str] = {}
-        self.waited = 0.0
+        self.waited, self.resting = 0.0, False
         self._start_seconds = 0.0
 
     @abstractmethod
     def events(self, task: Task) -> Iterator[Event]:
         """Run a task and yield what is said of it; the last event is done or failed."""
+
+    def rest(self) -> None:
+        """Give back memory and resources until `wake`: a training has all devices."""
+        self.resting = True
+
+    def wake(self) -> None:
+        """Take tasks again."""
+        self.resting = False
 
     @abstractmethod
     def close(self) -> None:

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import compress
-from typing import Any
+from typing import Any, NamedTuple
 
 from ldmbench.canonical import digest
 from ldmbench.errors import StageError
@@ -20,6 +20,7 @@ from ldmbench.store.artifact import outputs_digest, outputs_of
 from ldmbench.store.disk import Store
 from ldmbench.store.machine import code_digest, machine, versions
 from ldmbench.store.provenance import origins
+from ldmbench.store.states import training_of
 from ldmbench.store.units import Unit, inputs_digest, inputs_of
 
 
@@ -57,6 +58,7 @@ def run_units(
     execute: Callable[[Task], Outcome],
     device: str,
     threads: int | None = None,
+    team: int = 1,
     fresh: Container[Unit] = (),
     machines: Sequence[Mapping[str, Any]] = (),
     stopped: Callable[[], bool] = lambda: False,
@@ -71,6 +73,7 @@ def run_units(
         execute: does the work.
         device: what it computes on.
         threads: of a task that has all cores to itself.
+        team: devices of a training.
         fresh: what to make anew although it is there.
         machines: whose speed counts; any when empty.
         stopped: tells that nothing is waited for any more.
@@ -98,7 +101,9 @@ def run_units(
                     found, unit, store, stages, asked=since, machines=machines
                 )
                 todo += [] if current else [unit]
-            seconds = _make(todo, store, stages, execute, device, threads) if todo else 0.0
+            again = {unit for unit in todo if unit in fresh}
+            where = _Where(device, threads, team)
+            seconds = _make(todo, store, stages, execute, where, again) if todo else 0.0
             return [Done(unit, seconds if unit in todo else None) for unit in held]
     raise StageError("stopped")
 
@@ -129,6 +134,14 @@ def _input_digests(unit: Unit, store: Store, stages: Mapping[str, Stage]) -> dic
     }
 
 
+class _Where(NamedTuple):
+    """What a task computes on."""
+
+    device: str
+    threads: int | None
+    team: int
+
+
 @dataclass(frozen=True)
 class _Begun:
     """A unit whose task is ready to run."""
@@ -144,15 +157,15 @@ def _make(
     store: Store,
     stages: Mapping[str, Stage],
     execute: Callable[[Task], Outcome],
-    device: str,
-    threads: int | None,
+    where: _Where,
+    again: Container[Unit],
 ) -> float:
     """Run one task for all units and commit each; return the seconds that one took."""
     begun: list[_Begun] = []
     try:
         # Open a temporary folder for each unit.
         for unit in units:
-            begun.append(_begin(unit, store, stages, device, threads))
+            begun.append(_begin(unit, store, stages, where, anew=unit in again))
         # Run the stage once for all units, and share its time among them.
         first, *others = (each.task for each in begun)
         outcome = execute(first.model_copy(update={"beside": tuple(others)}))
@@ -169,7 +182,7 @@ def _make(
 
 
 def _begin(
-    unit: Unit, store: Store, stages: Mapping[str, Stage], device: str, threads: int | None
+    unit: Unit, store: Store, stages: Mapping[str, Stage], where: _Where, *, anew: bool
 ) -> _Begun:
     """Look at the inputs of a unit and make the folder that it writes to."""
     stage, started = unit.stage, datetime.now(UTC).isoformat()
@@ -179,6 +192,7 @@ def _begin(
     }
     digests = {role: found or "" for role, found in _input_digests(unit, store, stages).items()}
     made_by = digest({"code": code_digest(stage.kind), "inputs": digests})
+    training = training_of(stage)
     task = Task(
         kind=stage.kind,
         key=stage.key,
@@ -187,8 +201,10 @@ def _begin(
         local=stage.local,
         output=store.temporary(unit.address),
         scratch=store.scratch(unit.address, made_by=made_by),
-        device=device,
-        threads=threads,
+        states=store.states(training, made_by=made_by, anew=anew) if training else None,
+        device=where.device,
+        threads=where.threads,
+        devices=where.team,
         shard=unit.shard,
     )
     return _Begun(unit, task, digests, started)

@@ -118,7 +118,7 @@ def serve(task: Task, wire: Wire, *, title: str | None = None, **more: Any) -> N
     device = title or task.device
     began = time.perf_counter()
     error = _attempt(task, wire)
-    if error is not None and is_out_of_memory(error):
+    if error is not None and is_out_of_memory(error) and task.devices == 1:
         filled = _memory(task)
         error = None  # its traceback holds what the stage had in memory
         _free(task, wire, f"{device} ({filled})")

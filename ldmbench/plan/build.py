@@ -232,7 +232,7 @@ class _Builder:
                 count=train.count,
             )
             inputs["latents"] = items(latents)
-        local = self._start(point, inputs) or Local()
+        local = self._start(point, inputs)
         section, remarks = self._section(spec, inputs)
         if remarks:
             local = local.model_copy(update={"assumed": (*local.assumed, *remarks)})
@@ -246,21 +246,23 @@ class _Builder:
         params = TrainedDenoiser(section=spec.denoiser, budget=spec.budget)
         stage = Stage(kind="denoiser", key="", params=params, inputs=inputs, version=0)
         flops = stage_cost(stage, self.ledger.stages).flops
-        section = as_computed(spec.denoiser, flops, may_compile=self.may_compile)
+        section = spec.denoiser.model_copy(update={"keep_state": False})  # no part of the key
+        section = as_computed(section, flops, may_compile=self.may_compile)
         remarks = remarks_on(spec.autoencoder, section, stated=spec.denoiser.compile, flops=flops)
         return section, tuple(remarks)
 
-    def _start(self, point: Point, inputs: dict[str, Input]) -> Local | None:
-        """Add the model that a training starts from to its inputs; return what reads it."""
+    def _start(self, point: Point, inputs: dict[str, Input]) -> Local:
+        """Add the model that a training starts from to its inputs; return what it needs to run."""
         source = self.starts.source(point)
+        kept = isinstance(point.spec, LdmModel) and point.spec.denoiser.keep_state
         if source is None:
-            return None
+            return Local(keep_state=kept)
         _, denoiser = self._model(source)
         inputs["init"] = whole(denoiser)
         traits = self.about(source)
         where = f"weights {traits.digest[:8]}" if traits.digest else denoiser.label
         text = f"training starts from the weights of {source.model} ({where})"
-        return Local(load=traits.local.load, assumed=(text,))
+        return Local(load=traits.local.load, assumed=(text,), keep_state=kept)
 
     def _foreign(self, point: Point) -> tuple[Stage, Stage]:
         """Plan a model that is not trained here: two artefacts that only say what it is."""

@@ -128,12 +128,21 @@ def flops_per_second(
     """
     named = "processor" if machine["kind"] == "cpu" else "device"
     done = [
-        (stage_cost(stages[m.key], stages).flops, m.seconds)
+        (
+            stage_cost(stages[m.key], stages).flops,
+            m.seconds * float(str(m.machine.get("devices", 1))),
+        )
         for m in history
         if m.key in stages and all(m.machine.get(n) == machine[n] for n in ("kind", named))
     ]
     flops, seconds = sum(f for f, _ in done), sum(s for _, s in done)
     return flops / seconds if seconds > 1 and flops else RATES[str(machine["kind"])]
+
+
+def _devices(manifest: Manifest) -> int:
+    """Return how many devices trained together."""
+    found = manifest.machine.get("devices", 1)
+    return found if isinstance(found, int) else 1
 
 
 def _params(stage: Stage, role: str, stages: Mapping[str, Stage]) -> Params:

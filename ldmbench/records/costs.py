@@ -43,17 +43,18 @@ def costs(
     if denoiser is None or autoencoder is None:
         return
     share = cell.progress
-    own = share * denoiser["seconds"] / SECONDS_PER_DAY
-    first = autoencoder["seconds"] / SECONDS_PER_DAY
+    own = share * _seconds(denoiser) / SECONDS_PER_DAY
+    first = _seconds(autoencoder) / SECONDS_PER_DAY
     device = str(denoiser["device"])
     other = str(autoencoder["device"]) if first else device  # the identity trains nowhere
     yield Measure(name="train_device_days", value=own, unit="device-days", device=device)
     yield Measure(name="autoencoder_device_days", value=first, unit="device-days", device=other)
     if sources:
         yield _before(sources)
-    here, how = first, ""
+    here: float | None = first
+    how = ""
     if other != device:
-        rates = [float(part["flops"]) / (part["seconds"] or 1) for part in (autoencoder, denoiser)]
+        rates = [float(part["flops"]) / (_seconds(part) or 1) for part in (autoencoder, denoiser)]
         here = first * rates[0] / rates[1] if all(rates) else None
         how = f"{first:.3g} days of {other}, where the first stage was trained"
         how += f", count as {here:.3g} of {device} by the FLOP/s of both trainings" if here else ""
@@ -68,13 +69,18 @@ def costs(
         yield Measure(name=f"train_{name}", value=value, unit=name, device=device)
 
 
+def _seconds(account: Mapping[str, Any]) -> float:
+    """Return the seconds of a training, times its devices; accounts of old know one device."""
+    return float(account.get("device_seconds") or account["seconds"])
+
+
 def _before(sources: Sequence[Account]) -> Measure:
     """Return what the trainings took whose weights a model started from."""
     known = [source for source in sources if source is not None]
     whole = len(known) == len(sources)
     return Measure(
         name="source_device_days",
-        value=sum(s["seconds"] for s in known) / SECONDS_PER_DAY if whole else None,
+        value=sum(map(_seconds, known)) / SECONDS_PER_DAY if whole else None,
         unit="device-days",
         device=" and ".join(dict.fromkeys(str(source["device"]) for source in known)),
         reason=None if whole else "a model that was not trained here does not say what it took",

@@ -60,6 +60,9 @@ class Local(Sparse):
     assumed: tuple[str, ...] = Field(default=(), description="what no file of it states")
     bytes: int = Field(default=0, description="of its weights")
     told: str = Field(default="", description="conditioning of the model that is sampled")
+    keep_state: bool = Field(
+        default=False, description="a training's state at its end is kept for longer trainings"
+    )
     expected: int = Field(default=0, description="images that an extractor sees in the plan")
     refs: dict[str, str] = Field(
         default={}, description="count -> how signatures name as many first images of a file"

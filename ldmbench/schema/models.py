@@ -229,6 +229,10 @@ class DenoiserParams(Optimised):
         description="torch.compile the network for training; unset: where that takes 1e16 FLOPs or"
         " more in the plan",
     )
+    keep_state: bool = Field(
+        default=False,
+        description="keep the state at the end, from which a longer budget goes on; in no key",
+    )
     train_seed: Annotated[int, AXIS, Field(ge=0)] = 0
 
     @property

@@ -38,8 +38,12 @@ class Task(Noun, Generic[P_co]):
     local: Local = Local()
     output: Path
     scratch: Path = Field(description="kept between attempts: checkpoints")
+    states: Path | None = Field(
+        default=None, description="where a training keeps the state in which it ends"
+    )
     device: str = "cpu"
     threads: int | None = None
+    devices: int = Field(default=1, description="processes that train one model together")
     shard: tuple[int, int] | None = None
     beside: tuple[Self, ...] = ()
 

@@ -9,19 +9,22 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 from ldmbench.errors import InputError, InterruptError, LdmbenchError
 from ldmbench.execute import cluster
-from ldmbench.execute.devices import devices
+from ldmbench.execute.devices import cores, devices
 from ldmbench.execute.execution import Listener, Result
 from ldmbench.execute.fitness import check_fitness
 from ldmbench.execute.local import execute
 from ldmbench.execute.survey import check_fresh, survey
+from ldmbench.execute.team import check_team
 from ldmbench.records.collect import collect_extras, collect_record
 from ldmbench.records.pictures import draw_pictures
 from ldmbench.records.runs import Runs, write_text
+from ldmbench.schema.params import TrainedDenoiser, TrainedStage
 from ldmbench.schema.record import Record, Run
 from ldmbench.schema.stage import Plan
 from ldmbench.session.live import Live
@@ -67,6 +70,7 @@ def run_suite(
     root: Path,
     *,
     executor: str,
+    team: int = 1,
     fresh: Sequence[str],
     verify: bool,
     before: Callable[[Store], None],
@@ -79,6 +83,7 @@ def run_suite(
         plan: its plan.
         root: the store's folder.
         executor: "local" or "ray".
+        team: devices that train one model.
         fresh: stage kinds to make although the store has them.
         verify: read all files again.
         before: called on the store before anything is made here: brings what stages will read.
@@ -90,8 +95,9 @@ def run_suite(
         InterruptError: the run was interrupted; what is finished is kept.
     """
     check_fresh(plan, fresh)
-    if executor == "local":
-        devices()  # refused, if at all, before a folder is made
+    _check_batches(plan, team)
+    if executor == "local":  # refused, if at all, before a folder is made
+        check_team(team, devices(), cores())
     store, all_runs = Store(root), Runs(root)
     store.open()
     found = None if fresh or verify else _reopened(plan, store, all_runs, executor)
@@ -101,7 +107,24 @@ def run_suite(
         check_fitness(plan, store, devices())
         before(store)
     session = _Session(loaded, plan, store, all_runs)
-    return session.go(executor, watching, fresh=fresh, verify=verify)
+    return session.go(executor, watching, team=team, fresh=fresh, verify=verify)
+
+
+def _check_batches(plan: Plan, team: int) -> None:
+    """Refuse more devices than a batch has images.
+
+    Raises:
+        InputError: naming the model.
+    """
+    stages = plan.by_key()
+    for cell, kind in product(plan.cells, ("autoencoder", "denoiser")):
+        params = stages[cell.stages[kind]].params
+        if isinstance(params, TrainedDenoiser | TrainedStage) and params.section.batch < team:
+            raise InputError(
+                f"--devices {team}: the {kind} of models.{cell.model} trains with batches of"
+                f" {params.section.batch} images, which the devices share; allowed: 1 to"
+                f" {params.section.batch}"
+            )
 
 
 def _reopened(plan: Plan, store: Store, all_runs: Runs, executor: str) -> Finished | None:
@@ -146,7 +169,13 @@ class _Session:
         )
 
     def go(
-        self, executor: str, watching: Watching, *, fresh: Sequence[str], verify: bool
+        self,
+        executor: str,
+        watching: Watching,
+        *,
+        team: int,
+        fresh: Sequence[str],
+        verify: bool,
     ) -> Finished:
         """Execute and collect."""
         engine = cluster.execute if executor == "ray" else partial(execute, devices=devices())
@@ -162,6 +191,7 @@ class _Session:
                         self.store,
                         listener=live,
                         log=folder / "worker.log",
+                        team=team,
                         fresh=fresh,
                         verify=verify,
                     )

@@ -40,6 +40,7 @@ def run(task: Task[Autoencoder], report: Report) -> None:
                 params.section,
                 images_of(task),
                 resolution=params.resolution,
+                devices=task.devices,
                 device=task.device,
                 scratch=task.scratch,
                 output=task.output,

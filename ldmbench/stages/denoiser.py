@@ -58,6 +58,8 @@ def _train(task: Task, params: TrainedDenoiser, report: Report) -> None:
         ),
         truth=truth,
         start=_start(task),
+        devices=task.devices,
+        states=task.states,
         device=task.device,
         scratch=task.scratch,
         output=task.output,

@@ -261,6 +261,21 @@ class Store:
                     )
         return folder
 
+    def states(self, training: str, *, made_by: str, anew: bool = False) -> Path:
+        """Return the folder of the states in which trainings ended that differ in length alone.
+
+        Args:
+            training: what they share.
+            made_by: code and inputs that decide on the states.
+            anew: removes what is there.
+        """
+        folder = self.root / "states" / f"{training}-{made_by[:16]}"
+        with explaining_os_errors(self.root):
+            if anew:
+                shutil.rmtree(folder, ignore_errors=True)
+            self._make(folder)
+        return folder
+
     def drop_scratch(self, address: Address) -> None:
         """Forget the checkpoints of a stage that is committed, but for those that are damaged."""
         folder = self.root / "scratch" / address.name

@@ -25,7 +25,7 @@ from ldmbench.suite.own import metric_arguments
 from ldmbench.suite.protocols import pinned, protocols_of
 from ldmbench.suite.read import Loc
 from ldmbench.suite.sampling import check_intervals, check_loaded_sampling, check_sampling
-from ldmbench.suite.starts import check_starts
+from ldmbench.suite.starts import check_starts, check_states
 
 
 def check_suite(loaded: LoadedSuite) -> None:
@@ -41,6 +41,7 @@ def check_suite(loaded: LoadedSuite) -> None:
         *_own_metrics(suite, folder),
         *_names(suite),
         *check_starts(suite),
+        *check_states(suite),
         *_shapes(suite),
         *_networks(suite),
         *_scenes(suite),

@@ -8,7 +8,7 @@ from typing import Any
 from ldmbench.schema.suite import Suite
 from ldmbench.suite.read import Loc
 
-__all__ = ["check_starts", "source_named", "with_sources"]
+__all__ = ["check_starts", "check_states", "source_named", "with_sources"]
 
 
 def source_named(init: object, models: Mapping[str, Any]) -> str | None:
@@ -68,6 +68,29 @@ def _narrowed(value: Any, chosen: Mapping[str, str], path: str) -> Any:
         return value
     texts = [f"{v:g}" if isinstance(v, float) else str(v) for v in value]
     return value[texts.index(stated)] if stated in texts else value
+
+
+def check_states(suite: Suite) -> Iterator[tuple[Loc, str]]:
+    """Yield (place, problem) of trainings whose state a longer one cannot go on from."""
+    for name, model in suite.models.items():
+        if model.kind != "ldm" or not model.denoiser.keep_state:
+            continue
+        place = ("models", name, "denoiser", "keep_state")
+        if model.budget.device_minutes is not None:
+            yield (
+                place,
+                "found true with budget.device_minutes: minutes end at another step in every run;"
+                " allowed: a budget in steps, images or flops",
+            )
+        schedule = getattr(model.denoiser, "schedule", "constant")
+        falls = [s for s in ("cosine", "linear") if s == schedule or s in (*schedule,)]
+        if falls:
+            yield (
+                place,
+                f"found true with schedule: {falls[0]}: the rate of each step depends on the whole"
+                " budget, so a longer training is another one from its first step; allowed:"
+                " schedule: constant",
+            )
 
 
 def check_starts(suite: Suite) -> Iterator[tuple[Loc, str]]:

@@ -34,6 +34,7 @@ from ldmbench.train.checkpoint import (
     restore_optimizer,
 )
 from ldmbench.train.codebook import count_uses, place_codes
+from ldmbench.train.crew import Crew, crew_of
 from ldmbench.train.discriminator import (
     PatchDiscriminator,
     adaptive_weight,
@@ -46,7 +47,7 @@ from ldmbench.train.inputs import Batches, Images, generator_at, pixels_at, scal
 from ldmbench.train.limit import limit_of
 from ldmbench.train.loop import Cost, Report, run_job
 from ldmbench.train.memory import within_memory
-from ldmbench.train.optimizer import adamw, bound_gradients, gradient_norm, set_rate
+from ldmbench.train.optimizer import adamw, bound_gradients, gradient_norm, gradients_of, set_rate
 from ldmbench.train.schedules import falling, linear_decay, linear_warmup
 from ldmbench.train.telemetry import Stopwatch
 
@@ -69,7 +70,9 @@ class AutoencoderJob:
         resolution: int,
         order: BatchOrder,
         device: torch.device,
+        crew: Crew | None = None,
     ) -> None:
+        self.crew = crew or Crew()
         self.latent_shape = latent_shape(params, resolution)
         seed = derive_seed("autoencoder-weights", params.train_seed)
         self.stage: FirstStage = build_first_stage(params, seed=seed)
@@ -93,7 +96,7 @@ class AutoencoderJob:
         )
         self.judging = adamw(self.judge.parameters(), params, lr=params.learning_rate, betas=BETAS)
         self.uses = torch.zeros(params.codebook, device=device)
-        self.rows, self.accumulate = slice(0, params.batch), params.accumulate
+        self.rows, self.accumulate = self.crew.rows(params.batch), params.accumulate
         self.clock, self.rate = Stopwatch(device), params.learning_rate
         self.unclipped: Tensor | None = None
 
@@ -109,31 +112,42 @@ class AutoencoderJob:
             with self.clock.part("network"):
                 if noise is None and n % RESTART_EVERY == 0 and fraction < RESTART_UNTIL:
                     self._restart_codes(x, g)
-                error, made = within_memory(self, lambda: self.gradients(x, noise, joined=joined))
+                balance = self._balance_of_all(x, noise) if joined else None
+                error, made, uses = within_memory(
+                    self, lambda: self.gradients(x, noise, joined=joined, balance=balance)
+                )
+                self.crew.add_up([error, uses, *gradients_of(self.network.parameters())])
+                self.uses += uses
             with self.clock.part("optimiser"):
                 if self.params.clip:
                     self.unclipped = bound_gradients(self.network.parameters(), self.params.clip)
                 self.optimizer.step()
             if joined:
-                within_memory(self, lambda: self._train_judge(x, made))
+                within_memory(self, lambda: self._judge_gradients(x, made))
+                self.crew.add_up(gradients_of(self.judge.parameters()))
+                with self.clock.part("optimiser"):
+                    self.judging.step()
         return error
 
     def gradients(
-        self, x: Tensor, noise: Tensor | None, *, joined: bool
-    ) -> tuple[Tensor, list[Tensor]]:
+        self, x: Tensor, noise: Tensor | None, *, joined: bool, balance: Tensor | None = None
+    ) -> tuple[Tensor, list[Tensor], Tensor]:
         """Leave the gradients of a batch in the weights of the first stage.
 
         Args:
             x: its images, NCHW float32 in [-1, 1].
             noise: of its posteriors; None of a VQ.
             joined: whether the discriminator has joined.
+            balance: of both losses, where several processes compute the batch.
 
         Returns:
-            The error of reconstruction, a scalar, and the decoded images, by part.
+            The error of reconstruction, a scalar; the decoded images, by part; and how often each
+            code of a VQ was used.
         """
         self.optimizer.zero_grad(set_to_none=True)
         parts = parts_of(self.rows, self.accumulate)
-        balance = self._balance(x, noise, parts) if joined and len(parts) > 1 else None
+        if joined and balance is None and len(parts) > 1:
+            balance = ratio_of(*self._sides(x, noise, parts))
         total, made = torch.zeros((), device=self.device), []
         uses = torch.zeros_like(self.uses)
         for rows in parts:
@@ -148,8 +162,7 @@ class AutoencoderJob:
             made.append(y.detach())
             if noise is None:
                 count_uses(nearest_codes(self.network, z), uses)
-        self.uses += uses
-        return total, made
+        return total, made, uses
 
     def gradient_norm(self) -> Tensor:
         """Return the norm of the last step's gradients, before they were clipped."""
@@ -234,7 +247,10 @@ class AutoencoderJob:
             parts = parts_of(self.rows, self.accumulate)
             return torch.cat([self._encode(x[rows]).latents.float() for rows in parts])
 
-        z = within_memory(self, encoded)
+        own = within_memory(self, encoded)
+        z = torch.zeros((self.batch, *own.shape[1:]), device=self.device)
+        z[self.rows] = own
+        self.crew.add_up([z])
         place_codes(self.network.quantize.embedding.weight, z, self.uses == 0, generator=g)
         self.uses.zero_()
 
@@ -252,23 +268,35 @@ class AutoencoderJob:
         scaled: Tensor = self.params.adversarial_weight * balance * fooled
         return scaled
 
-    def _balance(self, x: Tensor, noise: Tensor | None, parts: list[slice]) -> Tensor:
-        """Return the adaptive weight of a batch that is computed in parts: one pass more."""
+    def _balance_of_all(self, x: Tensor, noise: Tensor | None) -> Tensor | None:
+        """Return the adaptive weight of a batch of several processes; None where there is one."""
+        if self.crew.count == 1:
+            return None
+
+        def sides() -> tuple[Tensor, Tensor]:
+            return self._sides(x, noise, parts_of(self.rows, self.accumulate))
+
+        found = within_memory(self, sides)
+        self.crew.add_up(found)
+        return ratio_of(*found)
+
+    def _sides(self, x: Tensor, noise: Tensor | None, parts: list[slice]) -> tuple[Tensor, Tensor]:
+        """Return the gradients of both losses, whose norms the adaptive weight compares."""
         of_rec = of_adv = torch.zeros_like(self._last)
         for rows in parts:
             share = (rows.stop - rows.start) / self.batch
             _, y, _ = self._reconstruct(x[rows], noise, rows)
             rec, adv = last_gradients(self._error(x[rows], y), -self.judge(y).mean(), self._last)
             of_rec, of_adv = of_rec + share * rec, of_adv + share * adv
-        return ratio_of(of_rec, of_adv)
+        return of_rec, of_adv
 
     @property
     def _last(self) -> torch.nn.Parameter:
         last: torch.nn.Parameter = self.network.decoder.conv_out.weight
         return last
 
-    def _train_judge(self, x: Tensor, made: list[Tensor]) -> None:
-        """Do one optimiser step of the discriminator on images and on what was made of them."""
+    def _judge_gradients(self, x: Tensor, made: list[Tensor]) -> None:
+        """Leave the gradients of images, and of what was made of them, in the discriminator."""
         with self.clock.part("network"):
             self.judging.zero_grad(set_to_none=True)
             x, y = x[self.rows], torch.cat(made)
@@ -276,8 +304,6 @@ class AutoencoderJob:
                 share = (rows.stop - rows.start) / self.batch
                 loss = share * hinge_loss(self.judge(x[rows]), self.judge(y[rows]))
                 loss.backward()
-        with self.clock.part("optimiser"):
-            self.judging.step()
 
 
 def train_autoencoder(
@@ -285,6 +311,7 @@ def train_autoencoder(
     images: Images,
     *,
     resolution: int,
+    devices: int = 1,
     device: str | torch.device,
     scratch: Path,
     output: Path,
@@ -300,6 +327,7 @@ def train_autoencoder(
         params: network, losses and budget.
         images: the training images.
         resolution: their side.
+        devices: processes that train it together, this one among them.
         device: where to train.
         scratch: kept between attempts: checkpoints.
         output: where the weights go.
@@ -315,10 +343,12 @@ def train_autoencoder(
         batch_size=params.batch,
         seed=derive_seed("autoencoder-order", params.train_seed),
     )
+    place = torch.device(device)
+    crew = crew_of(devices, place)
     job = AutoencoderJob(
-        params, images, resolution=resolution, order=order, device=torch.device(device)
+        params, images, resolution=resolution, order=order, device=place, crew=crew
     )
-    return run_job(
+    cost = run_job(
         job,
         limit_of(params.budget, batch=params.batch, flops_per_image=job.flops_per_image),
         recipe=digest([params.model_dump(mode="json"), resolution]),
@@ -327,6 +357,8 @@ def train_autoencoder(
         report=report,
         checkpoint_seconds=checkpoint_seconds,
     )
+    crew.end()
+    return cost
 
 
 @torch.no_grad()

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from ldmbench.canonical import canonical_json, digest, digest_bytes
 
 __all__ = [
+    "Found",
     "module_tensors",
     "optimizer_tensors",
     "read_checkpoint",

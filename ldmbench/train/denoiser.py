@@ -26,6 +26,7 @@ from ldmbench.train.checkpoint import (
     restore_module,
     restore_optimizer,
 )
+from ldmbench.train.crew import Crew, crew_of
 from ldmbench.train.draws import Draws, draws_at, parts_of
 from ldmbench.train.forward import forward_of
 from ldmbench.train.inputs import (
@@ -40,8 +41,9 @@ from ldmbench.train.inputs import (
 from ldmbench.train.limit import limit_of
 from ldmbench.train.loop import Cost, Report, run_job
 from ldmbench.train.memory import within_memory
-from ldmbench.train.optimizer import adamw, bound_gradients, gradient_norm, set_rate
+from ldmbench.train.optimizer import adamw, bound_gradients, gradient_norm, gradients_of, set_rate
 from ldmbench.train.schedules import falling, linear_warmup
+from ldmbench.train.states import States
 from ldmbench.train.telemetry import Stopwatch
 
 __all__ = ["DenoiserJob", "train_denoiser"]
@@ -60,8 +62,9 @@ class DenoiserJob:
         truth: Truths | None = None,
         order: BatchOrder,
         device: torch.device,
+        crew: Crew | None = None,
     ) -> None:
-        self.params, self.truth = params, truth
+        self.params, self.truth, self.crew = params, truth, crew or Crew()
         self.layout = layout_of(params.precision)
         self.model = model.to(device).to(memory_format=self.layout).train()
         self.images, self.latents, self.order = images, latents, order
@@ -71,7 +74,7 @@ class DenoiserJob:
         trained = model.flops_per_image() + model.condition_flops()
         self.flops_per_image = 3.0 * trained + model.encoding_flops()
         self.parameters = model.parameter_count
-        self.rows, self.accumulate = slice(0, params.batch), params.accumulate
+        self.rows, self.accumulate = self.crew.rows(params.batch), params.accumulate
         self.ema = Ema(self.model, params.ema_decay, warmup=params.ema_warmup)
         self.optimizer = adamw(self.model.parameters(), params, lr=params.learning_rate)
         self.network = torch.compile(self.model) if params.compile else self.model
@@ -84,6 +87,7 @@ class DenoiserJob:
         self.rate = linear_warmup(self.params.learning_rate, n, warmup=self.params.warmup)
         self.rate = falling(self.rate, fraction, schedule=self.params.schedule)
         loss = within_memory(self, lambda: self.gradients(n))
+        self.crew.add_up([loss, *gradients_of(self.model.parameters())])
         with self.clock.part("optimiser"):
             if self.params.clip:
                 self.unclipped = bound_gradients(self.model.parameters(), self.params.clip)
@@ -193,6 +197,8 @@ def train_denoiser(
     brought: Brought = NOTHING,
     truth: Truths | None = None,
     start: Model | None = None,
+    devices: int = 1,
+    states: Path | None = None,
     device: str | torch.device,
     scratch: Path,
     output: Path,
@@ -210,6 +216,8 @@ def train_denoiser(
         brought: what data and first stage bring to the condition.
         truth: all that is known of the images, for tasks that are made of real images.
         start: whose weights the training starts from; None starts from random ones.
+        devices: processes that train it together, this one among them.
+        states: a folder of the states in which shorter trainings ended; gets this one's.
         device: where to train.
         scratch: kept between attempts: checkpoints.
         output: where the weights go; at-0.50/ and the like for `params.checkpoints`.
@@ -244,16 +252,28 @@ def train_denoiser(
         batch_size=params.batch,
         seed=derive_seed("denoiser-order", params.train_seed),
     )
+    crew = crew_of(devices, place)
     job = DenoiserJob(
-        params, model, images=images, latents=latents, truth=truth, order=order, device=place
+        params,
+        model,
+        images=images,
+        latents=latents,
+        truth=truth,
+        order=order,
+        device=place,
+        crew=crew,
     )
-    return run_job(
+    limit = limit_of(budget, batch=params.batch, flops_per_image=job.flops_per_image)
+    cost = run_job(
         job,
-        limit_of(budget, batch=params.batch, flops_per_image=job.flops_per_image),
+        limit,
         recipe=digest([params.model_dump(mode="json"), budget.model_dump(mode="json")]),
         scratch=scratch,
         output=output,
         report=report,
         checkpoints=params.checkpoints,
+        states=States(states, limit, params.checkpoints, place) if states else None,
         checkpoint_seconds=checkpoint_seconds,
     )
+    crew.end()
+    return cost

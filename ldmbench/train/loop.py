@@ -20,7 +20,9 @@ from ldmbench.models.files import kept_at
 from ldmbench.schema.optimisation import Optimised, lack_of
 from ldmbench.tensors.device import device_name
 from ldmbench.train.checkpoint import read_checkpoint, write_checkpoint
+from ldmbench.train.crew import Crew
 from ldmbench.train.limit import Limit
+from ldmbench.train.states import TRACE, States
 from ldmbench.train.telemetry import Stopwatch, matrix_flops_per_second, memory_in_use
 
 __all__ = ["Cost", "Job", "Report", "run_job"]
@@ -30,7 +32,7 @@ Report = Callable[[float, str], None]
 
 KEPT_FOLDER, LIVE_CURVE = "kept", "curve.jsonl"
 """In scratch: weights that are kept on the way, and the curve so far, with seconds."""
-FORMAT = 2
+FORMAT = 3
 """Of checkpoints; those of another are of another training."""
 CURVE_POINTS = 200
 REPORT_SECONDS = 0.5
@@ -41,6 +43,7 @@ class Job(Protocol):
 
     Attributes:
         device: where it is trained.
+        crew: the processes that train it together.
         batch: images in a step.
         accumulate: parts in which a batch is computed.
         flops_per_image: forward and backward, 2 per multiply-add.
@@ -51,6 +54,7 @@ class Job(Protocol):
     """
 
     device: torch.device
+    crew: Crew
     batch: int
     accumulate: int
     flops_per_image: float
@@ -96,7 +100,10 @@ class Cost:
         memory: bytes at the most: of tensors on a GPU, of the process on a CPU.
         shares: of time, of the last attempt: data, network, optimiser, other; add up to 1.
         matrix_flops: FLOP/s of a product of matrices in the same precision, before the first step.
-        utilisation: FLOP/s of the training, as a share of these.
+        utilisation: FLOP/s of the training, as a share of these, per device.
+        devices: that trained it together, in the last attempt.
+        device_seconds: seconds times devices, over all attempts.
+        continued_from: steps of a shorter training whose state it went on from.
     """
 
     seconds: float
@@ -113,6 +120,9 @@ class Cost:
     shares: dict[str, float] = field(default_factory=dict)
     matrix_flops: float = 0.0
     utilisation: float = 0.0
+    devices: int = 1
+    device_seconds: float = 0.0
+    continued_from: int = 0
 
 
 Count = Annotated[int, Field(ge=0)]
@@ -130,6 +140,8 @@ class _Progress:
     curve: list[tuple[Count, Count, float, float, float]] = field(default_factory=list)
     curve_seconds: list[Seconds] = field(default_factory=list)
     memory: Count = 0
+    device_seconds: Seconds = 0.0
+    continued_from: Count = 0
     kept: dict[str, str] = field(default_factory=dict)
 
 
@@ -147,6 +159,7 @@ def run_job(
     output: Path,
     report: Report,
     checkpoints: tuple[float, ...] = (),
+    states: States | None = None,
     checkpoint_seconds: float = 20.0,
 ) -> Cost:
     """Train until the limit; resume from `scratch` if an earlier attempt stopped there.
@@ -162,6 +175,7 @@ def run_job(
         output: gets the final weights, at-0.50/ and the like, curve.jsonl and cost.json.
         report: called about twice a second.
         checkpoints: shares of the budget at which weights are kept.
+        states: of shorter trainings, from which it goes on, and where its own is kept.
         checkpoint_seconds: how much work a kill may lose.
 
     Raises:
@@ -171,34 +185,38 @@ def run_job(
     # Resume or begin
     _check_precision(job)
     recipe = digest([FORMAT, recipe])
-    progress, loss_sum = _resume(job, limit, scratch, recipe)
+    progress, loss_sum = _resume(job, limit, scratch, recipe, states)
+    if progress.continued_from == progress.steps > 0:  # weights may be wanted of this very step
+        _keep_due(job, progress, limit, checkpoints, scratch)
     matrix_flops = matrix_flops_per_second(job.params.precision, job.device)
-    started = time.perf_counter() - progress.seconds
+    clock = _Wall(progress, job.crew, limit)
     saved = reported = time.perf_counter()
     resumed_at, resumed_seconds = progress.steps, progress.seconds
 
-    while (before := limit.fraction(progress.steps, progress.seconds)) < 1:
+    while (before := limit.fraction(progress.steps, progress.device_seconds)) < 1:
         # One step
         with job.clock.step(progress.steps):
-            loss_sum += job.step(progress.steps, before)
+            loss = job.step(progress.steps, before)
+        loss_sum += loss
         progress.steps += 1
         progress.window += 1
-        now = time.perf_counter()
-        progress.seconds = now - started
-        after = limit.fraction(progress.steps, progress.seconds)
+        now = clock.tick()
+        after = limit.fraction(progress.steps, progress.device_seconds)
 
         # Keep what was asked for
+        if states and states.trace:
+            norm = job.gradient_norm()
+            states.trace.add(loss, norm, rate=job.rate, seconds=progress.seconds)
         if int(after * CURVE_POINTS) > int(before * CURVE_POINTS):
             _log(progress, loss_sum, job)
-            _show(progress, scratch)
-        for share in checkpoints:
-            if before < share <= after and share < 1:
-                progress.kept[kept_at(share)] = _keep(job, scratch / KEPT_FOLDER / kept_at(share))
+            if job.crew.is_first:
+                _show(progress, scratch)
+        _keep_due(job, progress, limit, checkpoints, scratch, before=before)
 
         # Checkpoint
-        if now - saved >= checkpoint_seconds and after < 1:
+        if now - saved >= checkpoint_seconds and after < 1 and job.crew.is_first:
             facts = asdict(progress) | {"recipe": recipe}
-            write_checkpoint(scratch, job.tensors() | {"loop.loss_sum": loss_sum}, facts)
+            write_checkpoint(scratch, _state(job, loss_sum, states), facts)
             saved = time.perf_counter()
 
         # Tell how it goes
@@ -208,8 +226,11 @@ def run_job(
             report(after, _note(progress, limit, pace / pace_s))
             reported = now
 
-    _finish(job, progress, scratch, output)
-    progress.seconds = time.perf_counter() - started
+    if job.crew.is_first:
+        _finish(job, progress, scratch, output)
+        if states:
+            states.keep(progress.steps, _state(job, loss_sum, None), asdict(progress))
+    clock.tick()
     return _write_cost(job, progress, output, matrix_flops)
 
 
@@ -224,12 +245,74 @@ def _check_precision(job: Job) -> None:
         raise InputError(f"precision: {lack} ({device})")
 
 
-def _resume(job: Job, limit: Limit, scratch: Path, recipe: str) -> tuple[_Progress, Tensor]:
-    """Return progress and the running sum of losses, and put the job in their state."""
+class _Wall:
+    """Counts the seconds of a training, over all of its attempts and devices."""
+
+    def __init__(self, progress: _Progress, crew: Crew, limit: Limit) -> None:
+        self._progress, self._crew, self._limit = progress, crew, limit
+        self._last = time.perf_counter()
+
+    def tick(self) -> float:
+        """Add what passed since the last call; return the time now.
+
+        Where seconds are the limit, all devices go by the first one's.
+        """
+        now = time.perf_counter()
+        passed, self._last = now - self._last, now
+        self._progress.seconds += passed
+        spent = self._progress.device_seconds + self._crew.count * passed
+        self._progress.device_seconds = (
+            spent if self._limit.seconds is None else self._crew.agreed(spent)
+        )
+        return now
+
+
+def _state(job: Job, loss_sum: Tensor, states: States | None) -> dict[str, Tensor]:
+    """Return all that a later step depends on, and what the curve needs."""
+    more = states.tensors() if states else {}
+    return job.tensors() | {"loop.loss_sum": loss_sum} | more
+
+
+def _keep_due(
+    job: Job,
+    progress: _Progress,
+    limit: Limit,
+    checkpoints: tuple[float, ...],
+    scratch: Path,
+    *,
+    before: float | None = None,
+) -> None:
+    """Keep the weights of the shares of the budget that the last step reached.
+
+    Args:
+        job: whose weights.
+        progress: is told of them.
+        limit: of the training.
+        checkpoints: shares.
+        scratch: where they are kept.
+        before: share that was spent before the step; unset: of a limit in steps.
+    """
+    after = limit.fraction(progress.steps, progress.device_seconds)
+    if before is None:
+        before = limit.fraction(progress.steps - 1, progress.device_seconds)
+    for share in checkpoints:
+        if before < share <= after and share < 1 and job.crew.is_first:
+            progress.kept[kept_at(share)] = _keep(job, scratch / KEPT_FOLDER / kept_at(share))
+
+
+def _resume(
+    job: Job, limit: Limit, scratch: Path, recipe: str, states: States | None = None
+) -> tuple[_Progress, Tensor]:
+    """Return progress and the running sum of losses, and put the job in their state.
+
+    The first process looks before the others, as it sets aside what is damaged.
+    """
 
     def check(found: tuple[dict[str, Tensor], dict[str, Any]]) -> str | None:
         return _unfit(*found, job, limit, scratch)
 
+    if not job.crew.is_first:
+        job.crew.wait()
     progress = _Progress()
     loss_sum = torch.zeros((), device=job.device)
     found = read_checkpoint(scratch, recipe, check=check)
@@ -237,28 +320,66 @@ def _resume(job: Job, limit: Limit, scratch: Path, recipe: str) -> tuple[_Progre
         tensors, facts = found
         progress = _PROGRESS.validate_python(facts)
         loss_sum.copy_(tensors.pop("loop.loss_sum"))
+        if states:
+            states.take(tensors)
         job.restore(tensors)
-    else:
+    elif job.crew.is_first:
         shutil.rmtree(scratch / KEPT_FOLDER, ignore_errors=True)
+    if found is None and states:
+        progress = _continue(job, limit, states, loss_sum) or progress
+    if job.crew.is_first:
+        job.crew.wait()
+    if job.crew.agreed(progress.steps) != progress.steps:
+        raise StageError("the processes that train together begin at different steps; try again")
     progress.attempts += 1
     return progress, loss_sum
 
 
+def _continue(job: Job, limit: Limit, states: States, loss_sum: Tensor) -> _Progress | None:
+    """Put the job in the last state of a shorter training; None where there is none."""
+
+    def check(found: tuple[dict[str, Tensor], dict[str, Any]]) -> str | None:
+        return _unfit(*found, job, None, Path())
+
+    found = states.find(check)
+    if found is None or states.trace is None:
+        return None
+    tensors, facts = found
+    progress = _PROGRESS.validate_python({**facts, "kept": {}, "curve": [], "curve_seconds": []})
+    states.take(tensors)
+    for window in states.trace.windows(limit, CURVE_POINTS):
+        images = window.step * job.batch
+        progress.curve.append((window.step, images, window.loss, window.rate, window.norm))
+        progress.curve_seconds.append(window.seconds)
+    total, progress.window = states.trace.rest(limit, CURVE_POINTS)
+    loss_sum.fill_(total)
+    progress.continued_from = progress.steps
+    tensors.pop("loop.loss_sum")
+    job.restore(tensors)
+    return progress
+
+
 def _unfit(
-    tensors: dict[str, Tensor], facts: dict[str, Any], job: Job, limit: Limit, scratch: Path
+    tensors: dict[str, Tensor],
+    facts: dict[str, Any],
+    job: Job,
+    limit: Limit | None,
+    scratch: Path,
 ) -> str | None:
-    """Say why training cannot go on from a checkpoint, or nothing."""
+    """Say why training cannot go on from a checkpoint, or from a state (no limit); or nothing."""
     try:
         progress = _PROGRESS.validate_python(facts)
     except ValidationError as error:
         place, said = error.errors()[0]["loc"], error.errors()[0]["msg"]
         return f"its facts make no sense: {'.'.join(map(str, place))}: {said}"
-    if limit.fraction(progress.steps, progress.seconds) >= 1:
+    if limit and limit.fraction(progress.steps, progress.device_seconds) >= 1:
         return f"it is of step {progress.steps}, past the end of the training"
     wanted = job.tensors() | {"loop.loss_sum": torch.zeros(())}
     other = [n for n, t in wanted.items() if n not in tensors or tensors[n].shape != t.shape]
     if other:
         return f"it lacks {other[0]}, or that has another shape"
+    if limit is None:
+        return None if TRACE in tensors else f"it lacks {TRACE}"
     lost = [name for name, known in progress.kept.items() if _kept(scratch, name) != known]
     return f"the weights that were kept before, {lost[0]}, are damaged" if lost else None
 
@@ -354,7 +475,12 @@ def _write_cost(job: Job, progress: _Progress, output: Path, matrix_flops: float
         memory=max(progress.memory, memory_in_use(job.device)),
         shares=job.clock.shares(),
         matrix_flops=matrix_flops,
-        utilisation=flops / progress.seconds / matrix_flops,
+        utilisation=flops / progress.device_seconds / matrix_flops,
+        devices=job.crew.count,
+        device_seconds=progress.device_seconds,
+        continued_from=progress.continued_from,
     )
+    if not job.crew.is_first:
+        return cost
     (output / "cost.json").write_text(canonical_json(asdict(cost)) + "\n", encoding="utf-8")
     return cost

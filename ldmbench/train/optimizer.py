@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ldmbench.schema.optimisation import Optimised
 
-__all__ = ["adamw", "bound_gradients", "gradient_norm", "set_rate"]
+__all__ = ["adamw", "bound_gradients", "gradient_norm", "gradients_of", "set_rate"]
 
 
 def adamw(
@@ -42,8 +42,12 @@ def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
 
 def gradient_norm(weights: Iterable[nn.Parameter]) -> Tensor:
     """Return the Euclidean norm of all gradients together, a scalar."""
-    gradients = [p.grad for p in weights if p.grad is not None]
-    return torch.nn.utils.get_total_norm(gradients)
+    return torch.nn.utils.get_total_norm(gradients_of(weights))
+
+
+def gradients_of(weights: Iterable[nn.Parameter]) -> list[Tensor]:
+    """Return the gradients of all weights that have one."""
+    return [p.grad for p in weights if p.grad is not None]
 
 
 def bound_gradients(weights: Iterable[nn.Parameter], most: float) -> Tensor:

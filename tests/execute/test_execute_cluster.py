@@ -258,3 +258,16 @@ def test_files_of_another_node_are_waited_for(tmp_path):
     timer = threading.Timer(0.3, write)
     timer.start()
     assert settle(tmp_path, {"a": 1, "deep/b": 2}, patience=20)
+
+
+@pytest.mark.slow
+def test_a_placement_group_trains_one_model_with_two_processes(tmp_path, monkeypatch):
+    """Both processors of one node; the two nodes of one processor each cannot."""
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    monkeypatch.setattr("ldmbench.execute.ray_workers.cores", lambda: 2)
+    suite, store = tiny.write_suite(tmp_path), tmp_path / "store"
+    sets = ["--set", "sample.steps=2", "--set", "metrics=[fid]"]
+    code, said, _ = run(suite, store, *sets, "--executor", "ray", "--devices", "2")
+    assert code == 0, said
+    [cost] = [json.loads(p.read_text()) for p in store.glob("denoiser/*/cost.json")]
+    assert (cost["devices"], cost["steps"]) == (2, 3)

@@ -3,7 +3,15 @@
 import pytest
 
 from ldmbench.errors import InputError
-from ldmbench.execute.ray_workers import LOCAL, Node, address, local_size, ray_workers
+from ldmbench.execute.ray_workers import (
+    LOCAL,
+    Node,
+    RayWorker,
+    address,
+    local_size,
+    ray_workers,
+    team_of,
+)
 
 GPU_NODE = Node("a", "gpu", {"CPU": 16.0, "GPU": 4.0, "memory": 1e9, "node:1": 1.0})
 CPU_NODE = Node("b", "cpu", {"CPU": 8.0, "big": 2.0})
@@ -78,3 +86,15 @@ def test_address(monkeypatch):
     monkeypatch.setenv("RAY_ADDRESS", "ray://head:10001")
     with pytest.raises(InputError, match="allowed: HOST:PORT of the head node, auto, or unset"):
         address()
+
+
+def test_the_devices_of_a_training_are_of_one_node():
+    nodes = [Node(name, name, {"CPU": 8.0, "GPU": 4.0}) for name in ("a", "b")]
+    worker = RayWorker("cuda:0", {"CPU": 2.0, "GPU": 1.0}, 2)
+    assert team_of(worker, nodes, 4).resources == {"CPU": 8.0, "GPU": 4.0}
+    with pytest.raises(InputError, match=r"--devices 5: .* on devices of one node, .*: 1 to 4"):
+        team_of(worker, nodes, 5)
+    alone = RayWorker("cpu", {"CPU": 8.0})
+    assert team_of(alone, nodes, 2).resources == {"CPU": 8.0}
+    with pytest.raises(InputError, match="allowed: 1 to 8"):
+        team_of(alone, nodes, 9)

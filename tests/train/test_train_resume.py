@@ -22,6 +22,7 @@ from ldmbench.schema.models import AutoencoderParams, Budget, DenoiserParams
 from ldmbench.schema.params import Sampling
 from ldmbench.train.autoencoder import train_autoencoder
 from ldmbench.train.checkpoint import read_checkpoint, write_checkpoint
+from ldmbench.train.crew import Crew
 from ldmbench.train.denoiser import train_denoiser
 from ldmbench.train.limit import Limit
 from ldmbench.train.loop import _resume
@@ -250,7 +251,7 @@ def test_every_bit_of_a_checkpoint_counts(at, tmp_path, caplog):
 )
 def test_facts_that_make_no_sense_are_damage(change, why, tmp_path, monkeypatch, caplog):
     class Nothing:
-        device = torch.device("cpu")
+        device, crew = torch.device("cpu"), Crew()
         tensors = staticmethod(dict)
 
         def restore(self, tensors):
