@@ -112,7 +112,8 @@ def locate(name: str, folder: Path, noun: Noun) -> Path:
 def sources(name: str, folder: Path, noun: Noun) -> dict[str, Path]:
     """Return the Python files that a target is made of, by a name that tells no place.
 
-    A module in a package: all files of the package. A module beside the suite file: its own, and
+    A module in a package: all files of the package; one of ldmbench itself: its own file alone, as
+    for what a suite names without code. A module beside the suite file: its own, and
     those of the modules beside the suite file that it imports, and that these import. Beside
     these, the files that the module names in a constant FILES, a list of paths from its folder.
     """
@@ -125,7 +126,7 @@ def _modules(file: Path, name: str, folder: Path, noun: Noun) -> dict[str, Path]
     package = next(
         (p for p in file.parents if p.name == top and (p / "__init__.py").is_file()), None
     )
-    if package is not None:
+    if package is not None and top != "ldmbench":
         return _files(package)
     found = {file.name: file}
     if file.parent == folder:

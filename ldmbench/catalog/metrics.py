@@ -13,7 +13,7 @@ from typing import Any, Literal
 from ldmbench.catalog.rows import Gate, Group, Quantity
 
 Needs = Literal["features", "logits", "spatial", "text", "images"]
-Against = Literal["nothing", "reference", "training", "caption", "pair"]
+Against = Literal["nothing", "reference", "training", "caption", "pair", "class", "scene"]
 Fields = Mapping[str, str | int | None]
 Signed = Callable[[Mapping[str, Any], int], Fields]
 """(parameters of the stage, images in the smaller set) -> fields of the signature."""
@@ -48,7 +48,9 @@ class Family:
         needs: what is read of each set: features (N, D), logits (N, C) or spatial features
             (N, S) of the protocol's extractor, features of its CLIP model, images.
         against: what samples are compared with. `training` means the training set and the
-            reference; `pair` gives an iterable of batches (a, b), uint8 NHWC.
+            reference; `pair` features of both, or an iterable of batches (a, b), uint8 NHWC;
+            `class` the classes (N,) that were asked for; `scene` gives an iterable of batches of
+            images and the `Scene` that was asked for.
         extractor: the field of the protocol that names the extractor (extractor, clip), or a row
             of EXTRACTORS that every protocol uses.
         constants: parameters that no protocol changes; keyed and signed.
@@ -58,6 +60,7 @@ class Family:
         covariance: whether it fits one, which few samples do not determine.
         zeros: whether rows of features may be zero throughout.
         defined_on: beginning of the names of the extractors whose features it is defined on.
+        shapes: whether it is defined on the data set `shapes` alone, whose classes it knows.
     """
 
     name: str
@@ -72,6 +75,7 @@ class Family:
     covariance: bool = False
     zeros: bool = True
     defined_on: str = ""
+    shapes: bool = False
 
     def extractor_of(self, protocol: object) -> str:
         """Return the extractor of its features under a protocol."""
@@ -180,6 +184,10 @@ def _window(params: Mapping[str, Any], least: int) -> Fields:
     return {"window": "gaussian11"}
 
 
+def _iou(params: Mapping[str, Any], least: int) -> Fields:
+    return {"iou": params["iou"]}
+
+
 def _share(tolerance: float, limit: float, noise: float) -> Gate:
     return Gate(tolerance=tolerance, limit=limit, noise=noise)
 
@@ -266,6 +274,28 @@ LPIPS = Family(
     networks=Networks(
         field="lpips", files={"alex": ("alexnet", "lpips-alex"), "vgg": ("vgg16", "lpips-vgg")}
     ),
+)
+FEATURE_PAIRS = Family(
+    name="feature_pairs",
+    compute="ldmbench.metrics.computed:feature_pairs",
+    against="pair",
+)
+ATTRIBUTES = Family(
+    name="attributes",
+    compute="ldmbench.metrics.attributes:attribute_accuracy",
+    needs="logits",
+    against="class",
+    defined_on="shapes-net",
+    shapes=True,
+)
+SCENES = Family(
+    name="scenes",
+    compute="ldmbench.metrics.layouts:scenes_family",
+    needs="images",
+    against="scene",
+    constants={"segmenter": "shapes-seg", "iou": 0.5},
+    networks=Networks(field="segmenter", files={"shapes-seg": ("shapes-seg",)}),
+    shapes=True,
 )
 
 _K = Least(per=("k",), why=" (k = {most})")
@@ -379,6 +409,33 @@ _ROWS = (
         about="perceptual distance of reconstructions", fields=("lpips",), smallest=32,
         signed=_nothing, gate=_share(0.03, 0.10, 0.005), group="first stage",
     ),
+    Metric(
+        name="feature_distance", label="Feature distance", better="lower", family=FEATURE_PAIRS,
+        source="", about="Euclidean distance of features of reconstructions",
+        gate=_share(0.05, 0.15, 0.01), group="first stage",
+    ),
+    Metric(
+        name="attribute_accuracy", label="Accuracy of the class", better="higher",
+        family=ATTRIBUTES, source="",
+        about="share of samples that show the class that was asked for, as shapes-net reads it",
+        gate=_absolute(0.02, 0.10, 0.005), share=True, short="class",
+    ),
+    Metric(
+        name="layout_ap", label="Layout AP", better="higher", family=SCENES,
+        source="arXiv:1405.0312", fields=(), signed=_iou,
+        about="average precision of detected objects against the boxes asked for",
+        gate=_absolute(0.02, 0.10, 0.005), share=True, short="AP",
+    ),
+    Metric(
+        name="layout_recall", label="Layout recall", better="higher", family=SCENES, source="",
+        signed=_iou, about="share of the boxes asked for that a detected object of its class fills",
+        gate=_absolute(0.02, 0.10, 0.005), share=True,
+    ),
+    Metric(
+        name="miou", label="mIoU", better="higher", family=SCENES, source="arXiv:1411.4038",
+        signed=_nothing, about="mean intersection over union of the map read and the map asked for",
+        gate=_absolute(0.02, 0.10, 0.005), share=True, short="mIoU",
+    ),
 )
 # fmt: on
 
@@ -411,9 +468,13 @@ BY_RANK = tuple(
 )
 """Scores of samples; the first that was measured is the one by which figures judge quality."""
 FAMILIES: dict[str, Family] = {row.family.name: row.family for row in METRICS.values()}
+OF_SUITES: tuple[Against, ...] = ("class", "scene")
+"""What only samples of a suite are compared with: what was asked of each."""
 IN_SUITE = tuple(row.name for row in METRICS.values() if row.in_suite)
 """What `metrics` of a suite may name."""
 SCORABLE: dict[str, Metric] = {n: row for n, row in METRICS.items() if not row.of}
+"""Every metric but those that are another one on other images."""
+OF_FILES = {n: row for n, row in SCORABLE.items() if row.family.against not in OF_SUITES}
 """What `ldmbench score` may be asked for."""
 
 

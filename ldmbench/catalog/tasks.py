@@ -68,6 +68,7 @@ _ROWS = (
     ),
     Task(
         name="caption", label="Text", kinds=("text",), told="caption", needs="captions",
+        fields=("vocabulary", "text_encoder", "caption_tokens", "context_depth"),
         about="a caption through a text encoder, by cross-attention",
     ),
     Task(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import click
 
+from ldmbench.catalog.tasks import TASKS
 from ldmbench.cli.options import (
     compile_option,
     duration,
@@ -76,7 +77,7 @@ def plan(
     if as_json:
         print_json(table)
         return
-    for cell in table["cells"]:
+    for cell in _by_task(found):
         click.echo(inert(cell))
     for model, taken in table["loaded"].items():
         click.echo(inert(f"weights of {model}: {taken}"))
@@ -138,6 +139,20 @@ def _table(found: Plan, told: Survey, disk: Store) -> dict[str, Any]:
         "data": {name: splits.model_dump() for name, splits in found.splits.items()},
         "warnings": list(dict.fromkeys(t for c in found.cells for t in cautions_of(c, found))),
     }
+
+
+def _by_task(found: Plan) -> Iterator[str]:
+    """Yield the ids of cells, under a line for each task where there are several."""
+    tasks: dict[str, list[str]] = {}
+    for cell in found.cells:
+        tasks.setdefault(cell.conditioning or "", []).append(cell.id)
+    order = sorted(tasks, key=lambda name: [*TASKS, name].index(name))
+    for number, name in enumerate(order):
+        if len(order) > 1:
+            label = TASKS[name].label if name in TASKS else "Told real images"
+            yield from ("",) if number else ()
+            yield f"{label}:"
+        yield from tasks[name]
 
 
 def _show_splits(data: dict[str, Any]) -> None:

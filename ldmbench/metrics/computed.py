@@ -16,7 +16,7 @@ from ldmbench.metrics.moments import Moments, gather
 from ldmbench.metrics.paired import psnr, ssim
 from ldmbench.metrics.resample import Replicates, mean_over_samples, nothing
 
-__all__ = ["as_scores", "moments", "neighbours", "pairs", "spatial"]
+__all__ = ["as_scores", "feature_pairs", "moments", "neighbours", "pairs", "spatial"]
 
 
 def as_scores(
@@ -107,6 +107,22 @@ def neighbours(
         subset_size=kid_subset_size,
         **options,
     )
+
+
+def feature_pairs(generated: Array, reference: Array) -> Array:
+    """Return the Euclidean distance of the features of each pair, float64 (N,).
+
+    Args:
+        generated: (N, D) features of samples.
+        reference: (N, D) features of the images that they belong to.
+
+    Raises:
+        InputError: bad features, or unlike shapes.
+    """
+    x, y = check_features(generated, "generated"), check_features(reference, "reference")
+    if x.shape != y.shape:
+        raise InputError(f"features {x.shape} and {y.shape} are no pairs")
+    return np.asarray(np.linalg.norm(x - y, axis=1))
 
 
 def pairs(batches: Iterable[tuple[Array, Array]]) -> dict[str, Array]:

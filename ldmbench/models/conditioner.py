@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -25,8 +27,10 @@ from ldmbench.models.conditions import (
     ClassTokens,
     Condition,
     NoCondition,
+    Prompts,
     TokenBoxes,
 )
+from ldmbench.models.diffusers.parts import frozen_text
 from ldmbench.models.hashed_words import LENGTH, TOKENS
 from ldmbench.models.image_conditions import (
     AlignedImage,
@@ -35,7 +39,9 @@ from ldmbench.models.image_conditions import (
     MaskedImage,
     SemanticMap,
 )
+from ldmbench.models.tokenizer_files import encoder_tokenizer, vocabulary_tokenizer
 from ldmbench.schema.models import DenoiserParams
+from ldmbench.sources.models.text_encoders import TextEncoder, text_encoder
 
 __all__ = ["NOTHING", "Brought", "CaptionEncoder", "build_condition"]
 
@@ -77,12 +83,14 @@ class Brought:
         objects: most boxes of an image.
         f: downsampling factor of the first stage.
         encode: images NCHW in [-1, 1] -> latents, not scaled.
+        text: the path of the vocabulary or text encoder, where it lies on disk.
     """
 
     classes: int = 0
     objects: int = 0
     f: int = 1
     encode: Callable[[Tensor], Tensor] = lambda x: x
+    text: str | None = None
 
 
 NOTHING = Brought()
@@ -113,6 +121,38 @@ def _class(params: DenoiserParams, shape: tuple[int, int, int], brought: Brought
     if params.reads_labels:
         return ClassLabels(classes, null_class=classes)
     return ClassTokens(ClassEmbedder(classes + 1, params.context_channels, null_class=classes))
+
+
+def _caption(params: DenoiserParams, shape: tuple[int, int, int], brought: Brought) -> Condition:
+    """Hashed words, or the tokens of a vocabulary through LDM's transformer, as LDM-KL-8 has it."""
+    if params.text_encoder:
+        return _frozen(params, text_encoder(brought.text or params.text_encoder, Path()))
+    if params.vocabulary is None:
+        return Captions(CaptionEncoder(params.context_channels))
+    place, length = brought.text or params.vocabulary, params.caption_tokens
+    tokens = len(vocabulary_tokenizer(place))
+    return Prompts(
+        transformer(params, tokens=tokens, length=length),
+        lambda: vocabulary_tokenizer(place),
+        length=length,
+    )
+
+
+def _frozen(params: DenoiserParams, found: TextEncoder) -> Condition:
+    """A text encoder that is not trained; padding is read like words, as in Stable Diffusion."""
+    length = min(params.caption_tokens, found.places or params.caption_tokens)
+    return Prompts(
+        _encoder_at(found.place, found.kind),
+        lambda: encoder_tokenizer(found.tokenizer),
+        length=length,
+        name="text_encoder",
+    )
+
+
+@cache
+def _encoder_at(place: Path, kind: str) -> Any:
+    """Return a frozen encoder, one for all that are built: it never changes."""
+    return frozen_text(place, kind)
 
 
 def _layout(params: DenoiserParams, shape: tuple[int, int, int], brought: Brought) -> Condition:
@@ -159,7 +199,7 @@ def _encoded(params: DenoiserParams, shape: tuple[int, int, int], brought: Broug
 _BUILDERS: dict[str, Callable[[DenoiserParams, tuple[int, int, int], Brought], Condition]] = {
     "none": lambda params, shape, brought: NoCondition(),
     "class": _class,
-    "caption": lambda params, shape, brought: Captions(CaptionEncoder(params.context_channels)),
+    "caption": _caption,
     "layout": _layout,
     "semantic": _semantic,
     "superresolution": _small,

@@ -16,13 +16,13 @@ from torch import Tensor, nn
 from ldmbench.catalog.tasks import TASKS, joined_channels
 from ldmbench.errors import InputError
 from ldmbench.models.conditioner import NOTHING, Brought, build_condition
-from ldmbench.models.conditions import Condition, Inputs, TokenBoxes
+from ldmbench.models.conditions import Condition, Inputs, Prompts, TokenBoxes
 from ldmbench.models.diffusers.writer import as_diffusers, write_folder
 from ldmbench.models.dit import build_dit
 from ldmbench.models.files import blank, seeded
 from ldmbench.models.first_stage import Identity
 from ldmbench.models.flops import count_flops
-from ldmbench.models.hashed_words import tokenize
+from ldmbench.models.frozen_text import FrozenText, width_of
 from ldmbench.models.model import Info, Model, evaluate
 from ldmbench.models.tasks import Truth, condition_of
 from ldmbench.models.unet import build_unet
@@ -97,16 +97,26 @@ class Denoiser(nn.Module):
             f=brought.f,
             scale=params.scale,
         )
+        self.condition: Condition
+        parts: dict[str, Any] = {"joined": joined} if joined else {}  # a dit takes neither
+        if params.text_encoder:  # it draws no weights, so it may come first
+            self.condition = build_condition(params, self.shape, brought)
+            parts["context"] = width_of(self.condition)
         network = self.kind.build(
             params,
             channels=latent_channels,
             side=latent_size,
             classes=brought.classes if params.reads_labels else 0,
-            **({"joined": joined} if joined else {}),  # a dit takes none
+            **parts,
         )
         self.add_module(self.kind.part, network)  # so are its weights named, in checkpoints too
-        self.condition: Condition = build_condition(params, self.shape, brought)
-        self.conditioner: nn.Module | None = next(iter(self.condition.parts().values()), None)
+        self.conditioner: nn.Module | None = None
+        self.frozen: FrozenText | None = None
+        if params.text_encoder:
+            self.frozen = FrozenText(self._prompts)
+        else:
+            self.condition = build_condition(params, self.shape, brought)
+            self.conditioner = next(iter(self.condition.parts().values()), None)
         self._null: Tensor | None = None
 
     @property
@@ -135,6 +145,8 @@ class Denoiser(nn.Module):
         if self.task.joins:
             joined = self.condition.inputs(told, z)["concat"]
             return {"concat": joined if dropped is None else joined * ~dropped[:, None, None, None]}
+        if self.frozen is not None:
+            return {"context": self.frozen.context(told, dropped, z)}
         if dropped is not None:
             if self._null is None:
                 self._null = self._rows(1).to(z.device)
@@ -177,7 +189,7 @@ class Denoiser(nn.Module):
         if self.task.told == "caption":
             if captions is None:
                 raise InputError("this model is conditioned on captions; give one for each image")
-            return tokenize(captions)
+            return self.frozen.told(captions) if self.frozen else self._prompts.tokens(captions)
         if labels is None:
             raise InputError("this model is conditioned on classes; give a label for each image")
         rows = torch.as_tensor(labels, dtype=torch.int64)
@@ -189,6 +201,11 @@ class Denoiser(nn.Module):
             )
         return rows
 
+    @property
+    def _prompts(self) -> Prompts:
+        assert isinstance(self.condition, Prompts)
+        return self.condition
+
     def null_ids(self, n: int) -> Tensor | None:
         """Return the ids of `n` images that are shown no condition; None of tasks without ids."""
         return None if self.task.joins or self.task.told == "none" else self._rows(n)
@@ -198,7 +215,7 @@ class Denoiser(nn.Module):
             places = int(self.condition.encoder.config.max_position_embeddings)
             return torch.zeros((n, places), dtype=torch.int64)
         if self.task.told == "caption":
-            return tokenize([""]).expand(n, -1)
+            return self._prompts.tokens([""]).expand(n, -1)
         return torch.full((n,), self.brought.classes)
 
     @property
@@ -214,6 +231,9 @@ class Denoiser(nn.Module):
         if self.task.joins:
             joined = int(self.network.config.in_channels) - self.shape[0]
             inputs["concat"] = torch.empty(1, joined, *self.shape[1:], device="meta")
+        elif self.frozen is not None:
+            size = (1, self._prompts.length, width_of(self.condition))
+            inputs["context"] = torch.empty(size, device="meta")
         elif empty.conditioner is not None:
             length = self._rows(1).shape[1] if self.task.name != "class" else 1
             inputs["context"] = torch.empty(1, length, width, device="meta")
@@ -234,15 +254,6 @@ class Denoiser(nn.Module):
             shown = whole.permute(0, 3, 1, 2).float().to("meta")
             return count_flops(lambda: conditioner(shown))
         return count_flops(lambda: conditioner(self._rows(1).to("meta")))
-
-    @torch.no_grad()
-    def encoding_flops(self) -> int:
-        """Return the FLOPs of the first stage on one image's condition, which is never trained."""
-        if self.task.name not in ("inpainting", "image"):
-            return 0
-        side, device = self.shape[1] * self.brought.f, next(self.parameters()).device
-        black = torch.zeros(1, 3, side, side, device=device)
-        return count_flops(lambda: self.brought.encode(black))
 
     def model(self) -> Model:
         """Return it as a model of latents, which is what can be sampled, saved and loaded."""
@@ -273,7 +284,7 @@ class Denoiser(nn.Module):
         params = with_former_names(DenoiserParams, self.params.model_dump(mode="json"))
         write_folder(self.model(), folder, kind="denoiser", params=params, **facts)
         averaged = {name: p.detach().clone() for name, p in self.named_parameters()}
-        parts = {self.kind.part: self.network, **self.condition.parts()}
+        parts = {self.kind.part: self.network, **({} if self.frozen else self.condition.parts())}
         try:
             self.overwrite(raw)
             for name, network in parts.items():

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from ldmbench.errors import InputError
+from ldmbench.schema.models import OPEN_CLIP
 
-__all__ = ["bert_tokenizer", "clip_tokenizer"]
+__all__ = [
+    "bert_tokenizer",
+    "clip_tokenizer",
+    "encoder_tokenizer",
+    "vocabulary_tokenizer",
+]
 
 
 def bert_tokenizer(given: Any, *, beside: Path | None) -> Callable[[], Any]:
@@ -24,6 +32,37 @@ def bert_tokenizer(given: Any, *, beside: Path | None) -> Callable[[], Any]:
 def clip_tokenizer(given: Any, *, beside: Path | None) -> Callable[[], Any]:
     """Return the same for CLIP's tokenizer: a folder with vocab.json and merges.txt."""
     return _later(given, beside, "clip-vit-large-patch14", _read_clip)
+
+
+@cache
+def encoder_tokenizer(folder: Path) -> Any:
+    """Return the tokenizer of a text encoder of transformers."""
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(folder, local_files_only=True)
+
+
+@cache
+def vocabulary_tokenizer(place: str) -> Any:
+    """Return the tokenizer of a vocabulary: open_clip's byte pairs, or a WordPiece vocab.txt.
+
+    open_clip's are read from the file that its wheel ships, as transformers' CLIPTokenizer.
+
+    Args:
+        place: "open_clip", or the path of a vocab.txt.
+
+    Raises:
+        InputError: there is no such file.
+    """
+    if place != OPEN_CLIP:
+        return _read_bert(Path(place))
+    from open_clip.tokenizer import SimpleTokenizer
+    from transformers import CLIPTokenizer
+
+    read = SimpleTokenizer()
+    words = {"<start_of_text>": "<|startoftext|>", "<end_of_text>": "<|endoftext|>"}
+    vocab = {words.get(word, word): number for word, number in read.encoder.items()}
+    return CLIPTokenizer(vocab=vocab, merges=list(read.bpe_ranks))
 
 
 def _later(
@@ -61,7 +100,18 @@ def _read_bert(place: Path) -> Any:
     folder = place if place.is_dir() else place.parent
     if not any((folder / name).is_file() for name in ("tokenizer.json", "vocab.txt")):
         raise InputError(f"{folder} holds neither tokenizer.json nor vocab.txt")
+    if _is_clip(folder):
+        return _read_clip(folder)
     return BertTokenizerFast.from_pretrained(folder, local_files_only=True)
+
+
+def _is_clip(folder: Path) -> bool:
+    """Tell whether a tokenizer is CLIP's, by which a model trained here may read captions."""
+    config = folder / "tokenizer_config.json"
+    if not config.is_file():
+        return False
+    named = json.loads(config.read_text("utf-8")).get("tokenizer_class")
+    return str(named).startswith("CLIPTokenizer")
 
 
 def _read_clip(place: Path) -> Any:

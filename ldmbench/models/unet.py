@@ -32,7 +32,13 @@ def default_multipliers(latent_size: int) -> tuple[int, ...]:
 
 
 def build_unet(
-    params: DenoiserParams, *, channels: int, side: int, classes: int, joined: int = 0
+    params: DenoiserParams,
+    *,
+    channels: int,
+    side: int,
+    classes: int,
+    joined: int = 0,
+    context: int = 0,
 ) -> Any:
     """Return a UNet with fresh weights.
 
@@ -42,6 +48,7 @@ def build_unet(
         side: h = w of a latent.
         classes: labels that join the time embedding, beside that of no class; 0: there are none.
         joined: channels of the condition that join a latent.
+        context: width of what is attended to; 0: `params.context_channels`.
 
     Raises:
         InputError: if the multipliers halve the latent more often than its side allows.
@@ -76,7 +83,7 @@ def build_unet(
         **shared,
         down_block_types=tuple("CrossAttnDownBlock2D" if a else "DownBlock2D" for a in attended),
         up_block_types=tuple("CrossAttnUpBlock2D" if a else "UpBlock2D" for a in attended[::-1]),
-        cross_attention_dim=params.context_channels,
+        cross_attention_dim=context or params.context_channels,
         # diffusers takes the number of heads under this name
         attention_head_dim=tuple(width // head for width in widths),
     )

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+from ldmbench.canonical import digest_file
 from ldmbench.catalog.extractors import EXTRACTORS
 from ldmbench.catalog.measures import PROBES
 from ldmbench.catalog.metrics import METRICS, RECONSTRUCTED, SCORABLE, Family, Metric, truth_role
@@ -30,7 +31,7 @@ from ldmbench.plan.starts import Starts
 from ldmbench.plan.training import as_computed, remarks_on
 from ldmbench.plan.traits import Traits, traits_of
 from ldmbench.schema.local import Local
-from ldmbench.schema.models import AutoencoderParams, DenoiserParams, LdmModel
+from ldmbench.schema.models import OPEN_CLIP, AutoencoderParams, DenoiserParams, LdmModel
 from ldmbench.schema.params import (
     CodingParams,
     DrawnClasses,
@@ -50,12 +51,14 @@ from ldmbench.schema.sample import SampleParams
 from ldmbench.schema.stage import Cell, Input, Plan, Role, Stage
 from ldmbench.schema.suite import Suite
 from ldmbench.schema.weights import shipped_first_stage
+from ldmbench.sources.models.text_encoders import text_encoder
 from ldmbench.suite.load import LoadedSuite
 from ldmbench.suite.protocols import count_for, first_pinned, largest_count, protocols_of
 from ldmbench.suite.sampling import check_kind, is_uneven
 
 CODING_IMAGES = 64
 VALIDATION_IMAGES, VALIDATION_TIMES = 256, 8
+ROLES = ("generated", "reference")
 DRAWN: dict[str, DrawnClasses] = {"balanced": "balanced", "random": "random"}
 """What a protocol may say of the classes of samples, but for those of the images."""
 RECONSTRUCTION_BATCH = 32
@@ -156,8 +159,8 @@ class _Builder:
         for protocol in self.protocols:
             roles |= self._scores(point, samples, protocol)
             roles |= self._own(point, samples, protocol)
-            if conditions and traits.told_image:
-                roles |= self._against(conditions, samples, protocol)
+            if conditions and traits.conditioning == "truth":
+                roles |= self._against(point, conditions, samples, protocol)
         if "reconstruction" in self.suite.probes:
             for protocol in self.protocols:
                 roles |= self._first_stage(point, autoencoder, protocol)
@@ -236,6 +239,11 @@ class _Builder:
         section, remarks = self._section(spec, inputs)
         if remarks:
             local = local.model_copy(update={"assumed": (*local.assumed, *remarks)})
+        text = self._text(section)
+        if text:
+            field, place, kept = text
+            local = local.model_copy(update={"text": str(place)})
+            section = section.model_copy(update={field: f"sha256:{kept}"})
         params = TrainedDenoiser(section=section, budget=spec.budget)
         return autoencoder, self.ledger.add("denoiser", params, inputs, local=local)
 
@@ -250,6 +258,16 @@ class _Builder:
         section = as_computed(section, flops, may_compile=self.may_compile)
         remarks = remarks_on(spec.autoencoder, section, stated=spec.denoiser.compile, flops=flops)
         return section, tuple(remarks)
+
+    def _text(self, section: DenoiserParams) -> tuple[str, Path, str] | None:
+        """Return field, place and digest of a vocabulary or text encoder; its path is in no key."""
+        if section.text_encoder:
+            encoder = text_encoder(section.text_encoder, self.folder)
+            return "text_encoder", encoder.place, encoder.digest
+        if section.vocabulary not in (None, OPEN_CLIP):
+            place = (self.folder / str(section.vocabulary)).resolve()
+            return "vocabulary", place, digest_file(place)
+        return None
 
     def _start(self, point: Point, inputs: dict[str, Input]) -> Local:
         """Add the model that a training starts from to its inputs; return what it needs to run."""
@@ -355,11 +373,12 @@ class _Builder:
         families = {row.family.name: row.family for row in self._rows()}
         roles: dict[Role, Stage] = {}
         for name, family in sorted(families.items()):
-            told = family.against != "caption" or self.about(point).conditioning == "caption"
-            if family.against == "pair" or not told:
+            if not _is_told(family, self.about(point).conditioning):
                 continue
             extractor = family.extractor_of(protocol)
             inputs = {"generated": items(self._features(samples, extractor, protocol), count)}
+            if family.against == "class":
+                inputs["asked"] = items(samples, count)
             if family.has_reference:
                 features = self._features(real, extractor, protocol)
                 inputs["reference"] = items(features, held_to(family, protocol, held))
@@ -371,16 +390,27 @@ class _Builder:
             )
         return roles
 
-    def _against(self, truth: Stage, samples: Stage, protocol: Protocol) -> dict[Role, Stage]:
-        """Hold samples to the very images that their conditions were made of."""
+    def _against(
+        self, point: Point, truth: Stage, samples: Stage, protocol: Protocol
+    ) -> dict[Role, Stage]:
+        """Hold samples to what their conditions were made of: very images, boxes and maps."""
         count = min(samples.count or 0, truth.count or 0)
-        inputs = {"generated": items(samples, count), "reference": items(truth, count)}
-        return {
-            Role(truth_role(family), protocol.name): self.ledger.add(
+        roles: dict[Role, Stage] = {}
+        for family in self._pair_families() if self.about(point).told_image else ():
+            sides = [samples, truth]
+            if family.needs == "features":
+                sides = [self._features(s, protocol.extractor, protocol) for s in sides]
+            inputs = dict(zip(ROLES, (items(side, count) for side in sides), strict=True))
+            roles[Role(truth_role(family), protocol.name)] = self.ledger.add(
                 "scores", score_params(family, protocol), inputs
             )
-            for family in self._pair_families()
-        }
+        for family in {row.family.name: row.family for row in self._rows()}.values():
+            if family.against == "scene":
+                inputs = {"generated": items(samples, count), "reference": items(truth, count)}
+                roles[Role(family.name, protocol.name)] = self.ledger.add(
+                    "scores", score_params(family, protocol), inputs
+                )
+        return roles
 
     def _rows(self) -> list[Metric]:
         """Return the metrics of the catalog that the suite names."""
@@ -443,7 +473,10 @@ class _Builder:
             "reference": items(self._features(reference, protocol.extractor, protocol), count),
         }
         families = {name: (row.family, features) for name, row in RECONSTRUCTED.items()}
-        families |= {family.name: (family, pair) for family in self._pair_families()}
+        families |= {
+            family.name: (family, features if family.needs == "features" else pair)
+            for family in self._pair_families()
+        }
         roles = {
             # Reconstruction i is of reference i: shards of both hold the same items.
             Role(role, protocol.name): self.ledger.add(
@@ -490,6 +523,17 @@ class _Builder:
             only=None if timed else tuple(sorted(COUNTED & probes)),
         )
         return self.ledger.add("speed", params, inputs, local=below.local)
+
+
+def _is_told(family: Family, conditioning: str) -> bool:
+    """Tell whether samples of a conditioning have what a family of scores of samples compares."""
+    told = {
+        "caption": ("caption",),
+        "class": ("class", "caption", "truth"),
+        "pair": (),
+        "scene": (),
+    }
+    return conditioning in told.get(family.against, (conditioning,))
 
 
 def held_to(family: Family, protocol: Protocol, count: int) -> int:

@@ -34,6 +34,8 @@ TOKENS = 1024
 """Rows of the caption encoder's table of words."""
 
 
+VOCABULARY = 49_408
+"""Tokens of open_clip's vocabulary; others are taken to have as many."""
 LAYOUT_TOKENS, BOX_TOKENS = 1024, 11
 """Rows of the table of layouts, and tokens of one, as `shapes` has them."""
 
@@ -213,7 +215,12 @@ def _attention(width: int, side: float, context: int) -> Iterator[Layer]:
 def _told(params: DenoiserParams) -> Iterator[Layer]:
     """Yield the encoder of captions or layouts; a class is one vector, of which there are few."""
     context = params.context_channels
-    if params.conditioning == "caption":
+    if params.text_encoder:
+        return
+    if params.conditioning == "caption" and params.vocabulary:
+        yield Layer((2 * VOCABULARY + params.caption_tokens) * context, 0)
+        yield Layer(params.context_depth * 12 * context**2, params.caption_tokens)
+    elif params.conditioning == "caption":
         yield Layer((TOKENS + CAPTION_TOKENS) * context, 0)
         yield Layer(2 * 12 * context**2, CAPTION_TOKENS)
     if params.conditioning == "layout":

@@ -261,7 +261,11 @@ def build_score_plan(
         if family.against == "pair":
             assert isinstance(generated, ImageSource)
             assert pairs is not None
-            below = [(stages.images(side), side.count) for side in (generated, pairs)]
+            if family.needs == "images":
+                below = [(stages.images(side), side.count) for side in (generated, pairs)]
+            else:
+                sides = (generated, pairs)
+                below = [(stages.extracted(s, extractor, protocol), s.count) for s in sides]
         else:
             made = stages.extracted(generated, extractor, protocol)
             below = [(made, generated.count)]

@@ -99,7 +99,9 @@ class Tellers:
             )
         if len(found.prompts) > 1 and len(set(found.prompts)) == 1:
             yield f"{what} are the same text, so samples do not depend on captions"
-        if trained:
+        if isinstance(point.spec, LdmModel) and not (
+            point.spec.denoiser.vocabulary or point.spec.denoiser.text_encoder
+        ):
             most = CAPTION_TOKENS - 1
             cut = sum(len(re.findall(r"[^\W_]+", text)) > most for text in found.prompts)
             if cut:

@@ -259,6 +259,7 @@ def _called(spec: CallModel, folder: Path, digests: Digests, resolution: int) ->
         f=None,
         regularization=None,
         conditioning=spec.conditioning,
+        task=spec.task,
         timesteps=None,
         digest=digest,
         autoencoder=IdentityStage(f=1, resolution=resolution),

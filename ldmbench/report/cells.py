@@ -6,12 +6,14 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ldmbench.catalog.tasks import TASKS
 from ldmbench.schema.record import Record
 from ldmbench.schema.stage import Cell
 
 __all__ = [
     "IDENTITY",
     "SEEDS",
+    "by_task",
     "identity",
     "identity_of",
     "seedless",
@@ -23,6 +25,7 @@ __all__ = [
 ]
 
 IDENTITY = {
+    "conditioning": "Task",
     "dataset": "Dataset",
     "sampler": "Sampler",
     "steps": "Steps",
@@ -125,4 +128,13 @@ def _shown(cell: Cell, name: str) -> str:
 
 def _field(cell: Cell, name: str) -> Any:
     """Return a field of the identity; the arithmetic, which only a sweep states, is an axis."""
+    if name == "conditioning":
+        task = TASKS.get(cell.conditioning or "")
+        return task.label if task else cell.conditioning
     return cell.axes.get(name) if name == "precision" else getattr(cell, name)
+
+
+def by_task(records: Sequence[Record]) -> list[Record]:
+    """Return records in the order of tasks; those of one task stay in theirs."""
+    place = {name: i for i, name in enumerate(TASKS)}
+    return sorted(records, key=lambda r: place.get(r.cell.conditioning or "", len(place)))

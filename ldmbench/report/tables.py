@@ -10,7 +10,7 @@ from ldmbench.catalog.rows import Group
 from ldmbench.records.best import rivals_of
 from ldmbench.records.compare import Replicas
 from ldmbench.records.difference import Difference
-from ldmbench.report.cells import IDENTITY, identity, varying
+from ldmbench.report.cells import IDENTITY, by_task, identity, varying
 from ldmbench.report.quantities import (
     GROUPS,
     QUANTITIES,
@@ -145,7 +145,7 @@ def build(records: Sequence[Record], replicates: Replicas = without) -> Table:
     vary = varying(records)
     names = variants(records)
     columns = _columns(records, names)
-    rows = [_row(record, columns, vary=vary, names=names) for record in records]
+    rows = [_row(record, columns, vary=vary, names=names) for record in by_task(records)]
     for column in columns:
         rows = _mark(rows, column, replicates)
     return Table(tuple(vary), columns, tuple(rows), replicates)

@@ -59,6 +59,7 @@ class Local(Sparse):
     given: dict[str, str] = Field(default={}, description="how its condition is made of an image")
     assumed: tuple[str, ...] = Field(default=(), description="what no file of it states")
     bytes: int = Field(default=0, description="of its weights")
+    text: str | None = Field(default=None, description="the vocabulary of a text encoder")
     told: str = Field(default="", description="conditioning of the model that is sampled")
     keep_state: bool = Field(
         default=False, description="a training's state at its end is kept for longer trainings"

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     Conditioning = str
 else:
     Conditioning = Literal[tuple(TASKS)]
+OPEN_CLIP = "open_clip"
+"""The vocabulary that open_clip's wheel ships."""
 Network = Literal["unet", "dit"]
 OF_NETWORK: dict[str, tuple[str, ...]] = {
     "unet": ("channels", "multipliers", "blocks", "attention_sizes", "context_channels", "inject"),
@@ -163,6 +165,20 @@ class DenoiserParams(Optimised):
         default="cross",
         description="a class as a token of cross-attention, or added to the time embedding",
     )
+    vocabulary: Annotated[str | None, AXIS] = Field(
+        default=None,
+        description="caption: open_clip, or the path of a WordPiece vocab.txt, whose tokens a"
+        " transformer reads that is trained with the model; unset: hashed words",
+    )
+    text_encoder: Annotated[str | None, AXIS] = Field(
+        default=None,
+        description="caption: a text encoder of transformers (CLIP's, T5, BERT), by path or hub id;"
+        " it stays frozen",
+    )
+    caption_tokens: Annotated[int, Field(ge=2, le=1024)] = Field(
+        default=77,
+        description="caption: tokens that a transformer or text encoder reads at most",
+    )
     scale: Annotated[Literal[2, 4, 8], AXIS] = Field(
         default=4, description="superresolution: side of the image / side of its input"
     )
@@ -179,7 +195,8 @@ class DenoiserParams(Optimised):
         default=64, description="width of the conditioning sequence"
     )
     context_depth: Annotated[int, Positive] = Field(
-        default=2, description="layout: blocks of the transformer that reads the tokens"
+        default=2,
+        description="layout, or caption with a vocabulary: blocks of the transformer",
     )
     drop_condition: Annotated[float, Field(ge=0, lt=1)] = Field(
         default=0.1, description="share of training images shown without their condition"
@@ -320,6 +337,9 @@ class CallModel(Noun):
     )
     options: dict[str, Any] = Field(default={}, description="arguments of a class")
     conditioning: Told = "none"
+    task: Conditioning | None = Field(
+        default=None, description="the task that a report shows its samples under"
+    )
     files: tuple[str, ...] = Field(
         default=(), description="weights and helpers whose contents belong to the key"
     )

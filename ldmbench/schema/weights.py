@@ -28,7 +28,7 @@ class Weights(Noun):
     bytes: int
     licence: str
     url: str | None = None
-    kind: Literal["features", "clip", "lpips", "backbone"]
+    kind: Literal["features", "clip", "lpips", "backbone", "segmenter"]
     shipped: bool = False
 
     @property

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from ldmbench.catalog.extractors import EXTRACTORS, extractor_named
-from ldmbench.catalog.metrics import SCORABLE, Against, Metric, listed, names_against
+from ldmbench.catalog.metrics import OF_FILES, SCORABLE, Against, Metric, listed, names_against
 from ldmbench.errors import InputError, UnlikeError
 from ldmbench.plan.minimum_samples import least
 from ldmbench.plan.score import FeatureSource, ImageSource, families_of
@@ -46,7 +46,7 @@ def wanted_of(
     """
     names = tuple(name.strip() for name in metrics.split(",") if name.strip())
     for name in names:
-        pick(SCORABLE, name, "metric")
+        pick(OF_FILES, name, "metric")
     if names:
         return tuple(dict.fromkeys(names))
     there: dict[Against, bool] = {

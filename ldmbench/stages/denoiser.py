@@ -54,6 +54,7 @@ def _train(task: Task, params: TrainedDenoiser, report: Report) -> None:
             classes=max(fact["classes"] for fact in facts),
             objects=truth.objects if truth else 0,
             f=first_stage.info.f,
+            text=task.local.text,
             encode=torch.no_grad()(first_stage.first_stage.encode),
         ),
         truth=truth,

@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 
 from ldmbench.canonical import stamp_of
-from ldmbench.catalog.metrics import FAMILIES, Family
+from ldmbench.catalog.metrics import FAMILIES, SCENES, Family
+from ldmbench.errors import InputError
 from ldmbench.metrics.computed import as_scores
 from ldmbench.metrics.engine import Engine, engine_of
+from ldmbench.metrics.layouts import Scene
 from ldmbench.metrics.moments import Moments
 from ldmbench.metrics.resample import Replicates
 from ldmbench.registry import resolve
@@ -97,13 +99,17 @@ def _computed(task: Task, params: ScoresParams, *, tell: Tell) -> Mapping[str, R
 
 def _sides(task: Task, family: Family, tell: Tell) -> Iterator[Any]:
     """Yield the arguments of a family's function, in its order."""
-    if family.against == "pair":
-        yield _pairs(task, tell)
+    if family.needs == "images":
+        yield _scenes(task, tell) if family.against == "scene" else _pairs(task, tell)
         return
     name = "features.npy" if family.needs == "text" else f"{family.needs}.npy"
     yield _rows(task, "generated", name)
     if family.against == "training":
         yield _rows(task, "train", name)
+    if family.against == "class":
+        yield _rows(task, "asked", "labels.npy")
+    if family.against == "pair":
+        yield _rows(task, "reference", name)
     if family.has_reference:
         known = _statistics(task, family)
         yield known if known is not None else _rows(task, "reference", name)
@@ -130,6 +136,24 @@ def _pairs(task: Task, tell: Tell) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         rows = np.arange(start, min(start + PAIRS_AT_ONCE, count))
         yield first.read(rows), second.read(rows)
         tell(min(1.0, (start + PAIRS_AT_ONCE) / count))
+
+
+def _scenes(task: Task, tell: Tell) -> Iterator[tuple[np.ndarray, Scene]]:
+    """Yield batches of samples with the scenes that were asked for.
+
+    Raises:
+        InputError: the data know no boxes or no masks.
+    """
+    images, asked = rows_of(task.inputs["generated"], "images.npy"), task.inputs["reference"]
+    parts = ("boxes", "box_labels", "masks")
+    lost = [name for name in parts if not (asked.folders[0] / f"{name}.npy").exists()]
+    if lost:
+        raise InputError(f"the data have no {lost[0]}, which the metrics of {SCENES.name} read")
+    found = [rows_of(asked, f"{name}.npy") for name in parts]
+    for start in range(0, len(images), PAIRS_AT_ONCE):
+        rows = np.arange(start, min(start + PAIRS_AT_ONCE, len(images)))
+        yield images.read(rows), Scene(*(part.read(rows) for part in found))
+        tell(min(1.0, (start + PAIRS_AT_ONCE) / len(images)))
 
 
 def _reference_cache(reference: TaskInput, rows: str) -> dict[object, Any]:

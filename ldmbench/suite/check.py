@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ldmbench.catalog.datasets import DATASETS
 from ldmbench.catalog.metrics import METRICS
-from ldmbench.catalog.tasks import CONDITIONINGS, TASKS, Task
+from ldmbench.catalog.tasks import CONDITIONINGS, TASKS
 from ldmbench.errors import InputError, SuiteError
 from ldmbench.registry import nearest
 from ldmbench.schema.data import LARGEST_SCENE, FilesData
@@ -18,7 +18,7 @@ from ldmbench.schema.weights import first_stages_in
 from ldmbench.suite.axes import many
 from ldmbench.suite.check_protocols import check_protocols
 from ldmbench.suite.load import LoadedSuite
-from ldmbench.suite.models import check_called, check_loaded, data_facts, facts_or_none
+from ldmbench.suite.models import check_called, check_loaded, facts_or_none
 from ldmbench.suite.networks import check_network
 from ldmbench.suite.objectives import check_objective
 from ldmbench.suite.own import metric_arguments
@@ -26,6 +26,7 @@ from ldmbench.suite.protocols import pinned, protocols_of
 from ldmbench.suite.read import Loc
 from ldmbench.suite.sampling import check_intervals, check_loaded_sampling, check_sampling
 from ldmbench.suite.starts import check_starts, check_states
+from ldmbench.suite.tasks import check_tasks
 
 
 def check_suite(loaded: LoadedSuite) -> None:
@@ -159,45 +160,10 @@ def _foreign(suite: Suite, folder: Path) -> Iterator[tuple[Loc, str]]:
 
 
 def _tasks(suite: Suite, folder: Path) -> Iterator[tuple[Loc, str]]:
-    """Say what the task of a model trained here lacks, and which fields mean nothing to it."""
     for name, model in trained(suite):
-        place: Loc = ("models", name, "denoiser")
-        tasks = [TASKS[task] for task in many(model.denoiser.conditioning)]
-        for task in tasks:
-            for dataset in _datasets(suite, model):
-                yield from (
-                    ((*place, field), text)
-                    for field, text in _untaught(suite, dataset, task, model, folder)
-                )
-        of_others = {f: row.name for row in TASKS.values() for f in row.fields}
-        for field in model.denoiser.model_fields_set & set(of_others):
-            if not any(field in task.fields for task in tasks):
-                yield (
-                    (*place, field),
-                    f"found {field}, which is of conditioning {of_others[field]} alone; leave it"
-                    f" out, or set conditioning: {of_others[field]}",
-                )
-
-
-def _untaught(
-    suite: Suite, dataset: str, task: Task, model: LdmModel, folder: Path
-) -> Iterator[tuple[str, str]]:
-    """Yield (field, problem) of a task that a dataset cannot teach."""
-    data = suite.data[dataset]
-    facts = data_facts(data, folder) if task.needs in ("boxes", "masks") else None
-    if facts and task.needs and not getattr(facts, task.needs):
-        yield (
-            "conditioning",
-            f"found {task.name}, which needs {task.needs}, but data.{dataset} has none; allowed: a"
-            f" data set with {task.needs}, such as kind: shapes",
-        )
-    for scale in many(model.denoiser.scale) if task.name == "superresolution" else ():
-        for side in many(data.resolution):
-            if side % scale:
-                yield (
-                    "scale",
-                    f"found {scale}, which does not divide the resolution {side} of data.{dataset}",
-                )
+        data = {dataset: suite.data[dataset] for dataset in _datasets(suite, model)}
+        for field, text in check_tasks(model.denoiser, data, folder):
+            yield ("models", name, "denoiser", field), text
 
 
 def _training(suite: Suite) -> Iterator[tuple[Loc, str]]:
@@ -273,6 +239,22 @@ def _metrics(suite: Suite, told: dict[str, tuple[str, ...]]) -> Iterator[tuple[L
                 ("metrics", position),
                 f"{name} needs a model with conditioning caption; found {found}",
             )
+        wanted = {"class": {"class", "caption", "truth"}, "scene": {"truth"}}
+        told_by = wanted.get(row.family.against) if row else None
+        if row and told_by and not told_by & conditionings:
+            tasks = [task.name for task in TASKS.values() if task.told in told_by]
+            yield (
+                ("metrics", position),
+                f"{name} needs a model with conditioning {' or '.join(tasks)}; found"
+                f" {', '.join(sorted(conditionings))}",
+            )
+        for dataset, data in suite.data.items() if row and row.family.shapes else ():
+            if data.kind != "shapes":
+                yield (
+                    ("metrics", position),
+                    f"{name} is defined on kind: shapes alone, whose classes its network knows, but"
+                    f" data.{dataset} is of kind {data.kind}",
+                )
 
 
 def _own_metrics(suite: Suite, folder: Path) -> Iterator[tuple[Loc, str]]:

@@ -40,7 +40,7 @@ def check_protocols(
     if twice:
         yield ("protocol",), f"found {twice[0]} twice; name each once, or change a field of one"
     yield from _shared(suite, protocols, told)
-    yield from _metrics(suite, protocols)
+    yield from _metrics(suite, protocols, told)
 
 
 def _one(one: str | Override | Protocol, loc: Loc, folder: Path) -> Iterator[tuple[Loc, str]]:
@@ -87,7 +87,9 @@ def _apart(rules: Mapping[str, str], field: str) -> str:
     return f"the same samples are scored under all protocols, but {wanted}"
 
 
-def _metrics(suite: Suite, protocols: tuple[Protocol, ...]) -> Iterator[tuple[Loc, str]]:
+def _metrics(
+    suite: Suite, protocols: tuple[Protocol, ...], told: Mapping[str, tuple[str, ...]]
+) -> Iterator[tuple[Loc, str]]:
     for position, metric in enumerate(suite.metrics):
         loc: Loc = ("metrics", position)
         row = METRICS.get(metric)
@@ -114,7 +116,8 @@ def _metrics(suite: Suite, protocols: tuple[Protocol, ...]) -> Iterator[tuple[Lo
         if row.family.against == "training":
             yield from _unseen(suite, protocols, row, loc)
         if row.family.against == "pair":
-            yield from _pairs(suite, row, loc)
+            aims = any("truth" in conditionings for conditionings in told.values())
+            yield from _pairs(suite, row, loc, aims=aims)
 
 
 def _unseen(
@@ -134,11 +137,12 @@ def _unseen(
                 )
 
 
-def _pairs(suite: Suite, row: Metric, loc: Loc) -> Iterator[tuple[Loc, str]]:
-    if "reconstruction" not in suite.probes:
+def _pairs(suite: Suite, row: Metric, loc: Loc, *, aims: bool) -> Iterator[tuple[Loc, str]]:
+    if "reconstruction" not in suite.probes and not aims:
         yield (
             loc,
-            f"{row.name} compares reconstructions with their images; add the probe reconstruction",
+            f"{row.name} compares reconstructions, or samples of a task that starts from an image,"
+            " with their images; add the probe reconstruction",
         )
     for name, data in suite.data.items():
         sides = data.resolution if isinstance(data.resolution, tuple) else (data.resolution,)

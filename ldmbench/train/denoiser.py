@@ -71,8 +71,10 @@ class DenoiserJob:
         self.batches = Batches(self._read, device)
         self.device = device
         self.batch = params.batch
-        trained = model.flops_per_image() + model.condition_flops()
-        self.flops_per_image = 3.0 * trained + model.encoding_flops()
+        self.flops_per_image = 3.0 * (model.flops_per_image() + model.condition_flops())
+        if self.model.frozen is not None:
+            every_caption = self.images.captions(np.arange(len(images)))
+            self.model.frozen.to(device).remember(every_caption)
         self.parameters = model.parameter_count
         self.rows, self.accumulate = self.crew.rows(params.batch), params.accumulate
         self.ema = Ema(self.model, params.ema_decay, warmup=params.ema_warmup)

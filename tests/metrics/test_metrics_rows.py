@@ -28,7 +28,8 @@ def inputs(family):
         "reference": (samples, reals),
         "training": (samples, seen, reals),
         "caption": (samples, reals[:60]),
-        "pair": tuple(pairs),
+        "pair": tuple(pairs) if family.needs == "images" else (samples, reals[:60]),
+        "class": (samples, rng.randint(0, 8, 60)),
     }[family.against]
 
 

@@ -13,14 +13,16 @@ from torch import nn
 
 from ldmbench.errors import InputError
 from ldmbench.models.conditions import PROMPT_LENGTH
-from ldmbench.models.tokenizer_files import bert_tokenizer, clip_tokenizer
+from ldmbench.models.tokenizer_files import bert_tokenizer, clip_tokenizer, encoder_tokenizer
 from ldmbench.models.weights import Source, Tensors, fill, read_weights
 from ldmbench.registry import pick, resolve
 from ldmbench.sources.models.diffusers_classes import DENOISERS, FIRST_STAGES, PARTS
 from ldmbench.sources.models.places import part_of, read_json, weights_of
 
-__all__ = ["NETWORKS", "load_network", "load_text", "load_tokenizer"]
+__all__ = ["FROZEN_TEXTS", "NETWORKS", "frozen_text", "load_network", "load_text", "load_tokenizer"]
 
+FROZEN_TEXTS = ("BertModel", "T5EncoderModel")
+"""Text encoders that models trained here attend to beside CLIP's."""
 NETWORKS = DENOISERS | {name: row[0] for name, row in FIRST_STAGES.items()} | PARTS
 _BERT = "diffusers.pipelines.latent_diffusion.pipeline_latent_diffusion"
 _OLD_ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
@@ -72,9 +74,11 @@ def _asked(cls: Any, config: dict[str, Any]) -> dict[str, Any]:
 
 
 def load_text(folder: Path) -> nn.Module:
-    """Load a text encoder: LDM's BERT, or CLIP's text tower."""
+    """Load a text encoder: LDM's BERT, CLIP's text tower, T5's encoder or BERT."""
     config = read_json(folder / "config.json")
     kind = (config.get("architectures") or [config.get("model_type")])[0]
+    if kind in FROZEN_TEXTS:
+        return frozen_text(folder, kind)
     if kind in ("LDMBertModel", "ldmbert"):
         made = resolve(f"{_BERT}:LDMBertConfig"), resolve(f"{_BERT}:LDMBertModel")
         root: tuple[str, ...] = ()
@@ -86,6 +90,18 @@ def load_text(folder: Path) -> nn.Module:
             f"{folder} holds a '{kind}'; text encoders are LDMBertModel and CLIPTextModel"
         )
     return _fill_text(folder, config, made, root)
+
+
+def frozen_text(folder: Path, kind: str) -> nn.Module:
+    """Load a text encoder by its class of transformers, from safetensors alone."""
+    cls: Any = resolve(f"transformers:{kind}")
+    try:
+        network: nn.Module = cls.from_pretrained(
+            folder, local_files_only=True, use_safetensors=True, dtype="float32"
+        )
+    except (OSError, ValueError) as error:
+        raise InputError(f"{folder} does not hold a {kind} in safetensors: {error}") from error
+    return network.eval().requires_grad_(False)
 
 
 def _fill_text(
@@ -108,7 +124,10 @@ def load_tokenizer(
     folder: Path, *, given: Any, text: str, encoder: Any
 ) -> tuple[Callable[[], Any], int]:
     """Return a finder of the tokenizer, and the length that prompts are padded to."""
-    places = int(encoder.config.max_position_embeddings)
+    config = encoder.config
+    places = int(getattr(config, "max_position_embeddings", None) or PROMPT_LENGTH)
+    if type(encoder).__name__ in FROZEN_TEXTS:
+        return lambda: encoder_tokenizer(folder / "tokenizer"), places
     if text == "bert":
         return bert_tokenizer(given, beside=folder), min(places, PROMPT_LENGTH)
     finder = clip_tokenizer(given, beside=folder)

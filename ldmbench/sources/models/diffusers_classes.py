@@ -66,4 +66,11 @@ PARTS = {
     "ClassEmbedder": f"{_OWN}:ClassEmbedder",
     "SpatialRescaler": f"{_OWN}:SpatialRescaler",
 }
-TEXTS = ("LDMBertModel", "ldmbert", "CLIPTextModel", "clip_text_model")
+TEXTS = (
+    "LDMBertModel",
+    "ldmbert",
+    "CLIPTextModel",
+    "clip_text_model",
+    "T5EncoderModel",
+    "BertModel",
+)
