@@ -35,9 +35,9 @@ class Images:
         return [SHAPES.captions[i] for i in rows]
 
 
-def measured(folder, monkeypatch, prediction):
+def measured(folder, monkeypatch, objective):
     """Return what is measured of a network whose output is zero."""
-    fields = {"channels": 8, "conditioning": "none", "prediction": prediction}
+    fields = {"channels": 8, "conditioning": "none", "objective": objective}
     params = DenoiserParams(**fields)
     made = build_denoiser(params, latent_channels=3, latent_size=8, seed=0)
     torch.nn.init.zeros_(made.unet.conv_out.weight)
@@ -65,6 +65,8 @@ def test_the_loss_is_that_of_the_objective(tmp_path, monkeypatch):
     times = [*found["times"].values()]
     assert times[0] == pytest.approx(1, abs=0.05)  # v is noise where there is none yet
     assert times[-1] == pytest.approx((x**2).mean(), abs=0.05)  # and the image where all is noise
+    flow = measured(tmp_path, monkeypatch, "flow")
+    assert flow["value"] == pytest.approx(1 + (x**2).mean(), abs=0.05)  # noise - image, at any time
 
 
 @pytest.mark.parametrize("path", ["linear", "cosine", "vp"])
