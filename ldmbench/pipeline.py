@@ -29,6 +29,7 @@ from ldmbench.schema.params import (
     ScoresParams,
     ShippedStage,
     SpeedParams,
+    TakenStage,
     TrainedDenoiser,
     TrainedStage,
     ValidationParams,
@@ -64,7 +65,7 @@ _MODEL = ("stages/subject.py", "stages/truth.py")
 # fmt: off
 STAGES: dict[Kind, StageRow] = {
     "dataset":         StageRow("ldmbench.stages.dataset:run",         1, True,  (),                                                  (DatasetParams,),                                          _DATA),
-    "autoencoder":     StageRow("ldmbench.stages.autoencoder:run",     1, False, ("[images]",),                                       (IdentityStage, ShippedStage, LoadedStage, TrainedStage),  (*_DATA, *_MODELS, "train", "features/perceptual.py", *_MODEL)),
+    "autoencoder":     StageRow("ldmbench.stages.autoencoder:run",     1, False, ("[images]",),                                       (IdentityStage, ShippedStage, LoadedStage, TakenStage, TrainedStage),  (*_DATA, *_MODELS, "train", "features/perceptual.py", *_MODEL)),
     "latents":         StageRow("ldmbench.stages.latents:run",         1, True,  ("autoencoder", "images"),                           (LatentsParams,),                                          (*_DATA, *_MODELS, "sample/noise.py")),
     "denoiser":        StageRow("ldmbench.stages.denoiser:run",        1, False, ("autoencoder", "images", "[latents]", "[init]"),    (LoadedDenoiser, CalledDenoiser, TrainedDenoiser),         (*_DATA, *_MODELS, "train", *_MODEL)),
     "samples":         StageRow("ldmbench.stages.samples:run",         1, True,  ("autoencoder", "denoiser", "[conditions]"),         (SamplesParams,),                                          (*_MODELS, "sample", *_MODEL)),

@@ -96,7 +96,7 @@ def load_first_stage(folder: Path, *, device: str | torch.device = "cpu") -> Mod
         InputError: if the folder does not hold a first stage.
     """
     card = read_card(folder, "first-stage")
-    params = AutoencoderParams.model_validate(card["params"])
+    params = AutoencoderParams.model_validate(card.get("params", {}))
     if params.f != 1:
         return load_folder(folder).to(device)
     side = _UNSTATED_SIDE

@@ -14,12 +14,15 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from ldmbench.schema.models import LatentRule
+
 __all__ = [
     "KL",
     "STAGES",
     "VQ",
     "FirstStage",
     "Identity",
+    "Normalised",
     "Rate",
     "Tiny",
     "kl_nats",
@@ -167,6 +170,53 @@ class Identity:
         return Rate(_each(x, 8 * x[0].numel()))
 
 
+@dataclass(frozen=True)
+class Normalised:
+    """A first stage whose latents are shifted and divided, as its denoisers see them.
+
+    Of a rule with a patch, the positions of each patch become channels first: c, dy, dx.
+
+    Attributes:
+        stage: the first stage itself.
+        rule: its mean, standard deviation and patch; the scale is the model's.
+    """
+
+    stage: FirstStage
+    rule: LatentRule
+
+    @property
+    def kind(self) -> str:
+        """Return vq, kl or tiny."""
+        return self.stage.kind
+
+    @property
+    def network(self) -> Any:
+        """Return the diffusers network."""
+        return self.stage.network
+
+    def encode(self, x: Tensor, *, noise: Tensor | None = None) -> Tensor:
+        """Return (z - mean) / std of the latents, those of a patch together."""
+        patch = self.rule.patch
+        drawn = noise if noise is None else torch.nn.functional.pixel_shuffle(noise, patch)
+        z = self.stage.encode(x, noise=drawn)
+        z = torch.nn.functional.pixel_unshuffle(z, patch)
+        if self.rule.mean:
+            z = z - _column(self.rule.mean, z)
+        return z / _column(self.rule.std, z) if self.rule.std else z
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Return images of normalised latents."""
+        if self.rule.std:
+            z = z * _column(self.rule.std, z)
+        if self.rule.mean:
+            z = z + _column(self.rule.mean, z)
+        return self.stage.decode(torch.nn.functional.pixel_shuffle(z, self.rule.patch))
+
+    def rate(self, x: Tensor) -> Rate:
+        """Return what the latents cost; no normalisation changes it."""
+        return self.stage.rate(x)
+
+
 STAGES: dict[str, Any] = {"kl": KL, "tiny": Tiny, "vq": VQ}
 """First stages with a network, by their kind."""
 
@@ -183,6 +233,11 @@ def nearest_codes(network: Any, z: Tensor) -> Tensor:
     points = z.permute(0, 2, 3, 1).flatten(0, 2)
     codes: Tensor = torch.cdist(points, network.quantize.embedding.weight).argmin(1)
     return codes.view(n, h, w)
+
+
+def _column(values: tuple[float, ...], z: Tensor) -> Tensor:
+    """Return one value, or one for each channel, in the shape that latents broadcast with."""
+    return torch.tensor(values, dtype=z.dtype, device=z.device).view(1, -1, 1, 1)
 
 
 def _each(x: Tensor, bits: float) -> Tensor:

@@ -29,13 +29,13 @@ from ldmbench.sample.flow import Flow, Interval
 from ldmbench.sample.limits import why_not_interval
 from ldmbench.sample.paths import noise_of, velocity_of
 from ldmbench.sample.velocity import Field, integrate
-from ldmbench.schema.models import ModelFacts
+from ldmbench.schema.models import LatentRule, ModelFacts
 
 __all__ = ["Info", "Model", "evaluate", "info_of", "latent_sides", "to_uint8"]
 
 QUANTIZE = ("round", "truncate")
 _TOLD = ("f", "source", "quantize", "timesteps", "weights", "weights_from", "left_out", "assumed",
-         "guidance_interval")  # fmt: skip
+         "guidance_interval", "latents")  # fmt: skip
 """What Info takes from ModelFacts."""
 
 
@@ -65,6 +65,7 @@ class Info:
         assumed: what no file states, and what was taken for it; a sentence each.
         flow: the forward process of a flow, and how its source samples it.
         guidance_interval: times at which guidance is on, unless `sample` names others; None is all.
+        latents: how those of its first stage become what a denoiser sees; None on pixels.
         path: where it came from.
     """
 
@@ -90,6 +91,7 @@ class Info:
     left_out: tuple[str, ...] = ()
     flow: Flow | None = None
     guidance_interval: Interval | None = None
+    latents: LatentRule | None = None
 
 
 def info_of(

@@ -31,7 +31,7 @@ from ldmbench.plan.starts import Starts
 from ldmbench.plan.training import as_computed, remarks_on
 from ldmbench.plan.traits import Traits, traits_of
 from ldmbench.schema.local import Local
-from ldmbench.schema.models import OPEN_CLIP, AutoencoderParams, DenoiserParams, LdmModel
+from ldmbench.schema.models import OPEN_CLIP, DenoiserParams, FirstStageSection, LdmModel
 from ldmbench.schema.params import (
     CodingParams,
     DrawnClasses,
@@ -58,6 +58,8 @@ from ldmbench.suite.sampling import check_kind, is_uneven
 
 CODING_IMAGES = 64
 VALIDATION_IMAGES, VALIDATION_TIMES = 256, 8
+MEASURED_IMAGES = 64
+"""On which the scale of latents is measured that no file states."""
 ROLES = ("generated", "reference")
 DRAWN: dict[str, DrawnClasses] = {"balanced": "balanced", "random": "random"}
 """What a protocol may say of the classes of samples, but for those of the images."""
@@ -82,7 +84,7 @@ def build_plan(loaded: LoadedSuite, *, cache: Path | None = None, may_compile: b
     protocols = protocols_of(loaded.written)
     images = Images(loaded.written, loaded.path.parent, Digests(cache), protocols)
     builder = _Builder(loaded.written, loaded.path.parent, protocols, images, may_compile)
-    wanted = points(loaded.written)
+    wanted = points(loaded.written, loaded.path.parent)
     fit = Fit(loaded.written, images, builder.about, builder.starts)
     fit.check(wanted, loaded.places)
     cells = tuple(builder.cell(point) for point in wanted)
@@ -224,12 +226,18 @@ class _Builder:
             return self._foreign(point)
         train = self.images.train(point)
         images = items(train)
-        autoencoder = self._autoencoder(spec.autoencoder, point, images)
+        autoencoder = self._autoencoder(spec.autoencoder, point, train)
         inputs = {"autoencoder": whole(autoencoder), "images": images}
-        if spec.autoencoder.f != 1:
+        section, traits = spec.autoencoder, self.about(point)
+        if traits.regularization is not None:
+            keyed = LatentsParams(
+                micro_batch=RECONSTRUCTION_BATCH,
+                posterior=section.latents if traits.regularization == "kl" else "sample",
+                flip=section.flip,
+            )
             latents = self.ledger.add(
                 "latents",
-                LatentsParams(micro_batch=RECONSTRUCTION_BATCH),
+                keyed,
                 {"autoencoder": whole(autoencoder), "images": aligned(train)},
                 shard=SHARD,
                 count=train.count,
@@ -292,9 +300,15 @@ class _Builder:
         inputs = {"autoencoder": whole(autoencoder)}
         return autoencoder, self.ledger.add("denoiser", traits.denoiser, inputs, local=traits.local)
 
-    def _autoencoder(self, section: AutoencoderParams, point: Point, images: Input) -> Stage:
-        """Plan a first stage: the identity, one that ships, or one to be trained."""
-        side = point.data.resolution
+    def _autoencoder(self, section: FirstStageSection, point: Point, train: Stage) -> Stage:
+        """Plan a first stage: the identity, one that ships, lies on disk, or is to be trained."""
+        side, traits = point.data.resolution, self.about(point)
+        if traits.autoencoder is not None:
+            measured = {"images": items(train, min(MEASURED_IMAGES, train.count or 1))}
+            inputs = measured if traits.is_measured else {}
+            return self.ledger.add(
+                "autoencoder", traits.autoencoder, inputs, local=traits.stage_local
+            )
         if section.f == 1:
             return self.ledger.add("autoencoder", IdentityStage(f=1, resolution=side), {})
         if section.weights:
@@ -307,8 +321,8 @@ class _Builder:
                 resolution=side,
             )
             return self.ledger.add("autoencoder", kept, {})
-        trained = TrainedStage(section=section, resolution=side)
-        return self.ledger.add("autoencoder", trained, {"images": images})
+        trained = TrainedStage(section=section.trained, resolution=side)
+        return self.ledger.add("autoencoder", trained, {"images": items(train)})
 
     def _conditions(self, point: Point, sample: SampleParams) -> Stage | None:
         """Captions and classes that prompt samples: those of images no model has trained on."""

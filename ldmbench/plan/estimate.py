@@ -29,6 +29,7 @@ from ldmbench.schema.params import (
     Sampling,
     ShippedStage,
     SpeedParams,
+    TakenStage,
     TrainedDenoiser,
     TrainedStage,
     ValidationParams,
@@ -85,6 +86,8 @@ def stage_cost(stage: Stage, stages: Mapping[str, Stage]) -> Cost:
             return _denoiser(params, side // f, _latent_channels(stage, stages), f)
         case LoadedStage() | LoadedDenoiser() | CalledDenoiser():
             return Cost(seconds=SECONDS["loading"])
+        case TakenStage():
+            return Cost(seconds=SECONDS["loading"], bytes=stage.local.bytes)
         case LatentsParams():
             size = 4 * _latent_channels(stage, stages) * (side / f) ** 2
             return Cost(flops=count * _encoder_of(stage, stages, side)[0], bytes=count * size)
@@ -182,8 +185,10 @@ def _section(params: Params) -> AutoencoderParams:
 
 
 def _latent_channels(stage: Stage, stages: Mapping[str, Stage]) -> int:
-    """Return the channels of the latents of a first stage; of one that is loaded, four."""
+    """Return the channels of the latents of a first stage; of a loaded model's, four."""
     params = _params(stage, "autoencoder", stages)
+    if isinstance(params, TakenStage):
+        return params.channels
     return 4 if isinstance(params, LoadedStage) else networks.latent_channels(_section(params))
 
 
@@ -239,7 +244,11 @@ def _training(budget: Budget, batch: int, forward: float, size: float, checkpoin
 
 
 def _encoder_of(stage: Stage, stages: Mapping[str, Stage], side: int) -> tuple[float, float]:
-    params = _params(stage, "autoencoder", stages)
+    below = stages[stage.inputs["autoencoder"].key]
+    params = below.params
+    if isinstance(params, TakenStage):
+        flops = _of_size(below, share=0.5, positions=side * side)
+        return flops, flops
     if isinstance(params, LoadedStage):
         flops = 0.0 if params.f == 1 else _of_size(stage, share=0.2, positions=side * side)
         return flops, flops

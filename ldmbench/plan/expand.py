@@ -6,6 +6,7 @@ import fnmatch
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 from typing import Generic, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -15,8 +16,8 @@ from ldmbench.errors import InputError
 from ldmbench.schema.base import AxisValue
 from ldmbench.schema.data import Data
 from ldmbench.schema.models import (
-    AutoencoderParams,
     DenoiserParams,
+    FirstStageSection,
     LdmModel,
     Model,
     fields_of_others,
@@ -24,6 +25,7 @@ from ldmbench.schema.models import (
 from ldmbench.schema.sample import SampleParams
 from ldmbench.schema.suite import Suite
 from ldmbench.suite.axes import axes_of, plain_class
+from ldmbench.suite.first_stages import with_facts
 from ldmbench.suite.protocols import protocols_of, rule_of
 
 
@@ -53,15 +55,22 @@ class Variant(Generic[N]):
     axes: Mapping[str, AxisValue]
 
 
-def points(written: Suite) -> list[Point]:
-    """Return the points of a checked suite: include and exclude applied, duplicates merged."""
-    return [p for p in all_points(written) if _wanted(p.id, written.include, written.exclude)]
+def points(written: Suite, folder: Path = Path()) -> list[Point]:
+    """Return the points of a checked suite: include and exclude applied, duplicates merged.
+
+    Args:
+        written: the suite.
+        folder: of its file, where first stages on disk are looked for.
+    """
+    return [
+        p for p in all_points(written, folder) if _wanted(p.id, written.include, written.exclude)
+    ]
 
 
-def all_points(written: Suite) -> list[Point]:
-    """Return the points of a checked suite before include and exclude."""
+def all_points(written: Suite, folder: Path = Path()) -> list[Point]:
+    """Return the points of a checked suite before include and exclude; arguments as `points`."""
     found: dict[str, Point] = {}
-    for model, data, sample in _combinations(written):
+    for model, data, sample in _combinations(written, folder):
         sample_part = sample_title(sample.noun, sample.axes)
         cell = f"{model.title}/{data.title}/{sample_part}"
         axes = {**data.axes, **model.axes, **sample.axes}
@@ -72,7 +81,7 @@ def all_points(written: Suite) -> list[Point]:
 
 
 def _combinations(
-    written: Suite,
+    written: Suite, folder: Path
 ) -> Iterator[tuple[Variant[Model], Variant[Data], Variant[SampleParams]]]:
     datasets = {name: variants(name, noun) for name, noun in written.data.items()}
     samples = {
@@ -80,7 +89,8 @@ def _combinations(
     }
     for name, noun in written.models.items():
         chosen = [noun.data] if noun.data else list(datasets)
-        for model in variants(name, noun):
+        for variant in variants(name, noun):
+            model = Variant(variant.title, with_facts(variant.noun, folder), variant.axes)
             for dataset in chosen:
                 for data, sample in itertools.product(datasets[dataset], samples[dataset]):
                     yield model, data, _own(sample) if noun.kind == "call" else sample
@@ -105,11 +115,15 @@ def variants(name: str, noun: N) -> list[Variant[N]]:
     """Return every combination of the axes inside one section, titled `name[axis=value,...]`."""
     axes = dict(axes_of(noun))
     names = _short_names(list(axes))
+    places = {p: _short_places(v) for p, v in axes.items() if p.rpartition(".")[2] == "path"}
     merged: dict[str, Variant[N]] = {}
     for values in itertools.product(*axes.values()):
         chosen = dict(zip(axes, values, strict=True))
         plain = _plain_noun(name, noun, chosen)
-        shown = {names[path]: value for path, value in _meaningful(plain, chosen).items()}
+        shown = {
+            names[path]: places.get(path, {}).get(value, value)
+            for path, value in _meaningful(plain, chosen).items()
+        }
         inside = ",".join(f"{key}={_text(value)}" for key, value in shown.items())
         title = f"{name}[{inside}]" if inside else name
         merged.setdefault(title, Variant(title, plain, shown))
@@ -140,7 +154,7 @@ def _meaningless(model: LdmModel) -> dict[str, BaseModel]:
     defaults = {name: DenoiserParams.model_fields[name].default for name in unused}
     settled: dict[str, BaseModel] = {"denoiser": model.denoiser.model_copy(update=defaults)}
     if model.autoencoder.f == 1:
-        settled["autoencoder"] = AutoencoderParams(f=1)
+        settled["autoencoder"] = FirstStageSection(f=1)
     return settled
 
 
@@ -169,6 +183,16 @@ def _short_names(paths: Sequence[str]) -> dict[str, str]:
                 names[path] = end
                 break
     return names
+
+
+def _short_places(paths: Sequence[AxisValue]) -> dict[AxisValue, AxisValue]:
+    """Return the part of each path that tells it from the others, which stands in cells' ids."""
+    parts = {path: PurePosixPath(str(path)).parts[::-1] for path in paths if path is not None}
+    for depth in range(min(map(len, parts.values()), default=0)):
+        shown: dict[AxisValue, AxisValue] = {path: part[depth] for path, part in parts.items()}
+        if len(set(shown.values())) == len(shown):
+            return shown
+    return {path: str(path).replace("/", "_") for path in parts}
 
 
 def _text(value: object) -> str:

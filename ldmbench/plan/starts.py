@@ -46,8 +46,10 @@ class Starts:
 
     def __post_init__(self) -> None:
         """Expand the suite once."""
-        self._every = list({(p.model, p.dataset): p for p in all_points(self.suite)}.values())
-        self._cells = {p.id: p for p in all_points(self.suite)}
+        self._every = list(
+            {(p.model, p.dataset): p for p in all_points(self.suite, self.folder)}.values()
+        )
+        self._cells = {p.id: p for p in all_points(self.suite, self.folder)}
 
     def source(self, point: Point) -> Point | None:
         """Return the point whose weights a point's training starts from; None: it starts anew.

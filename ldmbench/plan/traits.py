@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ldmbench.catalog.tasks import CONDITIONINGS, TASKS, task_of_kind
 from ldmbench.plan.digests import Digests
 from ldmbench.schema.local import NOWHERE, Code, LoadedFrom, Local, PlannedFacts
-from ldmbench.schema.models import CallModel, LdmModel, LoadModel, Model, ModelFacts
+from ldmbench.schema.models import (
+    CallModel,
+    FirstStageSection,
+    LdmModel,
+    LoadModel,
+    Model,
+    ModelFacts,
+)
 from ldmbench.schema.params import (
     CalledDenoiser,
     IdentityStage,
     LoadedDenoiser,
     LoadedStage,
     Quantize,
+    TakenStage,
 )
 from ldmbench.schema.sample import Interval, SampleParams
 from ldmbench.sources.models.peek import model_digest, tokenizer_digest
+from ldmbench.suite.first_stages import taken_from
 from ldmbench.suite.models import facts_of, model_place, place_of
 from ldmbench.suite.sampling import own_rule
 
@@ -43,6 +52,8 @@ class Traits:
         given: how the condition is made of a real image, of a loaded model that is told one.
         digest: of a loaded model or of code that is called.
         autoencoder: keyed parameters of its autoencoder stage, where it is not trained here.
+        stage_local: what that stage needs to run, where its denoiser is trained here.
+        is_measured: the scale of its latents is measured on training images.
         denoiser: those of its denoiser stage.
         local: what its stages need to run, no part of any key.
     """
@@ -62,7 +73,9 @@ class Traits:
     null_class: int | None = None
     given: Mapping[str, str] = field(default_factory=dict)
     digest: str | None = None
-    autoencoder: IdentityStage | LoadedStage | None = None
+    autoencoder: IdentityStage | LoadedStage | TakenStage | None = None
+    stage_local: Local = NOWHERE
+    is_measured: bool = False
     denoiser: LoadedDenoiser | CalledDenoiser | None = None
     local: Local = NOWHERE
 
@@ -106,12 +119,12 @@ def traits_of(spec: Model, folder: Path, digests: Digests, *, resolution: int = 
         return _loaded(spec, folder, digests.cache, resolution)
     if isinstance(spec, CallModel):
         return _called(spec, folder, digests, resolution)
-    return _trained(spec)
+    return _trained(spec, folder, digests.cache, resolution)
 
 
-def _trained(spec: LdmModel) -> Traits:
+def _trained(spec: LdmModel, folder: Path, cache: Path | None, resolution: int) -> Traits:
     f, task = spec.autoencoder.f, TASKS[spec.denoiser.conditioning]
-    return Traits(
+    own = Traits(
         f=f,
         regularization=None if f == 1 else spec.autoencoder.regularization,
         conditioning=task.told,
@@ -123,12 +136,69 @@ def _trained(spec: LdmModel) -> Traits:
         interval=spec.guidance_interval,
         train_seed=spec.denoiser.train_seed,
     )
+    taken = taken_from(spec.autoencoder)
+    return _above(own, spec.autoencoder, taken, folder, cache, resolution) if taken else own
+
+
+def _above(
+    own: Traits,
+    section: FirstStageSection,
+    taken: LoadModel,
+    folder: Path,
+    cache: Path | None,
+    resolution: int,
+) -> Traits:
+    """Return the traits of a model whose first stage lies on disk."""
+    facts = facts_of(taken, folder)
+    rule = facts.latents
+    assert rule is not None  # as `check_first_stages` saw to it
+    config = place_of(taken.config, folder)
+    digest = model_digest(model_place(taken.path, folder), cache, config=config, ema=taken.ema)
+    stage = TakenStage(
+        f=rule.f,
+        taken=digest,
+        channels=rule.channels,
+        regularization=facts.regularization,
+        resolution=resolution,
+        codebook=facts.codebook,
+        scale=section.scale,
+        weights="ema" if facts.stage_weights == "ema" else None,
+        ignore=tuple(sorted(section.ignore)),
+    )
+    unscaled = rule.scale is None or bool(rule.assumed)
+    local = Local(
+        load=_place(taken, folder, digest),
+        assumed=rule.assumed if unscaled and section.scale is None else (),
+        bytes=facts.bytes,
+    )
+    return replace(
+        own,
+        f=rule.f,
+        regularization=facts.regularization,
+        autoencoder=stage,
+        stage_local=local,
+        is_measured=rule.scaled_by == "images" and section.scale is None,
+    )
+
+
+def _place(spec: LoadModel, folder: Path, digest: str) -> LoadedFrom:
+    """Return where a model lies and how it is read."""
+    config, tokenizer = place_of(spec.config, folder), place_of(spec.tokenizer, folder)
+    return LoadedFrom(
+        path=str(model_place(spec.path, folder)),
+        digest=digest,
+        config=None if config is None else str(config),
+        tokenizer=None if tokenizer is None else str(tokenizer),
+        ema=spec.ema,
+        ignore=spec.ignore,
+        null_class=spec.null_class,
+        guided_channels=spec.guided_channels,
+    )
 
 
 def _loaded(spec: LoadModel, folder: Path, cache: Path | None, resolution: int) -> Traits:
     facts, path = facts_of(spec, folder), model_place(spec.path, folder)
-    config, tokenizer = place_of(spec.config, folder), place_of(spec.tokenizer, folder)
-    digest = model_digest(path, cache, config=config, ema=spec.ema)
+    digest = model_digest(path, cache, config=place_of(spec.config, folder), ema=spec.ema)
     given = _given(spec, facts)
     kind = None if facts.regularization == "pixel" else facts.regularization
     return Traits(
@@ -149,16 +219,7 @@ def _loaded(spec: LoadModel, folder: Path, cache: Path | None, resolution: int) 
         autoencoder=_first_stage(spec, facts, digest, kind, resolution),
         denoiser=_denoiser(spec, facts, digest, given),
         local=Local(
-            load=LoadedFrom(
-                path=str(path),
-                digest=digest,
-                config=None if config is None else str(config),
-                tokenizer=None if tokenizer is None else str(tokenizer),
-                ema=spec.ema,
-                ignore=spec.ignore,
-                null_class=spec.null_class,
-                guided_channels=spec.guided_channels,
-            ),
+            load=_place(spec, folder, digest),
             assumed=(*facts.assumed, *_left_out(facts)),
             given=given,
             facts=_planned(facts),

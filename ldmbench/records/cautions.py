@@ -34,8 +34,8 @@ def cautions_of(cell: Cell, plan: Plan) -> tuple[str, ...]:
     better than the plan does, and says the rest.
     """
     stages, roles = plan.by_key(), cell.roles
-    denoiser = stages.get(cell.stages.get("denoiser", ""))
-    taken = denoiser.local.assumed if denoiser else ()
+    parts = [stages.get(cell.stages.get(kind, "")) for kind in ("autoencoder", "denoiser")]
+    taken = dict.fromkeys(text for part in parts if part for text in part.local.assumed)
     found: list[str] = [f"models.{cell.model}: {text}" for text in taken]
     found += [*plan.cautions.get(cell.id, ()), *_unprompted(cell, plan)]
     for protocol in plan.protocols:

@@ -40,7 +40,10 @@ def costs(
         sources: likewise of the denoisers that its weights went through before. No sum contains
             them.
     """
-    if denoiser is None or autoencoder is None:
+    if denoiser is None:
+        return
+    if autoencoder is None:
+        yield from _above_another(denoiser, cell)
         return
     share = cell.progress
     own = share * _seconds(denoiser) / SECONDS_PER_DAY
@@ -99,6 +102,20 @@ def _pace(denoiser: Mapping[str, Any], device: str) -> Iterator[Measure]:
     for name, value, unit in found:
         if value is not None:
             yield Measure(name=name, value=value, unit=unit, device=device)
+
+
+def _above_another(denoiser: Mapping[str, Any], cell: Cell) -> Iterator[Measure]:
+    """Yield what a denoiser cost whose first stage was trained elsewhere: sums are not known."""
+    share, device = cell.progress, str(denoiser["device"])
+    days, flops = share * denoiser["seconds"] / SECONDS_PER_DAY, share * denoiser["flops"]
+    yield Measure(name="train_device_days", value=days, unit="device-days", device=device)
+    why = "its first stage was trained elsewhere, and its files do not say what that took"
+    for name in ("autoencoder_device_days", "total_device_days"):
+        yield Measure(name=name, value=None, unit="device-days", device=device, reason=why)
+    yield Measure(name="train_flops", value=flops, unit="FLOP", device=device)
+    for name in ("steps", "images"):
+        value = share * denoiser[name]
+        yield Measure(name=f"train_{name}", value=value, unit=name, device=device)
 
 
 def _sums(

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from ldmbench.records.signature import source_under
-from ldmbench.schema.params import LoadedStage, TrainedStage
 from ldmbench.schema.record import Measure
 from ldmbench.schema.stage import Stage
 from ldmbench.store.disk import Store
@@ -34,8 +33,11 @@ def first_stage_measures(
     yield _mean("perceptual_distance", distances, "1")
     codes = _all(made, store, "codes.npy")
     if codes is not None:
-        own = isinstance(autoencoder, TrainedStage | LoadedStage) and autoencoder.codebook
-        entropy = code_entropy(codes, own or 0) * codes[0].size / source.resolution**2
+        entropy = (
+            code_entropy(codes, getattr(autoencoder, "codebook", None) or 0)
+            * codes[0].size
+            / source.resolution**2
+        )
         yield Measure(
             name="code_entropy", value=entropy, n=len(codes), unit="bits/pixel", device=""
         )

@@ -129,6 +129,44 @@ class AutoencoderParams(Optimised):
         return self
 
 
+class FirstStageSection(AutoencoderParams):
+    """Where the first stage of a model comes from: it is trained here, ships, or lies on disk."""
+
+    path: Annotated[str | None, AXIS] = Field(
+        default=None,
+        description="a trained one, in place of training: what `kind: load` takes, with or without"
+        " a denoiser",
+    )
+    of: str | None = Field(
+        default=None, description="name of a model of the suite, whose first stage it takes"
+    )
+    config: str | None = Field(
+        default=None, description="of a checkpoint at `path`; looked for beside it when unset"
+    )
+    ema: Annotated[bool, AXIS] = Field(
+        default=True, description="averaged weights where what lies at `path` has them"
+    )
+    ignore: tuple[str, ...] = Field(
+        default=(), description="tensors of a checkpoint at `path` to leave out; * stands for all"
+    )
+    scale: Annotated[float, Positive] | None = Field(
+        default=None,
+        description="what latents of `path` are multiplied by, where its files do not say it;"
+        " unset: 1 / their standard deviation (KL), 1 (others)",
+    )
+    latents: Annotated[Literal["sample", "mode"], AXIS] = Field(
+        default="sample", description="what of a KL's posterior the denoiser is trained on"
+    )
+    flip: Annotated[bool, AXIS] = Field(
+        default=False, description="train the denoiser on mirror images too, encoded once"
+    )
+
+    @property
+    def trained(self) -> AutoencoderParams:
+        """Return what is trained, without where it comes from."""
+        return AutoencoderParams(**{n: getattr(self, n) for n in AutoencoderParams.model_fields})
+
+
 class DenoiserParams(Optimised):
     """A diffusion network on latents or pixels (arXiv:2112.10752, sections 3.2 and 3.3)."""
 
@@ -273,7 +311,7 @@ class LdmModel(Noun):
         description="a model or cell of this suite, a folder, checkpoint or hub id, whose weights"
         " the denoiser starts from; what is not written of it is that model's",
     )
-    autoencoder: AutoencoderParams = AutoencoderParams()
+    autoencoder: FirstStageSection = FirstStageSection()
     denoiser: DenoiserParams = DenoiserParams()
     budget: Budget
     guidance_interval: tuple[float, float] | None = Field(
@@ -349,6 +387,22 @@ class CallModel(Noun):
 Model = LdmModel | LoadModel | CallModel
 
 
+class LatentRule(Noun):
+    """How latents of a first stage become those that a denoiser sees: (z - mean) / std * scale."""
+
+    channels: int = Field(description="of what the denoiser sees")
+    f: int = Field(description="of what the denoiser sees")
+    scale: float | None = Field(description="None: see `scaled_by`")
+    scaled_by: Literal["files", "weights", "images"] = Field(
+        default="files", description="what says the scale; images: 1 / std of their latents"
+    )
+    mean: tuple[float, ...] = Field(default=(), description="one number, or one per channel")
+    std: tuple[float, ...] = Field(default=(), description="likewise")
+    patch: int = Field(default=1, description="positions, by side, that become channels first")
+    side: int | None = Field(default=None, description="of the only images that it makes")
+    assumed: tuple[str, ...] = Field(default=(), description="what no file says; a sentence each")
+
+
 class ModelFacts(Noun):
     """What the config files of a model on disk say, before anything is loaded."""
 
@@ -406,4 +460,8 @@ class ModelFacts(Noun):
     missing: str | None = Field(default=None, description="what it lacks to be run")
     given: dict[str, str] = Field(
         default={}, description="how its condition was made of real images in training"
+    )
+    encodes: bool = Field(default=True, description="false for a decoder without its encoder")
+    latents: LatentRule | None = Field(
+        default=None, description="of its first stage under a denoiser; None where it has none"
     )

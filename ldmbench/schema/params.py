@@ -176,6 +176,24 @@ class LoadedStage(Params):
     ignore: tuple[str, ...] = ()
 
 
+class TakenStage(Params):
+    """A first stage from disk, alone or under a denoiser that is trained here.
+
+    `taken` is the digest of its weights and config. `scale` None is measured on training images,
+    or the weights say it.
+    """
+
+    f: int
+    taken: str
+    channels: int
+    regularization: str
+    resolution: int
+    codebook: int | None = None
+    scale: float | None = None
+    weights: Literal["ema"] | None = None
+    ignore: tuple[str, ...] = ()
+
+
 class TrainedStage(Params):
     """A first stage that is trained here; its fields are written beside the resolution."""
 
@@ -266,9 +284,11 @@ class CalledDenoiser(Params):
 
 
 class LatentsParams(Params):
-    """Latents of training images."""
+    """Latents of training images; of a KL they are draws of its posterior, or its modes."""
 
     micro_batch: int
+    posterior: Literal["sample", "mode"] = "sample"
+    flip: bool = False
 
 
 class ReconstructionsParams(Params):
@@ -407,11 +427,11 @@ class OwnScoresParams(Scores):
 
 # ---------------------------------------------------------------- by kind
 
-Autoencoder = IdentityStage | ShippedStage | LoadedStage | TrainedStage
+Autoencoder = IdentityStage | ShippedStage | LoadedStage | TakenStage | TrainedStage
 Denoiser = LoadedDenoiser | CalledDenoiser | TrainedDenoiser
 PARAMS: dict[Kind, tuple[type[Params], ...]] = {
     "dataset": (DatasetParams,),
-    "autoencoder": (IdentityStage, ShippedStage, LoadedStage, TrainedStage),
+    "autoencoder": (IdentityStage, ShippedStage, LoadedStage, TakenStage, TrainedStage),
     "latents": (LatentsParams,),
     "denoiser": (LoadedDenoiser, CalledDenoiser, TrainedDenoiser),
     "samples": (SamplesParams,),

@@ -9,6 +9,7 @@ import torch
 
 from ldmbench.catalog.tasks import TASKS
 from ldmbench.data.shards import ImageShards
+from ldmbench.data.twice import MIRRORED, TwiceImages, TwiceLatents
 from ldmbench.errors import InputError
 from ldmbench.models.conditioner import Brought
 from ldmbench.models.model import Model
@@ -19,6 +20,7 @@ from ldmbench.stages.common import Report, autoencoder_at, images_of, rows_of
 from ldmbench.stages.subject import loaded_of, refer_to_called, refer_to_loaded
 from ldmbench.stages.truth import Truths
 from ldmbench.train.denoiser import train_denoiser
+from ldmbench.train.inputs import Images, Latents
 
 
 def run(task: Task[Denoiser], report: Report) -> None:
@@ -43,12 +45,17 @@ def _train(task: Task, params: TrainedDenoiser, report: Report) -> None:
     facts = [
         json.loads((f / "facts.json").read_text("utf-8")) for f in task.inputs["images"].folders
     ]
-    latents = task.inputs.get("latents")
+    found = task.inputs.get("latents")
+    latents: Latents | None = rows_of(found, "latents.npy") if found else None
+    shown: Images = images
+    if found and (found.folders[0] / MIRRORED).exists():
+        latents = TwiceLatents(rows_of(found, "latents.npy"), rows_of(found, MIRRORED))
+        shown = TwiceImages(images)
     train_denoiser(
         params.section,
         params.budget,
-        images=images,
-        latents=rows_of(latents, "latents.npy") if latents else None,
+        images=shown,
+        latents=latents,
         latent_shape=first_stage.shape_of(side),
         brought=Brought(
             classes=max(fact["classes"] for fact in facts),

@@ -6,29 +6,41 @@ import numpy as np
 import torch
 
 from ldmbench.data.shards import write_array
+from ldmbench.data.twice import MIRRORED
 from ldmbench.sample.noise import initial_noise
 from ldmbench.schema.params import LatentsParams
 from ldmbench.schema.task import Task
-from ldmbench.stages.common import Report, autoencoder_at, chunks, images_of, to_tensor
+from ldmbench.stages.common import Pixels, Report, autoencoder_at, chunks, images_of, to_tensor
 
 
 @torch.no_grad()
 def run(task: Task[LatentsParams], report: Report) -> None:
-    """Encode one shard: a KL posterior is drawn with noise that depends on the image's index."""
+    """Encode one shard, and its mirror images where they are asked for.
+
+    A KL posterior is drawn with noise that depends on the image's index, or its mode is taken.
+    """
     first_stage = autoencoder_at(task.inputs["autoencoder"].folders[0], task.device)
     images = images_of(task)
-    made = []
+    seeds = {"latents.npy": POSTERIOR_SEED}
+    if task.params.flip:
+        seeds[MIRRORED] = MIRRORED_SEED
+    made: dict[str, list[Pixels]] = {name: [] for name in seeds}
     for rows in chunks(len(images), task.params.micro_batch):
         x = to_tensor(images.images(rows), task.device)
-        shape = first_stage.shape_of(x.shape[2])
-        indices = rows + images_start(task)
-        noise = initial_noise(indices.tolist(), seed=POSTERIOR_SEED, shape=shape).to(task.device)
-        made.append(first_stage.encode(x, noise=noise).cpu().numpy())
+        indices = (rows + images_start(task)).tolist()
+        for name, seed in seeds.items():
+            noise = None
+            if task.params.posterior == "sample":
+                noise = initial_noise(indices, seed=seed, shape=first_stage.shape_of(x.shape[2]))
+                noise = noise.to(task.device)
+            shown = x.flip(3) if name == MIRRORED else x
+            made[name].append(first_stage.encode(shown, noise=noise).cpu().numpy())
     report(1.0, "")
-    write_array(task.output / "latents.npy", np.concatenate(made)[: len(images)])
+    for name, parts in made.items():
+        write_array(task.output / name, np.concatenate(parts)[: len(images)])
 
 
-POSTERIOR_SEED = 1 << 32
+POSTERIOR_SEED, MIRRORED_SEED = 1 << 32, (1 << 32) + 1
 """Far from any sample seed a person types, so that training noise is no sample's noise."""
 
 

@@ -17,6 +17,7 @@ from ldmbench.schema.suite import Suite
 from ldmbench.schema.weights import first_stages_in
 from ldmbench.suite.axes import many
 from ldmbench.suite.check_protocols import check_protocols
+from ldmbench.suite.first_stages import check_first_stages, factors_of
 from ldmbench.suite.load import LoadedSuite
 from ldmbench.suite.models import check_called, check_loaded, facts_or_none
 from ldmbench.suite.networks import check_network
@@ -44,7 +45,8 @@ def check_suite(loaded: LoadedSuite) -> None:
         *check_starts(suite),
         *check_states(suite),
         *_shapes(suite),
-        *_networks(suite),
+        *_networks(suite, folder),
+        *check_first_stages(suite, folder),
         *_scenes(suite),
         *_classes(suite, told),
         *_shipped(suite),
@@ -75,7 +77,7 @@ def _names(suite: Suite) -> Iterator[tuple[Loc, str]]:
 
 def _shapes(suite: Suite) -> Iterator[tuple[Loc, str]]:
     for name, model in trained(suite):
-        for f in many(model.autoencoder.f):
+        for f in many(model.autoencoder.f) if model.autoencoder.path is None else ():
             for dataset in _datasets(suite, model):
                 for side in many(suite.data[dataset].resolution):
                     if side % f or side // f < 2:
@@ -87,10 +89,11 @@ def _shapes(suite: Suite) -> Iterator[tuple[Loc, str]]:
                         )
 
 
-def _networks(suite: Suite) -> Iterator[tuple[Loc, str]]:
+def _networks(suite: Suite, folder: Path) -> Iterator[tuple[Loc, str]]:
     for name, model in trained(suite):
         shown = [many(suite.data[d].resolution) for d in _datasets(suite, model)]
-        sides = {side // f for side in chain(*shown) for f in many(model.autoencoder.f)}
+        factors = factors_of(model.autoencoder, folder)
+        sides = {side // f for side in chain(*shown) for f in factors}
         for field, text in check_network(model.denoiser, sides):
             yield ("models", name, "denoiser", field), text
 

@@ -14,6 +14,7 @@ from ldmbench.errors import InputError, SuiteError
 from ldmbench.schema.suite import MlflowSettings, Suite
 from ldmbench.schema.sweep import suite_form
 from ldmbench.suite.axes import check_size
+from ldmbench.suite.first_stages import with_first_stages_of
 from ldmbench.suite.problems import Places, dotted, key_of, mapping, problems_of, refuse
 from ldmbench.suite.protocol_files import with_protocol_files
 from ldmbench.suite.read import MOST_LEVELS, Loc, dump, parse, plain, read_text, unshare
@@ -76,7 +77,8 @@ def load_suite(path: Path, sets: Sequence[str] = (), *, text: str | None = None)
         raise SuiteError(found)
     read = written.model_dump(mode="json")
     plain(read, wrong)  # numbers that stood in quotes
-    refuse(wrong or list(check_size(written)), places)
+    written, unlent = with_first_stages_of(written)
+    refuse(wrong or unlent or list(check_size(written)), places)
     return LoadedSuite(
         written=written,
         path=path,

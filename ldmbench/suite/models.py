@@ -75,9 +75,9 @@ def check_loaded(
         folder: of the suite file.
         data: the datasets that it is crossed with.
     """
-    absent = list(_absent(spec, folder))
-    if absent:
-        yield from absent
+    missing = list(absent(spec, folder))
+    if missing:
+        yield from missing
         return
     try:
         facts = facts_of(spec, folder)
@@ -172,7 +172,8 @@ def data_facts(noun: Data, folder: Path) -> DataFacts | None:
         return None
 
 
-def _absent(spec: LoadModel, folder: Path) -> Iterator[tuple[str, str]]:
+def absent(spec: LoadModel, folder: Path) -> Iterator[tuple[str, str]]:
+    """Yield (field, problem) of what a model on disk names and is not there."""
     try:
         place = model_place(spec.path, folder)
     except InputError as error:

@@ -19,7 +19,7 @@ from ldmbench.models.conditions import (
 )
 from ldmbench.models.diffusers.parts import load_network, load_text, load_tokenizer
 from ldmbench.models.dit import shared
-from ldmbench.models.first_stage import STAGES, FirstStage, Identity
+from ldmbench.models.first_stage import STAGES, FirstStage, Identity, Normalised
 from ldmbench.models.image_conditions import (
     AlignedImage,
     EncodedImage,
@@ -96,7 +96,8 @@ def _stage(configs: FolderConfigs, ema: bool) -> FirstStage:
         return Identity()
     place = configs.config_of(("vqvae", "vae")) if configs.samples else configs.root
     stage: FirstStage = STAGES[configs.kind](load_network(place, configs.stage, ema=ema))
-    return stage
+    rule = configs.latents if "latents" in configs.card else None
+    return Normalised(stage, rule) if rule else stage
 
 
 def _condition(

@@ -15,6 +15,7 @@ from ldmbench.errors import InputError
 from ldmbench.models.conditions import Captions, ClassLabels, Prompts
 from ldmbench.models.dit import SharedDiT
 from ldmbench.models.files import API_VERSION, CARD
+from ldmbench.models.first_stage import Normalised
 from ldmbench.models.image_conditions import (
     AlignedImage,
     FittedImage,
@@ -110,7 +111,8 @@ def pipeline_of(model: Model) -> str:
     condition, kind = model.condition, type(model.network).__name__
     if model.info.flow is not None:  # pipelines of these networks would sample betas
         return "DiffusionPipeline"
-    if any(type(n).__module__.startswith("ldmbench.") for n in model.networks().values()):
+    own = any(type(n).__module__.startswith("ldmbench.") for n in model.networks().values())
+    if own or isinstance(model.first_stage, Normalised):
         return "DiffusionPipeline"
     if kind == "DiTTransformer2DModel":
         decoded = model.first_stage.network is not None
@@ -173,6 +175,8 @@ def _card(model: Model) -> dict[str, Any]:
         "source_digest": info.digest,
         "weights": info.weights,
     }
+    if isinstance(model.first_stage, Normalised):
+        card["latents"] = model.first_stage.rule.model_dump(mode="json")
     if isinstance(model.condition, ClassLabels) and info.null_class is not None:
         card["null_class"] = info.null_class
     if isinstance(model.network, SharedDiT):

@@ -92,13 +92,13 @@ ADM: Kinds = _table({
 
 _DIFFUSERS: Kinds = _table({
     "number":  "beta_end beta_start guided_channels max_noise_level null_class num_train_timesteps"
-               " prompt_pad scale scaling_factor steps_offset time_scale",
+               " prompt_pad scale scaling_factor shift_factor steps_offset time_scale",
     "size":    "channels embed_dim in_channels latent_channels max_position_embeddings n_classes"
                " num_class_embeds num_embeds_ada_norm num_vq_embeddings out_channels prompt_length"
                " small_size vocab_size vq_embed_dim",
     "sizes":   "block_out_channels decoder_block_out_channels encoder_block_out_channels",
     "either":  "cross_attention_dim layers_per_block",
-    "numbers": "trained_betas",
+    "numbers": "latents_mean latents_std trained_betas",
     "sides":   "sample_size",
     "name":    "beta_schedule conditioning prediction_type timestep_spacing",
 })

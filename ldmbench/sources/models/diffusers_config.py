@@ -17,6 +17,7 @@ from ldmbench.errors import InputError
 from ldmbench.registry import nearest
 from ldmbench.sample import Schedule
 from ldmbench.sample.flow import Flow
+from ldmbench.schema.models import LatentRule
 from ldmbench.sources.models.config_kinds import read_checked, values_of
 from ldmbench.sources.models.diffusers_classes import (
     CROSSED,
@@ -36,6 +37,7 @@ from ldmbench.sources.models.diffusers_schedule import (
     checked_schedule,
     scheduler_config,
 )
+from ldmbench.sources.models.latent_rules import folder_rule
 from ldmbench.sources.models.places import (
     UNSIZED,
     component,
@@ -95,6 +97,8 @@ class FolderConfigs:
     @property
     def f(self) -> int:
         """Return the downsampling factor."""
+        if "latents" in self.card:
+            return LatentRule.model_validate(self.card["latents"]).f
         widths = self.stage.get("block_out_channels") or self.stage.get(
             "encoder_block_out_channels"
         )
@@ -140,6 +144,20 @@ class FolderConfigs:
         if ruled is not None and self.pipeline in SET_BY_PIPELINE:
             return ruled
         return float(self.stage["scaling_factor"])
+
+    @property
+    def latents(self) -> LatentRule | None:
+        """Return how latents of its first stage become those that a denoiser sees."""
+        stated = self.samples or "scale" in self.card
+        return folder_rule(
+            self.stage,
+            self.card,
+            kind=self.kind,
+            f=self.f,
+            channels=self.channels,
+            model_scale=self.scale if stated else None,
+            root=self.root,
+        )
 
     @property
     def image_channels(self) -> tuple[int, int]:

@@ -5,7 +5,7 @@ A plan is made from these; the worker that loads the model holds them to what it
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
@@ -37,11 +37,12 @@ from ldmbench.sources.models.compvis_rules import (
 from ldmbench.sources.models.config_kinds import values_of
 from ldmbench.sources.models.diffusers_config import CAPTION_ENCODER, FolderConfigs, read_folder
 from ldmbench.sources.models.hub import snapshot
+from ldmbench.sources.models.latent_rules import checkpoint_rule
 from ldmbench.sources.models.null_class import check_null_class
 from ldmbench.sources.models.originals import Original, is_original, read_original
 from ldmbench.sources.models.pipelines import PipelineFolder, is_pipeline, read_pipeline
 from ldmbench.sources.models.places import SUFFIXES, checkpoint_in, is_folder, weights_of
-from ldmbench.tensors.entries import Held
+from ldmbench.tensors.entries import Held, open_weights
 
 __all__ = [
     "describe_checkpoint",
@@ -230,9 +231,11 @@ def _peek_compvis(
     params = marked(params_of(content["model"]), held)
     shared: dict[str, Any] = {"source": f"compvis:{name}", **known}
     if name in FIRST_STAGES:
-        f, _, side = geometry(params)
+        f, channels, side = geometry(params)
         return ModelFacts(
             f=f,
+            latents=checkpoint_rule(FIRST_STAGES[name], f=f, channels=channels, path=file),
+            encodes=_encodes(held.slots),
             sides=(side * f, side * f),
             conditioning="none",
             regularization=FIRST_STAGES[name],
@@ -249,12 +252,15 @@ def _peek_compvis(
     kind = class_of(params.get("first_stage_config") or "", where="first_stage_config")
     channels = int(params.get("channels", unet["out_channels"]))
     taken = blocks_taken(params, held.slots, file)
+    scale = None if params.get("scale_by_std") else float(params.get("scale_factor", 1.0))
+    stage = FIRST_STAGES.get(kind, "pixel")
     return ModelFacts(
         f=f,
+        latents=checkpoint_rule(stage, f=f, channels=channels, path=file, whole=True, scale=scale),
         sides=(height * f, width * f),
         conditioning=conditioning,
         null_class=null,
-        regularization=FIRST_STAGES.get(kind, "pixel"),
+        regularization=stage,
         codebook=inner.get("n_embed"),
         classes=_compvis_classes(conditioning, params, unet),
         timesteps="compvis",
@@ -264,7 +270,7 @@ def _peek_compvis(
             "skip_prk_steps": True,
             **({"rescale_betas_zero_snr": True} if params.get("rescale_betas_zero_snr") else {}),
         },
-        scale=None if params.get("scale_by_std") else float(params.get("scale_factor", 1.0)),
+        scale=scale,
         image_channels=_image_channels(inner) if inner else (channels, channels),
         joined=int(unet["in_channels"]) - channels,
         assumed=taken,
@@ -440,6 +446,8 @@ def describe_folder(found: FolderConfigs, tokenizer: Path | None = None) -> Mode
         weights=found.weights,
         weights_from=found.weights_from,
         scale=found.scale,
+        latents=found.latents,
+        encodes=found.samples or _folder_encodes(found),
         image_channels=found.image_channels,
         samples=found.samples,
         bytes=sum(p.stat().st_size for n in found.networks for p in weights_of(n, ema=found.ema)),
@@ -472,6 +480,16 @@ def describe_pipeline(found: PipelineFolder) -> ModelFacts:
         samples=True,
         bytes=found.bytes,
     )
+
+
+def _folder_encodes(found: FolderConfigs) -> bool:
+    """Tell whether a first stage alone has its encoder."""
+    files = weights_of(found.root, ema=found.ema)
+    return any(_encodes(open_weights(file, ema=found.ema).slots) for file in files)
+
+
+def _encodes(names: Iterable[str]) -> bool:
+    return any(name.startswith("encoder.") for name in names)
 
 
 def _solvers_share(scheduler: Mapping[str, Any]) -> dict[str, Any]:
