@@ -81,6 +81,8 @@ def plan(
         click.echo(inert(cell))
     for model, taken in table["loaded"].items():
         click.echo(inert(f"weights of {model}: {taken}"))
+    for model, taken in table["first_stages"].items():
+        click.echo(inert(f"first stage of {model}: {taken}"))
     _show_splits(table["data"])
     click.echo(f"\n{'stage':<16} {'in store':>9} {'to run':>7} {'time':>9} {'disk':>9}")
     for row in table["stages"]:
@@ -130,6 +132,9 @@ def _table(found: Plan, told: Survey, disk: Store) -> dict[str, Any]:
             cell.model: f"{cell.weights_from} ({cell.weights})"
             for cell in found.cells
             if cell.weights_from
+        },
+        "first_stages": {
+            cell.model: cell.first_stage_from for cell in found.cells if cell.first_stage_from
         },
         "stages": rows,
         "device": machine.get("device", workers[0]),

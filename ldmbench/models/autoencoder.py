@@ -38,9 +38,11 @@ _MULTIPLIERS: dict[int, tuple[int, ...]] = {
     8:  (1, 1, 2, 2),
     16: (1, 1, 2, 2, 4),
     32: (1, 1, 2, 2, 4, 4),
+    64: (1, 1, 2, 2, 4, 4, 4),
+    128: (1, 1, 2, 2, 4, 4, 4, 4),
 }
 # as in the paper's tables, except that f = 2 and f = 32 keep to small numbers too
-_LATENT_CHANNELS = {1: 3, 2: 3, 4: 3, 8: 4, 16: 8, 32: 16}
+_LATENT_CHANNELS = {1: 3, 2: 3, 4: 3, 8: 4, 16: 8, 32: 16, 64: 32, 128: 64}
 # fmt: on
 _UNSTATED_SIDE = 256
 """Of images, where nothing says it; any side can be encoded."""

@@ -21,9 +21,12 @@ __all__ = [
     "STAGES",
     "VQ",
     "FirstStage",
+    "Frames",
     "Identity",
     "Normalised",
+    "Plain",
     "Rate",
+    "Representation",
     "Tiny",
     "kl_nats",
     "nearest_codes",
@@ -50,7 +53,7 @@ class FirstStage(Protocol):
 
     @property
     def kind(self) -> str:
-        """Return vq, kl, tiny or pixel."""
+        """Return vq, kl, tiny, ae or pixel."""
         ...
 
     @property
@@ -151,6 +154,64 @@ class Tiny:
 
 
 @dataclass(frozen=True)
+class Plain:
+    """AutoencoderDC (arXiv:2410.10733): an autoencoder without posterior, its latents unbounded."""
+
+    network: Any
+    kind: str = "ae"
+
+    def encode(self, x: Tensor, *, noise: Tensor | None = None) -> Tensor:
+        """Return the latents; there is nothing to draw."""
+        latents: Tensor = self.network.encode(x).latent
+        return latents
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Decode."""
+        image: Tensor = self.network.decode(z).sample
+        return image
+
+    def rate(self, x: Tensor) -> Rate:
+        """Return 8 bits for each value of a latent."""
+        return Rate(_each(x, 8 * self.encode(x)[0].numel()))
+
+
+@dataclass(frozen=True)
+class Representation(Plain):
+    """AutoencoderRAE (arXiv:2510.11690): features of a frozen encoder, and a decoder of them.
+
+    Its network works on images in [0, 1]; it resizes them to one size, and makes images of one.
+    """
+
+    def encode(self, x: Tensor, *, noise: Tensor | None = None) -> Tensor:
+        """Return the features, normalised inside; there is nothing to draw."""
+        return super().encode((x + 1) / 2)
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Decode to images of the network's own size."""
+        return super().decode(z) * 2 - 1
+
+
+@dataclass(frozen=True)
+class Frames(KL):
+    """A first stage of videos, of which an image is one frame: (N, C, 1, H, W) inside."""
+
+    def encode(self, x: Tensor, *, noise: Tensor | None = None) -> Tensor:
+        """Return the mode of the posterior, or its draw under `noise`."""
+        return super().encode(x[:, :, None], noise=None if noise is None else noise[:, :, None])[
+            :, :, 0
+        ]
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Decode."""
+        return super().decode(z[:, :, None])[:, :, 0]
+
+    def rate(self, x: Tensor) -> Rate:
+        """Return KL(q(z|x) || N(0, 1)) in bits per pixel, as `KL` does."""
+        nats = kl_nats(self.network.encode(x[:, :, None]).latent_dist).double().cpu()
+        return Rate(nats / math.log(2) / (x.shape[2] * x.shape[3]))
+
+
+@dataclass(frozen=True)
 class Identity:
     """f = 1: the latent is the image."""
 
@@ -217,8 +278,15 @@ class Normalised:
         return self.stage.rate(x)
 
 
-STAGES: dict[str, Any] = {"kl": KL, "tiny": Tiny, "vq": VQ}
-"""First stages with a network, by their kind."""
+STAGES: dict[str, Any] = {
+    "ae": Plain,
+    "frames": Frames,
+    "kl": KL,
+    "rae": Representation,
+    "tiny": Tiny,
+    "vq": VQ,
+}
+"""First stages with a network, by the names in diffusers_classes.py."""
 
 
 def kl_nats(posterior: Any) -> Tensor:

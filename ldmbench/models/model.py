@@ -21,7 +21,7 @@ from ldmbench.models.conditions import (
     null_class_of,
     with_null_class,
 )
-from ldmbench.models.first_stage import FirstStage, Rate
+from ldmbench.models.first_stage import FirstStage, Rate, Representation
 from ldmbench.models.precond import OBJECTIVES, levels_of
 from ldmbench.registry import nearest
 from ldmbench.sample import Schedule
@@ -415,7 +415,7 @@ class Model:
         return self.info.schedule
 
     def _check_images(self, x: torch.Tensor) -> None:
-        f = self.info.f
+        f = 1 if isinstance(self.first_stage, Representation) else self.info.f  # which resizes
         if x.ndim != 4 or x.shape[2] % f or x.shape[3] % f or not x.is_floating_point():
             raise InputError(
                 f"images must be float NCHW in [-1, 1] with sides divisible by f = {f}, "

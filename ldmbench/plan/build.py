@@ -195,6 +195,7 @@ class _Builder:
             quantize=sample.quantize,
             weights=traits.weights,
             weights_from=traits.weights_from,
+            first_stage_from=traits.first_stage_from,
             null_class=traits.null_class,
             given=dict(traits.given),
             digest=traits.digest,

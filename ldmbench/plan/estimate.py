@@ -84,10 +84,9 @@ def stage_cost(stage: Stage, stages: Mapping[str, Stage]) -> Cost:
             return Cost()
         case TrainedDenoiser():
             return _denoiser(params, side // f, _latent_channels(stage, stages), f)
-        case LoadedStage() | LoadedDenoiser() | CalledDenoiser():
-            return Cost(seconds=SECONDS["loading"])
-        case TakenStage():
-            return Cost(seconds=SECONDS["loading"], bytes=stage.local.bytes)
+        case LoadedStage() | TakenStage() | LoadedDenoiser() | CalledDenoiser():
+            kept = stage.local.bytes if isinstance(params, TakenStage) else 0
+            return Cost(seconds=SECONDS["loading"], bytes=kept)
         case LatentsParams():
             size = 4 * _latent_channels(stage, stages) * (side / f) ** 2
             return Cost(flops=count * _encoder_of(stage, stages, side)[0], bytes=count * size)

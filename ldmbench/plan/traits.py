@@ -12,6 +12,7 @@ from ldmbench.schema.local import NOWHERE, Code, LoadedFrom, Local, PlannedFacts
 from ldmbench.schema.models import (
     CallModel,
     FirstStageSection,
+    LatentRule,
     LdmModel,
     LoadModel,
     Model,
@@ -48,6 +49,7 @@ class Traits:
         quantize: its own rule from [-1, 1] to 0..255.
         weights: ema or raw, of a loaded model.
         weights_from: their file and entry, of a loaded model.
+        first_stage_from: what a first stage from disk is, under a denoiser that is trained here.
         null_class: the label for "no class", of a loaded model that has one.
         given: how the condition is made of a real image, of a loaded model that is told one.
         digest: of a loaded model or of code that is called.
@@ -70,6 +72,7 @@ class Traits:
     train_seed: int = 0
     weights: str | None = None
     weights_from: str | None = None
+    first_stage_from: str | None = None
     null_class: int | None = None
     given: Mapping[str, str] = field(default_factory=dict)
     digest: str | None = None
@@ -178,6 +181,19 @@ def _above(
         autoencoder=stage,
         stage_local=local,
         is_measured=rule.scaled_by == "images" and section.scale is None,
+        first_stage_from=_described(facts, rule, section.scale),
+    )
+
+
+def _described(facts: ModelFacts, rule: LatentRule, stated: float | None) -> str:
+    """Return what was read of a first stage, in a line."""
+    scale = rule.scale if stated is None else stated
+    by = {"images": "measured", "weights": "in its weights"}.get(rule.scaled_by, "")
+    moved = ", shifted" if rule.mean else ""
+    own = f"{facts.weights_from} ({facts.stage_weights}), {facts.source}"
+    return (
+        f"{f'that of {facts.source}' if facts.samples else own}: f = {rule.f},"
+        f" {rule.channels} channels, scale {by if scale is None else f'{scale:g}'}{moved}"
     )
 
 

@@ -44,6 +44,9 @@ def costs(
         return
     if autoencoder is None:
         yield from _above_another(denoiser, cell)
+        yield from _pace(denoiser, str(denoiser["device"]))
+        if sources:
+            yield _before(sources)
         return
     share = cell.progress
     own = share * _seconds(denoiser) / SECONDS_PER_DAY

@@ -73,14 +73,21 @@ def _state(run: Run, records: Sequence[Record]) -> list[Notice]:
 
 
 def _weights(records: Sequence[Record]) -> list[Notice]:
-    """Say of which file, and which entry of it, the weights of loaded models are."""
+    """Say of which file, and which entry of it, weights are that were not trained here."""
     taken: dict[str, list[str]] = defaultdict(list)
+    below: dict[str, list[str]] = defaultdict(list)
     for cell in (record.cell for record in records):
         if cell.weights_from:
             taken[f"{cell.weights_from} ({cell.weights})"].append(cell.id)
-    return [
+        if cell.first_stage_from:
+            below[cell.first_stage_from].append(cell.id)
+    weights = [
         Notice("note", "Weights of a loaded model", f"They are of {file}.", tuple(cells))
         for file, cells in taken.items()
+    ]
+    return weights + [
+        Notice("note", "First stage from disk", f"It is {told}.", tuple(cells))
+        for told, cells in below.items()
     ]
 
 

@@ -11,7 +11,7 @@ from ldmbench.schema.base import AXIS, Fraction, Noun, Positive
 from ldmbench.schema.data import Resize
 from ldmbench.schema.optimisation import Optimised
 
-Downsampling = Literal[1, 2, 4, 8, 16, 32]
+Downsampling = Literal[1, 2, 4, 8, 16, 32, 64, 128]
 Mask = Literal["center", "boxes", "thin", "medium", "thick"]
 if TYPE_CHECKING:
     Conditioning = str
@@ -410,7 +410,7 @@ class ModelFacts(Noun):
     f: int
     sides: tuple[int, int] = Field(description="height and width of its images")
     conditioning: str
-    regularization: Literal["kl", "vq", "tiny", "pixel"]
+    regularization: Literal["kl", "vq", "tiny", "ae", "pixel"]
     quantize: Literal["round", "truncate"]
     timesteps: str | None = None
     scale: float | None = Field(default=None, description="of its latents; None: the weights say")

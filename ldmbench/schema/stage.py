@@ -105,6 +105,9 @@ class Cell(Noun):
     weights_from: str | None = Field(
         default=None, description="of a loaded model: its file, and in brackets the entry taken"
     )
+    first_stage_from: str | None = Field(
+        default=None, description="what a first stage from disk is, under a denoiser trained here"
+    )
     null_class: int | None = Field(default=None, description="of a loaded model that has one")
     given: dict[str, str] = Field(
         default={}, description="how a task's condition is made of a real image"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
+from typing import get_args
 
 from ldmbench.catalog.datasets import DATASETS
 from ldmbench.catalog.metrics import METRICS
@@ -12,7 +13,7 @@ from ldmbench.catalog.tasks import CONDITIONINGS, TASKS
 from ldmbench.errors import InputError, SuiteError
 from ldmbench.registry import nearest
 from ldmbench.schema.data import LARGEST_SCENE, FilesData
-from ldmbench.schema.models import LdmModel, Model
+from ldmbench.schema.models import Downsampling, LdmModel, Model
 from ldmbench.schema.suite import Suite
 from ldmbench.schema.weights import first_stages_in
 from ldmbench.suite.axes import many
@@ -143,7 +144,7 @@ def _shipped(suite: Suite) -> Iterator[tuple[Loc, str]]:
 
 
 def _possible(side: int) -> list[int]:
-    return [f for f in (1, 2, 4, 8, 16, 32) if side % f == 0 and side // f >= 2]
+    return [f for f in get_args(Downsampling) if side % f == 0 and side // f >= 2]
 
 
 def _foreign(suite: Suite, folder: Path) -> Iterator[tuple[Loc, str]]:

@@ -54,8 +54,8 @@ _CLEAR = ("_checkpoint_wrapped_module", "_forward_module", "_fsdp_wrapped_module
           "module")  # fmt: skip
 """Parts of names that wrappers put in anywhere; no network that is read has such a part."""
 _WRAPPERS = (
-    "denoiser", "diffusion_model", "ema", "ema_model", "generator", "model", "net", "network",
-    "online_model", "unet",
+    "autoencoder", "denoiser", "diffusion_model", "ema", "ema_model", "generator", "model", "net",
+    "network", "online_model", "unet", "vae",
 )  # fmt: skip
 
 

@@ -115,6 +115,9 @@ def test_a_scale_that_no_file_states_is_measured_and_said(finished):
     assert latents.std(ddof=1) == pytest.approx(1, abs=1e-4)
     record = next(r for r in run.records if r.cell.id == cell.id)
     assert any("states no scale" in text for text in record.warnings)
+    told = record.cell.first_stage_from
+    assert told.startswith("model.ckpt [state_dict] (raw), compvis:AutoencoderKL: f = 8")
+    assert told.endswith("4 channels, scale measured")
     days = {m.name: m for m in record.measures}
     assert days["total_device_days"].value is None
     assert "trained elsewhere" in days["total_device_days"].reason

@@ -35,7 +35,7 @@ def both_refuse(path, said, **options):
         ("model_index.json", {"_class_name": "StableDiffusionInstructPix2PixPipeline"},
          "does not make images of prompts"),
         ("model_index.json", {"unet": [None, None]}, "neither a unet nor a transformer"),
-        ("vqvae/config.json", {"_class_name": "AutoencoderDC"}, "first stages are AutoencoderKL"),
+        ("vqvae/config.json", {"_class_name": "AutoencoderKLWan"}, "first stages are Auto"),
         ("vqvae/config.json", {"_class_name": "AutoencoderLK"}, "did you mean 'AutoencoderKL'"),
         ("unet/config.json", {"_class_name": "UNet2DModle"}, "did you mean 'UNet2DModel'"),
         ("unet/config.json", {"down_block_types": ["DCDownBlock2D"]}, "has 'DCDownBlock2D'"),

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ldmbench.canonical import digest, digest_file
+from ldmbench.errors import InputError
 from ldmbench.models.compvis.adm import load_adm
 from ldmbench.models.compvis.autoencoder import first_stage
 from ldmbench.models.compvis.condition import build_condition
@@ -30,7 +31,7 @@ from ldmbench.sources.models.compvis_plan import UNetPlan, plan_unet
 from ldmbench.sources.models.compvis_rules import FIRST_STAGES, check_model, files_beside
 from ldmbench.sources.models.config_kinds import values_of
 from ldmbench.sources.models.peek import describe_checkpoint
-from ldmbench.tensors.entries import Held
+from ldmbench.tensors.entries import Held, open_weights
 from ldmbench.tensors.read import fetch
 
 __all__ = ["load_checkpoint"]
@@ -47,6 +48,7 @@ class _Checkpoint:
     facts: ModelFacts
     identity: str
     tokenizer: Any
+    statistics: Path | None
 
     @property
     def where(self) -> str:
@@ -109,14 +111,33 @@ def _load(
         return load_adm(content, tensors, facts=facts, path=path, identity=identity)
     name = check_model(content, str(path))
     params = marked(params_of(content["model"]), held)
-    found = _Checkpoint(path, name, params, tensors, facts, identity, tokenizer)
+    statistics = files_beside(content, path).get("statistics")
+    found = _Checkpoint(path, name, params, tensors, facts, identity, tokenizer, statistics)
     return _load_first_stage(found) if name in FIRST_STAGES else _load_diffusion(found)
 
 
 def _load_first_stage(found: _Checkpoint) -> Model:
     stage = _stage(FIRST_STAGES[found.name], found.params, found.tensors, where=found.where)
     _, channels, side = geometry(found.params)
-    return Model(_info(found, (channels, side, side)), stage)
+    rule = found.facts.latents
+    if rule is not None and found.statistics is not None:
+        rule = rule.model_copy(update=_statistics(found.statistics, channels))
+    return Model(replace(_info(found, (channels, side, side)), latents=rule), stage)
+
+
+def _statistics(file: Path, channels: int) -> dict[str, tuple[float, ...]]:
+    """Return the mean and standard deviation of latents, one number for each channel.
+
+    Raises:
+        InputError: the file holds something else.
+    """
+    told = fetch(file, open_weights(file).slots)
+    named: tuple[str, ...] = tuple(name for name in ("mean", "std") if name in told)
+    found = {name: tuple(told[name].double().flatten().tolist()) for name in named}
+    if len(found) != 2 or any(len(values) != channels for values in found.values()):
+        sizes = {name: tuple(values.shape) for name, values in told.items()}
+        raise InputError(f"{file} holds {sizes}; needed are mean and std of {channels} channels")
+    return found
 
 
 def _load_diffusion(found: _Checkpoint) -> Model:

@@ -6,6 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from ldmbench.canonical import digest_files
 from ldmbench.models.conditions import (
     Captions,
@@ -30,7 +32,9 @@ from ldmbench.models.image_conditions import (
     UpscaledPrompt,
 )
 from ldmbench.models.model import Model, info_of
+from ldmbench.schema.models import LatentRule
 from ldmbench.sources.models.config_kinds import values_of
+from ldmbench.sources.models.diffusers_classes import FIRST_STAGES
 from ldmbench.sources.models.diffusers_config import (
     CAPTION_ENCODER,
     CARD,
@@ -74,7 +78,7 @@ def _load(configs: FolderConfigs, ema: bool, tokenizer: Any, apart: Model | None
         scale=apart.info.scale if apart else configs.scale,
     )
     if not configs.samples:
-        return Model(info, stage)
+        return Model(replace(info, latents=_with_statistics(info.latents, stage.network)), stage)
     network: Any = load_network(
         configs.config_of(("unet", "transformer")), configs.network, ema=ema
     )
@@ -91,11 +95,25 @@ def _load(configs: FolderConfigs, ema: bool, tokenizer: Any, apart: Model | None
     return Model(info, stage, network=network, condition=condition)
 
 
+def _with_statistics(rule: LatentRule | None, network: Any) -> LatentRule | None:
+    """Return a rule with the statistics that lie among the weights of AutoencoderKLFlux2."""
+    if rule is None or type(network).__name__ != "AutoencoderKLFlux2":
+        return rule
+    mean = network.bn.running_mean
+    std = torch.sqrt(network.bn.running_var + network.config.batch_norm_eps)
+    found = {"mean": tuple(mean.tolist()), "std": tuple(std.tolist())}
+    return rule.model_copy(update=found)
+
+
+def _adapter(configs: FolderConfigs) -> str:
+    return FIRST_STAGES[str(configs.stage["_class_name"])].adapter
+
+
 def _stage(configs: FolderConfigs, ema: bool) -> FirstStage:
     if not configs.stage:
         return Identity()
     place = configs.config_of(("vqvae", "vae")) if configs.samples else configs.root
-    stage: FirstStage = STAGES[configs.kind](load_network(place, configs.stage, ema=ema))
+    stage: FirstStage = STAGES[_adapter(configs)](load_network(place, configs.stage, ema=ema))
     rule = configs.latents if "latents" in configs.card else None
     return Normalised(stage, rule) if rule else stage
 

@@ -47,6 +47,8 @@ def write_folder(model: Model, folder: Path, **facts: Any) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     card, model = _card(model) | facts, _as_written(model)
     if model.network is None:
+        if model.info.latents and "latents" not in card:  # of a denoiser to come
+            card["latent_rule"] = model.info.latents.model_dump(mode="json")
         _save(model.first_stage.network, folder)
         _write_json(folder / CARD, card)
         return

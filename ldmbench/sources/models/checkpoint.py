@@ -16,6 +16,7 @@ from ldmbench.tensors.entries import Held, is_average, open_weights, unwrapped, 
 __all__ = ["look", "marked"]
 
 _STAGES = ("encoder.", "decoder.", "quant_conv.", "quantize.", "post_quant_conv.")
+_INNER = "first_stage_model."
 _PARTS = ("model.diffusion_model.", "model_ema.", "first_stage_model.", "cond_stage_model.")
 _UNET = ("time_embed.", "input_blocks.", "label_emb.", "middle_block.", "output_blocks.", "out.")
 _UNTRAINED = ("colorize", "loss.", "quantize.embed_prob", "quantize.used")
@@ -44,10 +45,21 @@ def look(
         return without(unwrapped(held, _UNET, ema=ema), ignore)
     named = class_of(config.get("model") or "", where=f"section 'model' of the config of {path}")
     is_stage = "AutoencoderKL" in named or "VQModel" in named
-    heads = _STAGES if is_stage else _PARTS
+    heads = (*_STAGES, _INNER) if is_stage else _PARTS
     found = without(unwrapped(held, heads, ema=ema), ignore)
+    found = _stage_alone(found) if is_stage else found
     found = replace(found, whole=found.averaged)
     return _averaged(_with_clip_names(found), "" if is_stage else "model.", ema=ema)
+
+
+def _stage_alone(held: Held) -> Held:
+    """Take the first stage out of a whole model, where the config is of the first stage alone."""
+    inner = {n.removeprefix(_INNER): s for n, s in held.slots.items() if n.startswith(_INNER)}
+    others = len(held.slots) - len(inner)
+    if not inner:
+        return held
+    said = (f"parts of a whole model ({others})",) if others else ()
+    return replace(held, slots=inner, left_out=(*held.left_out, *said))
 
 
 def _by_name(held: Held, ema: bool) -> bool:

@@ -18,6 +18,7 @@ __all__ = [
     "FIRST_STAGES",
     "PREDICTIONS",
     "SCHEDULES",
+    "STATISTICS",
     "attention_kind",
     "check_model",
     "files_beside",
@@ -45,6 +46,7 @@ SCHEDULES: dict[str, Any] = {
 }
 """CompVis' names of beta schedules -> ours."""
 _UP = 4
+STATISTICS = "latents_stats.pt"
 PREDICTIONS: dict[str, Literal["epsilon", "sample", "v_prediction"]] = {
     "eps": "epsilon", "x0": "sample", "v": "v_prediction",
 }  # fmt: skip
@@ -106,7 +108,7 @@ def check_model(content: Mapping[str, Any], where: str) -> str:
 
 
 def files_beside(content: Mapping[str, Any], checkpoint: Path) -> dict[str, Path]:
-    """Return the files that belong to a checkpoint beside its config: `text`, `first_stage`.
+    """Return the files that belong to a checkpoint: `text`, `first_stage`, `statistics`.
 
     Args:
         content: the config.
@@ -119,8 +121,16 @@ def files_beside(content: Mapping[str, Any], checkpoint: Path) -> dict[str, Path
     found = {
         "text": find_text_config(section, checkpoint),
         "first_stage": _first_stage_file(content, checkpoint),
+        "statistics": _statistics_file(content, checkpoint),
     }
     return {name: file for name, file in found.items() if file is not None}
+
+
+def _statistics_file(content: Mapping[str, Any], checkpoint: Path) -> Path | None:
+    """Return the mean and std of latents beside a first stage alone, as VA-VAE's are kept."""
+    named = class_of(content.get("model"), where="section 'model'")
+    place = checkpoint.parent / STATISTICS
+    return place if named in FIRST_STAGES and place.is_file() else None
 
 
 def _first_stage_file(content: Mapping[str, Any], checkpoint: Path) -> Path | None:

@@ -46,6 +46,11 @@ def _are(check: Callable[[Any], bool], value: Any) -> bool:
     return isinstance(value, list | tuple) and len(value) > 0 and all(map(check, value))
 
 
+def _is_nested(value: Any) -> bool:
+    """Tell whether a value is a list of numbers, or of such lists."""
+    return _are(_is_number, value) or _are(_is_nested, value)
+
+
 def _is_listed(value: Any) -> bool:
     """Tell whether a flag is a number, or numbers with commas between, or empty."""
     parts = value.strip("()[] ").split(",") if isinstance(value, str) else value
@@ -61,6 +66,7 @@ _KINDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "sides":   ("a number from 1, or two of them", lambda v: _is_size(v) or _is_pair(v)),
     "either":  ("a number from 1, or a list",      lambda v: _is_size(v) or _are(_is_size, v)),
     "numbers": ("a list of numbers",               lambda v: v == [] or _are(_is_number, v)),
+    "nested":  ("a list of numbers, or of lists",  _is_nested),
     "widths":  ("a list of positive numbers",      lambda v: _are(_is_width, v)),
     "listed":  ("numbers with commas between",     _is_listed),
 }
@@ -93,13 +99,17 @@ ADM: Kinds = _table({
 _DIFFUSERS: Kinds = _table({
     "number":  "beta_end beta_start guided_channels max_noise_level null_class num_train_timesteps"
                " prompt_pad scale scaling_factor shift_factor steps_offset time_scale",
-    "size":    "channels embed_dim in_channels latent_channels max_position_embeddings n_classes"
+    "size":    "base_dim channels decoder_hidden_size embed_dim encoder_hidden_size"
+               " encoder_input_size encoder_patch_size in_channels input_channels"
+               " latent_channels max_position_embeddings n_classes num_channels"
                " num_class_embeds num_embeds_ada_norm num_vq_embeddings out_channels prompt_length"
-               " small_size vocab_size vq_embed_dim",
-    "sizes":   "block_out_channels decoder_block_out_channels encoder_block_out_channels",
+               " small_size vocab_size vq_embed_dim z_dim",
+    "sizes":   "block_out_channels decoder_block_out_channels dim_mult"
+               " encoder_block_out_channels",
     "either":  "cross_attention_dim layers_per_block",
-    "numbers": "latents_mean latents_std trained_betas",
-    "sides":   "sample_size",
+    "nested":  "latents_mean latents_std",
+    "numbers": "decoder_layers_per_block encoder_layers_per_block trained_betas",
+    "sides":   "patch_size sample_size",
     "name":    "beta_schedule conditioning prediction_type timestep_spacing",
 })
 """Fields of the JSON files of diffusers folders; null stands for what is not stated."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal, NamedTuple
+
 __all__ = [
     "CROSSED",
     "DENOISERS",
@@ -13,7 +15,10 @@ __all__ = [
     "RENAMED",
     "SET_BY_PIPELINE",
     "TEXTS",
+    "StageClass",
 ]
+
+StageKind = Literal["kl", "vq", "tiny", "ae"]
 
 ELSEWHERE = (
     "to measure it all the same, sample it yourself: `kind: call` takes a function of yours, and"
@@ -44,12 +49,51 @@ RENAMED = {
     "LatentDiffusionPipeline": "LDMTextToImagePipeline",
     "LatentDiffusionUncondPipeline": "LDMPipeline",
 }
-FIRST_STAGES: dict[str, tuple[str, str]] = {  # -> class, kind
-    "AutoencoderKL": ("diffusers:AutoencoderKL", "kl"),
-    "AutoencoderTiny": ("diffusers:AutoencoderTiny", "tiny"),
-    "ProjectedAutoencoderKL": (f"{_OWN}:ProjectedAutoencoderKL", "kl"),
-    "VQModel": ("diffusers:VQModel", "vq"),
-    "VariantVQModel": (f"{_OWN}:VariantVQModel", "vq"),
+
+
+class StageClass(NamedTuple):
+    """A class of first stages.
+
+    Attributes:
+        path: where it is.
+        kind: of its latents: kl, vq, tiny, ae (neither posterior nor codes).
+        adapter: a row of STAGES in models/first_stage.py.
+        channels: the field with the channels of its latents, and the class's own default.
+        levels: the field with one entry for each level of its encoder, and how many by default.
+    """
+
+    path: str
+    kind: StageKind
+    adapter: str
+    channels: tuple[str, int]
+    levels: tuple[str, int]
+
+
+_BLOCKS, _LATENT = "block_out_channels", "latent_channels"
+FIRST_STAGES = {
+    "AutoencoderDC": StageClass(
+        "diffusers:AutoencoderDC", "ae", "ae", (_LATENT, 32), (f"encoder_{_BLOCKS}", 6)
+    ),
+    "AutoencoderKL": StageClass("diffusers:AutoencoderKL", "kl", "kl", (_LATENT, 4), (_BLOCKS, 1)),
+    "AutoencoderKLFlux2": StageClass(
+        "diffusers:AutoencoderKLFlux2", "kl", "kl", (_LATENT, 32), (_BLOCKS, 4)
+    ),
+    "AutoencoderKLQwenImage": StageClass(
+        "diffusers:AutoencoderKLQwenImage", "kl", "frames", ("z_dim", 16), ("dim_mult", 4)
+    ),
+    "AutoencoderRAE": StageClass(
+        "diffusers:AutoencoderRAE", "ae", "rae", ("encoder_hidden_size", 768), ("patch_size", 1)
+    ),
+    "AutoencoderTiny": StageClass(
+        "diffusers:AutoencoderTiny", "tiny", "tiny", (_LATENT, 4), (f"encoder_{_BLOCKS}", 4)
+    ),
+    "ProjectedAutoencoderKL": StageClass(
+        f"{_OWN}:ProjectedAutoencoderKL", "kl", "kl", ("embed_dim", 4), (_BLOCKS, 1)
+    ),
+    "VQModel": StageClass("diffusers:VQModel", "vq", "vq", ("vq_embed_dim", 3), (_BLOCKS, 1)),
+    "VariantVQModel": StageClass(
+        f"{_OWN}:VariantVQModel", "vq", "vq", ("vq_embed_dim", 3), (_BLOCKS, 1)
+    ),
 }
 DIT = "diffusers:DiTTransformer2DModel"
 CROSSED = ("UNet2DConditionModel", "ResampledUNet2DConditionModel")

@@ -46,6 +46,13 @@ from ldmbench.sources.models.places import (
     weights_in,
     weights_of,
 )
+from ldmbench.sources.models.stage_sizes import (
+    check_stage,
+    fixed_side,
+    image_channels,
+    stage_channels,
+    stage_factor,
+)
 
 __all__ = ["APART", "CAPTION_ENCODER", "CARD", "FolderConfigs", "read_folder"]
 
@@ -89,21 +96,16 @@ class FolderConfigs:
         return bool(self.network)
 
     @property
-    def kind(self) -> Literal["kl", "vq", "tiny", "pixel"]:
-        """Return vq, kl, tiny or pixel."""
-        found = FIRST_STAGES[str(self.stage["_class_name"])][1] if self.stage else "pixel"
-        return cast("Literal['kl', 'vq', 'tiny', 'pixel']", found)
+    def kind(self) -> Literal["kl", "vq", "tiny", "ae", "pixel"]:
+        """Return vq, kl, tiny, ae or pixel."""
+        return FIRST_STAGES[str(self.stage["_class_name"])].kind if self.stage else "pixel"
 
     @property
     def f(self) -> int:
         """Return the downsampling factor."""
         if "latents" in self.card:
             return LatentRule.model_validate(self.card["latents"]).f
-        widths = self.stage.get("block_out_channels") or self.stage.get(
-            "encoder_block_out_channels"
-        )
-        default = 4 if self.kind == "tiny" else 1
-        return int(2 ** ((len(widths) if widths else default) - 1))
+        return stage_factor(self.stage) if self.stage else 1
 
     @property
     def channels(self) -> int:
@@ -111,9 +113,7 @@ class FolderConfigs:
         if "channels" in self.card:
             return int(self.card["channels"])
         if self.stage:
-            default = 3 if self.kind == "vq" else 4
-            named = ("embed_dim", "vq_embed_dim", "latent_channels")
-            return int(next((self.stage[n] for n in named if self.stage.get(n)), default))
+            return stage_channels(self.stage)
         inputs = int(self.network.get("in_channels") or 3)
         outputs = int(self.network.get("out_channels") or inputs)
         return inputs if outputs == 2 * inputs else outputs
@@ -128,7 +128,8 @@ class FolderConfigs:
     def size(self) -> tuple[int, int]:
         """Return height and width of a latent at the resolution of training."""
         if not self.samples:
-            side = _pair(self.stage.get("sample_size") or 256)[0] // self.f
+            fixed = fixed_side(self.stage)
+            side = (fixed or _pair(self.stage.get("sample_size") or 256)[0]) // self.f
             return side, side
         default = 32 if DENOISERS[str(self.network["_class_name"])] == DIT else None
         return _pair(self.network.get("sample_size", default) or UNSIZED)
@@ -164,7 +165,7 @@ class FolderConfigs:
         """Return the channels of images that go in, and of those that come out."""
         if not self.stage:
             return self.channels, self.channels
-        return int(self.stage.get("in_channels") or 3), int(self.stage.get("out_channels") or 3)
+        return image_channels(self.stage)
 
     @property
     def weights(self) -> Literal["ema", "raw"]:
@@ -398,6 +399,7 @@ def _bare(root: Path, card: Mapping[str, Any]) -> FolderConfigs:
             f" stages ({', '.join(FIRST_STAGES)}) and UNets beside their scheduler_config.json;"
             f" {ELSEWHERE}"
         )
+    check_stage(config, root)
     return FolderConfigs(root, name, {}, card, {}, config, {}, ())
 
 

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from ldmbench.errors import InputError
 from ldmbench.schema.models import LatentRule
+from ldmbench.sources.models.stage_sizes import fixed_side
 
 __all__ = ["checkpoint_rule", "folder_rule"]
 
@@ -32,8 +33,8 @@ def checkpoint_rule(
         f: downsampling factor.
         channels: of a latent.
         path: its file.
-        whole: whether it is a whole model, which knows its scale.
-        scale: of a whole model; None where its weights say it.
+        whole: whether its scale is known: of a whole model, or where statistics lie beside it.
+        scale: the one that is known; None where the weights of the whole model say it.
     """
     if kind == "pixel":
         return None
@@ -71,9 +72,16 @@ def folder_rule(
         return None
     if "latents" in card:
         return LatentRule.model_validate(card["latents"])
+    if "latent_rule" in card:
+        return LatentRule.model_validate(card["latent_rule"])
     if model_scale is not None:
         return LatentRule(channels=channels, f=f, scale=model_scale)
-    where = f"{root.name}/config.json"
+    where, name = f"{root.name}/config.json", config["_class_name"]
+    if name == "AutoencoderRAE":  # statistics and scale are inside its network
+        return LatentRule(channels=channels, f=f, scale=1.0, side=fixed_side(config))
+    if name == "AutoencoderKLFlux2":  # its statistics lie among the weights
+        patch = _patch(config)
+        return LatentRule(channels=channels * patch**2, f=f * patch, scale=1.0, patch=patch)
     mean = _listed(config, "latents_mean", channels, where)
     std = _listed(config, "latents_std", channels, where)
     if bool(mean) != bool(std):
@@ -86,6 +94,11 @@ def folder_rule(
     shift = float(config.get("shift_factor") or 0)
     shifts = (shift,) if shift else ()
     return rule.model_copy(update={"mean": mean or shifts, "std": std})
+
+
+def _patch(config: Mapping[str, Any]) -> int:
+    found = config.get("patch_size") or 2
+    return int(found[0] if isinstance(found, list | tuple) else found)
 
 
 def _unstated(kind: str, *, f: int, channels: int, where: str) -> LatentRule:
@@ -102,8 +115,9 @@ def _listed(config: Mapping[str, Any], name: str, channels: int, where: str) -> 
     found = config.get(name)
     if found is None:
         return ()
-    if len(found) != channels:
+    if len(found) != channels or any(isinstance(value, list | tuple) for value in found):
         raise InputError(
-            f"{where}: {name} has {len(found)} numbers for latents of {channels} channels"
+            f"{where}: {name} is a list of {len(found)}; allowed: {channels} numbers, one for each"
+            " channel of latents"
         )
     return tuple(float(value) for value in found)

@@ -227,14 +227,21 @@ def _peek_compvis(
 ) -> ModelFacts:
     file = held.path
     name = check_model(content, str(file))
-    files_beside(content, file)
+    beside = files_beside(content, file)
     params = marked(params_of(content["model"]), held)
     shared: dict[str, Any] = {"source": f"compvis:{name}", **known}
     if name in FIRST_STAGES:
         f, channels, side = geometry(params)
         return ModelFacts(
             f=f,
-            latents=checkpoint_rule(FIRST_STAGES[name], f=f, channels=channels, path=file),
+            latents=checkpoint_rule(
+                FIRST_STAGES[name],
+                f=f,
+                channels=channels,
+                path=file,
+                whole="statistics" in beside,
+                scale=1.0,
+            ),
             encodes=_encodes(held.slots),
             sides=(side * f, side * f),
             conditioning="none",
