@@ -42,9 +42,8 @@ def _train(task: Task, params: TrainedDenoiser, report: Report) -> None:
     _check_told(images, told)
     truth = Truths(task.inputs["images"]) if told == "truth" else None
     side = images.images(np.zeros(1, np.int64)).shape[1]
-    facts = [
-        json.loads((f / "facts.json").read_text("utf-8")) for f in task.inputs["images"].folders
-    ]
+    folders = task.inputs["images"].folders
+    facts = [json.loads((f / "facts.json").read_text("utf-8")) for f in folders]
     found = task.inputs.get("latents")
     latents: Latents | None = rows_of(found, "latents.npy") if found else None
     shown: Images = images
