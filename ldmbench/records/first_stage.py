@@ -17,7 +17,7 @@ from ldmbench.store.units import units_of
 def first_stage_measures(
     made: Stage, stages: Mapping[str, Stage], store: Store
 ) -> Iterator[Measure]:
-    """Yield the rate in bits per pixel, the entropy of a VQ's codes, the perceptual distance.
+    """Yield rate, perceptual distance, positions of a latent; entropy and use of a VQ's codes.
 
     Args:
         made: a reconstructions stage.
@@ -31,16 +31,17 @@ def first_stage_measures(
     source = source_under(stages[made.inputs["images"].key], stages)
     yield _mean("rate", bits, "bits/pixel")
     yield _mean("perceptual_distance", distances, "1")
+    tokens = (source.resolution // getattr(autoencoder, "f", 1)) ** 2
+    yield Measure(name="tokens", value=tokens, unit="positions", device="")
     codes = _all(made, store, "codes.npy")
     if codes is not None:
-        entropy = (
-            code_entropy(codes, getattr(autoencoder, "codebook", None) or 0)
-            * codes[0].size
-            / source.resolution**2
-        )
-        yield Measure(
-            name="code_entropy", value=entropy, n=len(codes), unit="bits/pixel", device=""
-        )
+        codebook = getattr(autoencoder, "codebook", None) or 0
+        entropy = code_entropy(codes, codebook) * codes[0].size / source.resolution**2
+        unit = "bits/pixel"
+        yield Measure(name="code_entropy", value=entropy, n=len(codes), unit=unit, device="")
+        if codebook:
+            used = len(np.unique(codes)) / codebook
+            yield Measure(name="codebook_use", value=used, n=len(codes), unit="1", device="")
 
 
 def code_entropy(codes: np.ndarray[Any, Any], codebook: int) -> float:

@@ -235,7 +235,7 @@ def _is_open(facts: ModelFacts) -> bool:
 
 def _useless(facts: ModelFacts) -> Iterator[str]:
     """Yield why a model has no first stage for latents of RGB images."""
-    if facts.latents is None and facts.regularization != "pixel":
+    if facts.latents is None and (facts.regularization != "pixel" or facts.own):
         yield (
             f"a model whose first stage lies in files of its own ({facts.source}); allowed: the"
             " path of that first stage"

@@ -55,7 +55,7 @@ def test_the_sweep_keeps_every_axis_and_fills_every_column(tmp_path, monkeypatch
             assert scores >= FIRST_STAGE
             assert measures["rate"].value > 0
             vq = record.cell.regularization == "vq"
-            assert ("code_entropy" in measures) == vq
+            assert ("code_entropy" in measures) == ("codebook_use" in measures) == vq
     extras = all_runs.extras(all_runs.find().id)
     assert len(extras.coding) == len(records)
     for record in records:
