@@ -229,12 +229,12 @@ class _Builder:
         images = items(train)
         autoencoder = self._autoencoder(spec.autoencoder, point, train)
         inputs = {"autoencoder": whole(autoencoder), "images": images}
-        section, traits = spec.autoencoder, self.about(point)
+        first, traits = spec.autoencoder, self.about(point)
         if traits.regularization is not None:
             keyed = LatentsParams(
                 micro_batch=RECONSTRUCTION_BATCH,
-                posterior=section.latents if traits.regularization == "kl" else "sample",
-                flip=section.flip,
+                posterior=first.latents if traits.regularization == "kl" else "sample",
+                flip=first.flip,
             )
             latents = self.ledger.add(
                 "latents",
