@@ -12,6 +12,7 @@ from ldmbench.catalog.datasets import DATASETS
 from ldmbench.catalog.extractors import EXTRACTORS
 from ldmbench.catalog.measures import PROBES
 from ldmbench.catalog.metrics import METRICS
+from ldmbench.catalog.presets import PRESETS
 from ldmbench.catalog.samplers import SAMPLERS
 from ldmbench.cli.options import json_option, print_json
 from ldmbench.cli.terminal import listed
@@ -26,6 +27,7 @@ from ldmbench.suite.shipped import shipped
 TABLES: dict[str, Mapping[str, Any]] = {
     "models": by_kind(Model),
     "datasets": DATASETS,
+    "presets": PRESETS,
     "samplers": SAMPLERS,
     "metrics": METRICS,
     "probes": PROBES,

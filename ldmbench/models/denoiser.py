@@ -19,6 +19,7 @@ from ldmbench.models.conditioner import NOTHING, Brought, build_condition
 from ldmbench.models.conditions import Condition, Inputs, Prompts, TokenBoxes
 from ldmbench.models.diffusers.writer import as_diffusers, write_folder
 from ldmbench.models.dit import build_dit
+from ldmbench.models.dropout import replace_dropout
 from ldmbench.models.files import blank, seeded
 from ldmbench.models.first_stage import Identity
 from ldmbench.models.flops import count_flops
@@ -28,7 +29,8 @@ from ldmbench.models.tasks import Truth, condition_of
 from ldmbench.models.unet import build_unet
 from ldmbench.sample.objectives import flow_of, schedule_of
 from ldmbench.schema.base import with_former_names
-from ldmbench.schema.models import DenoiserParams, Network
+from ldmbench.schema.models import DenoiserParams
+from ldmbench.schema.networks import Network
 from ldmbench.sources.models.diffusers_config import APART
 
 __all__ = ["RAW", "Denoiser", "build_denoiser"]
@@ -109,6 +111,7 @@ class Denoiser(nn.Module):
             classes=brought.classes if params.reads_labels else 0,
             **parts,
         )
+        replace_dropout(network)
         self.add_module(self.kind.part, network)  # so are its weights named, in checkpoints too
         self.conditioner: nn.Module | None = None
         self.frozen: FrozenText | None = None
@@ -308,7 +311,7 @@ class Denoiser(nn.Module):
                 latent_size=self.shape[1],
                 brought=self.brought,
             )
-        )
+        ).eval()
 
 
 def build_denoiser(

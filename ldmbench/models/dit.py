@@ -150,6 +150,7 @@ def build_dit(params: DenoiserParams, *, channels: int, side: int, classes: int)
         sample_size=side,
         patch_size=params.patch,
         num_embeds_ada_norm=max(1, classes),
+        dropout=params.dropout,
         norm_eps=1e-6,  # of all norms in the authors' code
     )
     _initialise(made)

@@ -14,8 +14,8 @@ from ldmbench.models.model import Model
 
 __all__ = ["start_weights"]
 
-SIZES = ("in_channels", "sample_size")
-"""Entries of a network's config in which source and training may differ."""
+SIZES = ("base", "dropout", "in_channels", "sample_size")
+"""Entries of a network's config in which source and training may differ; base repeats others."""
 
 
 def start_weights(model: Denoiser, source: Model) -> dict[str, Tensor]:

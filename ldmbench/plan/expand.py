@@ -20,8 +20,8 @@ from ldmbench.schema.models import (
     FirstStageSection,
     LdmModel,
     Model,
-    fields_of_others,
 )
+from ldmbench.schema.networks import fields_of_others
 from ldmbench.schema.sample import SampleParams
 from ldmbench.schema.suite import Suite
 from ldmbench.suite.axes import axes_of, plain_class
@@ -131,7 +131,7 @@ def variants(name: str, noun: N) -> list[Variant[N]]:
 
 
 def _plain_noun(name: str, noun: N, chosen: Axes) -> N:
-    values = noun.model_dump(warnings=False)
+    values = noun.model_dump(warnings=False, exclude_unset=True)  # presets fill what is unset
     for path, value in chosen.items():
         *above, last = path.split(".")
         section = values

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from ldmbench.catalog.tasks import joined_channels
 from ldmbench.schema.models import CAPTION_TOKENS, AutoencoderParams, DenoiserParams
+from ldmbench.schema.networks import default_multipliers
 
 __all__ = [
     "Layer",
@@ -136,17 +137,23 @@ def _dit(params: DenoiserParams, side: int, channels: int, joined: int) -> Itera
 
 def _unet(params: DenoiserParams, side: int, channels: int, joined: int) -> list[Layer]:
     """Return the layers of a UNet."""
-    widths = [params.channels * m for m in params.multipliers or default_levels(side)]
+    widths = [params.channels * m for m in params.multipliers or default_multipliers(side)]
     told, blocks, base = params.attends, params.blocks, widths[0]
     context = params.context_channels if told else 0
-    time = 4 * base
+    time, shifts = 4 * base, 2 if params.scale_shift else 1
     found = [_conv(channels + joined, base, side), Layer(base * time + time * time, 1)]
-    skips, at, before = [base], float(side), base
+    skips, at, before, depth = [base], float(side), base, params.transformer_depth
 
     def step(inputs: int, width: int) -> Iterator[Layer]:
-        yield from _block(inputs, width, at, time=time)
+        yield from _block(inputs, width, at, time=shifts * time)
         if int(at) in params.attention_sizes:
-            yield from _attention(width, at, context)
+            yield from _attention(width, at, context, depth)
+
+    def resample(width: int) -> Iterator[Layer]:
+        if params.resblock_updown:
+            yield from _block(width, width, at, time=shifts * time)
+        else:
+            yield _conv(width, width, at)
 
     for level, width in enumerate(widths):
         for _ in range(blocks):
@@ -155,29 +162,18 @@ def _unet(params: DenoiserParams, side: int, channels: int, joined: int) -> list
             before = width
         if level < len(widths) - 1:
             at /= 2
-            found.append(_conv(width, width, at))
+            found += resample(width)
             skips.append(width)
-    found += [*_block(before, before, at, time=time)] * 2
-    found += _attention(before, at, context)
+    found += [*_block(before, before, at, time=shifts * time)] * 2
+    found += _attention(before, at, context, depth)
     for level, width in reversed([*enumerate(widths)]):
         for _ in range(blocks + 1):
             found += step(before + skips.pop(), width)
             before = width
         if level:
             at *= 2
-            found.append(_conv(width, width, at))
+            found += resample(width)
     return [*found, _conv(base, channels, at)]
-
-
-def default_levels(side: int) -> tuple[int, ...]:
-    """Return the default widths per level, as the denoiser chooses them."""
-    levels, at = 1, side
-    while at % 2 == 0 and at > 4:
-        at //= 2
-        levels += 1
-    if levels == 1 and at == 4:
-        return (2, 4)
-    return ((1,) * 8 + (1, 2, 2, 4))[-levels:] if levels > 3 else (1, 2, 4)[-levels:]
 
 
 def _widths(params: AutoencoderParams) -> list[int]:
@@ -205,12 +201,19 @@ def _middle(width: int, side: float, *, attention: bool) -> Iterator[Layer]:
         yield from _attention(width, side, 0)
 
 
-def _attention(width: int, side: float, context: int) -> Iterator[Layer]:
-    """Yield attention of pixels to each other; with a context to it too, and a gated layer."""
+def _attention(width: int, side: float, context: int, depth: int = 1) -> Iterator[Layer]:
+    """Yield attention of pixels to each other; with a context a transformer: it, and gated layers.
+
+    A transformer has layers at its ends that keep the width.
+    """
     positions = side * side
-    yield Layer(4 * width**2, positions, 2 * positions**2 * width)
-    if context:
-        yield Layer(16 * width**2, positions, 2 * positions * CAPTION_TOKENS * width)
+    if not context:
+        yield Layer(4 * width**2, positions, 2 * positions**2 * width)
+        return
+    yield Layer(2 * width**2, positions)
+    for _ in range(depth):
+        yield Layer(4 * width**2, positions, 2 * positions**2 * width)
+        yield Layer(14 * width**2, positions, 2 * positions * CAPTION_TOKENS * width)
         yield Layer(2 * context * width, CAPTION_TOKENS)
 
 

@@ -6,9 +6,12 @@ What config files and the suite say is compared here; the worker compares every 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
 from ldmbench.catalog.tasks import TASKS, task_of_kind
 from ldmbench.errors import InputError
@@ -18,6 +21,7 @@ from ldmbench.plan.images import plain_name
 from ldmbench.plan.told import Problem
 from ldmbench.registry import nearest
 from ldmbench.schema.models import CallModel, DenoiserParams, LdmModel, LoadModel, ModelFacts
+from ldmbench.schema.networks import OF_NETWORK, default_multipliers
 from ldmbench.schema.suite import Suite
 from ldmbench.sources.models.diffusers_config import read_folder
 from ldmbench.sources.models.places import is_folder
@@ -26,8 +30,8 @@ from ldmbench.suite.starts import source_named
 
 __all__ = ["Starts"]
 
-NETWORK = ("channels", "blocks", "attention_sizes", "context_channels")
-"""Fields of a denoiser that decide on its tensors, beside those that depend on the data."""
+NETWORK = ("network", *chain.from_iterable(OF_NETWORK.values()), "heads")
+"""Fields of a denoiser that decide on its network, beside those that depend on the data."""
 JOINED_TO = "none"
 """Task of a network that images may be joined to: their channels start at zero."""
 
@@ -177,7 +181,7 @@ def _network(point: Point) -> dict[str, object]:
 def _multipliers(point: Point) -> tuple[int, ...]:
     spec = _trained(point)
     side = point.data.resolution // spec.autoencoder.f
-    return spec.denoiser.multipliers or networks.default_levels(side)
+    return spec.denoiser.multipliers or default_multipliers(side)
 
 
 def _trained(point: Point) -> LdmModel:
@@ -199,6 +203,8 @@ def _other_config(place: Path, point: Point) -> str | None:
     if not is_folder(place):
         return None  # of a checkpoint the worker says it
     spec, network = _trained(point), dict(read_folder(place).network)
+    if spec.denoiser.network == "dit" or "num_layers" in network:
+        return _other_transformer(network, spec.denoiser)
     own, side = spec.denoiser, point.data.resolution // spec.autoencoder.f
     widths = [own.channels * m for m in _multipliers(point)]
     network["attention"] = ["Attn" in name for name in network.get("down_block_types", ())]
@@ -215,6 +221,22 @@ def _other_config(place: Path, point: Point) -> str | None:
                 f"whose network has {name} {_shown(found)}, and this model's has {_shown(value)};"
                 " allowed: a denoiser of the same channels, multipliers, blocks, attention_sizes"
                 " and context_channels"
+            )
+    return None
+
+
+def _other_transformer(network: Mapping[str, Any], own: DenoiserParams) -> str | None:
+    """Return what differs between the config of a network and one of which either is a dit."""
+    if own.network != "dit" or "num_layers" not in network:
+        found = "a dit" if "num_layers" in network else f"a {network.get('_class_name')}"
+        return f"whose network is {found}, and this model's a {own.network}; allowed: the same kind"
+    heads = network.get("num_attention_heads", 16), network.get("attention_head_dim", 72)
+    theirs = (network["num_layers"], network.get("patch_size", 2), math.prod(heads))
+    for name, value in zip(("depth", "patch", "width"), theirs, strict=True):
+        if value != getattr(own, name):
+            return (
+                f"whose {name} is {value}, and this model's is {getattr(own, name)}; allowed:"
+                f" {name}: {value}"
             )
     return None
 

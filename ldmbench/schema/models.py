@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from ldmbench.catalog.tasks import TASKS
 from ldmbench.schema.base import AXIS, Fraction, Noun, Positive
 from ldmbench.schema.data import Resize
+from ldmbench.schema.networks import Network, Objective, PresetName, preset_fields
 from ldmbench.schema.optimisation import Optimised
 
 Downsampling = Literal[1, 2, 4, 8, 16, 32, 64, 128]
@@ -19,36 +20,6 @@ else:
     Conditioning = Literal[tuple(TASKS)]
 OPEN_CLIP = "open_clip"
 """The vocabulary that open_clip's wheel ships."""
-Network = Literal["unet", "dit"]
-OF_NETWORK: dict[str, tuple[str, ...]] = {
-    "unet": ("channels", "multipliers", "blocks", "attention_sizes", "context_channels", "inject"),
-    "dit": ("patch", "depth", "width", "heads"),
-}
-"""Fields of a denoiser that only one kind of network has."""
-Objective = Literal["eps", "v", "x0", "flow"]
-_OF_BETAS = (
-    "timesteps",
-    "beta_schedule",
-    "beta_start",
-    "beta_end",
-    "rescale_betas_zero_snr",
-    "min_snr",
-)
-OF_OBJECTIVE: dict[Objective, tuple[str, ...]] = {
-    "eps": _OF_BETAS,
-    "v": _OF_BETAS,
-    "x0": _OF_BETAS,
-    "flow": ("times", "logit_mean", "logit_std", "shift"),
-}
-"""Fields of a denoiser that only some objectives have."""
-
-
-def fields_of_others(network: str, objective: Objective = "eps") -> tuple[str, ...]:
-    """Return the fields of a denoiser that mean nothing for a kind of network and an objective."""
-    of_networks = [f for kind, fields in OF_NETWORK.items() if kind != network for f in fields]
-    of_objectives = dict.fromkeys(f for fields in OF_OBJECTIVE.values() for f in fields)
-    own = OF_OBJECTIVE[objective]
-    return (*of_networks, *(field for field in of_objectives if field not in own))
 
 
 Told = Literal["none", "class", "caption", "truth"]
@@ -177,6 +148,12 @@ class DenoiserParams(Optimised):
         "batch learning_rate warmup checkpoints train_seed"
     )
 
+    preset: Annotated[PresetName | None, AXIS] = Field(
+        default=None,
+        exclude=True,  # what it stands for is in the other fields, which keys are made of
+        description="a denoiser of a paper, whose fields hold where none is written; `ldmbench list"
+        " presets`",
+    )
     network: Annotated[Network, AXIS] = Field(
         default="unet", description="a UNet, or a diffusion transformer (arXiv:2212.09748)"
     )
@@ -188,7 +165,26 @@ class DenoiserParams(Optimised):
         default=384, description="of a dit: channels of a token"
     )
     heads: Annotated[int | None, AXIS, Positive] = Field(
-        default=None, description="of a dit; unset: of about 64 channels each"
+        default=None,
+        description="of attention; unset: of about 64 channels each in a dit, in a unet of"
+        " head_channels",
+    )
+    head_channels: Annotated[int | None, AXIS, Positive] = Field(
+        default=None,
+        description="of a unet: channels of a head of attention; unset: 32, or the largest divisor"
+        " of 32 and channels",
+    )
+    transformer_depth: Annotated[int, AXIS, Positive] = Field(
+        default=1, description="of a unet with cross-attention: blocks of each transformer"
+    )
+    scale_shift: Annotated[bool, AXIS] = Field(
+        default=False, description="of a unet: times scale and shift what norms return"
+    )
+    resblock_updown: Annotated[bool, AXIS] = Field(
+        default=False, description="of a unet: residual blocks halve and double maps"
+    )
+    dropout: Annotated[float, AXIS, Field(ge=0, lt=1)] = Field(
+        default=0.0, description="share of values dropped in residual blocks (unet) or layers (dit)"
     )
     channels: Annotated[int, AXIS, Field(ge=8, multiple_of=8)] = 64
     multipliers: tuple[Annotated[int, Positive], ...] | None = Field(
@@ -300,6 +296,12 @@ class DenoiserParams(Optimised):
         """Whether the network attends to its condition."""
         task = TASKS[self.conditioning]
         return task.told != "none" and not task.joins and not self.reads_labels
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fields_of_presets(cls, found: object) -> object:
+        """Take what is not written from the preset; of several, that in which they agree."""
+        return {**preset_fields(found), **found} if isinstance(found, dict) else found
 
 
 class LdmModel(Noun):

@@ -99,6 +99,7 @@ def written_form(noun: type[N]) -> type[N]:
     rules: dict[str, Any] = {
         name: model_validator(mode="after")(rule.func)
         for name, rule in noun.__pydantic_decorators__.model_validators.items()
+        if rule.info.mode == "after"
     }
     return create_model(
         noun.__name__, __base__=noun, __doc__=noun.__doc__, __validators__=rules, **fields

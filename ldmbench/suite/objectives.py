@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ldmbench.schema.models import OF_OBJECTIVE, DenoiserParams, Objective
+from ldmbench.schema.models import DenoiserParams
+from ldmbench.schema.networks import OF_OBJECTIVE, Objective
 from ldmbench.suite.axes import many
 
 __all__ = ["check_objective"]

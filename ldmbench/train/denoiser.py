@@ -14,6 +14,7 @@ from ldmbench.data.batches import BatchOrder
 from ldmbench.errors import InputError
 from ldmbench.models.conditioner import NOTHING, Brought
 from ldmbench.models.denoiser import Denoiser, build_denoiser
+from ldmbench.models.dropout import draw_from
 from ldmbench.models.ema import Ema
 from ldmbench.models.model import Model
 from ldmbench.models.start import start_weights
@@ -27,7 +28,7 @@ from ldmbench.train.checkpoint import (
     restore_optimizer,
 )
 from ldmbench.train.crew import Crew, crew_of
-from ldmbench.train.draws import Draws, draws_at, parts_of
+from ldmbench.train.draws import Draws, draws_at, generators_at, parts_of
 from ldmbench.train.forward import forward_of
 from ldmbench.train.inputs import (
     Batches,
@@ -119,10 +120,17 @@ class DenoiserJob:
             self.optimizer.zero_grad(set_to_none=True)
             for rows in parts_of(self.rows, self.accumulate):
                 share = (rows.stop - rows.start) / self.batch
+                self._draw_masks(n, rows)
                 loss = share * self.loss(shown[rows], [part[rows] for part in told], draws.of(rows))
                 loss.backward()
                 total += loss.detach()
         return total
+
+    def _draw_masks(self, n: int, rows: slice) -> None:
+        """Let dropout draw the masks of some images of step n's batch."""
+        if self.params.dropout:
+            seed = self.params.train_seed
+            draw_from(self.model, generators_at(n, seed=seed, rows=rows, device=self.device))
 
     def gradient_norm(self) -> Tensor:
         """Return the norm of the last step's gradients, before they were clipped."""

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ldmbench.train.inputs import generator_at
 
-__all__ = ["Draws", "draws_at", "parts_of"]
+__all__ = ["Draws", "draws_at", "generators_at", "parts_of"]
 
 
 class Draws(NamedTuple):
@@ -61,6 +61,21 @@ def draws_at(
     noise = torch.randn(shape, generator=g, device=device)
     dropped = torch.rand(shape[0], generator=g, device=device) < drop
     return Draws(drawn, noise, dropped)
+
+
+def generators_at(
+    step: int, *, seed: int, rows: slice, device: torch.device
+) -> list[torch.Generator]:
+    """Return the generators of some images of a batch, of which their masks of dropout are drawn.
+
+    Args:
+        step: from 0.
+        seed: of the training.
+        rows: of the whole batch.
+        device: where they draw.
+    """
+    at = range(rows.start, rows.stop)
+    return [generator_at(f"train-dropout-{i}", seed, step, device) for i in at]
 
 
 def parts_of(rows: slice, count: int) -> list[slice]:

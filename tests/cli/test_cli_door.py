@@ -73,7 +73,7 @@ def test_an_unknown_run_names_the_nearest(tmp_path, capsys):
     assert "begins 2 runs" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("what", ["models", "datasets", "samplers", "metrics", "protocols"])
+@pytest.mark.parametrize("what", ["models", "datasets", "presets", "metrics", "protocols"])
 def test_list(what, capsys):
     assert outcome(["list", what, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)

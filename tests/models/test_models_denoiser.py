@@ -7,8 +7,8 @@ from ldmbench.models import load
 from ldmbench.models.conditioner import Brought
 from ldmbench.models.denoiser import build_denoiser
 from ldmbench.models.flops import count_flops
-from ldmbench.models.unet import default_multipliers
 from ldmbench.schema.models import DenoiserParams
+from ldmbench.schema.networks import default_multipliers
 
 
 def tiny(conditioning="caption", size=8, **fields):

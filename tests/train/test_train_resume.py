@@ -137,7 +137,15 @@ DIT = {"network": "dit", "width": 16, "depth": 2}
 
 @pytest.mark.parametrize(
     ("conditioning", "network"),
-    [("none", {}), ("class", {}), ("caption", {}), ("none", DIT), ("class", DIT)],
+    [
+        ("none", {}),
+        ("class", {}),
+        ("caption", {}),
+        ("none", DIT),
+        ("class", DIT),
+        ("class", {"dropout": 0.1, "scale_shift": True}),
+        ("class", DIT | {"dropout": 0.1}),
+    ],
 )
 def test_denoiser_resumes_bit_for_bit(conditioning, network, tmp_path, monkeypatch):
     params = network | {

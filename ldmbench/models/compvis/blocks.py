@@ -113,6 +113,7 @@ def timed(block: Any, way: str, *, temb: int, config: Any) -> nn.Module | None:
         eps=config.norm_eps,
         groups=config.norm_num_groups,
         time_embedding_norm=config.resnet_time_scale_shift,
+        dropout=config.dropout,
         **{way: True},
     )
     return made

@@ -1,0 +1,102 @@
+"""Fields of a denoiser that its network, its objective and its preset decide on; no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+from ldmbench.catalog.presets import PRESETS
+
+__all__ = [
+    "OF_NETWORK",
+    "OF_OBJECTIVE",
+    "Network",
+    "Objective",
+    "PresetName",
+    "default_multipliers",
+    "fields_of_others",
+    "preset_fields",
+]
+
+if TYPE_CHECKING:
+    PresetName = str
+else:
+    PresetName = Literal[tuple(PRESETS)]
+
+Network = Literal["unet", "dit"]
+OF_NETWORK: dict[str, tuple[str, ...]] = {
+    "unet": (
+        "channels", "multipliers", "blocks", "attention_sizes", "context_channels", "inject",
+        "head_channels", "transformer_depth", "scale_shift", "resblock_updown",
+    ),
+    "dit": ("patch", "depth", "width"),
+}  # fmt: skip
+"""Fields of a denoiser that only one kind of network has."""
+
+
+Objective = Literal["eps", "v", "x0", "flow"]
+_OF_BETAS = (
+    "timesteps",
+    "beta_schedule",
+    "beta_start",
+    "beta_end",
+    "rescale_betas_zero_snr",
+    "min_snr",
+)
+OF_OBJECTIVE: dict[Objective, tuple[str, ...]] = {
+    "eps": _OF_BETAS,
+    "v": _OF_BETAS,
+    "x0": _OF_BETAS,
+    "flow": ("times", "logit_mean", "logit_std", "shift"),
+}
+"""Fields of a denoiser that only some objectives have."""
+
+
+def fields_of_others(network: str, objective: Objective = "eps") -> tuple[str, ...]:
+    """Return the fields of a denoiser that mean nothing for a kind of network and an objective."""
+    of_networks = [f for kind, fields in OF_NETWORK.items() if kind != network for f in fields]
+    of_objectives = dict.fromkeys(f for fields in OF_OBJECTIVE.values() for f in fields)
+    own = OF_OBJECTIVE[objective]
+    return (*of_networks, *(field for field in of_objectives if field not in own))
+
+
+def default_multipliers(side: int) -> tuple[int, ...]:
+    """Return widths of a UNet per level: halve down to a side of 4 at least, end at 4 x channels.
+
+    The deepest levels hold nearly all weights, so models on latents of different f have about the
+    same number of parameters, as those the paper compares (arXiv:2112.10752, table 12).
+
+    Args:
+        side: h = w of a latent.
+    """
+    levels = 1
+    while side % 2 == 0 and side > 4:
+        side //= 2
+        levels += 1
+    if levels == 1 and side == 4:
+        return (2, 4)
+    return ((1,) * 8 + (1, 2, 2, 4))[-levels:] if levels > 3 else (1, 2, 4)[-levels:]
+
+
+def preset_fields(written: Mapping[str, Any]) -> dict[str, object]:
+    """Return the fields of a denoiser's presets that are not written; of several, the common ones.
+
+    Args:
+        written: of a denoiser; its `preset` is a name, a list of names or missing.
+    """
+    names = written.get("preset")
+    names = names if isinstance(names, list | tuple) else [names]
+    rows = [PRESETS[name].fields for name in names if name in PRESETS]
+    if not rows:
+        return {}
+    first, *others = rows
+    apart = {"heads": "head_channels", "head_channels": "heads"}
+    unused = _OF_BETAS if written.get("objective") == "flow" else ()
+    return {
+        field: value
+        for field, value in first.items()
+        if field not in written
+        and field not in unused
+        and apart.get(field) not in written
+        and all(other.get(field) == value for other in others)
+    }
