@@ -29,14 +29,18 @@ def convert(
       ldmbench convert model.ckpt ./raw --config config.yaml --no-ema
     """
     from ldmbench.models.convert import convert as write  # these import torch
+    from ldmbench.models.diffusers.writer import pipeline_of
     from ldmbench.models.loader import load
 
     source = load(model, config=config, ema=ema, tokenizer=tokenizer)
     folder = write(source, out)
-    info = source.info
+    info, pipeline = source.info, pipeline_of(source)
+    own = pipeline == "DiffusionPipeline"
+    kind = "ldmbench's own folder, which load takes" if own else f"diffusers' {pipeline}"
     told = {
         "folder": str(folder),
         "source": info.source,
+        "pipeline": None if own else pipeline,
         "digest": info.digest,
         "weights": info.weights,
         "f": info.f,
@@ -51,6 +55,6 @@ def convert(
     click.echo(str(folder))
     click.echo(
         f"{info.source}, {info.weights} weights, f = {info.f}, {info.parameters:,} parameters,"
-        f" conditioning {info.conditioning}: outputs agree",
+        f" conditioning {info.conditioning}: outputs agree; written as {kind}",
         err=True,
     )

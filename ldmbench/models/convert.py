@@ -23,6 +23,7 @@ from ldmbench.models.first_stage import Representation
 from ldmbench.models.image_conditions import FittedImage, MaskedPrompt, UpscaledPrompt
 from ldmbench.models.loader import load
 from ldmbench.models.model import Model
+from ldmbench.models.pipelines.pipeline import Pipeline
 from ldmbench.sample import initial_noise
 
 __all__ = ["AGREEMENT", "convert"]
@@ -55,6 +56,10 @@ def convert(model: Model | Path | str, out: Path | str, **facts: Any) -> Path:
             1e-5 of the largest value.
     """
     source = model if isinstance(model, Model) else load(model)
+    if isinstance(source, Pipeline):
+        raise InputError(
+            f"{source.info.path} is a folder of diffusers already, which its own class loads"
+        )
     folder = Path(out)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder} exists and is not empty; name a new folder")

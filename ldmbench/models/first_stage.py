@@ -14,12 +14,14 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from ldmbench.errors import InputError
 from ldmbench.schema.models import LatentRule
 
 __all__ = [
     "KL",
     "STAGES",
     "VQ",
+    "Absent",
     "FirstStage",
     "Frames",
     "Identity",
@@ -276,6 +278,31 @@ class Normalised:
     def rate(self, x: Tensor) -> Rate:
         """Return what the latents cost; no normalisation changes it."""
         return self.stage.rate(x)
+
+
+@dataclass(frozen=True)
+class Absent:
+    """A first stage that a model was trained on, but does not name or give.
+
+    Attributes:
+        why: the sentence that refuses to encode and decode.
+    """
+
+    why: str
+    network: Any = None
+    kind: str = "kl"
+
+    def encode(self, x: Tensor, *, noise: Tensor | None = None) -> Tensor:
+        """Refuse it."""
+        raise InputError(self.why)
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Refuse it."""
+        raise InputError(self.why)
+
+    def rate(self, x: Tensor) -> Rate:
+        """Refuse it."""
+        raise InputError(self.why)
 
 
 STAGES: dict[str, Any] = {

@@ -21,7 +21,7 @@ from ldmbench.models.conditions import (
     null_class_of,
     with_null_class,
 )
-from ldmbench.models.first_stage import FirstStage, Rate, Representation
+from ldmbench.models.first_stage import Absent, FirstStage, Rate, Representation
 from ldmbench.models.precond import OBJECTIVES, levels_of
 from ldmbench.registry import nearest
 from ldmbench.sample import Schedule
@@ -293,6 +293,8 @@ class Model:
         if self.info.flow is None:
             self._schedule()
         self._check_latents(noise)
+        if decode and isinstance(self.first_stage, Absent):
+            raise InputError(self.first_stage.why)
         rule = _rule(quantize or self.info.quantize)
         ways = self._denoise(noise, cond, uncond, guidance)
         interval = self._interval(guidance_interval)

@@ -146,12 +146,12 @@ class _Builder:
         """Plan every stage one cell needs."""
         traits = self.about(point)
         sample = self._sample(point)
-        if not traits.is_called:
+        if not traits.is_own:
             check_kind(point.id, sample.sampler, is_flow=traits.is_flow)
         autoencoder, denoiser = self._model(point)
         conditions = self._conditions(point, sample)
         below = _Below(autoencoder, denoiser, conditions, traits.local)
-        uneven = not traits.is_called and is_uneven(sample, T=traits.T)
+        uneven = not traits.is_own and is_uneven(sample, T=traits.T)
         rounded = sample.guidance != 1 or sample.precision != "float32"
         one_batch = isinstance(point.spec, LdmModel) and rounded
         told = traits.conditioning
@@ -166,9 +166,9 @@ class _Builder:
         if "reconstruction" in self.suite.probes:
             for protocol in self.protocols:
                 roles |= self._first_stage(point, autoencoder, protocol)
-        if "coding" in self.suite.probes and not traits.is_called:
+        if "coding" in self.suite.probes and not traits.is_own:
             roles[Role("coding")] = self._coding(point, below)
-        if "validation_loss" in self.suite.probes and not traits.is_called:
+        if "validation_loss" in self.suite.probes and not traits.is_own:
             roles[Role("validation_loss")] = self._validation(point, below)
         if {*TIMED, *COUNTED} & set(self.suite.probes):
             roles[Role("speed")] = self._speed(point, below, sample)
@@ -217,7 +217,7 @@ class _Builder:
         sample, traits = point.sample, self.about(point)
         open_: dict[str, int | str | None] = {"count": largest_count(self.protocols, sample.count)}
         for name in ("timesteps", "quantize"):
-            if getattr(sample, name) is None and not traits.is_called:
+            if getattr(sample, name) is None and not traits.is_own:
                 open_[name] = first_pinned(self.protocols, name)
         return traits.settled(sample.model_copy(update=open_))
 

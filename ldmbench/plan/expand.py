@@ -26,6 +26,7 @@ from ldmbench.schema.sample import SampleParams
 from ldmbench.schema.suite import Suite
 from ldmbench.suite.axes import axes_of, plain_class
 from ldmbench.suite.first_stages import with_facts
+from ldmbench.suite.models import own_models
 from ldmbench.suite.protocols import protocols_of, rule_of
 
 
@@ -83,17 +84,19 @@ def all_points(written: Suite, folder: Path = Path()) -> list[Point]:
 def _combinations(
     written: Suite, folder: Path
 ) -> Iterator[tuple[Variant[Model], Variant[Data], Variant[SampleParams]]]:
+    own = own_models(written, folder)
     datasets = {name: variants(name, noun) for name, noun in written.data.items()}
     samples = {
         name: [_settled(v) for v in variants("", _ruled(written, name))] for name in datasets
     }
     for name, noun in written.models.items():
         chosen = [noun.data] if noun.data else list(datasets)
+        is_own = noun.kind == "call" or name in own
         for variant in variants(name, noun):
             model = Variant(variant.title, with_facts(variant.noun, folder), variant.axes)
             for dataset in chosen:
                 for data, sample in itertools.product(datasets[dataset], samples[dataset]):
-                    yield model, data, _own(sample) if noun.kind == "call" else sample
+                    yield model, data, _own(sample) if is_own else sample
 
 
 def _ruled(written: Suite, dataset: str) -> SampleParams:

@@ -87,7 +87,7 @@ class Fit:
     def _unheld(self, point: Point) -> Iterator[Problem]:
         """Yield the probes that a dataset has no image for which no model trains on."""
         traits = self.traits(point)
-        denoises = not traits.is_called
+        denoises = not traits.is_own
         asks = {"coding": denoises, "validation_loss": denoises}
         asks["reconstruction"] = traits.regularization is not None
         for position, probe in enumerate(self.suite.probes):

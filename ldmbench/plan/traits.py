@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ldmbench.catalog.tasks import CONDITIONINGS, TASKS, task_of_kind
 from ldmbench.plan.digests import Digests
-from ldmbench.schema.local import NOWHERE, Code, LoadedFrom, Local, PlannedFacts
+from ldmbench.schema.local import NOWHERE, Code, LoadedFrom, Local, OwnCall, PlannedFacts
 from ldmbench.schema.models import (
     CallModel,
     FirstStageSection,
@@ -88,13 +88,18 @@ class Traits:
         return self.local.call is not None
 
     @property
+    def is_own(self) -> bool:
+        """Tell whether it samples by itself: the user's own code, or a pipeline from disk."""
+        return self.is_called or self.local.own is not None
+
+    @property
     def told_image(self) -> bool:
         """Tell whether samples have a very image that they should come near to."""
         return bool(self.given) or (self.is_called and self.conditioning == "truth")
 
     def settled(self, sample: SampleParams) -> SampleParams:
         """Fill in the model's own rules where the suite leaves them open."""
-        if self.is_called:
+        if self.is_own:
             return sample
         rules: dict[str, object] = {"timesteps": self.timesteps, "quantize": self.quantize}
         rules["guidance_interval"] = self.interval
@@ -236,6 +241,7 @@ def _loaded(spec: LoadModel, folder: Path, cache: Path | None, resolution: int) 
         denoiser=_denoiser(spec, facts, digest, given),
         local=Local(
             load=_place(spec, folder, digest),
+            own=OwnCall(side=resolution, call=spec.call) if facts.own else None,
             assumed=(*facts.assumed, *_left_out(facts)),
             given=given,
             facts=_planned(facts),
@@ -288,6 +294,7 @@ def _denoiser(
         guided_channels=spec.guided_channels,
         ignore=tuple(sorted(spec.ignore)),
         given=given,
+        call=spec.call,
     )
 
 

@@ -32,6 +32,13 @@ class LoadedFrom(Noun):
     guided_channels: int | None
 
 
+class OwnCall(Sparse):
+    """How a pipeline from disk that samples by itself is called."""
+
+    side: int = Field(description="of its images")
+    call: dict[str, JsonValue] = Field(default={}, description="further arguments")
+
+
 class PlannedFacts(Sparse):
     """What a plan read from a model's configs; the worker compares the loaded model with it."""
 
@@ -55,6 +62,7 @@ class Local(Sparse):
     captions: str | None = Field(default=None, description="file of captions beside images")
     call: Code | None = Field(default=None, description="the user's own code")
     load: LoadedFrom | None = Field(default=None, description="a model from disk")
+    own: OwnCall | None = Field(default=None, description="of such a model that samples by itself")
     facts: PlannedFacts | None = Field(default=None, description="of that model")
     given: dict[str, str] = Field(default={}, description="how its condition is made of an image")
     assumed: tuple[str, ...] = Field(default=(), description="what no file of it states")

@@ -350,6 +350,9 @@ class LoadModel(Noun):
     guidance_interval: tuple[float, float] | None = Field(
         default=None, description="default of sample.guidance_interval with this model"
     )
+    call: dict[str, Any] = Field(
+        default={}, description="further arguments of the call of a pipeline that samples by itself"
+    )
     downscale: Annotated[Resize | None, AXIS] = Field(
         default=None,
         description="how a super-resolution model's input is made small; unset: as its files say,"

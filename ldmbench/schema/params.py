@@ -256,7 +256,8 @@ class TrainedDenoiser(Params):
 class LoadedDenoiser(Params):
     """The denoiser of a model from disk, and the rules that samples of it follow.
 
-    `taken` is what no file states, `given` how conditions are made of real images.
+    `taken` is what no file states, `given` how conditions are made of real images, `call` are
+    further arguments of a pipeline that samples by itself.
     """
 
     loaded: str
@@ -268,6 +269,7 @@ class LoadedDenoiser(Params):
     guided_channels: int | None = None
     ignore: tuple[str, ...] = ()
     given: dict[str, str] = {}
+    call: Json = {}
 
 
 class CalledDenoiser(Params):

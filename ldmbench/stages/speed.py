@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ldmbench.models.pipelines.subject import parts_of
 from ldmbench.models.subject import Subject, Work
 from ldmbench.schema.params import SpeedParams
 from ldmbench.schema.task import Task
@@ -90,15 +91,15 @@ class _Measurement:
         many, one = self.times["throughput"], self.times["latency"]
         sticks = [stick for part in self.times.values() for stick in part.sticks.seconds]
         yield self._one("yardstick", float(np.median(sticks)), "s", n=len(sticks))
-        least, most = many.span()
-        made = batch / many.timing.median
+        (least, most), made = many.span(), batch / many.timing.median
         span = {"low": made / most, "high": made / least, "batch": batch}
         yield self._one("throughput", made, "images/s", **span, **_told(many))
-        least, most = one.span()
-        seconds = one.timing.median
+        (least, most), seconds = one.span(), one.timing.median
         span = {"low": seconds * least, "high": seconds * most, "batch": 1}
         yield self._one("latency", seconds, "s", **span, **_told(one))
         yield self._one("latency_p95", one.timing.p95, "s", n=repeats, batch=1)
+        for name, part in parts_of(self.subject, lambda: self.make(1), repeats=repeats).items():
+            yield self._one(name, part, "s", n=repeats, batch=1)
 
     def _memory(self, batch: int) -> dict[str, Any]:
         """Return the peak memory; on a CPU it is counted, and the same on all of them."""
@@ -145,9 +146,8 @@ class _Measurement:
 
     def make(self, count: int) -> None:
         """Sample, decode and quantise `count` images."""
-        rows = np.arange(count) % max(len(self.conditions.labels()), 1)
-        conditions = self.conditions.of(rows)
-        draw(self.subject, list(range(count)), self.params, conditions, self.task.device)
+        told = self.conditions.of(np.arange(count) % max(len(self.conditions.labels()), 1))
+        draw(self.subject, list(range(count)), self.params, told, self.task.device)
 
     def _one(self, name: str, value: float | None, unit: str, **more: Any) -> dict[str, Any]:
         where = {"device": self.device, **({"setting": self.setting} if self.setting else {})}

@@ -11,6 +11,7 @@ from ldmbench.models.call import Called
 from ldmbench.models.files import kept_at
 from ldmbench.models.loader import load
 from ldmbench.models.model import Model
+from ldmbench.models.pipelines.subject import Piped
 from ldmbench.models.subject import Subject
 from ldmbench.models.suite_model import SuiteModel
 from ldmbench.models.trained import load_trained, training_batch
@@ -80,6 +81,8 @@ def model_of(task: Task, progress: float = 1.0) -> SuiteModel:
 
 def subject_of(task: Task, progress: float = 1.0) -> Subject:
     """Return what a task samples: a model, or the user's own code."""
+    if (own := task.local.own) is not None:
+        return Piped(loaded_of(task), side=own.side, call=own.call)
     return called_of(task) if task.local.call else model_of(task, progress)
 
 

@@ -199,6 +199,12 @@ def _coding(suite: Suite, folder: Path) -> Iterator[tuple[Loc, str]]:
     """Refuse progressive coding of flows, whose bound is not the sum over timesteps of betas."""
     for name, model in suite.models.items() if "coding" in suite.probes else ():
         facts = facts_or_none(model, folder) if model.kind == "load" else None
+        if facts and facts.own:
+            yield (
+                ("probes", suite.probes.index("coding")),
+                f"coding asks the denoiser itself, and models.{name} samples by its own call; leave"
+                " the probe or the model out",
+            )
         is_flow = bool(facts and facts.flow)
         if is_flow or (model.kind == "ldm" and "flow" in many(model.denoiser.objective)):
             yield (

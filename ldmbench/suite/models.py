@@ -10,11 +10,13 @@ from ldmbench.errors import InputError
 from ldmbench.plugin_files import Noun, sources
 from ldmbench.schema.data import CallData, Data, DataFacts
 from ldmbench.schema.models import CallModel, LoadModel, ModelFacts
+from ldmbench.schema.suite import Suite
 from ldmbench.schema.zoo import released
 from ldmbench.sources.kinds import open_source
 from ldmbench.sources.kinds.shapes import shapes_facts
 from ldmbench.sources.models.hub import snapshot
 from ldmbench.sources.models.peek import peek
+from ldmbench.sources.models.pipelines import check_call, read_pipeline
 from ldmbench.sources.models.places import SUFFIXES, is_hub_id
 
 RGB = 3
@@ -57,6 +59,18 @@ def facts_of(spec: LoadModel, folder: Path) -> ModelFacts:
     )
 
 
+def own_models(suite: Suite, folder: Path) -> frozenset[str]:
+    """Return the names of models from disk that sample by themselves: whole pipelines.
+
+    Args:
+        suite: as written.
+        folder: of the suite file.
+    """
+    loaded = {name: model for name, model in suite.models.items() if model.kind == "load"}
+    facts = {name: facts_or_none(model, folder) for name, model in loaded.items()}
+    return frozenset(name for name, found in facts.items() if found is not None and found.own)
+
+
 def facts_or_none(spec: LoadModel, folder: Path) -> ModelFacts | None:
     """Return the facts of a loaded model, or None where `check_loaded` has something to say."""
     try:
@@ -91,8 +105,11 @@ def check_loaded(
             " a diffusion model",
         )
         return
-    if facts.missing:
+    if facts.missing and facts.conditioning == "text":
         yield "tokenizer", f"{spec.path} {facts.missing}; name its folder or file"
+    elif facts.missing:
+        yield "path", facts.missing
+    yield from _odd_call(spec, facts, folder)
     if facts.conditioning not in CONDITIONINGS:
         yield (
             "path",
@@ -105,6 +122,27 @@ def check_loaded(
     for name, noun in data.items():
         for text in _unfit(facts, name, noun, folder):
             yield "path", f"found '{spec.path}', which {text}"
+
+
+def _odd_call(spec: LoadModel, facts: ModelFacts, folder: Path) -> Iterator[tuple[str, str]]:
+    """Yield what is wrong with arguments of a pipeline's own call."""
+    if facts.own and spec.guided_channels is not None:
+        yield (
+            "guided_channels",
+            "does not reach a pipeline that samples by its own call, which guides all channels;"
+            " leave it out",
+        )
+    if spec.call and not facts.own:
+        yield (
+            "call",
+            "is of pipelines that sample by themselves, and this model is sampled here; leave it"
+            " out",
+        )
+    elif spec.call:
+        try:
+            check_call(read_pipeline(model_place(spec.path, folder)), spec.call)
+        except InputError as error:
+            yield "call", str(error)
 
 
 def _odd_channels(spec: LoadModel, facts: ModelFacts) -> Iterator[tuple[str, str]]:
@@ -130,7 +168,13 @@ def _unfit(facts: ModelFacts, name: str, noun: Data, folder: Path) -> Iterator[s
     """Yield how a model does not fit one dataset."""
     sides = noun.resolution if isinstance(noun.resolution, tuple) else (noun.resolution,)
     for side in sides:
-        if facts.sides != (side, side):
+        if facts.step:
+            if side % facts.step:
+                yield (
+                    f"generates images of sides that {facts.step} divides, but data.{name} has"
+                    f" resolution {side}; allowed: a data set with another resolution"
+                )
+        elif facts.sides != (side, side):
             made = f"{facts.sides[0]} x {facts.sides[1]}"
             yield (
                 f"generates images of {made} (f = {facts.f}), but data.{name} has resolution"

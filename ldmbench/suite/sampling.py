@@ -92,7 +92,7 @@ def check_loaded_sampling(
         facts: of the model.
         datasets: those it is crossed with.
     """
-    for sampler, steps, rule in _all_ways(suite, datasets):
+    for sampler, steps, rule in () if facts.own else _all_ways(suite, datasets):
         if facts.flow:
             why = why_not_flow(Flow.of(facts.flow), steps, sampler=sampler)
         else:
@@ -125,12 +125,12 @@ def check_intervals(
     if asked and set(many(suite.sample.guidance)) == {1}:
         yield asked[0][0], "changes nothing at guidance 1; write sample.guidance, or leave it out"
         return
-    if model.kind == "call":
+    if model.kind == "call" or (facts and facts.own):
         if asked:
             yield (
                 asked[0][0],
-                f"does not reach models.{name}, which samples by itself; leave it out, or make it"
-                f" one of models.{name}.options",
+                f"does not reach models.{name}, which samples by itself; leave it out"
+                + (f", or make it one of models.{name}.options" if model.kind == "call" else ""),
             )
         return
     processes = list(_processes(model)) if model.kind == "ldm" else _loaded_process(facts)

@@ -1,5 +1,7 @@
 """DiT, SiT, REPA, LightningDiT: networks, latents and samples of their own code, reproduced."""
 
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +10,8 @@ import torch
 
 from ldmbench.errors import InputError
 from ldmbench.models import load
+from ldmbench.models.convert import convert
+from ldmbench.sample import timesteps_of
 from ldmbench.sources.models.peek import model_digest, peek
 
 pytestmark = pytest.mark.golden
@@ -181,6 +185,8 @@ def test_what_weights_do_not_say_is_asked_for(tmp_path):
     assert (model.info.flow.prediction, model.info.null_class) == ("noise", 100)
     with pytest.raises(InputError, match="names no first stage"):
         model.decode(torch.zeros(1, 4, 8, 8))
+    with pytest.raises(InputError, match="names no first stage"):
+        model.sample(torch.zeros(1, 4, 8, 8), steps=2, cond=[1])
 
 
 def test_sources_that_contradict_each_other_are_refused():
@@ -226,3 +232,79 @@ def test_words_that_a_flow_does_not_have(golden):
             model.sample(noise, steps=4, cond=cond, decode=False, **how)
     with pytest.raises(InputError, match="has no velocity"):
         golden("dit")[0].velocity(noise, torch.zeros(1), cond)
+
+
+def test_late_blocks_of_old_files_and_wrapped_names(tmp_path, golden):
+    model, arrays = golden("repa")
+    held = torch.load(GOLDEN / "repa" / "0050000.pt", weights_only=False)["ema"]
+    old = {f"module.{n.replace('blocks.1.', 'decoder_blocks.0.')}": t for n, t in held.items()}
+    torch.save({"ema": old, "opt": {"state": {}}}, tmp_path / "old.pt")
+    again = load(tmp_path / "old.pt", config=GOLDEN / "repa" / "config.yaml")
+    x, y = torch.from_numpy(arrays["x"]), torch.from_numpy(arrays["y"])
+    t = torch.tensor(0.5)
+    assert torch.equal(again.velocity(x, t, y), model.velocity(x, t, y))
+
+
+def test_guided_channels_of_the_source_and_all_of_them(golden):
+    model, arrays = golden("sit")
+    assert model.info.guided_channels == 3
+    every = load(GOLDEN / "sit", guided_channels=4)
+    noise = torch.from_numpy(arrays["x_T"])
+    how = {"steps": 3, "cond": torch.from_numpy(arrays["y"]), "decode": False, "guidance": 4.0}
+    ours, theirs = model.sample(noise, **how), every.sample(noise, **how)
+    assert not torch.equal(ours[:, 3], theirs[:, 3])
+
+
+@pytest.mark.parametrize("case", ["dit", "sit", "repa"])
+def test_converted_folders_sample_alike(tmp_path, golden, case):
+    model, arrays = golden(case)
+    folder = convert(model, tmp_path / case)
+    again = load(folder)
+    assert again.info.weights == model.info.weights
+    noise, cond = torch.from_numpy(arrays["x_T"]), torch.from_numpy(arrays["y"])
+    stochastic = {"sampler": "ddpm" if case == "dit" else "sde", "seeds": [1, 2]}
+    for how in ({}, stochastic):
+        how = {"steps": 5, "cond": cond, "guidance": 2.0, "decode": False} | how
+        assert apart(again.sample(noise, **how), model.sample(noise, **how)) < 1e-6
+    index = json.loads((folder / "model_index.json").read_text("utf-8"))
+    assert index["_class_name"] == "DiffusionPipeline"
+    assert index["transformer"][1] == "ModulatedTransformer2DModel"
+
+
+def test_the_tokenizer_of_a_lightningdit_by_its_own_config(tmp_path):
+    stage = GOLDEN.parent / "compvis" / "kl-f8"
+    held = torch.load(GOLDEN / "lightningdit" / "lightningdit-t.pt", weights_only=True)["ema"]
+    channels = load(stage).info.latent_shape[0]
+    for name, rows in (("x_embedder.proj.weight", (slice(None), slice(channels))),
+                       ("final_layer.linear.weight", slice(channels)),
+                       ("final_layer.linear.bias", slice(channels))):  # fmt: skip
+        held[name] = held[name][rows].clone()
+    torch.save({"ema": held}, tmp_path / "model.pt")
+    stats = {"mean": torch.linspace(-1, 1, channels), "std": torch.linspace(0.5, 2, channels)}
+    torch.save({n: v.reshape(1, -1, 1, 1) for n, v in stats.items()}, tmp_path / "latents_stats.pt")
+    (tmp_path / "tokenizer").mkdir()
+    shutil.copy(stage / "model.ckpt", tmp_path / "tokenizer" / "vae.ckpt")
+    shutil.copy(stage / "config.yaml", tmp_path / "tokenizer" / "f8.yaml")
+    (tmp_path / "config.yaml").write_text(
+        "data: {data_path: ., num_classes: 1000, latent_norm: true, latent_multiplier: 2.0}\n"
+        "vae: {ckpt_path: tokenizer/vae.ckpt, config: tokenizer/f8.yaml, downsample_ratio: 8}\n"
+        "model: {model_type: LightningDiT-T/1, num_heads: 2}\n"
+        "transport: {path_type: Linear, prediction: velocity}\n"
+    )
+    model, alone = load(tmp_path), load(stage)
+    assert model.info.digest == model_digest(tmp_path)
+    assert (model.info.f, peek(tmp_path).sides) == (8, (48, 48))
+    x = torch.linspace(-1, 1, 3 * 48 * 48).reshape(1, 3, 48, 48)
+    mean, std = (stats[n].reshape(1, -1, 1, 1) for n in ("mean", "std"))
+    assert apart(model.encode(x), (alone.encode(x) - mean) / std * 2) < 1e-5
+    assert apart(model.decode(model.encode(x)), alone.decode(alone.encode(x))) < 1e-4
+    (tmp_path / "latents_stats.pt").unlink()
+    with pytest.raises(InputError, match="normalised by latents_stats"):
+        load(tmp_path / "model.pt")
+
+
+def test_timesteps_of_dit_are_respaced_as_iddpm_does(golden):
+    model, arrays = golden("dit")
+    for name, steps in (("timesteps_7", 7), ("timesteps_10", 10), ("timesteps_250", 250)):
+        visited = timesteps_of("ddpm", steps, schedule=model.info.schedule)
+        assert visited[::-1] == arrays[name].tolist()

@@ -10,6 +10,8 @@ import torch
 from diffusers import (
     AutoencoderDC,
     AutoencoderKL,
+    ChromaPipeline,
+    ChromaTransformer2DModel,
     DiffusionPipeline,
     DPMSolverMultistepScheduler,
     EulerDiscreteScheduler,
@@ -34,8 +36,12 @@ from transformers import (
 
 from ldmbench.errors import InputError
 from ldmbench.models import load
+from ldmbench.models.convert import convert
+from ldmbench.models.flops import count_flops
 from ldmbench.models.model import to_uint8
-from ldmbench.sample import initial_noise
+from ldmbench.models.pipelines.subject import Piped
+from ldmbench.sample import initial_noise, step_seeds
+from ldmbench.schema.params import Sampling
 from ldmbench.sources.models.peek import model_digest, peek
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "today"
@@ -260,6 +266,7 @@ def sana():
 MADE = {"sdxl": sdxl, "flux-dev": lambda: flux(True), "flux-schnell": lambda: flux(False),
         "sana": sana}  # fmt: skip
 
+FAMILIES = sorted(MADE)
 SIDES = {"sana": 32}
 
 
@@ -279,7 +286,7 @@ def made(tmp_path_factory):
     return of
 
 
-@pytest.mark.parametrize("name", sorted(MADE))
+@pytest.mark.parametrize("name", FAMILIES)
 @pytest.mark.parametrize("guidance", [1.0, 4.0])
 def test_samples_are_those_of_the_pipeline_s_own_call(made, name, guidance):
     folder, model = made(name)
@@ -299,7 +306,7 @@ def test_samples_are_those_of_the_pipeline_s_own_call(made, name, guidance):
     assert np.array_equal(ours, to_uint8(model.decode(z)))
 
 
-@pytest.mark.parametrize("name", sorted(MADE))
+@pytest.mark.parametrize("name", FAMILIES)
 def test_one_prediction_is_what_the_call_asked_its_network(made, name):
     _, model = made(name)
     asked = []
@@ -321,7 +328,7 @@ def test_one_prediction_is_what_the_call_asked_its_network(made, name):
     assert apart(ours, out) < 1e-5
 
 
-@pytest.mark.parametrize("name", sorted(MADE))
+@pytest.mark.parametrize("name", FAMILIES)
 def test_encoded_images_are_the_latents_that_the_pipeline_decodes(made, name):
     _, model = made(name)
     vae, x = model.pipe.vae, initial_noise([0, 1], seed=5, shape=(3, 16, 24)).tanh()
@@ -404,3 +411,86 @@ def test_plan_and_loader_agree():
         assert facts.sides == tuple(model.info.f * side for side in model.info.latent_shape[1:])
         for name in ("source", "f", "weights", "quantize", "scale", "regularization"):
             assert getattr(facts, name) == getattr(model.info, name), (case, name)
+
+
+def test_a_pipeline_is_not_converted(golden, tmp_path):
+    with pytest.raises(InputError, match="a folder of diffusers already"):
+        convert(golden("pipe-sd3")[0], tmp_path / "out")
+
+
+# ---------------------------------------------------------------- classes that are called alone
+
+
+def chroma():
+    tokenizer, encoder = t5()
+    transformer = ChromaTransformer2DModel(
+        patch_size=1,
+        in_channels=16,
+        num_layers=1,
+        num_single_layers=1,
+        attention_head_dim=16,
+        num_attention_heads=2,
+        joint_attention_dim=encoder.config.d_model,
+        axes_dims_rope=(4, 4, 8),
+        approximator_num_channels=16,
+        approximator_hidden_dim=16,
+        approximator_layers=1,
+    )
+    return ChromaPipeline(
+        scheduler=FlowMatchEulerDiscreteScheduler(),
+        vae=vae(shift_factor=0.1, use_quant_conv=False, use_post_quant_conv=False),
+        text_encoder=encoder,
+        tokenizer=tokenizer,
+        transformer=transformer,
+    )
+
+
+MADE["chroma"] = chroma
+WAY = {"sampler": "own", "steps": 2, "eta": 0.0, "timesteps": None, "precision": "float32"}
+
+
+def test_a_class_without_a_family_draws_by_its_own_generators(made):
+    folder, model = made("chroma")
+    assert peek(folder).own
+    subject = Piped(model, side=16, call={"max_sequence_length": 16})
+    params = Sampling(guidance=3.0, **WAY)
+
+    def drawn(indices):
+        noise, seeds = torch.zeros(len(indices), *subject.shape), step_seeds(indices, seed=0)
+        prompts = [PROMPTS[i] for i in indices]
+        return subject.draw(noise, condition=prompts, params=params, seeds=seeds)
+
+    both = drawn([0, 1])
+    assert both.shape == (2, 16, 16, 3)
+    assert np.array_equal(both, drawn([0, 1]))
+    assert np.abs(both[::-1].astype(int) - drawn([1, 0]).astype(int)).max() <= 1
+    assert not np.array_equal(both[0], both[1])
+    for ask in (lambda: model.encode(torch.zeros(1, 3, 16, 16)),
+                lambda: model.velocity(torch.zeros(1, 1, 8, 8), 0.5, ["a"]),
+                lambda: model.sample(torch.zeros(1, 1, 8, 8), steps=2, cond=["a"])):  # fmt: skip
+        with pytest.raises(InputError, match="sampled by its own call alone"):
+            ask()
+
+
+def test_the_work_of_a_call_adds_up(made):
+    for name, guidance, evaluations, guided in (
+        ("chroma", 3.0, 4, 0),
+        ("sdxl", 3.0, 2, 2),
+        ("sdxl", 1.0, 2, 0),
+        ("flux-dev", 3.0, 2, 0),
+    ):
+        subject = Piped(made(name)[1], side=16, call={})
+        params = Sampling(guidance=guidance, **WAY)
+        work = subject.work(params)
+        assert (work.evaluations, work.guided) == (evaluations, guided), name
+        twice = 1 if guidance == 1 else 2
+        counted = (evaluations + guided) * work.denoiser + twice * work.condition + work.decoder
+        noise = torch.zeros(1, *subject.shape)
+        whole = count_flops(
+            lambda s=subject, n=noise, p=params: s.draw(n, condition=[""], params=p, seeds=[0])
+        )
+        assert abs(counted - whole) <= 2, name
+        seconds = subject.parts(
+            lambda s=subject, n=noise, p=params: s.draw(n, condition=[""], params=p, seeds=[0])
+        )
+        assert min(seconds) > 0

@@ -29,6 +29,7 @@ from ldmbench.sources.models.diffusers_schedule import FLOW_SCHEDULER
 
 __all__ = ["as_diffusers", "pipeline_of", "write_folder"]
 
+_TRANSFORMERS = ("DiTTransformer2DModel", "ModulatedTransformer2DModel")
 _NAMES = {"first_stage": "vqvae", "denoiser": "unet"}
 _log = logging.getLogger(__name__)
 
@@ -94,7 +95,7 @@ def _save(network: Any, folder: Path) -> None:
 def _part(model: Model, name: str) -> str:
     if name == "first_stage" and pipeline_of(model).startswith(("StableDiffusion", "DiT")):
         return "vae"
-    if name == "denoiser" and type(model.network).__name__ == "DiTTransformer2DModel":
+    if name == "denoiser" and type(model.network).__name__ in _TRANSFORMERS:
         return "transformer"
     return _NAMES.get(name, name)
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from ldmbench.errors import InputError
 from ldmbench.models.conditions import ClassLabels
 from ldmbench.models.files import blank
-from ldmbench.models.first_stage import FirstStage, Rate
+from ldmbench.models.first_stage import Absent, FirstStage, Rate
 from ldmbench.models.model import Model, info_of
 from ldmbench.models.originals.network import ModulatedTransformer2DModel
 from ldmbench.models.weights import fill
@@ -23,32 +23,7 @@ from ldmbench.sources.models.peek import describe_original, original_digest
 from ldmbench.tensors.entries import open_weights
 from ldmbench.tensors.read import fetch
 
-__all__ = ["Absent", "load_original"]
-
-
-@dataclass(frozen=True)
-class Absent:
-    """The first stage that a checkpoint is trained on, but does not name.
-
-    Attributes:
-        why: the sentence that refuses to encode and decode.
-    """
-
-    why: str
-    network: Any = None
-    kind: str = "kl"
-
-    def encode(self, x: Tensor, *, noise: Tensor | None = None) -> Tensor:
-        """Refuse it."""
-        raise InputError(self.why)
-
-    def decode(self, z: Tensor) -> Tensor:
-        """Refuse it."""
-        raise InputError(self.why)
-
-    def rate(self, x: Tensor) -> Rate:
-        """Refuse it."""
-        raise InputError(self.why)
+__all__ = ["load_original"]
 
 
 @dataclass(frozen=True)

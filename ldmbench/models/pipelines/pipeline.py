@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from ldmbench.canonical import digest_files
 from ldmbench.errors import InputError
 from ldmbench.models.conditions import Inputs
-from ldmbench.models.first_stage import KL, FirstStage, Rate
+from ldmbench.models.first_stage import KL, Absent, FirstStage, Rate
 from ldmbench.models.model import Info, Model, info_of, to_uint8
-from ldmbench.models.originals.checkpoint import Absent, Normalised
+from ldmbench.models.originals.checkpoint import Normalised
 from ldmbench.models.pipelines.families import FAMILIES, TIMESTEPS, Family
 from ldmbench.registry import resolve
 from ldmbench.sample.flow import Interval
@@ -277,7 +277,11 @@ class Pipeline(Model):
         """
         known = self.folder.source.arguments
         told: dict[str, Any] = {"prompt": list(prompts), "num_inference_steps": steps}
-        told |= dict(zip(("height", "width"), sides, strict=True)) | _guided(known, guidance)
+        told |= dict(zip(("height", "width"), sides, strict=True))
+        if self.folder.guides_by_true_scale:
+            told |= {"true_cfg_scale": guidance, "negative_prompt": ""}
+        else:
+            told["guidance_scale"] = guidance
         if noise is not None and self.family is not None:
             told["latents"] = self.family.packed(self.pipe, noise)
         if seeds is not None:
@@ -290,6 +294,19 @@ class Pipeline(Model):
         except (ValueError, TypeError) as error:
             said = first_line(error)[:300]
             raise InputError(f"{self.info.path}: {self.folder.name} refuses it: {said}") from error
+
+    def told(self, *, null_class: int | None, guided_channels: int | None) -> Model:
+        """Return the pipeline, whose own call guides all channels.
+
+        Raises:
+            InputError: it is told a null class or guided channels.
+        """
+        if guided_channels is not None:
+            raise InputError(
+                f"{self.info.path} is sampled by its own call, which guides all channels; leave out"
+                " guided_channels"
+            )
+        return super().told(null_class=null_class, guided_channels=None)
 
     def to(self, device: str | torch.device) -> Model:
         """Move all networks to a device; returns the model itself."""
@@ -363,13 +380,6 @@ def prompts_of(cond: Any, count: int) -> list[str]:
     if not listed or not all(isinstance(text, str) for text in cond) or len(cond) != count:
         raise InputError(f"the model reads prompts; give cond, a list of {count} texts")
     return list(cond)
-
-
-def _guided(known: Mapping[str, object], guidance: float) -> dict[str, Any]:
-    """Return the argument that guides: true_cfg_scale where guidance_scale is only for others."""
-    if "true_cfg_scale" in known and known.get("guidance_scale") is None:
-        return {"true_cfg_scale": guidance, "negative_prompt": ""}
-    return {"guidance_scale": guidance}
 
 
 def _closed(pipe: Any, what: str) -> str:

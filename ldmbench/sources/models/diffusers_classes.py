@@ -10,6 +10,7 @@ __all__ = [
     "DIT",
     "ELSEWHERE",
     "FIRST_STAGES",
+    "MODULATED",
     "PARTS",
     "PIPELINES",
     "RENAMED",
@@ -97,7 +98,10 @@ FIRST_STAGES = {
 }
 DIT = "diffusers:DiTTransformer2DModel"
 CROSSED = ("UNet2DConditionModel", "ResampledUNet2DConditionModel")
+MODULATED = "ldmbench.models.originals.network:ModulatedTransformer2DModel"
+"""The transformer of DiT, SiT, REPA and LightningDiT."""
 DENOISERS = {
+    "ModulatedTransformer2DModel": MODULATED,
     "DiTTransformer2DModel": DIT,
     "HeadsUNet2DModel": f"{_OWN}:HeadsUNet2DModel",
     "ResampledUNet2DConditionModel": f"{_OWN}:ResampledUNet2DConditionModel",

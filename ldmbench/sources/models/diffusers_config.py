@@ -25,6 +25,7 @@ from ldmbench.sources.models.diffusers_classes import (
     DIT,
     ELSEWHERE,
     FIRST_STAGES,
+    MODULATED,
     PIPELINES,
     RENAMED,
     SET_BY_PIPELINE,
@@ -251,7 +252,8 @@ class FolderConfigs:
         if "null_class" in self.card:
             return int(self.card["null_class"])
         if self._is_dit:
-            return self.classes
+            without = self.network.get("table") == self.classes  # no row for none
+            return None if without else self.classes
         found = self._embedder().get("null_class") if self._has("class_embedder") else None
         return None if found is None else int(found)
 
@@ -297,7 +299,7 @@ class FolderConfigs:
 
     @property
     def _is_dit(self) -> bool:
-        return DENOISERS[str(self.network["_class_name"])] == DIT
+        return DENOISERS[str(self.network["_class_name"])] in (DIT, MODULATED)
 
     def _prompted(self) -> str:
         kinds = {0: "text", 3: "upscaling", self.channels + 1: "inpainting"}

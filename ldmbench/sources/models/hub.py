@@ -24,7 +24,7 @@ from ldmbench.words import first_line
 
 __all__ = ["snapshot", "wanted"]
 
-_SMALL = ("*.json", "*.txt", "*.model", "*.yaml")
+_SMALL = ("*.json", "*.txt", "*.model", "*.yaml", "*.jinja")
 _UNUSED = ("feature_extractor", "image_encoder", "safety_checker", "watermarker")
 _ON = ("1", "on", "true", "yes")
 
@@ -122,8 +122,8 @@ def _lacking(folder: Path) -> list[str]:
 
 
 def _is_network(part: Path) -> bool:
-    small = ("scheduler", "tokenizer", "low_res_scheduler", "tokenizer_2")
-    return part.name not in small
+    small = ("scheduler", "tokenizer", "low_res_scheduler", "processor")
+    return not part.name.startswith(small)
 
 
 def _has_weights(part: Path) -> bool:

@@ -470,8 +470,13 @@ def describe_pipeline(found: PipelineFolder) -> ModelFacts:
     """
     kinds: dict[str, Literal["kl", "tiny"]] = {"AutoencoderKL": "kl", "AutoencoderDC": "tiny"}
     kind = kinds.get(str(found.stage.get("_class_name"))) if found.family else None
-    literal = found.family in ("pixart", "sana")
-    said = "prompts are not cleaned and sizes not binned (clean_caption and use_resolution_binning)"
+    assumed = []
+    if found.family in ("pixart", "sana"):
+        words = "clean_caption and use_resolution_binning of `call` turn it on"
+        assumed.append(f"{found.name}: prompts are not cleaned, sizes not binned; {words}")
+    if found.guides_by_true_scale:
+        words = "negative_prompt of `call` names another"
+        assumed.append(f"{found.name}: guidance is true_cfg_scale, against the prompt ''; {words}")
     return ModelFacts(
         source=f"diffusers:{found.name}",
         f=found.f,
@@ -482,7 +487,7 @@ def describe_pipeline(found: PipelineFolder) -> ModelFacts:
         regularization=kind or "pixel",
         quantize="round",
         scale=float(found.stage.get("scaling_factor") or 1.0) if kind else 1.0,
-        assumed=(f"{found.name}: {said}; `call` turns them on",) if literal else (),
+        assumed=tuple(assumed),
         weights="raw",
         samples=True,
         bytes=found.bytes,

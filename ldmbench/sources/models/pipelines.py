@@ -78,7 +78,7 @@ class PipelineFolder:
     @cached_property
     def denoiser(self) -> Mapping[str, Any]:
         """Return the config of its denoiser, empty where it is called otherwise."""
-        return self._config(("transformer", "unet", "prior"))
+        return self._config(("transformer", "unet"))
 
     @cached_property
     def stage(self) -> Mapping[str, Any]:
@@ -120,6 +120,12 @@ class PipelineFolder:
             return math.lcm(32, self.f)
         patch = 2 if self.family == "flux" else int(self.denoiser.get("patch_size") or 1)
         return math.lcm(8, self.f * patch)
+
+    @property
+    def guides_by_true_scale(self) -> bool:
+        """Tell whether true_cfg_scale guides, guidance_scale being of other networks only."""
+        known = self.source.arguments
+        return "true_cfg_scale" in known and known.get("guidance_scale") is None
 
     @property
     def files(self) -> list[Path]:
@@ -181,6 +187,11 @@ def read_pipeline(root: Path) -> PipelineFolder:
                 f" {ELSEWHERE}"
             )
     folder = PipelineFolder(root, source, found)
+    if not folder.denoiser:
+        raise InputError(
+            f"{root} is a {name}, which has neither a transformer nor a unet of its own;"
+            f" {ELSEWHERE}"
+        )
     for part in found:
         if (root / part / "config.json").is_file():
             _safe(root / part)
