@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tiny
-from ldmbench.records.book import Book
 
 from ldmbench.cli import outcome
 from ldmbench.errors import SuiteError
 from ldmbench.models import load
 from ldmbench.plan.build import build_plan
+from ldmbench.records.runs import Runs
 from ldmbench.sample import initial_noise, step_seeds
 from ldmbench.suite.check import check_suite
 from ldmbench.suite.load import load_suite
@@ -46,8 +46,8 @@ def finished(tmp_path_factory):
     folder = tmp_path_factory.mktemp("today")
     suite, store = tiny.write_suite(folder, SUITE), folder / "store"
     assert outcome(["run", str(suite), "--store", str(store)]) == 0
-    book = Book(store)
-    return suite, store, {r.cell.model: r for r in book.records(book.find().id)}
+    all_runs = Runs(store)
+    return suite, store, {r.cell.model: r for r in all_runs.records(all_runs.find().id)}
 
 
 @pytest.mark.slow
