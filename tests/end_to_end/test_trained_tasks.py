@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import tiny
 import torch
-from ldmbench.records.book import Book
 from PIL import Image
 
 from ldmbench.catalog.tasks import TASKS
@@ -18,6 +17,7 @@ from ldmbench.models import load
 from ldmbench.models.suite_model import SuiteModel
 from ldmbench.models.tasks import Truth
 from ldmbench.plan.build import build_plan
+from ldmbench.records.runs import Runs
 from ldmbench.sample import initial_noise
 from ldmbench.schema.params import Sampling
 from ldmbench.suite.check import check_suite
@@ -59,8 +59,8 @@ def finished(tmp_path_factory):
     folder = tmp_path_factory.mktemp("trained")
     suite, store = tiny.write_suite(folder, SUITE), folder / "store"
     assert outcome(["run", str(suite), "--store", str(store)]) == 0
-    book = Book(store)
-    records = book.records(book.find().id)
+    runs = Runs(store)
+    records = runs.records(runs.find().id)
     return store, {
         r.cell.axes.get("denoiser.conditioning", r.cell.axes.get("conditioning", r.cell.model)): r
         for r in records
