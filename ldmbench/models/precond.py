@@ -1,8 +1,8 @@
 """What a denoiser predicts, behind one interface: noise, v, the clean latent or a velocity.
 
 A network is called as it is; an objective says what it was trained to return, and turns that into
-noise or into a clean latent. All but the velocity hold for any forward process z_t = signal z_0 +
-spread eps. To add one: a class of this interface and a row in `OBJECTIVES`.
+noise or into a clean latent. All hold for any forward process z_t = signal z_0 + spread eps. To
+add one: a class of this interface and a row in `OBJECTIVES`.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ class Clean:
 
 
 class Velocity:
-    """eps - z_0, the velocity of a straight path, whose signal and spread add to 1.
+    """eps - z_0: the velocity of a straight path, whose signal and spread add to 1.
 
     Source: arXiv:2209.03003, equation 1; arXiv:2210.02747, equation 23 without its smallest sigma.
     """
@@ -120,16 +120,19 @@ class Velocity:
         return noise - clean
 
     def noise(self, out: Tensor, z: Tensor, levels: Levels) -> Tensor:
-        """Return z + signal u."""
-        return z + levels[0] * out
+        """Return (z + signal u) / (signal + spread)."""
+        signal, spread = levels
+        return (z + signal * out) / (signal + spread)
 
     def clean(self, out: Tensor, z: Tensor, levels: Levels) -> Tensor:
-        """Return z - spread u."""
-        return z - levels[1] * out
+        """Return (z - spread u) / (signal + spread)."""
+        signal, spread = levels
+        return (z - spread * out) / (signal + spread)
 
     def slope(self, levels: Levels) -> Tensor:
-        """Return spread."""
-        return levels[1]
+        """Return spread / (signal + spread)."""
+        signal, spread = levels
+        return spread / (signal + spread)
 
 
 OBJECTIVES: Mapping[str, Objective] = {
