@@ -11,7 +11,6 @@ import argparse
 import io
 import itertools
 import json
-import resource
 import subprocess
 import sys
 import tarfile
@@ -85,7 +84,9 @@ def write_hdf5(file, images):
     side = np.asarray(Image.open(io.BytesIO(images[0][1]))).shape[0]
     with h5py.File(file, "w") as held:
         shape = (len(images), side, side, 3)
-        out = held.create_dataset("imgs", shape, np.uint8, chunks=(500, side, side, 3))
+        out = held.create_dataset(
+            "imgs", shape, np.uint8, chunks=(min(500, len(images)), side, side, 3)
+        )
         for i, data in images:
             out[i] = np.asarray(Image.open(io.BytesIO(data)))
 
@@ -94,8 +95,12 @@ WRITERS = dict(zip(KINDS, (write_tars, write_parquet, write_lmdb, write_hdf5)))
 
 
 def peak():
-    """Return the largest resident size so far, MiB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    """Return the largest resident size of this process so far, MiB; it counts mapped files' pages.
+
+    From Linux's /proc, since getrusage also tells what the process had before it was another.
+    """
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
 
 
 def measure(kind, path):
@@ -107,7 +112,7 @@ def measure(kind, path):
     source, rows, cache = (
         open_source(kind, path, {}),
         {"imports": [0.0, peak()]},
-        path.parent / kind,
+        path.parent / f"{kind}.json",
     )
     kept = {"reference": 1000, "validation": 1000}
 
