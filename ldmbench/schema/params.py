@@ -429,6 +429,7 @@ class OwnScoresParams(Scores):
 
 # ---------------------------------------------------------------- by kind
 
+Coding = ValidationParams | CodingParams
 Autoencoder = IdentityStage | ShippedStage | LoadedStage | TakenStage | TrainedStage
 Denoiser = LoadedDenoiser | CalledDenoiser | TrainedDenoiser
 PARAMS: dict[Kind, tuple[type[Params], ...]] = {

@@ -1,7 +1,4 @@
-"""coding: errors of a denoiser on unseen images: progressive coding, or the loss of training.
-
-Progressive coding is bits/dim against RMSE over timesteps; the loss is in validation.py.
-"""
+"""coding: errors on unseen images: bits and RMSE of progressive coding, or the training loss."""
 
 from __future__ import annotations
 
@@ -15,7 +12,7 @@ import torch
 from ldmbench.metrics.rate import cumulative_rate
 from ldmbench.models.suite_model import SuiteModel
 from ldmbench.sample.noise import initial_noise
-from ldmbench.schema.params import CodingParams, ValidationParams
+from ldmbench.schema.params import Coding, CodingParams, ValidationParams
 from ldmbench.schema.task import Task
 from ldmbench.stages import validation
 from ldmbench.stages.common import Report, images_of, report_progress, to_tensor
@@ -26,22 +23,23 @@ POINTS, BATCH, NOISE_SEED = 21, 32, 1 << 33
 
 
 @torch.no_grad()
-def run(task: Task[Any], report: Report) -> None:
+def run(task: Task[Coding], report: Report) -> None:
     """Measure what the parameters ask for."""
-    if isinstance(task.params, ValidationParams):
-        validation.run(task, report)
-    else:
-        code(task, report)
+    match task.params:
+        case ValidationParams() as params:
+            validation.measure(task, params, report)
+        case CodingParams() as params:
+            code(task, params, report)
 
 
-def code(task: Task[CodingParams], report: Report) -> None:
+def code(task: Task, params: CodingParams, report: Report) -> None:
     """Measure at `POINTS` timesteps: the error in eps, and the image that x_0 is guessed to be.
 
     A latent model's bits are those of its latents, spread over the dimensions of the image; its
     RMSE (levels of 255) is of decoded images, and so holds what the first stage loses. Coding
     begins at the last timestep that holds signal: T - 2 with rescale_betas_zero_snr.
     """
-    model = model_of(task, task.params.progress)
+    model = model_of(task, params.progress)
     images = images_of(task)
     rows = np.arange(len(images))
     x = to_tensor(images.images(rows), task.device)

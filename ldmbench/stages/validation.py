@@ -26,15 +26,15 @@ NORMAL_95 = 1.959964
 
 
 @torch.no_grad()
-def run(task: Task[ValidationParams], report: Report) -> None:
+def measure(task: Task, params: ValidationParams, report: Report) -> None:
     """Measure the loss of training, without weights, at equidistant times (MLPerf's Flux.1 task).
 
     Times are 0, T / n, 2 T / n, ..., from data; the noise of an image at a time depends on both
     alone. The interval is that of a mean over images, of 95 %.
     """
-    model = model_of(task, task.params.progress)
+    model = model_of(task, params.progress)
     images = images_of(task)
-    count = task.params.times
+    count = params.times
     when = [i / count for i in range(count)]
     errors = np.zeros((len(images), count))
     for start in range(0, len(images), BATCH):
@@ -54,9 +54,7 @@ def run(task: Task[ValidationParams], report: Report) -> None:
     (task.output / "validation.json").write_text(json.dumps(made, indent=1), encoding="utf-8")
 
 
-def _errors(
-    task: Task[ValidationParams], model: SuiteModel, rows: Ints, when: list[float]
-) -> NDArray[np.float64]:
+def _errors(task: Task, model: SuiteModel, rows: Ints, when: list[float]) -> NDArray[np.float64]:
     """Return the mean squared error of each image at each time, float64 (N, times)."""
     images = images_of(task)
     z0 = model.encode(to_tensor(images.images(rows), task.device))
