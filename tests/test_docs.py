@@ -127,6 +127,9 @@ def test_every_suite_of_the_documents_plans(page, text, tmp_path, monkeypatch, r
         pytest.skip("tests/sources/test_sources_datasets.py plans data sets of each kind")
     if any(model.get("kind") == "load" for model in suite["models"].values()):
         pytest.skip("tests/end_to_end/test_load_in_suite.py plans loaded models")
+    stages = [model.get("autoencoder") or {} for model in suite["models"].values()]
+    if any("path" in stage for stage in stages):
+        pytest.skip("tests/end_to_end/test_first_stage_in_suite.py plans first stages from disk")
     if "stripes_bench" in text or suite["suite"] == "stripes":
         pytest.skip("tests/end_to_end/test_plugins.py installs and runs it")
     path = tmp_path / "suite.yaml"

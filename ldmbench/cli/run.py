@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from ldmbench.cli.options import (
+    Whole,
     compile_option,
     duration,
     fresh_option,
@@ -48,7 +49,7 @@ MOST_WARNINGS = 6
 @click.option(
     "--devices",
     "team",
-    type=click.IntRange(min=1),
+    type=Whole(min=1),
     default=1,
     show_default=True,
     metavar="N",

@@ -23,7 +23,7 @@ def test_every_pair_gives_uint8_of_the_resolution(crop, resize):
 @pytest.mark.parametrize("resize", RESIZES)
 def test_a_picture_of_the_right_size_is_left_alone_and_grey_stays_grey(resize):
     image = _picture(32, 32)
-    for crop in CROPS:
+    for crop in set(CROPS) - {"var"}:  # which enlarges before it crops
         assert np.array_equal(prepare(image, 32, crop=crop, resize=resize), image)
     flat = np.full((75, 93, 3), 137, dtype=np.uint8)
     assert (prepare(flat, 32, crop="center", resize=resize) == 137).all()

@@ -114,7 +114,8 @@ def stub_cluster(tmp_path_factory):
 @pytest.fixture
 def runner(stub_cluster, tmp_path):
     """A runner of that cluster, and what it warned of."""
-    made = cluster._RayRunner(stub_cluster, RayWorker("cpu", {"CPU": 1}), tmp_path / "log", print)
+    worker = RayWorker("cpu", {"CPU": 1})
+    made = cluster._RayRunner(stub_cluster, worker, tmp_path / "log", print, worker)
     yield made
     made.close()
 
