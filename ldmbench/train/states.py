@@ -136,7 +136,7 @@ class States:
             check: says what is wrong with a state, or None.
         """
         most = _last_usable(self._limit, self._checkpoints)
-        numbers = [int(path.name) for path in self._folder.iterdir() if path.name.isdigit()]
+        numbers = [int(path.name) for path in self._folder.iterdir() if path.name.isdecimal()]
         for steps in sorted((n for n in numbers if n <= most), reverse=True):
             found = read_checkpoint(self._place(steps), self._folder.name, check=check)
             if found is not None:

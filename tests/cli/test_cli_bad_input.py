@@ -137,7 +137,10 @@ GOOD = "--reference good.npz"
         ("score wide.npz --reference stats.npz", "7 features a sample, stats.npz 6"),
         ("score good.npz --reference stats.npz --metrics fid,kid,recall", "kid, recall need"),
         ("score good.npz --reference stats.npz --metrics sfid", "sfid needs them"),
-        (f"score good.npz {GOOD} --metrics lpips", "lpips need images"),
+        (
+            f"score good.npz {GOOD} --metrics lpips",
+            "lpips, layout_ap, layout_recall and miou need images",
+        ),
         ("score good", "Missing option '--reference': give real images, --pairs or"),
         ("score good --metrics kid", "Missing option '--reference': kid"),
         ("score good --metrics lpips", "need --pairs FOLDER"),

@@ -106,7 +106,8 @@ def test_a_lost_actor_gives_its_task_back_and_asks_for_room(tmp_path):
         wait=lambda calls, timeout: (calls if len(asked) == 1 else [], []),
         exceptions=SimpleNamespace(RayError=GoneError, RayTaskError=type("Task", (GoneError,), {})),
     )
-    runner = cluster._RayRunner(ray, RayWorker("cpu", {"CPU": 1}), tmp_path / "log", print)
+    worker = RayWorker("cpu", {"CPU": 1})
+    runner = cluster._RayRunner(ray, worker, tmp_path / "log", print, worker)
     given = Task(
         kind="scores",
         key="k",

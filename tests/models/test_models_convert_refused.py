@@ -96,7 +96,7 @@ def test_folders_with_another_scheduler_or_half_a_file(tmp_path, capsys):
         path.chmod(0o755 if path.is_dir() else 0o644)
     place = made / "scheduler" / "scheduler_config.json"
     kept = place.read_text()
-    flow = json.loads(kept) | {"_class_name": "FlowMatchEulerDiscreteScheduler"}
+    flow = json.loads(kept) | {"_class_name": "EDMEulerScheduler"}
     place.write_text(json.dumps(flow))
     refused(made, out, capsys, "no scheduler of a diffusion in betas")
     place.write_text(kept)

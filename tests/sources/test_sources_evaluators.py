@@ -65,7 +65,7 @@ def served(row, monkeypatch):
 
 def test_shipped_weights_are_there_and_whole():
     shipped = [w for w in WEIGHTS if w.shipped]
-    assert {w.name for w in shipped} == {"shapes-net", "shapes-clip"}
+    assert {w.name for w in shipped} == {"shapes-net", "shapes-clip", "shapes-seg"}
     assert sum(w.bytes for w in shipped) <= 8e6
     for w in shipped:
         assert weights_path(w.name, offline=True).stat().st_size == w.bytes

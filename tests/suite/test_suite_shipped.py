@@ -15,7 +15,7 @@ from ldmbench.suite.load import load_suite
 from ldmbench.suite.shipped import located, shipped
 
 ROOT = Path(__file__).parent.parent.parent
-NAMES = {"smoke", "quickstart", "budget_curve", "downsampling_sweep"}
+NAMES = {"smoke", "quickstart", "budget_curve", "downsampling_sweep", "objectives", "tasks"}
 
 
 @pytest.fixture(params=["checkout", "wheel"])

@@ -67,7 +67,7 @@ class Places365(NamedImages):
         """Return category -> class."""
         if _CATEGORIES in lies:
             rows = [line.split() for line in lines_in(lies[_CATEGORIES])]
-            if not all(len(row) == 2 and row[1].isdigit() for row in rows):
+            if not all(len(row) == 2 and row[1].isdecimal() for row in rows):
                 raise InputError(
                     f"{lies[_CATEGORIES]}: each line is a category and its class: /a/airfield 0"
                 )
@@ -82,7 +82,7 @@ class Places365(NamedImages):
             return {}
         read.append(lies[_VAL])
         rows = [line.split() for line in lines_in(lies[_VAL])]
-        if not all(len(row) == 2 and row[1].isdigit() for row in rows):
+        if not all(len(row) == 2 and row[1].isdecimal() for row in rows):
             raise InputError(
                 f"{lies[_VAL]}: each line is an image and its class: Places365_val_00000001.jpg 165"
             )
