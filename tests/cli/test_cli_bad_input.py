@@ -139,7 +139,7 @@ GOOD = "--reference good.npz"
         ("score good.npz --reference stats.npz --metrics sfid", "sfid needs them"),
         (
             f"score good.npz {GOOD} --metrics lpips",
-            "lpips, layout_ap, layout_recall and miou need images",
+            "layout_recall and miou need images",
         ),
         ("score good", "Missing option '--reference': give real images, --pairs or"),
         ("score good --metrics kid", "Missing option '--reference': kid"),

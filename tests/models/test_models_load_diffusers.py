@@ -534,7 +534,7 @@ def broken(tmp_path, part, **changes):
 @pytest.mark.parametrize(
     ("part", "changes", "said"),
     [
-        ("scheduler/scheduler_config.json", {"_class_name": "FlowMatchEulerDiscreteScheduler"},
+        ("scheduler/scheduler_config.json", {"_class_name": "EDMEulerScheduler"},
          "no scheduler of a diffusion in betas"),
         ("scheduler/scheduler_config.json", {"beta_schedule": "sigmoid"}, "'sigmoid' is not"),
         ("scheduler/scheduler_config.json", {"prediction_type": "flow"}, "config.json: prediction"),

@@ -128,7 +128,10 @@ def files_beside(content: Mapping[str, Any], checkpoint: Path) -> dict[str, Path
 
 def _statistics_file(content: Mapping[str, Any], checkpoint: Path) -> Path | None:
     """Return the mean and std of latents beside a first stage alone, as VA-VAE's are kept."""
-    named = class_of(content.get("model"), where="section 'model'")
+    section = content.get("model")
+    if not (isinstance(section, Mapping) and "target" in section):  # flags of guided-diffusion
+        return None
+    named = class_of(section, where="section 'model'")
     place = checkpoint.parent / STATISTICS
     return place if named in FIRST_STAGES and place.is_file() else None
 
