@@ -270,5 +270,6 @@ def test_a_placement_group_trains_one_model_with_two_processes(tmp_path, monkeyp
     sets = ["--set", "sample.steps=2", "--set", "metrics=[fid]"]
     code, said, _ = run(suite, store, *sets, "--executor", "ray", "--devices", "2")
     assert code == 0, said
-    [cost] = [json.loads(p.read_text()) for p in store.glob("denoiser/*/cost.json")]
-    assert (cost["devices"], cost["steps"]) == (2, 3)
+    costs = [json.loads(p.read_text()) for p in (store / "denoiser").rglob("cost.json")]
+    assert costs
+    assert {(cost["devices"], cost["steps"]) for cost in costs} == {(2, 3)}
