@@ -138,7 +138,7 @@ def _message(item: ErrorDetails, loc: Loc, noun: type[BaseModel]) -> str:
     found, context = item.get("input"), item.get("ctx") or {}
     match item["type"]:
         case "extra_forbidden":
-            nouns, name = _nouns_at(loc[:-1], noun), str(loc[-1])
+            nouns, name = _of_kind(_nouns_at(loc[:-1], noun), item["loc"]), str(loc[-1])
             for former in (n.former for n in nouns if issubclass(n, Noun)):
                 if name in former:
                     return f"is called '{former[name]}' now; write that name"
@@ -176,6 +176,13 @@ def _nouns_at(loc: Loc, noun: type[BaseModel]) -> list[type[BaseModel]]:
         here = below
     options = [option for above in here for option in _options(above)]
     return [o for o in options if isinstance(o, type) and issubclass(o, BaseModel)]
+
+
+def _of_kind(nouns: list[type[BaseModel]], loc: Loc) -> list[type[BaseModel]]:
+    """Return those of the `kind` that is written, which pydantic names before the key; else all."""
+    kind = loc[-2] if len(loc) > 1 else ""
+    fields = {n: n.model_fields["kind"] for n in nouns if "kind" in n.model_fields}
+    return [n for n, field in fields.items() if kind in get_args(field.annotation)] or nouns
 
 
 def _fields(noun: type[BaseModel]) -> Iterable[str]:

@@ -87,6 +87,7 @@ protocl: x
         ("models.ldm.data=shape", "unknown dataset 'shape' (did you mean 'shapes'?)"),
         ("sample.checkpoint=0.5", "denoiser.checkpoints keeps 1"),
         ("sample.progress=0.5", "sample.progress: is called 'checkpoint' now"),
+        ("data.shapes.validation=8", "unknown key; allowed: kind, resolution, texture"),
         ("reconstruct=8", "reconstruct: is called 'reconstruction_count' now"),
         ("data.shapes={kind: folder, path: nowhere}", "found 'nowhere', which is not there"),
     ],
