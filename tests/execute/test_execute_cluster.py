@@ -265,6 +265,8 @@ def test_files_of_another_node_are_waited_for(tmp_path):
 def test_a_placement_group_trains_one_model_with_two_processes(tmp_path, monkeypatch):
     """Both processors of one node; the two nodes of one processor each cannot."""
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    for name in ("PYTHONPATH", "LDMBENCH_DEVICES"):  # those of the cluster of stubs
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr("ldmbench.execute.ray_workers.cores", lambda: 2)
     suite, store = tiny.write_suite(tmp_path), tmp_path / "store"
     sets = ["--set", "sample.steps=2", "--set", "metrics=[fid]"]
