@@ -68,7 +68,7 @@ class DataSet:
         counts: split -> images; none for a container.
         classes: of labels; 0 where it has none, or a container says it.
         licence: of the images; "" where there are none of others.
-        home: where it is had; nothing is downloaded.
+        home: the page that offers it; nothing is downloaded.
         bad: image -> what is wrong with it, and known.
         recipe: in which papers on latent diffusion prepare it, a row of RECIPES, or "".
     """

@@ -26,7 +26,7 @@ class Preset:
         fields: of `denoiser`, as a suite writes them.
         latent: channels and side of the latents that it was trained on.
         classes: that it knew; 0 where it is not told any.
-        objects: most boxes of an image that it was told.
+        objects: most boxes of an image that it was conditioned on.
         published: parameters that the source states, in millions.
         with_stage: of these, those of the first stage.
     """

@@ -66,7 +66,7 @@ class Denoiser(nn.Module):
         params: what it was built from.
         shape: (C, h, w) of one latent.
         brought: what data and first stage bring to its condition.
-        condition: what it is told.
+        condition: what it is conditioned on.
         conditioner: the network of the condition, trained with it; None where there is none.
         schedule: the diffusion in betas that it is trained under, or None.
         flow: the flow that it is trained under, or None.
@@ -168,7 +168,7 @@ class Denoiser(nn.Module):
         truth: Truth | None = None,
         seed: int = 0,
     ) -> Tensor | None:
-        """Return what the model is told of images, on the CPU.
+        """Return the condition of images, on the CPU.
 
         Token ids (N, L) or classes (N,), int64; a layout, a map or an image, as `condition_of`
         makes them; None where there is no condition.

@@ -114,7 +114,7 @@ class KL:
 
     def encode(self, x: Tensor, *, noise: Tensor | None = None) -> Tensor:
         """Return the mode of the posterior, or its draw under `noise`."""
-        posterior = self.network.encode(x).latent_dist
+        posterior = self._posterior(x)
         z: Tensor = posterior.mean if noise is None else posterior.mean + posterior.std * noise
         return z
 
@@ -129,30 +129,11 @@ class KL:
         It is the rate of an ideal coder that communicates a draw of the posterior under that
         prior; it belongs to drawn latents, not to the mode.
         """
-        nats = kl_nats(self.network.encode(x).latent_dist).double().cpu()
+        nats = kl_nats(self._posterior(x)).double().cpu()
         return Rate(nats / math.log(2) / (x.shape[2] * x.shape[3]))
 
-
-@dataclass(frozen=True)
-class Tiny:
-    """AutoencoderTiny, which has no posterior and speaks the latents of a larger one."""
-
-    network: Any
-    kind: str = "tiny"
-
-    def encode(self, x: Tensor, *, noise: Tensor | None = None) -> Tensor:
-        """Return the latents; there is nothing to draw."""
-        latents: Tensor = self.network.encode(x).latents
-        return latents
-
-    def decode(self, z: Tensor) -> Tensor:
-        """Decode."""
-        image: Tensor = self.network.decode(z).sample
-        return image
-
-    def rate(self, x: Tensor) -> Rate:
-        """Return 8 bits for each value of a latent."""
-        return Rate(_each(x, 8 * self.encode(x)[0].numel()))
+    def _posterior(self, x: Tensor) -> Any:
+        return self.network.encode(x).latent_dist
 
 
 @dataclass(frozen=True)
@@ -178,6 +159,18 @@ class Plain:
 
 
 @dataclass(frozen=True)
+class Tiny(Plain):
+    """AutoencoderTiny, which has no posterior and speaks the latents of a larger one."""
+
+    kind: str = "tiny"
+
+    def encode(self, x: Tensor, *, noise: Tensor | None = None) -> Tensor:
+        """Return the latents; there is nothing to draw."""
+        latents: Tensor = self.network.encode(x).latents
+        return latents
+
+
+@dataclass(frozen=True)
 class Representation(Plain):
     """AutoencoderRAE (arXiv:2510.11690): features of a frozen encoder, and a decoder of them.
 
@@ -199,18 +192,14 @@ class Frames(KL):
 
     def encode(self, x: Tensor, *, noise: Tensor | None = None) -> Tensor:
         """Return the mode of the posterior, or its draw under `noise`."""
-        return super().encode(x[:, :, None], noise=None if noise is None else noise[:, :, None])[
-            :, :, 0
-        ]
+        return super().encode(x, noise=None if noise is None else noise[:, :, None])[:, :, 0]
 
     def decode(self, z: Tensor) -> Tensor:
         """Decode."""
         return super().decode(z[:, :, None])[:, :, 0]
 
-    def rate(self, x: Tensor) -> Rate:
-        """Return KL(q(z|x) || N(0, 1)) in bits per pixel, as `KL` does."""
-        nats = kl_nats(self.network.encode(x[:, :, None]).latent_dist).double().cpu()
-        return Rate(nats / math.log(2) / (x.shape[2] * x.shape[3]))
+    def _posterior(self, x: Tensor) -> Any:
+        return super()._posterior(x[:, :, None])
 
 
 @dataclass(frozen=True)

@@ -452,7 +452,7 @@ def _check_flow_words(*, eta: float, timesteps: str | None) -> None:
 
 
 def evaluate(network: nn.Module, z: torch.Tensor, t: torch.Tensor, inputs: Inputs) -> torch.Tensor:
-    """Return what a diffusers network predicts of latents and what it is told, in training too."""
+    """Return what a diffusers network predicts from latents and condition, in training too."""
     joined = torch.cat([z, inputs["concat"]], dim=1) if "concat" in inputs else z
     extra: dict[str, Any] = {}
     if "context" in inputs:

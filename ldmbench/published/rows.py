@@ -109,7 +109,7 @@ class Row:
         found = re.findall(r"\b(ref|labels|uint8)=(.*?)(?=;|,? \w+=| and \w+=|$)", self.note)
         return {name: text.strip() for name, text in found}
 
-    @property
+    @cached_property
     def protocols(self) -> tuple[str, ...]:
         """The protocols with its reference and extractor; () where none that ships has them.
 
@@ -228,6 +228,7 @@ def _found(named: set[str], wanted: str, what: str, known: Iterable[str]) -> Non
         )
 
 
+@cache
 def dataset_of(name: str) -> str:
     """Return a data set's plain name, without its size and split.
 

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from ldmbench.errors import InputError
 from ldmbench.models.conditions import ClassLabels
 from ldmbench.models.files import blank
-from ldmbench.models.first_stage import Absent, FirstStage, Rate
+from ldmbench.models.first_stage import Absent, FirstStage, Normalised
 from ldmbench.models.model import Model, info_of
 from ldmbench.models.originals.network import ModulatedTransformer2DModel
 from ldmbench.models.weights import fill
+from ldmbench.schema.models import LatentRule
 from ldmbench.sources.models.hub import snapshot
 from ldmbench.sources.models.originals import Original, read_original
 from ldmbench.sources.models.peek import describe_original, original_digest
@@ -24,48 +23,6 @@ from ldmbench.tensors.entries import open_weights
 from ldmbench.tensors.read import fetch
 
 __all__ = ["load_original"]
-
-
-@dataclass(frozen=True)
-class Normalised:
-    """A first stage whose latents are (z - mean) / std, by channel; the scale is the model's.
-
-    Attributes:
-        stage: the first stage itself.
-        mean: one number for each channel.
-        std: likewise.
-    """
-
-    stage: FirstStage
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-
-    @property
-    def kind(self) -> str:
-        """Return that of the first stage."""
-        return self.stage.kind
-
-    @property
-    def network(self) -> Any:
-        """Return that of the first stage."""
-        return self.stage.network
-
-    def encode(self, x: Tensor, *, noise: Tensor | None = None) -> Tensor:
-        """Return normalised latents of x."""
-        z = self.stage.encode(x, noise=noise)
-        return (z - _column(self.mean, z)) / _column(self.std, z)
-
-    def decode(self, z: Tensor) -> Tensor:
-        """Return images of normalised latents."""
-        return self.stage.decode(z * _column(self.std, z) + _column(self.mean, z))
-
-    def rate(self, x: Tensor) -> Rate:
-        """Return what the latents of x cost."""
-        return self.stage.rate(x)
-
-
-def _column(values: tuple[float, ...], z: Tensor) -> Tensor:
-    return torch.tensor(values, dtype=z.dtype, device=z.device).view(1, -1, 1, 1)
 
 
 def load_original(
@@ -123,8 +80,10 @@ def _stage(found: Original) -> tuple[FirstStage, float]:
             f"{found.file}: its first stage {place} has latents of {channels} channels, but the"
             f" network takes {wanted}; name the first stage that it was trained on"
         )
-    stage = inner.first_stage
-    return (Normalised(stage, mean, std) if mean else stage), scale
+    if not mean:
+        return inner.first_stage, scale
+    rule = LatentRule(channels=channels, f=inner.info.f, scale=scale, mean=mean, std=std)
+    return Normalised(inner.first_stage, rule), scale
 
 
 def _rule(found: Original) -> tuple[tuple[float, ...], tuple[float, ...], float]:

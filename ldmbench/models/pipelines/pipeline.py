@@ -15,14 +15,14 @@ from torch import Tensor, nn
 from ldmbench.canonical import digest_files
 from ldmbench.errors import InputError
 from ldmbench.models.conditions import Inputs
-from ldmbench.models.first_stage import KL, Absent, FirstStage, Rate
+from ldmbench.models.first_stage import KL, Absent, FirstStage, Normalised, Plain
 from ldmbench.models.model import Info, Model, info_of, to_uint8
-from ldmbench.models.originals.checkpoint import Normalised
 from ldmbench.models.pipelines.families import FAMILIES, TIMESTEPS, Family
 from ldmbench.registry import resolve
 from ldmbench.sample.flow import Interval
 from ldmbench.sample.noise import generator_of
 from ldmbench.sample.schedule import Schedule
+from ldmbench.schema.models import LatentRule, ModelFacts
 from ldmbench.sources.models.diffusers_classes import ELSEWHERE
 from ldmbench.sources.models.peek import describe_pipeline
 from ldmbench.sources.models.pipelines import PipelineFolder, read_pipeline
@@ -44,29 +44,6 @@ _NAMED = {
 """Schedulers of folders -> the sampler that means the same."""
 GUIDANCE = 3.5
 """Of FLUX's embedded input where a prediction is asked for and none is named: its call's own."""
-
-
-@dataclass(frozen=True)
-class Deep:
-    """AutoencoderDC: latents without a posterior (arXiv:2410.10733)."""
-
-    network: Any
-    kind: str = "tiny"
-
-    def encode(self, x: Tensor, *, noise: Tensor | None = None) -> Tensor:
-        """Return the latents; there is nothing to draw."""
-        latents: Tensor = self.network.encode(x).latent
-        return latents
-
-    def decode(self, z: Tensor) -> Tensor:
-        """Decode."""
-        image: Tensor = self.network.decode(z).sample
-        return image
-
-    def rate(self, x: Tensor) -> Rate:
-        """Return 8 bits for each value of a latent."""
-        bits = 8 * self.encode(x)[0].numel() / (x.shape[2] * x.shape[3])
-        return Rate(torch.full((len(x),), bits, dtype=torch.float64))
 
 
 @dataclass(frozen=True)
@@ -349,23 +326,23 @@ def load_pipeline(root: Path) -> Pipeline:
         scale=float(facts.scale or 1.0),
         schedule=_schedule(folder),
     )
-    return Pipeline(info, _stage(pipe, folder), pipe=pipe, folder=folder)
+    return Pipeline(info, _stage(pipe, folder, facts), pipe=pipe, folder=folder)
 
 
-def _stage(pipe: Any, folder: PipelineFolder) -> FirstStage:
+def _stage(pipe: Any, folder: PipelineFolder, facts: ModelFacts) -> FirstStage:
     """Return the first stage with the shift of its latents; the scale is the model's."""
     vae, config = getattr(pipe, "vae", None), folder.stage
     if folder.family is None or vae is None:
         return Absent(_closed(pipe, "its first stage"), kind="pixel")
-    stage: FirstStage = Deep(vae) if type(vae).__name__ == "AutoencoderDC" else KL(vae)
-    mean, std, shift = (
-        config.get("latents_mean"),
-        config.get("latents_std"),
-        config.get("shift_factor"),
-    )
-    if mean and std:
-        return Normalised(stage, tuple(map(float, mean)), tuple(map(float, std)))
-    return Normalised(stage, (float(shift),), (1.0,)) if shift else stage
+    deep = type(vae).__name__ == "AutoencoderDC"
+    stage: FirstStage = Plain(vae, kind="tiny") if deep else KL(vae)
+    mean, std = config.get("latents_mean") or (), config.get("latents_std") or ()
+    if not (mean and std):
+        mean, std = (config["shift_factor"],) if config.get("shift_factor") else (), ()
+    if not mean:
+        return stage
+    rule = LatentRule(channels=folder.channels, f=facts.f, scale=facts.scale, mean=mean, std=std)
+    return Normalised(stage, rule)
 
 
 def _schedule(folder: PipelineFolder) -> Schedule | None:
