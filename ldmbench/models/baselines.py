@@ -2,7 +2,7 @@
 
     bicubic: {kind: call, target: "ldmbench.models.baselines:Bicubic", conditioning: truth}
 
-Each reads the real image (`conditioning: truth`) and makes from it the condition of a task, in
+Each is told the real image (`conditioning: truth`) and makes of it what a task shows a model, in
 the way in which the task does; docs/tasks.md says which belongs to which task.
 """
 
