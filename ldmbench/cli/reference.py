@@ -27,8 +27,8 @@ from ldmbench.errors import InputError, StageError
 from ldmbench.execute.devices import devices
 from ldmbench.execute.local import execute
 from ldmbench.metrics.moments import moments
-from ldmbench.plan.build import held_to
 from ldmbench.plan.names import names_of
+from ldmbench.plan.sample_scores import held_to
 from ldmbench.plan.score import ImageSource, build_score_plan, drawn
 from ldmbench.records.runs import write_output
 from ldmbench.records.signature import name_of

@@ -28,6 +28,7 @@ KEY_DIGITS = 32
 SHARD = 64
 """Items in one shard of latents, reconstructions and features."""
 FEATURE_BATCH = 64
+RECONSTRUCTION_BATCH = 32
 
 
 def score_params(family: Family, protocol: Protocol, *, paired: bool = False) -> ScoresParams:

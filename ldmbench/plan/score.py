@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from ldmbench.canonical import digest
 from ldmbench.catalog.metrics import METRICS, Family
 from ldmbench.errors import InputError
-from ldmbench.plan.build import held_to
 from ldmbench.plan.images import shapes_of
 from ldmbench.plan.ledger import KEY_DIGITS, Ledger, items, score_params
+from ldmbench.plan.sample_scores import held_to
 from ldmbench.plan.size import too_large
 from ldmbench.schema.data import DATASET_SHARD, ShapesData, Split
 from ldmbench.schema.local import NOWHERE, Local

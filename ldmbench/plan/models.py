@@ -1,0 +1,149 @@
+"""Model of a point -> stages: its first stage and its denoiser, trained here or from elsewhere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from ldmbench.canonical import digest_file
+from ldmbench.plan.estimate import stage_cost
+from ldmbench.plan.expand import Point
+from ldmbench.plan.ledger import RECONSTRUCTION_BATCH, SHARD, aligned, items, whole
+from ldmbench.plan.shared import Shared
+from ldmbench.plan.starts import Starts
+from ldmbench.plan.training import as_computed, remarks_on
+from ldmbench.schema.local import Local
+from ldmbench.schema.models import OPEN_CLIP, DenoiserParams, FirstStageSection, LdmModel
+from ldmbench.schema.params import (
+    IdentityStage,
+    LatentsParams,
+    ShippedStage,
+    TrainedDenoiser,
+    TrainedStage,
+)
+from ldmbench.schema.stage import Input, Stage
+from ldmbench.schema.weights import shipped_first_stage
+from ldmbench.sources.models.text_encoders import text_encoder
+
+MEASURED_IMAGES = 64
+"""On which the scale of latents is measured that no file states."""
+
+
+@dataclass
+class ModelStages:
+    """Plans the stages of models."""
+
+    shared: Shared
+
+    @cached_property
+    def starts(self) -> Starts:
+        """Where trainings start."""
+        return Starts(self.shared.suite, self.shared.folder)
+
+    def both(self, point: Point) -> tuple[Stage, Stage]:
+        """Plan the first stage and the denoiser of a point."""
+        spec = point.spec
+        if not isinstance(spec, LdmModel):
+            return self._foreign(point)
+        train = self.shared.images.train(point)
+        images = items(train)
+        autoencoder = self._autoencoder(spec.autoencoder, point, train)
+        inputs = {"autoencoder": whole(autoencoder), "images": images}
+        first, traits = spec.autoencoder, self.shared.about(point)
+        if traits.regularization is not None:
+            keyed = LatentsParams(
+                micro_batch=RECONSTRUCTION_BATCH,
+                posterior=first.latents if traits.regularization == "kl" else "sample",
+                flip=first.flip,
+            )
+            latents = self.shared.ledger.add(
+                "latents",
+                keyed,
+                {"autoencoder": whole(autoencoder), "images": aligned(train)},
+                shard=SHARD,
+                count=train.count,
+            )
+            inputs["latents"] = items(latents)
+        local = self._start(point, inputs)
+        section, remarks = self._section(spec, inputs)
+        if remarks:
+            local = local.model_copy(update={"assumed": (*local.assumed, *remarks)})
+        text = self._text(section)
+        if text:
+            field, place, kept = text
+            local = local.model_copy(update={"text": str(place)})
+            section = section.model_copy(update={field: f"sha256:{kept}"})
+        params = TrainedDenoiser(section=section, budget=spec.budget)
+        return autoencoder, self.shared.ledger.add("denoiser", params, inputs, local=local)
+
+    def _section(
+        self, spec: LdmModel, inputs: dict[str, Input]
+    ) -> tuple[DenoiserParams, tuple[str, ...]]:
+        """Return how a denoiser is trained, compiled or not, and what to know of that."""
+        params = TrainedDenoiser(section=spec.denoiser, budget=spec.budget)
+        stage = Stage(kind="denoiser", key="", params=params, inputs=inputs, version=0)
+        flops = stage_cost(stage, self.shared.ledger.stages).flops
+        section = spec.denoiser.model_copy(update={"keep_state": False})  # no part of the key
+        section = as_computed(section, flops, may_compile=self.shared.may_compile)
+        remarks = remarks_on(spec.autoencoder, section, stated=spec.denoiser.compile, flops=flops)
+        return section, tuple(remarks)
+
+    def _text(self, section: DenoiserParams) -> tuple[str, Path, str] | None:
+        """Return field, place and digest of a vocabulary or text encoder; its path is in no key."""
+        if section.text_encoder:
+            encoder = text_encoder(section.text_encoder, self.shared.folder)
+            return "text_encoder", encoder.place, encoder.digest
+        if section.vocabulary not in (None, OPEN_CLIP):
+            place = (self.shared.folder / str(section.vocabulary)).resolve()
+            return "vocabulary", place, digest_file(place)
+        return None
+
+    def _start(self, point: Point, inputs: dict[str, Input]) -> Local:
+        """Add the model that a training starts from to its inputs; return what it needs to run."""
+        source = self.starts.source(point)
+        kept = isinstance(point.spec, LdmModel) and point.spec.denoiser.keep_state
+        if source is None:
+            return Local(keep_state=kept)
+        _, denoiser = self.both(source)
+        inputs["init"] = whole(denoiser)
+        traits = self.shared.about(source)
+        where = f"weights {traits.digest[:8]}" if traits.digest else denoiser.label
+        text = f"training starts from the weights of {source.model} ({where})"
+        return Local(load=traits.local.load, assumed=(text,), keep_state=kept)
+
+    def _foreign(self, point: Point) -> tuple[Stage, Stage]:
+        """Plan a model that is not trained here: two artefacts that only say what it is."""
+        traits = self.shared.about(point)
+        assert traits.autoencoder is not None
+        assert traits.denoiser is not None
+        local = None if traits.is_called else traits.local
+        autoencoder = self.shared.ledger.add("autoencoder", traits.autoencoder, {}, local=local)
+        inputs = {"autoencoder": whole(autoencoder)}
+        return autoencoder, self.shared.ledger.add(
+            "denoiser", traits.denoiser, inputs, local=traits.local
+        )
+
+    def _autoencoder(self, section: FirstStageSection, point: Point, train: Stage) -> Stage:
+        """Plan a first stage: the identity, one that ships, lies on disk, or is to be trained."""
+        side, traits = point.data.resolution, self.shared.about(point)
+        if traits.autoencoder is not None:
+            measured = {"images": items(train, min(MEASURED_IMAGES, train.count or 1))}
+            inputs = measured if traits.is_measured else {}
+            return self.shared.ledger.add(
+                "autoencoder", traits.autoencoder, inputs, local=traits.stage_local
+            )
+        if section.f == 1:
+            return self.shared.ledger.add("autoencoder", IdentityStage(f=1, resolution=side), {})
+        if section.weights:
+            row = shipped_first_stage(section.f, section.regularization)
+            kept = ShippedStage(
+                f=row.f,
+                regularization=row.regularization,
+                weights=row.name,
+                digest=row.digest,
+                resolution=side,
+            )
+            return self.shared.ledger.add("autoencoder", kept, {})
+        trained = TrainedStage(section=section.trained, resolution=side)
+        return self.shared.ledger.add("autoencoder", trained, {"images": items(train)})

@@ -1,0 +1,126 @@
+"""Samples -> scores of every metric of a suite, under each protocol."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ldmbench.catalog.metrics import METRICS, Family, truth_role
+from ldmbench.plan.expand import Point
+from ldmbench.plan.ledger import items, score_params
+from ldmbench.plan.own import Asked, metric_inputs, own_code
+from ldmbench.plan.shared import Shared
+from ldmbench.schema.local import Local
+from ldmbench.schema.params import OwnScoresParams
+from ldmbench.schema.protocol import Protocol
+from ldmbench.schema.stage import Input, Role, Stage
+from ldmbench.suite.protocols import count_for
+
+ROLES = ("generated", "reference")
+
+
+@dataclass
+class SampleScores:
+    """Plans the scores of samples."""
+
+    shared: Shared
+    asked: dict[str, Asked] = field(default_factory=dict)
+
+    def all(self, point: Point, samples: Stage, conditions: Stage | None) -> dict[Role, Stage]:
+        """Plan every score of a cell's samples."""
+        roles: dict[Role, Stage] = {}
+        for protocol in self.shared.protocols:
+            roles |= self._scores(point, samples, protocol)
+            roles |= self._own(point, samples, protocol)
+            if conditions and self.shared.about(point).conditioning == "truth":
+                roles |= self._against(point, conditions, samples, protocol)
+        return roles
+
+    def _scores(self, point: Point, samples: Stage, protocol: Protocol) -> dict[Role, Stage]:
+        count = count_for(protocol, point.sample.count)
+        real, held = self.shared.images.reference(point, protocol)
+        families = {row.family.name: row.family for row in self.shared.rows()}
+        roles: dict[Role, Stage] = {}
+        for name, family in sorted(families.items()):
+            if not _is_told(family, self.shared.about(point).conditioning):
+                continue
+            extractor = family.extractor_of(protocol)
+            inputs = {"generated": items(self.shared.features(samples, extractor, protocol), count)}
+            if family.against == "class":
+                inputs["asked"] = items(samples, count)
+            if family.has_reference:
+                features = self.shared.features(real, extractor, protocol)
+                inputs["reference"] = items(features, held_to(family, protocol, held))
+            if family.against == "training":
+                seen = self.shared.images.train(point)
+                inputs["train"] = items(self.shared.features(seen, extractor, protocol), seen.count)
+            roles[Role(name, protocol.name)] = self.shared.ledger.add(
+                "scores", score_params(family, protocol), inputs
+            )
+        return roles
+
+    def _against(
+        self, point: Point, truth: Stage, samples: Stage, protocol: Protocol
+    ) -> dict[Role, Stage]:
+        """Hold samples to what their conditions were made of: very images, boxes and maps."""
+        count = min(samples.count or 0, truth.count or 0)
+        roles: dict[Role, Stage] = {}
+        for family in self.shared.pair_families() if self.shared.about(point).told_image else ():
+            sides = [samples, truth]
+            if family.needs == "features":
+                sides = [self.shared.features(s, protocol.extractor, protocol) for s in sides]
+            inputs = dict(zip(ROLES, (items(side, count) for side in sides), strict=True))
+            roles[Role(truth_role(family), protocol.name)] = self.shared.ledger.add(
+                "scores", score_params(family, protocol), inputs
+            )
+        for family in {row.family.name: row.family for row in self.shared.rows()}.values():
+            if family.against == "scene":
+                inputs = {"generated": items(samples, count), "reference": items(truth, count)}
+                roles[Role(family.name, protocol.name)] = self.shared.ledger.add(
+                    "scores", score_params(family, protocol), inputs
+                )
+        return roles
+
+    def _own(self, point: Point, samples: Stage, protocol: Protocol) -> dict[Role, Stage]:
+        """Plan metrics of the user's own: each is handed what its arguments name."""
+        count, roles = count_for(protocol, point.sample.count), dict[Role, Stage]()
+        for number, name in enumerate(n for n in self.shared.suite.metrics if n not in METRICS):
+            code = own_code(name, self.shared.folder, self.shared.images.digests, noun="metrics")
+            asked = self._asked(name)
+            real, held = self.shared.images.reference(point, protocol)
+            sides = {"generated": (samples, count), "reference": (real, held)}
+            inputs: dict[str, Input] = {}
+            for role, (side, kind) in asked.roles.items():
+                stage, most = sides[side]
+                if kind == "features":
+                    stage = self.shared.features(stage, protocol.extractor, protocol)
+                inputs[role] = items(stage, most)
+            params = OwnScoresParams(
+                family="own", target=name, digest=code.digest, confidence=protocol.confidence
+            )
+            local = Local(call=code, reads=asked.reads)
+            roles[Role(f"own{number}", protocol.name)] = self.shared.ledger.add(
+                "scores", params, inputs, local=local
+            )
+        return roles
+
+    def _asked(self, metric: str) -> Asked:
+        if metric not in self.asked:
+            self.asked[metric] = metric_inputs(metric, self.shared.folder)
+        return self.asked[metric]
+
+
+def _is_told(family: Family, conditioning: str) -> bool:
+    """Tell whether samples of a conditioning have what a family of scores of samples compares."""
+    told = {
+        "caption": ("caption",),
+        "class": ("class", "caption", "truth"),
+        "pair": (),
+        "scene": (),
+    }
+    return conditioning in told.get(family.against, (conditioning,))
+
+
+def held_to(family: Family, protocol: Protocol, count: int) -> int:
+    """Return m: how many of the reference images a family's samples are compared with."""
+    part = getattr(protocol, family.part) if family.part else None
+    return min(count, part) if part else count

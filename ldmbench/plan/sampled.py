@@ -1,0 +1,127 @@
+"""A model and a way of sampling -> samples, speed and loss."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ldmbench.catalog.measures import PROBES
+from ldmbench.plan.expand import Point
+from ldmbench.plan.ledger import aligned, items, whole
+from ldmbench.plan.shared import Shared
+from ldmbench.schema.local import Local
+from ldmbench.schema.models import LdmModel
+from ldmbench.schema.params import CodingParams, SamplesParams, SpeedParams, ValidationParams
+from ldmbench.schema.sample import SampleParams
+from ldmbench.schema.stage import Input, Role, Stage
+from ldmbench.suite.sampling import is_uneven
+
+CODING_IMAGES = 64
+VALIDATION_IMAGES, VALIDATION_TIMES = 256, 8
+_SPEED = [row for row in PROBES.values() if row.stage == "speed"]
+TIMED, COUNTED = ({row.name for row in _SPEED if row.timed is timed} for timed in (True, False))
+"""Probes of the stage speed that need times, and those that do not."""
+
+
+@dataclass(frozen=True)
+class Below:
+    """What stands below samples, speed and coding: a model, and what it is told."""
+
+    autoencoder: Stage
+    denoiser: Stage
+    conditions: Stage | None
+    local: Local
+
+    def inputs(self) -> dict[str, Input]:
+        """Return the model as inputs of a stage."""
+        return {"autoencoder": whole(self.autoencoder), "denoiser": whole(self.denoiser)}
+
+
+@dataclass
+class Sampled:
+    """Plans samples, and what is measured of models by probes."""
+
+    shared: Shared
+
+    def samples(self, point: Point, below: Below, sample: SampleParams) -> Stage:
+        """Plan samples."""
+        traits = self.shared.about(point)
+        # Timesteps do not lie T // steps apart, as they once were taken.
+        uneven = not traits.is_own and is_uneven(sample, T=traits.T)
+        rounded = sample.guidance != 1 or sample.precision != "float32"
+        # Condition and null condition, once two batches, are one.
+        one_batch = isinstance(point.spec, LdmModel) and rounded
+        inputs = below.inputs()
+        params = SamplesParams(
+            sampler=sample.sampler,
+            steps=sample.steps,
+            eta=sample.eta,
+            guidance=sample.guidance,
+            guidance_interval=sample.guidance_interval,
+            timesteps=sample.timesteps,
+            precision=sample.precision,
+            quantize=sample.quantize,
+            seed=sample.seed,
+            progress=sample.checkpoint,
+            micro_batch=sample.micro_batch,
+            step="to-next" if uneven else None,
+            evaluation="one-batch" if one_batch else None,
+        )
+        if below.conditions:
+            inputs["conditions"] = aligned(below.conditions)
+        return self.shared.ledger.add(
+            "samples",
+            params,
+            inputs,
+            shard=sample_shard(sample.micro_batch),
+            count=sample.count,
+            local=below.local.model_copy(update={"told": traits.conditioning}),
+        )
+
+    def probed(self, point: Point, below: Below, sample: SampleParams) -> dict[Role, Stage]:
+        """Plan what the probes of the suite ask of a model that samples."""
+        probes, denoises = set(self.shared.suite.probes), not self.shared.about(point).is_own
+        roles: dict[Role, Stage] = {}
+        if "coding" in probes and denoises:
+            roles[Role("coding")] = self._coding(point, below)
+        if "validation_loss" in probes and denoises:
+            roles[Role("validation_loss")] = self._validation(point, below)
+        if {*TIMED, *COUNTED} & probes:
+            roles[Role("speed")] = self._speed(point, below, sample)
+        return roles
+
+    def _coding(self, point: Point, below: Below) -> Stage:
+        inputs = {**below.inputs(), "images": self.shared.held_out(point, CODING_IMAGES)}
+        params = CodingParams(progress=point.sample.checkpoint)
+        return self.shared.ledger.add("coding", params, inputs, local=below.local)
+
+    def _validation(self, point: Point, below: Below) -> Stage:
+        inputs = {**below.inputs(), "images": self.shared.held_out(point, VALIDATION_IMAGES)}
+        params = ValidationParams(progress=point.sample.checkpoint, times=VALIDATION_TIMES)
+        return self.shared.ledger.add("coding", params, inputs, local=below.local)
+
+    def _speed(self, point: Point, below: Below, sample: SampleParams) -> Stage:
+        """Plan one measurement for all sample seeds, told what seed 0 is told."""
+        inputs = below.inputs()
+        conditions = self.shared.conditions(point, sample.model_copy(update={"seed": 0}))
+        if conditions:
+            inputs["conditions"] = items(conditions, self.shared.suite.speed.batch)
+        settings, probes = self.shared.suite.speed, set(self.shared.suite.probes)
+        timed = bool(TIMED & probes)  # without, there is no warm-up and no yardstick
+        params = SpeedParams(
+            sampler=sample.sampler,
+            steps=sample.steps,
+            eta=sample.eta,
+            guidance=sample.guidance,
+            guidance_interval=sample.guidance_interval,
+            timesteps=sample.timesteps,
+            precision=sample.precision,
+            batch=settings.batch,
+            repeats=settings.repeats,
+            only=None if timed else tuple(sorted(COUNTED & probes)),
+        )
+        return self.shared.ledger.add("speed", params, inputs, local=below.local)
+
+
+def sample_shard(micro_batch: int) -> int:
+    """Return the samples in one shard: whole micro-batches, 64 or more."""
+    return micro_batch * max(1, -(-64 // micro_batch))
