@@ -60,7 +60,7 @@ class StageRow(NamedTuple):
 _DATA = ("data", "sources/images", "sources/kinds")
 _MODELS = ("models", "sources/models")
 _MODEL = ("stages/subject.py", "stages/truth.py")
-"""How stages bring a model, and what it is told, into memory."""
+"""How stages bring a model and its conditions into memory."""
 
 # fmt: off
 STAGES: dict[Kind, StageRow] = {

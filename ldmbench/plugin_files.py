@@ -165,11 +165,11 @@ def arguments(name: str, folder: Path, noun: Noun) -> Arguments:
             f"found '{name}', whose arguments cannot be read in {file}; allowed: a function, or a"
             " class with `__call__`, that is written there with def"
         )
-    told = found.args
-    plain = [a.arg for a in (*told.posonlyargs, *told.args)]
-    needed = plain[: len(plain) - len(told.defaults)]
-    keyed = [a.arg for a in told.kwonlyargs]
-    needed += [a for a, value in zip(keyed, told.kw_defaults, strict=True) if value is None]
+    signature = found.args
+    plain = [a.arg for a in (*signature.posonlyargs, *signature.args)]
+    needed = plain[: len(plain) - len(signature.defaults)]
+    keyed = [a.arg for a in signature.kwonlyargs]
+    needed += [a for a, value in zip(keyed, signature.kw_defaults, strict=True) if value is None]
     known = [a for a in (*plain, *keyed) if a != "self"]
     return Arguments(tuple(known), tuple(a for a in needed if a != "self"))
 

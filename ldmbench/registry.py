@@ -45,9 +45,9 @@ def nearest(name: str, allowed: Iterable[str]) -> str:
     beginning of a longer name (ffhq of ffhq-256). Capitals count as small letters, an underscore
     as a hyphen.
     """
-    told, names = _folded(name), list(allowed)
-    near = {other: far for other in names if (far := _distance(told, _folded(other))) is not None}
-    longer = [other for other in names if told and _folded(other).startswith(f"{told}-")]
+    folded, names = _folded(name), list(allowed)
+    near = {other: far for other in names if (far := _distance(folded, _folded(other))) is not None}
+    longer = [other for other in names if folded and _folded(other).startswith(f"{folded}-")]
     found = min(near, key=near.__getitem__) if near else next(iter(longer), "")
     return f" (did you mean '{found}'?)" if found else ""
 

@@ -25,7 +25,7 @@ class Preset:
         source: the paper's table, and the released config where there is one.
         fields: of `denoiser`, as a suite writes them.
         latent: channels and side of the latents that it was trained on.
-        classes: that it knew; 0 where it is not told any.
+        classes: that it knew; 0 where it has none.
         objects: most boxes of an image that it was conditioned on.
         published: parameters that the source states, in millions.
         with_stage: of these, those of the first stage.

@@ -24,7 +24,7 @@ __all__ = [
 MAP_CHANNELS = 8
 """Of a semantic map after its rescaling."""
 Part = Literal["captions", "classes", "boxes", "masks"]
-Told = Literal["none", "class", "caption", "truth"]
+ConditionInput = Literal["none", "class", "caption", "truth"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +35,7 @@ class Task:
         name: `conditioning` of a denoiser that is trained here.
         label: what people read.
         kinds: conditions of loaded models (`Info.conditioning`) that are of this task.
-        told: what a suite gives it: nothing, classes, captions, or real images with all that is
+        input: what a dataset gives it: nothing, classes, captions, or real images with all that is
             known of them.
         needs: what the data must have beside the images.
         given: fields that say how its condition is made of a real image, and what is taken where
@@ -49,7 +49,7 @@ class Task:
     name: str
     label: str
     kinds: tuple[str, ...]
-    told: Told
+    input: ConditionInput
     needs: Part | None = None
     given: Mapping[str, str] = field(default_factory=dict)
     fields: tuple[str, ...] = ()
@@ -60,38 +60,38 @@ class Task:
 
 # fmt: off
 _ROWS = (
-    Task(name="none", label="Unconditional", kinds=("none",), told="none", about="no condition"),
+    Task(name="none", label="Unconditional", kinds=("none",), input="none", about="no condition"),
     Task(
-        name="class", label="Class", kinds=("class",), told="class", needs="classes",
+        name="class", label="Class", kinds=("class",), input="class", needs="classes",
         fields=("inject",),
         about="a class, as one token of cross-attention or added to the time embedding",
     ),
     Task(
-        name="caption", label="Text", kinds=("text",), told="caption", needs="captions",
+        name="caption", label="Text", kinds=("text",), input="caption", needs="captions",
         fields=("vocabulary", "text_encoder", "caption_tokens", "context_depth"),
         about="a caption through a text encoder, by cross-attention",
     ),
     Task(
-        name="layout", label="Layout", kinds=("layout",), told="truth", needs="boxes",
+        name="layout", label="Layout", kinds=("layout",), input="truth", needs="boxes",
         fields=("context_depth",),
         about="boxes with classes as tokens through a transformer, by cross-attention",
     ),
     Task(
-        name="semantic", label="Semantic map", kinds=("semantic",), told="truth", needs="masks",
+        name="semantic", label="Semantic map", kinds=("semantic",), input="truth", needs="masks",
         joins=True, about="the class of each pixel, rescaled and concatenated",
     ),
     Task(
         name="superresolution", label="Super-resolution", kinds=("image", "upscaling"),
-        told="truth", given={"downscale": "pil-bicubic"}, fields=("scale", "downscale"),
+        input="truth", given={"downscale": "pil-bicubic"}, fields=("scale", "downscale"),
         joins=True, aims=True, about="a small image, concatenated",
     ),
     Task(
-        name="inpainting", label="Inpainting", kinds=("inpainting",), told="truth",
+        name="inpainting", label="Inpainting", kinds=("inpainting",), input="truth",
         given={"mask": "boxes"}, fields=("mask",), joins=True, aims=True,
         about="the masked image's latent and the mask, concatenated; known pixels are put back",
     ),
     Task(
-        name="image", label="Image to image", kinds=("image-to-image",), told="truth",
+        name="image", label="Image to image", kinds=("image-to-image",), input="truth",
         given={"blur": "2"}, fields=("blur",), joins=True, aims=True,
         about="the latent of a blurred image, concatenated",
     ),
@@ -99,9 +99,9 @@ _ROWS = (
 # fmt: on
 TASKS: dict[str, Task] = {row.name: row for row in _ROWS}
 """Every task by its name in suites; the order is that of reports."""
-CONDITIONINGS: dict[str, Told] = {kind: row.told for row in _ROWS for kind in row.kinds}
+CONDITIONINGS: dict[str, ConditionInput] = {kind: row.input for row in _ROWS for kind in row.kinds}
 """What a loaded model is conditioned on -> what a dataset gives it."""
-FROM_TRUTH = tuple(kind for kind, told in CONDITIONINGS.items() if told == "truth")
+FROM_TRUTH = tuple(kind for kind, source in CONDITIONINGS.items() if source == "truth")
 """Conditions that are made of real images."""
 
 GIVEN = {name: value for row in _ROWS for name, value in row.given.items()}

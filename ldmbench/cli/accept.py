@@ -90,8 +90,8 @@ def _show(made: Baseline, old: Baseline | None, output: Path, outcome: Outcome |
         click.echo(fitted(legible(terminal(outcome, moved=True))))
         for cell, names in _new(run, old).items():
             known = bool(cells_of(old, cell))
-            told = f"new in {cell}: {', '.join(names)}" if known else f"new cell {cell}"
-            click.echo(fitted(inert(told)))
+            text = f"new in {cell}: {', '.join(names)}" if known else f"new cell {cell}"
+            click.echo(fitted(inert(text)))
     _show_dropped(dropped(old, made))
     where = f"commit {run.commit[:12]}" if run.commit else "no commit"
     dirty = ", with uncommitted changes" if run.dirty else ""

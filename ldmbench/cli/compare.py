@@ -122,11 +122,11 @@ def _show(found: Comparison, a: Side, b: Side) -> None:
     for row in found.rows:
         pair = row.cell_a if row.cell_a == row.cell_b else f"{row.cell_a} -> {row.cell_b}"
         groups.setdefault(f"{pair} ({row.protocol})" if row.protocol else pair, []).append(row)
-    told = iter(lines([cells(row) for rows in groups.values() for row in rows]))
+    texts = iter(lines([cells(row) for rows in groups.values() for row in rows]))
     for title, rows in groups.items():
         click.echo(inert(title))
         for row in rows:
-            for line in next(told):
+            for line in next(texts):
                 click.echo(f"  {line}")
             if row.p_holm is None and row.method:
                 click.echo(f"    {row.method}")
@@ -145,5 +145,5 @@ def _show(found: Comparison, a: Side, b: Side) -> None:
 def _counted(mean: Difference, rows: Sequence[Difference]) -> str:
     """Say in how many of the pairs a score differs, and which way."""
     own = [change(r) for r in rows if (r.name, r.protocol) == (mean.name, mean.protocol)]
-    told = [f"{word} in {own.count(word)}" for word in dict.fromkeys(sorted(own))]
-    return f"of {plural(len(own), 'pair')}: {', '.join(told)}"
+    texts = [f"{word} in {own.count(word)}" for word in dict.fromkeys(sorted(own))]
+    return f"of {plural(len(own), 'pair')}: {', '.join(texts)}"

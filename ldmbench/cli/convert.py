@@ -37,7 +37,7 @@ def convert(
     info, pipeline = source.info, pipeline_of(source)
     own = pipeline == "DiffusionPipeline"
     kind = "ldmbench's own folder, which load takes" if own else f"diffusers' {pipeline}"
-    told = {
+    fields = {
         "folder": str(folder),
         "source": info.source,
         "pipeline": None if own else pipeline,
@@ -50,7 +50,7 @@ def convert(
         "timesteps": info.timesteps,
     }
     if as_json:
-        print_json(told)
+        print_json(fields)
         return
     click.echo(str(folder))
     click.echo(

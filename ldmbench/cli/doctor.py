@@ -82,10 +82,10 @@ def _devices() -> list[dict[str, Any]]:
 def _gpus(why: str) -> list[dict[str, Any]]:
     if not why:
         return []
-    told = answer()
-    built = told.built_for or "processors alone"
-    checks = [_check("torch build", f"{told.version} for {built}; {why}")]
-    for number, gpu in enumerate(told.gpus):
+    found = answer()
+    built = found.built_for or "processors alone"
+    checks = [_check("torch build", f"{found.version} for {built}; {why}")]
+    for number, gpu in enumerate(found.gpus):
         facts = gpu.facts
         text = (
             f"{gpu.name}, {gpu.memory / 2**30:.0f} GiB, compute capability"

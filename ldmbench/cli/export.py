@@ -47,8 +47,8 @@ def export(
     """
     found = export_cell(*opened_run(run, store), cell, out, raw=raw, checkpoint=checkpoint)
     if as_json:
-        told = asdict(found) | {"folder": str(found.folder), "loaders": found.loaders}
-        print_json(told)
+        fields = asdict(found) | {"folder": str(found.folder), "loaders": found.loaders}
+        print_json(fields)
         return
     click.echo(str(found.folder))
     click.echo(

@@ -117,7 +117,7 @@ def gate(
 
 @dataclass(frozen=True)
 class _Refusal(Outcome):
-    """Nothing was judged: what files and programs are told of it, so that no old file speaks."""
+    """Nothing was judged: what files and programs receive, so that no old file stays."""
 
     code: int = 2
 

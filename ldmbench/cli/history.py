@@ -57,18 +57,20 @@ def history(
     runs = [run for run in all_runs.runs() if run.suite == name and run.state in ("done", "failed")]
     if not runs:
         raise InputError(f"no finished run of suite '{name}' in {store}")
-    told = [(run, _wanted(records, only)) for run, records in _readable(runs, all_runs)]
+    readable = [(run, _wanted(records, only)) for run, records in _readable(runs, all_runs)]
     if as_json:
-        data = history_data(name, told, names=measure)
+        data = history_data(name, readable, names=measure)
         print_json(data)
         return 0 if data["series"] else 3
-    found = series_of(told, names=measure)
+    found = series_of(readable, names=measure)
     if not found:
         raise InconclusiveError("no numbers to show; see --measure and --only")
     shown = [s for s in found if everything or s.steps or measure]
     _show(shown)
     stepped = sum(bool(s.steps) for s in found)
-    click.echo(f"{plural(len(told), 'run')} of {name}, {len(found)} series, {stepped} with a step")
+    click.echo(
+        f"{plural(len(readable), 'run')} of {name}, {len(found)} series, {stepped} with a step"
+    )
     return 0
 
 

@@ -70,10 +70,10 @@ def plan(
     say_file(suite, loaded.path)
     check_fresh(found, fresh)
     disk = Store(store)
-    told = survey(found, disk, fresh=lambda unit: is_named(unit.stage, fresh))
-    table = _table(found, told, disk)
+    surveyed = survey(found, disk, fresh=lambda unit: is_named(unit.stage, fresh))
+    table = _table(found, surveyed, disk)
     if why:
-        table["why"] = _reasons(found, told, disk)
+        table["why"] = _reasons(found, surveyed, disk)
     if as_json:
         print_json(table)
         return
@@ -101,10 +101,10 @@ def plan(
     for row in table["weights"]:
         click.echo(f"weights to fetch or import first: {row['name']} ({size(row['bytes'])})")
     if why:
-        _explain(found, told, table["why"])
+        _explain(found, surveyed, table["why"])
 
 
-def _table(found: Plan, told: Survey, disk: Store) -> dict[str, Any]:
+def _table(found: Plan, surveyed: Survey, disk: Store) -> dict[str, Any]:
     stages = found.by_key()
     workers = devices()
     [machine, *_] = speed_machines(workers[:1])
@@ -113,8 +113,8 @@ def _table(found: Plan, told: Survey, disk: Store) -> dict[str, Any]:
     rows: list[dict[str, Any]] = []
     for kind in dict.fromkeys(stage.kind for stage in found.stages):
         same = [stage for stage in found.stages if stage.kind == kind]
-        cost = _sum((_to_run(stage, told, stages) for stage in same), at_once=len(workers))
-        missing = sum(unit.stage.kind == kind for unit in told.missing)
+        cost = _sum((_to_run(stage, surveyed, stages) for stage in same), at_once=len(workers))
+        missing = sum(unit.stage.kind == kind for unit in surveyed.missing)
         rows.append(
             {
                 "kind": kind,
@@ -140,7 +140,7 @@ def _table(found: Plan, told: Survey, disk: Store) -> dict[str, Any]:
         "device": machine.get("device", workers[0]),
         "device_hours": sum(row["seconds"] for row in rows) / 3600,
         "bytes": sum(row["bytes"] for row in rows),
-        "weights": missing_weights(told.missing),
+        "weights": missing_weights(surveyed.missing),
         "data": {name: splits.model_dump() for name, splits in found.splits.items()},
         "warnings": list(dict.fromkeys(t for c in found.cells for t in cautions_of(c, found))),
     }
@@ -154,7 +154,7 @@ def _by_task(found: Plan) -> Iterator[str]:
     order = sorted(tasks, key=lambda name: [*TASKS, name].index(name))
     for number, name in enumerate(order):
         if len(order) > 1:
-            label = TASKS[name].label if name in TASKS else "Told real images"
+            label = TASKS[name].label if name in TASKS else "Real images"
             yield from ("",) if number else ()
             yield f"{label}:"
         yield from tasks[name]
@@ -172,9 +172,9 @@ def _show_splits(data: dict[str, Any]) -> None:
         click.echo(f"{inert(name):<{wide}} {train:>9} {held:>10}  {shown}")
 
 
-def _to_run(stage: Stage, told: Survey, stages: dict[str, Stage]) -> Cost:
+def _to_run(stage: Stage, surveyed: Survey, stages: dict[str, Stage]) -> Cost:
     units = units_of(stage)
-    missing = sum(unit in told.missing for unit in units)
+    missing = sum(unit in surveyed.missing for unit in units)
     return stage_cost(stage, stages).times(missing / max(len(units), 1))
 
 
@@ -189,16 +189,16 @@ def _sum(costs: Iterable[Cost], *, at_once: int) -> Cost:
     )
 
 
-def _reasons(found: Plan, told: Survey, disk: Store) -> list[dict[str, Any]]:
+def _reasons(found: Plan, surveyed: Survey, disk: Store) -> list[dict[str, Any]]:
     """Return what makes stages run: each cause, the stages that it is about, and what follows."""
-    why = {u.stage.key: None if r == "not in the store" else r for u, r in told.missing.items()}
+    why = {u.stage.key: None if r == "not in the store" else r for u, r in surveyed.missing.items()}
     stored = cache(lambda kind: tuple(disk.manifests(kind)))
     groups = Explainer(found.by_key(), stored).groups(why)
     return [{"cause": g.cause, "stages": [*g.first], "then": [*g.then]} for g in groups]
 
 
-def _explain(found: Plan, told: Survey, reasons: Sequence[dict[str, Any]]) -> None:
-    counts = Counter(unit.stage.key for unit in told.missing)
+def _explain(found: Plan, surveyed: Survey, reasons: Sequence[dict[str, Any]]) -> None:
+    counts = Counter(unit.stage.key for unit in surveyed.missing)
     names = names_of(found)
     for group in reasons:
         click.echo(f"\n{inert(group['cause'])}")

@@ -145,8 +145,8 @@ class Watch:
         for label, name in self._labels.items():
             text = text.replace(label, name)
         if self.live:
-            told = Text.assemble(("warning:", "yellow"), " ", legible(text))
-            self._progress.console.print(told)
+            line = Text.assemble(("warning:", "yellow"), " ", legible(text))
+            self._progress.console.print(line)
         else:
             say_tinted("warning:", "yellow", legible(text))
 

@@ -75,7 +75,7 @@ def report(
         if output is not None:
             raise InputError("--figures and -o are two things; call `ldmbench report` twice")
         files = write_figures(found, all_runs, figures, metrics=names, records=records)
-        _told(files, as_json=as_json)
+        _print_paths(files, as_json=as_json)
         return
     if as_json and output is None:
         form = "json"
@@ -93,7 +93,7 @@ def report(
         click.echo(str(output))
 
 
-def _told(paths: Sequence[Path], *, as_json: bool) -> None:
+def _print_paths(paths: Sequence[Path], *, as_json: bool) -> None:
     files = [str(path) for path in paths]
     if as_json:
         print_json(files)

@@ -49,8 +49,8 @@ def show_best(
     rows = tuple(row for rivals in found for row in rivals.rows)
     verdict = Comparison(rows, ()).verdict
     if as_json:
-        told = [_as_json(rivals) for rivals in found]
-        more = {"correction": "holm", "best": told, "notes": notes}
+        text = [_as_json(rivals) for rivals in found]
+        more = {"correction": "holm", "best": text, "notes": notes}
         print_json({"verdict": verdict, **levels, **more})
         return verdict
     for rivals in found:
@@ -82,15 +82,15 @@ def _show(rivals: Rivals) -> None:
     others = len(rivals.rows)
     protocol = f" ({score.protocol})" if score.protocol else ""
     click.echo(inert(f"{score.name} on {record.cell.dataset}{protocol}: best is {record.cell.id}"))
-    told = f"{rivals.undistinguished} of {plural(others, 'other cell')} not distinguished from it"
+    text = f"{rivals.undistinguished} of {plural(others, 'other cell')} not distinguished from it"
     blank = sum(row.p_holm is None for row in rivals.rows)
     if blank:
-        told += f", {blank} without an interval"
+        text += f", {blank} without an interval"
     elif not rivals.undistinguished:
-        told = (
+        text = (
             f"distinguished from {'the' if others == 1 else 'all'} {plural(others, 'other cell')}"
         )
-    click.echo(f"  {score.value:.4g}; {told}")
+    click.echo(f"  {score.value:.4g}; {text}")
     rows = sorted(rivals.rows, key=lambda row: abs(row.difference or 0.0))
     shown = [[inert(r.cell_b), f"{r.b:.4g}", *cells(r)[2:]] for r in rows if r.b is not None]
     for row in lines(shown):

@@ -47,21 +47,21 @@ def status(run: str | None, store: Path, as_json: bool) -> None:
     for warning in replay(Runs(store)):
         say(f"warning: {inert(warning)}")
     found, all_runs = opened_run(run, store)
-    told = _progress(found, all_runs)
+    state = _progress(found, all_runs)
     if as_json:
-        print_json(told)
+        print_json(state)
         return
-    click.echo(f"run {found.id}: {told['state']}")
-    for kind, counts in told["stages"].items():
+    click.echo(f"run {found.id}: {state['state']}")
+    for kind, counts in state["stages"].items():
         click.echo(f"  {kind:<16} {counts['done']:>6} of {plural(counts['all'], 'unit')}")
-    late = {c: why for c, why in told["failed"].items() if why and why.startswith(UNMEASURED)}
-    for cell, reason in told["failed"].items():
+    late = {c: why for c, why in state["failed"].items() if why and why.startswith(UNMEASURED)}
+    for cell, reason in state["failed"].items():
         if cell not in late:
             click.echo(fitted(legible(f"  failed {inert(cell)}: {reason}")))
     ending = f", {len(late):,} not measured yet" if late else ""
-    click.echo(f"  {told['cells_done']} of {plural(told['cells'], 'cell')} done{ending}")
-    if told["next"]:
-        say(f"next: {told['next']}")
+    click.echo(f"  {state['cells_done']} of {plural(state['cells'], 'cell')} done{ending}")
+    if state["next"]:
+        say(f"next: {state['next']}")
 
 
 def _progress(run: Run, all_runs: Runs) -> dict[str, Any]:

@@ -98,10 +98,10 @@ def drawing(stream: Any) -> Any:
 
 def say_tinted(label: str, colour: str, text: str) -> None:
     """Print a line to stderr; its label has a colour on a terminal, unless NO_COLOR is set."""
-    told = fitted(f"{label} {text}", sys.stderr).removeprefix(label)
+    shown = fitted(f"{label} {text}", sys.stderr).removeprefix(label)
     coloured = label if os.environ.get("NO_COLOR") else click.style(label, fg=colour)
     click.echo(coloured, file=drawing(sys.stderr), nl=False)
-    click.echo(told, file=sys.stderr)
+    click.echo(shown, file=sys.stderr)
 
 
 def width(stream: TextIO | None = None) -> int | None:
@@ -116,7 +116,7 @@ def fitted(text: str, stream: TextIO | None = None) -> str:
     wide = width(stream)
     if wide is None:
         return text
-    told = [
+    shown = [
         textwrap.fill(
             line,
             wide,
@@ -129,7 +129,7 @@ def fitted(text: str, stream: TextIO | None = None) -> str:
         else line
         for line in text.splitlines()
     ]
-    return "\n".join(told)
+    return "\n".join(shown)
 
 
 def listed(rows: Mapping[str, str]) -> str:

@@ -1,4 +1,4 @@
-"""What samples are told: captions and classes of images, or the classes a protocol asks for."""
+"""Conditions of samples: captions and classes of images, or the classes a protocol asks for."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def class_labels(rule: str, start: int, stop: int, *, count: int, seed: int = 0)
 
 
 def write_conditions(folder: Path, captions: Sequence[str], labels: Ints) -> None:
-    """Write what samples are told: captions.json and labels.npy, one of each per sample."""
+    """Write the conditions of samples: captions.json and labels.npy, one of each per sample."""
     write_array(folder / "labels.npy", labels.astype(np.int64))
     (folder / "captions.json").write_text(json.dumps(list(captions), ensure_ascii=False), "utf-8")
 

@@ -66,7 +66,7 @@ def execute(
     Args:
         plan: what is asked.
         store: an open store, on a file system that every node shares.
-        listener: told of progress.
+        listener: receives progress.
         log: beside it lies one file per worker for what workers and libraries print.
         team: devices of one node that train one model.
         fresh: stage kinds, or kind/key beginnings, to make anew.

@@ -37,7 +37,7 @@ PASSES = 12
 
 
 class Listener(Protocol):
-    """What is told of a run while it goes on; every method may do nothing."""
+    """What a run reports while it goes on; every method may do nothing."""
 
     def planned(self, units: Sequence[Unit]) -> None:
         """These units are about to run."""
@@ -98,7 +98,7 @@ def run_plan(
         plan: what is asked.
         store: an open store.
         runners: at least one; each is fed by a thread of its own.
-        listener: told of progress.
+        listener: receives progress.
         team: devices that train one model; more than one have each training alone.
         fresh: stage kinds, or kind/key beginnings, to make anew.
         verify: compare every digest in the store first.

@@ -87,14 +87,14 @@ def signs() -> str:
 @cache
 def answer() -> Answer:
     """Ask torch once, in a process that ends with its answer; each MIG instance has its own."""
-    told = _ask(None)
-    if not told.get("parts"):
-        return _read(told, _visible_entries())
+    reply = _ask(None)
+    if not reply.get("parts"):
+        return _read(reply, _visible_entries())
     with ThreadPoolExecutor() as pool:
-        each = [_read(one, (part,)) for part, one in zip(told["parts"], _ask_all(pool, told))]
+        each = [_read(one, (part,)) for part, one in zip(reply["parts"], _ask_all(pool, reply))]
     gpus = tuple(gpu for one in each for gpu in one.gpus)
     reason = next((one.reason for one in each if one.reason), None)
-    return Answer(told["version"], told["built_for"], gpus, reason)
+    return Answer(reply["version"], reply["built_for"], gpus, reason)
 
 
 def usable_gpus(why: str) -> tuple[Gpu, ...]:
@@ -108,36 +108,36 @@ def usable_gpus(why: str) -> tuple[Gpu, ...]:
     """
     if not why:
         return ()
-    told = answer()
-    untested = next((UNTESTED[kind] for kind in UNTESTED if told.built_for.startswith(kind)), None)
-    if untested and told.gpus:
+    found = answer()
+    untested = next((UNTESTED[kind] for kind in UNTESTED if found.built_for.startswith(kind)), None)
+    if untested and found.gpus:
         raise InputError(
-            f"torch {told.version} is built for {told.built_for} and finds {told.gpus[0].name}:"
+            f"torch {found.version} is built for {found.built_for} and finds {found.gpus[0].name}:"
             f" ldmbench does not support {untested}, on which it was never tested; {ON_CPU}"
         )
-    if not told.gpus and not (untested and why == signs()):
-        raise InputError(_unusable(why, told))
-    return told.gpus
+    if not found.gpus and not (untested and why == signs()):
+        raise InputError(_unusable(why, found))
+    return found.gpus
 
 
-def _unusable(why: str, told: Answer) -> str:
+def _unusable(why: str, found: Answer) -> str:
     """Say in one sentence why what points to a GPU leads to none, and what would work."""
-    torch = f"torch {told.version}" if told.version else "torch"
+    torch = f"torch {found.version}" if found.version else "torch"
     mend = f"correct or unset {VISIBLE}, or " if VISIBLE in os.environ else ""
-    if told.reason is None and not told.built_for:
+    if found.reason is None and not found.built_for:
         return (
             f"{why}, but {torch} is built for processors alone; {mend}install a build for CUDA"
             f" (https://pytorch.org/get-started/locally), or {ON_CPU}"
         )
-    built = f" (built for {told.built_for})" if told.built_for else ""
+    built = f" (built for {found.built_for})" if found.built_for else ""
     return (
-        f"{why}, but {torch}{built} can use no GPU: {told.reason or 'it finds none'};"
+        f"{why}, but {torch}{built} can use no GPU: {found.reason or 'it finds none'};"
         f" {mend}{ON_CPU}"
     )
 
 
-def _ask_all(pool: ThreadPoolExecutor, told: Mapping[str, Any]) -> Sequence[dict[str, Any]]:
-    return list(pool.map(_ask, told["parts"]))
+def _ask_all(pool: ThreadPoolExecutor, reply: Mapping[str, Any]) -> Sequence[dict[str, Any]]:
+    return list(pool.map(_ask, reply["parts"]))
 
 
 def _ask(visible: str | None) -> dict[str, Any]:
@@ -153,25 +153,25 @@ def _ask(visible: str | None) -> dict[str, Any]:
             check=False,
             env=environment,
         )
-        told: dict[str, Any] = json.loads(done.stdout)
+        reply: dict[str, Any] = json.loads(done.stdout)
     except subprocess.TimeoutExpired:
         return {"reason": f"it gave no answer within {PROBE_SECONDS:.0f} s"}
     except ValueError:
         lines = done.stderr.strip().splitlines() or [f"code {done.returncode}"]
         return {"reason": f"the process that asks it ended with: {lines[-1][:300]}"}
-    return told
+    return reply
 
 
-def _read(told: Mapping[str, Any], visible: Sequence[str]) -> Answer:
+def _read(reply: Mapping[str, Any], visible: Sequence[str]) -> Answer:
     """Return an answer, each GPU with its entry of CUDA_VISIBLE_DEVICES."""
-    found = told.get("gpus", ())
+    found = reply.get("gpus", ())
     entries = [*visible[: len(found)], *map(str, range(len(visible), len(found)))]
     gpus = tuple(
         Gpu(one["facts"], one.get("memory", 0), entry, _sentence(one.get("trouble")))
         for one, entry in zip(found, entries)
     )
-    version, built_for = told.get("version", ""), told.get("built_for", "")
-    return Answer(version, built_for, gpus, _sentence(told.get("reason")))
+    version, built_for = reply.get("version", ""), reply.get("built_for", "")
+    return Answer(version, built_for, gpus, _sentence(reply.get("reason")))
 
 
 def _sentence(text: str | None) -> str | None:
@@ -196,7 +196,7 @@ def _listed() -> int:
     if shutil.which("nvidia-smi") is None:
         return 0
     try:
-        told = subprocess.run(
+        found = subprocess.run(
             ["nvidia-smi", "--list-gpus"],
             capture_output=True,
             encoding="utf-8",
@@ -206,4 +206,4 @@ def _listed() -> int:
         )
     except (OSError, subprocess.SubprocessError):
         return 0
-    return sum(line.startswith("GPU") for line in told.stdout.splitlines())
+    return sum(line.startswith("GPU") for line in found.stdout.splitlines())

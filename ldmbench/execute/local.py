@@ -39,7 +39,7 @@ def execute(
         store: an open store.
         devices: one worker process each; they share the machine's cores. Stages that measure
             speed come last, one at a time, with all of the cores.
-        listener: told of progress.
+        listener: receives progress.
         log: a file for what workers and libraries print.
         team: devices that train one model.
         fresh: stage kinds, or kind/key beginnings, to make anew.

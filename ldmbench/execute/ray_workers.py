@@ -51,7 +51,7 @@ class RayWorker:
 
     @property
     def options(self) -> dict[str, Any]:
-        """What Ray is told."""
+        """Options for Ray."""
         more = {name: n for name, n in self.resources.items() if name not in ("CPU", "GPU")}
         return {
             "num_cpus": self.resources.get("CPU", 0),
@@ -81,7 +81,7 @@ def address() -> str:
 
 
 def local_size() -> dict[str, int]:
-    """Return how many CPUs and GPUs a cluster on this machine is told to have."""
+    """Return how many CPUs and GPUs a cluster on this machine announces."""
     wanted = devices_here()
     return {
         "num_cpus": max(cores(), len(wanted)),

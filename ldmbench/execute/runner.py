@@ -25,7 +25,7 @@ class Runner(ABC):
     """Runs tasks on one device.
 
     Attributes:
-        device: what tasks are told to compute on.
+        device: what tasks compute on.
         crowded: whether others compute on the same machine; GPUs share its processor, too.
         threads_alone: of a task that has all of the machine's cores to itself; None leaves it to
             the worker process.

@@ -13,7 +13,7 @@ from ldmbench.gating.rules import ANYWHERE, RULES
 from ldmbench.schema.baseline import Rule
 from ldmbench.schema.record import Measure, Record, Run
 
-__all__ = ["Point", "Series", "StepTold", "history", "history_data"]
+__all__ = ["LevelStep", "Point", "Series", "history", "history_data"]
 
 Z95 = 1.959964
 
@@ -29,7 +29,7 @@ class Point:
 
 
 @dataclass(frozen=True)
-class StepTold:
+class LevelStep:
     """A step, in words: the first run of the new level, and which way it went."""
 
     run: str
@@ -55,7 +55,7 @@ class Series:
     name: str
     made: str
     points: tuple[Point, ...]
-    steps: tuple[StepTold, ...] = field(default=())
+    steps: tuple[LevelStep, ...] = field(default=())
 
     @property
     def sparkline(self) -> str:
@@ -90,7 +90,7 @@ def history(
                     if not points or points[-1].run != run.id:  # else: of a like protocol
                         points.append(Point(run.id, run.started, value, error))
     return [
-        Series(cell, name, made, tuple(points), _told(name, points))
+        Series(cell, name, made, tuple(points), _level_steps(name, points))
         for (cell, name, made), points in found.items()
     ]
 
@@ -164,7 +164,7 @@ def _error(low: float | None, high: float | None) -> float:
     return 0.0 if low is None or high is None else (high - low) / (2 * Z95)
 
 
-def _told(name: str, points: Sequence[Point]) -> tuple[StepTold, ...]:
+def _level_steps(name: str, points: Sequence[Point]) -> tuple[LevelStep, ...]:
     rule = RULES.get(name, Rule())
     return tuple(_step(rule, points[step.at], step) for step in _changes(rule, points))
 
@@ -195,11 +195,11 @@ def _known_noise(rule: Rule, points: Sequence[Point]) -> float:
     return max(errors[len(errors) // 2], declared)
 
 
-def _step(rule: Rule, first: Point, step: Step) -> StepTold:
-    """Return a step as it is told: regressed or improved only beyond the rule's tolerance."""
+def _step(rule: Rule, first: Point, step: Step) -> LevelStep:
+    """Return a step in words: regressed or improved only beyond the rule's tolerance."""
     direction: Literal["regressed", "improved", "changed"] = "changed"
     accepted = rule.tolerance * (abs(step.before) if rule.relative else 1.0)
     if rule.by != "recorded_only" and abs(step.after - step.before) > accepted:
         worse = (step.after > step.before) == (rule.better == "lower")
         direction = "regressed" if worse else "improved"
-    return StepTold(first.run, first.started, step.before, step.after, direction)
+    return LevelStep(first.run, first.started, step.before, step.after, direction)

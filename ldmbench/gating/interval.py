@@ -80,8 +80,8 @@ def change(
             freedom = max(spread.freedom, spread.freedom / share**2) if share > 0 else math.inf
         sides.append(math.sqrt(variance) * quantile(1 - alpha, freedom) + bias)
     value = new.value - mean
-    told = f"{method}; {runs} accepted runs" if runs > 1 else method
-    return Change(value, value - sides[0], value + sides[1], told)
+    source = f"{method}; {runs} accepted runs" if runs > 1 else method
+    return Change(value, value - sides[0], value + sides[1], source)
 
 
 def pooled(groups: Sequence[tuple[str, Sequence[Number]]]) -> BetweenRuns:

@@ -85,8 +85,8 @@ def like_scores(new: Score, cells: Sequence[AcceptedCell]) -> tuple[list[Pair], 
     last = there[-1].score
     assert last is not None
     fields = Signature.parse(last.score.signature).differences(Signature.parse(new.signature))
-    told = [f"{name} was {a} and is {b}" for name, (a, b) in fields.items()]
-    return [], "signature: " + ", ".join(told)
+    differing = [f"{name} was {a} and is {b}" for name, (a, b) in fields.items()]
+    return [], "signature: " + ", ".join(differing)
 
 
 def like_measures(
@@ -105,12 +105,12 @@ def like_measures(
     if alike or not there:
         return alike, ""
     last = there[-1].measure
-    told = [
+    differing = [
         f"{field} was {getattr(last, field) or 'none'!s} and is {getattr(new, field) or 'none'!s}"
         for field in fields
         if getattr(last, field) != getattr(new, field)
     ]
-    return [], ", ".join(told)
+    return [], ", ".join(differing)
 
 
 def same_images(record: Record, cell: AcceptedCell, replicates: Replicas) -> bool:

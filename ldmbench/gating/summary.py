@@ -36,8 +36,8 @@ def markdown(outcome: Outcome) -> str:
     if bad:
         lines += ["", *_table(bad)]
     if good:
-        told = f"<details><summary>{len(good)} passed</summary>"
-        lines += ["", told, "", *_table(good), "", "</details>"]
+        heading = f"<details><summary>{len(good)} passed</summary>"
+        lines += ["", heading, "", *_table(good), "", "</details>"]
     return "\n".join(lines) + "\n"
 
 

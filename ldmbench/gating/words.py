@@ -38,7 +38,7 @@ def _amount(value: float, *, relative: bool) -> str:
 
 def headline(outcome: Outcome) -> str:
     """Return the whole gate in one line."""
-    told = [f"{count} {verdict}" for verdict, count in outcome.counts.items() if count]
+    counts = [f"{count} {verdict}" for verdict, count in outcome.counts.items() if count]
     if outcome.failed:
-        told.insert(0, f"{len(outcome.failed)} failed cells")
-    return f"{outcome.verdict}: {', '.join(told) or 'nothing was judged'}"
+        counts.insert(0, f"{len(outcome.failed)} failed cells")
+    return f"{outcome.verdict}: {', '.join(counts) or 'nothing was judged'}"

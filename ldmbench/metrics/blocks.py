@@ -41,7 +41,7 @@ class Visitor(Protocol):
         ...
 
     def close(self, rows: slice, cols: slice) -> None:
-        """Be told that a whole block is through."""
+        """Note that a whole block is done."""
         ...
 
 
@@ -104,7 +104,7 @@ def sweep(
         visitors: in order; only the last may overwrite the block.
         block: rows and columns of a block (default: the engine's, 1,024 on the processor).
         workers: blocks worked on at once (default: the engine's, one per core).
-        report: told the fraction done.
+        report: called with the fraction done.
     """
     # List the blocks, those on the diagonal first.
     engine = x.engine

@@ -60,7 +60,7 @@ def moments_family(
             bring both anew: they are resampled together.
         confidence: of the interval.
         engine: where products are formed; None: where the features are, else the processor.
-        report: told the fraction done.
+        report: called with the fraction done.
 
     Raises:
         InputError: bad features or unlike widths; `paired` with unlike numbers or Moments.
@@ -136,7 +136,7 @@ def neighbours_family(
         engine: where products are formed; None: where the features are, else the processor.
         kept: what calls with the very same reference have found of it: its radii and kernel sums
             are read from there, and put there.
-        report: told the fraction done.
+        report: called with the fraction done.
 
     Raises:
         InputError: bad features, unlike widths, or not more than a k samples on a side.
@@ -263,7 +263,7 @@ def logits_family(
         splits: parts over which the score is averaged.
         shuffle_seed: of the permutation before; None keeps the order.
         confidence: of the interval.
-        report: told the fraction done.
+        report: called with the fraction done.
 
     Raises:
         InputError: bad logits, or more splits than samples.

@@ -60,7 +60,7 @@ class Called:
 
     @property
     def needs_truth(self) -> bool:
-        """Tell whether it is told real images."""
+        """Tell whether it takes real images."""
         return self.conditioning == "truth"
 
     def condition(
@@ -87,9 +87,9 @@ class Called:
             InputError: it failed, or returned something else.
         """
         call = getattr(self.sampler, "sample", self.sampler)
-        told: dict[str, Any] = {"steps": params.steps, "guidance": params.guidance}
-        told |= {"cond": condition, "seeds": list(seeds)}
-        made = calling(f"{self.title} failed", lambda: call(noise, **told))
+        arguments: dict[str, Any] = {"steps": params.steps, "guidance": params.guidance}
+        arguments |= {"cond": condition, "seeds": list(seeds)}
+        made = calling(f"{self.title} failed", lambda: call(noise, **arguments))
         wanted = (len(noise), self.side, self.side, 3)
         try:
             images = np.asarray(made.detach().cpu() if isinstance(made, Tensor) else made)
@@ -107,6 +107,6 @@ class Called:
     def work(self, params: Sampling) -> Work:
         """Count the FLOPs of one image as it runs; nothing else can be seen."""
         noise = torch.zeros((1, *self.shape), device=self.device)
-        told = self.condition(captions=[""], labels=[0], truth=Truth.blank(self.side))
-        whole = count_flops(lambda: self.draw(noise, condition=told, params=params, seeds=[0]))
+        cond = self.condition(captions=[""], labels=[0], truth=Truth.blank(self.side))
+        whole = count_flops(lambda: self.draw(noise, condition=cond, params=params, seeds=[0]))
         return Work(whole=whole)

@@ -171,14 +171,14 @@ class Prompts:
         if not listed or not all(isinstance(p, str) for p in prompts):
             raise InputError("prompts must be a list of texts, one per sample")
         tokenizer = self.tokenizer()
-        told: dict[str, Any] = {}
+        options: dict[str, Any] = {}
         if hasattr(tokenizer, "save_pretrained"):  # transformers' own; others pad by themselves
-            told = {"padding": "max_length", "max_length": self.length, "truncation": True}
+            options = {"padding": "max_length", "max_length": self.length, "truncation": True}
             if self.pad is not None:  # a word of the texts, which the tokenizer may hold special
-                told |= {"padding": False, "split_special_tokens": True}
-        found = tokenizer(list(prompts), **told)
+                options |= {"padding": False, "split_special_tokens": True}
+        found = tokenizer(list(prompts), **options)
         ids = found["input_ids"] if hasattr(found, "keys") else found
-        if told and self.pad is not None:
+        if options and self.pad is not None:
             ids = [[*row, *[self.pad] * (self.length - len(row))] for row in ids]
         return torch.as_tensor(ids)
 

@@ -137,10 +137,10 @@ def _probe(model: Model, z: torch.Tensor) -> Inputs:
         return condition.inputs(initial_noise([0, 1], seed=2, shape=(classes, *side)), z)
     if isinstance(condition, FittedImage):
         side = [s * condition.small // condition.large for s in z.shape[2:]]
-        told: Any = initial_noise([0, 1], seed=2, shape=(3, *side))
+        cond: Any = initial_noise([0, 1], seed=2, shape=(3, *side))
         if condition.classes is not None:
-            told = {"labels": torch.zeros(len(z), dtype=torch.int64), "image": told}
-        return condition.inputs(told, z)
+            cond = {"labels": torch.zeros(len(z), dtype=torch.int64), "image": cond}
+        return condition.inputs(cond, z)
     joined = int(network.config.in_channels) - z.shape[1]
     return condition.inputs(initial_noise([0, 1], seed=2, shape=(joined, *z.shape[2:])), z)
 

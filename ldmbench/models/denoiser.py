@@ -128,36 +128,36 @@ class Denoiser(nn.Module):
         return getattr(self, self.kind.part)
 
     def forward(
-        self, z: Tensor, t: Tensor, told: Tensor | None = None, dropped: Tensor | None = None
+        self, z: Tensor, t: Tensor, cond: Tensor | None = None, dropped: Tensor | None = None
     ) -> Tensor:
         """Return what the network is trained to return, like z.
 
         Args:
             z: noisy latents, NCHW float32.
             t: timesteps, integers (N,) in [0, T); times of a flow, float32 (N,) in [0, 1].
-            told: what `conditions` returned; None where there is no condition.
+            cond: what `conditions` returned; None where there is no condition.
             dropped: bool (N,), where the condition is not shown.
         """
         t = t if self.time_scale == 1 else t * self.time_scale
-        return evaluate(self.network, z, t, self._inputs(z, told, dropped))
+        return evaluate(self.network, z, t, self._inputs(z, cond, dropped))
 
-    def _inputs(self, z: Tensor, told: Tensor | None, dropped: Tensor | None) -> Inputs:
+    def _inputs(self, z: Tensor, cond: Tensor | None, dropped: Tensor | None) -> Inputs:
         """Return the network's inputs, those of dropped images being the null condition."""
-        if told is None:
+        if cond is None:
             return {}
         if self.task.joins:
-            joined = self.condition.inputs(told, z)["concat"]
+            joined = self.condition.inputs(cond, z)["concat"]
             return {"concat": joined if dropped is None else joined * ~dropped[:, None, None, None]}
         if self.frozen is not None:
-            return {"context": self.frozen.context(told, dropped, z)}
+            return {"context": self.frozen.context(cond, dropped, z)}
         if dropped is not None:
             if self._null is None:
                 self._null = self._rows(1).to(z.device)
-            where = dropped[:, None] if told.ndim == 2 else dropped
-            told = torch.where(where, self._null, told)
+            where = dropped[:, None] if cond.ndim == 2 else dropped
+            cond = torch.where(where, self._null, cond)
         if self.conditioner is None:
-            return {"labels": told}
-        found = self.conditioner(told)
+            return {"labels": cond}
+        found = self.conditioner(cond)
         return {"context": found if isinstance(found, Tensor) else found[0]}
 
     def conditions(
@@ -183,16 +183,16 @@ class Denoiser(nn.Module):
             InputError: if the model needs captions or labels and they were not given; also for a
                 label that is no class.
         """
-        if self.task.told == "none":
+        if self.task.input == "none":
             return None
-        if self.task.told == "truth":
+        if self.task.input == "truth":
             assert truth is not None
             made: Tensor = condition_of(self.condition, truth, {}, side=self.shape[1], seed=seed)
             return made
-        if self.task.told == "caption":
+        if self.task.input == "caption":
             if captions is None:
                 raise InputError("this model is conditioned on captions; give one for each image")
-            return self.frozen.told(captions) if self.frozen else self._prompts.tokens(captions)
+            return self.frozen.prepared(captions) if self.frozen else self._prompts.tokens(captions)
         if labels is None:
             raise InputError("this model is conditioned on classes; give a label for each image")
         rows = torch.as_tensor(labels, dtype=torch.int64)
@@ -211,13 +211,13 @@ class Denoiser(nn.Module):
 
     def null_ids(self, n: int) -> Tensor | None:
         """Return the ids of `n` images that are shown no condition; None of tasks without ids."""
-        return None if self.task.joins or self.task.told == "none" else self._rows(n)
+        return None if self.task.joins or self.task.input == "none" else self._rows(n)
 
     def _rows(self, n: int) -> Tensor:
         if isinstance(self.condition, TokenBoxes):
             places = int(self.condition.encoder.config.max_position_embeddings)
             return torch.zeros((n, places), dtype=torch.int64)
-        if self.task.told == "caption":
+        if self.task.input == "caption":
             return self._prompts.tokens([""]).expand(n, -1)
         return torch.full((n,), self.brought.classes)
 

@@ -62,9 +62,9 @@ class SharedDiT(DiTTransformer2DModel):  # type: ignore[misc]
             class_labels = torch.zeros(
                 len(hidden_states), dtype=torch.int64, device=hidden_states.device
             )
-        told = self.embedding(timestep, class_labels, hidden_dtype=hidden_states.dtype)
+        embedded = self.embedding(timestep, class_labels, hidden_dtype=hidden_states.dtype)
         return super().forward(
-            hidden_states, told, class_labels, cross_attention_kwargs, return_dict
+            hidden_states, embedded, class_labels, cross_attention_kwargs, return_dict
         )
 
     def untied(self) -> DiTTransformer2DModel:

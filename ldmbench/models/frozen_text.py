@@ -45,7 +45,7 @@ class FrozenText:
             part = texts[start : start + AT_ONCE]
             self.known |= zip(part, self.read(self.prompts.tokens(part)).cpu(), strict=True)
 
-    def told(self, captions: Sequence[str]) -> Tensor:
+    def prepared(self, captions: Sequence[str]) -> Tensor:
         """Return contexts (N, L, D) float32 where they are known, else ids (N, L); on the CPU."""
         if all(text in self.known for text in captions):
             return torch.stack([self.known[text] for text in captions])
@@ -57,9 +57,9 @@ class FrozenText:
         device = next(self.prompts.encoder.parameters()).device
         return self.prompts.read(ids.to(device))
 
-    def context(self, told: Tensor, dropped: Tensor | None, z: Tensor) -> Tensor:
+    def context(self, cond: Tensor, dropped: Tensor | None, z: Tensor) -> Tensor:
         """Return contexts like z, those of dropped images being of the empty caption."""
-        found = told if told.is_floating_point() else self.read(told)
+        found = cond if cond.is_floating_point() else self.read(cond)
         if dropped is not None:
             if self._null is None:
                 self._null = self.read(self.prompts.tokens([""])).to(z.device)

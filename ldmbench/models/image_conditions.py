@@ -76,7 +76,7 @@ class FittedImage:
 
     @property
     def kind(self) -> str:
-        """Return image, or class-image where labels are told too."""
+        """Return image, or class-image where it takes labels too."""
         return "image" if self.classes is None else "class-image"
 
     def inputs(self, cond: Any, z: torch.Tensor) -> Inputs:
@@ -84,17 +84,19 @@ class FittedImage:
 
         cond: the small image (B, 3, h, w) in [-1, 1], or {"labels": (B,), "image": the same}.
         """
-        told: Inputs = {}
+        given: Inputs = {}
         if self.classes is not None:
             _check_fields(cond, ("labels", "image"))
-            told["labels"] = labels_of(cond["labels"], z, classes=self.classes)
+            given["labels"] = labels_of(cond["labels"], z, classes=self.classes)
             cond = cond["image"]
         wanted = (z.shape[0], 3, *(s * self.small // self.large for s in z.shape[2:]))
         image = _shaped(cond, z, wanted, "the low-resolution image")
         if self.small > self.large:
-            return told | {"concat": nn.functional.pixel_unshuffle(image, self.small // self.large)}
+            return given | {
+                "concat": nn.functional.pixel_unshuffle(image, self.small // self.large)
+            }
         size = (z.shape[2], z.shape[3])
-        return told | {"concat": nn.functional.interpolate(image, size, mode="bilinear")}
+        return given | {"concat": nn.functional.interpolate(image, size, mode="bilinear")}
 
     def null(self, cond: Any, z: torch.Tensor) -> Any:
         """Return zeros; a model with classes has none that stands for no class."""

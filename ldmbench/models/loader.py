@@ -59,7 +59,7 @@ def load(
     """
     numerics()
     found = _load(path, config=config, ema=ema, ignore=ignore, tokenizer=tokenizer)
-    return found.told(null_class=null_class, guided_channels=guided_channels)
+    return found.with_guidance(null_class=null_class, guided_channels=guided_channels)
 
 
 def _load(

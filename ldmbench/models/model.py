@@ -34,7 +34,7 @@ from ldmbench.schema.models import LatentRule, ModelFacts
 __all__ = ["Info", "Model", "evaluate", "info_of", "latent_sides", "to_uint8"]
 
 QUANTIZE = ("round", "truncate")
-_TOLD = ("f", "source", "quantize", "timesteps", "weights", "weights_from", "left_out", "assumed",
+_COPIED = ("f", "source", "quantize", "timesteps", "weights", "weights_from", "left_out", "assumed",
          "guidance_interval", "latents")  # fmt: skip
 """What Info takes from ModelFacts."""
 
@@ -47,7 +47,7 @@ class Info:
         f: downsampling factor.
         latent_shape: (C, h, w) of one latent at the resolution of training.
         parameters: of all its networks together.
-        conditioning: what it is told, the `kind` of its condition.
+        conditioning: the `kind` of its condition.
         scale: what encode multiplies by; 1 for a bare first stage.
         schedule: the forward process; None for a bare first stage, and of a flow.
         digest: sha256 of its weights and config files.
@@ -106,8 +106,8 @@ def info_of(
         latent_shape: (C, h, w).
         more: other fields of Info.
     """
-    told: dict[str, Any] = {name: getattr(facts, name) for name in _TOLD}
-    return Info(**{**told, "path": path, "digest": digest, "latent_shape": latent_shape, **more})
+    copied: dict[str, Any] = {name: getattr(facts, name) for name in _COPIED}
+    return Info(**{**copied, "path": path, "digest": digest, "latent_shape": latent_shape, **more})
 
 
 class Model:
@@ -328,7 +328,7 @@ class Model:
             )
         return to_uint8(self.decode(z), rule) if decode else z
 
-    def told(self, *, null_class: int | None, guided_channels: int | None) -> Model:
+    def with_guidance(self, *, null_class: int | None, guided_channels: int | None) -> Model:
         """Return the model with what the user says of its guidance, None being what files say.
 
         Raises:
@@ -392,8 +392,8 @@ class Model:
 
         def joint(z: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
             # One batch of both, null first, as CompVis and diffusers do: the same rounding.
-            base, told = self.predict(torch.cat([z, z]), torch.cat([t, t]), pairs).chunk(2)
-            return sampling.mix(told, base, guidance=guidance, channels=moved)
+            base, conditioned = self.predict(torch.cat([z, z]), torch.cat([t, t]), pairs).chunk(2)
+            return sampling.mix(conditioned, base, guidance=guidance, channels=moved)
 
         return conditional, joint
 

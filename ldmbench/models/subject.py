@@ -65,7 +65,7 @@ class Subject(Protocol):
     def condition(
         self, *, captions: Sequence[str] | None, labels: Any | None, truth: Truth | None = None
     ) -> Any:
-        """Return what the model is told of some images; None when it is told nothing.
+        """Return the conditions of some images; None for an unconditional model.
 
         Args:
             captions: one text per image.

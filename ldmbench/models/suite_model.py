@@ -128,21 +128,21 @@ class SuiteModel:
         at = next(iter(self.model.networks()["denoiser"].parameters())).device
         z, t = torch.zeros((1, *self.shape), device=at), torch.zeros(1, device=at).long()
         blank = Truth.blank(self.shape[1] * self.model.info.f)
-        told = self.condition(captions=[""], labels=[0], truth=blank)
-        inputs = self.model.condition.inputs(told, z)
-        asked, guided = self._evaluations(params, told)
+        cond = self.condition(captions=[""], labels=[0], truth=blank)
+        inputs = self.model.condition.inputs(cond, z)
+        asked, guided = self._evaluations(params, cond)
         return Work(
             evaluations=asked,
             guided=guided,
             denoiser=count_flops(lambda: self.model.predict(z, t, inputs)),
-            condition=count_flops(lambda: self.model.condition.inputs(told, z)),
+            condition=count_flops(lambda: self.model.condition.inputs(cond, z)),
             decoder=count_flops(lambda: self.model.decode(z)),
             parameters=sum(parts.values()),
             autoencoder_parameters=first,
             batch=self.batch,
         )
 
-    def _evaluations(self, params: Sampling, told: Any) -> tuple[int, int]:
+    def _evaluations(self, params: Sampling, cond: Any) -> tuple[int, int]:
         """Return the evaluations of a sample, and those in guidance; counted if adaptive."""
         if not SAMPLERS[params.sampler].adaptive:
             return evaluations_of(self.model.info, params)
@@ -154,7 +154,7 @@ class SuiteModel:
             self.model.sample(
                 noise,
                 steps=params.steps,
-                cond=told,
+                cond=cond,
                 guidance=params.guidance,
                 guidance_interval=params.guidance_interval,
                 sampler=params.sampler,

@@ -73,7 +73,7 @@ class Truth:
 def condition_of(
     condition: Any, truth: Truth, given: Mapping[str, str], *, side: int, seed: int = 0
 ) -> Any:
-    """Return what a model is told of real images: the one maker for samples and for training.
+    """Return a model's conditions made of real images: the one maker for samples and for training.
 
     Args:
         condition: of the model, of a kind in FROM_TRUTH.
@@ -105,11 +105,11 @@ def condition_of(
     small = low_resolution(truth.images, side, resize=given["downscale"])
     if kind == "image":
         return small
-    told: dict[str, Any] = {"prompt": list(truth.captions), "image": small}
+    cond: dict[str, Any] = {"prompt": list(truth.captions), "image": small}
     if getattr(condition, "noising", None) is not None:
         drawn = truth.indices.tolist()
-        told["noise"] = initial_noise(drawn, seed=BLUR_SEED, shape=(3, side, side))
-    return told
+        cond["noise"] = initial_noise(drawn, seed=BLUR_SEED, shape=(3, side, side))
+    return cond
 
 
 def blurred(images: Pixels, sigma: float) -> Tensor:
@@ -171,7 +171,7 @@ def class_map(truth: Truth, *, classes: int) -> Tensor:
         InputError: the images come without masks, or have more classes than the model.
     """
     if truth.masks is None or truth.box_labels is None:
-        raise InputError("the dataset has no masks, and the model is told by a map of classes")
+        raise InputError("the dataset has no masks, and the model takes a map of classes")
     table = np.concatenate([np.zeros((len(truth.masks), 1), np.int64), truth.box_labels + 1], 1)
     ids = np.take_along_axis(table, truth.masks.reshape(len(table), -1).astype(np.int64), 1)
     if ids.size and ids.max() >= classes:
@@ -195,7 +195,7 @@ def layout_tokens(truth: Truth, *, length: int, vocabulary: int) -> Tensor:
         InputError: the images come without boxes, or with a class that is no token.
     """
     if truth.boxes is None or truth.box_labels is None:
-        raise InputError("the dataset has no boxes, and the model is told by a layout")
+        raise InputError("the dataset has no boxes, and the model takes a layout")
     none, side = vocabulary - 1, math.isqrt(vocabulary)
     objects, rest = divmod(length, 3)
     labels, boxes = truth.box_labels[:, :objects], truth.boxes[:, :objects]

@@ -109,12 +109,12 @@ def _refuse(where: str, *, missing: list[str], extra: list[str], wrong: list[str
     if not (missing or extra or wrong):
         return
     parts = []
-    for name, told in (
+    for name, wanted in (
         ("missing", missing),
         ("not asked for", extra),
         ("of another shape or type", wrong),
     ):
-        keys = [*dict.fromkeys(told)]  # a joint projection is asked for three times
+        keys = [*dict.fromkeys(wanted)]  # a joint projection is asked for three times
         if keys:
             more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
             parts.append(f"{len(keys)} {name} ({', '.join(keys[:3])}{more})")

@@ -36,7 +36,7 @@ def build_plan(loaded: LoadedSuite, *, cache: Path | None = None, may_compile: b
 
     Raises:
         SuiteError: fewer samples or real images than a metric needs, more than a plan may have, or
-            data that cannot tell a model what it is to be told.
+            data that lack the conditions of a model.
     """
     protocols = protocols_of(loaded.written)
     images = Images(loaded.written, loaded.path.parent, Digests(cache), protocols)

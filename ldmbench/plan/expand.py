@@ -144,8 +144,8 @@ def _plain_noun(name: str, noun: N, chosen: Axes) -> N:
     try:
         plain = plain_class(noun).model_validate(values)
     except ValidationError as error:
-        told = ", ".join(f"{path} = {_text(value)}" for path, value in chosen.items())
-        raise InputError(f"{name}: {told}: {error.errors()[0]['msg']}") from None
+        known = ", ".join(f"{path} = {_text(value)}" for path, value in chosen.items())
+        raise InputError(f"{name}: {known}: {error.errors()[0]['msg']}") from None
     if isinstance(plain, LdmModel):
         return plain.model_copy(update=_meaningless(plain))
     return plain
@@ -232,8 +232,8 @@ def _own(variant: Variant[SampleParams]) -> Variant[SampleParams]:
 def sample_title(sample: SampleParams, axes: Axes) -> str:
     """Return the sampling part of a cell id, such as ddim-50/g1/s0."""
     eta = f"-eta{sample.eta:g}" if sample.eta else ""
-    told = {"sampler", "steps", "eta", "guidance", "seed", "count", "checkpoint"}
-    rest = ",".join(f"{k}={_text(v)}" for k, v in axes.items() if k not in told)
+    known = {"sampler", "steps", "eta", "guidance", "seed", "count", "checkpoint"}
+    rest = ",".join(f"{k}={_text(v)}" for k, v in axes.items() if k not in known)
     at = f"@{sample.checkpoint:g}" if sample.checkpoint != 1 else ""
     extra = f"[{rest}]" if rest else ""
     return f"{sample.sampler}-{sample.steps}{eta}{at}{extra}/g{sample.guidance:g}/s{sample.seed}"

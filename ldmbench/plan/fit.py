@@ -8,10 +8,10 @@ from functools import cached_property
 
 from ldmbench.catalog.metrics import METRICS
 from ldmbench.errors import SuiteError
+from ldmbench.plan.conditions import ConditionChecks, Problem
 from ldmbench.plan.expand import Point
 from ldmbench.plan.images import HELD_OUT, Images, plain_name
 from ldmbench.plan.starts import Starts
-from ldmbench.plan.told import Problem, Tellers
 from ldmbench.plan.traits import Traits
 from ldmbench.schema.models import LdmModel
 from ldmbench.schema.stage import Splits
@@ -39,10 +39,10 @@ class Fit:
     starts: Starts
 
     @cached_property
-    def tellers(self) -> Tellers:
+    def tellers(self) -> ConditionChecks:
         """Where captions and classes are counted."""
         draws = bool(pinned(self.images.protocols, "classes"))
-        return Tellers(self.suite, self.images, draws)
+        return ConditionChecks(self.suite, self.images, draws)
 
     def check(self, wanted: Sequence[Point], places: Places) -> None:
         """Refuse models and probes that a dataset has not the images, captions or classes for.

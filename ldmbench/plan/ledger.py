@@ -122,7 +122,7 @@ class Ledger:
         return self.add("features", params, inputs, shard=SHARD, count=images.count, local=local)
 
     def finished(self) -> tuple[Stage, ...]:
-        """Return all stages; features are told how many images their extractor will see in all."""
+        """Return all stages; features carry how many images their extractor will see in all."""
         expected: Counter[tuple[str, str]] = Counter()
         for stage in self.stages.values():
             expected[_network(stage)] += stage.count or 0

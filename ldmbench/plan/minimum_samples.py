@@ -1,4 +1,4 @@
-"""How many images a metric needs, and suites that have too few: told before anything runs."""
+"""How many images a metric needs, and refuses suites that have too few, before anything runs."""
 
 from __future__ import annotations
 

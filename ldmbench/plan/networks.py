@@ -119,7 +119,7 @@ def denoiser(params: DenoiserParams, side: int, channels: int, f: int = 1) -> li
         params.conditioning, channels=channels, side=side, f=f, scale=params.scale
     )
     made = {"unet": _unet, "dit": _dit}[params.network](params, side, channels, joined)
-    return [*made, *_told(params)]
+    return [*made, *_condition_layers(params)]
 
 
 def _dit(params: DenoiserParams, side: int, channels: int, joined: int) -> Iterator[Layer]:
@@ -138,8 +138,8 @@ def _dit(params: DenoiserParams, side: int, channels: int, joined: int) -> Itera
 def _unet(params: DenoiserParams, side: int, channels: int, joined: int) -> list[Layer]:
     """Return the layers of a UNet."""
     widths = [params.channels * m for m in params.multipliers or default_multipliers(side)]
-    told, blocks, base = params.attends, params.blocks, widths[0]
-    context = params.context_channels if told else 0
+    attends, blocks, base = params.attends, params.blocks, widths[0]
+    context = params.context_channels if attends else 0
     time, shifts = 4 * base, 2 if params.scale_shift else 1
     found = [_conv(channels + joined, base, side), Layer(base * time + time * time, 1)]
     skips, at, before, depth = [base], float(side), base, params.transformer_depth
@@ -217,7 +217,7 @@ def _attention(width: int, side: float, context: int, depth: int = 1) -> Iterato
         yield Layer(2 * context * width, CAPTION_TOKENS)
 
 
-def _told(params: DenoiserParams) -> Iterator[Layer]:
+def _condition_layers(params: DenoiserParams) -> Iterator[Layer]:
     """Yield the encoder of captions or layouts; a class is one vector, of which there are few."""
     context = params.context_channels
     if params.text_encoder:

@@ -41,7 +41,7 @@ class SampleScores:
         families = {row.family.name: row.family for row in self.shared.rows()}
         roles: dict[Role, Stage] = {}
         for name, family in sorted(families.items()):
-            if not _is_told(family, self.shared.about(point).conditioning):
+            if not _takes(family, self.shared.about(point).conditioning):
                 continue
             extractor = family.extractor_of(protocol)
             inputs = {"generated": items(self.shared.features(samples, extractor, protocol), count)}
@@ -64,7 +64,7 @@ class SampleScores:
         """Hold samples to what their conditions were made of: very images, boxes and maps."""
         count = min(samples.count or 0, truth.count or 0)
         roles: dict[Role, Stage] = {}
-        for family in self.shared.pair_families() if self.shared.about(point).told_image else ():
+        for family in self.shared.pair_families() if self.shared.about(point).takes_image else ():
             sides = [samples, truth]
             if family.needs == "features":
                 sides = [self.shared.features(s, protocol.extractor, protocol) for s in sides]
@@ -109,15 +109,15 @@ class SampleScores:
         return self.asked[metric]
 
 
-def _is_told(family: Family, conditioning: str) -> bool:
+def _takes(family: Family, conditioning: str) -> bool:
     """Tell whether samples of a conditioning have what a family of scores of samples compares."""
-    told = {
+    allowed = {
         "caption": ("caption",),
         "class": ("class", "caption", "truth"),
         "pair": (),
         "scene": (),
     }
-    return conditioning in told.get(family.against, (conditioning,))
+    return conditioning in allowed.get(family.against, (conditioning,))
 
 
 def held_to(family: Family, protocol: Protocol, count: int) -> int:

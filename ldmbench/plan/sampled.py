@@ -24,7 +24,7 @@ TIMED, COUNTED = ({row.name for row in _SPEED if row.timed is timed} for timed i
 
 @dataclass(frozen=True)
 class Below:
-    """What stands below samples, speed and coding: a model, and what it is told."""
+    """What stands below samples, speed and coding: a model and its conditions."""
 
     autoencoder: Stage
     denoiser: Stage
@@ -74,7 +74,7 @@ class Sampled:
             inputs,
             shard=sample_shard(sample.micro_batch),
             count=sample.count,
-            local=below.local.model_copy(update={"told": traits.conditioning}),
+            local=below.local.model_copy(update={"conditioning": traits.conditioning}),
         )
 
     def probed(self, point: Point, below: Below, sample: SampleParams) -> dict[Role, Stage]:
@@ -100,7 +100,7 @@ class Sampled:
         return self.shared.ledger.add("coding", params, inputs, local=below.local)
 
     def _speed(self, point: Point, below: Below, sample: SampleParams) -> Stage:
-        """Plan one measurement for all sample seeds, told what seed 0 is told."""
+        """Plan one measurement for all sample seeds, with the conditions of seed 0."""
         inputs = below.inputs()
         conditions = self.shared.conditions(point, sample.model_copy(update={"seed": 0}))
         if conditions:

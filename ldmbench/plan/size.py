@@ -1,4 +1,4 @@
-"""How many units of work a plan has: told by division, nothing listed."""
+"""How many units of work a plan has: by division, without a list of them."""
 
 from __future__ import annotations
 

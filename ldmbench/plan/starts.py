@@ -16,9 +16,9 @@ from typing import Any
 from ldmbench.catalog.tasks import TASKS, task_of_kind
 from ldmbench.errors import InputError
 from ldmbench.plan import networks
+from ldmbench.plan.conditions import Problem
 from ldmbench.plan.expand import Point, all_points
 from ldmbench.plan.images import plain_name
-from ldmbench.plan.told import Problem
 from ldmbench.registry import nearest
 from ldmbench.schema.models import CallModel, DenoiserParams, LdmModel, LoadModel, ModelFacts
 from ldmbench.schema.networks import OF_NETWORK, default_multipliers
@@ -121,9 +121,9 @@ class Starts:
         if not facts.samples:
             return "which is a first stage without a denoiser; allowed: a diffusion model"
         task = task_of_kind(facts.conditioning)
-        told = task.name if task else facts.conditioning
+        conditioning = task.name if task else facts.conditioning
         return (
-            _other_condition(told, own)
+            _other_condition(conditioning, own)
             or _other_factor(facts, _trained(point))
             or _other_config(model_place(source.spec.path, self.folder), point)
         )
@@ -147,14 +147,16 @@ def _flat(values: dict[str, object], above: str = "") -> dict[str, object]:
     return found
 
 
-def _other_condition(told: str, own: DenoiserParams) -> str | None:
+def _other_condition(conditioning: str, own: DenoiserParams) -> str | None:
     task = TASKS[own.conditioning]
-    joined = told == JOINED_TO and task.joins and not task.needs  # maps have a network beside
-    if told == own.conditioning or joined:
+    joined = (
+        conditioning == JOINED_TO and task.joins and not task.needs
+    )  # maps have a network beside
+    if conditioning == own.conditioning or joined:
         return None
     return (
-        f"whose conditioning is {told}, and this model's is {own.conditioning}; allowed:"
-        f" conditioning: {told}, or a source of conditioning {own.conditioning}"
+        f"whose conditioning is {conditioning}, and this model's is {own.conditioning}; allowed:"
+        f" conditioning: {conditioning}, or a source of conditioning {own.conditioning}"
     )
 
 

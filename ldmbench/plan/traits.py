@@ -51,7 +51,7 @@ class Traits:
         weights_from: their file and entry, of a loaded model.
         first_stage_from: what a first stage from disk is, under a denoiser that is trained here.
         null_class: the label for "no class", of a loaded model that has one.
-        given: how the condition is made of a real image, of a loaded model that is told one.
+        given: how the condition is made of a real image, of a loaded model that takes one.
         digest: of a loaded model or of code that is called.
         autoencoder: keyed parameters of its autoencoder stage, where it is not trained here.
         stage_local: what that stage needs to run, where its denoiser is trained here.
@@ -93,7 +93,7 @@ class Traits:
         return self.is_called or self.local.own is not None
 
     @property
-    def told_image(self) -> bool:
+    def takes_image(self) -> bool:
         """Tell whether samples have a very image that they should come near to."""
         return bool(self.given) or (self.is_called and self.conditioning == "truth")
 
@@ -135,7 +135,7 @@ def _trained(spec: LdmModel, folder: Path, cache: Path | None, resolution: int) 
     own = Traits(
         f=f,
         regularization=None if f == 1 else spec.autoencoder.regularization,
-        conditioning=task.told,
+        conditioning=task.input,
         task=task.name,
         given={name: _text(getattr(spec.denoiser, name)) for name in task.given},
         timesteps=own_rule(spec.denoiser),
@@ -316,9 +316,9 @@ def _planned(facts: ModelFacts) -> PlannedFacts:
 
 def _left_out(facts: ModelFacts) -> Iterator[str]:
     """Say which tensors of a checkpoint are not read, beside those of training losses."""
-    told = [row for row in facts.left_out if "loss.*" not in row]
-    if told:
-        yield f"tensors of {facts.weights_from} that are not used: {', '.join(told)}"
+    unused = [row for row in facts.left_out if "loss.*" not in row]
+    if unused:
+        yield f"tensors of {facts.weights_from} that are not used: {', '.join(unused)}"
 
 
 def _called(spec: CallModel, folder: Path, digests: Digests, resolution: int) -> Traits:

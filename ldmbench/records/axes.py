@@ -28,10 +28,10 @@ def axes_of(cell: Cell) -> dict[str, str]:
     rest = cell.id.removeprefix(f"{cell.model}/{cell.dataset}/")
     found = {"model": model, **own, "dataset": dataset}
     found |= {f"data.{name}": value for name, value in its.items()}
-    told = _SAMPLING.fullmatch(rest)
-    if told is None:
+    matched = _SAMPLING.fullmatch(rest)
+    if matched is None:
         return {**found, "sampling": rest}
-    fields = {name: value for name, value in told.groupdict().items() if value is not None}
+    fields = {name: value for name, value in matched.groupdict().items() if value is not None}
     more = _split(fields.pop("rest", ""))
     if more is None:
         return {**found, "sampling": rest}

@@ -183,8 +183,8 @@ def _sampling(cell: Cell, protocol: Protocol) -> Iterator[str]:
     rule = protocol.rule_for(cell.dataset.partition("[")[0])
     if rule is None:
         return
-    told = {"sampler": rule.sampler, "eta": rule.eta, "guidance": rule.guidance}
-    for name, value in told.items():
+    pinned = {"sampler": rule.sampler, "eta": rule.eta, "guidance": rule.guidance}
+    for name, value in pinned.items():
         if value is not None and value != getattr(cell, name):
             yield (
                 f"{protocol.name} samples {rule.dataset} with {name} {value}; this is"

@@ -189,15 +189,15 @@ def _score_pairs(a: Record, b: Record, metrics: Sequence[str]) -> Iterator[tuple
 
 def _refuse_unlike(scores: Sequence[tuple[Record, Record, Score, Score]]) -> None:
     """Name each way in which signatures differ once, with the first cell where it shows."""
-    told: dict[str, str] = {}
+    signatures: dict[str, str] = {}
     for x, y, s, t in scores:
         fields = Signature.parse(s.signature).differences(Signature.parse(t.signature))
         if fields:
             how = ", ".join(f"{name} is {p} in A and {q} in B" for name, (p, q) in fields.items())
             cells = x.cell.id if x.cell.id == y.cell.id else f"{x.cell.id} and {y.cell.id}"
-            told.setdefault(f"{s.name}: {how}", cells)
-    if told:
-        lines = "\n".join(f"  {how} ({cells})" for how, cells in told.items())
+            signatures.setdefault(f"{s.name}: {how}", cells)
+    if signatures:
+        lines = "\n".join(f"  {how} ({cells})" for how, cells in signatures.items())
         raise UnlikeError(
             "numbers with different signatures are not compared; score both sides in the same way,"
             f" or choose others with --metrics:\n{lines}"

@@ -67,19 +67,19 @@ def one_axis(a: Sequence[Record], b: Sequence[Record], titles: tuple[str, str]) 
     }
     if "sampler" in apart:
         apart.pop("eta", None)
-    told = "; ".join(
+    difference = "; ".join(
         f"{name} is {_listed(x)} in A and {_listed(y)} in B" for name, (x, y) in apart.items()
     )
     if len(apart) != 1:
         raise InputError(
-            f"{titles[0]} and {titles[1]} differ in {told or 'no axis that both have'}; two groups"
-            " must differ in one axis only: use narrower globs, or compare them as RUN:GLOB"
+            f"{titles[0]} and {titles[1]} differ in {difference or 'no axis that both have'}; two"
+            " groups must differ in one axis only: use narrower globs, or compare them as RUN:GLOB"
             " RUN:GLOB"
         )
     ((name, (x, y)),) = apart.items()
     if len(x) > 1 or len(y) > 1:
         raise InputError(
-            f"{titles[0]} and {titles[1]}: {told}; narrow the globs to one {name} each"
+            f"{titles[0]} and {titles[1]}: {difference}; narrow the globs to one {name} each"
         )
     return name
 

@@ -76,10 +76,10 @@ def _draw(stage: Stage, store: Store, folder: Path, *, title: str, dataset: str)
 def _first(stage: Stage, store: Store) -> tuple[np.ndarray | None, tuple[str, ...]]:
     """Return the first images of a sharded stage and their captions."""
     address = units_of(stage, stop=1)[0].address
-    path, told = (store.file(address, name) for name in ("images.npy", "captions.json"))
+    path, captions_file = (store.file(address, name) for name in ("images.npy", "captions.json"))
     if path is None:
         return None, ()
     images = np.load(path, mmap_mode="r", allow_pickle=False)
-    captions = json.loads(told.read_text("utf-8")) if told else []
+    captions = json.loads(captions_file.read_text("utf-8")) if captions_file else []
     count = min(COUNT, len(images), stage.count or COUNT)
     return np.array(images[:count]), tuple(captions[:count])

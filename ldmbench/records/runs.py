@@ -78,7 +78,7 @@ class Runs:
         return run
 
     def _rebuilt(self, path: Path, error: Exception) -> list[Run]:
-        """Return the run of a damaged run.json, if it can be told, and write it."""
+        """Return the run of a damaged run.json, if it can be known, and write it."""
         name = path.parent.name
         plan = self.plan(name)
         self._put_aside(path, error, "rebuilt from its plan" if plan else "its run is left out")
@@ -89,7 +89,7 @@ class Runs:
         except (InputError, OSError):
             records = []
         run: Run = _mended("run", name, plan, records, path.parent / PLAN)
-        with contextlib.suppress(StoreError):  # it may be told all the same
+        with contextlib.suppress(StoreError):  # another file may state it
             self.write_run(run)
         return [run]
 

@@ -42,8 +42,8 @@ def render(
         format: a name in `FORMATS`; html is one self-contained page.
         history: series over the runs of the suite, as `ldmbench history --json` writes them; only
             html shows them.
-        replicates: where the replicates of a score are found; with them, cells are told from the
-            best by paired differences.
+        replicates: where the replicates of a score are found; with them, cells differ from
+            the best by paired differences or not.
         metrics: only these scores and measures; all when empty.
 
     Raises:

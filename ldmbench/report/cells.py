@@ -96,7 +96,7 @@ def identity_of(cell: Cell, vary: Sequence[str]) -> dict[str, str]:
 
 
 def way(fields: Mapping[str, str]) -> str:
-    """Write fields of `told` one after the other, as in "ddim, 50 steps, Guidance 2"."""
+    """Write fields of `identity` one after the other, as in "ddim, 50 steps, Guidance 2"."""
     plain = {"sampler": "{}", "steps": "{} steps", "count": "{} samples"}
     return ", ".join(plain.get(n, IDENTITY[n] + " {}").format(v) for n, v in fields.items())
 

@@ -193,8 +193,8 @@ def _drawn(
     assert subject.quality is not None
     look = look_of(subject.names, points)
     layers = lines_and_points(look, subject, points, x, order=order, text=text)
-    told = describe(title, subject.quality, points)
-    return figure_of(finish(layers, points), points, title, caption + look.caption, told)
+    description = describe(title, subject.quality, points)
+    return figure_of(finish(layers, points), points, title, caption + look.caption, description)
 
 
 def _scaled(subject: Subject, field: str) -> tuple[Subject, str]:

@@ -32,7 +32,7 @@ class Finding:
 def findings_of(table: Table) -> list[Finding]:
     """Return, per dataset: the best cell, the fastest one as good, and latent against pixels.
 
-    Only cells whose scores have one signature are rivals; a lone cell is told without a rank.
+    Only cells whose scores have one signature are rivals; a lone cell is named without a rank.
     Where seeds were swept, the best mean over seeds stands beside the best single cell.
     """
     quality = headline([row.record for row in table.rows])
@@ -85,7 +85,7 @@ def _best(table: Table, row: Row, column: Column, *, rivals: Sequence[Row], of: 
     text = f"{score.n} samples"
     if len(rivals) > 1:
         others = [r.entries[column.key] for r in rivals if r is not row]
-        text += f"; {_told_apart(others)}"
+        text += f"; {_distinguished(others)}"
     if len(rivals) < of:
         text += (
             f"; among the {len(rivals)} of {of} cells whose numbers were computed in the same way"
@@ -98,13 +98,13 @@ def _best(table: Table, row: Row, column: Column, *, rivals: Sequence[Row], of: 
     return Finding(cell.dataset, what, _written(entry), "", owner, f"{text}.", cell.id)
 
 
-def _told_apart(others: Sequence[Entry]) -> str:
+def _distinguished(others: Sequence[Entry]) -> str:
     """Say how many others are not distinguished from the best, and how many are unknown."""
     who = "the other cell" if len(others) == 1 else f"the other {len(others)} cells"
     tied = sum(e.tied or e.best for e in others)
     blank = sum(not (e.tied or e.best or e.gap) for e in others)
     if blank == len(others):
-        return f"{who} {'has' if blank == 1 else 'have'} no interval to be told apart by"
+        return f"{who} {'has' if blank == 1 else 'have'} no interval, so no difference can be shown"
     unknown = f"; {blank} of them {'has' if blank == 1 else 'have'} no interval" if blank else ""
     if not tied and not blank:
         return f"{who} {'is' if len(others) == 1 else 'are'} distinguished from it"
@@ -148,7 +148,7 @@ def _over_seeds(over: Pooled | None, column: Column, dataset: str) -> list[Findi
         owner = f"{seedless(cell)}, {way(identity_of(cell, over.table.vary))}"
         text = f"Mean ± standard deviation over {seeds} seeds"
         others = [r.entries[column.key] for r in rivals if r is not row]
-        text += f"; {_told_apart(others)}." if others else "."
+        text += f"; {_distinguished(others)}." if others else "."
         topic = f"Best {column.heading} over seeds"
         found.append(Finding(dataset, topic, _written(entry), "", owner, text, cell.id))
     return found

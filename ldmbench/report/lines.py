@@ -1,4 +1,4 @@
-"""Lines: what a line of a figure joins, what it is called, and how it is told from others."""
+"""Lines: what a line of a figure joins, what it is called, and how it differs from others."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ def lined(points: Sequence[Point], *along: str) -> list[Point]:
     Points whose scores were made in unlike ways are never on one line.
 
     Args:
-        points: points with `series` and `told`.
+        points: points with `series` and `identity`.
         along: fields that a line runs along, so that they part no lines.
     """
     values: dict[str, set[str]] = {}
     for p in points:
-        for name, text in p["told"].items():
+        for name, text in p["identity"].items():
             values.setdefault(name, set()).add(text)
     vary = [name for name, texts in values.items() if len(texts) > 1 and name not in along]
     named = [_named(p, vary) for p in points]
@@ -53,21 +53,21 @@ def lined(points: Sequence[Point], *along: str) -> list[Point]:
     for alike in groups.values():
         unlike = _unlike({p["signature"] for p in alike if "signature" in p})
         for p in alike:
-            told = unlike.get(p.get("signature", ""), "")
-            p["way"] = ", ".join(filter(None, [p["way"], told]))
-            p["line"] = ", ".join(filter(None, [p["line"], told]))
+            shown = unlike.get(p.get("signature", ""), "")
+            p["way"] = ", ".join(filter(None, [p["way"], shown]))
+            p["line"] = ", ".join(filter(None, [p["line"], shown]))
     return named
 
 
 def _named(p: Point, vary: Sequence[str]) -> Point:
-    fields = {n: t for n, t in p["told"].items() if n in vary}
+    fields = {n: t for n, t in p["identity"].items() if n in vary}
     row = SAMPLERS.get(fields.get("sampler", ""))
     if row and row.noise != "eta" and fields.get("eta") == "0":
         del fields["eta"]
     owner = p.get("owner") or p["series"]
     line = ", ".join(filter(None, [owner, way(fields)]))
-    told = next(iter(fields.values())) if len(vary) == 1 else way(fields)  # the legend's title
-    return {**p, "owner": owner, "way": told, "line": line, "fields": tuple(fields)}
+    shown = next(iter(fields.values())) if len(vary) == 1 else way(fields)  # the legend's title
+    return {**p, "owner": owner, "way": shown, "line": line, "fields": tuple(fields)}
 
 
 def _unlike(signatures: set[str]) -> dict[str, str]:
@@ -90,7 +90,7 @@ def longest(points: Sequence[Point], field: str) -> list[Point]:
 
 
 def look_of(names: Sequence[str], points: Sequence[Point]) -> Look:
-    """Decide how lines are told apart.
+    """Decide what distinguishes lines.
 
     Each model has one line: colour, shape and dash together tell the model. One model has
     several: together they tell the ways in which it was sampled. Several models have several:
@@ -109,16 +109,16 @@ def look_of(names: Sequence[str], points: Sequence[Point]) -> Look:
         return Look(model, model)
     ways = tuple(dict.fromkeys(p["way"] for p in points))
     fields = dict.fromkeys(n for p in points for n in p["fields"])
-    told = ", ".join(_word(name) for name in fields) or "how the numbers were made"
+    shown = ", ".join(_word(name) for name in fields) or "how the numbers were made"
     title = IDENTITY[next(iter(fields))] if len(fields) == 1 else "Settings"
     if len(there) == 1:
         key = Key("way", title, ways)
-        return Look(key, key, f" All lines are of {next(iter(there))}; they differ in: {told}.")
+        return Look(key, key, f" All lines are of {next(iter(there))}; they differ in: {shown}.")
     if len(ways) <= len(DASHES):
-        text = f" Colour tells the model; shape and dash tell: {told}."
+        text = f" Colour tells the model; shape and dash tell: {shown}."
         return Look(model, Key("way", title, ways), text)
     key = Key("line", "Model", tuple(dict.fromkeys(p["line"] for p in points)))
-    return Look(key, key, f" Lines of one model differ in: {told}.")
+    return Look(key, key, f" Lines of one model differ in: {shown}.")
 
 
 def _word(field: str) -> str:

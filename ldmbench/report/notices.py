@@ -15,7 +15,7 @@ from ldmbench.schema.record import Record, Run
 __all__ = ["Notice", "notices_of"]
 
 SLOW = 2.0
-"""Times the quickest yardstick of a run from which a reader is told."""
+"""Times the quickest yardstick of a run, from which a notice appears."""
 
 
 @dataclass(frozen=True)
@@ -86,8 +86,8 @@ def _weights(records: Sequence[Record]) -> list[Notice]:
         for file, cells in taken.items()
     ]
     return weights + [
-        Notice("note", "First stage from disk", f"It is {told}.", tuple(cells))
-        for told, cells in below.items()
+        Notice("note", "First stage from disk", f"It is {stage}.", tuple(cells))
+        for stage, cells in below.items()
     ]
 
 

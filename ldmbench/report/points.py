@@ -90,7 +90,7 @@ def _point(record: Record, score: Score, vary: Sequence[str]) -> Point:
         "guidance": cell.guidance,
         "progress": cell.progress,
         "f": cell.f,
-        "told": identity_of(cell, vary),
+        "identity": identity_of(cell, vary),
         "signature": score.signature,
         "quality": score.value,
         "low": score.low if score.low is not None else score.value,
@@ -145,7 +145,7 @@ def coding_points(records: Sequence[Record], extras: Extras) -> list[Point]:
             "series": series(cell),
             "dataset": cell.dataset,
             "steps": None,
-            "told": identity_of(cell, vary),
+            "identity": identity_of(cell, vary),
         }
         every = max(1, len(curve) // 6)
         points += [
@@ -176,7 +176,7 @@ def curve_points(records: Sequence[Record], extras: Extras, stage: str) -> list[
             **_shared(owners),
             "dataset": cells[0].dataset if cells else None,
             "steps": None,
-            "told": identity_of(cells[0], vary) if cells else {},
+            "identity": identity_of(cells[0], vary) if cells else {},
         }
         points += [{**named, **part} for part in _thinned(extras.curves[labels[0]])]
     return points

@@ -140,7 +140,8 @@ def build(records: Sequence[Record], replicates: Replicas = without) -> Table:
 
     The best of a column is sought among like numbers only: scores with one signature, measures
     of one dataset on one device. `tied` marks scores whose difference from the best one is not
-    told from 0, paired where both have replicates, and measures whose interval overlaps its.
+    distinguished from 0, paired where both have replicates, and measures whose interval
+    overlaps its.
     """
     vary = varying(records)
     names = variants(records)

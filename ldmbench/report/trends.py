@@ -73,7 +73,7 @@ def _trend(series: Mapping[str, Any]) -> tuple[tuple[int, int], Trend]:
     points, name = series["points"], series["name"]
     values = [float(p["value"]) for p in points]
     label = quantity_of(name).label
-    steps = tuple((s["direction"], _told(s)) for s in series["steps"])
+    steps = tuple((s["direction"], _step_text(s)) for s in series["steps"])
     begins = {s["run"]: s["direction"] for s in series["steps"]}
     places = _places(values)
     dots = tuple(
@@ -97,7 +97,7 @@ def _trend(series: Mapping[str, Any]) -> tuple[tuple[int, int], Trend]:
     return (_RANK.get(trend.verdict, len(_RANK)), known), trend
 
 
-def _told(step: Mapping[str, Any]) -> str:
+def _step_text(step: Mapping[str, Any]) -> str:
     change = f"{number(float(step['before']))} → {number(float(step['after']))}"
     return f"{step['direction']} at {step['run']}: {change}"
 

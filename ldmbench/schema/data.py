@@ -360,7 +360,7 @@ class DataFacts(Noun):
     masks: bool = False
 
 
-class Told(Noun):
+class ImageConditions(Noun):
     """What the images that a plan uses of a folder tell a model."""
 
     trained: int = Field(description="training images")

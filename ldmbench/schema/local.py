@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import Field, JsonValue
+from pydantic import AliasChoices, Field, JsonValue
 
 from ldmbench.schema.base import Noun, Sparse
 
@@ -68,7 +68,11 @@ class Local(Sparse):
     assumed: tuple[str, ...] = Field(default=(), description="what no file of it states")
     bytes: int = Field(default=0, description="of its weights")
     text: str | None = Field(default=None, description="the vocabulary of a text encoder")
-    told: str = Field(default="", description="conditioning of the model that is sampled")
+    conditioning: str = Field(
+        default="",
+        validation_alias=AliasChoices("conditioning", "told"),
+        description="conditioning of the model that is sampled",
+    )
     keep_state: bool = Field(
         default=False, description="a training's state at its end is kept for longer trainings"
     )

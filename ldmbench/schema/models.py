@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from ldmbench.catalog.tasks import TASKS
+from ldmbench.catalog.tasks import TASKS, ConditionInput
 from ldmbench.schema.base import AXIS, Fraction, Noun, Positive
 from ldmbench.schema.data import Resize
 from ldmbench.schema.networks import Network, Objective, PresetName, preset_fields
@@ -20,10 +20,6 @@ else:
     Conditioning = Literal[tuple(TASKS)]
 OPEN_CLIP = "open_clip"
 """The vocabulary that open_clip's wheel ships."""
-
-
-Told = Literal["none", "class", "caption", "truth"]
-"""What a suite can tell a model: as above, or real images with all that is known of them."""
 
 CAPTION_TOKENS = 32
 """Words of a caption, and its end, that a caption encoder trained here reads."""
@@ -295,7 +291,7 @@ class DenoiserParams(Optimised):
     def attends(self) -> bool:
         """Whether the network attends to its condition."""
         task = TASKS[self.conditioning]
-        return task.told != "none" and not task.joins and not self.reads_labels
+        return task.input != "none" and not task.joins and not self.reads_labels
 
     @model_validator(mode="before")
     @classmethod
@@ -379,7 +375,7 @@ class CallModel(Noun):
         " entry point of group ldmbench.models"
     )
     options: dict[str, Any] = Field(default={}, description="arguments of a class")
-    conditioning: Told = "none"
+    conditioning: ConditionInput = "none"
     task: Conditioning | None = Field(
         default=None, description="the task that a report shows its samples under"
     )

@@ -54,7 +54,7 @@ def _written(annotation: Any) -> Any:
         return written_form(annotation)
     origin, parts = get_origin(annotation), get_args(annotation)
     if origin in (Union, UnionType):
-        return _told_apart(parts) if all(_kind(p) for p in parts) else annotation
+        return _discriminated(parts) if all(_kind(p) for p in parts) else annotation
     if origin is dict:
         return dict[parts[0], _written(parts[1])]  # type: ignore[misc,valid-type]
     return annotation
@@ -65,8 +65,8 @@ def _kind(noun: Any) -> str | None:
     return get_args(field.annotation)[0] if field else None
 
 
-def _told_apart(nouns: tuple[Any, ...]) -> Any:
-    """Return the union of nouns told apart by `kind`; the first is meant when it is not given."""
+def _discriminated(nouns: tuple[Any, ...]) -> Any:
+    """Return the union of nouns that `kind` distinguishes; without it the first is meant."""
 
     def tell(value: object) -> Any:
         if isinstance(value, dict):
@@ -79,7 +79,7 @@ def _told_apart(nouns: tuple[Any, ...]) -> Any:
 
 @cache
 def written_form(noun: type[N]) -> type[N]:
-    """Return the model of what a person writes for `noun`: axes allowed, kinds told apart.
+    """Return the model of what a person writes for `noun`: axes allowed, kinds distinguished.
 
     It is a class below `noun`: what reads a suite as it is written knows its fields by that, and
     that a field marked AXIS may hold a tuple of values.

@@ -54,13 +54,13 @@ def _joined(records: Sequence[Record]) -> Record:
     """Return one record of the same samples under several protocols, the first one's cell."""
     whole = records[0]
     stages = {role: key for record in records for role, key in record.cell.stages.items()}
-    told = {
+    combined = {
         "cell": whole.cell.model_copy(update={"stages": stages}),
         "scores": tuple(score for record in records for score in record.scores),
         "warnings": tuple(dict.fromkeys(text for r in records for text in r.warnings)),
         "keys": {role: key for record in records for role, key in record.keys.items()},
     }
-    return whole.model_copy(update=told)
+    return whole.model_copy(update=combined)
 
 
 def _scored(
@@ -97,8 +97,8 @@ def _scored(
     scores = [_signed(s) for s in record.scores if s.name in asked.metrics]
     order = {name: place for place, name in enumerate(asked.metrics)}
     scores.sort(key=lambda found: order[found.name])
-    told = tuple(dict.fromkeys([*record.warnings, *asked.warnings]))
-    return record.model_copy(update={"scores": tuple(scores), "warnings": told})
+    combined = tuple(dict.fromkeys([*record.warnings, *asked.warnings]))
+    return record.model_copy(update={"scores": tuple(scores), "warnings": combined})
 
 
 def _signed(found: Score) -> Score:

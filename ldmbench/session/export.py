@@ -87,14 +87,14 @@ def export_cell(
     denoiser = _artefact(
         _trained(found, stages[found.stages["denoiser"]]), all_runs.root, run.suite
     )
-    told = export_model(
+    exported = export_model(
         autoencoder,
         denoiser / _kept_name(denoiser, share),
         out,
         raw=raw,
         origin={"run": run.id, "cell": found.id, "checkpoint": share},
     )
-    return Exported(out, found.id, told.weights, share, told.pipeline, told.parameters)
+    return Exported(out, found.id, exported.weights, share, exported.pipeline, exported.parameters)
 
 
 def _cell(plan: Plan, name: str, run: str) -> Cell:

@@ -62,8 +62,8 @@ def _with_stale(records: Sequence[Record], plan: Plan, store: Store) -> list[Rec
             old[key] = any(m is not None and m.code != code_digest(stage.kind) for m in manifests)
         return old[key]
 
-    told = []
+    marked = []
     for record in records:
         kinds = {stages[k].kind for k in lineage(record.keys.values(), stages) if outdated(k)}
-        told.append(record.model_copy(update={"stale": tuple(sorted({*record.stale, *kinds}))}))
-    return told
+        marked.append(record.model_copy(update={"stale": tuple(sorted({*record.stale, *kinds}))}))
+    return marked

@@ -25,7 +25,7 @@ from ldmbench.track.spool import experiment_of, is_pending, pending
 HISTORY_RUNS = 50
 """Runs of a suite that a page's history goes back."""
 LOOPBACK = "http://127.0.0.1:5000"
-"""Where `mlflow ui` serves unless it is told otherwise."""
+"""Where `mlflow ui` serves unless an option says otherwise."""
 LOCK_TIMEOUT_SECONDS = 5.0
 """Seconds to wait for another process that is sending the same run."""
 
@@ -141,15 +141,15 @@ def replay(all_runs: Runs) -> Iterator[str]:
                     continue
                 if settings.tracking_uri in failed:
                     continue
-                told = _mirror(run, all_runs, settings)
+                warning = _mirror(run, all_runs, settings)
             except Exception as error:  # a run that is damaged keeps no other from MLflow
                 yield f"MLflow was not sent run {folder.name}: {' '.join(str(error).split())[:200]}"
                 continue
-            if told and is_pending(folder):
+            if warning and is_pending(folder):
                 failed.add(settings.tracking_uri)
-            if told not in said:
-                said.add(told)
-                yield str(told)
+            if warning not in said:
+                said.add(warning)
+                yield str(warning)
 
 
 def mirror_of(run: Run, all_runs: Runs) -> str:

@@ -36,7 +36,7 @@ PIECE = 1 << 20
 """Bytes that a download reads at once."""
 
 Fetched = Callable[[Weights, int], None]
-"""Is told how many bytes of which weights have come; 0 when a download begins."""
+"""Called with how many bytes of which weights have come; 0 when a download begins."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def weights_path(
     Args:
         name: a row of ldmbench.schema.weights.WEIGHTS.
         offline: open no connection; None asks LDMBENCH_OFFLINE.
-        fetched: is told how a download goes; never called when there is none.
+        fetched: called with how a download goes; never called when there is none.
 
     Raises:
         InputError: if the name is unknown, the file has another digest, or it is missing and

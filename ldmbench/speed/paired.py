@@ -66,7 +66,7 @@ def interleave(
         repeats: of the whole row, 1 or more.
         warmup: untimed rows before them.
         device: where they compute.
-        report: told the share that is done.
+        report: called with the share that is done.
     """
 
     def timed(call: Call) -> float:

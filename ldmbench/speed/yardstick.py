@@ -93,7 +93,7 @@ class _UNet(nn.Module):
 
 
 class _Block(nn.Module):
-    """A residual block that is told the time."""
+    """A residual block with a time embedding."""
 
     def __init__(self, inner: int, outer: int, time: int) -> None:
         super().__init__()

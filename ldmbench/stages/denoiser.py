@@ -35,12 +35,12 @@ def run(task: Task[Denoiser], report: Report) -> None:
 
 
 def _train(task: Task, params: TrainedDenoiser, report: Report) -> None:
-    images, told = images_of(task), TASKS[params.section.conditioning].told
+    images, reads = images_of(task), TASKS[params.section.conditioning].input
     encodes = params.section.conditioning in ("inpainting", "image")
     device = task.device if encodes else "cpu"
     first_stage = autoencoder_at(task.inputs["autoencoder"].folders[0], device)
-    _check_told(images, told)
-    truth = Truths(task.inputs["images"]) if told == "truth" else None
+    _check_conditions(images, reads)
+    truth = Truths(task.inputs["images"]) if reads == "truth" else None
     side = images.images(np.zeros(1, np.int64)).shape[1]
     folders = task.inputs["images"].folders
     facts = [json.loads((f / "facts.json").read_text("utf-8")) for f in folders]
@@ -84,7 +84,7 @@ def _start(task: Task) -> Model | None:
     return load_trained(first, source)
 
 
-def _check_told(images: ImageShards, conditioning: str) -> None:
+def _check_conditions(images: ImageShards, conditioning: str) -> None:
     """Refuse to train on captions or classes that tell nothing: code of the user's own may.
 
     Raises:

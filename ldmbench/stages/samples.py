@@ -49,7 +49,7 @@ def draw(
 
 
 class Conditions:
-    """What one shard of samples is told: prompts or real images; none if unconditional."""
+    """Conditions of one shard of samples: prompts or real images; none if unconditional."""
 
     def __init__(self, task: Task, subject: Subject) -> None:
         self.subject = subject
@@ -62,7 +62,7 @@ class Conditions:
             self._labels = rows_of(self._found, "labels.npy").all()
             self._captions = captions_of(self._found)[: len(self._labels)]
             blank = sum(not text for text in self._captions)
-            if blank and task.local.told == "caption":  # only code of the user's own can
+            if blank and task.local.conditioning == "caption":  # only code of the user's own can
                 raise InputError(
                     f"the data give {blank} of {len(self._captions)} samples no caption, and the"
                     " model takes captions; return one for each image of the split validation,"
@@ -70,7 +70,7 @@ class Conditions:
                 )
 
     def of(self, rows: np.ndarray) -> Any:
-        """Return what the model is told for some rows; None when it is told nothing."""
+        """Return the conditions of some rows; None for an unconditional model."""
         if not len(self._labels):
             return None
         truth = None

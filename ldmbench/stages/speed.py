@@ -93,10 +93,10 @@ class _Measurement:
         yield self._one("yardstick", float(np.median(sticks)), "s", n=len(sticks))
         (least, most), made = many.span(), batch / many.timing.median
         span = {"low": made / most, "high": made / least, "batch": batch}
-        yield self._one("throughput", made, "images/s", **span, **_told(many))
+        yield self._one("throughput", made, "images/s", **span, **_timing(many))
         (least, most), seconds = one.span(), one.timing.median
         span = {"low": seconds * least, "high": seconds * most, "batch": 1}
-        yield self._one("latency", seconds, "s", **span, **_told(one))
+        yield self._one("latency", seconds, "s", **span, **_timing(one))
         yield self._one("latency_p95", one.timing.p95, "s", n=repeats, batch=1)
         for name, part in parts_of(self.subject, lambda: self.make(1), repeats=repeats).items():
             yield self._one(name, part, "s", n=repeats, batch=1)
@@ -119,11 +119,11 @@ class _Measurement:
                 self.make(batch)
 
         energy = measure_energy(enough, device=self.task.device)
-        told: dict[str, Any] = {"reason": energy.reason, "batch": batch}
+        condition: dict[str, Any] = {"reason": energy.reason, "batch": batch}
         if energy.joules is None:
-            return self._one("energy_per_image", None, "J", **told)
+            return self._one("energy_per_image", None, "J", **condition)
         each = energy.joules / (batches * batch)
-        return self._one("energy_per_image", each, "J", n=batches, **told)
+        return self._one("energy_per_image", each, "J", n=batches, **condition)
 
     def _counted(self) -> Iterator[dict[str, Any]]:
         """Yield what is counted rather than timed."""
@@ -134,8 +134,8 @@ class _Measurement:
             yield self._one("flops_per_image", work.whole, "FLOP")
             yield self._one("parameters", None, "parameters", reason=UNSEEN)
             return
-        asked, told = asked + guided * work.guided, work.condition * (1 + guided)
-        parts: Any = {"denoiser": work.denoiser, "condition": told, "decoder": work.decoder}
+        asked, condition = asked + guided * work.guided, work.condition * (1 + guided)
+        parts: Any = {"denoiser": work.denoiser, "condition": condition, "decoder": work.decoder}
         yield self._one("evaluations", asked, "evaluations")
         yield self._one("flops_per_image", sampling_flops(evaluations=asked, **parts), "FLOP")
         if work.batch is not None:
@@ -146,15 +146,15 @@ class _Measurement:
 
     def make(self, count: int) -> None:
         """Sample, decode and quantise `count` images."""
-        told = self.conditions.of(np.arange(count) % max(len(self.conditions.labels()), 1))
-        draw(self.subject, list(range(count)), self.params, told, self.task.device)
+        condition = self.conditions.of(np.arange(count) % max(len(self.conditions.labels()), 1))
+        draw(self.subject, list(range(count)), self.params, condition, self.task.device)
 
     def _one(self, name: str, value: float | None, unit: str, **more: Any) -> dict[str, Any]:
         where = {"device": self.device, **({"setting": self.setting} if self.setting else {})}
         return {"name": name, "value": value, "unit": unit, **where, **more}
 
 
-def _told(times: Paired) -> dict[str, Any]:
+def _timing(times: Paired) -> dict[str, Any]:
     """Return the ratios as a record has them; six digits are far below any noise."""
     ratios = [float(f"{ratio:.6g}") for ratio in times.ratios]
     return {"n": len(ratios), "ratios": ratios, "yardstick": VERSION}

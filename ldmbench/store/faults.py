@@ -1,4 +1,4 @@
-"""Faults of a file system, told in one sentence each: full disks, permissions, misplaced files."""
+"""Faults of a file system, one sentence each: full disks, permissions, misplaced files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The axes of a suite, and how many cells they make: told by multiplication, nothing expanded."""
+"""The axes of a suite, and how many cells they make: by multiplication, without a list of them."""
 
 from __future__ import annotations
 

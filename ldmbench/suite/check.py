@@ -38,9 +38,9 @@ def check_suite(loaded: LoadedSuite) -> None:
         SuiteError: with all problems in one pass.
     """
     suite, folder = loaded.written, loaded.path.parent
-    told = {name: _told(model, folder) for name, model in suite.models.items()}
+    inputs = {name: _inputs_of(model, folder) for name, model in suite.models.items()}
     found = [
-        *check_protocols(suite, told, folder),
+        *check_protocols(suite, inputs, folder),
         *_own_metrics(suite, folder),
         *_names(suite),
         *check_starts(suite),
@@ -49,7 +49,7 @@ def check_suite(loaded: LoadedSuite) -> None:
         *_networks(suite, folder),
         *check_first_stages(suite, folder),
         *_scenes(suite),
-        *_classes(suite, told),
+        *_classes(suite, inputs),
         *_shipped(suite),
         *_foreign(suite, folder),
         *_training(suite),
@@ -58,8 +58,8 @@ def check_suite(loaded: LoadedSuite) -> None:
         *_sampling(suite, folder),
         *_intervals(suite, folder),
         *_coding(suite, folder),
-        *_guidance(suite, told, folder),
-        *_metrics(suite, told),
+        *_guidance(suite, inputs, folder),
+        *_metrics(suite, inputs),
         *_folders(suite, loaded.path),
     ]
     if found:
@@ -109,13 +109,13 @@ def _scenes(suite: Suite) -> Iterator[tuple[Loc, str]]:
                 )
 
 
-def _classes(suite: Suite, told: dict[str, tuple[str, ...]]) -> Iterator[tuple[Loc, str]]:
+def _classes(suite: Suite, inputs: dict[str, tuple[str, ...]]) -> Iterator[tuple[Loc, str]]:
     """Ask how many classes the user's own images have, where a protocol draws from them."""
     try:
         rules = pinned(protocols_of(suite), "classes")
     except InputError:  # said of the protocol itself
         return
-    shown = (_datasets(suite, suite.models[m]) for m in told if "class" in told[m])
+    shown = (_datasets(suite, suite.models[m]) for m in inputs if "class" in inputs[m])
     for name in dict.fromkeys(chain.from_iterable(shown)) if rules else ():
         data = suite.data[name]
         if data.kind == "call" and data.classes is None:
@@ -223,10 +223,10 @@ def _sampling(suite: Suite, folder: Path) -> Iterator[tuple[Loc, str]]:
 
 
 def _guidance(
-    suite: Suite, told: dict[str, tuple[str, ...]], folder: Path
+    suite: Suite, inputs: dict[str, tuple[str, ...]], folder: Path
 ) -> Iterator[tuple[Loc, str]]:
     for name, model in suite.models.items():
-        reason = "has conditioning none" if "none" in told[name] else None
+        reason = "has conditioning none" if "none" in inputs[name] else None
         facts = facts_or_none(model, folder) if model.kind == "load" else None
         if facts and facts.conditioning == "class" and facts.null_class is None:
             reason = "states no null class (null_class: N names it)"
@@ -239,8 +239,8 @@ def _guidance(
                 )
 
 
-def _metrics(suite: Suite, told: dict[str, tuple[str, ...]]) -> Iterator[tuple[Loc, str]]:
-    conditionings = {c for found in told.values() for c in found}
+def _metrics(suite: Suite, inputs: dict[str, tuple[str, ...]]) -> Iterator[tuple[Loc, str]]:
+    conditionings = {c for found in inputs.values() for c in found}
     for position, name in enumerate(suite.metrics):
         row = METRICS.get(name)
         if row and row.family.against == "caption" and "caption" not in conditionings:
@@ -250,9 +250,9 @@ def _metrics(suite: Suite, told: dict[str, tuple[str, ...]]) -> Iterator[tuple[L
                 f"{name} needs a model with conditioning caption; found {found}",
             )
         wanted = {"class": {"class", "caption", "truth"}, "scene": {"truth"}}
-        told_by = wanted.get(row.family.against) if row else None
-        if row and told_by and not told_by & conditionings:
-            tasks = [task.name for task in TASKS.values() if task.told in told_by]
+        wanted_inputs = wanted.get(row.family.against) if row else None
+        if row and wanted_inputs and not wanted_inputs & conditionings:
+            tasks = [task.name for task in TASKS.values() if task.input in wanted_inputs]
             yield (
                 ("metrics", position),
                 f"{name} needs a model with conditioning {' or '.join(tasks)}; found"
@@ -277,10 +277,10 @@ def _own_metrics(suite: Suite, folder: Path) -> Iterator[tuple[Loc, str]]:
                 yield ("metrics", position), str(error)
 
 
-def _told(model: Model, folder: Path) -> tuple[str, ...]:
-    """Return what a model is told of an image: none, class, caption, or nothing known."""
+def _inputs_of(model: Model, folder: Path) -> tuple[str, ...]:
+    """Return the condition that a model takes: none, class, caption, or nothing known."""
     if model.kind == "ldm":
-        return tuple(TASKS[task].told for task in many(model.denoiser.conditioning))
+        return tuple(TASKS[task].input for task in many(model.denoiser.conditioning))
     if model.kind == "call":
         return (model.conditioning,)
     facts = facts_or_none(model, folder)

@@ -20,13 +20,13 @@ from ldmbench.suite.read import Loc
 
 
 def check_protocols(
-    suite: Suite, told: Mapping[str, tuple[str, ...]], folder: Path = Path()
+    suite: Suite, inputs: Mapping[str, tuple[str, ...]], folder: Path = Path()
 ) -> Iterator[tuple[Loc, str]]:
     """Yield (place, problem) of the protocols of a suite.
 
     Args:
         suite: as written.
-        told: model -> what it is conditioned on.
+        inputs: model -> what it is conditioned on.
         folder: of the suite file, where extractors of the user's own may lie.
     """
     several = isinstance(suite.protocol, tuple)
@@ -39,8 +39,8 @@ def check_protocols(
     twice = [name for name, times in Counter(p.name for p in protocols).items() if times > 1]
     if twice:
         yield ("protocol",), f"found {twice[0]} twice; name each once, or change a field of one"
-    yield from _shared(suite, protocols, told)
-    yield from _metrics(suite, protocols, told)
+    yield from _shared(suite, protocols, inputs)
+    yield from _metrics(suite, protocols, inputs)
 
 
 def _one(one: str | Override | Protocol, loc: Loc, folder: Path) -> Iterator[tuple[Loc, str]]:
@@ -70,7 +70,7 @@ def _extractors(said: dict[str, Any], loc: Loc, folder: Path) -> Iterator[tuple[
 
 
 def _shared(
-    suite: Suite, protocols: tuple[Protocol, ...], told: Mapping[str, tuple[str, ...]]
+    suite: Suite, protocols: tuple[Protocol, ...], inputs: Mapping[str, tuple[str, ...]]
 ) -> Iterator[tuple[Loc, str]]:
     """Say where protocols that score the same samples want them drawn differently."""
     for field in ("quantize", "timesteps"):
@@ -78,7 +78,7 @@ def _shared(
         if len(rules) > 1 and getattr(suite.sample, field) is None:
             yield ("protocol",), f"{_apart(rules, field)}; set sample.{field}"
     rules = pinned(protocols, "classes")
-    if len(rules) > 1 and any("class" in conditionings for conditionings in told.values()):
+    if len(rules) > 1 and any("class" in conditionings for conditionings in inputs.values()):
         yield ("protocol",), f"{_apart(rules, 'classes')}; give one {{base: ..., classes: ...}}"
 
 
@@ -88,7 +88,7 @@ def _apart(rules: Mapping[str, str], field: str) -> str:
 
 
 def _metrics(
-    suite: Suite, protocols: tuple[Protocol, ...], told: Mapping[str, tuple[str, ...]]
+    suite: Suite, protocols: tuple[Protocol, ...], inputs: Mapping[str, tuple[str, ...]]
 ) -> Iterator[tuple[Loc, str]]:
     for position, metric in enumerate(suite.metrics):
         loc: Loc = ("metrics", position)
@@ -116,7 +116,7 @@ def _metrics(
         if row.family.against == "training":
             yield from _unseen(suite, protocols, row, loc)
         if row.family.against == "pair":
-            aims = any("truth" in conditionings for conditionings in told.values())
+            aims = any("truth" in conditionings for conditionings in inputs.values())
             yield from _pairs(suite, row, loc, aims=aims)
 
 

@@ -65,8 +65,8 @@ def with_facts(model: M, folder: Path) -> M:
     rule = facts.latents
     assert rule is not None  # as `check_first_stages` saw to it
     kind = "vq" if facts.regularization == "vq" else "kl"
-    told = {"f": rule.f, "latent_channels": rule.channels, "regularization": kind}
-    section = model.autoencoder.model_copy(update=told)
+    stated = {"f": rule.f, "latent_channels": rule.channels, "regularization": kind}
+    section = model.autoencoder.model_copy(update=stated)
     return model.model_copy(update={"autoencoder": section})
 
 

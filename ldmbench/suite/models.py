@@ -180,18 +180,18 @@ def _unfit(facts: ModelFacts, name: str, noun: Data, folder: Path) -> Iterator[s
                 f"generates images of {made} (f = {facts.f}), but data.{name} has resolution"
                 f" {side}; allowed: a data set with resolution {facts.sides[0]}"
             )
-    told = data_facts(noun, folder) if facts.conditioning != "none" else None
-    if told is None:
+    data = data_facts(noun, folder) if facts.conditioning != "none" else None
+    if data is None:
         return
-    lacks = {"text": not told.captions, "layout": not told.boxes, "semantic": not told.masks}
+    lacks = {"text": not data.captions, "layout": not data.boxes, "semantic": not data.masks}
     if lacks.get(facts.conditioning):
         what = {"text": "captions", "layout": "boxes", "semantic": "masks"}[facts.conditioning]
         yield (
             f"needs {what} as its condition, but data.{name} has none; allowed: a data set with"
             f" {what}, such as kind: shapes"
         )
-    elif facts.conditioning in ("class", "layout", "semantic") and told.classes:
-        needed = told.classes + (facts.conditioning == "semantic")  # and the background
+    elif facts.conditioning in ("class", "layout", "semantic") and data.classes:
+        needed = data.classes + (facts.conditioning == "semantic")  # and the background
         if facts.classes is not None and facts.classes < needed:
             yield (
                 f"knows {facts.classes} classes, but data.{name} has {needed}"

@@ -64,9 +64,9 @@ def mapping(data: Any, path: Path, begins: str) -> Any:
 def refuse(wrong: Sequence[tuple[Loc, str]], places: Places) -> None:
     """Raise SuiteError of (place, problem) pairs, if there are any."""
     if wrong:
-        told = dict.fromkeys(places.problem(loc, text) for loc, text in wrong[:MOST_PROBLEMS])
+        located = dict.fromkeys(places.problem(loc, text) for loc, text in wrong[:MOST_PROBLEMS])
         more = len(wrong) - MOST_PROBLEMS
-        raise SuiteError([*told, f"and {more:,} more"] if more > 0 else [*told])
+        raise SuiteError([*located, f"and {more:,} more"] if more > 0 else [*located])
 
 
 def key_of(node: Any, name: str) -> Any:
@@ -89,8 +89,10 @@ def problems_of(error: ValidationError, places: Places, noun: type[BaseModel]) -
     short = {item["loc"] for item in found if item["type"] == "too_short"}
     above = {item["loc"][:n] for item in found for n in range(len(item["loc"]))} if short else set()
     meant = [i for i in found if i["type"] != "too_short" or i["loc"] not in above]
-    told = [(_in_file(item["loc"], places.data, noun), item) for item in meant[:MOST_PROBLEMS]]
-    problems = dict.fromkeys(places.problem(loc, _message(item, loc, noun)) for loc, item in told)
+    located = [(_in_file(item["loc"], places.data, noun), item) for item in meant[:MOST_PROBLEMS]]
+    problems = dict.fromkeys(
+        places.problem(loc, _message(item, loc, noun)) for loc, item in located
+    )
     more = len(meant) - MOST_PROBLEMS
     return [*problems, f"and {more:,} more"] if more > 0 else [*problems]
 

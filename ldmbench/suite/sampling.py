@@ -1,4 +1,4 @@
-"""Ways of sampling that a model does not have: told before anything runs."""
+"""Ways of sampling that a model does not have: refused before anything runs."""
 
 from __future__ import annotations
 

@@ -155,16 +155,16 @@ def _reader(path: Path, head: bytes) -> Callable[[Path], object]:
 
 def _chosen(held: Held, content: object, *, ema: bool, depth: int) -> Held:
     """Go down to the state dict that is meant."""
-    told = dict(items(content))
-    own = {name: value for name, value in told.items() if isinstance(value, Slot)}
+    entries = dict(items(content))
+    own = {name: value for name, value in entries.items() if isinstance(value, Slot)}
     known: dict[int, bool] = {}
-    told |= _by_callbacks(told.get("callbacks"))
-    inner = {name: value for name, value in told.items() if _has_tensors(value, known, depth)}
+    entries |= _by_callbacks(entries.get("callbacks"))
+    inner = {name: value for name, value in entries.items() if _has_tensors(value, known, depth)}
     if any(not n.isprintable() or len(n) > _LONGEST for n in (*own, *inner)):
         raise InputError(f"{held.path} holds a tensor of a name that cannot be printed")
-    if {"state", "param_groups"} <= set(told):
+    if {"state", "param_groups"} <= set(entries):
         raise InputError(f"{held.path} holds the state of an optimizer, and no weights")
-    _check_named(held, told, ema=ema)
+    _check_named(held, entries, ema=ema)
     name = _entry(held, inner, own, ema=ema) if depth < _DEEPEST else None
     if name is None:
         return replace(held, slots=own, beside=(*held.beside, *inner))
@@ -222,9 +222,9 @@ def _one(held: Held, names: list[str], what: str) -> str:
     )
 
 
-def _check_named(held: Held, told: Mapping[str, object], *, ema: bool) -> None:
+def _check_named(held: Held, entries: Mapping[str, object], *, ema: bool) -> None:
     """Refuse averages that are a list, which only order would match to the weights."""
-    for name, value in told.items():
+    for name, value in entries.items():
         inner = [value, *dict.values(value)] if isinstance(value, dict) else [value]
         lists = [v for v in inner if isinstance(v, list | tuple)]
         listed = any(isinstance(v, Slot) and v.shape for row in lists for v in row)

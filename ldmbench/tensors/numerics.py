@@ -15,7 +15,7 @@ def numerics() -> dict[str, Any]:
     """Let this process compute float32 in float32, and convolutions in one fixed way.
 
     On a GPU torch computes float32 convolutions in TensorFloat-32 (10 bits of mantissa) unless it
-    is told otherwise, and any code can change these flags for the whole process. Call this again
+    is set otherwise, and any code can change these flags for the whole process. Call this again
     after foreign code ran.
 
     Returns:

@@ -52,14 +52,14 @@ def read_safetensors(path: Path) -> dict[str, Slot]:
     if not isinstance(header, dict):
         raise ValueError("its header is no JSON object")
     noted = header.pop("__metadata__", None) or {}
-    found = {name: _slot(name, told, 8 + length) for name, told in header.items()}
+    found = {name: _slot(name, entry, 8 + length) for name, entry in header.items()}
     _check_cover([s.storage for s in found.values()], start=8 + length, end=size)
     shared = {str(k): found[v] for k, v in dict(noted).items() if v in found and k not in found}
     return found | shared
 
 
-def _slot(name: str, told: Any, base: int) -> Slot:
-    dtype, shape, (begin, end) = told["dtype"], tuple(told["shape"]), told["data_offsets"]
+def _slot(name: str, entry: Any, base: int) -> Slot:
+    dtype, shape, (begin, end) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
     if dtype not in _TYPES:
         raise ValueError(f"tensor {name[:100]} has the type {str(dtype)[:20]}, which is not read")
     if any(type(n) is not int or n < 0 for n in (*shape, begin, end)):

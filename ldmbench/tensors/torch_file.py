@@ -43,7 +43,7 @@ def read_archive(path: Path) -> object:
             raise ValueError("the archive holds no single data.pkl")
         root = inner[0].removesuffix("data.pkl")
         # Find the bytes of each tensor in the archive.
-        checked = any(e.CRC for e in entries)  # torch can be told to leave them out
+        checked = any(e.CRC for e in entries)  # torch has an option to leave them out
         places = {e.filename: _place(e, file, checked=checked) for e in entries if not e.is_dir()}
         order = places.get(f"{root}byteorder")
         if order is not None and _bytes_of(order, file) != b"little":
@@ -121,9 +121,9 @@ class _Stored:
             raise ValueError(f"storage {key} has {place.size} bytes, not {made.size}")
         return place_of(made, place)
 
-    def _view(self, root: Storage, told: Any) -> Storage:
+    def _view(self, root: Storage, view: Any) -> Storage:
         """Return a part of a storage, as files of old versions name one."""
-        _, start, count = told
+        _, start, count = view
         if type(start) is not int or type(count) is not int or start < 0 or count < 0:
             raise ValueError("it names an impossible part of a storage")
         if start + count > root.count:

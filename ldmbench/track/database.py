@@ -51,7 +51,7 @@ class Made:
     aside: Path | None
 
     @property
-    def told(self) -> list[str]:
+    def messages(self) -> list[str]:
         """A sentence, if anybody has to know."""
         if self.aside is None:
             return []
@@ -124,12 +124,12 @@ def _state(path: Path, *, whole: bool = False) -> State:
     try:
         with closing(_opened(path)) as there:
             tables = _tables(there)
-            told = there.execute("select version_num from alembic_version").fetchone()
+            row = there.execute("select version_num from alembic_version").fetchone()
             if whole and there.execute("pragma quick_check(1)").fetchone() != ("ok",):
                 return "damaged"
     except sqlite3.Error as error:
         return _state_of_error(error, path)
-    version = told[0] if told else None
+    version = row[0] if row else None
     known, head = _versions()
     if version == head:
         return "whole" if _wanted() <= tables else "damaged"

@@ -300,15 +300,15 @@ class Experiment:
 
     def _model(self, number: str, record: Record) -> None:
         """Link a model that was not trained here; the experiment holds each such model once."""
-        told = rows.model_of(record, self.places)
-        if told is None:
+        facts = rows.model_of(record, self.places)
+        if facts is None:
             return
-        self._newer("models", lambda: self._link(number, told))
+        self._newer("models", lambda: self._link(number, facts))
 
-    def _link(self, number: str, told: Mapping[str, str]) -> None:
-        mark = digest({name: value for name, value in told.items() if name != "source"})
+    def _link(self, number: str, facts: Mapping[str, str]) -> None:
+        mark = digest({name: value for name, value in facts.items() if name != "source"})
         if mark not in self.models:
-            self.models[mark] = self._external(told, mark)
+            self.models[mark] = self._external(facts, mark)
         self.client.log_inputs(number, models=[LoggedModelInput(self.models[mark])])
 
     def _newer(self, what: str, call: Callable[[], object]) -> None:
@@ -322,16 +322,16 @@ class Experiment:
                 raise
             self.lacking.add(what)
 
-    def _external(self, told: Mapping[str, str], mark: str) -> str:
+    def _external(self, facts: Mapping[str, str], mark: str) -> str:
         """Return the id of the experiment's entry for a model whose files lie elsewhere."""
         query = f"tags.`ldmbench.model` = '{mark}'"
         found = self.client.search_logged_models([self.experiment], query, max_results=1)
         model = found[0] if found else None
         if model is None:
             tags = {"ldmbench.model": mark, "mlflow.model.isExternal": "true"}
-            name = re.sub(r"[/:.%\"']", "_", told["model"])[:250]  # what MLflow allows in a name
+            name = re.sub(r"[/:.%\"']", "_", facts["model"])[:250]  # what MLflow allows in a name
             model = self.client.create_logged_model(
-                self.experiment, name=name, tags=tags, params=dict(told), model_type="diffusion"
+                self.experiment, name=name, tags=tags, params=dict(facts), model_type="diffusion"
             )
         if str(model.status) != "READY":
             self.client.finalize_logged_model(model.model_id, "READY")
@@ -387,8 +387,8 @@ _SOURCE = {"mlflow.source.name": "ldmbench", "mlflow.source.type": "LOCAL"}
 
 def _has_no_place(error: MlflowException) -> bool:
     """Tell whether a server does not know the address that it was asked at."""
-    told = re.search(r"error code (404|405|501)\b|detail\W+Not Found", str(error))
-    return bool(error.error_code == "ENDPOINT_NOT_FOUND" or told)
+    facts = re.search(r"error code (404|405|501)\b|detail\W+Not Found", str(error))
+    return bool(error.error_code == "ENDPOINT_NOT_FOUND" or facts)
 
 
 def _inside(name: str) -> str:

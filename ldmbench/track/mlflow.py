@@ -173,7 +173,7 @@ def _write(
             )  # fmt: skip
             if experiment.made is not None:
                 forget(to.folder.parent, to.uri)
-                sent.notes += experiment.made.told
+                sent.notes += experiment.made.messages
             experiment.write(records, extras, files=files)
             sent.experiment = experiment.experiment
             sent.notes += experiment.left_out(shown(to.uri))

@@ -193,7 +193,7 @@ def table_rows(records: Sequence[Record]) -> list[dict[str, Any]]:
 
 
 def _named(scores: Sequence[Score]) -> list[tuple[str, Score]]:
-    """Name scores; those of several protocols are told apart by what extracted their features."""
+    """Name scores; what extracted their features distinguishes those of several protocols."""
     times = Counter(score.name for score in scores)
     seen: Counter[str] = Counter()
     named = []

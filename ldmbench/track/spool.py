@@ -1,4 +1,4 @@
-"""The spool: which run folders a mirror has not taken yet, told by one small file in each."""
+"""The spool: which run folders a mirror has not taken yet, noted by one small file in each."""
 
 from __future__ import annotations
 

@@ -43,8 +43,8 @@ def write_checkpoint(folder: Path, tensors: Mapping[str, Tensor], facts: dict[st
     folder.mkdir(parents=True, exist_ok=True)
     fresh = folder / f"{FILE}.tmp"
     host = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
-    told = canonical_json(facts)
-    save_file(host, fresh, metadata={"facts": told, "digest": _digest(host, told)})
+    text = canonical_json(facts)
+    save_file(host, fresh, metadata={"facts": text, "digest": _digest(host, text)})
     with fresh.open("rb") as file:
         os.fsync(file.fileno())
     if (folder / FILE).is_file():
@@ -88,10 +88,10 @@ def _read(path: Path) -> tuple[Found | None, str | None]:
     """Return what a file holds, or what is wrong with it."""
     try:
         with safe_open(path, framework="pt") as file:
-            told = (file.metadata() or {})["facts"]
-            facts, known = json.loads(told), (file.metadata() or {}).get("digest")
+            text = (file.metadata() or {})["facts"]
+            facts, known = json.loads(text), (file.metadata() or {}).get("digest")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        if not isinstance(facts, dict) or known != _digest(tensors, told):
+        if not isinstance(facts, dict) or known != _digest(tensors, text):
             return None, "it does not have the digest it was written with"
     except Exception as error:  # whatever is wrong with the file, training goes on without it
         return None, " ".join(str(error).split())[:200] or type(error).__name__

@@ -106,7 +106,7 @@ class DenoiserJob:
         order of additions. `rows` are the part of the batch that is computed here.
         """
         with self.clock.part("data"):
-            shown, *told = self.batches.at(n)
+            shown, *cond = self.batches.at(n)
             draws = draws_at(
                 n,
                 seed=self.params.train_seed,
@@ -121,7 +121,7 @@ class DenoiserJob:
             for rows in parts_of(self.rows, self.accumulate):
                 share = (rows.stop - rows.start) / self.batch
                 self._draw_masks(n, rows)
-                loss = share * self.loss(shown[rows], [part[rows] for part in told], draws.of(rows))
+                loss = share * self.loss(shown[rows], [part[rows] for part in cond], draws.of(rows))
                 loss.backward()
                 total += loss.detach()
         return total
@@ -136,12 +136,12 @@ class DenoiserJob:
         """Return the norm of the last step's gradients, before they were clipped."""
         return gradient_norm(self.model.parameters()) if self.unclipped is None else self.unclipped
 
-    def loss(self, shown: Tensor, told: list[Tensor], draws: Draws) -> Tensor:
+    def loss(self, shown: Tensor, cond: list[Tensor], draws: Draws) -> Tensor:
         """Return the mean squared error of some images, of what the objective asks for.
 
         Args:
             shown: latents (N, C, h, w), or pixels, uint8 NHWC.
-            told: what the model is told of them; empty where there are none.
+            cond: their conditions; empty where there are none.
             draws: theirs.
         """
         z0 = scaled(shown) if self.latents is None else shown
@@ -149,7 +149,7 @@ class DenoiserJob:
         z = signal * z0 + spread * draws.noise
         z = z.contiguous(memory_format=self.layout)
         with autocast(self.params.precision, self.device):
-            predicted = self.network(z, draws.times, *told, dropped=draws.dropped)
+            predicted = self.network(z, draws.times, *cond, dropped=draws.dropped)
         return self.forward.loss(predicted.float(), z0, draws.noise, levels)
 
     def tensors(self) -> dict[str, Tensor]:
@@ -177,24 +177,24 @@ class DenoiserJob:
             self.model.overwrite(raw)
 
     def _read(self, n: int) -> tuple[Tensor, ...]:
-        """Return latents, or pixels where there are none, and what the model is told, of the CPU.
+        """Return latents, or pixels where there are none, and their conditions, on the CPU.
 
         Masks depend on the step and the index in the batch.
         """
         at = self.order.at(n)
         shown = pixels_at(self.images, at) if self.latents is None else latents_at(self.latents, at)
-        told = None
-        match self.model.task.told:
+        cond = None
+        match self.model.task.input:
             case "caption":
-                told = self.model.conditions(captions=self.images.captions(at))
+                cond = self.model.conditions(captions=self.images.captions(at))
             case "class":
-                told = self.model.conditions(labels=self.images.labels(at))
+                cond = self.model.conditions(labels=self.images.labels(at))
             case "truth":
                 assert self.truth is not None
                 drawn = n * self.batch + np.arange(len(at))
                 truth = replace(self.truth.at(at), indices=drawn)
-                told = self.model.conditions(truth=truth, seed=1 + self.params.train_seed)
-        return (shown,) if told is None else (shown, told)
+                cond = self.model.conditions(truth=truth, seed=1 + self.params.train_seed)
+        return (shown,) if cond is None else (shown, cond)
 
 
 def train_denoiser(

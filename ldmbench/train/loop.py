@@ -286,7 +286,7 @@ def _keep_due(
 
     Args:
         job: whose weights.
-        progress: is told of them.
+        progress: called with them.
         limit: of the training.
         checkpoints: shares.
         scratch: where they are kept.

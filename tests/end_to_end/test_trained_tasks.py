@@ -88,7 +88,7 @@ def test_each_task_is_scored_by_what_it_means(finished):
         assert record.status == "done", record.reason
         scores = {s.name: s for s in record.scores}
         asked = TASKS.get(record.cell.conditioning)
-        if asked and asked.told == "class":
+        if asked and asked.input == "class":
             assert {"fid", "attribute_accuracy"} <= set(scores)
             continue
         assert {"layout_ap", "layout_recall", "miou", "attribute_accuracy"} <= set(scores), name

@@ -16,7 +16,7 @@ from ldmbench.sample import initial_noise
 from ldmbench.schema.models import DenoiserParams
 from ldmbench.sources.models.peek import peek
 
-FROM_IMAGES = [name for name, row in TASKS.items() if row.told == "truth"]
+FROM_IMAGES = [name for name, row in TASKS.items() if row.input == "truth"]
 CASES = [
     *((name, {}) for name in FROM_IMAGES),
     ("superresolution", {"scale": 2}),  # a small image larger than the latent

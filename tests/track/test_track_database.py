@@ -122,10 +122,10 @@ def test_what_cannot_be_used_is_set_aside_and_made_anew(damage, whole, tmp_path)
     assert database._state(path, whole=True) == "whole"
     if damage in NOTHING:
         assert made.aside is None
-        assert made.told == []
+        assert made.messages == []
     else:
         assert made.aside.name == "mlflow.db.aside-1"
-        assert "mlflow.db.aside-1" in made.told[0]
+        assert "mlflow.db.aside-1" in made.messages[0]
     left = {p.name for p in tmp_path.iterdir()}
     assert left <= {"mlflow.db", "mlflow.db.lock", "mlflow.db.aside-1"}
     assert database.ready(path, own=True) is None

@@ -32,17 +32,17 @@ def load_adm(
         identity: digest of weights and flags.
     """
     where = str(path)
-    told = read_flags(flags, where)
+    read = read_flags(flags, where)
     info = info_of(
         facts,
         path=path,
         digest=identity,
-        latent_shape=(told.channels, told.size, told.size),
-        schedule=told.schedule,
-        time_scale=told.time_scale,
+        latent_shape=(read.channels, read.size, read.size),
+        schedule=read.schedule,
+        time_scale=read.time_scale,
     )
-    condition: Condition = NoCondition() if told.classes is None else ClassLabels(told.classes)
-    if told.small is not None:
-        condition = FittedImage(told.small, told.size, told.classes)
-    network = build_unet(plan_unet(told.unet, where=where), tensors, where=where)
+    condition: Condition = NoCondition() if read.classes is None else ClassLabels(read.classes)
+    if read.small is not None:
+        condition = FittedImage(read.small, read.size, read.classes)
+    network = build_unet(plan_unet(read.unet, where=where), tensors, where=where)
     return Model(info, Identity(), network=network, condition=condition)

@@ -1,4 +1,4 @@
-"""Parts of CompVis networks that diffusers' blocks lack: resampling told the time, and kin."""
+"""Parts of CompVis networks that diffusers' blocks lack, as resampling with a time embedding."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Repeat(nn.Module):
 
 
 class TimedBlock(nn.Module):
-    """One level of a conditional UNet whose resampling is told the time.
+    """One level of a conditional UNet whose resampling takes the time embedding.
 
     It takes over the parts of a diffusers block, under the same names.
 

@@ -131,11 +131,11 @@ def _statistics(file: Path, channels: int) -> dict[str, tuple[float, ...]]:
     Raises:
         InputError: the file holds something else.
     """
-    told = fetch(file, open_weights(file).slots)
-    named: tuple[str, ...] = tuple(name for name in ("mean", "std") if name in told)
-    found = {name: tuple(told[name].double().flatten().tolist()) for name in named}
+    stored = fetch(file, open_weights(file).slots)
+    named: tuple[str, ...] = tuple(name for name in ("mean", "std") if name in stored)
+    found = {name: tuple(stored[name].double().flatten().tolist()) for name in named}
     if len(found) != 2 or any(len(values) != channels for values in found.values()):
-        sizes = {name: tuple(values.shape) for name, values in told.items()}
+        sizes = {name: tuple(values.shape) for name, values in stored.items()}
         raise InputError(f"{file} holds {sizes}; needed are mean and std of {channels} channels")
     return found
 
@@ -148,13 +148,13 @@ def _load_diffusion(found: _Checkpoint) -> Model:
     scale = latent_scale(params, tensors, where=where)
     plan = _plan(params, where)
     channels = int(params.get("channels", plan.out_channels))
-    first, told = select(tensors, "first_stage_model."), select(tensors, "cond_stage_model.")
+    first, stored = select(tensors, "first_stage_model."), select(tensors, "cond_stage_model.")
     if params.get("cond_stage_config") == "__is_first_stage__":
-        first = first or told  # one module under two names; safetensors may keep either
+        first = first or stored  # one module under two names; safetensors may keep either
     stage = _inner_stage(params, first, scale, where)
     condition = build_condition(
         params,
-        told,
+        stored,
         plan=plan,
         channels=channels,
         stage=stage,

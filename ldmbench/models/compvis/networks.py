@@ -83,11 +83,11 @@ class ResampledUNet2DConditionModel(UNet2DConditionModel):  # type: ignore[misc]
         if resample == "pool":
             pooled(self)
         else:
-            told = {"temb": self.time_embedding.linear_2.out_features, "config": self.config}
+            sizes = {"temb": self.time_embedding.linear_2.out_features, "config": self.config}
             ways = (("down", self.down_blocks), ("up", self.up_blocks))
             for way, blocks in ways:
                 for i, block in enumerate(blocks):
-                    blocks[i] = TimedBlock(block, way, timed(block, way, **told))
+                    blocks[i] = TimedBlock(block, way, timed(block, way, **sizes))
 
 
 class ProjectedAutoencoderKL(AutoencoderKL):  # type: ignore[misc]

@@ -113,14 +113,14 @@ def _check_betas(schedule: Schedule, stored: torch.Tensor | None, where: str) ->
     """Compare betas as closely as the precision that they were stored in allows."""
     if stored is None:
         return
-    ours, told = torch.as_tensor(schedule.beta_array()), stored.double()
-    coarse = torch.equal(told, told.to(torch.bfloat16).double())
+    ours, written = torch.as_tensor(schedule.beta_array()), stored.double()
+    coarse = torch.equal(written, written.to(torch.bfloat16).double())
     near = torch.finfo(torch.bfloat16).eps if coarse else 1e-3
-    fits = told.shape == ours.shape
-    if not fits or not torch.allclose(told, ours, rtol=near, atol=1e-7):
+    fits = written.shape == ours.shape
+    if not fits or not torch.allclose(written, ours, rtol=near, atol=1e-7):
         raise InputError(
             f"{where}: the config's noise schedule ({schedule.kind}, {schedule.start} to "
             f"{schedule.end}, T = {schedule.T}) is not the one stored with the weights (beta "
-            f"{float(told.flatten()[0]):.6g} to {float(told.flatten()[-1]):.6g}, T = "
-            f"{told.numel()}); compare beta_schedule, linear_start, linear_end and timesteps"
+            f"{float(written.flatten()[0]):.6g} to {float(written.flatten()[-1]):.6g}, T = "
+            f"{written.numel()}); compare beta_schedule, linear_start, linear_end and timesteps"
         )

@@ -84,8 +84,8 @@ def _write_noising(model: Model, folder: Path) -> dict[str, Any]:
         return {}
     config = {"_class_name": "DDPMScheduler"} | _plain(condition.noising.config())
     _write_json(folder / "low_res_scheduler" / "scheduler_config.json", config)
-    told: dict[str, Any] = {"low_res_scheduler": ["diffusers", "DDPMScheduler"]}
-    return told | {"max_noise_level": condition.largest}
+    entries: dict[str, Any] = {"low_res_scheduler": ["diffusers", "DDPMScheduler"]}
+    return entries | {"max_noise_level": condition.largest}
 
 
 def _save(network: Any, folder: Path) -> None:

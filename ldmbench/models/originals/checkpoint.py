@@ -90,10 +90,10 @@ def _rule(found: Original) -> tuple[tuple[float, ...], tuple[float, ...], float]
     """Return what is subtracted from latents, what divides them, and the scale after that."""
     channels, scale, bias = int(found.network["in_channels"]), found.scale, found.bias
     if found.stats is not None:
-        told = fetch(found.stats, open_weights(found.stats).slots)
-        if not {"mean", "std"} <= set(told):
-            raise InputError(f"{found.stats} holds {', '.join(told)}; needed are mean and std")
-        mean, std = (_listed(told[name], channels, found.stats) for name in ("mean", "std"))
+        stored = fetch(found.stats, open_weights(found.stats).slots)
+        if not {"mean", "std"} <= set(stored):
+            raise InputError(f"{found.stats} holds {', '.join(stored)}; needed are mean and std")
+        mean, std = (_listed(stored[name], channels, found.stats) for name in ("mean", "std"))
         assert isinstance(scale, float)
         return mean, std, scale
     if isinstance(scale, float) and not bias:

@@ -98,11 +98,11 @@ class ModulatedTransformer2DModel(ModelMixin, ConfigMixin):  # type: ignore[misc
             return_dict: as networks of diffusers have it; it changes nothing.
         """
         tokens = self.x_embedder(z) + self.pos_embed
-        told = self.t_embedder(t, tokens.dtype) + self.y_embedder(class_labels)
+        condition = self.t_embedder(t, tokens.dtype) + self.y_embedder(class_labels)
         turn = self.feat_rope if self.config.rope else None
         for block in self.blocks:
-            tokens = block(tokens, told, turn)
-        return Predicted(self._image(self.final_layer(tokens, told)))
+            tokens = block(tokens, condition, turn)
+        return Predicted(self._image(self.final_layer(tokens, condition)))
 
     def _image(self, tokens: Tensor) -> Tensor:
         """Return patches (B, n, p p C) as an image."""
@@ -254,8 +254,8 @@ class _Block(nn.Module):
         self.parts = 6 if shifts else 4
         self.adaLN_modulation = nn.Sequential(nn.SiLU(), nn.Linear(width, self.parts * width))
 
-    def forward(self, x: Tensor, told: Tensor, turn: nn.Module | None) -> Tensor:
-        parts = self.adaLN_modulation(told)[:, None].chunk(self.parts, dim=-1)
+    def forward(self, x: Tensor, condition: Tensor, turn: nn.Module | None) -> Tensor:
+        parts = self.adaLN_modulation(condition)[:, None].chunk(self.parts, dim=-1)
         if self.parts == 4:
             scale, gate, scale2, gate2 = parts
             x = x + gate * self.attn(self.norm1(x) * (1 + scale), turn)
@@ -276,7 +276,7 @@ class _Final(nn.Module):
         self.linear = nn.Linear(width, out)
         self.adaLN_modulation = nn.Sequential(nn.SiLU(), nn.Linear(width, 2 * width))
 
-    def forward(self, x: Tensor, told: Tensor) -> Tensor:
-        shift, scale = self.adaLN_modulation(told)[:, None].chunk(2, dim=-1)
+    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
+        shift, scale = self.adaLN_modulation(condition)[:, None].chunk(2, dim=-1)
         found: Tensor = self.linear(self.norm_final(x) * (1 + scale) + shift)
         return found

@@ -20,7 +20,7 @@ TIMESTEPS = 1000
 class Family(Protocol):
     """How one family of pipelines is asked.
 
-    Latents are (B, C, h, w); `told` are tensors whose rows are of the batch.
+    Latents are (B, C, h, w); `inputs` are tensors whose rows are of the batch.
     """
 
     @property
@@ -34,10 +34,10 @@ class Family(Protocol):
         ...
 
     def read(self, pipe: Any, prompts: Sequence[str], z: Tensor) -> Inputs:
-        """Return what the network is told of B prompts."""
+        """Return the network's inputs of B prompts."""
         ...
 
-    def ask(self, pipe: Any, z: Tensor, t: Tensor, told: Inputs, guidance: float) -> Tensor:
+    def ask(self, pipe: Any, z: Tensor, t: Tensor, inputs: Inputs, guidance: float) -> Tensor:
         """Return what the network predicts, (B, C or 2C, h, w), at timesteps t (B,)."""
         ...
 
@@ -77,12 +77,12 @@ class SD3(_Plain):
         )
         return {"context": found[0], "pooled": found[2]}
 
-    def ask(self, pipe: Any, z: Tensor, t: Tensor, told: Inputs, guidance: float) -> Tensor:
+    def ask(self, pipe: Any, z: Tensor, t: Tensor, inputs: Inputs, guidance: float) -> Tensor:
         out: Tensor = pipe.transformer(
             hidden_states=z,
             timestep=t,
-            encoder_hidden_states=told["context"],
-            pooled_projections=told["pooled"],
+            encoder_hidden_states=inputs["context"],
+            pooled_projections=inputs["pooled"],
         ).sample
         return out
 
@@ -98,16 +98,16 @@ class Flux:
         context, pooled, _ = pipe.encode_prompt(prompt=list(prompts), prompt_2=None)
         return {"context": context, "pooled": pooled}
 
-    def ask(self, pipe: Any, z: Tensor, t: Tensor, told: Inputs, guidance: float) -> Tensor:
+    def ask(self, pipe: Any, z: Tensor, t: Tensor, inputs: Inputs, guidance: float) -> Tensor:
         count, _, height, width = z.shape
         embedded = pipe.transformer.config.guidance_embeds
-        at = torch.zeros(told["context"].shape[1], 3, device=z.device, dtype=z.dtype)
+        at = torch.zeros(inputs["context"].shape[1], 3, device=z.device, dtype=z.dtype)
         out = pipe.transformer(
             hidden_states=self.packed(pipe, z),
             timestep=t / TIMESTEPS,
             guidance=torch.full_like(t, guidance) if embedded else None,
-            pooled_projections=told["pooled"],
-            encoder_hidden_states=told["context"],
+            pooled_projections=inputs["pooled"],
+            encoder_hidden_states=inputs["context"],
             txt_ids=at,
             img_ids=pipe._prepare_latent_image_ids(
                 count, height // 2, width // 2, z.device, z.dtype
@@ -135,19 +135,19 @@ class SDXL(_Plain):
         found = pipe.encode_prompt(prompt=list(prompts), do_classifier_free_guidance=False)
         return {"context": found[0], "pooled": found[2]}
 
-    def ask(self, pipe: Any, z: Tensor, t: Tensor, told: Inputs, guidance: float) -> Tensor:
+    def ask(self, pipe: Any, z: Tensor, t: Tensor, inputs: Inputs, guidance: float) -> Tensor:
         size = tuple(side * pipe.vae_scale_factor for side in z.shape[2:])
         second = pipe.text_encoder_2
-        width = told["pooled"].shape[-1] if second is None else second.config.projection_dim
+        width = inputs["pooled"].shape[-1] if second is None else second.config.projection_dim
         ids = pipe._get_add_time_ids(
             size, (0, 0), size, dtype=z.dtype, text_encoder_projection_dim=int(width)
         )
         out: Tensor = pipe.unet(
             z,
             t,
-            encoder_hidden_states=told["context"],
+            encoder_hidden_states=inputs["context"],
             added_cond_kwargs={
-                "text_embeds": told["pooled"],
+                "text_embeds": inputs["pooled"],
                 "time_ids": ids.to(z.device).expand(len(z), -1),
             },
         ).sample
@@ -171,7 +171,7 @@ class PixArt(_Plain):
         )
         return {"context": found[0], "mask": found[1]}
 
-    def ask(self, pipe: Any, z: Tensor, t: Tensor, told: Inputs, guidance: float) -> Tensor:
+    def ask(self, pipe: Any, z: Tensor, t: Tensor, inputs: Inputs, guidance: float) -> Tensor:
         height, width = (side * pipe.vae_scale_factor for side in z.shape[2:])
         sized: dict[str, Any] = {"resolution": None, "aspect_ratio": None}
         config = pipe.transformer.config
@@ -181,8 +181,8 @@ class PixArt(_Plain):
             sized["aspect_ratio"] = sides[:, :1] / sides[:, 1:] * torch.ones_like(t)[:, None]
         out: Tensor = pipe.transformer(
             z,
-            encoder_hidden_states=told["context"],
-            encoder_attention_mask=told["mask"],
+            encoder_hidden_states=inputs["context"],
+            encoder_attention_mask=inputs["mask"],
             timestep=t,
             added_cond_kwargs=sized,
         ).sample
@@ -198,17 +198,17 @@ class Sana(_Plain):
     def read(self, pipe: Any, prompts: Sequence[str], z: Tensor) -> Inputs:
         from inspect import signature
 
-        told = signature(type(pipe).__call__).parameters["complex_human_instruction"].default
+        template = signature(type(pipe).__call__).parameters["complex_human_instruction"].default
         found = pipe.encode_prompt(
-            list(prompts), do_classifier_free_guidance=False, complex_human_instruction=told
+            list(prompts), do_classifier_free_guidance=False, complex_human_instruction=template
         )
         return {"context": found[0], "mask": found[1]}
 
-    def ask(self, pipe: Any, z: Tensor, t: Tensor, told: Inputs, guidance: float) -> Tensor:
+    def ask(self, pipe: Any, z: Tensor, t: Tensor, inputs: Inputs, guidance: float) -> Tensor:
         out: Tensor = pipe.transformer(
             z,
-            encoder_hidden_states=told["context"],
-            encoder_attention_mask=told["mask"],
+            encoder_hidden_states=inputs["context"],
+            encoder_attention_mask=inputs["mask"],
             timestep=t * pipe.transformer.config.timestep_scale,
         ).sample
         return out

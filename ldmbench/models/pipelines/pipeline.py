@@ -62,13 +62,13 @@ class PromptTexts:
     kind: str = "text"
 
     def inputs(self, cond: Any, z: Tensor) -> Inputs:
-        """Return what the network is told of B prompts."""
+        """Return the network's inputs of B prompts."""
         if self.family is None:
             raise InputError(_closed(self.pipe, "its network"))
         if isinstance(cond, Null):
-            told = self.family.read(self.pipe, [""] * cond.count, z)
+            arguments = self.family.read(self.pipe, [""] * cond.count, z)
             zeros = getattr(self.pipe.config, "force_zeros_for_empty_prompt", False)
-            return {k: torch.zeros_like(v) for k, v in told.items()} if zeros else told
+            return {k: torch.zeros_like(v) for k, v in arguments.items()} if zeros else arguments
         return self.family.read(self.pipe, prompts_of(cond, len(z)), z)
 
     def null(self, cond: Any, z: Tensor) -> Any:
@@ -204,7 +204,7 @@ class Pipeline(Model):
         if self.family is None:
             raise InputError(_closed(self.pipe, "its latents"))
         self._check_latents(noise)
-        told: dict[str, Any] = {} if uncond is None else {"negative_prompt": list(uncond)}
+        arguments: dict[str, Any] = {} if uncond is None else {"negative_prompt": list(uncond)}
         made = self.call(
             prompts_of(cond, len(noise)),
             steps=steps,
@@ -213,7 +213,7 @@ class Pipeline(Model):
             seeds=seeds,
             sides=(noise.shape[2] * self.info.f, noise.shape[3] * self.info.f),
             output_type="latent",
-            **told,
+            **arguments,
         )
         z = self.family.unpacked(self.pipe, made, noise)
         return to_uint8(self.decode(z), quantize or self.info.quantize) if decode else z
@@ -253,37 +253,37 @@ class Pipeline(Model):
             InputError: the pipeline refuses them.
         """
         known = self.folder.source.arguments
-        told: dict[str, Any] = {"prompt": list(prompts), "num_inference_steps": steps}
-        told |= dict(zip(("height", "width"), sides, strict=True))
+        arguments: dict[str, Any] = {"prompt": list(prompts), "num_inference_steps": steps}
+        arguments |= dict(zip(("height", "width"), sides, strict=True))
         if self.folder.guides_by_true_scale:
-            told |= {"true_cfg_scale": guidance, "negative_prompt": ""}
+            arguments |= {"true_cfg_scale": guidance, "negative_prompt": ""}
         else:
-            told["guidance_scale"] = guidance
+            arguments["guidance_scale"] = guidance
         if noise is not None and self.family is not None:
-            told["latents"] = self.family.packed(self.pipe, noise)
+            arguments["latents"] = self.family.packed(self.pipe, noise)
         if seeds is not None:
-            told["generator"] = [generator_of(int(seed)) for seed in seeds]
-        told |= (dict(self.family.call) if self.family else {}) | more
+            arguments["generator"] = [generator_of(int(seed)) for seed in seeds]
+        arguments |= (dict(self.family.call) if self.family else {}) | more
         try:
             return self.pipe(
-                **{name: value for name, value in told.items() if name in known}
+                **{name: value for name, value in arguments.items() if name in known}
             ).images
         except (ValueError, TypeError) as error:
             said = first_line(error)[:300]
             raise InputError(f"{self.info.path}: {self.folder.name} refuses it: {said}") from error
 
-    def told(self, *, null_class: int | None, guided_channels: int | None) -> Model:
+    def with_guidance(self, *, null_class: int | None, guided_channels: int | None) -> Model:
         """Return the pipeline, whose own call guides all channels.
 
         Raises:
-            InputError: it is told a null class or guided channels.
+            InputError: a null class or guided channels are stated.
         """
         if guided_channels is not None:
             raise InputError(
                 f"{self.info.path} is sampled by its own call, which guides all channels; leave out"
                 " guided_channels"
             )
-        return super().told(null_class=null_class, guided_channels=None)
+        return super().with_guidance(null_class=null_class, guided_channels=None)
 
     def to(self, device: str | torch.device) -> Model:
         """Move all networks to a device; returns the model itself."""

@@ -123,13 +123,13 @@ class Piped:
         noise = torch.zeros((1, *self.shape), device=device)
         asked: list[_Asked] = []
         hook = denoiser.register_forward_pre_hook(
-            lambda _, args, told: asked.append(_Asked(args, told)), with_kwargs=True
+            lambda _, args, kwargs: asked.append(_Asked(args, kwargs)), with_kwargs=True
         )
         try:
             whole = count_flops(lambda: self.draw(noise, condition=[""], params=params, seeds=[0]))
         finally:
             hook.remove()
-        once = count_flops(lambda: denoiser(*asked[0].args, **asked[0].told)) // asked[0].batch
+        once = count_flops(lambda: denoiser(*asked[0].args, **asked[0].kwargs)) // asked[0].batch
         rest = whole - once * sum(one.batch for one in asked)
         decoder = 0 if self.model.family is None else count_flops(lambda: self.model.decode(noise))
         twice = 1 if params.guidance == 1 else 2  # how often a condition counts
@@ -163,13 +163,13 @@ class _Asked:
 
     Attributes:
         args: by position.
-        told: by name.
+        kwargs: by name.
         batch: its samples, those of guidance included.
     """
 
-    def __init__(self, args: tuple[Any, ...], told: Mapping[str, Any]) -> None:
-        self.args, self.told = args, dict(told)
-        values = [*args, *self.told.values()]
+    def __init__(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        self.args, self.kwargs = args, dict(kwargs)
+        values = [*args, *self.kwargs.values()]
         self.batch = next((len(v) for v in values if _is_batch(v)), 1)
 
 

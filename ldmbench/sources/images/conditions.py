@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ldmbench.schema.data import Told
+from ldmbench.schema.data import ImageConditions
 from ldmbench.sources.images.source import Source, classes_of
 from ldmbench.sources.images.splits import shard_images, split_images
 
@@ -11,7 +11,7 @@ __all__ = ["conditions_of"]
 
 def conditions_of(
     source: Source, *, reference: int, validation: int, train: int | None, prompts: int
-) -> Told:
+) -> ImageConditions:
     """Return what training images and prompts say; no picture is opened.
 
     Args:
@@ -31,7 +31,7 @@ def conditions_of(
         files, "prompts", (0, min(prompts, len(held))), mixed=True, **kept
     )
     seen = () if train is None else shard_images(files, "train", (0, train), mixed=True, **kept)
-    return Told(
+    return ImageConditions(
         trained=len(seen),
         captioned=sum(bool(f.text or f.caption) for f in seen),
         classes=tuple(sorted({f.label for f in seen if f.label >= 0})),

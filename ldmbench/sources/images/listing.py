@@ -16,7 +16,7 @@ from ldmbench.sources.images.layout import SPLITS, Places, is_sharded, places_of
 from ldmbench.sources.images.members import PICTURES, SUFFIXES, is_npz, members_of, suffix_of
 from ldmbench.sources.images.remarks import instead, masks, may_tell, not_listed, orphans, unused
 from ldmbench.sources.images.source import ImageFile, Listing, classes_of
-from ldmbench.sources.images.tables import Told, read_tables, tables_in
+from ldmbench.sources.images.tables import Annotations, read_tables, tables_in
 from ldmbench.sources.remembered import is_settled
 
 __all__ = [
@@ -94,32 +94,36 @@ def _listed(path: Path) -> tuple[dict[Path, Stamp | None], Listing]:
         raise InputError(f"{path}: no image in it; {why}")
     if path.is_dir():
         stamps |= {path / members.at[n]: _stamp(path / members.at[n]) for n in tables_in(members)}
-    told, places, beside = read_tables(path, members, names), places_of(path, names), _beside(other)
-    labels, remarks = _labels(names, places, told)
+    annotations, places, beside = (
+        read_tables(path, members, names),
+        places_of(path, names),
+        _beside(other),
+    )
+    labels, remarks = _labels(names, places, annotations)
     texts = {name: _text(path, name, beside) for name in names}
     files = [
         ImageFile(
             name[len(places.top) :],
             path,
             label=labels[name],
-            caption=told.captions.get(name, [None])[0],
+            caption=annotations.captions.get(name, [None])[0],
             text=members.at[text] if (text := texts[name]) else None,
             split=places.split[name],
             at=members.at[name],
         )
         for name in names
     ]
-    used = {*told.used, *(text for text in texts.values() if text)}
+    used = {*annotations.used, *(text for text in texts.values() if text)}
     unread = tuple(n for n in other if suffix_of(n) in PICTURES)
     return stamps, Listing(
         tuple(sorted(files, key=lambda file: file.name)),
-        {name.removeprefix(places.top): members.at[name] for name in told.used},
+        {name.removeprefix(places.top): members.at[name] for name in annotations.used},
         unread,
         tuple(n for n in other if n not in used and may_tell(n) and n not in unread),
         (
             *remarks,
-            *told.remarks,
-            *unused(files, told),
+            *annotations.remarks,
+            *unused(files, annotations),
             *masks(places),
             *orphans(beside, used),
             *not_listed(members),
@@ -146,11 +150,11 @@ def by_prefix(files: Sequence[ImageFile]) -> tuple[ImageFile, ...]:
 
 
 def _labels(
-    names: Collection[str], places: Places, told: Told
+    names: Collection[str], places: Places, annotations: Annotations
 ) -> tuple[dict[str, int], tuple[str, ...]]:
     """Return each image's class, and what is to be said of how it was found."""
-    if told.labels:
-        return _told_labels(names, told, places)
+    if annotations.labels:
+        return _annotated_labels(names, annotations, places)
     folders = {name: places.folder[name] for name in names}
     pool = [name for name in names if places.split[name] == "train"]
     pool = pool or [name for name in names if not places.split[name]]
@@ -170,25 +174,25 @@ def _labels(
     )
 
 
-def _told_labels(
-    names: Collection[str], told: Told, places: Places
+def _annotated_labels(
+    names: Collection[str], annotations: Annotations, places: Places
 ) -> tuple[dict[str, int], tuple[str, ...]]:
     """Return classes that tables tell; names of the training images alone are classes."""
     pool = "train" if "train" in places.split.values() else ""
-    trained = {told.labels.get(name) for name in names if places.split[name] == pool}
-    values = (trained - {None}) or (set(told.labels.values()) - {None})
+    trained = {annotations.labels.get(name) for name in names if places.split[name] == pool}
+    values = (trained - {None}) or (set(annotations.labels.values()) - {None})
     texts = sorted(str(value) for value in values if isinstance(value, str))
     if texts and len(texts) < len(values):
         texts = sorted({str(value) for value in values})
     row = {text: number for number, text in enumerate(texts)}
     labels = {}
     for name in names:
-        value = told.labels.get(name)
+        value = annotations.labels.get(name)
         known = row.get(str(value), -1) if texts or isinstance(value, str) else value
         labels[name] = (-1 if values else 0) if value is None else max(-1, int(known or 0))
     if not values:
         return labels, (
-            f"{', '.join(told.used)} tells no classes, so folders are not classes either",
+            f"{', '.join(annotations.used)} tells no classes, so folders are not classes either",
         )
     lost = [name for name in names if labels[name] < 0]
     return labels, (f"{len(lost):,} images have no class, such as {lost[0]}",) if lost else ()

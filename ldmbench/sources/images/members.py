@@ -132,7 +132,7 @@ def contents(
 
     Args:
         wanted: folder or zip, and what the file is called in it.
-        problems: where those that cannot be read are told; they are then left out.
+        problems: where those that cannot be read are named; they are then left out.
 
     Raises:
         InputError: if one cannot be read and `problems` is None.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ldmbench.sources.images.layout import HELD, Places, top_folder
 from ldmbench.sources.images.members import ARCHIVES, PICTURES, SUFFIXES, Members, suffix_of
-from ldmbench.sources.images.tables import Told
+from ldmbench.sources.images.tables import Annotations
 
 if TYPE_CHECKING:
     from ldmbench.sources.images.source import ImageFile
@@ -23,7 +23,7 @@ _MASKS = re.compile(
 _TELLING = re.compile(r"(captions?|prompts?|metadata|labels?|annotations?)\.\w+")
 
 
-def unused(files: Sequence[ImageFile], told: Told) -> Iterator[str]:
+def unused(files: Sequence[ImageFile], annotations: Annotations) -> Iterator[str]:
     """Say which images and captions are not used."""
     held = [file for file in files if file.split == HELD]
     if held:
@@ -31,7 +31,7 @@ def unused(files: Sequence[ImageFile], told: Told) -> Iterator[str]:
     outside = [file for file in files if not file.split]
     if outside and any(file.split == "train" for file in files):
         yield f"{len(outside):,} images lie outside the splits, such as {outside[0].name}"
-    several = [texts for texts in told.captions.values() if len(texts) > 1]
+    several = [texts for texts in annotations.captions.values() if len(texts) > 1]
     if several:
         more = sum(map(len, several)) - len(several)
         yield (

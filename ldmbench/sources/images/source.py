@@ -106,7 +106,7 @@ class RegionFacts:
     Attributes:
         classes: of boxes or maps.
         most: boxes that an image has at most; of maps the classes, since object k is class k.
-        maps: whether pixels are told, else boxes.
+        maps: whether the regions are pixels, else boxes.
     """
 
     classes: int

@@ -22,7 +22,7 @@ from ldmbench.errors import InputError
 from ldmbench.sources.images.members import Members, contents, spelled
 from ldmbench.sources.images.rows import NAMES, TEXTS, captions_in, name_in, rows_of, text_of
 
-__all__ = ["Told", "read_tables", "tables_in"]
+__all__ = ["Annotations", "read_tables", "tables_in"]
 
 CAPTIONS = "captions.jsonl"
 METADATA = ("metadata.jsonl", "metadata.csv", "metadata.parquet")
@@ -33,7 +33,7 @@ _Label = int | str | None
 
 
 @dataclass
-class Told:
+class Annotations:
     """What tables tell of images.
 
     Attributes:
@@ -54,15 +54,15 @@ def tables_in(members: Members) -> list[str]:
     return [name for name in members.at if _kind(name)]
 
 
-def read_tables(path: Path, members: Members, images: Collection[str]) -> Told:
+def read_tables(path: Path, members: Members, images: Collection[str]) -> Annotations:
     """Read the tables of a folder or zip.
 
     Raises:
         InputError: naming the line that is malformed, or what names no image.
     """
-    told, there = Told(), tables_in(members)
+    annotations, there = Annotations(), tables_in(members)
     if not there:
-        return told
+        return annotations
     texts = {
         name: data
         for name, (_, data) in zip(
@@ -73,15 +73,15 @@ def read_tables(path: Path, members: Members, images: Collection[str]) -> Told:
     for name, data in texts.items():
         kind, where = _kind(name), f"{path}/{members.at[name]}"
         if kind == "captions":
-            _captions(told, data, where, _Below(name, images))
+            _captions(annotations, data, where, _Below(name, images))
         elif kind == "metadata":
-            _metadata(told, data, where, _Below(name, governed[name]))
+            _metadata(annotations, data, where, _Below(name, governed[name]))
         elif kind == "coco":
-            _coco(told, data, where, images)
-        elif not _labels(told, data, where, _Below(name, images)):
+            _coco(annotations, data, where, images)
+        elif not _labels(annotations, data, where, _Below(name, images)):
             continue
-        told.used.append(name)
-    return told
+        annotations.used.append(name)
+    return annotations
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ def _governed(
     return found
 
 
-def _captions(told: Told, data: bytes, where: str, below: _Below) -> None:
+def _captions(annotations: Annotations, data: bytes, where: str, below: _Below) -> None:
     for place, row in rows_of(data, where):
         name, texts = name_in(row, place), captions_in(row, place)
         image = below.find(name) if name is not None else None
@@ -139,10 +139,10 @@ def _captions(told: Told, data: bytes, where: str, below: _Below) -> None:
                 f"{place}: not a caption; each line is"
                 ' {"file": an image of this source, "text": its caption}'
             )
-        told.captions.setdefault(image, []).extend(texts)
+        annotations.captions.setdefault(image, []).extend(texts)
 
 
-def _metadata(told: Told, data: bytes, where: str, below: _Below) -> None:
+def _metadata(annotations: Annotations, data: bytes, where: str, below: _Below) -> None:
     lost, seen, columns = [], set(), set()
     for place, row in rows_of(data, where):
         if not isinstance(row.get("file_name"), str):
@@ -157,11 +157,11 @@ def _metadata(told: Told, data: bytes, where: str, below: _Below) -> None:
             continue
         texts, label = captions_in(row, place), _label(row, place)
         if texts:
-            told.captions.setdefault(image, []).extend(texts)
-        if image in seen and told.labels[image] != label:
+            annotations.captions.setdefault(image, []).extend(texts)
+        if image in seen and annotations.labels[image] != label:
             raise InputError(f"{place}: {row['file_name']} has two labels; keep one of them")
         seen.add(image)
-        told.labels[image] = label
+        annotations.labels[image] = label
     if lost:
         raise InputError(
             f"{where}: {len(lost)} rows name no image of this source, such as {lost[0]}; add the"
@@ -170,7 +170,9 @@ def _metadata(told: Told, data: bytes, where: str, below: _Below) -> None:
     _refuse_unnamed(where, sorted(set(below.images) - seen))
     other = sorted(columns - {*NAMES, *TEXTS, *_CLASSES})
     if other:
-        told.remarks.append(f"columns of {below.table} that nothing reads: {', '.join(other)}")
+        annotations.remarks.append(
+            f"columns of {below.table} that nothing reads: {', '.join(other)}"
+        )
 
 
 def _label(row: Mapping[str, Any], where: str) -> _Label:
@@ -188,7 +190,7 @@ def _label(row: Mapping[str, Any], where: str) -> _Label:
     return value
 
 
-def _labels(told: Told, data: bytes, where: str, below: _Below) -> bool:
+def _labels(annotations: Annotations, data: bytes, where: str, below: _Below) -> bool:
     """Read StyleGAN's dataset.json; return whether it is one."""
     held = _parsed(data, where)
     if not isinstance(held, dict) or "labels" not in held:
@@ -196,7 +198,7 @@ def _labels(told: Told, data: bytes, where: str, below: _Below) -> bool:
     inside = below.table.removesuffix(LABELS)
     mine = [image for image in below.images if image.startswith(inside)]
     if held["labels"] is None:
-        told.labels.update(dict.fromkeys(mine))
+        annotations.labels.update(dict.fromkeys(mine))
         return True
     rows: dict[str, int] = {}
     for name, label in _pairs(held["labels"], where):
@@ -210,8 +212,10 @@ def _labels(told: Told, data: bytes, where: str, below: _Below) -> bool:
     _refuse_unnamed(where, [image for image in mine if image not in rows])
     absent = len(rows) - len(mine)
     if absent:
-        told.remarks.append(f"{absent:,} labels of {below.table} are of images that are not there")
-    told.labels.update({image: rows[image] for image in mine})
+        annotations.remarks.append(
+            f"{absent:,} labels of {below.table} are of images that are not there"
+        )
+    annotations.labels.update({image: rows[image] for image in mine})
     return True
 
 
@@ -224,7 +228,7 @@ def _pairs(labels: Any, where: str) -> Iterator[tuple[str, Any]]:
         yield pair[0], pair[1]
 
 
-def _coco(told: Told, data: bytes, where: str, images: Collection[str]) -> None:
+def _coco(annotations: Annotations, data: bytes, where: str, images: Collection[str]) -> None:
     """Read COCO's captions, whose images are named without their folder."""
     held = _parsed(data, where)
     try:
@@ -246,9 +250,9 @@ def _coco(told: Told, data: bytes, where: str, images: Collection[str]) -> None:
             raise InputError(f"{where}: {name} may be {found[0]} or {found[1]}; keep one of them")
         absent += not found
         for image in found:
-            told.captions.setdefault(image, []).append(" ".join(str(caption).split()))
+            annotations.captions.setdefault(image, []).append(" ".join(str(caption).split()))
     if absent:
-        told.remarks.append(
+        annotations.remarks.append(
             f"{absent:,} captions of {PurePosixPath(where).name} are of images that are not there"
         )
 

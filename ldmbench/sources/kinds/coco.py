@@ -126,13 +126,13 @@ class CocoImages(NamedImages):
                 f"{self.path}: annotations/instances_{word}{self.year}.json is not here, from which"
                 f" regions: {self.shown} are read; put it there"
             )
-        told = captions or boxes
-        if told is None:
+        index = captions or boxes
+        if index is None:
             known = sorted(there)
         else:
-            known = [image.name for image in told.images.values() if image.name in there]
-            whole = [image.name for image in told.images.values()]
-            what = f"{told.file.name}"
+            known = [image.name for image in index.images.values() if image.name in there]
+            whole = [image.name for image in index.images.values()]
+            what = f"{index.file.name}"
             refuse_missing(self.path, what, whole, known)
             lost = len(there) - len(known)
             if lost:

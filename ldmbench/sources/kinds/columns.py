@@ -60,7 +60,7 @@ class Columns:
         return [f"columns that nothing reads: {some(self.unread, 8)}"] if self.unread else []
 
     @property
-    def told(self) -> list[str]:
+    def read_columns(self) -> list[str]:
         """The columns of captions and classes."""
         return [name for name in (self.caption, self.label) if name]
 
@@ -91,8 +91,8 @@ def columns_of(
             f"{path}: the column {image} holds no images (bytes, or bytes and path); there are:"
             f" {', '.join(names)}"
         )
-    caption = asked.caption or _told(path, names, TEXTS, "caption")
-    label = asked.label or _told(path, names, _CLASSES, "label")
+    caption = asked.caption or _usual_column(path, names, TEXTS, "caption")
+    label = asked.label or _usual_column(path, names, _CLASSES, "label")
     used = (image, caption, label)
     return Columns(image, caption, label, tuple(name for name in names if name not in used))
 
@@ -126,7 +126,7 @@ def _one(path: Path, names: Sequence[str], pictures: Collection[str]) -> str:
     return found[0]
 
 
-def _told(path: Path, names: Sequence[str], usual: Sequence[str], field: str) -> str | None:
+def _usual_column(path: Path, names: Sequence[str], usual: Sequence[str], field: str) -> str | None:
     found = [name for name in usual if name in names]
     if len(found) > 1:
         raise InputError(

@@ -100,10 +100,10 @@ class SavedImages(DiskImages):
     def _add(self, rows: Rows, name: str, folder: Path, split: str, columns: Columns) -> None:
         table, holder = _loaded(folder), folder / _ONE
         names = getattr(table.features.get(columns.label or ""), "names", None)
-        told = table.select_columns(columns.told)
+        texts = table.select_columns(columns.read_columns)
         for start in range(0, len(table), BATCH):
             stop = min(start + BATCH, len(table))
-            held = told[start:stop] if columns.told else {}
+            held = texts[start:stop] if columns.read_columns else {}
             for row in range(start, stop):
                 label = held[columns.label][row - start] if columns.label else None
                 rows.add(

@@ -64,7 +64,7 @@ class ParquetImages(DiskImages):
 
     def _add(self, rows: Rows, shard: Shard, table: Any, columns: Columns) -> None:
         nested = _is_nested(table, columns.image)
-        wanted = [*columns.told, *([f"{columns.image}.path"] if nested else [])]
+        wanted = [*columns.read_columns, *([f"{columns.image}.path"] if nested else [])]
         first = 0
         for group in range(table.num_row_groups):
             count = table.metadata.row_group(group).num_rows

@@ -86,22 +86,22 @@ class TarImages(DiskImages):
     def _add(self, rows: Rows, shard: Shard, sample: _Sample, remarks: _Remarks) -> None:
         where = f"{shard.file}/{sample.key}"
         field_ = self._image(sample, where)
-        told = _json(sample.told.get("json"), where)
+        fields = _json(sample.texts.get("json"), where)
         if field_ is None:
             remarks.bare.append((where, ", ".join(sample.at)))
             return
-        status = told.get("status", "success")
+        status = fields.get("status", "success")
         if status != "success":
             raise InputError(
                 f"{where}: its json says status {str(status)[:40]}, and an image is there; remove"
                 " the sample, or fetch it again"
             )
-        caption = _first(sample, self.caption, _TEXTS) or told.get(self.caption or "")
+        caption = _first(sample, self.caption, _TEXTS) or fields.get(self.caption or "")
         if caption is None and self.caption is None:
-            caption = captions_in(told, where) or None
-        label = _first(sample, self.label, _CLASSES) or told.get(self.label or "")
+            caption = captions_in(fields, where) or None
+        label = _first(sample, self.label, _CLASSES) or fields.get(self.label or "")
         if label is None and self.label is None:
-            label = next((told[k] for k in ("label", "class") if told.get(k) is not None), None)
+            label = next((fields[k] for k in ("label", "class") if fields.get(k) is not None), None)
         remarks.unread |= {name for name in sample.at if name not in (field_, *_READ)}
         name = f"{shard.name.removesuffix('.tar')}/{sample.key}.{field_}"
         rows.add(name, sample.at[field_], shard.split, label=label, caption=caption)
@@ -123,7 +123,7 @@ class _Sample:
 
     key: str
     at: dict[str, Place] = field(default_factory=dict)
-    told: dict[str, str] = field(default_factory=dict)
+    texts: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -161,7 +161,7 @@ def _samples(shard: Shard) -> Iterator[_Sample]:
             raise InputError(f"{shard.file}: {name} is there twice; write the tar again")
         sample.at[field_] = place
         if data is not None:
-            sample.told[field_] = text_of(data, f"{shard.file}/{name}")
+            sample.texts[field_] = text_of(data, f"{shard.file}/{name}")
     if sample:
         yield sample
 
@@ -210,7 +210,7 @@ def _cut_off(tar: Path, name: str) -> InputError:
 
 def _first(sample: _Sample, named: str | None, usual: Sequence[str]) -> str | None:
     names = [named] if named else usual
-    return next((sample.told[name] for name in names if name in sample.told), None)
+    return next((sample.texts[name] for name in names if name in sample.texts), None)
 
 
 def _json(text: str | None, where: str) -> Mapping[str, Any]:

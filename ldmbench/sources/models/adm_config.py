@@ -106,7 +106,7 @@ def read_flags(flags: Mapping[str, Any], where: str) -> AdmFlags:
         "conv_resample": flags.get("conv_resample", True),
     }
     steps = int(flags.get("diffusion_steps", _STEPS))
-    rescaled, told = _rescaled(flags, improved, steps, where)
+    rescaled, assumed = _rescaled(flags, improved, steps, where)
     source = f"{'improved' if improved else 'guided'}-diffusion"
     return AdmFlags(
         source=source,
@@ -117,7 +117,7 @@ def read_flags(flags: Mapping[str, Any], where: str) -> AdmFlags:
         classes=classes,
         schedule=_schedule(flags, steps, learned=learned, where=where),
         time_scale=_STEPS / steps if rescaled else 1.0,
-        taken=(*_unsaid(flags, source), *told),
+        taken=(*_unsaid(flags, source), *assumed),
     )
 
 

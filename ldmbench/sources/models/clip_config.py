@@ -60,8 +60,8 @@ def find_text_config(section: Any, checkpoint: Path) -> Path | None:
     field = CLIPS.get(name)
     if field is None:
         return None
-    told = own.get(field)
-    named = [told] if told and isinstance(told, str) else []
+    stated = own.get(field)
+    named = [stated] if stated and isinstance(stated, str) else []
     if field == "version":
         folders = (*named, "text_encoder", "tokenizer")
         places = [beside / folder / "config.json" for folder in folders]
@@ -88,29 +88,29 @@ def read_clip_config(place: Path, sizes: Mapping[str, int]) -> dict[str, Any]:
 
     content, default = read_json(place), CLIPTextConfig()
     kind = content.get("model_type", _KINDS[0])
-    told = content.get("text_config", content)
+    stated = content.get("text_config", content)
     if kind not in _KINDS:
         raise InputError(f"{place} is the config of '{_short(kind)}'; allowed are a CLIP's own")
-    if not isinstance(told, Mapping):
-        raise InputError(f"{place}: text_config is {_short(told)}; allowed is a mapping")
-    wanted = {name: told.get(name, getattr(default, name)) for name in sizes}
+    if not isinstance(stated, Mapping):
+        raise InputError(f"{place}: text_config is {_short(stated)}; allowed is a mapping")
+    wanted = {name: stated.get(name, getattr(default, name)) for name in sizes}
     _check_sizes(place, wanted, sizes)
-    act = told.get("hidden_act", default.hidden_act)
+    act = stated.get("hidden_act", default.hidden_act)
     if not isinstance(act, str) or act not in ACT2FN:
         raise InputError(
             f"{place}: hidden_act is '{_short(act)}'{nearest(str(act), ACT2FN)}; allowed are "
             "quick_gelu, gelu and transformers' others"
         )
-    heads = told.get("num_attention_heads", default.num_attention_heads)
+    heads = stated.get("num_attention_heads", default.num_attention_heads)
     _check_heads(place, "num_attention_heads", heads, sizes["hidden_size"])
-    tokens = {name: told[name] for name in _TOKENS if told.get(name) is not None}
+    tokens = {name: stated[name] for name in _TOKENS if stated.get(name) is not None}
     for name, token in tokens.items():
         if not _is_whole(token) or not 0 <= token < sizes["vocab_size"]:
             raise InputError(
                 f"{place}: {name} is {_short(token)}; allowed are the tokens 0 to "
                 f"{sizes['vocab_size'] - 1}"
             )
-    epsilon = told.get("layer_norm_eps", default.layer_norm_eps)
+    epsilon = stated.get("layer_norm_eps", default.layer_norm_eps)
     if not isinstance(epsilon, float | int) or not 0 < epsilon < 1:
         raise InputError(
             f"{place}: layer_norm_eps is {_short(epsilon)}; allowed are numbers between 0 and 1"
@@ -135,18 +135,18 @@ def read_open_clip_config(place: Path, sizes: Mapping[str, int]) -> dict[str, An
     """
     content = read_json(place)
     model = content.get("model_cfg", content)
-    told = model.get("text_cfg") if isinstance(model, Mapping) else None
-    if not isinstance(told, Mapping):
+    stated = model.get("text_cfg") if isinstance(model, Mapping) else None
+    if not isinstance(stated, Mapping):
         raise InputError(f"{place} has no text_cfg; allowed is a model config of open_clip")
-    other = [name for name in _OTHER_TOWERS if told.get(name)]
+    other = [name for name in _OTHER_TOWERS if stated.get(name)]
     if other:
         raise InputError(
-            f"{place}: text_cfg has {other[0]} = {_short(told[other[0]])}; allowed are causal "
+            f"{place}: text_cfg has {other[0]} = {_short(stated[other[0]])}; allowed are causal "
             "towers without it"
         )
-    found = {ours: told.get(name, default) for name, (ours, default) in _OPEN_CLIP.items()}
+    found = {ours: stated.get(name, default) for name, (ours, default) in _OPEN_CLIP.items()}
     _check_sizes(place, found, {name: sizes[name] for name in found})
-    heads = told.get("heads", 8)
+    heads = stated.get("heads", 8)
     _check_heads(place, "heads", heads, sizes["hidden_size"])
     act = "quick_gelu" if model.get("quick_gelu") else "gelu"
     return {"num_attention_heads": heads, "hidden_act": act}
@@ -212,8 +212,8 @@ def _blocks_known(params: Mapping[str, Any], config: Path | None) -> int:
     """Return the blocks of the text tower that a cond stage names."""
     if config is not None:
         content = read_json(config)
-        told = content.get("model_cfg", content)
-        text = told.get("text_cfg") if isinstance(told, Mapping) else None
+        stated = content.get("model_cfg", content)
+        text = stated.get("text_cfg") if isinstance(stated, Mapping) else None
         return int(text.get("layers", 12)) if isinstance(text, Mapping) else 0
     arch = str(params.get("arch") or "ViT-H-14")
     return next((n for name, n in _TOWERS.items() if arch.startswith(name)), 0)

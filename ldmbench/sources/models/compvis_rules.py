@@ -151,19 +151,19 @@ def _first_stage_file(content: Mapping[str, Any], checkpoint: Path) -> Path | No
     names = ["first_stage_model.", *(["cond_stage_model."] if shared else [])]
     if mentioned(checkpoint, names) != frozenset():
         return None
-    told = params_of(first).get("ckpt_path")
-    if not isinstance(told, str) or not told:
+    stated = params_of(first).get("ckpt_path")
+    if not isinstance(stated, str) or not stated:
         raise InputError(
             f"{checkpoint} holds no first stage (no tensor is called first_stage_model.*), and its"
             " config names no file of one; write ckpt_path: FILE into the params of"
             " first_stage_config"
         )
     folder = checkpoint.resolve().parent
-    places = [base / told for base in (folder, *list(folder.parents)[:_UP])]
+    places = [base / stated for base in (folder, *list(folder.parents)[:_UP])]
     found = next((p for p in places if p.is_file() and p != checkpoint.resolve()), None)
     if found is None:
         raise InputError(
-            f"{checkpoint} holds no first stage, and '{told[:200]}', which ckpt_path of its"
+            f"{checkpoint} holds no first stage, and '{stated[:200]}', which ckpt_path of its"
             f" first_stage_config names, is not there; looked for it from {folder} and {_UP}"
             " folders above"
         )

@@ -204,15 +204,15 @@ class FolderConfigs:
         """Tell the task from the components: a text encoder, a label table, joined channels."""
         if not self.samples:
             return "none"
-        told = self.card.get("conditioning")
-        if self._has("class_embedder") or (self._is_dit and told != "none"):
+        stated = self.card.get("conditioning")
+        if self._has("class_embedder") or (self._is_dit and stated != "none"):
             return "class"
         if self._has("rescaler"):
             return "semantic"
         if self.text is not None:
-            return str(told) if told else self._prompted()
-        if told in ("inpainting", "image-to-image", "embedding"):
-            return str(told)
+            return str(stated) if stated else self._prompted()
+        if stated in ("inpainting", "image-to-image", "embedding"):
+            return str(stated)
         labelled = self.network.get("num_class_embeds") is not None
         if "small_size" in self.card:
             return "class-image" if labelled else "image"

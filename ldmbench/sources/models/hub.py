@@ -133,8 +133,8 @@ def _has_weights(part: Path) -> bool:
         return False
     if not found.endswith(".json"):
         return True
-    told = json.loads((part / found).read_text(encoding="utf-8"))
-    return all((part / str(shard)).is_file() for shard in set(told["weight_map"].values()))
+    index = json.loads((part / found).read_text(encoding="utf-8"))
+    return all((part / str(shard)).is_file() for shard in set(index["weight_map"].values()))
 
 
 def _offline() -> bool:

@@ -22,7 +22,7 @@ def check_null_class(
         path: of the model.
 
     Raises:
-        InputError: the model is not told classes, or its table has no such row.
+        InputError: the model takes no classes, or its table has no such row.
     """
     if kind != "class" or classes is None:
         raise InputError(

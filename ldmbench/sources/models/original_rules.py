@@ -126,14 +126,14 @@ def flow_of(name: str, path: Any, prediction: Any, sample: dict[str, Any], where
             sde=Sde(form="linear", last="mean", last_size=0.04),
         )
     known = _word(path, _SIT_PATHS, "path_type", where)
-    told = _word(prediction, _PREDICTIONS, "prediction", where)
+    predicts = _word(prediction, _PREDICTIONS, "prediction", where)
     margins = (0.0, _MARGIN) if known == "vp" else (0.0, 0.0)
-    if told != "velocity" and known != "vp":
+    if predicts != "velocity" and known != "vp":
         margins = (_MARGIN, _MARGIN)
     return Flow(
         path=known,
         noise_at=0,
-        prediction=told,
+        prediction=predicts,
         grid="points",
         margins=margins,
         last_heun=True,

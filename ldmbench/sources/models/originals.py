@@ -295,10 +295,10 @@ def _with_process(found: Original, where: str) -> Original:
     )
     sample = dict(_section(content, "sample"))
     path = transport.get("path_type", params.get("path_type", args.get("path_type")))
-    told = transport.get("prediction", args.get("prediction"))
-    if found.source.name == "repa" and told is None:
-        told = "v"  # the repository has no other
-    flow = flow_of(found.source.name, path, told, sample, where)
+    prediction = transport.get("prediction", args.get("prediction"))
+    if found.source.name == "repa" and prediction is None:
+        prediction = "v"  # the repository has no other
+    flow = flow_of(found.source.name, path, prediction, sample, where)
     start = sample.get("cfg_interval_start")
     interval = None if not start else (float(start), 1.0)
     return replace(found, flow=flow, interval=interval)

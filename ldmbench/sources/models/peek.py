@@ -196,27 +196,27 @@ def describe_checkpoint(
 
 
 def _peek_adm(flags: Mapping[str, Any], where: str, shared: Mapping[str, Any]) -> ModelFacts:
-    told = read_flags(flags, where)
-    plan_unet(told.unet, where=where)
-    labelled = told.classes is not None
-    kinds = ("none", "class") if told.small is None else ("image", "class-image")
+    read = read_flags(flags, where)
+    plan_unet(read.unet, where=where)
+    labelled = read.classes is not None
+    kinds = ("none", "class") if read.small is None else ("image", "class-image")
     return ModelFacts(
-        source=f"{told.source}:UNetModel",
+        source=f"{read.source}:UNetModel",
         f=1,
-        sides=(told.size, told.size),
-        image_channels=(told.channels, told.channels),
+        sides=(read.size, read.size),
+        image_channels=(read.channels, read.channels),
         conditioning=kinds[labelled],
-        classes=told.classes,
+        classes=read.classes,
         regularization="pixel",
         timesteps="leading",
         scheduler={
-            "num_train_timesteps": told.schedule.T,
-            "prediction_type": told.schedule.prediction,
+            "num_train_timesteps": read.schedule.T,
+            "prediction_type": read.schedule.prediction,
         },
         scale=1.0,
-        joined=0 if told.small is None else 3,
-        assumed=tuple(map(str, told.taken)),
-        taken={t.field: t.value for t in told.taken if t.value != t.today},
+        joined=0 if read.small is None else 3,
+        assumed=tuple(map(str, read.taken)),
+        taken={t.field: t.value for t in read.taken if t.value != t.today},
         samples=True,
         **shared,
     )
@@ -398,13 +398,13 @@ def original_digest(found: Original, cache: Path | None = None) -> str:
     named |= {} if found.config_file is None else {"config": found.config_file}
     named |= {} if found.stats is None else {"latents_stats": found.stats}
     known = file_digests([*named.values()], cache)
-    told = {name: known[place] for name, place in named.items()}
+    read = {name: known[place] for name, place in named.items()}
     if found.config_file is None:
-        told["config"] = digest(plain(found.config))
+        read["config"] = digest(plain(found.config))
     if found.stage is not None:
         place = _stage_place(found)
-        told["first_stage"] = model_digest(place, cache, config=found.stage_config)
-    return digest(told)
+        read["first_stage"] = model_digest(place, cache, config=found.stage_config)
+    return digest(read)
 
 
 def _stage_place(found: Original) -> Path:

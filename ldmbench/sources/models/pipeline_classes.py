@@ -89,11 +89,15 @@ _REQUIRED = object()
 
 def _arguments(function: ast.FunctionDef) -> dict[str, object]:
     """Return arguments without self, with their defaults; None stands for what is no literal."""
-    told = function.args
-    names = [a.arg for a in (*told.posonlyargs, *told.args)][1:]
-    filled = [*[_REQUIRED] * (len(names) - len(told.defaults)), *map(_literal, told.defaults)]
+    arguments = function.args
+    names = [a.arg for a in (*arguments.posonlyargs, *arguments.args)][1:]
+    filled = [
+        *[_REQUIRED] * (len(names) - len(arguments.defaults)),
+        *map(_literal, arguments.defaults),
+    ]
     only = {
-        a.arg: _literal(d) if d else _REQUIRED for a, d in zip(told.kwonlyargs, told.kw_defaults)
+        a.arg: _literal(d) if d else _REQUIRED
+        for a, d in zip(arguments.kwonlyargs, arguments.kw_defaults)
     }
     return dict(zip(names, filled, strict=True)) | only
 

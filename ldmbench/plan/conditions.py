@@ -1,4 +1,4 @@
-"""Whether the data can tell a model what it is to be told: captions, classes, images held out.
+"""Whether the data have the conditions that a model needs: captions, classes, images held out.
 
 One table for models trained here, loaded or called. The rule: what prompts samples must all be
 there, since an empty prompt gives a number that means nothing; of what is trained on a part may
@@ -14,20 +14,20 @@ from dataclasses import dataclass, field
 from ldmbench.plan.captions import caption_cautions
 from ldmbench.plan.expand import Point
 from ldmbench.plan.images import Images, plain_name
-from ldmbench.schema.data import FilesData, Told
+from ldmbench.schema.data import FilesData, ImageConditions
 from ldmbench.schema.models import CAPTION_TOKENS, CallModel, LdmModel, LoadModel
 from ldmbench.schema.suite import Suite
 from ldmbench.sources.images.conditions import conditions_of
 from ldmbench.suite.read import Loc
 
-__all__ = ["Problem", "Tellers"]
+__all__ = ["ConditionChecks", "Problem"]
 
 Problem = tuple[Loc, str]
 HOW = "a .txt file with the same name next to each image, or captions.jsonl (docs/data.md)"
 
 
 @dataclass
-class Tellers:
+class ConditionChecks:
     """Looks at each dataset once, for all models that it is to tell something.
 
     Attributes:
@@ -40,10 +40,10 @@ class Tellers:
     suite: Suite
     images: Images
     draws: bool
-    looked: dict[tuple[str, bool, int], Told | None] = field(default_factory=dict)
+    looked: dict[tuple[str, bool, int], ImageConditions | None] = field(default_factory=dict)
 
     def problems(self, point: Point, conditioning: str, count: int) -> Iterator[Problem]:
-        """Yield (place, problem) of a model that a dataset cannot tell what it is told.
+        """Yield (place, problem) of a model whose conditions a dataset lacks.
 
         Args:
             point: a model and a dataset.
@@ -109,7 +109,7 @@ class Tellers:
         for extractor in clips:
             yield from caption_cautions(found.prompts, extractor, what)
 
-    def _look(self, point: Point, count: int) -> Told | None:
+    def _look(self, point: Point, count: int) -> ImageConditions | None:
         """Return what a folder can tell; None of data that can tell all, or only when it runs."""
         source = self.images.source(point.data)
         if source is None or not isinstance(point.data, FilesData):
@@ -126,7 +126,7 @@ class Tellers:
             )
         return self.looked[key]
 
-    def _captions(self, point: Point, found: Told) -> str | None:
+    def _captions(self, point: Point, found: ImageConditions) -> str | None:
         blank = sum(not text for text in found.prompts)
         many = len(found.classes) > 1
         other = "none, class" if many and isinstance(point.spec, LdmModel) else "none"
@@ -144,7 +144,7 @@ class Tellers:
             return f"has no caption for any of {found.trained:,} training images; {allowed}"
         return None
 
-    def _classes(self, point: Point, found: Told | None) -> str | None:
+    def _classes(self, point: Point, found: ImageConditions | None) -> str | None:
         how = "a folder for each class, labels of an npz or dataset.json, or labels: name"
         allowed = f"allowed: none, or data of several classes: {how}"
         if not isinstance(point.spec, LdmModel):
@@ -166,7 +166,7 @@ class Tellers:
         return None
 
 
-def _class_cautions(found: Told, name: str, *, draws: bool) -> Iterator[str]:
+def _class_cautions(found: ImageConditions, name: str, *, draws: bool) -> Iterator[str]:
     held, seen = set(found.held_out), set(found.classes)
     if draws:
         unseen = found.all_classes - len(seen)
@@ -196,11 +196,11 @@ def _files(point: Point) -> FilesData:
 
 
 def _subject(suite: Suite, point: Point, conditioning: str) -> tuple[Loc, str]:
-    """Return the place of what a model is told, and the beginning of a sentence about it."""
+    """Return the place of a model's condition, and the beginning of a sentence about it."""
     name = plain_name(point.model)
     if isinstance(point.spec, LoadModel):
-        told = "captions" if conditioning == "caption" else "classes"
-        return ("models", name, "path"), f"found '{point.spec.path}', a model that needs {told}"
+        needed = "captions" if conditioning == "caption" else "classes"
+        return ("models", name, "path"), f"found '{point.spec.path}', a model that needs {needed}"
     if isinstance(point.spec, CallModel):
         return ("models", name, "conditioning"), f"found {conditioning}"
     written = suite.models[name]

@@ -42,8 +42,10 @@ def test_no_sample_is_prompted_by_an_empty_caption(tmp_path):
     (tmp_path / "captions.json").write_text(json.dumps(["a star", ""]))
     np.save(tmp_path / "labels.npy", np.zeros(2, np.int64))
     found = TaskInput(folders=(tmp_path,), stop=2, shard=2)
-    task = SimpleNamespace(shard=(0, 2), inputs={"conditions": found}, local=Local(told="class"))
+    task = SimpleNamespace(
+        shard=(0, 2), inputs={"conditions": found}, local=Local(conditioning="class")
+    )
     assert Conditions(task, None).captions() == ["a star", ""]
-    task.local = Local(told="caption")
+    task.local = Local(conditioning="caption")
     with pytest.raises(InputError, match="give 1 of 2 samples no caption"):
         Conditions(task, None)

@@ -8,9 +8,9 @@ from PIL import Image
 
 from ldmbench.errors import SuiteError
 from ldmbench.plan.build import build_plan
-from ldmbench.plan.told import _class_cautions
+from ldmbench.plan.conditions import _class_cautions
 from ldmbench.records.cautions import cautions_of
-from ldmbench.schema.data import Told
+from ldmbench.schema.data import ImageConditions
 from ldmbench.suite.check import check_suite
 from ldmbench.suite.load import load_suite
 
@@ -182,7 +182,7 @@ def test_classes_that_one_split_alone_has_are_counted(tmp_path):
     assert "has no class for 1 of its 1" in refused(tmp_path, loose, *CLASS)
     plan_of(tmp_path, loose, *CLASS, drawn)
     nothing = {"captioned": 0, "classless": 0, "prompts": ()}
-    few = Told(trained=2, classes=(0, 1), held_out=(0, 2, 2), all_classes=4, **nothing)
+    few = ImageConditions(trained=2, classes=(0, 1), held_out=(0, 2, 2), all_classes=4, **nothing)
     lost, strange = _class_cautions(few, "d", draws=False)
     assert lost.startswith("1 of 2 classes of training images of d have no validation image")
     assert strange.startswith("2 of 3 validation images of d are of classes without a training")
