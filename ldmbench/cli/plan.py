@@ -99,7 +99,8 @@ def plan(
     for text in table["warnings"]:
         say(f"warning: {legible(text)}")
     for row in table["weights"]:
-        click.echo(f"weights to fetch or import first: {row['name']} ({size(row['bytes'])})")
+        how = f"import --as {row['name']}" if row["sha256"] is None else size(row["bytes"])
+        click.echo(f"weights to fetch or import first: {row['name']} ({how})")
     if why:
         _explain(found, surveyed, table["why"])
 

@@ -51,6 +51,7 @@ def weights(ctx: click.Context, as_json: bool) -> None:
       ldmbench weights list
       ldmbench weights verify inception-v3-compat
       ldmbench weights import weights-inception-2015-12-05-6726825d.pth
+      ldmbench weights import dinov2_vitl14_pretrain.pth --as dinov2-vit-l-14
     """
     ctx.obj = as_json
 
@@ -82,15 +83,28 @@ def verify(before: bool, names: tuple[str, ...], as_json: bool) -> int:
 
 @weights.command("import")
 @click.argument("file", type=click.Path(path_type=Path))
+@click.option("--as", "name", metavar="NAME", help="Weights without a published digest: which.")
 @json_option
 @click.pass_obj
-def import_(before: bool, file: Path, as_json: bool) -> None:
-    """Copy a FILE that was fetched elsewhere to its place; its digest says which one it is."""
-    target = import_weights(file)
+def import_(before: bool, file: Path, name: str | None, as_json: bool) -> None:
+    """Copy a FILE that was fetched elsewhere to its place; its digest says which one it is.
+
+    Of weights without a published digest --as NAME says it: the file must hold exactly the tensors
+    of that network, and its digest is kept; from then on no other file is used under that name.
+    """
+    target = import_weights(file, name, check=_check_layout)
+    row = next(row for row in map(_row, list_weights()) if row["path"] == str(target))
     if before or as_json:
-        print_json({"path": str(target)})
+        print_json({key: row[key] for key in ("path", "name", "sha256", "origin")})
     else:
-        click.echo(str(target))
+        click.echo(f"{target}  {row['sha256']}  {row['origin']}")
+
+
+def _check_layout(name: str, file: Path) -> None:
+    """Refuse a file that does not hold the tensors of a name's network."""
+    from ldmbench.features.layouts import check_layout  # torch, which other commands need not
+
+    check_layout(name, file)
 
 
 def require_weights(plan: Plan, store: Store, *, fresh: Sequence[str] = ()) -> None:
@@ -118,7 +132,8 @@ def needed_weights(units: Iterable[Unit]) -> list[str]:
     for unit in units:
         params = unit.stage.params
         if isinstance(params, ExtractedFeatures):
-            names.append(extractor_named(params.extractor).weights)
+            spec = extractor_named(params.extractor)
+            names += [name for name in (spec.weights, spec.tokenizer) if name]
         elif isinstance(params, ScoresParams):
             names += networks_of(FAMILIES[params.family], params.options)
     return list(dict.fromkeys(names))
@@ -149,7 +164,8 @@ class _Fetching(AbstractContextManager["_Fetching"]):
     def __call__(self, weights: Weights, done: int) -> None:
         """Draw how far it is."""
         if done == 0:
-            say(f"fetching the weights {weights.name} ({size(weights.bytes)}) from {weights.url}")
+            much = size(weights.bytes or 0)
+            say(f"fetching the weights {weights.name} ({much}) from {weights.url}")
             self._bar.start()
             self._bar.add_task("", total=weights.bytes)
         self._bar.update(TaskID(0), completed=done)
@@ -162,6 +178,9 @@ class _Fetching(AbstractContextManager["_Fetching"]):
 def _row(state: WeightsState) -> dict[str, Any]:
     return {
         **state.weights.model_dump(mode="json", exclude={"kind"}),
+        "sha256": state.sha256,
+        "bytes": state.bytes,
+        "origin": state.origin,
         "state": state.state,
         "path": str(state.path),
     }
@@ -175,9 +194,10 @@ def _show(rows: list[dict[str, Any]], *, as_json: bool) -> None:
         [
             row["name"],
             row["state"],
-            size(row["bytes"]),
+            "" if row["bytes"] is None else size(row["bytes"]),
             row["licence"],
-            row["sha256"][:12],
+            (row["sha256"] or "")[:12],
+            row["origin"],
         ]
         for row in rows
     ]
@@ -188,17 +208,28 @@ def _show(rows: list[dict[str, Any]], *, as_json: bool) -> None:
     if width() is not None:
         folders = dict.fromkeys(str(Path(row["path"]).parents[1]) for row in rows)
         click.echo("\n".join(f"in {folder}" for folder in folders))
-    missing = sum(row["state"] == "missing" for row in rows)
-    if missing:
+    lost = [row for row in rows if row["state"] == "missing"]
+    known = sum(row["origin"] == "published digest" for row in lost)
+    if known:
         say(
-            f"{plural(missing, 'file')} missing: downloaded when first needed; or run `ldmbench"
+            f"{plural(known, 'file')} missing: downloaded when first needed; or run `ldmbench"
             " weights import FILE`"
+        )
+    if len(lost) > known:
+        say(
+            f"{plural(len(lost) - known, 'file')} without a published digest: run `ldmbench weights"
+            " import FILE --as NAME`"
         )
 
 
 def _advice(row: dict[str, Any]) -> str:
     if row["state"] == "damaged":
         return f"error: {row['path']}: not the sha256 {row['sha256']}; remove it, fetch it again"
+    if row["sha256"] is None:
+        return (
+            f"error: {row['name']}: {row['file']} is not imported; `ldmbench weights import FILE"
+            f" --as {row['name']}` puts it at {row['path']}"
+        )
     return (
         f"error: {row['name']}: {row['file']} (sha256 {row['sha256']}) is not at {row['path']};"
         " `ldmbench weights import FILE` puts it there"

@@ -13,24 +13,28 @@ import open_clip
 import torch
 
 from ldmbench.catalog.extractors import ExtractorSpec
-from ldmbench.errors import InputError
-from ldmbench.features.checkpoint import fill, read_tensors
-from ldmbench.features.extractor import DTYPES, Extractor, Precision, per_channel
-from ldmbench.features.tokenizer import WordTokenizer
+from ldmbench.features.checkpoint import assign, fill, read_tensors
+from ldmbench.features.extractor import DTYPES, Extractor, Precision, normaliser
+from ldmbench.features.tokenizer import FileTokenizer, WordTokenizer
 from ldmbench.schema.weights import SHIPPED
-from ldmbench.words import first_line
+from ldmbench.sources.evaluators import weights_path
 
-__all__ = ["ClipExtractor", "clip_pixels", "load_clip", "load_shapes_clip", "shapes_clip"]
+__all__ = [
+    "UNUSED",
+    "ClipExtractor",
+    "clip_pixels",
+    "load_clip",
+    "load_shapes_clip",
+    "network",
+    "shapes_clip",
+]
 
-ARCHITECTURES = {"clip-vit-b-32": "ViT-B-32-quickgelu"}
+UNUSED = ("input_resolution", "context_length", "vocab_size")
+"""Numbers that OpenAI's own files hold beside the weights."""
 
 # Captions are short and attention is causal: only so many tokens are computed, the same bucket for
 # a caption whoever comes with it.
 LENGTHS = (16, 24, 32, 48)
-
-# Radford et al. 2021, the released code's constants, in [0, 255]
-_MEAN = (0.48145466 * 255, 0.4578275 * 255, 0.40821073 * 255)
-_STD = (0.26862954 * 255, 0.26130258 * 255, 0.27577711 * 255)
 
 
 class ClipExtractor(Extractor):
@@ -122,6 +126,14 @@ def load_shapes_clip(
     )
 
 
+def network(spec: ExtractorSpec) -> Any:
+    """Return open_clip's network of a row, with no values, on the device meta."""
+    config = dict(open_clip.get_model_config(spec.network) or {}, **dict(spec.options))
+    custom, config = config.pop("custom_text", False), {**config, "cast_dtype": None}
+    with torch.device("meta"):
+        return (open_clip.CustomTextCLIP if custom else open_clip.CLIP)(**config)
+
+
 def load_clip(
     spec: ExtractorSpec,
     path: Path,
@@ -131,31 +143,30 @@ def load_clip(
     precision: Precision,
     expected: int,
 ) -> ClipExtractor:
-    """Load a released CLIP from a file that open_clip reads; its tokenizer comes with open_clip.
+    """Load a released model from open_clip's file or OpenAI's; nothing of the file is run.
+
+    OpenAI's vocabulary comes with open_clip; a network with another one has a file of its own.
 
     Raises:
         InputError: if the file does not hold the weights of this architecture.
     """
-    architecture = ARCHITECTURES[spec.name]
-    try:
-        network = open_clip.create_model(architecture, pretrained=str(path))
-    except (RuntimeError, OSError, ValueError, KeyError) as error:
-        raise InputError(
-            f"{path} holds no weights of open_clip's {architecture} "
-            f"({first_line(error)}); fetch or import it again"
-        ) from error
+    made = network(spec)
+    assign(made, {n: t for n, t in read_tensors(path).items() if n not in UNUSED}, path)
+    if getattr(made, "attn_mask", None) is not None:  # in no file
+        ahead = torch.full(made.attn_mask.shape, -torch.inf).triu(1)
+        made.register_buffer("attn_mask", ahead, persistent=False)
     return ClipExtractor(
         spec,
-        network.to(device, DTYPES[precision]).eval(),
+        made.to(device, DTYPES[precision]).eval(),
         digest,
-        scale=_normalised(torch.device(device)),
-        tokenizer=open_clip.get_tokenizer(architecture),
+        scale=normaliser(spec.colours, torch.device(device)),
+        tokenizer=_tokenizer(spec),
         device=device,
         precision=precision,
     )
 
 
-def _normalised(device: torch.device) -> Callable[[torch.Tensor], torch.Tensor]:
-    """Return what scales float NCHW in [0, 255] as released models expect it."""
-    mean, std = (per_channel(v, device) for v in (_MEAN, _STD))
-    return lambda x: (x - mean) / std
+def _tokenizer(spec: ExtractorSpec) -> Callable[[Sequence[str]], torch.Tensor]:
+    if spec.tokenizer:
+        return FileTokenizer(weights_path(spec.tokenizer))
+    return open_clip.get_tokenizer(spec.network)  # type: ignore[no-any-return]

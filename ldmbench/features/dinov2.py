@@ -1,4 +1,7 @@
-"""DINOv2 (Oquab et al. 2023): the vision transformer, from the weights file Meta publishes."""
+"""DINOv2 (Oquab et al. 2023): the vision transformer, from the weights file Meta publishes.
+
+timm's files of the same networks have the same names but no mask_token, and load too.
+"""
 
 from __future__ import annotations
 
@@ -11,18 +14,19 @@ from torch.nn import functional as fn
 
 from ldmbench.catalog.extractors import ExtractorSpec
 from ldmbench.errors import InputError
-from ldmbench.features.checkpoint import fill, read_tensors
-from ldmbench.features.extractor import DTYPES, Extractor, Precision, per_channel
+from ldmbench.features.checkpoint import assign, read_tensors
+from ldmbench.features.extractor import DTYPES, Extractor, Precision, normaliser
 
-__all__ = ["DinoV2", "DinoV2Extractor", "load"]
+__all__ = ["UNUSED", "DinoV2", "DinoV2Extractor", "load", "network"]
 
 PATCH = 14
 HEAD = 64
 OFFSET = 0.1  # the released code adds it to the grid before it interpolates positions
-
-# of ImageNet, in [0, 255]
-_MEAN = (0.485 * 255, 0.456 * 255, 0.406 * 255)
-_STD = (0.229 * 255, 0.224 * 255, 0.225 * 255)
+POSITIONS = 1 + 37 * 37  # of the released networks, trained last at 518 pixels
+DEPTHS = {384: 12, 768: 12, 1024: 24}
+"""Blocks of the released networks, by width."""
+UNUSED = ("mask_token",)
+"""Tensors of a file that only training reads."""
 
 
 class _Scale(nn.Module):
@@ -83,7 +87,6 @@ class DinoV2(nn.Module):
     def __init__(self, width: int, depth: int, positions: int) -> None:
         super().__init__()
         self.cls_token = nn.Parameter(torch.zeros(1, 1, width))
-        self.mask_token = nn.Parameter(torch.zeros(1, width))
         self.pos_embed = nn.Parameter(torch.zeros(1, positions, width))
         self.patch_embed = _Patches(width)
         self.blocks = nn.ModuleList(_Block(width) for _ in range(depth))
@@ -116,11 +119,16 @@ class DinoV2Extractor(Extractor):
     def __init__(self, spec: ExtractorSpec, network: DinoV2, digest: str, **where: Any) -> None:
         super().__init__(spec, digest, **where)
         self.network = network
-        self._mean, self._std = (per_channel(v, self.device) for v in (_MEAN, _STD))
+        self._scale = normaliser(spec.colours, self.device)
 
     def _forward(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
-        x = (self._resized(images) - self._mean) / self._std
+        x = self._scale(self._resized(images))
         return {"features": self.network(x.to(DTYPES[self.precision]))}
+
+
+def network(spec: ExtractorSpec) -> DinoV2:
+    """Return the network of a row, as released, with no values when the device is meta."""
+    return DinoV2(spec.dim, DEPTHS[spec.dim], POSITIONS)
 
 
 def load(
@@ -137,12 +145,13 @@ def load(
     Raises:
         InputError: if the file holds another network.
     """
-    tensors = read_tensors(path)
+    tensors = {n: t for n, t in read_tensors(path).items() if n not in UNUSED}
     if "pos_embed" not in tensors or tensors["pos_embed"].ndim != 3:
         raise InputError(f"{path} holds no DINOv2 backbone; give Meta's dinov2_*_pretrain.pth")
     _, positions, width = tensors["pos_embed"].shape
     depth = sum(name.endswith(".norm1.weight") for name in tensors)
-    network = DinoV2(width, depth, positions)
-    fill(network, tensors, path)
-    network = network.to(device, DTYPES[precision]).eval()
-    return DinoV2Extractor(spec, network, digest, device=device, precision=precision)
+    with torch.device("meta"):
+        found = DinoV2(width, depth, positions)
+    assign(found, tensors, path)
+    found = found.to(device, DTYPES[precision]).eval()
+    return DinoV2Extractor(spec, found, digest, device=device, precision=precision)

@@ -14,14 +14,22 @@ import torch
 
 from ldmbench.ahead import ahead
 from ldmbench.canonical import digest_file
-from ldmbench.catalog.extractors import EXTRACTORS, ExtractorSpec, extractor_named
+from ldmbench.catalog.extractors import EXTRACTORS, Colours, ExtractorSpec, extractor_named
 from ldmbench.errors import InputError
 from ldmbench.features.resize import RESIZERS
 from ldmbench.registry import pick, resolve
-from ldmbench.sources.evaluators import weights_path
+from ldmbench.sources.evaluators import extractor_digest, weights_path
 from ldmbench.tensors.device import usable_device
 
-__all__ = ["Extractor", "Features", "Floats", "Precision", "load_extractor", "per_channel"]
+__all__ = [
+    "Extractor",
+    "Features",
+    "Floats",
+    "Precision",
+    "load_extractor",
+    "normaliser",
+    "per_channel",
+]
 
 Floats: TypeAlias = npt.NDArray[np.float32]
 Features: TypeAlias = dict[str, Floats]
@@ -29,6 +37,12 @@ Precision: TypeAlias = Literal["float32", "bfloat16"]
 
 GPU_BATCHES = 8
 """Micro-batches of a CPU that a GPU takes at once."""
+COLOURS: dict[Colours, tuple[tuple[float, ...], tuple[float, ...]]] = {
+    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    "clip": ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)),
+    "half": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+}
+"""Mean and standard deviation of each channel, of images in [0, 1]."""
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -189,9 +203,15 @@ def load_extractor(
         raise InputError(f"{path} is no file; give the weights of '{name}' or leave the path out")
     file = path if path is not None else weights_path(spec.weights, offline=offline)
     loader = cast(Callable[..., Extractor], resolve(spec.load))
-    return loader(
-        spec, file, digest=digest_file(file), device=device, precision=precision, expected=expected
-    )
+    # weights_path has checked the file's digest
+    found = extractor_digest(spec) if path is None else digest_file(path)
+    return loader(spec, file, digest=found, device=device, precision=precision, expected=expected)
+
+
+def normaliser(colours: Colours, device: torch.device) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Return what scales float NCHW in [0, 255] by a network's mean and standard deviation."""
+    mean, std = (per_channel(tuple(255 * v for v in row), device) for row in COLOURS[colours])
+    return lambda x: (x - mean) / std
 
 
 def per_channel(values: tuple[float, ...], device: torch.device) -> torch.Tensor:

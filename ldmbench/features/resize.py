@@ -16,7 +16,16 @@ import torch.nn.functional as fn
 from cleanfid.resize import make_resizer
 from PIL import Image
 
-__all__ = ["RESIZERS", "Resizer", "bilinear_aa", "pil_bicubic", "pil_bicubic_crop", "tf_bilinear"]
+__all__ = [
+    "RESIZERS",
+    "Resizer",
+    "bicubic_aa",
+    "bilinear_aa",
+    "pil_bicubic",
+    "pil_bicubic_crop",
+    "pil_bicubic_rgb",
+    "tf_bilinear",
+]
 
 Resize: TypeAlias = Callable[[torch.Tensor, int], torch.Tensor]
 
@@ -106,6 +115,41 @@ def pil_bicubic_crop(images: torch.Tensor, side: int) -> torch.Tensor:
     return torch.from_numpy(out)
 
 
+def pil_bicubic_rgb(images: torch.Tensor, side: int) -> torch.Tensor:
+    """Resize both sides with Pillow's bicubic filter on 8-bit RGB, as torchvision's Resize does.
+
+    dgm-eval (arXiv:2306.04675) prepares images for DINOv2 so, open_clip those for SigLIP.
+
+    Args:
+        images: uint8 NHWC.
+        side: of the output in pixels.
+
+    Returns:
+        uint8 NHWC.
+    """
+    out = np.empty((len(images), side, side, 3), dtype=np.uint8)
+    for image, target in zip(images.numpy(), out):
+        resized = Image.fromarray(image).resize((side, side), Image.Resampling.BICUBIC)
+        target[:] = np.asarray(resized)
+    return torch.from_numpy(out)
+
+
+def bicubic_aa(images: torch.Tensor, side: int) -> torch.Tensor:
+    """Resize with torch's antialiased bicubic filter, not clipped, as EDM2 and FD-loss do.
+
+    Args:
+        images: uint8 NHWC.
+        side: of the output in pixels.
+
+    Returns:
+        float32 NCHW about [0, 255]; the filter overshoots at edges.
+    """
+    x = _to_float(images)
+    if x.shape[2:] == (side, side):
+        return x
+    return fn.interpolate(x, (side, side), mode="bicubic", antialias=True)
+
+
 def bilinear_aa(images: torch.Tensor, side: int) -> torch.Tensor:
     """Resize with torch's antialiased bilinear filter; images that have the side are unchanged.
 
@@ -130,5 +174,7 @@ RESIZERS: dict[str, Resizer] = {
     "tf-bilinear": Resizer(after=tf_bilinear),
     "pil-bicubic-float": Resizer(before=pil_bicubic),
     "pil-bicubic-crop": Resizer(before=pil_bicubic_crop, after=_to_float),
+    "pil-bicubic": Resizer(before=pil_bicubic_rgb, after=_to_float),
     "torch-bilinear-aa": Resizer(after=bilinear_aa),
+    "torch-bicubic-aa": Resizer(after=bicubic_aa),
 }

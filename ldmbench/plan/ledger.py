@@ -22,7 +22,7 @@ from ldmbench.schema.params import (
 )
 from ldmbench.schema.protocol import Protocol
 from ldmbench.schema.stage import Input, Stage
-from ldmbench.schema.weights import weights_named
+from ldmbench.sources.evaluators import extractor_digest, weights_digest
 
 KEY_DIGITS = 32
 SHARD = 64
@@ -45,7 +45,7 @@ def score_params(family: Family, protocol: Protocol, *, paired: bool = False) ->
         family=family.name,
         confidence=protocol.confidence,
         options=options,
-        weights=tuple(weights_named(name).sha256 for name in networks_of(family, options)),
+        weights=tuple(weights_digest(name) for name in networks_of(family, options)),
         paired=paired,
     )
 
@@ -107,7 +107,7 @@ class Ledger:
         spec = extractor_named(extractor)
         params = ExtractedFeatures(
             extractor=extractor,
-            weights=weights_named(spec.weights).sha256,
+            weights=extractor_digest(spec),
             precision=protocol.precision,
             micro_batch=FEATURE_BATCH,
             spatial=spatial and bool(spec.spatial),

@@ -1,7 +1,9 @@
 """Evaluator weights: names, digests, licences; no torch.
 
-The digests of the shipped files are read from features/weights/index.json, which
-scripts/make_evaluators.py writes, so that a stage can be keyed without loading a network.
+Where no digest is published that we know, a file is imported by name and its digest is pinned
+(`sources/evaluators.py`). The digests of the shipped files are read from
+features/weights/index.json, which scripts/make_evaluators.py writes, so that a stage can be keyed
+without loading a network.
 """
 
 from __future__ import annotations
@@ -24,17 +26,22 @@ class Weights(Noun):
 
     name: str
     file: str
-    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
-    bytes: int
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = Field(
+        default=None, description="as published; null: that of the file that is imported by name"
+    )
+    bytes: int | None = Field(default=None, description="null: those of the imported file")
     licence: str
     url: str | None = None
-    kind: Literal["features", "clip", "lpips", "backbone", "segmenter"]
+    kind: Literal["features", "clip", "lpips", "backbone", "segmenter", "tokenizer"]
     shipped: bool = False
 
-    @property
-    def short(self) -> str:
-        """The digits that a signature shows."""
-        return self.sha256[:8]
+
+class Pin(Noun):
+    """What is kept of a file that was imported by name: no published digest says what it is."""
+
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    bytes: int
+    imported: str = Field(description="date, YYYY-MM-DD")
 
 
 def weights_named(name: str) -> Weights:
@@ -53,6 +60,7 @@ def _shipped() -> tuple[Weights, ...]:
 _TORCH_FIDELITY = "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/"
 _DINOV2 = "https://dl.fbaipublicfiles.com/dinov2/"
 _TORCHVISION = "https://download.pytorch.org/models/"
+_HUB = "https://huggingface.co/timm/"
 _LPIPS = (
     "https://raw.githubusercontent.com/richzhang/PerceptualSimilarity/master/lpips/weights/v0.1/"
 )
@@ -132,6 +140,54 @@ WEIGHTS: tuple[Weights, ...] = (
         licence="BSD-3-Clause",
         url=_TORCHVISION + "alexnet-owt-7be5be79.pth",
         kind="backbone",
+    ),
+    *(
+        Weights(
+            name=f"dinov2-vit-{size}-14",
+            file=f"dinov2_vit{size}14_pretrain.pth",
+            licence="Apache-2.0",
+            url=f"{_DINOV2}dinov2_vit{size}14/dinov2_vit{size}14_pretrain.pth",
+            kind="features",
+        )
+        for size in "bl"
+    ),
+    *(
+        Weights(
+            name=name,
+            file="model.safetensors",
+            licence=licence,
+            url=f"{_HUB}{name}/resolve/main/model.safetensors",
+            kind="features",
+        )
+        for name, licence in {
+            "convnextv2_base.fcmae_ft_in22k_in1k": "CC-BY-NC-4.0",
+            "vit_large_patch14_dinov2.lvd142m": "Apache-2.0",
+            "vit_large_patch16_224.mae": "CC-BY-NC-4.0",
+            "vit_so400m_patch16_siglip_256.v2_webli": "Apache-2.0",
+            "vit_large_patch14_clip_224.openai": "Apache-2.0",
+        }.items()
+    ),
+    *(
+        Weights(
+            name=name,
+            file="open_clip_model.safetensors",
+            licence=licence,
+            url=f"{_HUB}{home}/resolve/main/open_clip_model.safetensors",
+            kind="clip",
+        )
+        for name, home, licence in (
+            ("clip-vit-l-14", "vit_large_patch14_clip_224.openai", "MIT"),
+            ("clip-vit-l-14-336", "vit_large_patch14_clip_336.openai", "MIT"),
+            ("siglip2-vit-b-16-256", "ViT-B-16-SigLIP2-256", "Apache-2.0"),
+            ("siglip2-so400m-16-256", "ViT-SO400M-16-SigLIP2-256", "Apache-2.0"),
+        )
+    ),
+    Weights(
+        name="siglip2-tokenizer",
+        file="tokenizer.json",
+        licence="Apache-2.0",
+        url=f"{_HUB}ViT-B-16-SigLIP2-256/resolve/main/tokenizer.json",
+        kind="tokenizer",
     ),
 )
 

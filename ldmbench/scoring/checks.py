@@ -13,9 +13,9 @@ from ldmbench.plan.score import FeatureSource, ImageSource, families_of
 from ldmbench.records.cautions import few_samples, unlike_count
 from ldmbench.registry import pick
 from ldmbench.schema.protocol import Protocol
-from ldmbench.schema.weights import weights_named
 from ldmbench.scoring.sides import Side, pixels_of
 from ldmbench.scoring.training import check_train, seen_warning
+from ldmbench.sources.evaluators import extractor_digest
 from ldmbench.words import plural
 
 MORE = ("logits", "spatial")
@@ -254,8 +254,8 @@ def _maker(side: Side, protocol: Protocol) -> str | None:
         return f"{known.extractor}@{known.weights[:8]}" if known else None
     if side.source is None:
         return None
-    weights = weights_named(extractor_named(protocol.extractor).weights)
-    return f"{protocol.extractor}@{weights.short}"
+    weights = extractor_digest(extractor_named(protocol.extractor))
+    return f"{protocol.extractor}@{weights[:8]}"
 
 
 # ---------------------------------------------------------------- warnings

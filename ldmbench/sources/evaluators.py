@@ -1,7 +1,8 @@
 """Evaluator weights on disk: found, downloaded with their digest, imported; no torch.
 
 A file is looked for in the package, then in LDMBENCH_WEIGHTS (else ~/.cache/ldmbench/weights).
-Nothing is used before its digest was checked.
+Nothing is used before its digest was checked: the published one, or where none is published that
+we know, the one that was pinned when the file was imported by name.
 """
 
 from __future__ import annotations
@@ -17,16 +18,21 @@ from pathlib import Path
 from typing import Literal
 from uuid import uuid4
 
-from ldmbench.canonical import digest_file
+from ldmbench.canonical import digest, digest_file
+from ldmbench.catalog.extractors import ExtractorSpec
 from ldmbench.errors import InputError
 from ldmbench.offline import is_offline
-from ldmbench.schema.weights import SHIPPED, WEIGHTS, Weights, weights_named
+from ldmbench.schema.weights import SHIPPED, WEIGHTS, Pin, Weights, weights_named
+from ldmbench.sources.pins import read_pin, write_pin
 
 __all__ = [
+    "UNPINNED",
     "WeightsState",
+    "extractor_digest",
     "import_weights",
     "list_weights",
     "verify_weights",
+    "weights_digest",
     "weights_folder",
     "weights_path",
 ]
@@ -34,9 +40,13 @@ __all__ = [
 TIMEOUT = 60
 PIECE = 1 << 20
 """Bytes that a download reads at once."""
+UNPINNED = "not imported"
+"""Stands in a plan for the digest of weights that are to be imported by name before a run."""
 
 Fetched = Callable[[Weights, int], None]
 """Called with how many bytes of which weights have come; 0 when a download begins."""
+Check = Callable[[str, Path], None]
+"""Raises InputError if a file does not hold the weights of a name: (name, file)."""
 
 
 @dataclass(frozen=True)
@@ -47,17 +57,58 @@ class WeightsState:
         weights: the row.
         path: where the file lies, or would lie once it is imported or downloaded.
         state: "present" (not read), "verified", "damaged" (another digest) or "missing".
+        pin: what was kept when a file without a published digest was imported.
     """
 
     weights: Weights
     path: Path
     state: Literal["present", "verified", "damaged", "missing"]
+    pin: Pin | None = None
+
+    @property
+    def sha256(self) -> str | None:
+        """The digest that the file is held to."""
+        return self.pin.sha256 if self.pin else self.weights.sha256
+
+    @property
+    def bytes(self) -> int | None:
+        """Size of the file, where it is known."""
+        return self.pin.bytes if self.pin else self.weights.bytes
+
+    @property
+    def origin(self) -> str:
+        """Whose word the digest is."""
+        if self.weights.sha256:
+            return "shipped" if self.weights.shipped else "published digest"
+        return f"pinned by import {self.pin.imported}" if self.pin else "import with --as"
 
 
 def weights_folder() -> Path:
     """Return the folder of downloaded and imported weights."""
     named = os.environ.get("LDMBENCH_WEIGHTS")
     return Path(named).expanduser() if named else Path.home() / ".cache" / "ldmbench" / "weights"
+
+
+def weights_digest(name: str) -> str:
+    """Return the sha256 of these weights: published, else pinned, else UNPINNED.
+
+    Raises:
+        InputError: if the name is unknown, or the pin cannot be read.
+    """
+    weights = weights_named(name)
+    if weights.sha256:
+        return weights.sha256
+    pin = _pin(weights)
+    return pin.sha256 if pin else UNPINNED
+
+
+def extractor_digest(spec: ExtractorSpec) -> str:
+    """Return what keys and signatures call an extractor's weights; of two files, one digest."""
+    found = weights_digest(spec.weights)
+    if not spec.tokenizer:
+        return found
+    read = weights_digest(spec.tokenizer)
+    return UNPINNED if UNPINNED in (found, read) else digest([found, read])
 
 
 def weights_path(
@@ -75,20 +126,21 @@ def weights_path(
             cannot be fetched; the message has the file's name, size, digest and place.
     """
     weights = weights_named(name)
-    path = _place(weights)
+    path, expected = _place(weights), weights_digest(name)
+    if expected == UNPINNED:
+        raise InputError(_unpinned(weights))
     if not path.is_file():
         if is_offline() if offline is None else offline:
             raise InputError(_missing(weights, "this run is offline"))
         _download(weights, path, fetched)
-    elif digest_file(path) != weights.sha256:
-        raise InputError(_damaged(weights, path))
+    elif digest_file(path) != expected:
+        raise InputError(_damaged(weights, path, expected))
     return path
 
 
 def list_weights() -> tuple[WeightsState, ...]:
-    """Return all rows and whether their files are there; no file is read."""
-    places = [(w, _place(w)) for w in WEIGHTS]
-    return tuple(WeightsState(w, p, "present" if p.is_file() else "missing") for w, p in places)
+    """Return all rows and whether their files are there; no weights are read."""
+    return tuple(_state(weights) for weights in WEIGHTS)
 
 
 def verify_weights(*names: str) -> tuple[WeightsState, ...]:
@@ -96,37 +148,60 @@ def verify_weights(*names: str) -> tuple[WeightsState, ...]:
     for name in names:
         weights_named(name)
     return tuple(
-        WeightsState(found.weights, found.path, _verified(found))
+        WeightsState(found.weights, found.path, _verified(found), found.pin)
         for found in list_weights()
         if not names or found.weights.name in names
     )
 
 
-def import_weights(path: Path) -> Path:
-    """Copy a file that was fetched elsewhere into the weights folder; its digest says what it is.
+def import_weights(path: Path, name: str | None = None, *, check: Check | None = None) -> Path:
+    """Copy a file that was fetched elsewhere into the weights folder.
+
+    Args:
+        path: the file.
+        name: the row that it is of; None: its digest says so, which must be a known one.
+        check: of a file without a published digest; called before it is copied and pinned.
 
     Returns:
         where the file now lies.
 
     Raises:
-        InputError: if the file is not there, or its digest is not that of any known weights.
+        InputError: if the file is not there, is not of these weights, its digest is not known, or
+            another file is pinned.
     """
     if not path.is_file():
         raise InputError(f"{path} is no file; give the path of a file of weights")
+    row = None if name is None else weights_named(name)
     found = digest_file(path)
-    table = {w.sha256: w for w in WEIGHTS}
-    if found not in table:
+    known = {weights_digest(w.name): w for w in WEIGHTS}
+    if row is None and found not in known:
+        raise InputError(_stranger(path, found))
+    row = row or known[found]
+    if row.sha256 and found != row.sha256:
         raise InputError(
-            f"{path} has the sha256 {found}, which no known weights have; "
-            "`ldmbench weights list` shows the files and digests that are used"
+            f"{path} has the sha256 {found}, expected {row.sha256} for '{row.name}'; fetch it again"
         )
-    target = _place(table[found])
-    if target.is_file() and digest_file(target) == found:
-        return target
-    with _neighbour(target) as partial:
-        shutil.copyfile(path, partial)
-        partial.replace(target)
+    if not row.sha256:
+        _check_pin(row, path, found)
+        if check is not None:
+            check(row.name, path)
+    target = _place(row)
+    if not (target.is_file() and digest_file(target) == found):
+        with _neighbour(target) as partial:
+            shutil.copyfile(path, partial)
+            partial.replace(target)
+    if not row.sha256 and _pin(row) is None:
+        write_pin(target, found)
     return target
+
+
+def _check_pin(row: Weights, path: Path, found: str) -> None:
+    pin = _pin(row)
+    if pin and pin.sha256 != found:
+        raise InputError(
+            f"{path} has the sha256 {found}, and '{row.name}' is pinned to {pin.sha256} since"
+            f" {pin.imported}; remove {_place(row).parent} first if this file is meant from now on"
+        )
 
 
 def _place(weights: Weights) -> Path:
@@ -135,15 +210,26 @@ def _place(weights: Weights) -> Path:
     return weights_folder() / weights.name / weights.file
 
 
+def _pin(weights: Weights) -> Pin | None:
+    """Return what was kept when the file was imported; None: none was."""
+    return read_pin(_place(weights), weights.name)
+
+
+def _state(weights: Weights) -> WeightsState:
+    path, pin = _place(weights), None if weights.sha256 else _pin(weights)
+    there = path.is_file() and bool(weights.sha256 or pin)
+    return WeightsState(weights, path, "present" if there else "missing", pin)
+
+
 def _verified(found: WeightsState) -> Literal["verified", "damaged", "missing"]:
     if found.state == "missing":
         return "missing"
-    return "verified" if digest_file(found.path) == found.weights.sha256 else "damaged"
+    return "verified" if digest_file(found.path) == found.sha256 else "damaged"
 
 
 def _download(weights: Weights, path: Path, fetched: Fetched) -> None:
     """Fetch to a neighbour, check the digest, move into place."""
-    if weights.url is None:
+    if weights.url is None or weights.sha256 is None:
         raise InputError(_missing(weights, "there is no address to fetch it from"))
     fetched(weights, 0)
     with _neighbour(path) as partial:
@@ -181,16 +267,41 @@ def _neighbour(path: Path) -> Iterator[Path]:
 
 
 def _missing(weights: Weights, reason: str) -> str:
+    if weights.sha256 is None:
+        return f"the weights '{weights.name}' are missing and {reason}; {_how(weights)}"
     source = f", from {weights.url}" if weights.url else ""
     return (
         f"the weights '{weights.name}' are missing and {reason}: get the file {weights.file} "
-        f"({weights.bytes:,} bytes, sha256 {weights.sha256}{source}) and "
+        f"({weights.bytes or 0:,} bytes, sha256 {weights.sha256}{source}) and "
         f"put it at {_place(weights)}, or run `ldmbench weights import FILE`"
     )
 
 
-def _damaged(weights: Weights, path: Path) -> str:
+def _unpinned(weights: Weights) -> str:
     return (
-        f"{path} has the sha256 {digest_file(path)}, expected {weights.sha256} for "
+        f"the weights '{weights.name}' are not imported, and no digest of them is known by which"
+        f" they could be fetched; {_how(weights)}"
+    )
+
+
+def _how(weights: Weights) -> str:
+    return (
+        f"get {weights.file} from {weights.url} and run `ldmbench weights import FILE --as"
+        f" {weights.name}`"
+    )
+
+
+def _stranger(path: Path, found: str) -> str:
+    named = ", ".join(w.name for w in WEIGHTS if not w.sha256)
+    return (
+        f"{path} has the sha256 {found}, which no known weights have; `ldmbench weights list` shows"
+        " the files and digests that are used. Weights without a published digest are imported by"
+        f" name (--as): {named}"
+    )
+
+
+def _damaged(weights: Weights, path: Path, expected: str) -> str:
+    return (
+        f"{path} has the sha256 {digest_file(path)}, expected {expected} for "
         f"'{weights.name}'; remove the file and fetch or import it again"
     )

@@ -8,6 +8,7 @@ from itertools import groupby
 import numpy as np
 
 from ldmbench.data.shards import ImageShards, write_array
+from ldmbench.errors import InputError
 from ldmbench.features.extractor import Extractor, Features, load_extractor
 from ldmbench.schema.params import FeaturesParams, Precision
 from ldmbench.schema.task import Task
@@ -27,6 +28,11 @@ def run(task: Task[FeaturesParams], report: Report) -> None:
         return
     expected = task.local.expected
     extractor = _extractor(params.extractor, task.device, params.precision, expected)
+    if extractor.digest != params.weights:
+        raise InputError(
+            f"the weights of {params.extractor} here are {extractor.digest[:8]}, and"
+            f" {params.weights[:8]} were planned; import the same file on every machine, plan again"
+        )
     read = [(shard, images_of(shard)) for shard in task.shards]
     pixels = [(shard, _pixels(images)) for shard, images in read]
     for _, alike in groupby(pixels, key=lambda pair: pair[1].shape[1:]):

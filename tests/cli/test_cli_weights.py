@@ -76,6 +76,15 @@ def test_a_run_says_what_is_missing_before_it_trains(tmp_path, capsys):
     assert "no run in" in capsys.readouterr().err
 
 
+def test_weights_to_import_by_name_are_told_by_plan_and_refused_by_run(tmp_path, capsys):
+    protocol = "protocol: {base: shapes-v1, extractor: dinov2-vit-l-14-edm2}\n"
+    suite = str(write_suite(tmp_path, SUITE + protocol))
+    assert outcome(["plan", suite]) == 0
+    assert "import first: dinov2-vit-l-14 (import --as dinov2-vit-l-14)" in capsys.readouterr().out
+    assert outcome(["run", suite]) == 2
+    assert "weights import FILE --as dinov2-vit-l-14" in capsys.readouterr().err
+
+
 def test_all_missing_weights_are_told_at_once(tmp_path, capsys):
     suite = write_suite(tmp_path, SUITE + "protocol: [torch-fidelity, clean-fid]\n")
     assert outcome(["run", str(suite)]) == 2

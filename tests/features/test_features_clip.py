@@ -1,5 +1,7 @@
 """CLIP by open_clip from local files, and the word tokenizer."""
 
+from dataclasses import replace
+
 import numpy as np
 import open_clip
 import pytest
@@ -8,10 +10,10 @@ from PIL import Image
 from safetensors.torch import save_file
 from spoiled import validation
 
-from ldmbench.catalog.extractors import extractor_named
+from ldmbench.catalog.extractors import EXTRACTORS, extractor_named
 from ldmbench.data.shapes import VOCABULARY
 from ldmbench.errors import InputError
-from ldmbench.features import clip, load_extractor
+from ldmbench.features import load_extractor
 from ldmbench.features.tokenizer import WordTokenizer
 from ldmbench.schema.weights import SHIPPED
 from ldmbench.sources.tokens import CONTEXT, WORDS
@@ -38,7 +40,8 @@ def tiny(tmp_path, monkeypatch):
     config = tmp_path / "tiny-clip.json"
     config.write_text(json.dumps(TINY))
     open_clip.add_model_config(config)
-    monkeypatch.setitem(clip.ARCHITECTURES, "clip-vit-b-32", "tiny-clip")
+    row = replace(EXTRACTORS["clip-vit-b-32"], network="tiny-clip")
+    monkeypatch.setitem(EXTRACTORS, "clip-vit-b-32", row)
     torch.manual_seed(0)
     model = open_clip.create_model("tiny-clip").eval()
     path = tmp_path / "open_clip_model.safetensors"
@@ -116,3 +119,75 @@ def test_equal_captions_give_equal_rows_in_order():
     twice = extractor.extract_text([*captions, *captions[::-1]])
     np.testing.assert_array_equal(twice[:5], twice[:4:-1])
     assert extractor.extract_text([]).shape == (0, 192)
+
+
+SIGLIP = {
+    "embed_dim": 64,
+    "vision_cfg": {
+        "image_size": 256,
+        "timm_model_name": "test_vit",
+        "timm_model_pretrained": False,
+        "timm_pool": "map",
+        "timm_proj": "none",
+    },
+}
+
+
+@pytest.fixture
+def siglip(tmp_path, monkeypatch, weights_home):
+    """A small SigLIP 2 of random weights and a tokenizer, imported by name."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    from ldmbench.features.layouts import check_layout
+    from ldmbench.sources.evaluators import import_weights
+
+    row = EXTRACTORS["siglip2-vit-b-16-256"]
+    text = open_clip.get_model_config(row.network)["text_cfg"]
+    text = {**text, "vocab_size": 40, "width": 32, "heads": 2, "layers": 1}
+    config = {**SIGLIP, "text_cfg": text}
+    row = replace(row, dim=64, options=tuple(config.items()))
+    monkeypatch.setitem(EXTRACTORS, row.name, row)
+    known = {"<pad>": 0, "<eos>": 1, "<unk>": 2, "a": 3, "red": 4, "circle": 5}
+    words = Tokenizer(models.WordLevel(known, unk_token="<unk>"))
+    words.pre_tokenizer = pre_tokenizers.Whitespace()
+    words.save(str(tmp_path / "tokenizer.json"))
+    torch.manual_seed(0)
+    model = open_clip.CustomTextCLIP(**config, init_logit_bias=-10).eval()
+    path = tmp_path / "file.safetensors"
+    save_file({k: v.contiguous() for k, v in model.state_dict().items()}, path)
+    import_weights(tmp_path / "tokenizer.json", row.tokenizer, check=check_layout)
+    import_weights(path, row.weights, check=check_layout)
+    return model
+
+
+@pytest.mark.golden
+def test_siglip2_equals_open_clip_with_its_own_tokenizer(siglip):
+    images = np.random.default_rng(0).integers(0, 256, (2, 64, 48, 3), dtype=np.uint8)
+    transform = open_clip.image_transform(
+        256, is_train=False, mean=(0.5,) * 3, std=(0.5,) * 3, resize_mode="squash"
+    )
+    pixels = torch.stack([transform(Image.fromarray(image)) for image in images])
+    tokens = torch.zeros(2, 64, dtype=torch.int64)
+    tokens[0, :4] = torch.tensor([3, 4, 5, 1])
+    tokens[1] = torch.tensor([4] * 63 + [1])
+    with torch.no_grad():
+        seen, said = siglip.encode_image(pixels).numpy(), siglip.encode_text(tokens).numpy()
+    ours = load_extractor("siglip2-vit-b-16-256")
+    np.testing.assert_allclose(ours.extract(images)["features"], seen, atol=1e-5)
+    np.testing.assert_allclose(ours.extract_text(["A red, Circle!", "red " * 90]), said, atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name", ["clip-vit-l-14", "clip-vit-l-14-336", "siglip2-vit-b-16-256", "siglip2-so400m-16-256"]
+)
+def test_full_size_networks_have_the_width_and_side_of_their_row(name):
+    from ldmbench.features.clip import network
+
+    row = EXTRACTORS[name]
+    made = network(row)
+    side = made.visual.image_size
+    assert (side if isinstance(side, int) else side[0]) == row.side
+    assert made.state_dict()["logit_scale"].is_meta
+    with torch.device("meta"):
+        assert made.encode_image(torch.zeros(1, 3, row.side, row.side)).shape == (1, row.dim)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import timm
 import torch
+from PIL import Image
 
 from ldmbench.errors import InputError
 from ldmbench.features import load_extractor
@@ -43,6 +44,27 @@ def test_features_equal_timm(tmp_path):
     with torch.no_grad():
         theirs = network.forward_features(x.permute(0, 3, 1, 2))[:, 0].numpy()
     ours = load_extractor("dinov2-vit-s-14", path=path).extract(images)["features"]
+    assert np.abs(ours - theirs).max() < 2e-5 * np.abs(theirs).max()
+
+
+@pytest.mark.golden
+@pytest.mark.parametrize("way", ["dgm-eval", "edm2"])
+def test_images_are_prepared_as_the_repository_does(way, tmp_path):
+    network = peer(224)
+    path = tmp_path / "model.safetensors"
+    torch.save(network.state_dict(), path)  # timm's file: no mask_token
+    images = np.random.default_rng(0).integers(0, 256, (2, 50, 70, 3), dtype=np.uint8)
+    if way == "dgm-eval":  # Pillow, both sides, 8 bits
+        sides = [Image.fromarray(i).resize((224, 224), Image.Resampling.BICUBIC) for i in images]
+        x = torch.from_numpy(np.stack([np.asarray(i) for i in sides])).permute(0, 3, 1, 2) / 255
+    else:
+        x = torch.from_numpy(images).permute(0, 3, 1, 2).float()
+        x = torch.nn.functional.interpolate(x, (224, 224), mode="bicubic", antialias=True) / 255
+    mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+    x = (x - mean[:, None, None]) / std[:, None, None]
+    with torch.no_grad():
+        theirs = network.forward_features(x)[:, 0].numpy()
+    ours = load_extractor(f"dinov2-vit-b-14-{way}", path=path).extract(images)["features"]
     assert np.abs(ours - theirs).max() < 2e-5 * np.abs(theirs).max()
 
 

@@ -14,9 +14,12 @@ from ldmbench.schema import weights as table
 from ldmbench.schema.weights import WEIGHTS, Weights, weights_named
 from ldmbench.sources import evaluators as room
 from ldmbench.sources.evaluators import (
+    UNPINNED,
+    extractor_digest,
     import_weights,
     list_weights,
     verify_weights,
+    weights_digest,
     weights_path,
 )
 
@@ -131,6 +134,82 @@ def test_list_and_verify(row, weights_home):
     assert {s.state for s in verify_weights("shapes-net", "shapes-clip")} == {"verified"}
     with pytest.raises(InputError, match="did you mean 'tiny'"):
         verify_weights("tinny")
+
+
+@pytest.fixture
+def unpublished(row, monkeypatch):
+    """The row without a published digest."""
+    made = Weights(name="tiny", file="t.bin", licence="CC0-1.0", url="https://a/t", kind="features")
+    monkeypatch.setattr(table, "WEIGHTS", (*WEIGHTS, made))
+    monkeypatch.setattr(room, "WEIGHTS", (*WEIGHTS, made))
+    return made
+
+
+def test_a_file_without_published_digest_is_pinned_when_it_is_imported(unpublished, tmp_path):
+    assert weights_digest("tiny") == UNPINNED
+    with pytest.raises(InputError, match=r"import FILE --as tiny"):
+        weights_path("tiny", offline=False)
+    file, checked = tmp_path / "file", []
+    file.write_bytes(CONTENT)
+    with pytest.raises(InputError, match=r"by name \(--as\): .*tiny"):
+        import_weights(file)
+    import_weights(file, "tiny", check=lambda *told: checked.append(told))
+    assert checked == [("tiny", file)]
+    assert weights_digest("tiny") == digest_bytes(CONTENT)
+    assert weights_path("tiny").read_bytes() == CONTENT
+    state = next(s for s in list_weights() if s.weights.name == "tiny")
+    assert (state.state, state.bytes) == ("present", len(CONTENT))
+    assert state.origin.startswith("pinned by import 20")
+    assert import_weights(file) == weights_path("tiny")  # now its digest says what it is
+
+
+def test_no_other_file_takes_a_pinned_name(unpublished, tmp_path):
+    file = tmp_path / "file"
+    file.write_bytes(CONTENT)
+    place = import_weights(file, "tiny")
+    file.write_bytes(b"others")
+    with pytest.raises(InputError, match="is pinned to"):
+        import_weights(file, "tiny")
+    place.write_bytes(b"others")
+    with pytest.raises(InputError, match=f"expected {digest_bytes(CONTENT)}"):
+        weights_path("tiny")
+    assert [s.state for s in verify_weights("tiny")] == ["damaged"]
+    place.with_name("pinned.json").write_text("{}")
+    with pytest.raises(InputError, match=r"pinned\.json is damaged"):
+        weights_digest("tiny")
+
+
+def test_a_file_that_was_not_imported_is_not_used(unpublished, weights_home, tmp_path):
+    place = weights_home / "tiny" / "t.bin"
+    place.parent.mkdir(parents=True)
+    place.write_bytes(CONTENT)
+    with pytest.raises(InputError, match="import FILE --as tiny"):
+        weights_path("tiny")
+
+    def refuse(name, path):
+        raise InputError("no such network")
+
+    with pytest.raises(InputError, match="no such network"):
+        import_weights(place, "tiny", check=refuse)
+    assert weights_digest("tiny") == UNPINNED
+    assert import_weights(place, "tiny") == place
+
+
+def test_a_published_digest_is_held_to(row, tmp_path):
+    file = tmp_path / "file"
+    file.write_bytes(b"others")
+    with pytest.raises(InputError, match="for 'tiny'; fetch it again"):
+        import_weights(file, "tiny")
+
+
+def test_an_extractor_of_two_files_has_one_digest(weights_home, tmp_path):
+    spec, file = EXTRACTORS["siglip2-vit-b-16-256"], tmp_path / "file"
+    file.write_bytes(b"words")
+    import_weights(file, spec.tokenizer)
+    assert extractor_digest(spec) == UNPINNED
+    file.write_bytes(b"weights")
+    import_weights(file, spec.weights)
+    assert extractor_digest(spec) not in (weights_digest(spec.weights), UNPINNED)
 
 
 def test_table_is_consistent():
