@@ -1,5 +1,6 @@
 """CLIP by open_clip from local files, and the word tokenizer."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -35,8 +36,6 @@ TINY = {
 @pytest.fixture
 def tiny(tmp_path, monkeypatch):
     """A released-like CLIP of random weights, in a file that open_clip loads."""
-    import json
-
     config = tmp_path / "tiny-clip.json"
     config.write_text(json.dumps(TINY))
     open_clip.add_model_config(config)
@@ -136,8 +135,6 @@ SIGLIP = {
 @pytest.fixture
 def siglip(tmp_path, monkeypatch, weights_home):
     """A small SigLIP 2 of random weights and a tokenizer, imported by name."""
-    from tokenizers import Tokenizer, models, pre_tokenizers
-
     from ldmbench.features.layouts import check_layout
     from ldmbench.sources.evaluators import import_weights
 
@@ -148,9 +145,13 @@ def siglip(tmp_path, monkeypatch, weights_home):
     row = replace(row, dim=64, options=tuple(config.items()))
     monkeypatch.setitem(EXTRACTORS, row.name, row)
     known = {"<pad>": 0, "<eos>": 1, "<unk>": 2, "a": 3, "red": 4, "circle": 5}
-    words = Tokenizer(models.WordLevel(known, unk_token="<unk>"))
-    words.pre_tokenizer = pre_tokenizers.Whitespace()
-    words.save(str(tmp_path / "tokenizer.json"))
+    words = {
+        "version": "1.0",
+        "added_tokens": [],
+        "pre_tokenizer": {"type": "Whitespace"},
+        "model": {"type": "WordLevel", "vocab": known, "unk_token": "<unk>"},
+    }
+    (tmp_path / "tokenizer.json").write_text(json.dumps(words))
     torch.manual_seed(0)
     model = open_clip.CustomTextCLIP(**config, init_logit_bias=-10).eval()
     path = tmp_path / "file.safetensors"
