@@ -88,7 +88,7 @@ class Run:
 
         A score `fid` gives the columns fid, fid_low, fid_high, fid_n and fid_signature.
         """
-        return frame(self.records)
+        return frame(self.records, stored_replicates(*self._all_runs.stores))
 
     @cached_property
     def figures(self) -> dict[str, altair.TopLevelMixin]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ldmbench.records.number import Number, correlation, joint_error, quantile
+from ldmbench.records.number import Number, correlation, joint_error, own_variance, quantile
 
 __all__ = ["BetweenRuns", "Change", "change", "pooled"]
 
@@ -113,8 +113,7 @@ def _own_variance(numbers: Sequence[Number]) -> float:
     """Return the variance that each run has for itself, beside what resampling shares."""
     stacks = [item.replicates for item in numbers if item.replicates is not None]
     if len(stacks) == len(numbers) and len({len(stack) for stack in stacks}) == 1:
-        centred = np.stack([stack - stack.mean() for stack in stacks])
-        return float(centred.var(axis=0, ddof=1).mean())
+        return own_variance(stacks)
     return sum(((item.down + item.up) / 2) ** 2 for item in numbers) / len(numbers)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -10,7 +11,15 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtri, stdtrit
 
-__all__ = ["Array", "Number", "correlation", "joint_error", "number", "quantile"]
+__all__ = [
+    "Array",
+    "Number",
+    "correlation",
+    "joint_error",
+    "number",
+    "own_variance",
+    "quantile",
+]
 
 Array = npt.NDArray[np.float64]
 
@@ -69,6 +78,18 @@ def correlation(a: Array | None, b: Array | None) -> tuple[float, str]:
         return 0.0, "unpaired: the replicates of one side do not move"
     rho = min(1.0, max(-1.0, float(first @ second) / scale))
     return rho, f"paired, {len(a)} replicates, correlation {rho:.2f}"
+
+
+def own_variance(stacks: Sequence[Array]) -> float:
+    """Return the sampling variance that each of several numbers has for itself (ddof 1).
+
+    What common resampling moves in all of them is left out.
+
+    Args:
+        stacks: replicates of each, all of one length.
+    """
+    centred = np.stack([stack - stack.mean() for stack in stacks])
+    return float(centred.var(axis=0, ddof=1).mean())
 
 
 def quantile(p: float, freedom: float = math.inf) -> float:

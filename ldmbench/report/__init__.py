@@ -91,7 +91,7 @@ FORMATS: dict[str, Callable[[View], str]] = {
     "html": _html,
     "markdown": markdown,
     "latex": latex,
-    "csv": lambda view: csv_text(view.records),
-    "json": lambda view: json_text(view.records),
+    "csv": lambda view: csv_text(view.records, view.replicates),
+    "json": lambda view: json_text(view.records, view.replicates),
 }
 """Report format -> its renderer."""

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ldmbench.records.difference import difference
+from ldmbench.records.spread import Spread
 from ldmbench.report.cells import identity_of, seedless, series, way
 from ldmbench.report.points import headline
 from ldmbench.report.quantities import embedded_evaluators
 from ldmbench.report.seeds import Pooled, pooled
 from ldmbench.report.tables import Column, Entry, Row, Table
 from ldmbench.schema.record import Record
+from ldmbench.words import plural
 
 __all__ = ["Finding", "findings_of"]
 
@@ -136,22 +138,35 @@ def _over_seeds(over: Pooled | None, column: Column, dataset: str) -> list[Findi
     """Return the best mean over seeds of a dataset."""
     if over is None:
         return []
-    rows = zip(over.table.rows, over.counts, strict=True)
-    mine = [(r, n) for r, n in rows if r.record.cell.dataset == dataset and _has(r, column.key)]
+    rows = list(zip(over.table.rows, over.counts, over.spreads, strict=True))
+    mine = [row for row in rows if row[0].record.cell.dataset == dataset]
+    mine = [row for row in mine if _has(row[0], column.key)]
     found = []
-    for row, seeds in mine:
+    for row, (trainings, seeds), spreads in mine:
         entry = row.entries[column.key]
         if not entry.best:
             continue
-        rivals = [r for r, _ in mine if _among(r, column.key) == entry.among]
+        rivals = [r for r, *_ in mine if _among(r, column.key) == entry.among]
         cell = row.record.cell
         owner = f"{seedless(cell)}, {way(identity_of(cell, over.table.vary))}"
-        text = f"Mean ± standard deviation over {seeds} seeds"
+        text = (
+            f"Mean over {plural(trainings, 'training seed')}, {plural(seeds, 'sample seed')} each"
+        )
         others = [r.entries[column.key] for r in rivals if r is not row]
-        text += f"; {_distinguished(others)}." if others else "."
+        text += f"; {_distinguished(others)}" if others else ""
+        text += f". {_of_training(spreads[column.key])}"
         topic = f"Best {column.heading} over seeds"
         found.append(Finding(dataset, topic, _written(entry), "", owner, text, cell.id))
     return found
+
+
+def _of_training(spread: Spread) -> str:
+    """Say how much of the spread is training and how much sampling, or why that is unknown."""
+    if spread.share is None:
+        why = spread.sd_training.reason or spread.sd_sampling.reason or "nothing varies"
+        return f"How much of the spread is training: no value: {why}."
+    rough = f", from {spread.trainings} trainings" if spread.trainings < 5 else ""
+    return f"Training makes {100 * spread.share:.0f} % of the variance of one cell{rough}."
 
 
 def _against_pixels(table: Table, rows: Sequence[Row], column: Column) -> list[Finding]:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 
 from ldmbench.report.notices import notices_of
 from ldmbench.report.quantities import GROUPS
-from ldmbench.report.seeds import HOW, pooled
+from ldmbench.report.seeds import BARS, HOW, Pooled
 from ldmbench.report.tables import Column, Entry, Row, group_table
 from ldmbench.report.view import View
 
@@ -74,14 +73,13 @@ def latex(view: View) -> str:
         shown = group_table(table, group)
         text = f"{GROUPS[group].lower()}. {marks}"
         parts += _tables(view.run.suite, group, shown.headings, shown.rows, shown.columns, text)
-    over = pooled(table)
+    over = view.over
     if over is not None:
-        rows = [
-            replace(row, leading=(*row.leading, str(count)))
-            for row, count in zip(over.table.rows, over.counts, strict=True)
-        ]
         text = f"over seeds. {HOW}"
-        parts += _tables(view.run.suite, "seeds", over.headings, rows, over.table.columns, text)
+        parts += _tables(
+            view.run.suite, "seeds", over.headings, over.rows, over.table.columns, text
+        )
+        parts.append(_bars(view.run.suite, over))
     return "\n\n".join(parts) + "\n"
 
 
@@ -102,6 +100,18 @@ def _tables(
         caption = _tex(f"{suite}: {text}{part}")
         label = f"tab:{suite}-{group.replace(' ', '-')}{end}"
         yield _table(leading, rows, block, caption=caption, label=label)
+
+
+def _bars(suite: str, over: Pooled) -> str:
+    """Return the table of errors; what has no value says why in the caption."""
+    lead = len(over.headings) + 1
+    reasons = dict.fromkeys(shown.reason for row in over.bars for shown in row if shown.reason)
+    missing = f" –: {'; '.join(reasons)}." if reasons else ""
+    caption = _tex(f"{suite}: error bars. {BARS}{missing}")
+    body = [f"{' & '.join(_tex(shown.text) for shown in row)} " + r"\\" for row in over.bars]
+    head = f"{' & '.join(map(_tex, over.bar_headings))} " + r"\\"
+    spec = "l" * lead + "r" * (len(over.bar_headings) - lead)
+    return _framed(spec, head, body, caption=caption, label=f"tab:{suite}-error-bars")
 
 
 def _leading_widths(leading: Sequence[str], rows: Sequence[Row]) -> list[int]:
@@ -154,8 +164,13 @@ def _table(
     head = " & ".join([*map(_tex, leading), *stacks]) + r" \\"
     pads = {c.key: _pads(c, rows) for c in columns}
     body = [_tex_row(row, columns, pads) for row in rows]
+    return _framed(spec, head, body, caption=caption, label=label)
+
+
+def _framed(spec: str, head: str, body: Sequence[str], *, caption: str, label: str) -> str:
+    """Return rows in the frame of a table, or of one that breaks over pages."""
     style = [r"\footnotesize", r"\setlength{\tabcolsep}{3pt}"]
-    if len(rows) > LONG:
+    if len(body) > LONG:
         return "\n".join([
             r"\begingroup", *style, rf"\begin{{longtable}}{{{spec}}}",
             rf"\caption{{{caption}}}\label{{{label}}} \\", r"\toprule", head, r"\midrule",

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ldmbench.catalog.extractors import EXTRACTORS
+from ldmbench.records.groups import seeds_of
+from ldmbench.report.cells import seedless
 from ldmbench.report.quantities import embedded_evaluators, quantity_of
 from ldmbench.report.tables import Table
 from ldmbench.schema.record import Record, Run
@@ -41,6 +43,7 @@ def notices_of(run: Run, table: Table) -> tuple[Notice, ...]:
         *_disturbed(records),
         *_nulls(table),
         *_converted(records),
+        *_one_training(records),
         *_weights(records),
         *(Notice("note", "Note of the run", text) for text in run.notes),
     ]
@@ -188,6 +191,22 @@ def _converted(records: Sequence[Record]) -> list[Notice]:
         Notice("note", f"Converted to one device: {', '.join(names)}", how, tuple(cells))
         for how, (names, cells) in by_way.items()
     ]
+
+
+def _one_training(records: Sequence[Record]) -> list[Notice]:
+    """Tell of models that are compared with one training each."""
+    trainings: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for cell in (record.cell for record in records):
+        trainings[seedless(cell), cell.dataset].add(seeds_of(cell)[0])
+    alone = [model for (model, _), seeds in trainings.items() if len(seeds) == 1]
+    beside = set(alone)
+    if len(beside) < 2:
+        return []
+    text = (
+        "★, ≈ and intervals between them hold for these trainings; they say nothing of other"
+        " training seeds. A list under train_seed measures how far those would move the scores."
+    )
+    return [Notice("note", f"One training each of {len(beside)} models", text)]
 
 
 def _nulls(table: Table) -> list[Notice]:

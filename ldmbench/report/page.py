@@ -19,7 +19,7 @@ from ldmbench.report.notices import notices_of
 from ldmbench.report.points import headline
 from ldmbench.report.published import CAUTION, beside
 from ldmbench.report.quantities import GROUPS, quantity_of
-from ldmbench.report.seeds import HOW, pooled
+from ldmbench.report.seeds import BARS, HOW
 from ldmbench.report.sheets import Sheets, read_sheets
 from ldmbench.report.tables import Table
 from ldmbench.report.texts import BEST, SPREAD, TIED, markdown
@@ -41,8 +41,9 @@ def page(view: View) -> str:
         _template().render(
             run=run,
             table=table,
-            over=pooled(table),
+            over=view.over,
             over_how=HOW,
+            bars_how=BARS,
             best=BEST,
             tied=TIED,
             spread=SPREAD,
@@ -160,7 +161,11 @@ def _data(run: Run, records: Sequence[Record], table: Table) -> dict[str, Any]:
 
 def _files(view: View) -> dict[str, str]:
     """Return the texts that the page hands out."""
-    return {"csv": csv_text(view.records), "tex": latex(view), "md": markdown(view)}
+    return {
+        "csv": csv_text(view.records, view.replicates),
+        "tex": latex(view),
+        "md": markdown(view),
+    }
 
 
 def _distinct(values: Any) -> list[Any]:

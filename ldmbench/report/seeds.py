@@ -1,41 +1,90 @@
-"""Seeds: cells that differ in their seeds alone, in one row with their mean and spread."""
+"""Seeds: cells that differ in their seeds alone, in one row with their mean and its errors."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from statistics import fmean, stdev
-
-from scipy.special import stdtr
 
 from ldmbench.records.difference import holm
+from ldmbench.records.groups import ONE_TRAINING, block_of, difference_error, seeds_of
+from ldmbench.records.spread import Bar, Block, Spread, spread_of
 from ldmbench.report.cells import SEEDS, identity_of, seedless
-from ldmbench.report.quantities import with_interval
+from ldmbench.report.quantities import number, with_interval
 from ldmbench.report.tables import Column, Entry, Row, Table
 
-__all__ = ["HOW", "Pooled", "pooled"]
+__all__ = ["BARS", "HOW", "Pooled", "Shown", "pooled"]
 
 HOW = (
-    "Cells that differ in their seeds alone are one row: the mean over the seeds ± the standard"
-    " deviation between them (n - 1). Bold: best mean of its dataset. ≈: not distinguished from it"
-    " (Welch's t-test at 95 %, corrected for the number of rows by Holm). The interval of each"
-    " seed's own samples is in the table of cells."
+    "Cells that differ in their seeds alone are one row: the mean over them ± half of its 95 %"
+    " interval over training seeds and samples, or, of rows with one training, over samples alone."
+    " Bold: best mean of its dataset. ≈: not distinguished from it (Student's t on differences, in"
+    " pairs where seeds are common, corrected for the number of rows by Holm). Of two models with"
+    f" one training each, {ONE_TRAINING}."
+)
+BARS = (
+    "Half of the 95 % interval of each mean, over one source of error at a time. Images: finite n"
+    " and m, for these trainings and sample seeds. Sample seeds: for these trainings. Training"
+    " seeds: for these sample seeds. Both: new trainings and new samples. SD: standard deviation of"
+    " one cell, between trainings (beyond sampling, with its interval) and by sampling (between"
+    " sample seeds; with one seed, of its images). Training: its share of the variance of one cell."
 )
 ALPHA = 0.05
 
 
 @dataclass(frozen=True)
+class Shown:
+    """A text of the table of errors, and why it is no number."""
+
+    text: str
+    reason: str = ""
+
+
+@dataclass(frozen=True)
 class Pooled:
-    """The table over seeds; `counts` says how many seeds each row has."""
+    """The tables over seeds.
+
+    Attributes:
+        table: means, a row for all cells that differ in seeds alone.
+        counts: of each row: trainings, sample seeds.
+        spreads: of each row: column key -> the errors of its mean.
+        cells: of each row: the ids of its cells.
+    """
 
     table: Table
-    counts: tuple[int, ...]
+    counts: tuple[tuple[int, int], ...]
+    spreads: tuple[Mapping[str, Spread], ...]
+    cells: tuple[tuple[str, ...], ...]
 
     @property
     def headings(self) -> tuple[str, ...]:
         """Headings of the leading texts."""
-        return (*self.table.headings, "Seeds")
+        return (*self.table.headings, "Trainings", "Sample seeds")
+
+    @property
+    def rows(self) -> list[Row]:
+        """Rows of the means, led by how many seeds they have too."""
+        pairs = zip(self.table.rows, self.counts, strict=True)
+        return [replace(row, leading=(*row.leading, *map(str, n))) for row, n in pairs]
+
+    @property
+    def bar_headings(self) -> tuple[str, ...]:
+        """Headings of the table of errors."""
+        more = ("± images", "± sample seeds", "± training seeds", "± both")
+        return (
+            *(*self.headings, "Score", "Mean", *more),
+            *("SD training", "SD sampling", "Training"),
+        )
+
+    @property
+    def bars(self) -> list[list[Shown]]:
+        """Rows of the table of errors: one for each score of each row."""
+        found = []
+        for row, spreads in zip(self.rows, self.spreads, strict=True):
+            for column in self.table.columns:
+                if column.key in spreads:
+                    lead = [Shown(text) for text in (*row.leading, column.heading)]
+                    found.append(lead + _written(spreads[column.key], column.scale.divisor))
+        return found
 
 
 def pooled(table: Table) -> Pooled | None:
@@ -52,12 +101,21 @@ def pooled(table: Table) -> Pooled | None:
     if all(len(rows) < 2 for rows in groups.values()):
         return None
     columns = tuple(c for c in table.columns if _is_of_samples(table, c))
-    rows = [_row(own, columns, vary) for own in groups.values()]
-    samples = [{c.key: _values(own, c.key) for c in columns} for own in groups.values()]
+    blocks = [{c.key: _block(own, c, table) for c in columns} for own in groups.values()]
+    rows = [
+        _row(own, columns, vary, made) for own, made in zip(groups.values(), blocks, strict=True)
+    ]
     for column in columns:
-        rows = _mark(rows, column, [values[column.key] for values in samples])
-    counts = tuple(len(own) for own in groups.values())
-    return Pooled(Table(vary, columns, tuple(rows), table.replicates), counts)
+        rows = _mark(rows, column, [made[column.key] for made in blocks])
+    return Pooled(
+        Table(vary, columns, tuple(rows), table.replicates),
+        tuple(_counts(own) for own in groups.values()),
+        tuple(
+            {key: spread_of(block) for key, block in made.items() if isinstance(block, Block)}
+            for made in blocks
+        ),
+        tuple(tuple(row.record.cell.id for row in own) for own in groups.values()),
+    )
 
 
 def _is_of_samples(table: Table, column: Column) -> bool:
@@ -65,70 +123,96 @@ def _is_of_samples(table: Table, column: Column) -> bool:
     return column.quantity.group in ("quality", "other") and any(e and e.score for e in entries)
 
 
-def _row(rows: Sequence[Row], columns: Sequence[Column], vary: Sequence[str]) -> Row:
+def _counts(rows: Sequence[Row]) -> tuple[int, int]:
+    """Return how many trainings and how many sample seeds the cells of a row have."""
+    named = [seeds_of(row.record.cell) for row in rows]
+    return len({training for training, _ in named}), len({seed for _, seed in named})
+
+
+def _block(rows: Sequence[Row], column: Column, table: Table) -> Block | str:
+    """Return the scores of a row's cells, or why there is no mean of them."""
+    entries = [(row, row.entries.get(column.key)) for row in rows]
+    scored = [(row.record, e.score) for row, e in entries if e is not None and e.score is not None]
+    if len(scored) < len(rows):
+        return "not all seeds have a value that was computed in the same way"
+    return block_of(scored, table.replicates)
+
+
+def _row(
+    rows: Sequence[Row],
+    columns: Sequence[Column],
+    vary: Sequence[str],
+    blocks: Mapping[str, Block | str],
+) -> Row:
     cell = rows[0].record.cell
     fields = identity_of(cell, vary)
     leading = (cell.dataset if name == "dataset" else fields[name] for name in vary)
-    entries = {
-        c.key: _pooled_entry(rows, c) for c in columns if any(c.key in r.entries for r in rows)
-    }
+    entries = {}
+    for column in columns:
+        there = [row.entries[column.key] for row in rows if column.key in row.entries]
+        if there:
+            entries[column.key] = _entry(there[0], blocks[column.key], column)
     return Row(rows[0].record, (seedless(cell), *leading), entries)
 
 
-def _values(rows: Sequence[Row], key: str) -> list[float]:
-    """Return the values of all seeds, nothing where one is missing or was made otherwise."""
-    entries = [row.entries.get(key) for row in rows]
-    values = [e.value for e in entries if e is not None and e.value is not None]
-    alike = len({e.among for e in entries if e is not None}) == 1
-    return values if alike and len(values) == len(rows) else []
+def _entry(there: Entry, block: Block | str, column: Column) -> Entry:
+    if isinstance(block, str):
+        return replace(
+            there, value=None, low=None, high=None, text="–", spread="", reason=block, score=None
+        )
+    found, d = spread_of(block), column.scale.divisor
+    bar = found.both if found.trainings > 1 else found.images
+    ends = (None if end is None else end / d for end in (bar.low, bar.high))
+    text, half = with_interval(found.mean / d, *ends)
+    return Entry(found.mean, bar.low, bar.high, text, half, None, there.among)
 
 
-def _pooled_entry(rows: Sequence[Row], column: Column) -> Entry:
-    values = _values(rows, column.key)
-    there = next(row.entries[column.key] for row in rows if column.key in row.entries)
-    if not values:
-        reason = "not all seeds have a value that was computed in the same way"
-        return replace(there, value=None, low=None, high=None, text="–", spread="", reason=reason)
-    scaled = [value / column.scale.divisor for value in values]
-    mean, spread = fmean(scaled), stdev(scaled) if len(scaled) > 1 else None
-    ends = (None, None) if spread is None else (mean - spread, mean + spread)
-    text, half = with_interval(mean, *ends)
-    return Entry(fmean(values), None, None, text, half, None, there.among)
-
-
-def _mark(rows: list[Row], column: Column, samples: Sequence[Sequence[float]]) -> list[Row]:
+def _mark(rows: list[Row], column: Column, blocks: Sequence[Block | str]) -> list[Row]:
     """Mark the best mean of each group and the means that are not distinguished from it."""
     better, marked = column.quantity.best, list(rows)
-    groups: dict[tuple[str, ...], list[int]] = {}
-    for place, row in enumerate(rows):
-        if samples[place]:
-            groups.setdefault(row.entries[column.key].among, []).append(place)
-    for places in groups.values():
-        if better is None or len(places) < 2:
+    groups: dict[tuple[str, ...], dict[int, Block]] = {}
+    for place, block in enumerate(blocks):
+        if isinstance(block, Block):
+            among = rows[place].entries[column.key].among
+            groups.setdefault(among, {})[place] = block
+    for own in groups.values():
+        if better is None or len(own) < 2:
             continue
         pick = min if better == "lower" else max
-        best = pick(places, key=lambda place: fmean(samples[place]))
-        others = [place for place in places if place != best]
-        chances = {place: _welch(samples[best], samples[place]) for place in others}
-        known = {place: p for place, p in chances.items() if p is not None}
-        corrected = dict(zip(known, holm(list(known.values())), strict=True))
-        for place in places:
+        best = pick(own, key=lambda place: own[place].mean)
+        gaps = {p: difference_error(own[best], own[p]) for p in own if p != best}
+        chances = {p: error.p_value(gap) for p, (gap, error, _) in gaps.items() if error}
+        corrected = dict(zip(chances, holm(list(chances.values())), strict=True))
+        for place in own:
             entry = rows[place].entries[column.key]
             tied = corrected.get(place, 0.0) > ALPHA
-            gap = f"p {corrected[place]:.2g}, Welch's t-test" if place in corrected else ""
+            gap = f"p {corrected[place]:.2g}, {gaps[place][2]}" if place in corrected else ""
             entry = replace(entry, best=place == best, tied=tied, gap=gap)
             entries = {**rows[place].entries, column.key: entry}
             marked[place] = replace(rows[place], entries=entries)
     return marked
 
 
-def _welch(a: Sequence[float], b: Sequence[float]) -> float | None:
-    """Return the two-sided p-value of Welch's t-test; None where a side has one value."""
-    if len(a) < 2 or len(b) < 2:
-        return None
-    first, second = stdev(a) ** 2 / len(a), stdev(b) ** 2 / len(b)
-    gap = abs(fmean(a) - fmean(b))
-    if first + second == 0:
-        return 1.0 if gap == 0 else 0.0
-    freedom = (first + second) ** 2 / (first**2 / (len(a) - 1) + second**2 / (len(b) - 1))
-    return 2 * float(stdtr(freedom, -gap / math.sqrt(first + second)))
+def _written(spread: Spread, divisor: float) -> list[Shown]:
+    """Write the errors of a mean in the unit of its column."""
+
+    def half(bar: Bar) -> Shown:
+        if bar.value is None:
+            return Shown("–", f"no value: {bar.reason}")
+        return Shown(number(bar.value / divisor, digits=2))
+
+    def ranged(bar: Bar) -> Shown:
+        shown = half(bar)
+        if bar.low is None or bar.high is None:
+            return shown
+        ends = (number(end / divisor, digits=2) for end in (bar.low, bar.high))
+        return replace(shown, text=f"{shown.text} ({' to '.join(ends)})")
+
+    bars = (spread.images, spread.sampling, spread.training, spread.both)
+    share = (
+        Shown("–", f"no value: {spread.sd_training.reason or spread.sd_sampling.reason}")
+        if spread.share is None
+        else Shown(f"{100 * spread.share:.0f} %")
+    )
+    mean = Shown(number(spread.mean / divisor))
+    return [mean, *map(half, bars), ranged(spread.sd_training), half(spread.sd_sampling), share]

@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import replace
 
 from ldmbench.report.cells import shared_fields
 from ldmbench.report.notices import Notice, notices_of
 from ldmbench.report.published import CAUTION, Beside, beside
 from ldmbench.report.quantities import GROUPS
-from ldmbench.report.seeds import HOW, pooled
+from ldmbench.report.seeds import BARS, HOW, Pooled
 from ldmbench.report.tables import Column, Entry, Row, group_table
 from ldmbench.report.view import View
 from ldmbench.schema.record import Record, Run
@@ -36,13 +35,8 @@ def markdown(view: View) -> str:
         parts += [f"## {GROUPS[group]}", _md_table(shown.headings, shown.rows, shown.columns)]
     if table.groups:
         parts.append(f"Bold: {BEST}. ≈: {TIED}. ±: {SPREAD}.")
-    over = pooled(table)
-    if over is not None:
-        rows = [
-            replace(row, leading=(*row.leading, str(count)))
-            for row, count in zip(over.table.rows, over.counts, strict=True)
-        ]
-        parts += ["## Over seeds", _md_table(over.headings, rows, over.table.columns), HOW]
+    if view.over is not None:
+        parts += _md_seeds(view.over)
     parts += [*_md_published(beside(records, view.extras)), _md_signatures(records)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -92,6 +86,20 @@ def _md_table(leading: Sequence[str], rows: Sequence[Row], columns: Sequence[Col
         cells = [*map(_md, row.leading), *(_md_entry(row, c) for c in columns)]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def _md_seeds(over: Pooled) -> list[str]:
+    """Return the tables over seeds; what has no value says why below them."""
+    parts = ["## Over seeds", _md_table(over.headings, over.rows, over.table.columns), HOW]
+    lead = len(over.headings) + 1
+    lines = [
+        f"| {' | '.join(map(_md, over.bar_headings))} |",
+        "| --- " * lead + "| ---: " * (len(over.bar_headings) - lead) + "|",
+        *(f"| {' | '.join(_md(shown.text) for shown in row)} |" for row in over.bars),
+    ]
+    reasons = dict.fromkeys(shown.reason for row in over.bars for shown in row if shown.reason)
+    missing = f"–: {'; '.join(map(_md, reasons))}." if reasons else ""
+    return [*parts, "### Error bars", "\n".join(lines), BARS, missing]
 
 
 def _md_entry(row: Row, column: Column) -> str:

@@ -12,6 +12,7 @@ from ldmbench.errors import InputError
 from ldmbench.records.compare import Replicas
 from ldmbench.registry import pick
 from ldmbench.report.quantities import QUANTITIES
+from ldmbench.report.seeds import Pooled, pooled
 from ldmbench.report.tables import Table, build, without
 from ldmbench.schema.record import Extras, Record, Run
 
@@ -45,6 +46,11 @@ class View:
     def table(self) -> Table:
         """The table of all cells."""
         return build(self.records, self.replicates)
+
+    @cached_property
+    def over(self) -> Pooled | None:
+        """The tables over seeds, where seeds were swept."""
+        return pooled(self.table)
 
     @property
     def drawn(self) -> Sequence[Record]:

@@ -425,23 +425,55 @@ def test_seeds_are_pooled_in_a_row(tmp_path):
     table = build(records)
     assert table.rows[0].leading == ("ldm[f=4]", "10", "0", "0")
     over = pooled(table)
-    assert over.headings == ("Model", "Steps", "Seeds")
-    assert [row.leading for row in over.table.rows] == [
-        (f"ldm[f={f}]", str(steps)) for f in (4, 8) for steps in (10, 50)
+    assert over.headings == ("Model", "Steps", "Trainings", "Sample seeds")
+    assert [row.leading for row in over.rows] == [
+        (f"ldm[f={f}]", str(steps), "3", "2") for f in (4, 8) for steps in (10, 50)
     ]
-    assert over.counts == (6, 6, 6, 6)
-    values = [r.entries["fid"].value for r in table.rows if r.leading[:2] == ("ldm[f=4]", "10")]
-    entry = over.table.rows[0].entries["fid"]
-    assert entry.value == pytest.approx(sum(values) / 6)
-    assert float(entry.spread) == pytest.approx(np.std(values, ddof=1), rel=0.02)
+    rows = [r for r in table.rows if r.leading[:2] == ("ldm[f=4]", "10")]
+    values = np.array([r.entries["fid"].value for r in rows]).reshape(3, 2)
+    entry, spread = over.table.rows[0].entries["fid"], over.spreads[0]["fid"]
+    assert entry.value == pytest.approx(values.mean())
+    assert spread.training.value == pytest.approx(4.302653 * values.mean(1).std(ddof=1) / 3**0.5)
+    assert spread.sampling.value == pytest.approx(12.7062 * values.mean(0).std(ddof=1) / 2**0.5)
+    assert float(entry.spread) == pytest.approx(spread.both.value, rel=0.02)
+    assert spread.share > 0.9
     assert [bool(r.entries["fid"].best) for r in over.table.rows] == [False, True, False, False]
-    text = render(FAKE_RUN, records, extras, folder=tmp_path, format="markdown")
-    assert "## Over seeds" in text
-    assert "standard deviation between them" in text
-    assert any("over 6 seeds" in f.text for f in findings_of(table))
-    assert r"-seeds}" in render(FAKE_RUN, records, extras, folder=tmp_path, format="latex")
-    page = render(FAKE_RUN, records, extras, folder=tmp_path, format="html")
+    assert any("over 3 training seeds, 2 sample seeds each" in f.text for f in findings_of(table))
+    assert any("% of the variance of one cell, from 3 trainings" in f.text
+               for f in findings_of(table))  # fmt: skip
+    markdown, latex, page = (
+        render(FAKE_RUN, records, extras, folder=tmp_path, format=format)
+        for format in ("markdown", "latex", "html")
+    )
+    assert "## Over seeds" in markdown
+    assert "### Error bars" in markdown
+    assert r"-seeds}" in latex
+    assert r"-error-bars}" in latex
     assert 'id="seeds"' in page
+    assert "Error bars: which error is how large" in page
+    (first, *_) = json.loads(render(FAKE_RUN, records, extras, folder=tmp_path, format="json"))
+    assert first["fid_over_seeds"] == entry.value
+    assert first["fid_over_seeds_both_low"] == entry.low
+    assert first["fid_over_seeds_trainings"] == 3
+
+
+def test_one_training_says_what_its_error_bars_lack(tmp_path):
+    _, records, extras = fake(
+        tmp_path, datasets=("shapes",), downsampling=(4, 8), steps=(10,), sample_seeds=(0, 1),
+        pictures=False,
+    )  # fmt: skip
+    over = pooled(build(records))
+    spread = over.spreads[0]["fid"]
+    assert (spread.training.value, spread.both.value, spread.share) == (None, None, None)
+    told = {told.reason for row in over.bars for told in row}
+    assert "no value: needs at least 2 training seeds" in told
+    other = next(r.entries["fid"] for r in over.table.rows if not r.entries["fid"].best)
+    assert "one training each" in other.gap
+    text = render(FAKE_RUN, records, extras, folder=tmp_path, format="markdown")
+    assert "–: no value: needs at least 2 training seeds" in text
+    assert "it says nothing of other training seeds" in text
+    assert "**One training each of 2 models.**" in text
+    assert any("needs at least 2 training seeds" in f.text for f in findings_of(build(records)))
 
 
 def test_a_seed_that_failed_leaves_its_row_without_a_mean(tmp_path):
