@@ -22,7 +22,7 @@ from ldmbench.schema.base import by_kind
 from ldmbench.schema.models import Model
 from ldmbench.suite.load import headline
 from ldmbench.suite.protocol_files import protocol_named, shipped_protocols
-from ldmbench.suite.shipped import shipped
+from ldmbench.suite.shipped import shipped, suites_in
 
 TABLES: dict[str, Mapping[str, Any]] = {
     "models": by_kind(Model),
@@ -81,7 +81,7 @@ def _protocols() -> dict[str, str]:
 
 def _suites() -> dict[str, str]:
     """Return the suite files below ./suites, the others that ship, and what each asks."""
-    here = sorted(Path("suites").glob("*.yaml"))
+    here = suites_in(Path("suites"))
     listed = {path.resolve() for path in here}
     found = {str(path): path for path in here}
     found |= {name: path for name, path in shipped().items() if path.resolve() not in listed}

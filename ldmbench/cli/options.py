@@ -19,7 +19,7 @@ from ldmbench.pipeline import STAGES
 from ldmbench.records.runs import Runs
 from ldmbench.session.planning import usual_store
 from ldmbench.store.disk import Store
-from ldmbench.suite.shipped import shipped
+from ldmbench.suite.shipped import shipped, suites_in
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -73,7 +73,7 @@ def json_option(command: F) -> F:
 
 def _suites(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     here = Path(incomplete).parent
-    found = [*map(str, (*here.glob("*.yaml"), *here.glob("suites/*.yaml"))), *shipped()]
+    found = [*map(str, (*here.glob("*.yaml"), *suites_in(here / "suites"))), *shipped()]
     return [CompletionItem(name) for name in found if name.startswith(incomplete)]
 
 

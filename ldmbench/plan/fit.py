@@ -13,11 +13,12 @@ from ldmbench.plan.expand import Point
 from ldmbench.plan.images import HELD_OUT, Images, plain_name
 from ldmbench.plan.starts import Starts
 from ldmbench.plan.traits import Traits
-from ldmbench.schema.models import LdmModel
+from ldmbench.schema.models import LdmModel, LoadModel
 from ldmbench.schema.stage import Splits
 from ldmbench.schema.suite import Suite
 from ldmbench.suite.problems import Places
 from ldmbench.suite.protocols import largest_count, pinned
+from ldmbench.suite.sampling import why_not_guided
 
 __all__ = ["Fit"]
 
@@ -56,6 +57,7 @@ class Fit:
             for problem in (
                 *self._untold(point),
                 *self._unheld(point),
+                *self._unguided(point),
                 *self.starts.problems(point),
             )
         )
@@ -98,6 +100,17 @@ class Fit:
                     f"{probe} needs images that no model trains on, and data.{name} has none;"
                     f" allowed: data.{name}.reference or data.{name}.validation of 1 or more",
                 )
+
+    def _unguided(self, point: Point) -> Iterator[Problem]:
+        """Yield guidance of a model that has none: of the cells that are left."""
+        if point.sample.guidance == 1:
+            return
+        traits, loaded = self.traits(point), isinstance(point.spec, LoadModel)
+        null = traits.null_class if loaded and traits.task == "class" else 0
+        reason = why_not_guided((traits.conditioning,), null)
+        if reason:
+            name, guidance = plain_name(point.model), point.sample.guidance
+            yield ("sample", "guidance"), f"found {guidance:g}, but models.{name} {reason}"
 
     def _larger(self, point: Point) -> Iterator[str]:
         """Say that there are more reference images than a model is trained on."""

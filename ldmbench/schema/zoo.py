@@ -76,6 +76,17 @@ ZOO = (
     _hub("google/ddpm-celebahq-256", "unconditional, CelebA-HQ, pixels, 256 px"),
     _hub("google/ddpm-church-256", "unconditional, LSUN-Churches, pixels, 256 px"),
     _hub("google/ddpm-bedroom-256", "unconditional, LSUN-Bedrooms, pixels, 256 px"),
+    _hub("nyu-visionx/RAE-dinov2-wReg-base-ViTXL-n08", "first stage, DINOv2-B and a decoder, f = 16"),
+    _hub("nyu-visionx/RAE-dinov2-wReg-small-ViTXL-n08", "first stage, DINOv2-S and a decoder, f = 16"),
+    _hub("stabilityai/sd-vae-ft-mse", "first stage, f = 8, KL"),
+    _hub("stabilityai/sd-vae-ft-ema", "first stage, f = 8, KL"),
+    _hub("stabilityai/sdxl-vae", "first stage, f = 8, KL"),
+    _hub("mit-han-lab/dc-ae-f32c32-in-1.0-diffusers", "first stage, ImageNet, f = 32"),
+    _hub("mit-han-lab/dc-ae-f64c128-in-1.0-diffusers", "first stage, ImageNet, f = 64"),
+    Released(
+        "SiT-XL-2-256x256", "classes with guidance, ImageNet, flow, 256 px", "the repository of SiT",
+        "https://github.com/willisma/SiT", "SiT-XL-2-256x256.pt and a config.yaml (docs/today.md)",
+    ),
 )
 # fmt: on
 """arXiv:2112.10752 and the README of CompVis/latent-diffusion; the best known folders of the hub."""

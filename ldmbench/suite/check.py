@@ -7,15 +7,15 @@ from itertools import chain
 from pathlib import Path
 from typing import get_args
 
-from ldmbench.catalog.datasets import DATASETS
 from ldmbench.catalog.metrics import METRICS
 from ldmbench.catalog.tasks import CONDITIONINGS, TASKS
 from ldmbench.errors import InputError, SuiteError
 from ldmbench.registry import nearest
-from ldmbench.schema.data import LARGEST_SCENE, FilesData
+from ldmbench.schema.data import LARGEST_SCENE
 from ldmbench.schema.models import Downsampling, LdmModel, Model
 from ldmbench.schema.suite import Suite
 from ldmbench.schema.weights import first_stages_in
+from ldmbench.suite.absence import absent_data, in_one_list
 from ldmbench.suite.axes import many
 from ldmbench.suite.check_protocols import check_protocols
 from ldmbench.suite.first_stages import check_first_stages, factors_of
@@ -26,7 +26,12 @@ from ldmbench.suite.objectives import check_objective
 from ldmbench.suite.own import metric_arguments
 from ldmbench.suite.protocols import pinned, protocols_of
 from ldmbench.suite.read import Loc
-from ldmbench.suite.sampling import check_intervals, check_loaded_sampling, check_sampling
+from ldmbench.suite.sampling import (
+    check_intervals,
+    check_loaded_sampling,
+    check_sampling,
+    why_not_guided,
+)
 from ldmbench.suite.starts import check_starts, check_states
 from ldmbench.suite.tasks import check_tasks
 
@@ -60,10 +65,10 @@ def check_suite(loaded: LoadedSuite) -> None:
         *_coding(suite, folder),
         *_guidance(suite, inputs, folder),
         *_metrics(suite, inputs),
-        *_folders(suite, loaded.path),
+        *absent_data(suite, folder),
     ]
     if found:
-        raise SuiteError([loaded.places.problem(loc, text) for loc, text in found])
+        raise SuiteError(in_one_list(found, loaded.places, suite))
 
 
 def _names(suite: Suite) -> Iterator[tuple[Loc, str]]:
@@ -225,25 +230,22 @@ def _sampling(suite: Suite, folder: Path) -> Iterator[tuple[Loc, str]]:
 def _guidance(
     suite: Suite, inputs: dict[str, tuple[str, ...]], folder: Path
 ) -> Iterator[tuple[Loc, str]]:
-    for name, model in suite.models.items():
-        reason = "has conditioning none" if "none" in inputs[name] else None
+    """Refuse guidance of models that have none; where cells are left out, `plan.fit` does."""
+    for name, model in suite.models.items() if not (suite.include or suite.exclude) else ():
         facts = facts_or_none(model, folder) if model.kind == "load" else None
-        if facts and facts.conditioning == "class" and facts.null_class is None:
-            reason = "states no null class (null_class: N names it)"
+        null = facts.null_class if facts and facts.conditioning == "class" else 0
+        reason = why_not_guided(inputs[name], null)
         for guidance in many(suite.sample.guidance):
             if reason and guidance != 1:
-                yield (
-                    ("sample", "guidance"),
-                    f"found {guidance:g}, but models.{name} {reason},"
-                    " which cannot be guided; allowed: 1",
-                )
+                yield ("sample", "guidance"), f"found {guidance:g}, but models.{name} {reason}"
 
 
 def _metrics(suite: Suite, inputs: dict[str, tuple[str, ...]]) -> Iterator[tuple[Loc, str]]:
     conditionings = {c for found in inputs.values() for c in found}
+    known = all(inputs.values())  # of a model that is not there, nothing is
     for position, name in enumerate(suite.metrics):
         row = METRICS.get(name)
-        if row and row.family.against == "caption" and "caption" not in conditionings:
+        if row and row.family.against == "caption" and "caption" not in conditionings and known:
             found = ", ".join(sorted(conditionings))
             yield (
                 ("metrics", position),
@@ -251,7 +253,7 @@ def _metrics(suite: Suite, inputs: dict[str, tuple[str, ...]]) -> Iterator[tuple
             )
         wanted = {"class": {"class", "caption", "truth"}, "scene": {"truth"}}
         wanted_inputs = wanted.get(row.family.against) if row else None
-        if row and wanted_inputs and not wanted_inputs & conditionings:
+        if row and wanted_inputs and not wanted_inputs & conditionings and known:
             tasks = [task.name for task in TASKS.values() if task.input in wanted_inputs]
             yield (
                 ("metrics", position),
@@ -295,13 +297,3 @@ def trained(suite: Suite) -> list[tuple[str, LdmModel]]:
 def _datasets(suite: Suite, model: Model) -> list[str]:
     """Return the datasets a model is crossed with."""
     return [model.data] if model.data in suite.data else list(suite.data)
-
-
-def _folders(suite: Suite, path: Path) -> Iterator[tuple[Loc, str]]:
-    for name, data in suite.data.items():
-        if isinstance(data, FilesData) and not (path.parent / data.path).exists():
-            yield (
-                ("data", name, "path"),
-                f"found '{data.path}', which is not there (looked for {path.parent / data.path});"
-                f" allowed: {DATASETS[data.kind].expects}",
-            )

@@ -18,6 +18,7 @@ from ldmbench.sources.models.hub import snapshot
 from ldmbench.sources.models.peek import peek
 from ldmbench.sources.models.pipelines import check_call, read_pipeline
 from ldmbench.sources.models.places import SUFFIXES, is_hub_id
+from ldmbench.suite.absence import Absent
 
 RGB = 3
 
@@ -221,18 +222,22 @@ def absent(spec: LoadModel, folder: Path) -> Iterator[tuple[str, str]]:
     try:
         place = model_place(spec.path, folder)
     except InputError as error:
-        yield "path", f"found '{spec.path}', which is not there: {error}{_what(spec.path, None)}"
+        text = f"found '{spec.path}', which is not there: {error}{_what(spec.path, None)}"
+        yield "path", Absent(text)
     else:
         if not place.exists():
             yield (
                 "path",
-                f"found '{spec.path}', which is not there (looked for {place})"
-                f"{_what(spec.path, place)}",
+                Absent(
+                    f"found '{spec.path}', which is not there (looked for {place})"
+                    f"{_what(spec.path, place)}"
+                ),
             )
     for field in ("config", "tokenizer"):
         named = getattr(spec, field)
         if named is not None and not (folder / named).exists():
-            yield field, f"found '{named}', which is not there (looked for {folder / named})"
+            place = (folder / named).resolve()
+            yield field, Absent(f"found '{named}', which is not there (looked for {place})")
 
 
 def _what(path: str, place: Path | None) -> str:

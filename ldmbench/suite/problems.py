@@ -39,9 +39,10 @@ class Places:
         for length in range(len(loc), 0, -1):
             if loc[:length] in self.sets:
                 return self.sets[loc[:length]]
-        return f"{self.path}:{self._line(loc)}"
+        return f"{self.path}:{self.line(loc)}"
 
-    def _line(self, loc: Loc) -> int:
+    def line(self, loc: Loc) -> int:
+        """Return the line of the part at `loc`, or of the nearest part around it."""
         node, line = self.data, 1
         for part in loc:
             try:

@@ -199,6 +199,19 @@ def check_kind(cell: str, sampler: str, *, is_flow: bool) -> None:
         )
 
 
+def why_not_guided(inputs: Sequence[str], null_class: int | None) -> str | None:
+    """Return why a model cannot be guided, in words that follow its name; None: it can.
+
+    Args:
+        inputs: what it may be conditioned on.
+        null_class: its label for no class; None of a class-conditional model that states none.
+    """
+    reason = "has conditioning none" if "none" in inputs else None
+    if null_class is None:
+        reason = "states no null class (null_class: N names it)"
+    return f"{reason}, which cannot be guided; allowed: 1" if reason else None
+
+
 def is_uneven(sample: SampleParams, *, T: int) -> bool:
     """Tell whether a sampler's timesteps lie otherwise than T // steps apart."""
     steps = sample.steps

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ldmbench.registry import nearest
 
-__all__ = ["located", "meant", "shipped"]
+__all__ = ["located", "meant", "shipped", "suites_in"]
 
 PACKAGE = Path(__file__).parent.parent
 
@@ -15,7 +15,12 @@ def shipped() -> dict[str, Path]:
     """Return name -> file: those of the checkout that the package lies in, else its own copies."""
     checkout = PACKAGE.parent / "suites"
     folder = checkout if (PACKAGE.parent / "pyproject.toml").is_file() else PACKAGE / "suites"
-    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+    return {path.stem: path for path in suites_in(folder)}
+
+
+def suites_in(folder: Path) -> list[Path]:
+    """Return the suite files of a folder and of the folders in it, such as paper/."""
+    return [*sorted(folder.glob("*.yaml")), *sorted(folder.glob("*/*.yaml"))]
 
 
 def located(path: Path) -> Path:
@@ -30,6 +35,6 @@ def located(path: Path) -> Path:
 
 def meant(path: Path) -> str:
     """Say which suite is named nearly like a file that is not there; '' for none."""
-    files = [*path.parent.glob("*.yaml"), *Path("suites").glob("*.yaml")]
+    files = [*path.parent.glob("*.yaml"), *suites_in(Path("suites"))]
     names = dict.fromkeys([*map(str, files), *shipped()])
     return nearest(str(path), names) or nearest(path.stem, names)

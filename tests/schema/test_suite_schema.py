@@ -15,7 +15,7 @@ def test_the_committed_schema_is_current():
     assert FILE.read_text(encoding="utf-8") == text(), hint
 
 
-@pytest.mark.parametrize("path", sorted(Path("suites").glob("*.yaml")), ids=lambda p: p.name)
+@pytest.mark.parametrize("path", sorted(Path("suites").rglob("*.yaml")), ids=lambda p: p.name)
 def test_every_suite_is_valid_for_an_editor(path):
     jsonschema.validate(YAML(typ="safe").load(path), json.loads(FILE.read_text()))
 

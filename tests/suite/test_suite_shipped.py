@@ -15,7 +15,13 @@ from ldmbench.suite.load import load_suite
 from ldmbench.suite.shipped import located, shipped
 
 ROOT = Path(__file__).parent.parent.parent
+PAPER = {
+    "table1_unconditional", "table2_text", "table3_class", "table5_superres",
+    "table6_inpainting_efficiency", "table9_layout", "table10_class_guided", "table18_compute",
+    "fig6_training", "fig7_steps", "imagenet256_sit", "imagenet256_rae",
+}  # fmt: skip
 NAMES = {"smoke", "quickstart", "budget_curve", "downsampling_sweep", "objectives", "tasks"}
+NAMES |= PAPER | {f"{name}_shapes" for name in PAPER}
 
 
 @pytest.fixture(params=["checkout", "wheel"])
@@ -35,7 +41,7 @@ def installed(request, tmp_path, monkeypatch):
 
 
 def test_every_suite_of_the_checkout_ships(installed):
-    assert set(shipped()) == NAMES == {path.stem for path in (ROOT / "suites").glob("*.yaml")}
+    assert set(shipped()) == NAMES == {path.stem for path in (ROOT / "suites").rglob("*.yaml")}
     assert ("site-packages" in str(shipped()["smoke"])) == (installed == "wheel")
     assert load_suite(located(Path("smoke"))).name == "smoke"
 
@@ -55,7 +61,7 @@ def test_a_bare_name_finds_what_ships_unless_a_file_has_it():
 @pytest.mark.parametrize(
     ("written", "meant"),
     [("smok", "smoke"), ("smoke.yaml", "smoke"), ("suites/smoke.yaml", "smoke"),
-     ("quick_start", "quickstart"), ("my_suit.yaml", "my_suite.yaml")],
+     ("quick_start", "quickstart"), ("table3_clas", "table3_class"), ("my_suit.yaml", "my_suite.yaml")],
 )  # fmt: skip
 def test_a_name_that_is_nearly_right_is_answered_with_the_right_one(written, meant):
     Path("my_suite.yaml").write_text("suite: mine\n")
