@@ -172,7 +172,8 @@ class Images:
             own=data.own_fields(),
         )
         cache = self.digests.cache
-        local = Local(path=str(self.place(data)), digests=str(cache.resolve()) if cache else None)
+        digests = str(cache.resolve()) if cache else None
+        local = Local(path=str(self.place(data)), digests=digests, prepare=data.prepare)
         return source, local
 
     def _called(self, data: CallData, held: int | None) -> tuple[CallSource, Local]:

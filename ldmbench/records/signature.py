@@ -69,7 +69,9 @@ def signature(
         of_numbers = isinstance(below, FileFeatures) and below.statistics
         fields["m"] = "statistics" if of_numbers else reference.count
         least = least if of_numbers else min(least, reference.count or 0)
-        fields["crop"], fields["resize"] = source_under(stages[reference.key], stages).preparation
+        real = dataset_under(stages[reference.key], stages)
+        fields["crop"], fields["resize"] = source_under(real, stages).preparation
+        fields["prepare"] = real.local.prepare
     train = scores.inputs.get("train")
     if train:
         fields["train"] = name_of(

@@ -59,6 +59,9 @@ class Local(Sparse):
 
     path: str | None = Field(default=None, description="of a folder or file of images")
     digests: str | None = Field(default=None, description="folder of remembered digests of images")
+    prepare: str | None = Field(
+        default=None, description="the recipe that crop and resize were written by"
+    )
     captions: str | None = Field(default=None, description="file of captions beside images")
     call: Code | None = Field(default=None, description="the user's own code")
     load: LoadedFrom | None = Field(default=None, description="a model from disk")

@@ -10,6 +10,7 @@ from ldmbench.canonical import digest
 from ldmbench.execute.step import Outcome, run_unit
 from ldmbench.plan.score import FeatureSource, build_score_plan
 from ldmbench.records.signature import name_of, signature
+from ldmbench.schema.local import Local
 from ldmbench.schema.stage import Input, Stage
 from ldmbench.store.artifact import MANIFEST
 from ldmbench.store.disk import Store
@@ -196,3 +197,14 @@ def test_a_protocol_of_a_file_is_signed_with_a_digest_of_what_it_says(tmp_path):
         shown.append(signature("fid", scores, plan.by_key(), Store(tmp_path), protocol))
     assert shown[0].fields["protocol"].startswith("mine@")
     assert str(shown[0]) != str(shown[1])
+
+
+def test_a_recipe_of_preparation_is_named_and_its_absence_is_not(tmp_path):
+    store = Store(tmp_path)
+    scores, stages = scored("a", store)
+    plain = signature("fid", scores, stages, store)
+    named = stages["a" + "0" * 31].model_copy(update={"local": Local(prepare="taming@1")})
+    written = signature("fid", scores, {**stages, named.key: named}, store)
+    assert written.without({"prepare"}) == plain
+    assert plain.differences(written) == {"prepare": ("none", "taming@1")}
+    assert "|crop:none|resize:none|prepare:taming@1|" in str(written)
