@@ -25,6 +25,11 @@ _UINT8 = {"truncat": "truncate", "round half up": "round", "np.round": "round"}
 """How a row's note begins a rule -> the rule in ldmbench's words."""
 
 
+_NAMED = {"classes", "count", "quantize"}
+"""Fields that a suite may change of a protocol whose rows still correspond: `differences` names
+them."""
+
+
 @dataclass(frozen=True)
 class Measured:
     """What of a cell decides which rows stand beside it.
@@ -51,12 +56,13 @@ class Measured:
 def corresponds(row: Row, cell: Measured) -> bool:
     """Whether a row measures what the cell measures: task, data, resolution and protocol are equal.
 
-    Protocols with the same reference and extractor count as equal; `differences` names the rest.
+    Protocols with the same reference and extractor count as equal, and so does one of which a suite
+    changes no more than classes, count or quantize; `differences` names the rest.
 
     A row that does not say one of these, or a cell of which it is not known, never corresponds.
     Rows of first stages also need the cell's f and regularisation.
     """
-    if row.quantity is None or cell.protocol not in row.protocols:
+    if row.quantity is None or _base(cell.protocol) not in row.protocols:
         return False
     if row.resolution != str(cell.resolution):
         return False
@@ -66,6 +72,13 @@ def corresponds(row: Row, cell: Measured) -> bool:
         stage = (str(cell.f or ""), cell.regularization or "")
         return (row.f, row.regularization.lower()) == stage
     return row.task == TASKS.get(cell.conditioning or "")
+
+
+def _base(protocol: str) -> str:
+    """Return the protocol that one is a change of, if the change leaves its rows beside it."""
+    base, bracket, inside = protocol.partition("[")
+    changed = {part.partition("=")[0] for part in inside.removesuffix("]").split(",") if part}
+    return base if bracket and changed <= _NAMED else protocol
 
 
 def differences(row: Row, cells: Sequence[Measured]) -> tuple[str, ...]:

@@ -146,3 +146,19 @@ def test_differences_of_protocol_are_named():
 def test_names_of_data_sets():
     assert dataset_of("COCO2017 val") == dataset_of("MS-COCO") == dataset_of("coco-256")
     assert dataset_of("FFHQ") != dataset_of("CelebA-HQ")
+
+
+@pytest.mark.parametrize(
+    ("changed", "stands"),
+    [
+        ("classes=balanced", True),
+        ("classes=balanced,count=10000,quantize=round", True),
+        ("reference_split=validation", False),
+        ("classes=balanced,extractor=inception-v3-clean", False),
+        ("k=5", False),
+    ],
+)
+def test_a_changed_protocol_keeps_its_rows_where_the_change_is_named_beside_them(changed, stands):
+    row = next(r for r in published() if r.table == "Table 3" and r.model == "LDM-4-G")
+    cell = Measured("class", ("imagenet-256",), 256, f"ldm-2112.10752[{changed}]")
+    assert corresponds(row, cell) == stands

@@ -1,4 +1,4 @@
-"""Suites that are tables and figures of papers: each has a twin on shapes, and says what it needs."""
+"""Suites that are tables and figures of papers: each has a twin, and says what it needs."""
 
 from __future__ import annotations
 
@@ -22,13 +22,15 @@ QUICK = ("table1_unconditional_shapes", "imagenet256_rae_shapes", "table9_layout
 """Those that take least to run."""
 NOT_ON_SHAPES = {"sfid": "shapes-net has no spatial features"}
 
+SAMPLED = ("sampler", "steps", "eta", "guidance", "guidance_interval", "checkpoint")
+
 
 def named(paths):
     return pytest.mark.parametrize("path", paths, ids=[path.stem for path in paths])
 
 
 def test_each_suite_has_a_twin():
-    assert {path for path in FOLDER.glob("*.yaml")} == {*TWINS, *REAL}
+    assert set(FOLDER.glob("*.yaml")) == {*TWINS, *REAL}
     assert {path.stem for path in TWINS} >= {*QUICK}
     for path in (*TWINS, *REAL):
         assert load_suite(path).name == path.stem
@@ -40,8 +42,7 @@ def varied(path, monkeypatch):
     suite = load_suite(path).written
     found = {}
     for point in expand.points(suite, path.parent):
-        values = {name: getattr(point.sample, name) for name in
-                  ("sampler", "steps", "eta", "guidance", "guidance_interval", "checkpoint")}  # fmt: skip
+        values = {name: getattr(point.sample, name) for name in SAMPLED}
         values |= {"model": point.model, "dataset": point.dataset}
         spec = point.spec
         if isinstance(spec, LdmModel):

@@ -61,7 +61,8 @@ def test_a_bare_name_finds_what_ships_unless_a_file_has_it():
 @pytest.mark.parametrize(
     ("written", "meant"),
     [("smok", "smoke"), ("smoke.yaml", "smoke"), ("suites/smoke.yaml", "smoke"),
-     ("quick_start", "quickstart"), ("table3_clas", "table3_class"), ("my_suit.yaml", "my_suite.yaml")],
+     ("quick_start", "quickstart"), ("table3_clas", "table3_class"),
+     ("my_suit.yaml", "my_suite.yaml")],
 )  # fmt: skip
 def test_a_name_that_is_nearly_right_is_answered_with_the_right_one(written, meant):
     Path("my_suite.yaml").write_text("suite: mine\n")
