@@ -19,7 +19,7 @@ from ldmbench.data.batch import Pixels
 from ldmbench.errors import InputError
 from ldmbench.registry import pick
 
-__all__ = ["CROPS", "RESIZES", "Crop", "Resize", "prepare", "recipe"]
+__all__ = ["CROPS", "RESIZES", "Crop", "Resize", "prepare", "recipe", "resized"]
 
 Resizing: TypeAlias = Callable[[Pixels, int, int], Pixels]
 Weights: TypeAlias = npt.NDArray[np.float64]
@@ -68,6 +68,26 @@ def prepare(
             "lower the resolution, remove the image, or allow upscale: true"
         )
     return np.ascontiguousarray(how.apply(image, resolution, by.apply))
+
+
+def resized(image: Pixels, sides: tuple[int, int], *, resize: str) -> Pixels:
+    """Resize one picture, which must not be smaller.
+
+    Args:
+        image: uint8 HWC, RGB.
+        sides: height and width of the result.
+        resize: a row of RESIZES.
+
+    Raises:
+        InputError: the name is unknown, or the picture is smaller.
+    """
+    by = pick(RESIZES, resize, "resize")
+    if image.shape[0] < sides[0] or image.shape[1] < sides[1]:
+        raise InputError(
+            f"an image of {image.shape[1]} x {image.shape[0]} pixels is smaller than the"
+            f" {sides[1]} x {sides[0]} that it is to be made small to"
+        )
+    return np.ascontiguousarray(by.apply(image, *sides))
 
 
 def recipe(crop: str, resize: str) -> str:

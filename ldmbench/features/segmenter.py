@@ -63,7 +63,8 @@ class SegmenterNet(nn.Module):
         """Return the class of each pixel and how sure the network is of it.
 
         Args:
-            images: uint8 (N, H, W, 3) of any side; resized bilinearly to 64 and back.
+            images: uint8 (N, H, W, 3) of any side; resized bilinearly to 64 and back, the longer
+                side where they are not square.
 
         Returns:
             int64 (N, H, W), 0 for background and 1 + c for a row c of CLASSES; float32 (N, H, W)
@@ -77,11 +78,17 @@ class SegmenterNet(nn.Module):
     def _part(self, images: Pixels, device: torch.device) -> tuple[Tensor, Tensor]:
         x = torch.from_numpy(np.ascontiguousarray(images)).to(device).permute(0, 3, 1, 2)
         x, size = x.float() / 127.5 - 1, images.shape[1:3]
-        scaled = [fitted(part, size) for part in self(fitted(x, (SIDE, SIDE)))]
+        scaled = [fitted(part, size) for part in self(fitted(x, _seen(size)))]
         kinds, colours = (part.log_softmax(1) for part in scaled)
         joint = (kinds[:, 1:, None] + colours[:, None]).flatten(1, 2)
         sure, ids = torch.cat([kinds[:, :1], joint], dim=1).max(1)
         return ids.cpu(), sure.exp().cpu()
+
+
+def _seen(size: tuple[int, int]) -> tuple[int, int]:
+    """Return the height and width at which images are seen: the longer is 64, all halve thrice."""
+    height, width = (max(8, round(SIDE * part / max(size) / 8) * 8) for part in size)
+    return height, width
 
 
 def fitted(x: Tensor, size: tuple[int, int]) -> Tensor:

@@ -33,17 +33,29 @@ class SuiteModel:
         model: what `ldmbench.models.load` returned, or what was trained here.
         given: how conditions are made of real images.
         batch: of training, where it was trained here.
+        factors: height and width of samples in those of training.
     """
 
     def __init__(
-        self, model: Model, given: Mapping[str, str] | None = None, *, batch: int | None = None
+        self,
+        model: Model,
+        given: Mapping[str, str] | None = None,
+        *,
+        batch: int | None = None,
+        factors: tuple[int, int] = (1, 1),
     ) -> None:
         self.model, self.given, self.batch = model, dict(given or {}), batch
+        self.factors = factors
+
+    def enlarged(self, factors: tuple[int, int]) -> SuiteModel:
+        """Return the model at another size of its samples: its networks are convolutional."""
+        return SuiteModel(self.model, self.given, batch=self.batch, factors=factors)
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Return (C, h, w) of a latent at the resolution of training."""
-        return self.model.info.latent_shape
+        """Return (C, h, w) of a latent: at the resolution of training, times the factors."""
+        channels, height, width = self.model.info.latent_shape
+        return channels, height * self.factors[0], width * self.factors[1]
 
     @property
     def schedule(self) -> Schedule:
@@ -70,7 +82,10 @@ class SuiteModel:
             return torch.as_tensor(labels, dtype=torch.int64)
         if kind in FROM_TRUTH:
             assert truth is not None
-            return condition_of(self.model.condition, truth, self.given, side=self.shape[1])
+            side = self.model.info.latent_shape[1]
+            return condition_of(
+                self.model.condition, truth, self.given, side=side, factors=self.factors
+            )
         return list(captions or ()) if kind == "text" else None
 
     def _check_classes(self, labels: Any) -> None:
@@ -127,7 +142,8 @@ class SuiteModel:
         first = parts.pop("first_stage", 0)
         at = next(iter(self.model.networks()["denoiser"].parameters())).device
         z, t = torch.zeros((1, *self.shape), device=at), torch.zeros(1, device=at).long()
-        blank = Truth.blank(self.shape[1] * self.model.info.f)
+        f = self.model.info.f
+        blank = Truth.blank(self.shape[1] * f, self.shape[2] * f)
         cond = self.condition(captions=[""], labels=[0], truth=blank)
         inputs = self.model.condition.inputs(cond, z)
         asked, guided = self._evaluations(params, cond)

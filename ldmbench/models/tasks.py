@@ -15,7 +15,8 @@ from torch import Tensor
 from ldmbench.catalog.tasks import GIVEN
 from ldmbench.data.batch import Floats, Ints, Pixels
 from ldmbench.data.masks import to_paint
-from ldmbench.data.resize import prepare
+from ldmbench.data.resize import resized
+from ldmbench.data.windows import centred
 from ldmbench.errors import InputError
 from ldmbench.sample.noise import initial_noise
 
@@ -57,21 +58,28 @@ class Truth:
     masks: Pixels | None = None
 
     @classmethod
-    def blank(cls, side: int) -> Truth:
+    def blank(cls, height: int, width: int | None = None) -> Truth:
         """Return one black image with one object all over it, to count and to warm up with."""
+        width = width or height
         return cls(
             indices=np.zeros(1, np.int64),
-            images=np.zeros((1, side, side, 3), np.uint8),
+            images=np.zeros((1, height, width, 3), np.uint8),
             captions=("",),
             labels=np.zeros(1, np.int64),
             boxes=np.array([[[0, 0, 1, 1]]], np.float32),
             box_labels=np.zeros((1, 1), np.int64),
-            masks=np.ones((1, side, side), np.uint8),
+            masks=np.ones((1, height, width), np.uint8),
         )
 
 
 def condition_of(
-    condition: Any, truth: Truth, given: Mapping[str, str], *, side: int, seed: int = 0
+    condition: Any,
+    truth: Truth,
+    given: Mapping[str, str],
+    *,
+    side: int,
+    seed: int = 0,
+    factors: tuple[int, int] = (1, 1),
 ) -> Any:
     """Return a model's conditions made of real images: the one maker for samples and for training.
 
@@ -79,8 +87,9 @@ def condition_of(
         condition: of the model, of a kind in FROM_TRUTH.
         truth: the images and what is known of them.
         given: how it is made of them, where that is not as in training; else as in GIVEN.
-        side: of the model's latents.
+        side: of the model's latents in training.
         seed: of masks; 0 for samples.
+        factors: height and width of the images in those of training.
 
     Raises:
         InputError: the images lack what the task needs.
@@ -95,20 +104,22 @@ def condition_of(
     if kind == "image-to-image":
         return blurred(truth.images, float(given["blur"]))
     if kind == "inpainting":
-        paint = to_paint(truth.indices, truth.images.shape[1], mask=given["mask"], seed=seed)
-        joined = masked(truth.images, paint)
+        height, width = truth.images.shape[1:3]
+        square = to_paint(truth.indices, max(height, width), mask=given["mask"], seed=seed)
+        joined = masked(truth.images, centred(square, (height, width)))
         if not hasattr(condition, "prompts"):
             return joined
         parts = {"image": joined[:, :3], "mask": (joined[:, 3:] + 1) / 2}
         return {"prompt": list(truth.captions), **parts}
     side = int(getattr(condition, "small", side))
-    small = low_resolution(truth.images, side, resize=given["downscale"])
+    sides = side * factors[0], side * factors[1]
+    small = low_resolution(truth.images, sides, resize=given["downscale"])
     if kind == "image":
         return small
     cond: dict[str, Any] = {"prompt": list(truth.captions), "image": small}
     if getattr(condition, "noising", None) is not None:
         drawn = truth.indices.tolist()
-        cond["noise"] = initial_noise(drawn, seed=BLUR_SEED, shape=(3, side, side))
+        cond["noise"] = initial_noise(drawn, seed=BLUR_SEED, shape=(3, *sides))
     return cond
 
 
@@ -133,15 +144,15 @@ def blurred(images: Pixels, sigma: float) -> Tensor:
     return x
 
 
-def low_resolution(images: Pixels, side: int, *, resize: str) -> Tensor:
-    """Return images made small, (N, 3, side, side), float32 in [-1, 1].
+def low_resolution(images: Pixels, sides: tuple[int, int], *, resize: str) -> Tensor:
+    """Return images made small, (N, 3, height, width), float32 in [-1, 1].
 
     Args:
-        images: uint8 NHWC, square.
-        side: of the result.
+        images: uint8 NHWC.
+        sides: height and width of the result.
         resize: a row of ldmbench.data.resize.RESIZES.
     """
-    small = [prepare(image, side, crop="none", resize=resize) for image in images]
+    small = [resized(image, sides, resize=resize) for image in images]
     return _signed(np.stack(small))
 
 

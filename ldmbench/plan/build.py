@@ -119,6 +119,7 @@ class _Builder:
             count=sample.count or 0,
             timesteps=sample.timesteps,
             quantize=sample.quantize,
+            size=None if sample.size == "1" else sample.size,
             weights=traits.weights,
             weights_from=traits.weights_from,
             first_stage_from=traits.first_stage_from,

@@ -34,6 +34,7 @@ from ldmbench.schema.params import (
     TrainedStage,
     ValidationParams,
 )
+from ldmbench.schema.sample import factors_of
 from ldmbench.schema.stage import Manifest, Stage
 
 RATES = {"cpu": 40e9, "cuda": 12e12}
@@ -95,7 +96,7 @@ def stage_cost(stage: Stage, stages: Mapping[str, Stage]) -> Cost:
             return Cost(flops=count * flops, bytes=count * 3 * pixels)
         case SamplesParams():
             flops = _sample(stage, params, stages, side, f)
-            return Cost(flops=count * flops, bytes=count * 3 * pixels)
+            return Cost(flops=count * flops, bytes=count * 3 * pixels * _area(params))
         case FeaturesParams():
             spec = EXTRACTORS.get(params.extractor)
             flops = spec.flops if spec else EXTRACTOR_FLOPS
@@ -284,4 +285,9 @@ def _sample(
         evaluations = float(sampler.adaptive)
     evaluations *= 1 if params.guidance == 1 else 2
     once = _denoiser_of(stage, stages, side // f, f)
-    return float(evaluations * once + _encoder_of(stage, stages, side)[1])
+    return float(evaluations * once + _encoder_of(stage, stages, side)[1]) * _area(params)
+
+
+def _area(params: Sampling) -> int:
+    """Return how many times as many pixels samples have as images of training."""
+    return math.prod(factors_of(params.size))

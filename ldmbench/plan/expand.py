@@ -224,6 +224,7 @@ def _own(variant: Variant[SampleParams]) -> Variant[SampleParams]:
         "timesteps": None,
         "quantize": None,
         "precision": "float32",
+        "size": "1",
     }
     axes = {name: value for name, value in variant.axes.items() if name not in own}
     return Variant(variant.title, variant.noun.model_copy(update=own), axes)
@@ -232,8 +233,11 @@ def _own(variant: Variant[SampleParams]) -> Variant[SampleParams]:
 def sample_title(sample: SampleParams, axes: Axes) -> str:
     """Return the sampling part of a cell id, such as ddim-50/g1/s0."""
     eta = f"-eta{sample.eta:g}" if sample.eta else ""
-    known = {"sampler", "steps", "eta", "guidance", "seed", "count", "checkpoint"}
-    rest = ",".join(f"{k}={_text(v)}" for k, v in axes.items() if k not in known)
+    known = {"sampler", "steps", "eta", "guidance", "seed", "count", "checkpoint", "size"}
+    more = {k: v for k, v in axes.items() if k not in known}
+    if sample.size != "1":
+        more["size"] = sample.size
+    rest = ",".join(f"{k}={_text(v)}" for k, v in more.items())
     at = f"@{sample.checkpoint:g}" if sample.checkpoint != 1 else ""
     extra = f"[{rest}]" if rest else ""
     return f"{sample.sampler}-{sample.steps}{eta}{at}{extra}/g{sample.guidance:g}/s{sample.seed}"

@@ -8,6 +8,7 @@ from functools import cached_property
 
 from ldmbench.catalog.metrics import METRICS
 from ldmbench.errors import SuiteError
+from ldmbench.plan import enlarged
 from ldmbench.plan.conditions import ConditionChecks, Problem
 from ldmbench.plan.expand import Point
 from ldmbench.plan.images import HELD_OUT, Images, plain_name
@@ -59,6 +60,7 @@ class Fit:
                 *self._unheld(point),
                 *self._unguided(point),
                 *self.starts.problems(point),
+                *enlarged.problems(point, self.traits(point)),
             )
         )
         if found:
@@ -79,6 +81,7 @@ class Fit:
             self._count(point),
             clips=tuple(dict.fromkeys(clips)),
         )
+        yield from enlarged.cautions(point, self.traits(point), self.suite.sample)
         yield from self._larger(point)
         yield from self._remarks(point)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ldmbench.canonical import canonical_json
@@ -29,6 +29,7 @@ from ldmbench.schema.params import (
     ShapesSource,
 )
 from ldmbench.schema.protocol import Protocol
+from ldmbench.schema.sample import factors_of
 from ldmbench.schema.stage import Splits, Stage
 from ldmbench.schema.suite import Suite
 from ldmbench.sources.images.source import Source
@@ -76,8 +77,23 @@ class Images:
         return self._add(point, "prompts", count, classes=classes, seed=drawn)
 
     def truth(self, point: Point, count: int) -> Stage:
-        """Return validation images with all that is known of them, for tasks that start there."""
-        return self._add(point, "truth", count)
+        """Return validation images with all that is known of them, for tasks that start there.
+
+        For larger samples they are read at the larger side; of unlike factors the centre is cut.
+        """
+        height, width = factors_of(point.sample.size)
+        side, most = point.data.resolution, max(height, width)
+        if most == 1:
+            return self._add(point, "truth", count)
+        data = point.data.model_copy(update={"resolution": side * most})
+        window = None if height == width else (side * height, side * width)
+        try:
+            return self._add(replace(point, data=data), "truth", count, window=window)
+        except InputError as error:
+            raise InputError(
+                f"sample.size {point.sample.size} takes conditions of {side * most} pixels from"
+                f" data.{plain_name(point.dataset)}: {error}"
+            ) from error
 
     def reference(self, point: Point, protocol: Protocol) -> tuple[Stage, int]:
         """Return the real images that a protocol holds samples to, and how many of them."""
@@ -139,12 +155,15 @@ class Images:
         drawn: bool = False,
         classes: DrawnClasses | None = None,
         seed: int = 0,
+        window: tuple[int, int] | None = None,
     ) -> Stage:
         source, local = self._source(point, split, real)
         if isinstance(source, FilesSource) and (drawn or split != "train"):
             # so that the first images are no one class
             source = source.model_copy(update={"order": "digest"})
-        params = DatasetParams(source=source, split=split, classes=classes, seed=seed)
+        params = DatasetParams(
+            source=source, split=split, classes=classes, seed=seed, window=window
+        )
         return self.ledger.add("dataset", params, {}, shard=DATASET_SHARD, count=count, local=local)
 
     def _source(self, point: Point, split: Split, real: Real | None) -> tuple[AnySource, Local]:

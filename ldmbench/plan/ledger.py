@@ -94,7 +94,13 @@ class Ledger:
         return stage
 
     def features(
-        self, images: Stage, extractor: str, protocol: Protocol, *, spatial: bool = False
+        self,
+        images: Stage,
+        extractor: str,
+        protocol: Protocol,
+        *,
+        spatial: bool = False,
+        patches: str = "1",
     ) -> Stage:
         """Add the features of images.
 
@@ -103,6 +109,7 @@ class Ledger:
             extractor: its name.
             protocol: says the precision.
             spatial: whether spatial features are kept too, where there are any.
+            patches: of an image, one of which is seen.
         """
         spec = extractor_named(extractor)
         params = ExtractedFeatures(
@@ -111,13 +118,18 @@ class Ledger:
             precision=protocol.precision,
             micro_batch=FEATURE_BATCH,
             spatial=spatial and bool(spec.spatial),
+            patches=patches,
         )
         inputs = {"images": aligned(images)}
         return self.add("features", params, inputs, shard=SHARD, count=images.count)
 
-    def own_features(self, images: Stage, extractor: str, code: Code) -> Stage:
+    def own_features(
+        self, images: Stage, extractor: str, code: Code, *, patches: str = "1"
+    ) -> Stage:
         """Add the features that the user's own code makes of images."""
-        params = OwnFeatures(extractor=extractor, weights=code.digest, precision="float32")
+        params = OwnFeatures(
+            extractor=extractor, weights=code.digest, precision="float32", patches=patches
+        )
         inputs, local = {"images": aligned(images)}, Local(call=code)
         return self.add("features", params, inputs, shard=SHARD, count=images.count, local=local)
 

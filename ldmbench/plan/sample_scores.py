@@ -44,15 +44,19 @@ class SampleScores:
             if not _takes(family, self.shared.about(point).conditioning):
                 continue
             extractor = family.extractor_of(protocol)
-            inputs = {"generated": items(self.shared.features(samples, extractor, protocol), count)}
+            # The class of an image is that of all of it.
+            size = "1" if family.against == "class" else point.sample.size
+            seen = self.shared.features(samples, extractor, protocol, patches=size)
+            inputs = {"generated": items(seen, count)}
             if family.against == "class":
                 inputs["asked"] = items(samples, count)
             if family.has_reference:
                 features = self.shared.features(real, extractor, protocol)
                 inputs["reference"] = items(features, held_to(family, protocol, held))
             if family.against == "training":
-                seen = self.shared.images.train(point)
-                inputs["train"] = items(self.shared.features(seen, extractor, protocol), seen.count)
+                train = self.shared.images.train(point)
+                features = self.shared.features(train, extractor, protocol)
+                inputs["train"] = items(features, train.count)
             roles[Role(name, protocol.name)] = self.shared.ledger.add(
                 "scores", score_params(family, protocol), inputs
             )
@@ -67,7 +71,11 @@ class SampleScores:
         for family in self.shared.pair_families() if self.shared.about(point).takes_image else ():
             sides = [samples, truth]
             if family.needs == "features":
-                sides = [self.shared.features(s, protocol.extractor, protocol) for s in sides]
+                size = point.sample.size
+                sides = [
+                    self.shared.features(side, protocol.extractor, protocol, patches=size)
+                    for side in sides
+                ]
             inputs = dict(zip(ROLES, (items(side, count) for side in sides), strict=True))
             roles[Role(truth_role(family), protocol.name)] = self.shared.ledger.add(
                 "scores", score_params(family, protocol), inputs
@@ -92,7 +100,8 @@ class SampleScores:
             for role, (side, kind) in asked.roles.items():
                 stage, most = sides[side]
                 if kind == "features":
-                    stage = self.shared.features(stage, protocol.extractor, protocol)
+                    size = point.sample.size if side == "generated" else "1"
+                    stage = self.shared.features(stage, protocol.extractor, protocol, patches=size)
                 inputs[role] = items(stage, most)
             params = OwnScoresParams(
                 family="own", target=name, digest=code.digest, confidence=protocol.confidence

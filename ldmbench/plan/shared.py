@@ -69,13 +69,15 @@ class Shared:
         classes = DRAWN.get(pinned or "")
         return self.images.prompts(point, sample.count or 0, classes=classes, seed=sample.seed)
 
-    def features(self, images: Stage, extractor: str, protocol: Protocol) -> Stage:
-        """Plan what an extractor sees in images."""
+    def features(
+        self, images: Stage, extractor: str, protocol: Protocol, *, patches: str = "1"
+    ) -> Stage:
+        """Plan what an extractor sees in images, or in one of the patches of each."""
         if extractor not in EXTRACTORS:
             code = own_code(extractor, self.folder, self.images.digests, noun="extractors")
-            return self.ledger.own_features(images, extractor, code)
+            return self.ledger.own_features(images, extractor, code, patches=patches)
         spatial = any(row.family.needs == "spatial" for row in self.rows())
-        return self.ledger.features(images, extractor, protocol, spatial=spatial)
+        return self.ledger.features(images, extractor, protocol, spatial=spatial, patches=patches)
 
     def rows(self) -> list[Metric]:
         """Return the metrics of the catalog that the suite names."""

@@ -13,7 +13,7 @@ _SAMPLING = re.compile(
     r"(?P<sampler>[^/]+?)-(?P<steps>\d+)(?:-eta(?P<eta>[^@\[/]+))?(?:@(?P<progress>[^\[/]+))?"
     r"(?:\[(?P<rest>[^/]*)\])?/g(?P<guidance>[^/]+)/s(?P<seed>\d+)"
 )
-_UNSAID = {"eta": "0", "progress": "1"}
+_UNSAID = {"eta": "0", "progress": "1", "size": "1"}
 """What an id does not say where it is this."""
 
 

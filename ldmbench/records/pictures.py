@@ -53,11 +53,12 @@ def _draw(stage: Stage, store: Store, folder: Path, *, title: str, dataset: str)
     images, captions = _first(stage, store)
     if images is None:
         return []
-    side, rows = int(images.shape[1]), -(-len(images) // COLUMNS)
+    height, width = images.shape[1:3]
+    side, rows = max(height, width), -(-len(images) // COLUMNS)
     sheet = np.full((rows * side, COLUMNS * side, 3), 255, np.uint8)
     for i, image in enumerate(images):
         y, x = i // COLUMNS * side, i % COLUMNS * side
-        sheet[y : y + side, x : x + side] = image
+        sheet[y : y + height, x : x + width] = image
     name = f"pictures/{stage.kind}-{stage.key}.png"
     write_text(folder / name, lambda file: Image.fromarray(sheet).save(file, "PNG"))
     return [

@@ -22,6 +22,7 @@ from ldmbench.schema.params import (
     ShapesSource,
 )
 from ldmbench.schema.protocol import Protocol
+from ldmbench.schema.sample import factors_of
 from ldmbench.schema.signature import Signature
 from ldmbench.schema.stage import Stage
 from ldmbench.store.disk import Address, Store
@@ -53,6 +54,7 @@ def signature(
     fields: dict[str, str | int | None] = {}
     if generated.kind == "features":
         fields["feat"] = _extractor(generated)
+        fields["patch"] = _patch(generated)
     elif isinstance(params, ScoresParams) and family and family.networks:
         network, weights = family.networks.field, digest(params.weights)[:DIGITS]
         fields["feat"] = f"{network}-{params.options[network]}@{weights}"
@@ -141,6 +143,13 @@ def _extractor(features: Stage) -> str:
     return f"{features.params.extractor}@{features.params.weights[:DIGITS]}"
 
 
+def _patch(features: Stage) -> str | None:
+    """Return the patches of a sample that scores see in turn, where they do not see all of it."""
+    assert isinstance(features.params, FeaturesParams)
+    patches = features.params.patches
+    return None if patches == "1" else "grid-{}x{}-in-turn".format(*factors_of(patches))
+
+
 def _precision(generated: Stage) -> str:
     """Return the precision of features, or of samples that are compared themselves."""
     params = generated.params
@@ -175,7 +184,8 @@ def _title(dataset: Stage) -> str:
     kind = source.target.rpartition(":")[2] if isinstance(source, CallSource) else source.kind
     texture = source.texture if isinstance(source, ShapesSource) else "plain"
     fine = "" if texture == "plain" else f"-{texture}"
-    return f"{kind}{source.resolution}{fine}-{params.split}"
+    size = source.resolution if params.window is None else "{}x{}".format(*params.window)
+    return f"{kind}{size}{fine}-{params.split}"
 
 
 def _cropped(generated: Stage, stages: Mapping[str, Stage]) -> str | None:

@@ -36,11 +36,15 @@ IDENTITY = {
     "train_seed": "Train seed",
     "sample_seed": "Sample seed",
     "count": "Samples",
+    "size": "Size",
     "timesteps": "Timesteps",
     "quantize": "Quantisation",
     "precision": "Arithmetic",
 }
 """Fields that tell the rows of one model apart, with their headings."""
+
+UNSAID = {"guidance_interval": "all", "size": "1"}
+"""What a field that is null means, where it is not a model's own rule."""
 
 SEEDS = ("train_seed", "sample_seed")
 """Fields of the identity that only draw anew what is measured."""
@@ -123,7 +127,7 @@ def written(value: object) -> str:
 
 def _shown(cell: Cell, name: str) -> str:
     value = _field(cell, name)
-    return "all" if name == "guidance_interval" and value is None else written(value)
+    return UNSAID[name] if name in UNSAID and value is None else written(value)
 
 
 def _field(cell: Cell, name: str) -> Any:

@@ -97,7 +97,8 @@ def beside(records: Sequence[Record], extras: Extras) -> tuple[Beside, ...]:
     for dataset in dict.fromkeys(r.cell.dataset for r in records):
         mine = [r for r in records if r.cell.dataset == dataset and r.status == "done"]
         for protocol in dict.fromkeys(s.protocol for r in mine for s in _real(r)):
-            cells = [_measured(r, protocol, sides.get(dataset)) for r in mine]
+            alike = [r for r in mine if r.cell.size is None]  # rows are of the training side
+            cells = [_measured(r, protocol, sides.get(dataset)) for r in alike]
             rows = [row for row in published() if any(corresponds(row, cell) for cell in cells)]
             if rows:
                 found.append(_table(dataset, protocol, mine, _printed(rows, cells)))

@@ -134,13 +134,15 @@ class DatasetParams(Params):
     """A source and one of its splits; `file` is all that a file of features is of.
 
     `classes` are those of prompts where they are not the images' own, `seed` that of the samples
-    for which they are drawn.
+    for which they are drawn. `window` is height and width of the centre that is cut out of the
+    square of the source.
     """
 
     source: AnySource
     split: Split | Literal["file"]
     classes: DrawnClasses | None = None
     seed: int = 0
+    window: tuple[int, int] | None = None
 
 
 # ---------------------------------------------------------------- models
@@ -301,7 +303,7 @@ class ReconstructionsParams(Params):
 
 
 class Sampling(Params):
-    """A way to draw samples; `quantize` None is the model's own rule."""
+    """A way to draw samples; `quantize` None is the model's own rule, `size` in training sides."""
 
     sampler: str
     steps: int
@@ -312,6 +314,7 @@ class Sampling(Params):
     quantize: Quantize | None = None
     seed: int = 0
     guidance_interval: tuple[float, float] | None = None
+    size: str = "1"
 
 
 class SamplesParams(Sampling):
@@ -355,12 +358,13 @@ class ValidationParams(Params):
 
 
 class FeaturesParams(Params):
-    """What an evaluator sees in images."""
+    """What an evaluator sees in images, or in one of the `patches` of each (data/windows.py)."""
 
     extractor: str
     weights: str
     precision: Precision
     spatial: bool = False
+    patches: str = "1"
 
 
 class ExtractedFeatures(FeaturesParams):

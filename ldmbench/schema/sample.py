@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from ldmbench.catalog.samplers import SAMPLERS
 from ldmbench.schema.base import AXIS, Fraction, Noun, Positive
@@ -14,6 +14,47 @@ if TYPE_CHECKING:
 else:
     Sampler = Literal[tuple(SAMPLERS)]
 TimestepRule = Literal["compvis", "leading", "trailing", "linspace"]
+
+
+LARGEST_FACTOR = 16
+"""How many times its training side the height or width of a sample may be."""
+
+
+def _factors(found: object) -> str:
+    """Return factors of height and width as they are written: 2, or 2x3 where they differ."""
+    parts: list[object] = list(found) if isinstance(found, list | tuple) else [found]
+    if isinstance(found, str):
+        parts = [*found.split("x")]
+    whole = [int(str(part)) if str(part) in _NUMBERS else 0 for part in parts]
+    if len(whole) not in (1, 2) or not all(whole):
+        raise ValueError(
+            f"found {found}; allowed: a whole number of training sides from 1 to {LARGEST_FACTOR},"
+            " or [[height, width]] of two, such as [[2, 3]]"
+        )
+    return str(whole[0]) if len(set(whole)) == 1 else "x".join(map(str, whole))
+
+
+_NUMBERS = frozenset(map(str, range(1, LARGEST_FACTOR + 1)))
+_ONE_SIDE: dict[str, object] = {"type": "integer", "minimum": 1, "maximum": LARGEST_FACTOR}
+_WRITTEN: dict[str, object] = {
+    "anyOf": [
+        _ONE_SIDE,
+        {"type": "string", "pattern": "^[0-9]+(x[0-9]+)?$"},
+        {"type": "array", "items": _ONE_SIDE, "minItems": 2, "maxItems": 2},
+    ]
+}
+Size = Annotated[str, BeforeValidator(_factors), WithJsonSchema(_WRITTEN)]
+"""Height and width of samples in sides of training."""
+
+
+def factors_of(size: str) -> tuple[int, int]:
+    """Return the factors of height and width.
+
+    >>> factors_of("2"), factors_of("2x3")
+    ((2, 2), (2, 3))
+    """
+    height, _, width = size.partition("x")
+    return int(height), int(width or height)
 
 
 Interval = tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(ge=0)]]
@@ -39,6 +80,11 @@ class SampleParams(Noun):
     )
     checkpoint: Annotated[float, AXIS, Fraction] = Field(
         default=1.0, description="share of the training budget whose weights are sampled"
+    )
+    size: Annotated[Size, AXIS] = Field(
+        default="1",
+        description="height and width of samples in training sides, of models with a condition of"
+        " image shape: 2, or [[2, 3]] for height and width (arXiv:2112.10752, section 4.3.2)",
     )
     quantize: Annotated[Literal["round", "truncate"] | None, AXIS] = Field(
         default=None,

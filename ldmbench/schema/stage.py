@@ -101,6 +101,9 @@ class Cell(Noun):
     )
     timesteps: str | None = Field(default=None, description="step rule; null: the sampler's own")
     quantize: str | None = None
+    size: str | None = Field(
+        default=None, description="of samples, in training sides: 2, or 2x3; null: 1"
+    )
     weights: str | None = Field(default=None, description="of a loaded model: ema or raw")
     weights_from: str | None = Field(
         default=None, description="of a loaded model: its file, and in brackets the entry taken"

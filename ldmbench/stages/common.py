@@ -16,8 +16,10 @@ import numpy.typing as npt
 import torch
 
 from ldmbench.data.shards import ArrayShards, ImageShards, files_allowed
+from ldmbench.data.windows import patches_in_turn
 from ldmbench.models.autoencoder import load_first_stage
 from ldmbench.models.model import Model
+from ldmbench.schema.sample import factors_of
 from ldmbench.schema.task import Task, TaskInput
 from ldmbench.tensors.device import describe
 from ldmbench.tensors.numerics import numerics
@@ -108,6 +110,15 @@ def images_of(task: Task, role: str = "images") -> ImageShards:
         first=found.first,
         size=found.shard,
     )
+
+
+def pixels_of(task: Task, images: ImageShards, patches: str) -> Pixels:
+    """Return the images of a task's shard as evaluators see them: whole, or in one patch each."""
+    rows = np.arange(len(images))
+    pixels = images.images(rows)
+    if patches == "1":
+        return pixels
+    return patches_in_turn(pixels, rows + task.inputs["images"].start, factors_of(patches))
 
 
 def rows_of(found: TaskInput, name: str) -> ArrayShards:

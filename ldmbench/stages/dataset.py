@@ -16,6 +16,7 @@ from ldmbench.data.images import read_images
 from ldmbench.data.scenes import scene
 from ldmbench.data.shapes import CLASSES, render, split_indices
 from ldmbench.data.shards import write_batch
+from ldmbench.data.windows import centre_of
 from ldmbench.schema.params import CallSource, DatasetParams, FilesSource, ShapesSource
 from ldmbench.schema.task import Task
 from ldmbench.sources.images.listing import LOSSY
@@ -58,7 +59,7 @@ def _shapes(task: Data, source: ShapesSource, shard: tuple[int, int]) -> None:
         resolution=source.resolution,
         texture=source.texture,
     )
-    write_batch(task.output, batch)
+    write_batch(task.output, centre_of(batch, task.params.window))
 
 
 def _files(task: Data, source: FilesSource, shard: tuple[int, int]) -> None:
@@ -104,7 +105,7 @@ def _write_images(
         upscale=bool(source.upscale),
         shown=planned.shown,
     )
-    write_batch(task.output, batch)
+    write_batch(task.output, centre_of(batch, task.params.window))
 
 
 def _own(task: Data, source: CallSource, shard: tuple[int, int]) -> None:
@@ -115,7 +116,7 @@ def _own(task: Data, source: CallSource, shard: tuple[int, int]) -> None:
         labels = _labels(batch.labels, task, shard, count=classes)
         write_conditions(task.output, batch.captions, labels)
     else:
-        write_batch(task.output, batch)
+        write_batch(task.output, centre_of(batch, task.params.window))
 
 
 def _labels(own: Ints, task: Data, shard: tuple[int, int], *, count: int) -> Ints:

@@ -7,24 +7,25 @@ from itertools import groupby
 
 import numpy as np
 
-from ldmbench.data.shards import ImageShards, write_array
+from ldmbench.data.shards import write_array
 from ldmbench.errors import InputError
 from ldmbench.features.extractor import Extractor, Features, load_extractor
 from ldmbench.schema.params import FeaturesParams, Precision
 from ldmbench.schema.task import Task
-from ldmbench.stages.common import Pixels, Report, images_of, resident
+from ldmbench.stages.common import Report, images_of, pixels_of, resident
 from ldmbench.stages.own import own_features
 
 
 def run(task: Task[FeaturesParams], report: Report) -> None:
     """Extract the features of shards; an extractor of texts also those of their captions.
 
-    Spatial features, as wide as the others, are kept only where sFID asks for them.
+    Of images larger than those of training, one patch each is seen (data/windows.py). Spatial
+    features, as wide as the others, are kept only where sFID asks for them.
     """
     params = task.params
     if task.local.call:
         for shard in task.shards:
-            own_features(shard, images_of(shard))
+            own_features(shard, images_of(shard), params.patches)
         return
     expected = task.local.expected
     extractor = _extractor(params.extractor, task.device, params.precision, expected)
@@ -34,7 +35,7 @@ def run(task: Task[FeaturesParams], report: Report) -> None:
             f" {params.weights[:8]} were planned; import the same file on every machine, plan again"
         )
     read = [(shard, images_of(shard)) for shard in task.shards]
-    pixels = [(shard, _pixels(images)) for shard, images in read]
+    pixels = [(shard, pixels_of(shard, images, params.patches)) for shard, images in read]
     for _, alike in groupby(pixels, key=lambda pair: pair[1].shape[1:]):
         shards, parts = zip(*alike)
         found = extractor.extract(np.concatenate(parts))
@@ -46,10 +47,6 @@ def run(task: Task[FeaturesParams], report: Report) -> None:
         text = extractor.extract_text([caption for part in captions for caption in part])
         _write(task.shards, {"text": text}, [len(part) for part in captions])
     report(1.0, "")
-
-
-def _pixels(images: ImageShards) -> Pixels:
-    return images.images(np.arange(len(images)))
 
 
 def _write(shards: Sequence[Task], found: Features, counts: Sequence[int]) -> None:

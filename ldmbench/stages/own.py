@@ -14,12 +14,12 @@ from ldmbench.plugins import calling
 from ldmbench.schema.local import Code
 from ldmbench.schema.params import Scores
 from ldmbench.schema.task import Task
-from ldmbench.stages.common import resident, rows_of
+from ldmbench.stages.common import pixels_of, resident, rows_of
 from ldmbench.stages.plugin import made_of
 
 
-def own_features(task: Task, images: ImageShards) -> None:
-    """Write the features, and logits where there are any, of one shard."""
+def own_features(task: Task, images: ImageShards, patches: str) -> None:
+    """Write the features, and logits where there are any, of one shard; see `pixels_of`."""
     code = task.local.call
     assert code is not None
     title, count = code.target, len(images)
@@ -27,7 +27,7 @@ def own_features(task: Task, images: ImageShards) -> None:
     call = getattr(extractor, "extract", extractor)
     if not callable(call):
         raise InputError(f"{title} is no function and has no method `extract`; see extending.md")
-    pixels = images.images(np.arange(count))
+    pixels = pixels_of(task, images, patches)
     made = calling(f"{title} failed", lambda: call(pixels))
     parts = dict(made) if isinstance(made, Mapping) else {"features": made}
     if "features" not in parts or set(parts) - {"features", "logits"}:

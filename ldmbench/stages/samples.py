@@ -24,7 +24,7 @@ from ldmbench.tensors.numerics import autocast
 def run(task: Task[SamplesParams], report: Report) -> None:
     """Draw one shard; sample i depends on (seed, i) and its condition alone."""
     params = task.params
-    subject = subject_of(task, params.progress)
+    subject = subject_of(task, params.progress, size=params.size)
     assert task.shard is not None
     start, stop = task.shard
     conditions = Conditions(task, subject)

@@ -34,7 +34,7 @@ UNSEEN = "your own code is called, not seen into"
 def run(task: Task[SpeedParams], report: Report) -> None:
     """Measure on this device, decoding and quantisation included."""
     let_go()  # so that peak memory is of this model alone
-    measure = _Measurement(task, subject_of(task), report)
+    measure = _Measurement(task, subject_of(task, size=task.params.size), report)
     (task.output / "measures.json").write_text(
         json.dumps(list(measure.all()), indent=1), encoding="utf-8"
     )
@@ -44,7 +44,7 @@ def run(task: Task[SpeedParams], report: Report) -> None:
 @torch.no_grad()
 def timed(task: Task[SpeedParams], report: Report) -> list[dict[str, Any]]:
     """Return throughput, latency and the yardstick alone, each as its record has it."""
-    return list(_Measurement(task, subject_of(task), report).timed())
+    return list(_Measurement(task, subject_of(task, size=task.params.size), report).timed())
 
 
 class _Measurement:

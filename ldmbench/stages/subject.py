@@ -16,6 +16,7 @@ from ldmbench.models.subject import Subject
 from ldmbench.models.suite_model import SuiteModel
 from ldmbench.models.trained import load_trained, training_batch
 from ldmbench.schema.local import Code
+from ldmbench.schema.sample import factors_of
 from ldmbench.schema.task import Task
 from ldmbench.stages.common import autoencoder_at, resident
 from ldmbench.stages.plugin import made_of
@@ -79,11 +80,13 @@ def model_of(task: Task, progress: float = 1.0) -> SuiteModel:
     return trained_at(task.inputs["autoencoder"].folders[0], folder, task.device)
 
 
-def subject_of(task: Task, progress: float = 1.0) -> Subject:
-    """Return what a task samples: a model, or the user's own code."""
+def subject_of(task: Task, progress: float = 1.0, *, size: str = "1") -> Subject:
+    """Return what a task samples, a model or the user's own code, at a size of samples."""
     if (own := task.local.own) is not None:
         return Piped(loaded_of(task), side=own.side, call=own.call)
-    return called_of(task) if task.local.call else model_of(task, progress)
+    if task.local.call:
+        return called_of(task)
+    return model_of(task, progress).enlarged(factors_of(size))
 
 
 def refer_to_loaded(task: Task) -> None:

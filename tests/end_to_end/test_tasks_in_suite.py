@@ -174,6 +174,6 @@ def test_masks_and_small_images():
     assert 0.03 < shares.min() < shares.max() < 0.8
     assert to_paint(np.arange(1), 32, mask="center").sum() == 16 * 16
     grey = np.full((2, 32, 32, 3), 128, np.uint8)
-    small = low_resolution(grey, 8, resize="pil-bicubic")
+    small = low_resolution(grey, (8, 8), resize="pil-bicubic")
     assert small.shape == (2, 3, 8, 8)
     assert torch.allclose(small, torch.full_like(small, 128 / 127.5 - 1), atol=1e-6)

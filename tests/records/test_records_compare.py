@@ -221,7 +221,7 @@ def test_an_id_is_read_as_axes():
     assert axes_of(made) == {
         "model": "ldm", "f": "4", "train_seed": "1", "dataset": "shapes", "data.texture": "fine",
         "sampler": "ddim", "steps": "10", "eta": "0.5", "progress": "0.2", "timesteps": "own",
-        "guidance": "2", "seed": "3",
+        "guidance": "2", "seed": "3", "size": "1",
     }  # fmt: skip
     odd = cell("a[b/c]d]/x/what ever")
     assert axes_of(odd.model_copy(update={"model": "a[b/c]d]", "dataset": "x"})) == {
