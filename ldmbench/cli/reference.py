@@ -184,7 +184,7 @@ def _as_built(about: Reference) -> Protocol:
 
 
 def _ordered(found: Side, source: ImageSource) -> Side:
-    """Return what was given with its images named in the order in which they are used."""
+    """Return the source with its images named in the order in which they are used."""
     names = list(found.images)
     if isinstance(source.source, FilesSource) and source.source.order:
         names.sort(key=digest)

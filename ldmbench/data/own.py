@@ -1,4 +1,4 @@
-"""Images that a user's own code makes, held to the form of a batch."""
+"""Images that a user's own code makes, with checks of their form."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ class Engine(Protocol):
     chunk: int
 
     def put(self, values: Array, dtype: np.dtype[Any] | None = None) -> Any:
-        """Return `values` where products are formed, in the given precision."""
+        """Return `values` where products are formed, in that precision."""
         ...
 
     def host(self, values: Any) -> Array:
@@ -68,7 +68,7 @@ class Host:
     chunk = 128
 
     def put(self, values: Array, dtype: np.dtype[Any] | None = None) -> Any:
-        """Return the values in the given precision."""
+        """Return the values in that precision."""
         return np.ascontiguousarray(values, dtype=dtype)
 
     def host(self, values: Any) -> Array:

@@ -199,7 +199,7 @@ def _pooled(x: Array, y: Array | None, first: Moments, second: Moments) -> tuple
 
 
 def _sampled(x: Array, side: int, mean: Array, axes: Array) -> Array:
-    """Return random rows in the given axes; sides 0 and 1 never hold the same row together."""
+    """Return random rows in these axes; sides 0 and 1 never hold the same row together."""
     rng = np.random.default_rng(derive_seed("second-order", len(x)))
     picked = rng.integers(0, len(x), RANDOM_PAIRS)
     if side:

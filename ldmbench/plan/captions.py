@@ -13,7 +13,7 @@ def caption_cautions(captions: Sequence[str], extractor: str, what: str) -> Iter
     """Yield how much of captions the text encoder of an extractor does not take in.
 
     Args:
-        captions: what images are held to.
+        captions: what images are compared with.
         extractor: of a CLIP score.
         what: what sentences call these captions.
     """

@@ -66,7 +66,7 @@ class FeatureSource:
         crop: how the images were cropped, "given" if that is not known.
         resize: how they were resized, likewise.
         ref: how signatures name the images they are of; "" if that is not known.
-        neighbours: how many of the first metrics of neighbours are held to, where that is a part.
+        neighbours: how many of the first metrics of neighbours compare with, where that is a part.
         neighbours_ref: how signatures name these.
     """
 
@@ -110,7 +110,7 @@ class StatisticsSource:
 
     @property
     def families(self) -> set[str]:
-        """Return the families that are held to them."""
+        """Return the families that compare with them."""
         return {METRICS[name].family.name for name in self.metrics}
 
 
@@ -244,12 +244,12 @@ def build_score_plan(
 
     Args:
         generated: the images or features to be scored.
-        reference: what they are held to; None when no metric needs it.
+        reference: what they are compared with; None when no metric needs it.
         protocol: how.
         metrics: rows of the catalog.
         train: what the model saw, where a metric needs it.
         pairs: the images that belong to `generated`, in their order, where a metric needs them.
-        statistics: what some metrics are held to in place of `reference`.
+        statistics: what some metrics compare with in place of `reference`.
         spatial: keep spatial features though no metric of the plan needs them.
     """
     if isinstance(reference, ImageSource):

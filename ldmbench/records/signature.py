@@ -132,7 +132,7 @@ def _kept(scores: Stage, store: Store) -> Mapping[str, str]:
 def _captions(
     scores: Stage, stages: Mapping[str, Stage], store: Store, kept: str | None
 ) -> str | None:
-    """Return how signatures name the captions that samples are held to, if they are known."""
+    """Return how signatures name the captions that samples are compared with, if they are known."""
     made = scores.inputs["generated"]
     known = kept or captions_digest(stages[made.key], stages, store, made.count or 0)
     return known[:DIGITS] if known else None

@@ -39,7 +39,7 @@ IDENTITY = {
     "size": "Size",
     "timesteps": "Timesteps",
     "quantize": "Quantisation",
-    "precision": "Arithmetic",
+    "precision": "Sampling dtype",
 }
 """Fields that tell the rows of one model apart, with their headings."""
 

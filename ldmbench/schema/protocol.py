@@ -168,7 +168,7 @@ class Override(Recipe):
 
 
 def overridden(base: Protocol, change: Override) -> Protocol:
-    """Return a protocol with the given fields of `change`, which its name then shows.
+    """Return a protocol with the fields of `change` that are set, which its name then shows.
 
     A change of the reference also holds for every dataset's own rule; what neither the base nor
     any of these rules has otherwise is no change.

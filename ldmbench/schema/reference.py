@@ -28,7 +28,7 @@ class Reference(Noun):
     lossy: int = Field(default=0, description="images that were jpg, jpeg or webp files")
     ref: str = Field(default="", description="how signatures name its images")
     neighbours: int = Field(
-        default=0, description="first images that metrics of neighbours are held to; 0: all"
+        default=0, description="first images that metrics of neighbours compare with; 0: all"
     )
     neighbours_ref: str = Field(default="", description="how signatures name these")
     source_digest: str = Field(description="of the images' names and contents")

@@ -132,7 +132,7 @@ def replay(all_runs: Runs) -> Iterator[str]:
     tried: set[Path] = set()
     said: set[str | None] = {None}
     while left := [folder for folder in pending(all_runs.folder) if folder not in tried]:
-        for folder in left:  # a database made anew leaves more of them
+        for folder in left:  # a new database leaves more of them
             tried.add(folder)
             try:
                 run = all_runs.find(folder.name)

@@ -60,7 +60,7 @@ class Remembered:
     """Files that were read before, by path and stamp.
 
     Args:
-        cache: a JSON file; made if it is missing, made anew if it is damaged; None remembers
+        cache: a JSON file; made if it is missing, replaced if it is damaged; None remembers
             nothing.
     """
 

@@ -1,4 +1,4 @@
-"""Features and scores that code of a user's own makes, held to their form."""
+"""Features and scores that a user's own code makes, with checks of their form."""
 
 from __future__ import annotations
 

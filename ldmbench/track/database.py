@@ -79,7 +79,7 @@ def ready(path: Path, *, own: bool) -> Made | None:
 
     Args:
         path: the SQLite file.
-        own: it holds mirrored runs alone, so that it can be made anew whatever happened to it;
+        own: it holds mirrored runs alone, so that it can be replaced whatever happened to it;
             of others only one that holds nothing yet is touched.
 
     Raises:

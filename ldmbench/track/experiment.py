@@ -287,7 +287,7 @@ class Experiment:
             self.client.log_batch(number, metrics=metrics)
 
     def _dataset(self, number: str, record: Record) -> None:
-        """Link the dataset that the cell's samples are held to."""
+        """Link the dataset that the cell's samples are compared with."""
         key = {**record.cell.stages, **record.keys}.get("dataset", "")
         linked = Dataset(
             name=rows.key(record.cell.dataset),
