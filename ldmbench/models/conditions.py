@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeGuard
 
 import torch
 from torch import nn
@@ -56,11 +56,11 @@ class Condition(Protocol):
         """
         ...
 
-    def inputs(self, cond: Any, z: torch.Tensor) -> Inputs:
+    def inputs(self, cond: object, z: torch.Tensor) -> Inputs:
         """Return the network's inputs for a batch."""
         ...
 
-    def null(self, cond: Any, z: torch.Tensor) -> Any:
+    def null(self, cond: object, z: torch.Tensor) -> object:
         """Return the condition that stands for none, `cond` being the other half."""
         ...
 
@@ -75,13 +75,13 @@ class NoCondition:
 
     kind: str = "none"
 
-    def inputs(self, cond: Any, z: torch.Tensor) -> Inputs:
+    def inputs(self, cond: object, z: torch.Tensor) -> Inputs:
         """Return nothing; a condition given to an unconditional model is an error."""
         if cond is not None:
             raise InputError("the model is unconditional; leave cond out")
         return {}
 
-    def null(self, cond: Any, z: torch.Tensor) -> Any:
+    def null(self, cond: object, z: torch.Tensor) -> object:
         """Return no condition."""
         raise InputError("the model is unconditional; guidance must be 1")
 
@@ -98,12 +98,12 @@ class ClassLabels:
     null_class: int | None = None
     kind: str = "class"
 
-    def inputs(self, cond: Any, z: torch.Tensor) -> Inputs:
+    def inputs(self, cond: object, z: torch.Tensor) -> Inputs:
         """Return labels (B,) int64."""
         allowed = self.classes + (self.null_class is not None and self.null_class >= self.classes)
         return {"labels": labels_of(cond, z, classes=allowed)}
 
-    def null(self, cond: Any, z: torch.Tensor) -> Any:
+    def null(self, cond: object, z: torch.Tensor) -> object:
         """Return the null class B times."""
         return null_labels(self.null_class, z)
 
@@ -119,12 +119,12 @@ class ClassTokens:
     embedder: Any
     kind: str = "class"
 
-    def inputs(self, cond: Any, z: torch.Tensor) -> Inputs:
+    def inputs(self, cond: object, z: torch.Tensor) -> Inputs:
         """Return context (B, 1, D)."""
         labels = labels_of(cond, z, classes=self.embedder.config.n_classes)
         return {"context": self.embedder(labels)}
 
-    def null(self, cond: Any, z: torch.Tensor) -> Any:
+    def null(self, cond: object, z: torch.Tensor) -> object:
         """Return the null class B times."""
         return null_labels(self.embedder.config.null_class, z)
 
@@ -151,7 +151,7 @@ class Prompts:
     name: str = "bert"
     pad: int | None = None
 
-    def inputs(self, cond: Any, z: torch.Tensor) -> Inputs:
+    def inputs(self, cond: object, z: torch.Tensor) -> Inputs:
         """Return context (B, length, D); cond: B prompts, ids (B, n), or a context itself."""
         given = torch.as_tensor(cond) if hasattr(cond, "shape") or _numbers(cond) else None
         if given is not None and given.is_floating_point():
@@ -165,10 +165,9 @@ class Prompts:
         context: torch.Tensor = self.encoder(ids, return_dict=True)[0]
         return context
 
-    def tokens(self, prompts: Sequence[str]) -> torch.Tensor:
-        """Return ids (B, length) int64."""
-        listed = isinstance(prompts, Sequence) and not isinstance(prompts, str)
-        if not listed or not all(isinstance(p, str) for p in prompts):
+    def tokens(self, prompts: object) -> torch.Tensor:
+        """Return ids (B, length) int64 of B texts."""
+        if not _is_listed(prompts) or not all(isinstance(p, str) for p in prompts):
             raise InputError("prompts must be a list of texts, one per sample")
         tokenizer = self.tokenizer()
         options: dict[str, Any] = {}
@@ -182,7 +181,7 @@ class Prompts:
             ids = [[*row, *[self.pad] * (self.length - len(row))] for row in ids]
         return torch.as_tensor(ids)
 
-    def null(self, cond: Any, z: torch.Tensor) -> Any:
+    def null(self, cond: object, z: torch.Tensor) -> object:
         """Return the empty prompt B times."""
         return [""] * z.shape[0]
 
@@ -212,7 +211,7 @@ class TokenBoxes:
     encoder: Any
     kind: str = "layout"
 
-    def inputs(self, cond: Any, z: torch.Tensor) -> Inputs:
+    def inputs(self, cond: object, z: torch.Tensor) -> Inputs:
         """Return context (B, n, D); cond: ids (B, n) int64."""
         if cond is None:
             raise InputError("the model is conditioned on layouts; give cond, token ids (B, n)")
@@ -222,7 +221,7 @@ class TokenBoxes:
         _check_batch(ids, z, "layouts")
         return {"context": self.encoder(ids.to(z.device).long(), return_dict=True)[0]}
 
-    def null(self, cond: Any, z: torch.Tensor) -> Any:
+    def null(self, cond: object, z: torch.Tensor) -> object:
         """Return an all-zero layout of the same length."""
         return torch.zeros_like(torch.as_tensor(cond))
 
@@ -237,7 +236,7 @@ class ContextTensor:
 
     kind: str = "embedding"
 
-    def inputs(self, cond: Any, z: torch.Tensor) -> Inputs:
+    def inputs(self, cond: object, z: torch.Tensor) -> Inputs:
         """Return context (B, n, D), float; (B, D) counts as one token."""
         if cond is None:
             raise InputError("the model is conditioned on a context; give cond, (B, n, D) floats")
@@ -246,7 +245,7 @@ class ContextTensor:
         _check_batch(context, z, "contexts")
         return {"context": context}
 
-    def null(self, cond: Any, z: torch.Tensor) -> Any:
+    def null(self, cond: object, z: torch.Tensor) -> object:
         """Return zeros."""
         return torch.zeros_like(torch.as_tensor(cond))
 
@@ -285,7 +284,7 @@ def with_null_class(condition: Condition, label: int, *, path: Path) -> Conditio
     return replace(condition, null_class=label)
 
 
-def labels_of(cond: Any, z: torch.Tensor, *, classes: int) -> torch.Tensor:
+def labels_of(cond: object, z: torch.Tensor, *, classes: int) -> torch.Tensor:
     """Return labels (B,) int64 in [0, classes), or say what is wrong with them."""
     if cond is None:
         raise InputError("the model is class-conditional; give cond, one label per sample")
@@ -313,12 +312,16 @@ def null_labels(null_class: int | None, z: torch.Tensor) -> torch.Tensor:
     return torch.full((z.shape[0],), null_class, dtype=torch.int64)
 
 
-def _numbers(cond: Any) -> bool:
+def _numbers(cond: object) -> bool:
     """Say whether a condition is token ids in lists."""
-    rows = isinstance(cond, Sequence) and not isinstance(cond, str) and len(cond) > 0
-    return rows and all(
+    return _is_listed(cond) and all(
         isinstance(row, list | tuple) and all(isinstance(i, int) for i in row) for row in cond
     )
+
+
+def _is_listed(cond: object) -> TypeGuard[Sequence[object]]:
+    """Say whether a condition is several values in a list or tuple."""
+    return isinstance(cond, Sequence) and not isinstance(cond, str) and len(cond) > 0
 
 
 def _check_batch(given: torch.Tensor, z: torch.Tensor, what: str) -> None:

@@ -41,12 +41,12 @@ class AlignedImage:
     kind: str = "image"
     given: Given = field(default_factory=dict)
 
-    def inputs(self, cond: Any, z: torch.Tensor) -> Inputs:
+    def inputs(self, cond: object, z: torch.Tensor) -> Inputs:
         """Return concat (B, channels, h, w); cond: the same, in [-1, 1]."""
         wanted = (z.shape[0], self.channels, *z.shape[2:])
         return {"concat": _shaped(cond, z, wanted, "the low-resolution image")}
 
-    def null(self, cond: Any, z: torch.Tensor) -> Any:
+    def null(self, cond: object, z: torch.Tensor) -> object:
         """Return zeros."""
         return torch.zeros_like(torch.as_tensor(cond))
 
@@ -79,16 +79,16 @@ class FittedImage:
         """Return image, or class-image where it takes labels too."""
         return "image" if self.classes is None else "class-image"
 
-    def inputs(self, cond: Any, z: torch.Tensor) -> Inputs:
+    def inputs(self, cond: object, z: torch.Tensor) -> Inputs:
         """Return concat (B, c, H, W), and labels (B,) where the model has classes.
 
         cond: the small image (B, 3, h, w) in [-1, 1], or {"labels": (B,), "image": the same}.
         """
         given: Inputs = {}
         if self.classes is not None:
-            _check_fields(cond, ("labels", "image"))
-            given["labels"] = labels_of(cond["labels"], z, classes=self.classes)
-            cond = cond["image"]
+            parts = _fields(cond, ("labels", "image"))
+            given["labels"] = labels_of(parts["labels"], z, classes=self.classes)
+            cond = parts["image"]
         wanted = (z.shape[0], 3, *(s * self.small // self.large for s in z.shape[2:]))
         image = _shaped(cond, z, wanted, "the low-resolution image")
         if self.small > self.large:
@@ -98,7 +98,7 @@ class FittedImage:
         size = (z.shape[2], z.shape[3])
         return given | {"concat": nn.functional.interpolate(image, size, mode="bilinear")}
 
-    def null(self, cond: Any, z: torch.Tensor) -> Any:
+    def null(self, cond: object, z: torch.Tensor) -> object:
         """Return zeros; a model with classes has none that stands for no class."""
         if self.classes is not None:
             return null_labels(None, z)
@@ -116,7 +116,7 @@ class SemanticMap:
     rescaler: Any
     kind: str = "semantic"
 
-    def inputs(self, cond: Any, z: torch.Tensor) -> Inputs:
+    def inputs(self, cond: object, z: torch.Tensor) -> Inputs:
         """Return concat (B, c, h, w); cond: one-hot (B, classes, H, W), or ids (B, H, W)."""
         if cond is None:
             raise InputError("the model is conditioned on a map; give cond, ids (B, H, W)")
@@ -132,7 +132,7 @@ class SemanticMap:
         found = self.rescaler(given.to(z))
         return {"concat": _shaped(found, z, (z.shape[0], found.shape[1], *z.shape[2:]), "the map")}
 
-    def null(self, cond: Any, z: torch.Tensor) -> Any:
+    def null(self, cond: object, z: torch.Tensor) -> object:
         """Return a one-hot map of no class anywhere."""
         given = torch.as_tensor(cond)
         if given.ndim == 4:
@@ -160,15 +160,15 @@ class MaskedImage:
     kind: str = "inpainting"
     given: Given = field(default_factory=dict)
 
-    def inputs(self, cond: Any, z: torch.Tensor) -> Inputs:
+    def inputs(self, cond: object, z: torch.Tensor) -> Inputs:
         """Return concat (B, channels, h, w).
 
         cond: {"image": masked or whole image, "mask": 1 or -1 ... }, or (B, 4, H, W): the masked
         image and the mask (1 where to paint, else -1), or (B, channels, h, w) ready made.
         """
         if isinstance(cond, Mapping):
-            _check_fields(cond, ("image", "mask"))
-            cond = torch.cat([cond["image"], cond["mask"]], dim=1)
+            parts = _fields(cond, ("image", "mask"))
+            cond = torch.cat([parts["image"], parts["mask"]], dim=1)
         if cond is None:
             raise InputError("the model paints over masks; give cond, masked image and mask")
         given = torch.as_tensor(cond).to(z)
@@ -184,7 +184,7 @@ class MaskedImage:
             given = torch.cat([latent, mask], dim=1)
         return {"concat": _shaped(given, z, ready, "the masked latent")}
 
-    def null(self, cond: Any, z: torch.Tensor) -> Any:
+    def null(self, cond: object, z: torch.Tensor) -> object:
         """Return zeros of the joined size."""
         return torch.zeros((z.shape[0], self.channels, *z.shape[2:]), dtype=z.dtype)
 
@@ -208,7 +208,7 @@ class EncodedImage:
     kind: str = "image-to-image"
     given: Given = field(default_factory=dict)
 
-    def inputs(self, cond: Any, z: torch.Tensor) -> Inputs:
+    def inputs(self, cond: object, z: torch.Tensor) -> Inputs:
         """Return concat (B, channels, h, w); cond: the image (B, 3, H, W), or its latent."""
         if cond is None:
             raise InputError("the model turns an image into another; give cond, (B, 3, H, W)")
@@ -218,7 +218,7 @@ class EncodedImage:
             given = self.encode(given)
         return {"concat": _shaped(given, z, ready, "the image's latent")}
 
-    def null(self, cond: Any, z: torch.Tensor) -> Any:
+    def null(self, cond: object, z: torch.Tensor) -> object:
         """Return zeros of the joined size."""
         return torch.zeros((z.shape[0], self.channels, *z.shape[2:]), dtype=z.dtype)
 
@@ -239,21 +239,21 @@ class MaskedPrompt:
     encode: Callable[[torch.Tensor], torch.Tensor]
     kind: str = "inpainting"
 
-    def inputs(self, cond: Any, z: torch.Tensor) -> Inputs:
+    def inputs(self, cond: object, z: torch.Tensor) -> Inputs:
         """Return context and concat.
 
         cond: {"prompt": texts, "image": (B, 3, H, W) in [-1, 1], "mask": (B, 1, H, W), 1 where to
         paint}.
         """
-        _check_fields(cond, ("prompt", "image", "mask"))
-        mask = cond["mask"].to(z)
-        latent = self.encode(cond["image"].to(z) * (mask < 0.5))
+        parts = _fields(cond, ("prompt", "image", "mask"))
+        mask = parts["mask"].to(z)
+        latent = self.encode(parts["image"].to(z) * (mask < 0.5))
         small = nn.functional.interpolate(mask, size=z.shape[-2:])
-        return self.prompts.inputs(cond["prompt"], z) | {"concat": torch.cat([small, latent], 1)}
+        return self.prompts.inputs(parts["prompt"], z) | {"concat": torch.cat([small, latent], 1)}
 
-    def null(self, cond: Any, z: torch.Tensor) -> Any:
+    def null(self, cond: object, z: torch.Tensor) -> object:
         """Return the same picture under the empty prompt."""
-        return dict(cond) | {"prompt": [""] * z.shape[0]}
+        return {**_fields(cond, ("prompt",)), "prompt": [""] * z.shape[0]}
 
     def parts(self) -> dict[str, nn.Module]:
         """Return the text encoder."""
@@ -275,23 +275,23 @@ class UpscaledPrompt:
     largest: int = 350
     kind: str = "upscaling"
 
-    def inputs(self, cond: Any, z: torch.Tensor) -> Inputs:
+    def inputs(self, cond: object, z: torch.Tensor) -> Inputs:
         """Return context, concat and labels.
 
         cond: {"prompt": texts, "image": (B, 3, h, w) in [-1, 1] at the latent's size,
         "noise_level": integer, 20 if not given, "noise": (B, 3, h, w) of N(0, 1) that the image is
         blurred with at that level}; without "noise" the image is taken as blurred already.
         """
-        _check_fields(cond, ("prompt", "image"))
-        level = int(cond.get("noise_level", DEFAULT_NOISE_LEVEL))
+        parts = _fields(cond, ("prompt", "image"))
+        level = int(parts.get("noise_level", DEFAULT_NOISE_LEVEL))
         if not 0 <= level <= self.largest:
             raise InputError(f"noise_level must lie in [0, {self.largest}], found {level}")
         wanted = (z.shape[0], 3, *z.shape[2:])
-        image = _shaped(cond["image"], z, wanted, "the low-resolution image")
-        if cond.get("noise") is not None:
-            image = self._blurred(image, _shaped(cond["noise"], z, wanted, "its noise"), level)
+        image = _shaped(parts["image"], z, wanted, "the low-resolution image")
+        if parts.get("noise") is not None:
+            image = self._blurred(image, _shaped(parts["noise"], z, wanted, "its noise"), level)
         labels = torch.full((z.shape[0],), level, device=z.device)
-        return self.prompts.inputs(cond["prompt"], z) | {"concat": image, "labels": labels}
+        return self.prompts.inputs(parts["prompt"], z) | {"concat": image, "labels": labels}
 
     def _blurred(self, image: torch.Tensor, noise: torch.Tensor, level: int) -> torch.Tensor:
         """Return the image at a step of its forward process (arXiv:2006.11239, eq. 4)."""
@@ -303,16 +303,16 @@ class UpscaledPrompt:
         kept = float(self.noising.alphas_cumprod()[level])
         return float(kept**0.5) * image + float((1 - kept) ** 0.5) * noise
 
-    def null(self, cond: Any, z: torch.Tensor) -> Any:
+    def null(self, cond: object, z: torch.Tensor) -> object:
         """Return the same picture under the empty prompt."""
-        return dict(cond) | {"prompt": [""] * z.shape[0]}
+        return {**_fields(cond, ("prompt",)), "prompt": [""] * z.shape[0]}
 
     def parts(self) -> dict[str, nn.Module]:
         """Return the text encoder."""
         return self.prompts.parts()
 
 
-def _shaped(given: Any, z: torch.Tensor, wanted: tuple[int, ...], what: str) -> torch.Tensor:
+def _shaped(given: object, z: torch.Tensor, wanted: tuple[int, ...], what: str) -> torch.Tensor:
     if given is None:
         raise InputError(f"the model needs {what} as cond, {wanted}")
     tensor = torch.as_tensor(given).to(z)
@@ -321,6 +321,8 @@ def _shaped(given: Any, z: torch.Tensor, wanted: tuple[int, ...], what: str) -> 
     return tensor
 
 
-def _check_fields(cond: Any, fields: tuple[str, ...]) -> None:
-    if not isinstance(cond, Mapping) or any(field not in cond for field in fields):
-        raise InputError(f"cond must be a mapping with {', '.join(fields)}")
+def _fields(cond: object, names: tuple[str, ...]) -> Mapping[str, Any]:
+    """Return a condition that has several parts, or say which are missing."""
+    if not isinstance(cond, Mapping) or any(name not in cond for name in names):
+        raise InputError(f"cond must be a mapping with {', '.join(names)}")
+    return cond
