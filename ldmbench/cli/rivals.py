@@ -1,4 +1,4 @@
-"""`ldmbench compare RUN --best`: every cell against the best one of its dataset."""
+"""`ldmbench compare RUN --best`: every cell against the best one of its task and dataset."""
 
 from __future__ import annotations
 

@@ -197,6 +197,11 @@ class Model:
             t = self._times(t, z)
             return noise_of(self.info.flow, self.velocity(z, t, cond), z, t)
         schedule, z = self._schedule(), torch.as_tensor(z)
+        if schedule.is_regression:
+            raise InputError(
+                f"{self.info.path} is a regression: it predicts no noise; `sample` with steps 1"
+                " returns what it makes of a condition"
+            )
         self._check_latents(z)
         t = torch.as_tensor(t, device=z.device).expand(z.shape[0]).long()
         if t.numel() and not 0 <= int(t.min()) <= int(t.max()) < schedule.T:

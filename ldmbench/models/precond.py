@@ -146,9 +146,13 @@ that of models whose process is a straight path."""
 
 
 def levels_of(schedule: Schedule, t: Tensor, like: Tensor) -> Levels:
-    """Return sqrt(abar_t) and sqrt(1 - abar_t) of timesteps t (B,), of the dtype of `like`."""
+    """Return sqrt(abar_t) and sqrt(1 - abar_t) of timesteps t (B,), of the dtype of `like`.
+
+    A regression sees neither signal nor noise: both are 0.
+    """
     bars = torch.as_tensor(schedule.alphas_cumprod(), device=like.device)[t][:, None, None, None]
-    return bars.sqrt().to(like.dtype), (1 - bars).sqrt().to(like.dtype)
+    spread = torch.zeros_like(bars) if schedule.is_regression else (1 - bars).sqrt()
+    return bars.sqrt().to(like.dtype), spread.to(like.dtype)
 
 
 def snr_weights(objective: Objective, levels: Levels, *, gamma: float) -> Tensor:

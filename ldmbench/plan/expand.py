@@ -96,7 +96,14 @@ def _combinations(
             model = Variant(variant.title, with_facts(variant.noun, folder), variant.axes)
             for dataset in chosen:
                 for data, sample in itertools.product(datasets[dataset], samples[dataset]):
-                    yield model, data, _own(sample) if is_own else sample
+                    yield model, data, _for(model.noun, sample, is_own=is_own)
+
+
+def _for(model: Model, sample: Variant[SampleParams], *, is_own: bool) -> Variant[SampleParams]:
+    """Return a way of sampling as a model has it."""
+    if isinstance(model, LdmModel) and model.denoiser.objective == "regression":
+        return _once(sample)
+    return _own(sample) if is_own else sample
 
 
 def _ruled(written: Suite, dataset: str) -> SampleParams:
@@ -228,6 +235,20 @@ def _own(variant: Variant[SampleParams]) -> Variant[SampleParams]:
     }
     axes = {name: value for name, value in variant.axes.items() if name not in own}
     return Variant(variant.title, variant.noun.model_copy(update=own), axes)
+
+
+def _once(variant: Variant[SampleParams]) -> Variant[SampleParams]:
+    """Ask a regression once, whatever the suite says of steps and guidance."""
+    once = {
+        "sampler": "ddim",
+        "steps": 1,
+        "eta": 0.0,
+        "guidance": 1.0,
+        "guidance_interval": None,
+        "timesteps": None,
+    }
+    axes = {name: value for name, value in variant.axes.items() if name not in once}
+    return Variant(variant.title, variant.noun.model_copy(update=once), axes)
 
 
 def sample_title(sample: SampleParams, axes: Axes) -> str:

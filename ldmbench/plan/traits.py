@@ -139,7 +139,7 @@ def _trained(spec: LdmModel, folder: Path, cache: Path | None, resolution: int) 
         task=task.name,
         given={name: _text(getattr(spec.denoiser, name)) for name in task.given},
         timesteps=own_rule(spec.denoiser),
-        T=spec.denoiser.timesteps,
+        T=1 if spec.denoiser.objective == "regression" else spec.denoiser.timesteps,
         is_flow=spec.denoiser.objective == "flow",
         interval=spec.guidance_interval,
         train_seed=spec.denoiser.train_seed,

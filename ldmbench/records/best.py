@@ -80,7 +80,7 @@ def standings(
     confidence: float = 0.95,
     margin: float = 0.1,
 ) -> Iterator[Rivals]:
-    """Yield the rivals of every score and dataset, scores of one signature together.
+    """Yield the rivals of every score, dataset and task, scores of one signature together.
 
     A score that several cells share (of a first stage) stands for the first of them.
 
@@ -93,16 +93,19 @@ def standings(
         margin: as of `rivals_of`.
     """
     check_levels(confidence, margin)
-    groups: dict[tuple[str, str, str], dict[object, Scored]] = {}
+    groups: dict[tuple[str, ...], dict[object, Scored]] = {}
     for record in records:
         for score in record.scores:
             alone = score.name in FIRST_STAGE and record.cell.f == 1
             if score.value is None or alone or (metrics and score.name not in metrics):
                 continue
-            own = groups.setdefault((score.name, record.cell.dataset, score.signature), {})
-            shared = score.replicates if score.name in FIRST_STAGE else None
+            first = score.name in FIRST_STAGE
+            task = "" if first else record.cell.conditioning or ""
+            group = score.name, record.cell.dataset, task, score.signature
+            own = groups.setdefault(group, {})
+            shared = score.replicates if first else None
             own.setdefault(shared or record.cell.id, (record, score))
-    for (name, _, _), scored in groups.items():
+    for (name, *_), scored in groups.items():
         way = better(name)
         if way and len(scored) > 1:
             yield rivals_of(

@@ -34,7 +34,8 @@ class Finding:
 def findings_of(table: Table) -> list[Finding]:
     """Return, per dataset: the best cell, the fastest one as good, and latent against pixels.
 
-    Only cells whose scores have one signature are rivals; a lone cell is named without a rank.
+    Only cells of one task whose scores have one signature are rivals; a lone cell is named without
+    a rank.
     Where seeds were swept, the best mean over seeds stands beside the best single cell.
     """
     quality = headline([row.record for row in table.rows])
@@ -90,7 +91,8 @@ def _best(table: Table, row: Row, column: Column, *, rivals: Sequence[Row], of: 
         text += f"; {_distinguished(others)}"
     if len(rivals) < of:
         text += (
-            f"; among the {len(rivals)} of {of} cells whose numbers were computed in the same way"
+            f"; among the {len(rivals)} of {of} cells of one task whose numbers were computed in"
+            " the same way"
         )
     if names:
         text += f"; on {', '.join(names)}, so it cannot be compared with published rows"

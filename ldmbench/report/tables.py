@@ -138,10 +138,10 @@ class Table:
 def build(records: Sequence[Record], replicates: Replicas = without) -> Table:
     """Return the table of all cells, failed ones included.
 
-    The best of a column is sought among like numbers only: scores with one signature, measures
-    of one dataset on one device. `tied` marks scores whose difference from the best one is not
-    distinguished from 0, paired where both have replicates, and measures whose interval
-    overlaps its.
+    The best of a column is sought among like numbers only, of one task and one dataset: scores
+    with one signature, measures on one device. `tied` marks scores whose difference from the best
+    one is not distinguished from 0, paired where both have replicates, and measures whose
+    interval overlaps its.
     """
     vary = varying(records)
     names = variants(records)
@@ -259,19 +259,24 @@ def _row(
     entries: dict[str, Entry] = {}
     for score in record.scores:
         key = score_key(score, names)
-        among = (*_trivial(record, by_key[key]), record.cell.dataset, score.signature)
+        among = (*_alike(record, by_key[key]), score.signature)
         entries[key] = _entry(score, by_key[key], among)
     for measure in record.measures:
         column = by_key[measure.name]
-        among = (*_trivial(record, column), record.cell.dataset, measure.device)
+        among = (*_alike(record, column), measure.device)
         entries[measure.name] = _entry(measure, column, among)
     return Row(record, tuple(identity(record.cell, vary)), entries)
 
 
-def _trivial(record: Record, column: Column) -> tuple[str, ...]:
-    # the identity (f = 1) loses nothing, so it is no rival of first stages that compress
-    identical = column.quantity.group == "first stage" and record.cell.f == 1
-    return ("identity",) if identical else ()
+def _alike(record: Record, column: Column) -> tuple[str, ...]:
+    """Return what rivals have in common: the dataset; the task, but of first stages.
+
+    The identity (f = 1) loses nothing, so it is no rival of first stages that compress.
+    """
+    cell = record.cell
+    if column.quantity.group == "first stage":
+        return cell.dataset, "identity" if cell.f == 1 else "compressed"
+    return cell.dataset, cell.conditioning or ""
 
 
 def _entry(made: Score | Measure, column: Column, among: tuple[str, ...]) -> Entry:

@@ -17,7 +17,7 @@ from ldmbench.schema.record import Record, Run
 
 __all__ = ["BEST", "SPREAD", "TIED", "markdown"]
 
-BEST = "best of its dataset among numbers computed in the same way"
+BEST = "best of its task and dataset among numbers computed in the same way"
 TIED = (
     "not distinguished from the best (scores: the interval of the difference, in pairs where the"
     " store has replicates, corrected for the number of cells; speed: the two intervals overlap)"

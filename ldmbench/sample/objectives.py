@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ldmbench.sample.flow import Flow
-from ldmbench.sample.schedule import Prediction, Schedule
+from ldmbench.sample.schedule import REGRESSION, Prediction, Schedule
 from ldmbench.schema.models import DenoiserParams
 
 __all__ = ["flow_of", "schedule_of"]
@@ -16,10 +16,13 @@ _PREDICTIONS: dict[str, Prediction] = {"eps": "epsilon", "v": "v_prediction", "x
 def schedule_of(params: DenoiserParams) -> Schedule | None:
     """Return the diffusion in betas that a denoiser is trained under; None of a flow.
 
-    One that leaves no signal at the last timestep visits it by default: its rule is trailing.
+    A regression has one timestep, without signal. A diffusion that leaves no signal at its last
+    timestep visits it by default: its rule is trailing.
     """
     if params.objective == "flow":
         return None
+    if params.objective == "regression":
+        return REGRESSION
     schedule = Schedule(
         kind=params.beta_schedule,
         start=params.beta_start,

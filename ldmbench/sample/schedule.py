@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ldmbench.errors import InputError
 
-__all__ = ["Schedule", "cosine_betas"]
+__all__ = ["REGRESSION", "Schedule", "cosine_betas"]
 
 Kind = Literal["scaled_linear", "linear", "cosine", "array"]
 Prediction = Literal["epsilon", "v_prediction", "sample"]
@@ -76,6 +76,11 @@ class Schedule:
             raise InputError(
                 f"schedule '{self.kind}' is unknown; there are: {', '.join(_TO_DIFFUSERS)}, array"
             )
+
+    @property
+    def is_regression(self) -> bool:
+        """Tell whether it is no diffusion: see `REGRESSION`."""
+        return self.kind == "array" and self.betas == (1.0,)
 
     def beta_array(self) -> NDArray[np.float64]:
         """Return the T betas, float64; with rescale_betas_zero_snr the last is 1."""
@@ -149,6 +154,21 @@ class Schedule:
             spacing=spacing,
             options=options,
         )
+
+
+REGRESSION = Schedule(
+    kind="array",
+    T=1,
+    betas=(1.0,),
+    prediction="sample",
+    spacing="trailing",
+    options=(("clip_sample", False), ("set_alpha_to_one", True), ("steps_offset", 0)),
+)
+"""One timestep without signal: the network sees zeros and returns the clean latent.
+
+So a plain regression from the condition is sampled by one step of DDIM, and written as diffusers'
+scheduler with trained_betas [1.0].
+"""
 
 
 def _options(config: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:

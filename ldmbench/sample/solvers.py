@@ -80,7 +80,7 @@ def sample(
     scheduler = _prepare(schedule, sampler, steps, timesteps, prediction=prediction)
     draws = _draws(scheduler, sampler, eta, noise, seeds=seeds, step_noise=step_noise)
     step = step_rule(sampler, schedule=schedule, eta=eta)
-    z = noise * float(scheduler.init_noise_sigma)
+    z = noise * (0.0 if schedule.is_regression else float(scheduler.init_noise_sigma))
     _to_device(scheduler, sampler, noise.device)
     for t, time in zip(scheduler.timesteps, _times(scheduler.timesteps, noise.device)):
         ask = denoise if unguided is None or is_inside(float(t), interval) else unguided

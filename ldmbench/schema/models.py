@@ -233,8 +233,9 @@ class DenoiserParams(Optimised):
     )
     objective: Annotated[Objective, AXIS] = Field(
         default="eps",
-        description="what the network learns to return: noise, v, the clean latent, or the velocity"
-        " of a straight path (flow matching)",
+        description="what the network learns to return: noise, v, the clean latent, the velocity of"
+        " a straight path (flow matching); or the clean latent from the condition alone"
+        " (regression)",
     )
     timesteps: Annotated[int, Field(ge=10, le=100_000)] = 1000
     beta_schedule: Annotated[Literal["scaled_linear", "linear", "cosine"], AXIS] = Field(
@@ -281,6 +282,11 @@ class DenoiserParams(Optimised):
         description="keep the state at the end, from which a longer budget goes on; in no key",
     )
     train_seed: Annotated[int, AXIS, Field(ge=0)] = 0
+
+    @property
+    def dropped(self) -> float:
+        """Share of training images without their condition, which is all that a regression has."""
+        return 0.0 if self.objective == "regression" else self.drop_condition
 
     @property
     def reads_labels(self) -> bool:

@@ -34,7 +34,7 @@ OF_NETWORK: dict[str, tuple[str, ...]] = {
 """Fields of a denoiser that only one kind of network has."""
 
 
-Objective = Literal["eps", "v", "x0", "flow"]
+Objective = Literal["eps", "v", "x0", "flow", "regression"]
 _OF_BETAS = (
     "timesteps",
     "beta_schedule",
@@ -44,10 +44,11 @@ _OF_BETAS = (
     "min_snr",
 )
 OF_OBJECTIVE: dict[Objective, tuple[str, ...]] = {
-    "eps": _OF_BETAS,
-    "v": _OF_BETAS,
-    "x0": _OF_BETAS,
-    "flow": ("times", "logit_mean", "logit_std", "shift"),
+    "eps": (*_OF_BETAS, "drop_condition"),
+    "v": (*_OF_BETAS, "drop_condition"),
+    "x0": (*_OF_BETAS, "drop_condition"),
+    "flow": ("times", "logit_mean", "logit_std", "shift", "drop_condition"),
+    "regression": (),
 }
 """Fields of a denoiser that only some objectives have."""
 
@@ -91,7 +92,8 @@ def preset_fields(written: Mapping[str, Any]) -> dict[str, object]:
         return {}
     first, *others = rows
     apart = {"heads": "head_channels", "head_channels": "heads"}
-    unused = _OF_BETAS if written.get("objective") == "flow" else ()
+    objective = str(written.get("objective"))
+    unused = {"flow": _OF_BETAS, "regression": (*_OF_BETAS, "drop_condition")}.get(objective, ())
     return {
         field: value
         for field, value in first.items()

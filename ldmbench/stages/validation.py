@@ -91,7 +91,8 @@ def _asked(model: Model, z0: Tensor, noise: Tensor, share: float) -> tuple[Tenso
         return path_at(flow, z0, noise, t), t, target_of(flow, z0, noise, t)
     schedule = model.info.schedule
     assert schedule is not None
-    at = torch.full((len(z0),), round(schedule.T * share), dtype=torch.int64, device=z0.device)
+    place = min(round(schedule.T * share), schedule.T - 1)  # the only one of a regression
+    at = torch.full((len(z0),), place, dtype=torch.int64, device=z0.device)
     levels = signal, spread = levels_of(schedule, at, z0)
     target = OBJECTIVES[schedule.prediction].target(z0, noise, levels)
     return signal * z0 + spread * noise, at, target

@@ -201,7 +201,7 @@ def _intervals(suite: Suite, folder: Path) -> Iterator[tuple[Loc, str]]:
 
 
 def _coding(suite: Suite, folder: Path) -> Iterator[tuple[Loc, str]]:
-    """Refuse progressive coding of flows, whose bound is not the sum over timesteps of betas."""
+    """Refuse progressive coding of what is no diffusion in timesteps of betas."""
     for name, model in suite.models.items() if "coding" in suite.probes else ():
         facts = facts_or_none(model, folder) if model.kind == "load" else None
         if facts and facts.own:
@@ -210,12 +210,14 @@ def _coding(suite: Suite, folder: Path) -> Iterator[tuple[Loc, str]]:
                 f"coding asks the denoiser itself, and models.{name} samples by its own call; leave"
                 " the probe or the model out",
             )
-        is_flow = bool(facts and facts.flow)
-        if is_flow or (model.kind == "ldm" and "flow" in many(model.denoiser.objective)):
+        objectives = many(model.denoiser.objective) if model.kind == "ldm" else ()
+        others = {"flow": "a flow", "regression": "a regression"}
+        found = [word for objective, word in others.items() if objective in objectives]
+        for word in ["a flow"] if facts and facts.flow else found:
             yield (
                 ("probes", suite.probes.index("coding")),
                 f"coding sends a latent timestep by timestep (arXiv:2006.11239), and models.{name}"
-                " is a flow, which has none; leave the probe or the model out",
+                f" is {word}, which has none; leave the probe or the model out",
             )
 
 

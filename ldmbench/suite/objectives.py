@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ldmbench.catalog.tasks import TASKS
 from ldmbench.schema.models import DenoiserParams
 from ldmbench.schema.networks import OF_OBJECTIVE, Objective
 from ldmbench.suite.axes import many
@@ -19,6 +20,7 @@ def check_objective(written: DenoiserParams) -> Iterator[tuple[str, str]]:
     """
     objectives: tuple[Objective, ...] = many(written.objective)
     yield from _foreign(written, objectives)
+    yield from _aimless(written, objectives)
     if "logit_normal" not in many(written.times):
         for field in ("logit_mean", "logit_std"):
             if field in written.model_fields_set:
@@ -37,6 +39,20 @@ def check_objective(written: DenoiserParams) -> Iterator[tuple[str, str]]:
             "weighs the last timestep by 0 under rescale_betas_zero_snr, and sampling begins there;"
             " leave one of the two out",
         )
+
+
+def _aimless(
+    written: DenoiserParams, objectives: tuple[Objective, ...]
+) -> Iterator[tuple[str, str]]:
+    """Yield the conditions of which no very image follows, so that a regression has no target."""
+    for task in many(written.conditioning) if "regression" in objectives else ():
+        if not TASKS[task].aims:
+            able = ", ".join(name for name, row in TASKS.items() if row.aims)
+            yield (
+                "objective",
+                f"found regression beside conditioning: {task}, of which no one image follows;"
+                f" allowed with conditioning: {able}",
+            )
 
 
 def _foreign(

@@ -70,6 +70,8 @@ def _processes(model: LdmModel) -> Iterator[Schedule | Flow]:
     """Yield the forward processes of a model, of those that samplers tell apart."""
     written, plain = model.denoiser, plain_class(model.denoiser)
     for objective in many(written.objective):
+        if objective == "regression":  # sampled in its own way, see `plan.expand`
+            continue
         for rescaled in many(written.rescale_betas_zero_snr) if objective != "flow" else (False,):
             params = plain(
                 objective=objective, timesteps=written.timesteps, rescale_betas_zero_snr=rescaled

@@ -112,7 +112,7 @@ class DenoiserJob:
                 seed=self.params.train_seed,
                 shape=(self.batch, *self.model.shape),
                 times=self.forward.times,
-                drop=self.params.drop_condition,
+                drop=self.params.dropped,
                 device=self.device,
             )
             total = torch.zeros((), device=self.device)

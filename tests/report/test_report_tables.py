@@ -38,6 +38,26 @@ def test_best_is_marked_once_per_dataset_and_signature(tmp_path):
         assert lowest.record.cell == cell
 
 
+def test_cells_of_other_tasks_are_no_rivals(tmp_path):
+    _, records, _ = fake(tmp_path, datasets=("shapes",), pictures=False)
+    tasks = ("layout", "semantic", None)
+    parted = [
+        r.model_copy(update={"cell": r.cell.model_copy(update={"conditioning": tasks[i % 3]})})
+        for i, r in enumerate(records)
+    ]
+    rows = build(parted).rows
+    for name in ("fid", "throughput"):
+        best = [r.record.cell.conditioning for r in rows if r.entries[name].best]
+        assert sorted(best, key=tasks.index) == list(tasks)
+    for task in tasks:
+        mine = [r for r in rows if r.record.cell.conditioning == task]
+        (one,) = [r for r in mine if r.entries["fid"].best]
+        assert one is min(mine, key=lambda r: r.entries["fid"].value)
+    asked = [f for f in findings_of(build(parted)) if f.topic.startswith("Best FID")]
+    assert len(asked) == 3
+    assert all("cells of one task" in f.text for f in asked)
+
+
 def test_higher_is_better_where_it_is(tmp_path):
     _, records, _ = fake(tmp_path, datasets=("shapes",), pictures=False)
     rows = build(records).rows

@@ -39,7 +39,7 @@ def stages(loaded, kind):
     ("denoiser", "text"),
     [
         ("{prediction: v}", "denoiser.prediction: is called 'objective' now"),
-        ("{objective: velocity}", "allowed: eps, v, x0, flow"),
+        ("{objective: velocity}", "allowed: eps, v, x0, flow, regression"),
         ("{objective: v, shift: 3}", "denoiser.shift: is a field of objective flow"),
         (
             "{objective: flow, beta_schedule: linear}",
@@ -48,6 +48,15 @@ def stages(loaded, kind):
         ("{objective: flow, min_snr: 5}", "denoiser.min_snr: is a field of objective eps, v, x0"),
         ("{objective: flow, logit_std: 2}", "write times: logit_normal"),
         ("{rescale_betas_zero_snr: true}", "allowed with objective: v, x0"),
+        (
+            "{objective: regression, conditioning: layout}",
+            "found regression beside conditioning: layout, of which no one image follows; allowed"
+            " with conditioning: superresolution, inpainting, image",
+        ),
+        (
+            "{objective: regression, conditioning: image, drop_condition: 0.2}",
+            "denoiser.drop_condition: is a field of objective eps, v, x0, flow",
+        ),
         ("{objective: v, rescale_betas_zero_snr: true, min_snr: 5}", "leave one of the two out"),
     ],
 )
@@ -160,6 +169,22 @@ def test_old_words_stay_in_keys(tmp_path):
         assert (keyed["prediction"], keyed["beta_schedule"]) == (objective, "linear")
         assert not {"objective", "shift", "times", "min_snr"} & set(keyed)
         assert type(stage.params).model_validate(keyed) == stage.params
+
+
+def test_a_regression_is_sampled_once_whatever_the_suite_says(tmp_path):
+    denoiser = "{objective: [v, regression], conditioning: inpainting}"
+    asked = "{sampler: [ddim, heun], steps: [4, 8], guidance: [1, 2], count: 8}"
+    both = suite(tmp_path, denoiser, asked)
+    check_suite(both)
+    cells = [cell.id for cell in build_plan(both).cells]
+    assert len(cells) == 9
+    assert [c for c in cells if "regression" in c] == [
+        "ldm[objective=regression]/shapes/ddim-1/g1/s0"
+    ]
+    said = problems(
+        tmp_path, "{objective: regression, conditioning: image}", more="probes: [coding]"
+    )
+    assert "models.ldm is a regression, which has none" in said
 
 
 def test_a_flow_has_no_timestep_rule_and_no_coding(tmp_path):

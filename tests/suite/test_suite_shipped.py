@@ -21,6 +21,7 @@ PAPER = {
     "fig6_training", "fig7_steps", "imagenet256_sit", "imagenet256_rae",
 }  # fmt: skip
 NAMES = {"smoke", "quickstart", "budget_curve", "downsampling_sweep", "objectives", "tasks"}
+NAMES |= {"guidance", "unet_dit"}
 NAMES |= PAPER | {f"{name}_shapes" for name in PAPER}
 
 
