@@ -23,6 +23,7 @@ __all__ = [
     "imports_of",
     "is_free",
     "locate",
+    "methods",
     "origin_of",
     "points",
     "sources",
@@ -172,6 +173,28 @@ def arguments(name: str, folder: Path, noun: Noun) -> Arguments:
     needed += [a for a, value in zip(keyed, signature.kw_defaults, strict=True) if value is None]
     known = [a for a in (*plain, *keyed) if a != "self"]
     return Arguments(tuple(known), tuple(a for a in needed if a != "self"))
+
+
+def methods(name: str, folder: Path, noun: Noun) -> frozenset[str]:
+    """Return the methods of a class, read from the source, those of its bases in its module too.
+
+    Of a function it is `__call__`; nothing of what is not written with class or def there.
+
+    Raises:
+        InputError: there is no such code.
+    """
+    file = locate(name, folder, noun)
+    body: Any = _tree(file, name).body if file.suffix == ".py" else []
+    written = {node.name: node for node in body if hasattr(node, "name")}
+    found, left = set[str](), [target_of(name, noun).partition(":")[2]]
+    while left:
+        node = written.pop(left.pop(), None)
+        if isinstance(node, ast.FunctionDef):
+            found.add("__call__")
+        elif isinstance(node, ast.ClassDef):
+            found |= {part.name for part in node.body if isinstance(part, ast.FunctionDef)}
+            left += [base.id for base in node.bases if isinstance(base, ast.Name)]
+    return frozenset(found)
 
 
 def is_free(name: str, file: Path) -> bool:

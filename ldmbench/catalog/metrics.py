@@ -120,7 +120,8 @@ class Metric(Quantity):
         rank: figures of a run show the lowest that was measured.
         charted: a figure shows it against the rate of first stages.
         usual: `ldmbench score` computes it where no metric is named and it has what it needs.
-        in_suite: a suite may name it; else it comes with the probe `reconstruction`.
+        in_suite: only a suite that names it has it; else it comes with all reconstructions, and a
+            suite that names it asks for these.
         of: the metric that this is on other images: rfid is the fid of reconstructions.
     """
 
@@ -470,7 +471,7 @@ BY_RANK = tuple(
 FAMILIES: dict[str, Family] = {row.family.name: row.family for row in METRICS.values()}
 OF_SUITES: tuple[Against, ...] = ("class", "scene")
 """What only samples of a suite are compared with: what was asked of each."""
-IN_SUITE = tuple(row.name for row in METRICS.values() if row.in_suite)
+IN_SUITE = tuple(METRICS)
 """What `metrics` of a suite may name."""
 SCORABLE: dict[str, Metric] = {n: row for n, row in METRICS.items() if not row.of}
 """Every metric but those that are another one on other images."""

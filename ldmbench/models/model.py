@@ -142,6 +142,11 @@ class Model:
             regularization=first_stage.kind,
         )
 
+    @property
+    def scale(self) -> float:
+        """Return what latents of the first stage are multiplied by."""
+        return self.info.scale
+
     @torch.no_grad()
     def encode(self, x: torch.Tensor, *, noise: torch.Tensor | None = None) -> torch.Tensor:
         """Return the latents of images as the denoiser sees them.

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from ldmbench.errors import SuiteError
 from ldmbench.plan.digests import Digests
@@ -14,13 +16,13 @@ from ldmbench.plan.images import Images
 from ldmbench.plan.minimum_samples import check_enough
 from ldmbench.plan.models import ModelStages
 from ldmbench.plan.own import score_name
-from ldmbench.plan.reconstructed import first_stage_scores
+from ldmbench.plan.reconstructed import asks_reconstructions, first_stage_scores
 from ldmbench.plan.sample_scores import SampleScores
 from ldmbench.plan.sampled import Below, Sampled
 from ldmbench.plan.shared import Shared
 from ldmbench.plan.size import too_large
 from ldmbench.schema.sample import SampleParams
-from ldmbench.schema.stage import Cell, Plan, Role
+from ldmbench.schema.stage import Cell, Plan, Role, Stage
 from ldmbench.suite.load import LoadedSuite
 from ldmbench.suite.protocols import first_pinned, largest_count, protocols_of
 from ldmbench.suite.sampling import check_kind
@@ -83,8 +85,10 @@ class _Builder:
     def cell(self, point: Point) -> Cell:
         """Plan every stage one cell needs."""
         shared = self.shared
+        if point.sample is None:
+            return self._alone(point)
         traits = shared.about(point)
-        sample = self._sample(point)
+        sample = self._sample(point, point.sample)
         if not traits.is_own:
             check_kind(point.id, sample.sampler, is_flow=traits.is_flow)
         autoencoder, denoiser = self.models.both(point)
@@ -94,10 +98,38 @@ class _Builder:
         samples = sampled.samples(point, below, sample)
         made = {"autoencoder": autoencoder, "denoiser": denoiser, "samples": samples}
         roles = {Role(kind): stage for kind, stage in made.items()}
-        roles |= self.scores.all(point, samples, conditions)
-        if "reconstruction" in shared.suite.probes:
+        roles |= self.scores.all(point, samples, conditions, asked=point.sample.count)
+        if asks_reconstructions(shared.suite):
             roles |= first_stage_scores(shared, point, autoencoder)
         roles |= sampled.probed(point, below, sample)
+        return self._cell(
+            point,
+            roles,
+            conditioning=traits.task or traits.conditioning,
+            sampler=sample.sampler,
+            steps=sample.steps,
+            eta=sample.eta,
+            guidance=sample.guidance,
+            guidance_interval=sample.guidance_interval,
+            progress=sample.checkpoint,
+            sample_seed=sample.seed,
+            count=sample.count or 0,
+            timesteps=sample.timesteps,
+            quantize=sample.quantize,
+            size=None if sample.size == "1" else sample.size,
+        )
+
+    def _alone(self, point: Point) -> Cell:
+        """Plan every stage of a first stage alone."""
+        autoencoder = self.models.first_stage(point)
+        roles = {Role("autoencoder"): autoencoder}
+        roles |= first_stage_scores(self.shared, point, autoencoder)
+        count = max(s.count or 0 for s in roles.values() if s.kind == "reconstructions")
+        return self._cell(point, roles, count=count, latents=self.shared.about(point).latents)
+
+    def _cell(self, point: Point, roles: Mapping[Role, Stage], **sampling: Any) -> Cell:
+        """Return a cell of its stages, and of fields that say how it is sampled."""
+        traits = self.shared.about(point)
         return Cell(
             id=point.id,
             model=point.model,
@@ -105,21 +137,9 @@ class _Builder:
             axes=dict(point.axes),
             data_kind=point.data.kind,
             resolution=point.data.resolution,
-            conditioning=traits.task or traits.conditioning,
             f=traits.f,
             regularization=traits.regularization,
-            sampler=sample.sampler,
-            steps=sample.steps,
-            eta=sample.eta,
-            guidance=sample.guidance,
-            guidance_interval=sample.guidance_interval,
-            progress=sample.checkpoint,
             train_seed=traits.train_seed,
-            sample_seed=sample.seed,
-            count=sample.count or 0,
-            timesteps=sample.timesteps,
-            quantize=sample.quantize,
-            size=None if sample.size == "1" else sample.size,
             weights=traits.weights,
             weights_from=traits.weights_from,
             first_stage_from=traits.first_stage_from,
@@ -127,11 +147,12 @@ class _Builder:
             given=dict(traits.given),
             digest=traits.digest,
             stages={str(role): stage.key for role, stage in roles.items()},
+            **sampling,
         )
 
-    def _sample(self, point: Point) -> SampleParams:
+    def _sample(self, point: Point, sample: SampleParams) -> SampleParams:
         """Return how a point is sampled: as the suite says, else its protocols, else the model."""
-        sample, traits = point.sample, self.shared.about(point)
+        traits = self.shared.about(point)
         open_: dict[str, int | str | None] = {
             "count": largest_count(self.shared.protocols, sample.count)
         }

@@ -32,7 +32,7 @@ def problems(point: Point, traits: Traits) -> Iterator[Problem]:
         point: of a cell.
         traits: of its model.
     """
-    size = point.sample.size
+    size = point.size
     if size == "1":
         return
     why = _why_not(traits)
@@ -75,7 +75,7 @@ def cautions(point: Point, traits: Traits, written: SampleParams) -> Iterator[st
             "sample.size does not reach this model, which samples by itself; its images have the"
             " side of data"
         )
-    size, f = point.sample.size, traits.f or 1
+    size, f = point.size, traits.f or 1
     if size == "1":
         return
     rows, columns = factors_of(size)

@@ -16,6 +16,7 @@ from ldmbench.schema.models import AutoencoderParams, Budget
 from ldmbench.schema.params import (
     Autoencoder,
     CalledDenoiser,
+    CalledStage,
     CodingParams,
     DatasetParams,
     FeaturesParams,
@@ -85,7 +86,7 @@ def stage_cost(stage: Stage, stages: Mapping[str, Stage]) -> Cost:
             return Cost()
         case TrainedDenoiser():
             return _denoiser(params, side // f, _latent_channels(stage, stages), f)
-        case LoadedStage() | TakenStage() | LoadedDenoiser() | CalledDenoiser():
+        case LoadedStage() | TakenStage() | CalledStage() | LoadedDenoiser() | CalledDenoiser():
             kept = stage.local.bytes if isinstance(params, TakenStage) else 0
             return Cost(seconds=SECONDS["loading"], bytes=kept)
         case LatentsParams():
@@ -169,7 +170,8 @@ def _resolution(stage: Stage, stages: Mapping[str, Stage]) -> int:
 def _factor(stage: Stage, stages: Mapping[str, Stage]) -> int:
     item = stage.inputs.get("autoencoder")
     params = stages[item.key].params if item else stage.params
-    return params.f if isinstance(params, Autoencoder) else 1
+    factor = getattr(params, "f", 1)  # that of code of the user's own is not known
+    return int(factor) if isinstance(params, Autoencoder) else 1
 
 
 def _section(params: Params) -> AutoencoderParams:

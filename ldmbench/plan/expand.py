@@ -17,30 +17,41 @@ from ldmbench.schema.base import AxisValue
 from ldmbench.schema.data import Data
 from ldmbench.schema.models import (
     DenoiserParams,
+    FirstStageModel,
     FirstStageSection,
     LdmModel,
+    LoadModel,
     Model,
 )
 from ldmbench.schema.networks import fields_of_others
 from ldmbench.schema.sample import SampleParams
 from ldmbench.schema.suite import Suite
+from ldmbench.suite.alone import has_posterior, is_alone
 from ldmbench.suite.axes import axes_of, plain_class
 from ldmbench.suite.first_stages import with_facts
-from ldmbench.suite.models import own_models
+from ldmbench.suite.models import samples_itself
 from ldmbench.suite.protocols import protocols_of, rule_of
 
 
 @dataclass(frozen=True)
 class Point:
-    """One combination: a dataset, a model and a way of sampling, and the id of its cell."""
+    """One combination: a dataset, a model and a way of sampling, and the id of its cell.
+
+    A first stage alone is not sampled: its `sample` is None.
+    """
 
     id: str
     dataset: str
     data: Data
     model: str
     spec: Model
-    sample: SampleParams
+    sample: SampleParams | None
     axes: Mapping[str, AxisValue]
+
+    @property
+    def size(self) -> str:
+        """Of its samples in training sides, as the suite writes it: 1, 2, 2x3."""
+        return "1" if self.sample is None else self.sample.size
 
 
 N = TypeVar("N", bound=BaseModel)
@@ -72,31 +83,33 @@ def all_points(written: Suite, folder: Path = Path()) -> list[Point]:
     """Return the points of a checked suite before include and exclude; arguments as `points`."""
     found: dict[str, Point] = {}
     for model, data, sample in _combinations(written, folder):
-        sample_part = sample_title(sample.noun, sample.axes)
-        cell = f"{model.title}/{data.title}/{sample_part}"
-        axes = {**data.axes, **model.axes, **sample.axes}
+        cell, axes, noun = f"{model.title}/{data.title}", {**data.axes, **model.axes}, None
+        if sample is not None:
+            cell, axes = f"{cell}/{sample_title(sample.noun, sample.axes)}", {**axes, **sample.axes}
+            noun = sample.noun
         found.setdefault(
-            cell, Point(cell, data.title, data.noun, model.title, model.noun, sample.noun, axes)
+            cell, Point(cell, data.title, data.noun, model.title, model.noun, noun, axes)
         )
     return list(found.values())
 
 
 def _combinations(
     written: Suite, folder: Path
-) -> Iterator[tuple[Variant[Model], Variant[Data], Variant[SampleParams]]]:
-    own = own_models(written, folder)
+) -> Iterator[tuple[Variant[Model], Variant[Data], Variant[SampleParams] | None]]:
     datasets = {name: variants(name, noun) for name, noun in written.data.items()}
     samples = {
         name: [_settled(v) for v in variants("", _ruled(written, name))] for name in datasets
     }
     for name, noun in written.models.items():
         chosen = [noun.data] if noun.data else list(datasets)
-        is_own = noun.kind == "call" or name in own
-        for variant in variants(name, noun):
+        for variant in variants(name, noun, folder):
             model = Variant(variant.title, with_facts(variant.noun, folder), variant.axes)
+            alone = is_alone(variant.noun, folder)
+            own = not alone and samples_itself(variant.noun, folder)
             for dataset in chosen:
-                for data, sample in itertools.product(datasets[dataset], samples[dataset]):
-                    yield model, data, _for(model.noun, sample, is_own=is_own)
+                ways = [None] if alone else samples[dataset]
+                for data, sample in itertools.product(datasets[dataset], ways):
+                    yield model, data, sample and _for(model.noun, sample, is_own=own)
 
 
 def _for(model: Model, sample: Variant[SampleParams], *, is_own: bool) -> Variant[SampleParams]:
@@ -121,18 +134,24 @@ def _ruled(written: Suite, dataset: str) -> SampleParams:
     return written.sample.model_copy(update=open_)
 
 
-def variants(name: str, noun: N) -> list[Variant[N]]:
-    """Return every combination of the axes inside one section, titled `name[axis=value,...]`."""
+def variants(name: str, noun: N, folder: Path = Path()) -> list[Variant[N]]:
+    """Return every combination of the axes inside one section, titled `name[axis=value,...]`.
+
+    Args:
+        name: of the section.
+        noun: as written.
+        folder: of the suite file, where models on disk are looked for.
+    """
     axes = dict(axes_of(noun))
     names = _short_names(list(axes))
     places = {p: _short_places(v) for p, v in axes.items() if p.rpartition(".")[2] == "path"}
     merged: dict[str, Variant[N]] = {}
     for values in itertools.product(*axes.values()):
         chosen = dict(zip(axes, values, strict=True))
-        plain = _plain_noun(name, noun, chosen)
+        plain = _without_posterior(_plain_noun(name, noun, chosen), folder)
+        told = _meaningful(plain, chosen, folder)
         shown = {
-            names[path]: places.get(path, {}).get(value, value)
-            for path, value in _meaningful(plain, chosen).items()
+            names[path]: places.get(path, {}).get(value, value) for path, value in told.items()
         }
         inside = ",".join(f"{key}={_text(value)}" for key, value in shown.items())
         title = f"{name}[{inside}]" if inside else name
@@ -158,6 +177,16 @@ def _plain_noun(name: str, noun: N, chosen: Axes) -> N:
     return plain
 
 
+def _without_posterior(noun: N, folder: Path) -> N:
+    """Return a first stage alone without `latents` where it has no posterior."""
+    open_: dict[str, object] = {"latents": None}
+    if isinstance(noun, FirstStageModel) and not has_posterior(noun, folder):
+        open_ = {"autoencoder": noun.autoencoder.model_copy(update=open_)}
+    elif not isinstance(noun, LoadModel) or noun.latents is None or has_posterior(noun, folder):
+        return noun
+    return noun.model_copy(update=open_)
+
+
 def _meaningless(model: LdmModel) -> dict[str, BaseModel]:
     """Return sections without fields of a first stage when f = 1, and of the other network."""
     unused = fields_of_others(model.denoiser.network, model.denoiser.objective)
@@ -168,8 +197,11 @@ def _meaningless(model: LdmModel) -> dict[str, BaseModel]:
     return settled
 
 
-def _meaningful(noun: BaseModel, chosen: Axes) -> Axes:
+def _meaningful(noun: BaseModel, chosen: Axes, folder: Path) -> Axes:
     """Drop axes that mean nothing for this combination: see `_meaningless`."""
+    if isinstance(noun, FirstStageModel | LoadModel):
+        kept = has_posterior(noun, folder)
+        return {p: v for p, v in chosen.items() if kept or p.rpartition(".")[2] != "latents"}
     if not isinstance(noun, LdmModel):
         return chosen
     unused = {

@@ -92,9 +92,10 @@ class Fit:
     def _unheld(self, point: Point) -> Iterator[Problem]:
         """Yield the probes that a dataset has no image for which no model trains on."""
         traits = self.traits(point)
-        denoises = not traits.is_own
+        denoises = point.sample is not None and not traits.is_own
         asks = {"coding": denoises, "validation_loss": denoises}
-        asks["reconstruction"] = traits.regularization is not None
+        asks["reconstruction"] = traits.regularization is not None and point.sample is not None
+        yield from self._unreconstructed(point, traits)
         for position, probe in enumerate(self.suite.probes):
             if asks.get(probe) and not any(self.images.held(point, split) for split in HELD_OUT):
                 name = plain_name(point.dataset)
@@ -106,7 +107,7 @@ class Fit:
 
     def _unguided(self, point: Point) -> Iterator[Problem]:
         """Yield guidance of a model that has none: of the cells that are left."""
-        if point.sample.guidance == 1:
+        if point.sample is None or point.sample.guidance == 1:
             return
         traits, loaded = self.traits(point), isinstance(point.spec, LoadModel)
         null = traits.null_class if loaded and traits.task == "class" else 0
@@ -114,6 +115,27 @@ class Fit:
         if reason:
             name, guidance = plain_name(point.model), point.sample.guidance
             yield ("sample", "guidance"), f"found {guidance:g}, but models.{name} {reason}"
+
+    def _unreconstructed(self, point: Point, traits: Traits) -> Iterator[Problem]:
+        """Yield what asks for reconstructions of unseen images, where a dataset has none."""
+        if any(self.images.held(point, split) for split in HELD_OUT):
+            return
+        name, model = plain_name(point.dataset), plain_name(point.model)
+        allowed = f"allowed: data.{name}.reference or data.{name}.validation of 1 or more"
+        if point.sample is None:
+            yield (
+                ("models", model),
+                "a first stage alone is measured on images that no model trains on, and"
+                f" data.{name} has none; {allowed}",
+            )
+        elif traits.regularization is not None:
+            for position, metric in enumerate(self.suite.metrics):
+                if metric in METRICS and not METRICS[metric].in_suite:
+                    yield (
+                        ("metrics", position),
+                        f"{metric} needs images that no model trains on, and data.{name} has none;"
+                        f" {allowed}",
+                    )
 
     def _larger(self, point: Point) -> Iterator[str]:
         """Say that there are more reference images than a model is trained on."""
@@ -137,4 +159,6 @@ class Fit:
             yield from (f"data.{name}: {remark}" for remark in source.listing().said)
 
     def _count(self, point: Point) -> int:
+        if point.sample is None:
+            return 0
         return largest_count(self.images.protocols, point.sample.count)

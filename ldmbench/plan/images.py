@@ -81,7 +81,7 @@ class Images:
 
         For larger samples they are read at the larger side; of unlike factors the centre is cut.
         """
-        height, width = factors_of(point.sample.size)
+        height, width = factors_of(point.size)
         side, most = point.data.resolution, max(height, width)
         if most == 1:
             return self._add(point, "truth", count)
@@ -91,7 +91,7 @@ class Images:
             return self._add(replace(point, data=data), "truth", count, window=window)
         except InputError as error:
             raise InputError(
-                f"sample.size {point.sample.size} takes conditions of {side * most} pixels from"
+                f"sample.size {point.size} takes conditions of {side * most} pixels from"
                 f" data.{plain_name(point.dataset)}: {error}"
             ) from error
 

@@ -14,7 +14,13 @@ from ldmbench.plan.shared import Shared
 from ldmbench.plan.starts import Starts
 from ldmbench.plan.training import as_computed, remarks_on
 from ldmbench.schema.local import Local
-from ldmbench.schema.models import OPEN_CLIP, DenoiserParams, FirstStageSection, LdmModel
+from ldmbench.schema.models import (
+    OPEN_CLIP,
+    AutoencoderParams,
+    DenoiserParams,
+    FirstStageModel,
+    LdmModel,
+)
 from ldmbench.schema.params import (
     IdentityStage,
     LatentsParams,
@@ -40,6 +46,14 @@ class ModelStages:
     def starts(self) -> Starts:
         """Where trainings start."""
         return Starts(self.shared.suite, self.shared.folder)
+
+    def first_stage(self, point: Point) -> Stage:
+        """Plan a first stage that no denoiser stands on."""
+        if isinstance(point.spec, FirstStageModel):
+            return self._autoencoder(point.spec.autoencoder, point, self.shared.images.train(point))
+        traits = self.shared.about(point)
+        assert traits.autoencoder is not None
+        return self.shared.ledger.add("autoencoder", traits.autoencoder, {}, local=traits.local)
 
     def both(self, point: Point) -> tuple[Stage, Stage]:
         """Plan the first stage and the denoiser of a point."""
@@ -124,7 +138,7 @@ class ModelStages:
             "denoiser", traits.denoiser, inputs, local=traits.local
         )
 
-    def _autoencoder(self, section: FirstStageSection, point: Point, train: Stage) -> Stage:
+    def _autoencoder(self, section: AutoencoderParams, point: Point, train: Stage) -> Stage:
         """Plan a first stage: the identity, one that ships, lies on disk, or is to be trained."""
         side, traits = point.data.resolution, self.shared.about(point)
         if traits.autoencoder is not None:

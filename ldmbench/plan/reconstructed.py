@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from ldmbench.catalog.metrics import RECONSTRUCTED
+from ldmbench.catalog.metrics import METRICS, RECONSTRUCTED
 from ldmbench.plan.expand import Point
 from ldmbench.plan.ledger import RECONSTRUCTION_BATCH, SHARD, aligned, items, score_params, whole
 from ldmbench.plan.shared import Shared
 from ldmbench.schema.params import ReconstructionsParams
 from ldmbench.schema.protocol import Protocol
 from ldmbench.schema.stage import Role, Stage
+from ldmbench.schema.suite import Suite
+
+
+def asks_reconstructions(suite: Suite) -> bool:
+    """Tell whether first stages under denoisers are measured too: by a probe, or by a metric."""
+    rows = [METRICS[name] for name in suite.metrics if name in METRICS]
+    return "reconstruction" in suite.probes or any(not row.in_suite for row in rows)
 
 
 def first_stage_scores(shared: Shared, point: Point, autoencoder: Stage) -> dict[Role, Stage]:
@@ -30,7 +37,11 @@ def _under(
     count = min(shared.suite.reconstruction_count, reference.count or 0)
     made = shared.ledger.add(
         "reconstructions",
-        ReconstructionsParams(micro_batch=RECONSTRUCTION_BATCH, quantize=traits.quantize),
+        ReconstructionsParams(
+            micro_batch=RECONSTRUCTION_BATCH,
+            quantize=traits.quantize,
+            posterior="sample" if traits.latents == "sample" else "mode",
+        ),
         {"autoencoder": whole(autoencoder), "images": aligned(reference)},
         shard=SHARD,
         count=count,

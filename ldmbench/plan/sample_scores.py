@@ -25,18 +25,22 @@ class SampleScores:
     shared: Shared
     asked: dict[str, Asked] = field(default_factory=dict)
 
-    def all(self, point: Point, samples: Stage, conditions: Stage | None) -> dict[Role, Stage]:
-        """Plan every score of a cell's samples."""
+    def all(
+        self, point: Point, samples: Stage, conditions: Stage | None, *, asked: int | None
+    ) -> dict[Role, Stage]:
+        """Plan every score of a cell's samples; `asked` is how many the suite asks for."""
         roles: dict[Role, Stage] = {}
         for protocol in self.shared.protocols:
-            roles |= self._scores(point, samples, protocol)
-            roles |= self._own(point, samples, protocol)
+            count = count_for(protocol, asked)
+            roles |= self._scores(point, samples, count, protocol)
+            roles |= self._own(point, samples, count, protocol)
             if conditions and self.shared.about(point).conditioning == "truth":
                 roles |= self._against(point, conditions, samples, protocol)
         return roles
 
-    def _scores(self, point: Point, samples: Stage, protocol: Protocol) -> dict[Role, Stage]:
-        count = count_for(protocol, point.sample.count)
+    def _scores(
+        self, point: Point, samples: Stage, count: int, protocol: Protocol
+    ) -> dict[Role, Stage]:
         real, held = self.shared.images.reference(point, protocol)
         families = {row.family.name: row.family for row in self.shared.rows()}
         roles: dict[Role, Stage] = {}
@@ -45,7 +49,7 @@ class SampleScores:
                 continue
             extractor = family.extractor_of(protocol)
             # The class of an image is that of all of it.
-            size = "1" if family.against == "class" else point.sample.size
+            size = "1" if family.against == "class" else point.size
             seen = self.shared.features(samples, extractor, protocol, patches=size)
             inputs = {"generated": items(seen, count)}
             if family.against == "class":
@@ -71,7 +75,7 @@ class SampleScores:
         for family in self.shared.pair_families() if self.shared.about(point).takes_image else ():
             sides = [samples, truth]
             if family.needs == "features":
-                size = point.sample.size
+                size = point.size
                 sides = [
                     self.shared.features(side, protocol.extractor, protocol, patches=size)
                     for side in sides
@@ -88,9 +92,11 @@ class SampleScores:
                 )
         return roles
 
-    def _own(self, point: Point, samples: Stage, protocol: Protocol) -> dict[Role, Stage]:
+    def _own(
+        self, point: Point, samples: Stage, count: int, protocol: Protocol
+    ) -> dict[Role, Stage]:
         """Plan metrics of the user's own: each is handed what its arguments name."""
-        count, roles = count_for(protocol, point.sample.count), dict[Role, Stage]()
+        roles = dict[Role, Stage]()
         for number, name in enumerate(n for n in self.shared.suite.metrics if n not in METRICS):
             code = own_code(name, self.shared.folder, self.shared.images.digests, noun="metrics")
             asked = self._asked(name)
@@ -100,7 +106,7 @@ class SampleScores:
             for role, (side, kind) in asked.roles.items():
                 stage, most = sides[side]
                 if kind == "features":
-                    size = point.sample.size if side == "generated" else "1"
+                    size = point.size if side == "generated" else "1"
                     stage = self.shared.features(stage, protocol.extractor, protocol, patches=size)
                 inputs[role] = items(stage, most)
             params = OwnScoresParams(

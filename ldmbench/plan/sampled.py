@@ -83,21 +83,21 @@ class Sampled:
         probes, denoises = set(self.shared.suite.probes), not self.shared.about(point).is_own
         roles: dict[Role, Stage] = {}
         if "coding" in probes and denoises:
-            roles[Role("coding")] = self._coding(point, below)
+            roles[Role("coding")] = self._coding(point, below, sample)
         if "validation_loss" in probes and denoises:
-            roles[Role("validation_loss")] = self._validation(point, below)
+            roles[Role("validation_loss")] = self._validation(point, below, sample)
         if {*TIMED, *COUNTED} & probes:
             roles[Role("speed")] = self._speed(point, below, sample)
         return roles
 
-    def _coding(self, point: Point, below: Below) -> Stage:
+    def _coding(self, point: Point, below: Below, sample: SampleParams) -> Stage:
         inputs = {**below.inputs(), "images": self.shared.held_out(point, CODING_IMAGES)}
-        params = CodingParams(progress=point.sample.checkpoint)
+        params = CodingParams(progress=sample.checkpoint)
         return self.shared.ledger.add("coding", params, inputs, local=below.local)
 
-    def _validation(self, point: Point, below: Below) -> Stage:
+    def _validation(self, point: Point, below: Below, sample: SampleParams) -> Stage:
         inputs = {**below.inputs(), "images": self.shared.held_out(point, VALIDATION_IMAGES)}
-        params = ValidationParams(progress=point.sample.checkpoint, times=VALIDATION_TIMES)
+        params = ValidationParams(progress=sample.checkpoint, times=VALIDATION_TIMES)
         return self.shared.ledger.add("coding", params, inputs, local=below.local)
 
     def _speed(self, point: Point, below: Below, sample: SampleParams) -> Stage:

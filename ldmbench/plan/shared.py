@@ -80,8 +80,9 @@ class Shared:
         return self.ledger.features(images, extractor, protocol, spatial=spatial, patches=patches)
 
     def rows(self) -> list[Metric]:
-        """Return the metrics of the catalog that the suite names."""
-        return [METRICS[name] for name in self.suite.metrics if name in METRICS]
+        """Return the metrics of samples in the catalog that the suite names."""
+        named = (METRICS[name] for name in self.suite.metrics if name in METRICS)
+        return [row for row in named if not row.of]
 
     def pair_families(self) -> list[Family]:
         """Return the families of pairs: those that always come, and those that are asked for."""

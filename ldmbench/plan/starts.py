@@ -20,7 +20,14 @@ from ldmbench.plan.conditions import Problem
 from ldmbench.plan.expand import Point, all_points
 from ldmbench.plan.images import plain_name
 from ldmbench.registry import nearest
-from ldmbench.schema.models import CallModel, DenoiserParams, LdmModel, LoadModel, ModelFacts
+from ldmbench.schema.models import (
+    CallModel,
+    DenoiserParams,
+    FirstStageModel,
+    LdmModel,
+    LoadModel,
+    ModelFacts,
+)
 from ldmbench.schema.networks import OF_NETWORK, default_multipliers
 from ldmbench.schema.suite import Suite
 from ldmbench.sources.models.diffusers_config import read_folder
@@ -117,9 +124,12 @@ class Starts:
         if isinstance(source.spec, LdmModel):
             known = source.spec.denoiser.conditioning
             return _other_condition(known, own) or _other_network(source, point)
+        bare = "which is a first stage without a denoiser; allowed: a diffusion model"
+        if isinstance(source.spec, FirstStageModel):
+            return bare
         facts = facts_of(source.spec, self.folder)
         if not facts.samples:
-            return "which is a first stage without a denoiser; allowed: a diffusion model"
+            return bare
         task = task_of_kind(facts.conditioning)
         conditioning = task.name if task else facts.conditioning
         return (

@@ -11,6 +11,7 @@ from ldmbench.plan.digests import Digests
 from ldmbench.schema.local import NOWHERE, Code, LoadedFrom, Local, OwnCall, PlannedFacts
 from ldmbench.schema.models import (
     CallModel,
+    FirstStageModel,
     FirstStageSection,
     LatentRule,
     LdmModel,
@@ -20,6 +21,7 @@ from ldmbench.schema.models import (
 )
 from ldmbench.schema.params import (
     CalledDenoiser,
+    CalledStage,
     IdentityStage,
     LoadedDenoiser,
     LoadedStage,
@@ -28,6 +30,7 @@ from ldmbench.schema.params import (
 )
 from ldmbench.schema.sample import Interval, SampleParams
 from ldmbench.sources.models.peek import model_digest, tokenizer_digest
+from ldmbench.suite.alone import codes
 from ldmbench.suite.first_stages import taken_from
 from ldmbench.suite.models import facts_of, model_place, place_of
 from ldmbench.suite.sampling import own_rule
@@ -50,6 +53,7 @@ class Traits:
         weights: ema or raw, of a loaded model.
         weights_from: their file and entry, of a loaded model.
         first_stage_from: what a first stage from disk is, under a denoiser that is trained here.
+        latents: of a KL alone, what of its posterior is decoded; None leaves it to protocols.
         null_class: the label for "no class", of a loaded model that has one.
         given: how the condition is made of a real image, of a loaded model that takes one.
         digest: of a loaded model or of code that is called.
@@ -73,10 +77,11 @@ class Traits:
     weights: str | None = None
     weights_from: str | None = None
     first_stage_from: str | None = None
+    latents: str | None = None
     null_class: int | None = None
     given: Mapping[str, str] = field(default_factory=dict)
     digest: str | None = None
-    autoencoder: IdentityStage | LoadedStage | TakenStage | None = None
+    autoencoder: IdentityStage | LoadedStage | TakenStage | CalledStage | None = None
     stage_local: Local = NOWHERE
     is_measured: bool = False
     denoiser: LoadedDenoiser | CalledDenoiser | None = None
@@ -123,11 +128,25 @@ def traits_of(spec: Model, folder: Path, digests: Digests, *, resolution: int = 
     Raises:
         InputError: if it is not on disk, or cannot be read.
     """
+    if isinstance(spec, FirstStageModel):
+        return _alone(spec)
     if isinstance(spec, LoadModel):
         return _loaded(spec, folder, digests.cache, resolution)
     if isinstance(spec, CallModel):
         return _called(spec, folder, digests, resolution)
     return _trained(spec, folder, digests.cache, resolution)
+
+
+def _alone(spec: FirstStageModel) -> Traits:
+    section = spec.autoencoder
+    return Traits(
+        f=section.f,
+        regularization=section.regularization,
+        conditioning="none",
+        timesteps=None,
+        train_seed=section.train_seed,
+        latents=section.latents,
+    )
 
 
 def _trained(spec: LdmModel, folder: Path, cache: Path | None, resolution: int) -> Traits:
@@ -220,25 +239,27 @@ def _place(spec: LoadModel, folder: Path, digest: str) -> LoadedFrom:
 def _loaded(spec: LoadModel, folder: Path, cache: Path | None, resolution: int) -> Traits:
     facts, path = facts_of(spec, folder), model_place(spec.path, folder)
     digest = model_digest(path, cache, config=place_of(spec.config, folder), ema=spec.ema)
-    given = _given(spec, facts)
+    given = _given(spec, facts) if facts.samples else {}
     kind = None if facts.regularization == "pixel" else facts.regularization
+    task = task_of_kind(facts.conditioning) if facts.samples else None
     return Traits(
         f=facts.f,
         regularization=kind,
         conditioning=CONDITIONINGS.get(facts.conditioning, facts.conditioning),
-        task=task.name if (task := task_of_kind(facts.conditioning)) else None,
+        task=task.name if task else None,
         timesteps=facts.timesteps,
         T=int(facts.scheduler.get("num_train_timesteps", 1000)),
         is_flow=bool(facts.flow),
         interval=spec.guidance_interval or facts.guidance_interval,
         quantize=facts.quantize,
-        weights=facts.weights,
+        weights=facts.weights if facts.samples else facts.stage_weights,
         weights_from=facts.weights_from,
+        latents=spec.latents,
         null_class=facts.null_class,
         given=given,
         digest=digest,
         autoencoder=_first_stage(spec, facts, digest, kind, resolution),
-        denoiser=_denoiser(spec, facts, digest, given),
+        denoiser=_denoiser(spec, facts, digest, given) if facts.samples else None,
         local=Local(
             load=_place(spec, folder, digest),
             own=OwnCall(side=resolution, call=spec.call) if facts.own else None,
@@ -323,6 +344,8 @@ def _left_out(facts: ModelFacts) -> Iterator[str]:
 
 def _called(spec: CallModel, folder: Path, digests: Digests, resolution: int) -> Traits:
     digest = digests.plugin(spec.target, folder.resolve(), "models", spec.files)
+    alone = codes(spec, folder)
+    identity = IdentityStage(f=1, resolution=resolution)
     called = CalledDenoiser(
         called=spec.target,
         digest=digest,
@@ -341,12 +364,18 @@ def _called(spec: CallModel, folder: Path, digests: Digests, resolution: int) ->
     )
     return Traits(
         f=None,
-        regularization=None,
+        regularization="ae" if alone else None,
         conditioning=spec.conditioning,
         task=spec.task,
         timesteps=None,
         digest=digest,
-        autoencoder=IdentityStage(f=1, resolution=resolution),
-        denoiser=called,
+        autoencoder=_called_stage(spec, digest, resolution) if alone else identity,
+        denoiser=None if alone else called,
         local=Local(call=code),
+    )
+
+
+def _called_stage(spec: CallModel, digest: str, resolution: int) -> CalledStage:
+    return CalledStage(
+        called=spec.target, digest=digest, options=spec.options, resolution=resolution
     )

@@ -28,6 +28,8 @@ def axes_of(cell: Cell) -> dict[str, str]:
     rest = cell.id.removeprefix(f"{cell.model}/{cell.dataset}/")
     found = {"model": model, **own, "dataset": dataset}
     found |= {f"data.{name}": value for name, value in its.items()}
+    if rest == f"{cell.model}/{cell.dataset}":  # a first stage alone, which is not sampled
+        return found
     matched = _SAMPLING.fullmatch(rest)
     if matched is None:
         return {**found, "sampling": rest}

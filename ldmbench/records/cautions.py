@@ -48,13 +48,15 @@ def cautions_of(cell: Cell, plan: Plan) -> tuple[str, ...]:
         }
         found += () if is_given(cell) else _counts(scores, protocol, stages)
         found += _reference(cell, scores, protocol, stages)
-        found += () if is_given(cell) else _sampling(cell, protocol)
+        found += () if is_given(cell) or not cell.is_sampled else _sampling(cell, protocol)
     return tuple(dict.fromkeys(found))
 
 
 def _unprompted(cell: Cell, plan: Plan) -> Iterator[str]:
     """Say why a cell has no score against captions where others have one."""
-    rows = [METRICS[name] for name in plan.metrics if name in METRICS and not is_given(cell)]
+    if is_given(cell) or not cell.is_sampled:
+        return
+    rows = [METRICS[name] for name in plan.metrics if name in METRICS]
     there = {role.name for role in cell.roles}
     for row in rows:
         if row.family.against == "caption" and row.family.name not in there:

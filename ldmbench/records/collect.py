@@ -50,7 +50,7 @@ def collect_record(
     """
     stages = plan.by_key()
     reasons = [failed[key] for key in cell.stages.values() if failed and key in failed]
-    scores = tuple(_scores(cell, plan, stages, store))
+    scores = (*_scores(cell, plan, stages, store), *_unsampled(cell, plan))
     measures = tuple(_measures(cell, plan, stages, store))
     cautions = (*cautions_of(cell, plan), *_lossy(cell, stages, store))
     # Looked for after all is read: what was damaged is gone now.
@@ -132,6 +132,15 @@ def _scores(cell: Cell, plan: Plan, stages: Mapping[str, Stage], store: Store) -
                 )
 
 
+def _unsampled(cell: Cell, plan: Plan) -> Iterator[Score]:
+    """Yield the scores of samples that a first stage alone has no value of, with the reason."""
+    for name in () if cell.is_sampled else plan.metrics:
+        row = SCORES.get(name)
+        if row is None or row.group != "first stage":
+            why = "a first stage alone has no samples"
+            yield Score(name=name, value=None, n=0, signature=name, reason=why)
+
+
 def _measures(
     cell: Cell, plan: Plan, stages: Mapping[str, Stage], store: Store
 ) -> Iterator[Measure]:
@@ -140,9 +149,12 @@ def _measures(
         if _asked(entry["name"], plan.probes):
             yield Measure(**entry)
     if "device_days" in plan.probes:
-        parts = (read_json(stages[cell.stages[k]], store, "cost.json") for k in TRAINED)
+        trained = {kind: stages[cell.stages[kind]] for kind in TRAINED if kind in cell.stages}
+        parts = {kind: read_json(stage, store, "cost.json") for kind, stage in trained.items()}
         before = [read_json(stage, store, "cost.json") for stage in _sources(cell, stages)]
-        yield from costs(*parts, cell=cell, plan=plan, sources=before)
+        yield from costs(
+            parts.get("denoiser"), parts["autoencoder"], cell=cell, plan=plan, sources=before
+        )
     validated = stages.get(cell.stages.get("validation_loss", ""))
     found = read_json(validated, store, "validation.json") if validated else None
     if found:
@@ -160,8 +172,8 @@ def _measures(
 
 def _sources(cell: Cell, stages: Mapping[str, Stage]) -> list[Stage]:
     """Return the denoisers that the weights of a cell's denoiser went through before."""
-    found = [stages[cell.stages["denoiser"]]]
-    while "init" in found[-1].inputs:
+    found = [stages[cell.stages["denoiser"]]] if "denoiser" in cell.stages else []
+    while found and "init" in found[-1].inputs:
         found.append(stages[found[-1].inputs["init"].key])
     return found[1:]
 
@@ -178,7 +190,8 @@ def collect_extras(plan: Plan, store: Store, *, pictures: Sequence[Picture] = ()
     coding: dict[str, tuple[CodingPoint, ...]] = {}
     for cell in plan.cells:
         for kind in ("autoencoder", "denoiser"):
-            points = _curve(stages[cell.stages[kind]], store)
+            stage = stages.get(cell.stages.get(kind, ""))
+            points = _curve(stage, store) if stage else None
             if points:
                 curves[f"{cell.model}/{cell.dataset} {kind}"] = points
         if "coding" in cell.stages:

@@ -40,6 +40,8 @@ def costs(
         sources: likewise of the denoisers that its weights went through before. No sum contains
             them.
     """
+    if not cell.is_sampled:
+        yield from _alone(autoencoder)
     if denoiser is None:
         return
     if autoencoder is None:
@@ -73,6 +75,16 @@ def costs(
     for name in ("steps", "images"):
         value = share * denoiser[name]
         yield Measure(name=f"train_{name}", value=value, unit=name, device=device)
+
+
+def _alone(autoencoder: Account) -> Iterator[Measure]:
+    """Yield what the training of a first stage took that no denoiser stands on."""
+    if autoencoder is None:
+        return
+    device, days = str(autoencoder["device"]), _seconds(autoencoder) / SECONDS_PER_DAY
+    yield Measure(name="autoencoder_device_days", value=days, unit="device-days", device=device)
+    flops = autoencoder["flops"]
+    yield Measure(name="autoencoder_train_flops", value=flops, unit="FLOP", device=device)
 
 
 def _seconds(account: Mapping[str, Any]) -> float:
@@ -158,5 +170,5 @@ def _sums(
 
 def _sharing(plan: Plan) -> Counter[str]:
     """Return how many denoisers stand on each autoencoder."""
-    pairs = {(c.stages["autoencoder"], c.stages["denoiser"]) for c in plan.cells}
+    pairs = {(c.stages["autoencoder"], c.stages["denoiser"]) for c in plan.cells if c.is_sampled}
     return Counter(autoencoder for autoencoder, _ in pairs)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,8 +33,12 @@ def first_stage_measures(
     source = source_under(stages[made.inputs["images"].key], stages)
     yield _mean("rate", bits, "bits/pixel")
     yield _mean("perceptual_distance", distances, "1")
+    latents = list(_jsons(made, store, "latents.json"))
     tokens = (source.resolution // getattr(autoencoder, "f", 1)) ** 2
+    if latents and latents[0]["shape"]:
+        tokens = math.prod(latents[0]["shape"][1:])
     yield Measure(name="tokens", value=tokens, unit="positions", device="")
+    yield from latent_measures(latents)
     codes = _all(made, store, "codes.npy")
     if codes is not None:
         codebook = getattr(autoencoder, "codebook", None) or 0
@@ -42,6 +48,31 @@ def first_stage_measures(
         if codebook:
             used = len(np.unique(codes)) / codebook
             yield Measure(name="codebook_use", value=used, n=len(codes), unit="1", device="")
+
+
+def latent_measures(shards: Sequence[Mapping[str, Any]]) -> Iterator[Measure]:
+    """Yield channels, and mean and standard deviation of latents as the first stage makes them.
+
+    Args:
+        shards: `latents.json` of each: shape, images, sums and sums of squares of each channel.
+    """
+    if not shards:
+        return
+    shape, n = shards[0]["shape"], sum(shard["n"] for shard in shards)
+    each = n * math.prod(shape[1:])
+    sums, squares = (np.sum([s[name] for s in shards], axis=0) for name in ("sums", "squares"))
+    means, seconds = sums / each, squares / each
+    stds = np.sqrt(np.maximum(seconds - means**2, 0))
+    mean = float(means.mean())
+    found = {
+        "latent_mean": mean,
+        "latent_std": math.sqrt(max(float(seconds.mean()) - mean**2, 0)),
+        "latent_std_smallest": float(stds.min()),
+        "latent_std_largest": float(stds.max()),
+    }
+    yield Measure(name="latent_channels", value=shape[0], unit="channels", device="")
+    for name, value in found.items():
+        yield Measure(name=name, value=value, n=n, unit="1", device="")
 
 
 def code_entropy(codes: np.ndarray[Any, Any], codebook: int) -> float:
@@ -64,6 +95,14 @@ def _mean(name: str, values: np.ndarray[Any, Any], unit: str) -> Measure:
         unit=unit,
         device="",
     )
+
+
+def _jsons(stage: Stage, store: Store, name: str) -> Iterator[dict[str, Any]]:
+    """Yield a JSON file of each shard; artefacts of before it was written have none."""
+    for unit in units_of(stage):
+        path = store.file(unit.address, name)
+        if path is not None:
+            yield json.loads(path.read_text("utf-8"))
 
 
 def _all(stage: Stage, store: Store, name: str) -> np.ndarray[Any, Any] | None:

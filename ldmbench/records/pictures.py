@@ -21,6 +21,8 @@ COUNT, COLUMNS = 32, 8
 def draw_pictures(plan: Plan, store: Store, folder: Path) -> list[Picture]:
     """Write a sheet per cell (samples 0..31, the same seeds everywhere) and per dataset.
 
+    The sheet of a first stage alone shows its reconstructions of the first reference images.
+
     Args:
         plan: whose cells.
         store: where the samples are; cells without any are left out.
@@ -31,7 +33,7 @@ def draw_pictures(plan: Plan, store: Store, folder: Path) -> list[Picture]:
     for dataset, stage in _references(plan, stages).items():
         drawn += _draw(stage, store, folder, title=f"real/{dataset}", dataset=dataset)
     for cell in plan.cells:
-        stage = stages[cell.stages["samples"]]
+        stage = stages[cell.stages["samples" if cell.is_sampled else "reconstructions"]]
         drawn += _draw(stage, store, folder, title=cell.id, dataset=cell.dataset)
     return drawn
 

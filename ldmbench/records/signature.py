@@ -82,6 +82,7 @@ def signature(
         fields["t"] = train.count
     fields["cropped"] = _cropped(generated, stages)
     fields["quant"] = _quantisation(generated, stages)
+    fields["posterior"] = _posterior(generated, stages)
     fields["model"] = _loaded(generated, stages)
     fields["guided"] = _interval(generated, stages)
     fields |= _pinned(generated, stages, protocol)
@@ -200,6 +201,13 @@ def _quantisation(generated: Stage, stages: Mapping[str, Stage]) -> str:
     if isinstance(made, SamplesParams | ReconstructionsParams):
         return str(made.quantize)
     return "round"
+
+
+def _posterior(generated: Stage, stages: Mapping[str, Stage]) -> str | None:
+    """Return what of a posterior was decoded, where that is not its mode."""
+    made = _images_under(generated, stages).params
+    drawn = isinstance(made, ReconstructionsParams) and made.posterior == "sample"
+    return "sample" if drawn else None
 
 
 def _interval(generated: Stage, stages: Mapping[str, Stage]) -> str | None:

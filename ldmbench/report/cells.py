@@ -77,10 +77,11 @@ def _without(title: str, axes: Mapping[str, Any]) -> str:
 
 def varying(records: Sequence[Record], *, always: Sequence[str] = ("steps",)) -> list[str]:
     """Return the identity fields that differ between the cells, and those `always` shown."""
+    shown = always if any(r.cell.is_sampled for r in records) else ()
     return [
         name
         for name in IDENTITY
-        if name in always or len({_field(r.cell, name) for r in records}) > 1
+        if name in shown or len({_field(r.cell, name) for r in records}) > 1
     ]
 
 
@@ -127,6 +128,8 @@ def written(value: object) -> str:
 
 def _shown(cell: Cell, name: str) -> str:
     value = _field(cell, name)
+    if value is None and not cell.is_sampled:
+        return "–"
     return UNSAID[name] if name in UNSAID and value is None else written(value)
 
 

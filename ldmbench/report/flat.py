@@ -12,7 +12,7 @@ from ldmbench.records.compare import Replicas
 from ldmbench.records.spread import Bar, Spread
 from ldmbench.report.cells import series
 from ldmbench.report.seeds import pooled
-from ldmbench.report.tables import Protocols, build, score_key, variants, without
+from ldmbench.report.tables import Protocols, build, score_key, unmade, variants, without
 from ldmbench.schema.record import Measure, Record, Score
 
 if TYPE_CHECKING:
@@ -82,8 +82,10 @@ def _row(record: Record, names: Protocols) -> dict[str, Any]:
     row |= {"reason": record.reason, "series": series(cell)}
     fields = cell.model_dump(exclude={"id", "axes", "stages"})
     row |= fields | {f"axes.{k}": _scalar(v) for k, v in cell.axes.items()}
+    elsewhere = {name for name, _, _ in names}
     for score in record.scores:
-        row |= _score(score_key(score, names), score)
+        if not (unmade(score) and score.name in elsewhere):  # its columns are there, and empty
+            row |= _score(score_key(score, names), score)
     for measure in record.measures:
         row |= _measure(measure)
     return row | {"stale": " ".join(record.stale)}

@@ -21,7 +21,7 @@ from ldmbench.report.published import CAUTION, beside
 from ldmbench.report.quantities import GROUPS, quantity_of
 from ldmbench.report.seeds import BARS, HOW
 from ldmbench.report.sheets import Sheets, read_sheets
-from ldmbench.report.tables import Table
+from ldmbench.report.tables import Table, unmade
 from ldmbench.report.texts import BEST, SPREAD, TIED, markdown
 from ldmbench.report.theme import config
 from ldmbench.report.trends import HEIGHT, WIDTH, trends_of
@@ -60,7 +60,7 @@ def page(view: View) -> str:
             groups=GROUPS,
             series=list(dict.fromkeys(series(r.cell) for r in records)),
             datasets=list(dict.fromkeys(r.cell.dataset for r in records)),
-            steps=sorted({r.cell.steps for r in records}),
+            steps=sorted({r.cell.steps for r in records if r.cell.steps is not None}),
             signatures=_signatures(records),
             fields=_fields(records),
             machines=_distinct(r.machine for r in records),
@@ -178,7 +178,7 @@ def _distinct(values: Any) -> list[Any]:
 
 def _fields(records: Sequence[Record]) -> list[str]:
     """Return the names of all signature fields after the metric's own name."""
-    scores = (score for record in records for score in record.scores)
+    scores = (score for record in records for score in record.scores if not unmade(score))
     names = dict.fromkeys(
         name for score in scores for name in Signature.parse(score.signature).fields
     )
@@ -189,7 +189,7 @@ def _signatures(records: Sequence[Record]) -> list[dict[str, Any]]:
     """Return one row per signature: its score, how many cells carry it, its fields."""
     counts: dict[str, int] = {}
     for record in records:
-        for score in record.scores:
+        for score in (score for score in record.scores if not unmade(score)):
             counts[score.signature] = counts.get(score.signature, 0) + 1
     return [
         {

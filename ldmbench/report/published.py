@@ -173,13 +173,15 @@ def _order(printed: Sequence[Printed]) -> list[str]:
 def _ours(records: Sequence[Record], protocol: str, names: Sequence[str]) -> list[Line]:
     most: dict[str, int] = {}
     for r in records:
-        most[series(r.cell)] = max(r.cell.steps, most.get(series(r.cell), 0))
+        most[series(r.cell)] = max(r.cell.steps or 0, most.get(series(r.cell), 0))
     lines = []
     for r in records:
         cell, scores = r.cell, {s.name: s for s in _real(r) if s.protocol == protocol}
-        if cell.steps != most[series(cell)]:
+        if (cell.steps or 0) != most[series(cell)]:
             continue
-        how = _how(cell.sampler, str(cell.steps), f"{cell.guidance:g}")
+        how = "first stage alone"
+        if cell.sampler is not None:
+            how = _how(cell.sampler, str(cell.steps), f"{cell.guidance:g}")
         values = tuple(_text(scores.get(name)) for name in names)
         n = max((s.n for s in scores.values()), default=0)
         lines.append(Line(True, series(cell), how, f"{n:,}", values, "measured here", cell=cell.id))

@@ -34,6 +34,7 @@ __all__ = [
     "group_table",
     "recipe",
     "score_key",
+    "unmade",
     "variants",
     "without",
 ]
@@ -50,6 +51,11 @@ OF_THE_MODEL = ("training", "first stage")
 
 def without(score: Score) -> None:
     """Return no replicates: where there is no store."""
+
+
+def unmade(score: Score) -> bool:
+    """Tell whether a score has no value because nothing was there to score: a bare signature."""
+    return score.value is None and score.signature == score.name
 
 
 Protocols = dict[tuple[str, str, str], str]
@@ -178,7 +184,7 @@ def variants(records: Sequence[Record]) -> Protocols:
     """
     made: dict[str, dict[_Way, dict[int, str]]] = defaultdict(lambda: defaultdict(dict))
     for place, record in enumerate(records):
-        for score in record.scores:
+        for score in (score for score in record.scores if not unmade(score)):
             way = score.protocol, recipe(score.signature)
             made[score.name][way][place] = score.signature
     return {(name, *way): text for name, ways in made.items() for way, text in _named(ways).items()}
@@ -225,18 +231,21 @@ def recipe(signature: str) -> str:
 
 def score_key(score: Score, names: Protocols) -> str:
     """Return the column of a score: its name, and what tells it from others of the name."""
-    way = names[score.name, score.protocol, recipe(score.signature)]
+    way = names.get((score.name, score.protocol, recipe(score.signature)), "")
     return f"{score.name}[{way}]" if way else score.name
 
 
 def _columns(records: Sequence[Record], names: Protocols) -> tuple[Column, ...]:
     numbers: dict[str, list[float]] = defaultdict(list)
     made: dict[str, tuple[str, str, str]] = {}
+    elsewhere = {name for name, _, _ in names}
     for record in records:
         for score in record.scores:
+            if unmade(score) and score.name in elsewhere:
+                continue
             key = score_key(score, names)
             unit = quantity_of(score.name).unit
-            way = names[score.name, score.protocol, recipe(score.signature)]
+            way = names.get((score.name, score.protocol, recipe(score.signature)), "")
             made.setdefault(key, (score.name, unit, way))
             numbers[key] += [score.value] if score.value is not None else []
         for measure in record.measures:
@@ -258,9 +267,10 @@ def _row(
     by_key = {c.key: c for c in columns}
     entries: dict[str, Entry] = {}
     for score in record.scores:
-        key = score_key(score, names)
-        among = (*_alike(record, by_key[key]), score.signature)
-        entries[key] = _entry(score, by_key[key], among)
+        keys = [c.key for c in columns if c.quantity.name == score.name]
+        for key in keys if unmade(score) else [score_key(score, names)]:
+            among = (*_alike(record, by_key[key]), score.signature)
+            entries[key] = _entry(score, by_key[key], among)
     for measure in record.measures:
         column = by_key[measure.name]
         among = (*_alike(record, column), measure.device)

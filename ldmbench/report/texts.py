@@ -11,7 +11,7 @@ from ldmbench.report.notices import Notice, notices_of
 from ldmbench.report.published import CAUTION, Beside, beside
 from ldmbench.report.quantities import GROUPS
 from ldmbench.report.seeds import BARS, HOW, Pooled
-from ldmbench.report.tables import Column, Entry, Row, group_table
+from ldmbench.report.tables import Column, Entry, Row, group_table, unmade
 from ldmbench.report.view import View
 from ldmbench.schema.record import Record, Run
 
@@ -111,7 +111,8 @@ def _md_entry(row: Row, column: Column) -> str:
 
 
 def _md_signatures(records: Sequence[Record]) -> str:
-    signatures = sorted({score.signature for record in records for score in record.scores})
+    scores = (score for record in records for score in record.scores)
+    signatures = sorted({score.signature for score in scores if not unmade(score)})
     if not signatures:
         return ""
     return "## How these numbers were made\n\n" + "\n".join(f"- {_md_code(s)}" for s in signatures)

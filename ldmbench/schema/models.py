@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     Conditioning = str
 else:
     Conditioning = Literal[tuple(TASKS)]
+Latents = Literal["sample", "mode"]
+if TYPE_CHECKING:
+    AloneKind = Literal["first_stage"]
+else:
+    AloneKind = Literal["first_stage", "ldm"]  # the second, with `denoiser: null`, is read as it
 OPEN_CLIP = "open_clip"
 """The vocabulary that open_clip's wheel ships."""
 
@@ -95,6 +100,11 @@ class AutoencoderParams(Optimised):
             )
         return self
 
+    @property
+    def trained(self) -> AutoencoderParams:
+        """Return what is trained, without where it comes from."""
+        return AutoencoderParams(**{n: getattr(self, n) for n in AutoencoderParams.model_fields})
+
 
 class FirstStageSection(AutoencoderParams):
     """Where the first stage of a model comes from: it is trained here, ships, or lies on disk."""
@@ -128,10 +138,15 @@ class FirstStageSection(AutoencoderParams):
         default=False, description="train the denoiser on mirror images too, encoded once"
     )
 
-    @property
-    def trained(self) -> AutoencoderParams:
-        """Return what is trained, without where it comes from."""
-        return AutoencoderParams(**{n: getattr(self, n) for n in AutoencoderParams.model_fields})
+
+class AloneSection(AutoencoderParams):
+    """A first stage that no denoiser stands on: it is trained here, or ships."""
+
+    latents: Annotated[Latents | None, AXIS] = Field(
+        default=None,
+        description="what of a KL's posterior is decoded; unset: as the protocol says, else its"
+        " mode",
+    )
 
 
 class DenoiserParams(Optimised):
@@ -324,12 +339,26 @@ class LdmModel(Noun):
     data: str | None = Field(default=None, description="its dataset; crossed with all when unset")
 
 
+class FirstStageModel(Noun):
+    """A first stage alone, trained here or shipped: `kind: ldm` with `denoiser: null`."""
+
+    kind: AloneKind
+    autoencoder: AloneSection = AloneSection()
+    denoiser: None = Field(default=None, description="null: no denoiser stands on it")
+    data: str | None = Field(default=None, description="its dataset; crossed with all when unset")
+
+
 class LoadModel(Noun):
-    """A trained model from disk: a diffusers folder, a CompVis or guided-diffusion checkpoint."""
+    """A trained model from disk: a diffusers folder, a checkpoint; or a first stage alone."""
 
     kind: Literal["load"]
-    path: str = Field(
+    path: Annotated[str, AXIS] = Field(
         description="folder or checkpoint file, relative to the suite file, or a hub id"
+    )
+    latents: Annotated[Latents | None, AXIS] = Field(
+        default=None,
+        description="of a first stage alone: what of a KL's posterior is decoded; unset: as the"
+        " protocol says, else its mode",
     )
     config: str | None = Field(
         default=None, description="the checkpoint's config; looked for beside it when unset"
@@ -391,7 +420,7 @@ class CallModel(Noun):
     data: str | None = Field(default=None, description="its dataset; crossed with all when unset")
 
 
-Model = LdmModel | LoadModel | CallModel
+Model = LdmModel | LoadModel | CallModel | FirstStageModel
 
 
 class LatentRule(Noun):

@@ -178,6 +178,15 @@ class LoadedStage(Params):
     ignore: tuple[str, ...] = ()
 
 
+class CalledStage(Params):
+    """A first stage in code of the user's own: encode and decode."""
+
+    called: str
+    digest: str
+    options: Json
+    resolution: int
+
+
 class TakenStage(Params):
     """A first stage from disk, alone or under a denoiser that is trained here.
 
@@ -296,10 +305,14 @@ class LatentsParams(Params):
 
 
 class ReconstructionsParams(Params):
-    """Images through a first stage and back; `quantize` is the rule from [-1, 1] to 0..255."""
+    """Images through a first stage and back; `quantize` is the rule from [-1, 1] to 0..255.
+
+    `posterior` is what of a KL's is decoded.
+    """
 
     micro_batch: int
     quantize: Quantize = "round"
+    posterior: Literal["mode", "sample"] = "mode"
 
 
 class Sampling(Params):
@@ -434,11 +447,18 @@ class OwnScoresParams(Scores):
 # ---------------------------------------------------------------- by kind
 
 Coding = ValidationParams | CodingParams
-Autoencoder = IdentityStage | ShippedStage | LoadedStage | TakenStage | TrainedStage
+Autoencoder = IdentityStage | ShippedStage | LoadedStage | TakenStage | CalledStage | TrainedStage
 Denoiser = LoadedDenoiser | CalledDenoiser | TrainedDenoiser
 PARAMS: dict[Kind, tuple[type[Params], ...]] = {
     "dataset": (DatasetParams,),
-    "autoencoder": (IdentityStage, ShippedStage, LoadedStage, TakenStage, TrainedStage),
+    "autoencoder": (
+        IdentityStage,
+        ShippedStage,
+        LoadedStage,
+        TakenStage,
+        CalledStage,
+        TrainedStage,
+    ),
     "latents": (LatentsParams,),
     "denoiser": (LoadedDenoiser, CalledDenoiser, TrainedDenoiser),
     "samples": (SamplesParams,),

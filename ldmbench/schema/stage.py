@@ -88,14 +88,16 @@ class Cell(Noun):
     )
     f: int | None = None
     regularization: str | None = None
-    sampler: str
-    steps: int
-    eta: float
-    guidance: float
+    sampler: str | None = Field(
+        default=None, description="null, as its settings are, of a first stage alone"
+    )
+    steps: int | None = None
+    eta: float | None = None
+    guidance: float | None = None
     progress: float = 1.0
     train_seed: int = 0
-    sample_seed: int = 0
-    count: int
+    sample_seed: int | None = None
+    count: int = Field(description="samples; of a first stage alone, images that it reconstructs")
     guidance_interval: tuple[float, float] | None = Field(
         default=None, description="times with guidance, in the model's own time; null: all"
     )
@@ -103,6 +105,10 @@ class Cell(Noun):
     quantize: str | None = None
     size: str | None = Field(
         default=None, description="of samples, in training sides: 2, or 2x3; null: 1"
+    )
+    latents: str | None = Field(
+        default=None,
+        description="of a KL alone: what of its posterior; null: by protocol",
     )
     weights: str | None = Field(default=None, description="of a loaded model: ema or raw")
     weights_from: str | None = Field(
@@ -119,6 +125,11 @@ class Cell(Noun):
         default=None, description="of weights and config of a loaded model, of the source of code"
     )
     stages: dict[str, str] = Field(default={}, description="role -> key of the stages it needs")
+
+    @property
+    def is_sampled(self) -> bool:
+        """Whether it has samples; a first stage alone has none."""
+        return self.sampler is not None
 
     @property
     def roles(self) -> dict[Role, str]:

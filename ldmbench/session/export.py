@@ -82,6 +82,11 @@ def export_cell(
             " in a store (--store DIR)"
         )
     found, stages = _cell(plan, cell, run.id), plan.by_key()
+    if not found.is_sampled:
+        raise InputError(
+            f"{found.id} is a first stage alone; allowed: a cell of a latent diffusion model that"
+            " was trained here"
+        )
     share = found.progress if checkpoint is None else checkpoint
     autoencoder = _artefact(stages[found.stages["autoencoder"]], all_runs.root, run.suite)
     denoiser = _artefact(
@@ -117,7 +122,7 @@ def _cell(plan: Plan, name: str, run: str) -> Cell:
 
 
 def _model_of(cell: Cell) -> tuple[object, ...]:
-    return cell.stages["autoencoder"], cell.stages["denoiser"], cell.progress
+    return cell.stages["autoencoder"], cell.stages.get("denoiser"), cell.progress
 
 
 def _lines(ids: Sequence[str]) -> str:

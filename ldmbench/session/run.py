@@ -118,7 +118,8 @@ def _check_batches(plan: Plan, team: int) -> None:
     """
     stages = plan.by_key()
     for cell, kind in product(plan.cells, ("autoencoder", "denoiser")):
-        params = stages[cell.stages[kind]].params
+        made = stages.get(cell.stages.get(kind, ""))
+        params = made.params if made else None
         if isinstance(params, TrainedDenoiser | TrainedStage) and params.section.batch < team:
             raise InputError(
                 f"--devices {team}: the {kind} of models.{cell.model} trains with batches of"

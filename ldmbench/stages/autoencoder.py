@@ -16,6 +16,7 @@ from ldmbench.models.taken import first_stage_of_model, measured_scale, save_tak
 from ldmbench.schema.models import AutoencoderParams
 from ldmbench.schema.params import (
     Autoencoder,
+    CalledStage,
     IdentityStage,
     LoadedStage,
     ShippedStage,
@@ -25,7 +26,7 @@ from ldmbench.schema.params import (
 from ldmbench.schema.task import Task
 from ldmbench.schema.weights import FIRST_STAGES_FOLDER
 from ldmbench.stages.common import Report, images_of, to_tensor
-from ldmbench.stages.subject import loaded_of, refer_to_loaded
+from ldmbench.stages.subject import loaded_of, refer_to_coder, refer_to_loaded
 from ldmbench.tensors.device import device_name
 from ldmbench.train.autoencoder import train_autoencoder
 
@@ -35,6 +36,8 @@ def run(task: Task[Autoencoder], report: Report) -> None:
     match task.params:
         case LoadedStage():
             refer_to_loaded(task)
+        case CalledStage():
+            refer_to_coder(task)
         case ShippedStage(weights=name):
             _shipped(task, name)
         case TakenStage() as params:

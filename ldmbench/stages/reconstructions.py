@@ -3,29 +3,37 @@
 from __future__ import annotations
 
 import json
+from typing import TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from ldmbench.data.shards import write_array
 from ldmbench.features.perceptual import load_perceptual
-from ldmbench.models.model import to_uint8
+from ldmbench.models.latent_statistics import LatentSums
+from ldmbench.models.model import Model, to_uint8
+from ldmbench.sample.noise import initial_noise
 from ldmbench.schema.params import ReconstructionsParams
 from ldmbench.schema.task import Task
 from ldmbench.stages.common import Report, chunks, images_of, to_tensor
-from ldmbench.stages.subject import first_stage_of
+from ldmbench.stages.subject import Coder, first_stage_of
+
+Rows: TypeAlias = npt.NDArray[np.int64]
 
 
 @torch.no_grad()
 def run(task: Task[ReconstructionsParams], report: Report) -> None:
-    """Encode (posterior mode) and decode one shard; also the perceptual distance and the bits."""
-    first_stage = first_stage_of(task)
+    """Encode and decode one shard; also the perceptual distance, the bits, sums of latents."""
+    first_stage, sums = first_stage_of(task), LatentSums()
     images, rule = images_of(task), task.params.quantize
     perceptual = load_perceptual(device=task.device)
     made, bits, codes, distances = [], [], [], []
     for rows in chunks(len(images), task.params.micro_batch):
         x = to_tensor(images.images(rows), task.device)
-        decoded = first_stage.decode(first_stage.encode(x))
+        z = first_stage.encode(x, noise=_noise(task, first_stage, rows, x))
+        decoded = first_stage.decode(z)
+        sums.add(z[: len(np.unique(rows))] / first_stage.scale)
         made.append(to_uint8(decoded, rule))
         distances.append(perceptual(decoded.clamp(-1, 1), x).cpu().numpy())
         rate = first_stage.rate(x)
@@ -38,7 +46,23 @@ def run(task: Task[ReconstructionsParams], report: Report) -> None:
     write_array(task.output / "labels.npy", images.labels(everything))
     write_array(task.output / "bits.npy", np.concatenate(bits)[:count])
     write_array(task.output / "perceptual.npy", np.concatenate(distances)[:count])
+    (task.output / "latents.json").write_text(json.dumps(sums.to_json()), "utf-8")
     if codes:
         write_array(task.output / "codes.npy", np.concatenate(codes)[:count])
     (task.output / "captions.json").write_text(json.dumps(images.captions(everything)), "utf-8")
     report(1.0, "")
+
+
+def _noise(
+    task: Task[ReconstructionsParams], first_stage: Coder, rows: Rows, x: torch.Tensor
+) -> torch.Tensor | None:
+    """Return noise that depends on the image's index; None where the mode is decoded."""
+    if task.params.posterior == "mode" or not isinstance(first_stage, Model):
+        return None
+    indices = (rows + task.inputs["images"].start).tolist()
+    shape = first_stage.shape_of(x.shape[2])
+    return initial_noise(indices, seed=POSTERIOR_SEED, shape=shape).to(task.device)
+
+
+POSTERIOR_SEED = (1 << 32) + 2
+"""Far from any sample seed a person types, and none of those that training latents are drawn by."""

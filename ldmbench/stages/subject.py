@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from ldmbench.errors import InputError
 from ldmbench.models.call import Called
+from ldmbench.models.called_stage import CalledStage
 from ldmbench.models.files import kept_at
 from ldmbench.models.loader import load
 from ldmbench.models.model import Model
@@ -56,8 +57,22 @@ def called_of(task: Task) -> Called:
     return called_at(task.local.call.model_dump_json(), task.device)
 
 
-def first_stage_of(task: Task) -> Model:
-    """Return the model whose first stage a task is handed, trained here or loaded."""
+Coder: TypeAlias = Model | CalledStage
+"""What encodes and decodes: of a model, or of the user's own code."""
+
+
+@resident(2)
+def coder_at(written: str, device: str) -> CalledStage:
+    """Return the user's own first stage, as `called_at`."""
+    code = Code.model_validate_json(written)
+    made = made_of(code, "models")
+    return CalledStage(made, side=code.resolution, title=code.target, device=device)
+
+
+def first_stage_of(task: Task) -> Coder:
+    """Return the first stage that a task is handed: trained here, loaded, or the user's own."""
+    if task.local.call:
+        return coder_at(task.local.call.model_dump_json(), task.device)
     if task.local.load:
         return loaded_of(task)
     return autoencoder_at(task.inputs["autoencoder"].folders[0], task.device)
@@ -121,6 +136,12 @@ def refer_to_loaded(task: Task) -> None:
 def refer_to_called(task: Task) -> None:
     """Make the user's sampler once, so that a fault in it fails here, and write what it is."""
     _write_reference(task, "called", {**task.params.keyed(), "shape": list(called_of(task).shape)})
+
+
+def refer_to_coder(task: Task) -> None:
+    """Make the user's first stage once, so that a fault in it fails here, and write what it is."""
+    first_stage_of(task)
+    _write_reference(task, "called", task.params.keyed())
 
 
 def _write_reference(task: Task, kind: str, facts: dict[str, Any]) -> None:

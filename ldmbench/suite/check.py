@@ -12,15 +12,16 @@ from ldmbench.catalog.tasks import CONDITIONINGS, TASKS
 from ldmbench.errors import InputError, SuiteError
 from ldmbench.registry import nearest
 from ldmbench.schema.data import LARGEST_SCENE
-from ldmbench.schema.models import Downsampling, LdmModel, Model
+from ldmbench.schema.models import Downsampling, FirstStageModel, LdmModel, Model, ModelFacts
 from ldmbench.schema.suite import Suite
 from ldmbench.schema.weights import first_stages_in
 from ldmbench.suite.absence import absent_data, in_one_list
+from ldmbench.suite.alone import check_alone, codes
 from ldmbench.suite.axes import many
 from ldmbench.suite.check_protocols import check_protocols
 from ldmbench.suite.first_stages import check_first_stages, factors_of
 from ldmbench.suite.load import LoadedSuite
-from ldmbench.suite.models import check_called, check_loaded, facts_or_none
+from ldmbench.suite.models import all_facts, check_called, check_loaded
 from ldmbench.suite.networks import check_network
 from ldmbench.suite.objectives import check_objective
 from ldmbench.suite.own import metric_arguments
@@ -57,6 +58,7 @@ def check_suite(loaded: LoadedSuite) -> None:
         *_classes(suite, inputs),
         *_shipped(suite),
         *_foreign(suite, folder),
+        *check_alone(suite, folder),
         *_training(suite),
         *_tasks(suite, folder),
         *_objectives(suite),
@@ -82,8 +84,8 @@ def _names(suite: Suite) -> Iterator[tuple[Loc, str]]:
 
 
 def _shapes(suite: Suite) -> Iterator[tuple[Loc, str]]:
-    for name, model in trained(suite):
-        for f in many(model.autoencoder.f) if model.autoencoder.path is None else ():
+    for name, model in _with_section(suite):
+        for f in many(model.autoencoder.f):
             for dataset in _datasets(suite, model):
                 for side in many(suite.data[dataset].resolution):
                     if side % f or side // f < 2:
@@ -134,7 +136,7 @@ def _classes(suite: Suite, inputs: dict[str, tuple[str, ...]]) -> Iterator[tuple
 
 def _shipped(suite: Suite) -> Iterator[tuple[Loc, str]]:
     at_hand = {(row.f, row.regularization) for row in first_stages_in()}
-    for name, model in trained(suite):
+    for name, model in _with_section(suite):
         if model.autoencoder.weights is None:
             continue
         for f in many(model.autoencoder.f):
@@ -196,15 +198,18 @@ def _objectives(suite: Suite) -> Iterator[tuple[Loc, str]]:
 
 def _intervals(suite: Suite, folder: Path) -> Iterator[tuple[Loc, str]]:
     for name, model in suite.models.items():
-        facts = facts_or_none(model, folder) if model.kind == "load" else None
-        yield from check_intervals(suite, name, model, facts, _datasets(suite, model))
+        known: list[ModelFacts | None] = [f for f in all_facts(model, folder) if f.samples]
+        if model.kind in ("ldm", "call"):
+            known = [None]
+        for facts in known:
+            yield from check_intervals(suite, name, model, facts, _datasets(suite, model))
 
 
 def _coding(suite: Suite, folder: Path) -> Iterator[tuple[Loc, str]]:
     """Refuse progressive coding of what is no diffusion in timesteps of betas."""
     for name, model in suite.models.items() if "coding" in suite.probes else ():
-        facts = facts_or_none(model, folder) if model.kind == "load" else None
-        if facts and facts.own:
+        facts = all_facts(model, folder)
+        if any(one.own for one in facts):
             yield (
                 ("probes", suite.probes.index("coding")),
                 f"coding asks the denoiser itself, and models.{name} samples by its own call; leave"
@@ -213,7 +218,7 @@ def _coding(suite: Suite, folder: Path) -> Iterator[tuple[Loc, str]]:
         objectives = many(model.denoiser.objective) if model.kind == "ldm" else ()
         others = {"flow": "a flow", "regression": "a regression"}
         found = [word for objective, word in others.items() if objective in objectives]
-        for word in ["a flow"] if facts and facts.flow else found:
+        for word in ["a flow"] if any(one.flow for one in facts) else found:
             yield (
                 ("probes", suite.probes.index("coding")),
                 f"coding sends a latent timestep by timestep (arXiv:2006.11239), and models.{name}"
@@ -225,8 +230,9 @@ def _sampling(suite: Suite, folder: Path) -> Iterator[tuple[Loc, str]]:
     for name, model in suite.models.items():
         if model.kind == "ldm":
             yield from check_sampling(suite, name, model, _datasets(suite, model))
-        elif model.kind == "load" and (facts := facts_or_none(model, folder)) and facts.samples:
-            yield from check_loaded_sampling(suite, name, facts, _datasets(suite, model))
+        for facts in all_facts(model, folder):
+            if facts.samples:
+                yield from check_loaded_sampling(suite, name, facts, _datasets(suite, model))
 
 
 def _guidance(
@@ -234,8 +240,8 @@ def _guidance(
 ) -> Iterator[tuple[Loc, str]]:
     """Refuse guidance of models that have none; where cells are left out, `plan.fit` does."""
     for name, model in suite.models.items() if not (suite.include or suite.exclude) else ():
-        facts = facts_or_none(model, folder) if model.kind == "load" else None
-        null = facts.null_class if facts and facts.conditioning == "class" else 0
+        classes = [f for f in all_facts(model, folder) if f.conditioning == "class"]
+        null = None if any(f.null_class is None for f in classes) else 0
         reason = why_not_guided(inputs[name], null)
         for guidance in many(suite.sample.guidance):
             if reason and guidance != 1:
@@ -244,7 +250,9 @@ def _guidance(
 
 def _metrics(suite: Suite, inputs: dict[str, tuple[str, ...]]) -> Iterator[tuple[Loc, str]]:
     conditionings = {c for found in inputs.values() for c in found}
-    known = all(inputs.values())  # of a model that is not there, nothing is
+    known = all(inputs.values())  # of a model that is not there, or has no condition, nothing is
+    if not conditionings:  # nothing samples, and no metric of samples has a value
+        return
     for position, name in enumerate(suite.metrics):
         row = METRICS.get(name)
         if row and row.family.against == "caption" and "caption" not in conditionings and known:
@@ -286,14 +294,24 @@ def _inputs_of(model: Model, folder: Path) -> tuple[str, ...]:
     if model.kind == "ldm":
         return tuple(TASKS[task].input for task in many(model.denoiser.conditioning))
     if model.kind == "call":
-        return (model.conditioning,)
-    facts = facts_or_none(model, folder)
-    return (CONDITIONINGS.get(facts.conditioning, facts.conditioning),) if facts else ()
+        return () if codes(model, folder) else (model.conditioning,)
+    kinds = [facts.conditioning for facts in all_facts(model, folder) if facts.samples]
+    return tuple(dict.fromkeys(CONDITIONINGS.get(kind, kind) for kind in kinds))
 
 
 def trained(suite: Suite) -> list[tuple[str, LdmModel]]:
     """Return the models that are trained here, with their names."""
     return [(name, model) for name, model in suite.models.items() if model.kind == "ldm"]
+
+
+def _with_section(suite: Suite) -> Iterator[tuple[str, LdmModel | FirstStageModel]]:
+    """Yield the models whose first stage is trained here or ships, with their names."""
+    for name, model in suite.models.items():
+        if isinstance(model, LdmModel):
+            if model.autoencoder.path is None:
+                yield name, model
+        elif isinstance(model, FirstStageModel):
+            yield name, model
 
 
 def _datasets(suite: Suite, model: Model) -> list[str]:

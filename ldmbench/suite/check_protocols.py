@@ -116,7 +116,9 @@ def _metrics(
         if row.family.against == "training":
             yield from _unseen(suite, protocols, row, loc)
         if row.family.against == "pair":
-            aims = any("truth" in conditionings for conditionings in inputs.values())
+            # A first stage alone has no condition.
+            aims = any(not kinds or "truth" in kinds for kinds in inputs.values())
+            aims = aims or not row.in_suite
             yield from _pairs(suite, row, loc, aims=aims)
 
 

@@ -10,6 +10,7 @@ from ldmbench.errors import InputError
 from ldmbench.registry import nearest
 from ldmbench.schema.models import (
     AutoencoderParams,
+    FirstStageModel,
     FirstStageSection,
     LdmModel,
     LoadModel,
@@ -18,7 +19,7 @@ from ldmbench.schema.models import (
 )
 from ldmbench.schema.suite import Suite
 from ldmbench.suite.axes import many
-from ldmbench.suite.models import RGB, absent, facts_of, facts_or_none
+from ldmbench.suite.models import absent, facts_of, facts_or_none, odd_sides, useless
 from ldmbench.suite.read import Loc
 
 __all__ = [
@@ -112,11 +113,12 @@ def _misnamed(suite: Suite, name: str, model: LdmModel) -> str | None:
         there = ", ".join(others) or "none"
         return (
             f"found '{wanted}'{nearest(wanted, others)}; allowed: another model of the suite, of"
-            f" kind ldm or load, that writes its own first stage: {there}"
+            f" kind ldm or load, with a denoiser or none, that writes its own first stage: {there}"
         )
     other = suite.models[wanted]
-    own = other.autoencoder if other.kind == "ldm" else None
-    if own and own.path is None and own.weights is None and other.data != model.data:
+    own = other.autoencoder if isinstance(other, LdmModel | FirstStageModel) else None
+    placed = getattr(own, "path", None) is not None
+    if own and not placed and own.weights is None and other.data != model.data:
         return (
             f"found '{wanted}', whose first stage is trained on data.{other.data or '(all)'}, and"
             f" this model on data.{model.data or '(all)'}; allowed: a model of the same data;"
@@ -126,14 +128,19 @@ def _misnamed(suite: Suite, name: str, model: LdmModel) -> str | None:
 
 
 def _lends(model: Model) -> bool:
-    return model.kind == "load" or (model.kind == "ldm" and model.autoencoder.of is None)
+    if isinstance(model, LdmModel):
+        return model.autoencoder.of is None
+    return isinstance(model, LoadModel | FirstStageModel)
 
 
 def _borrowed(model: LdmModel, other: Model) -> LdmModel:
     """Return a model with the first stage of another; what it says of latents stays its own."""
     own = {n: getattr(model.autoencoder, n) for n in _OF_LATENTS}
-    if other.kind == "ldm":
+    if isinstance(other, LdmModel):
         section = other.autoencoder.model_copy(update=own)
+    elif isinstance(other, FirstStageModel):
+        theirs = {n: getattr(other.autoencoder, n) for n in AutoencoderParams.model_fields}
+        section = model.autoencoder.model_copy(update={**theirs, **own, "of": None})
     else:
         place = {n: getattr(other, n) for n in ("path", "config", "ema", "ignore")}
         section = model.autoencoder.model_copy(update={**place, **own, "of": None})
@@ -219,7 +226,7 @@ def _unfit(
     except InputError as error:
         yield (*loc, "path"), str(error)
         return
-    for text in (*_useless(facts), *_odd_sides(facts, sides)):
+    for text in (*useless(facts), *odd_sides(facts, sides)):
         yield (*loc, "path"), f"found '{path}', {text}"
     if section.scale is not None and facts.latents and not _is_open(facts):
         yield (
@@ -231,49 +238,3 @@ def _unfit(
 
 def _is_open(facts: ModelFacts) -> bool:
     return facts.latents is not None and bool(facts.latents.assumed)
-
-
-def _useless(facts: ModelFacts) -> Iterator[str]:
-    """Yield why a model has no first stage for latents of RGB images."""
-    if facts.latents is None and (facts.regularization != "pixel" or facts.own):
-        yield (
-            f"a model whose first stage lies in files of its own ({facts.source}); allowed: the"
-            " path of that first stage"
-        )
-        return
-    if facts.latents is None:
-        yield (
-            f"a model that works on pixels ({facts.source}) and has no first stage; allowed: a"
-            " first stage, or a latent diffusion model with one; autoencoder.f: 1 trains on pixels"
-        )
-        return
-    if not facts.encodes:
-        yield (
-            f"a decoder without its encoder ({facts.source}); allowed: a whole first stage, whose"
-            " tensors `encoder.*` make the latents"
-        )
-    if facts.image_channels != (RGB, RGB):
-        takes, makes = facts.image_channels
-        yield (
-            f"a first stage that makes {makes} channels from {takes}; allowed: one of RGB images"
-            " (3 channels)"
-        )
-
-
-def _odd_sides(facts: ModelFacts, sides: dict[str, tuple[int, ...]]) -> Iterator[str]:
-    rule = facts.latents
-    if rule is None:
-        return
-    for data, values in sides.items():
-        for side in values:
-            if rule.side is not None and side != rule.side:
-                yield (
-                    f"which makes images of {rule.side} x {rule.side} alone, but data.{data} has"
-                    f" resolution {side}; allowed: resolution {rule.side}"
-                )
-            elif side % rule.f or side // rule.f < 2:
-                yield (
-                    f"whose f = {rule.f} is impossible at resolution {side} (data.{data}): the side"
-                    " must divide by f and leave a latent of 2 x 2 or more; allowed: a multiple of"
-                    f" {rule.f}, from {2 * rule.f}"
-                )

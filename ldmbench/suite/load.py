@@ -13,6 +13,7 @@ from ldmbench.canonical import digest
 from ldmbench.errors import InputError, SuiteError
 from ldmbench.schema.suite import MlflowSettings, Suite
 from ldmbench.schema.sweep import suite_form
+from ldmbench.suite.alone import with_first_stages_alone
 from ldmbench.suite.axes import check_size
 from ldmbench.suite.first_stages import with_first_stages_of
 from ldmbench.suite.problems import Places, dotted, key_of, mapping, problems_of, refuse
@@ -65,7 +66,7 @@ def load_suite(path: Path, sets: Sequence[str] = (), *, text: str | None = None)
     changes = {_apply(data, change): f"--set {change}" for change in sets}
     places = Places(path, data, changes)
     wrong: list[tuple[Loc, str]] = []
-    values = plain(data, wrong)
+    values = with_first_stages_alone(plain(data, wrong), wrong)
     refuse(wrong, places)
     found: list[str] = []
     values = with_protocol_files(with_sources(values), path.parent, places, found)

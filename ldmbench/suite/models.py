@@ -9,8 +9,7 @@ from ldmbench.catalog.tasks import CONDITIONINGS
 from ldmbench.errors import InputError
 from ldmbench.plugin_files import Noun, sources
 from ldmbench.schema.data import CallData, Data, DataFacts
-from ldmbench.schema.models import CallModel, LoadModel, ModelFacts
-from ldmbench.schema.suite import Suite
+from ldmbench.schema.models import CallModel, LoadModel, Model, ModelFacts
 from ldmbench.schema.zoo import released
 from ldmbench.sources.kinds import open_source
 from ldmbench.sources.kinds.shapes import shapes_facts
@@ -19,6 +18,7 @@ from ldmbench.sources.models.peek import peek
 from ldmbench.sources.models.pipelines import check_call, read_pipeline
 from ldmbench.sources.models.places import SUFFIXES, is_hub_id
 from ldmbench.suite.absence import Absent
+from ldmbench.suite.axes import many
 
 RGB = 3
 
@@ -60,16 +60,25 @@ def facts_of(spec: LoadModel, folder: Path) -> ModelFacts:
     )
 
 
-def own_models(suite: Suite, folder: Path) -> frozenset[str]:
-    """Return the names of models from disk that sample by themselves: whole pipelines.
+def each_path(model: LoadModel) -> list[LoadModel]:
+    """Return a written model from disk once for each of its paths."""
+    return [model.model_copy(update={"path": path}) for path in many(model.path)]
 
-    Args:
-        suite: as written.
-        folder: of the suite file.
-    """
-    loaded = {name: model for name, model in suite.models.items() if model.kind == "load"}
-    facts = {name: facts_or_none(model, folder) for name, model in loaded.items()}
-    return frozenset(name for name, found in facts.items() if found is not None and found.own)
+
+def all_facts(model: Model, folder: Path) -> list[ModelFacts]:
+    """Return the facts of a written model from disk, of each path whose configs can be read."""
+    if not isinstance(model, LoadModel):
+        return []
+    found = (facts_or_none(one, folder) for one in each_path(model))
+    return [facts for facts in found if facts is not None]
+
+
+def samples_itself(model: Model, folder: Path) -> bool:
+    """Tell whether one point of a model samples by its own call: a pipeline, or your own code."""
+    if isinstance(model, CallModel):
+        return True
+    facts = facts_or_none(model, folder) if isinstance(model, LoadModel) else None
+    return facts is not None and facts.own
 
 
 def facts_or_none(spec: LoadModel, folder: Path) -> ModelFacts | None:
@@ -90,6 +99,13 @@ def check_loaded(
         folder: of the suite file.
         data: the datasets that it is crossed with.
     """
+    for one in each_path(spec):
+        yield from _check_one(one, folder, data)
+
+
+def _check_one(
+    spec: LoadModel, folder: Path, data: Mapping[str, Data]
+) -> Iterator[tuple[str, str]]:
     missing = list(absent(spec, folder))
     if missing:
         yield from missing
@@ -100,11 +116,9 @@ def check_loaded(
         yield "path", str(error)
         return
     if not facts.samples:
-        yield (
-            "path",
-            f"found '{spec.path}', a first stage without a denoiser ({facts.source}); allowed:"
-            " a diffusion model",
-        )
+        sides = {name: many(noun.resolution) for name, noun in data.items()}
+        for text in (*useless(facts), *odd_sides(facts, sides)):
+            yield "path", f"found '{spec.path}', {text}"
         return
     if facts.missing and facts.conditioning == "text":
         yield "tokenizer", f"{spec.path} {facts.missing}; name its folder or file"
@@ -262,3 +276,50 @@ def check_called(spec: CallModel | CallData, folder: Path, noun: Noun) -> Iterat
     for file in spec.files:
         if not (folder / file).is_file():
             yield "files", f"found '{file}', which is not a file (looked for {folder / file})"
+
+
+def useless(facts: ModelFacts) -> Iterator[str]:
+    """Yield why a model has no first stage for latents of RGB images."""
+    if facts.latents is None and (facts.regularization != "pixel" or facts.own):
+        yield (
+            f"a model whose first stage lies in files of its own ({facts.source}); allowed: the"
+            " path of that first stage"
+        )
+        return
+    if facts.latents is None:
+        yield (
+            f"a model that works on pixels ({facts.source}) and has no first stage; allowed: a"
+            " first stage, or a latent diffusion model with one; autoencoder.f: 1 trains on pixels"
+        )
+        return
+    if not facts.encodes:
+        yield (
+            f"a decoder without its encoder ({facts.source}); allowed: a whole first stage, whose"
+            " tensors `encoder.*` make the latents"
+        )
+    if facts.image_channels != (RGB, RGB):
+        takes, makes = facts.image_channels
+        yield (
+            f"a first stage that makes {makes} channels from {takes}; allowed: one of RGB images"
+            " (3 channels)"
+        )
+
+
+def odd_sides(facts: ModelFacts, sides: Mapping[str, tuple[int, ...]]) -> Iterator[str]:
+    """Yield why a first stage does not fit the resolutions of data sets, by their names."""
+    rule = facts.latents
+    if rule is None:
+        return
+    for data, values in sides.items():
+        for side in values:
+            if rule.side is not None and side != rule.side:
+                yield (
+                    f"which makes images of {rule.side} x {rule.side} alone, but data.{data} has"
+                    f" resolution {side}; allowed: resolution {rule.side}"
+                )
+            elif side % rule.f or side // rule.f < 2:
+                yield (
+                    f"whose f = {rule.f} is impossible at resolution {side} (data.{data}): the side"
+                    " must divide by f and leave a latent of 2 x 2 or more; allowed: a multiple of"
+                    f" {rule.f}, from {2 * rule.f}"
+                )
