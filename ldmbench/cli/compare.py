@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from ldmbench.errors import InputError
 from ldmbench.records.compare import Comparison, Difference, Side
 from ldmbench.records.compare import compare as compare_sides
 from ldmbench.records.pairing import differing
+from ldmbench.records.seeded import Group
 from ldmbench.words import plural
 
 EXIT_CODES = {"same": 0, "differs": 1, "undecided": 3}
@@ -105,6 +107,15 @@ def _as_json(found: Comparison, confidence: float, margin: float) -> dict[str, o
         "correction": "holm",
         "comparisons": [{**asdict(row), "change": change(row)} for row in found.rows],
         "means": [{**asdict(row), "change": change(row)} for row in found.means],
+        "groups": [
+            {
+                **asdict(group.row),
+                "change": change(group.row),
+                "spread_a": asdict(group.a) if group.a else None,
+                "spread_b": asdict(group.b) if group.b else None,
+            }
+            for group in found.groups
+        ],
         "notes": list(found.notes),
     }
 
@@ -119,19 +130,24 @@ def _show(found: Comparison, a: Side, b: Side) -> None:
         for row in found.means:
             whole = f"{title} ({row.protocol})" if row.protocol else title
             groups.setdefault(whole, []).append(row)
+    for group in found.groups:
+        title = f"mean over seeds: {_pair(group.row)}"
+        groups.setdefault(title, []).append(group.row)
     for row in found.rows:
-        pair = row.cell_a if row.cell_a == row.cell_b else f"{row.cell_a} -> {row.cell_b}"
-        groups.setdefault(f"{pair} ({row.protocol})" if row.protocol else pair, []).append(row)
+        groups.setdefault(_pair(row), []).append(row)
+    spreads = {id(group.row): list(_spreads(group)) for group in found.groups}
     texts = iter(lines([cells(row) for rows in groups.values() for row in rows]))
     for title, rows in groups.items():
         click.echo(inert(title))
         for row in rows:
             for line in next(texts):
                 click.echo(f"  {line}")
-            if row.p_holm is None and row.method:
+            if row.p_holm is None and row.method and id(row) not in spreads:
                 click.echo(f"    {row.method}")
             if row in found.means:
                 click.echo(f"    {_counted(row, found.rows)}")
+            for text in spreads.get(id(row), ()):
+                click.echo(textwrap.indent(textwrap.fill(text, 76), "    "))
     for note in (*found.notes, *unpaired(found.rows)):
         say(f"note: {note}")
     words = {
@@ -140,6 +156,24 @@ def _show(found: Comparison, a: Side, b: Side) -> None:
         "undecided": "too few samples to decide; draw more, or use a larger --margin",
     }
     click.echo(words[found.verdict])
+
+
+def _pair(row: Difference) -> str:
+    """Return the two cells of a difference, and under which protocol."""
+    pair = row.cell_a if row.cell_a == row.cell_b else f"{row.cell_a} -> {row.cell_b}"
+    return f"{pair} ({row.protocol})" if row.protocol else pair
+
+
+def _spreads(group: Group) -> Iterator[str]:
+    """Say how a group was compared, and how much of each side's spread is training."""
+    yield group.row.method
+    for side, spread in (("A", group.a), ("B", group.b)):
+        if spread is not None and spread.sd_training.value is not None:
+            sd = f"SD by training {spread.sd_training.value:.3g}"
+            sampled = spread.sd_sampling.value
+            sd += "" if sampled is None else f", by sampling {sampled:.3g}"
+            share = "" if spread.share is None else f"; training is {100 * spread.share:.0f} %"
+            yield f"{side}: {sd}{share} of the variance" if share else f"{side}: {sd}"
 
 
 def _counted(mean: Difference, rows: Sequence[Difference]) -> str:

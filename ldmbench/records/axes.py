@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from ldmbench.schema.stage import Cell
 
-__all__ = ["axes_of", "split_title", "title_of"]
+__all__ = ["axes_of", "is_seed", "split_title", "title_of"]
 
 _SAMPLING = re.compile(
     r"(?P<sampler>[^/]+?)-(?P<steps>\d+)(?:-eta(?P<eta>[^@\[/]+))?(?:@(?P<progress>[^\[/]+))?"
@@ -38,6 +38,11 @@ def axes_of(cell: Cell) -> dict[str, str]:
     if more is None:
         return {**found, "sampling": rest}
     return {**found, **_UNSAID, **fields, **more}
+
+
+def is_seed(axis: str) -> bool:
+    """Tell whether an axis of `axes_of` only draws anew what is measured."""
+    return axis == "seed" or axis.rpartition(".")[2] == "train_seed"
 
 
 def split_title(title: str) -> tuple[str, dict[str, str]]:

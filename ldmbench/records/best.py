@@ -7,13 +7,12 @@ from dataclasses import dataclass
 
 from ldmbench.catalog.metrics import METRICS
 from ldmbench.records.difference import Difference, check_levels, difference, judged
-from ldmbench.records.number import Array
+from ldmbench.records.number import Replicas
 from ldmbench.schema.record import Record, Score
 
 __all__ = ["Rivals", "best_of", "rivals_of", "standings"]
 
 Scored = tuple[Record, Score]
-Replicas = Callable[[Score], Array | None]
 FIRST_STAGE = tuple(row.name for row in METRICS.values() if row.group == "first stage")
 """Scores that the identity (f = 1) has for nothing."""
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +20,9 @@ from ldmbench.records.difference import (
     judged,
 )
 from ldmbench.records.means import mean_differences
-from ldmbench.records.number import Array
-from ldmbench.records.pairing import left_out, pairs_of
+from ldmbench.records.number import Array, Replicas
+from ldmbench.records.pairing import left_out, pairs_of, score_pairs
+from ldmbench.records.seeded import Group, one_training, seeded_of
 from ldmbench.schema.record import Record, Score
 from ldmbench.schema.signature import Signature
 from ldmbench.store.artifact import MANIFEST
@@ -30,6 +31,7 @@ from ldmbench.store.disk import Address, Store, is_key
 __all__ = [
     "Comparison",
     "Difference",
+    "Replicas",
     "Side",
     "compare",
     "holm",
@@ -37,8 +39,6 @@ __all__ = [
 ]
 
 REPLICATES = "replicates.npz"
-Replicas = Callable[[Score], Array | None]
-"""Score -> its replicates, or None where there are none."""
 
 
 @dataclass(frozen=True)
@@ -64,16 +64,22 @@ class Comparison:
         rows: one per pair of cells and score.
         notes: what has no partner, what failed.
         means: over the pairs of two groups of cells, one per score; none for two runs.
+        groups: of cells that differ in seeds alone, one per group and score.
     """
 
     rows: tuple[Difference, ...]
     notes: tuple[str, ...]
     means: tuple[Difference, ...] = ()
+    groups: tuple[Group, ...] = ()
 
     @property
     def verdict(self) -> Verdict:
-        """Return "differs" if any mean (else any row) does, else "undecided", else "same"."""
-        found = {row.verdict for row in self.means or self.rows}
+        """Return "differs" if any mean does, else "undecided", else "same".
+
+        Without means the groups over seeds count, and without these the rows.
+        """
+        groups = tuple(group.row for group in self.groups)
+        found = {row.verdict for row in self.means or groups or self.rows}
         if "differs" in found:
             return "differs"
         return "undecided" if "undecided" in found or not found else "same"
@@ -105,26 +111,38 @@ def compare(
     """
     check_levels(confidence, margin)
     pairs = pairs_of(a.records, b.records)
-    scores = [(x, y, s, t) for x, y in pairs for s, t in _score_pairs(x, y, metrics)]
-    _refuse_unlike(scores)
+    scores = [(x, y, s, t) for x, y in pairs for s, t in score_pairs(x, y, metrics)]
+    seeded = seeded_of(a.records, b.records, metrics)
+    _refuse_unlike([*scores, *seeded.scores])
     drawn = [(a.replicates(s), b.replicates(t)) for _, _, s, t in scores]
     rows = [
         difference(*four, replicates=both, level=confidence)
         for four, both in zip(scores, drawn, strict=True)
     ]
-    titles = a.title, b.title
-    notes = (*left_out(titles, (a.records, b.records), pairs), *_failures(pairs))
-    if not rows and not any("failed" in note for note in notes):
+    titles, readers = (a.title, b.title), (a.replicates, b.replicates)
+    sides = seeded.without(a.records), seeded.without(b.records)
+    notes = (*left_out(titles, sides, pairs), *_failures(pairs), *one_training(pairs, seeded))
+    if not rows and not seeded.scores and not any("failed" in note for note in notes):
         raise InputError(_nothing(a, b, metrics))
     means: list[Difference] = []
-    if any(x.cell.id != y.cell.id for x, y in pairs):
+    if seeded.members and not _same_cells(pairs):
+        means = seeded.means(readers, level=confidence)
+    elif not _same_cells(pairs):
         parts = [(row, _apart(*both)) for row, both in zip(rows, drawn, strict=True)]
         means = list(mean_differences(parts, level=confidence))
+    groups = seeded.groups(readers, level=confidence)
+    levels = {"confidence": confidence, "margin": margin}
+    settled = judged([group.row for group in groups], **levels)
     return Comparison(
-        tuple(judged(rows, confidence=confidence, margin=margin)),
+        tuple(judged(rows, **levels)),
         notes,
-        tuple(judged(means, confidence=confidence, margin=margin)),
+        tuple(judged(means, **levels)),
+        tuple(replace(group, row=row) for group, row in zip(groups, settled, strict=True)),
     )
+
+
+def _same_cells(pairs: Sequence[tuple[Record, Record]]) -> bool:
+    return bool(pairs) and all(x.cell.id == y.cell.id for x, y in pairs)
 
 
 def _apart(a: Array | None, b: Array | None) -> Array | None:
@@ -172,19 +190,6 @@ def _read(path: Path, name: str) -> Array | None:
 
 
 # ---------------------------------------------------------------- matching
-
-
-def _score_pairs(a: Record, b: Record, metrics: Sequence[str]) -> Iterator[tuple[Score, Score]]:
-    """Match by protocol and name; a metric under one protocol on each side by name alone."""
-    names = dict.fromkeys(s.name for s in a.scores if not metrics or s.name in metrics)
-    for name in names:
-        mine = {s.protocol: s for s in a.scores if s.name == name}
-        theirs = {s.protocol: s for s in b.scores if s.name == name}
-        shared = [p for p in mine if p in theirs]
-        if shared:
-            yield from ((mine[p], theirs[p]) for p in shared)
-        elif len(mine) == len(theirs) == 1:
-            yield next(iter(mine.values())), next(iter(theirs.values()))
 
 
 def _refuse_unlike(scores: Sequence[tuple[Record, Record, Score, Score]]) -> None:

@@ -3,32 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
-from ldmbench.records.axes import axes_of
-from ldmbench.records.number import Array, number
+from ldmbench.records.axes import axes_of, is_seed
+from ldmbench.records.number import Array, Replicas, number
 from ldmbench.records.spread import Block, Error, error_of
 from ldmbench.schema.record import Record, Score
 from ldmbench.schema.stage import Cell
 
 __all__ = [
+    "MISSING",
     "ONE_TRAINING",
     "block_of",
     "difference_error",
-    "is_seed",
     "seeds_of",
 ]
 
 ONE_TRAINING = "the interval holds for these two trainings; it says nothing of other training seeds"
+MISSING = "not all seeds have a value that was computed in the same way"
 Scored = tuple[Record, Score]
-Replicas = Callable[[Score], Array | None]
-
-
-def is_seed(axis: str) -> bool:
-    """Tell whether an axis of `axes_of` only draws anew what is measured."""
-    return axis == "seed" or axis.rpartition(".")[2] == "train_seed"
 
 
 def seeds_of(cell: Cell) -> tuple[str, str]:
@@ -38,21 +33,22 @@ def seeds_of(cell: Cell) -> tuple[str, str]:
     return ",".join(training) or f"train_seed={cell.train_seed}", axes.get("seed", "")
 
 
-def block_of(scored: Sequence[Scored], replicates: Replicas) -> Block | str:
+def block_of(scored: Sequence[Scored], replicates: Replicas, *, alike: bool = True) -> Block | str:
     """Return one score of cells that differ in seeds alone as a block, or why there is none.
 
     Args:
         scored: cells with that score.
         replicates: where the replicates of a score are found.
+        alike: all must have one signature; else cells of one training and seed are averaged.
     """
-    if len({score.signature for _, score in scored}) > 1:
-        return "not all seeds have a value that was computed in the same way"
+    if alike and len({score.signature for _, score in scored}) > 1:
+        return MISSING
     cells: dict[tuple[str, str], list[Score]] = {}
     for record, score in scored:
         cells.setdefault(seeds_of(record.cell), []).append(score)
     trainings, seeds = (tuple(dict.fromkeys(key[i] for key in cells)) for i in (0, 1))
     if any(s.value is None for own in cells.values() for s in own):
-        return "not all seeds have a value that was computed in the same way"
+        return MISSING
     if len(cells) < len(trainings) * len(seeds) or len({len(own) for own in cells.values()}) > 1:
         return "not every training seed has every sample seed"
     made = [[_mean_cell(cells[t, s], replicates) for s in seeds] for t in trainings]
@@ -115,8 +111,8 @@ def _common(a: Block, b: Block) -> tuple[Block, Block, bool]:
     """Return both with what they have in common, and whether trainings are paired."""
     trainings = [name for name in a.trainings if name in b.trainings]
     seeds = [name for name in a.seeds if name in b.seeds]
-    fewest = min(len(a.trainings), len(b.trainings))
-    pairs = len(trainings) >= min(2, fewest) and bool(trainings)
+    alone = len(a.trainings) == len(b.trainings) == 1
+    pairs = len(trainings) > 1 or (alone and bool(trainings))
     columns = (seeds, seeds) if seeds else (a.seeds, b.seeds)
     rows = (trainings, trainings) if pairs else (a.trainings, b.trainings)
     return a.part(rows[0], columns[0]), b.part(rows[1], columns[1]), pairs and bool(seeds)

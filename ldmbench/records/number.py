@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -11,9 +11,12 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtri, stdtrit
 
+from ldmbench.schema.record import Score
+
 __all__ = [
     "Array",
     "Number",
+    "Replicas",
     "correlation",
     "joint_error",
     "number",
@@ -22,6 +25,8 @@ __all__ = [
 ]
 
 Array = npt.NDArray[np.float64]
+Replicas = Callable[[Score], Array | None]
+"""Score -> its replicates, or None where there are none."""
 
 
 @dataclass(frozen=True, eq=False)

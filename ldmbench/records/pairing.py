@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from ldmbench.errors import InputError
-from ldmbench.records.axes import axes_of
-from ldmbench.schema.record import Record
+from ldmbench.records.axes import axes_of, is_seed
+from ldmbench.schema.record import Record, Score
 
-__all__ = ["Pair", "differing", "left_out", "one_axis", "pairs_of"]
+__all__ = ["Pair", "differing", "left_out", "one_axis", "pairs_of", "score_pairs"]
 
 Pair = tuple[Record, Record]
 
@@ -49,7 +49,7 @@ def one_axis(a: Sequence[Record], b: Sequence[Record], titles: tuple[str, str]) 
     """Return the axis in which two groups of cells differ.
 
     An axis that only one group has follows from the other (f = 1 has no regularization), and so
-    does eta from the sampler.
+    does eta from the sampler. Seeds may be others on both sides.
 
     Raises:
         InputError: if they share cells, or differ in no axis, in several, or in several values.
@@ -67,6 +67,8 @@ def one_axis(a: Sequence[Record], b: Sequence[Record], titles: tuple[str, str]) 
     }
     if "sampler" in apart:
         apart.pop("eta", None)
+    if not all(map(is_seed, apart)):  # seeds draw anew what is compared
+        apart = {name: values for name, values in apart.items() if not is_seed(name)}
     difference = "; ".join(
         f"{name} is {_listed(x)} in A and {_listed(y)} in B" for name, (x, y) in apart.items()
     )
@@ -124,3 +126,16 @@ def _several(one: Record, others: Sequence[Record]) -> str:
         f"{one.cell.id} could be compared with {len(others)} cells: {ids}; narrow the globs so"
         " that one is left"
     )
+
+
+def score_pairs(a: Record, b: Record, metrics: Sequence[str]) -> Iterator[tuple[Score, Score]]:
+    """Match by protocol and name; a metric under one protocol on each side by name alone."""
+    names = dict.fromkeys(s.name for s in a.scores if not metrics or s.name in metrics)
+    for name in names:
+        mine = {s.protocol: s for s in a.scores if s.name == name}
+        theirs = {s.protocol: s for s in b.scores if s.name == name}
+        shared = [p for p in mine if p in theirs]
+        if shared:
+            yield from ((mine[p], theirs[p]) for p in shared)
+        elif len(mine) == len(theirs) == 1:
+            yield next(iter(mine.values())), next(iter(theirs.values()))

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ldmbench.records.difference import holm
-from ldmbench.records.groups import ONE_TRAINING, block_of, difference_error, seeds_of
+from ldmbench.records.groups import MISSING, ONE_TRAINING, block_of, difference_error, seeds_of
 from ldmbench.records.spread import Bar, Block, Spread, spread_of
 from ldmbench.report.cells import SEEDS, identity_of, seedless
 from ldmbench.report.quantities import number, with_interval
@@ -26,7 +26,8 @@ BARS = (
     " and m, for these trainings and sample seeds. Sample seeds: for these trainings. Training"
     " seeds: for these sample seeds. Both: new trainings and new samples. SD: standard deviation of"
     " one cell, between trainings (beyond sampling, with its interval) and by sampling (between"
-    " sample seeds; with one seed, of its images). Training: its share of the variance of one cell."
+    " sample seeds; with one seed, of its images). Training share: its part of the variance of one"
+    " cell."
 )
 ALPHA = 0.05
 
@@ -72,7 +73,7 @@ class Pooled:
         more = ("± images", "± sample seeds", "± training seeds", "± both")
         return (
             *(*self.headings, "Score", "Mean", *more),
-            *("SD training", "SD sampling", "Training"),
+            *("SD training", "SD sampling", "Training share"),
         )
 
     @property
@@ -134,7 +135,7 @@ def _block(rows: Sequence[Row], column: Column, table: Table) -> Block | str:
     entries = [(row, row.entries.get(column.key)) for row in rows]
     scored = [(row.record, e.score) for row, e in entries if e is not None and e.score is not None]
     if len(scored) < len(rows):
-        return "not all seeds have a value that was computed in the same way"
+        return MISSING
     return block_of(scored, table.replicates)
 
 
