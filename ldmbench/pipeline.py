@@ -13,6 +13,8 @@ from typing import NamedTuple
 from ldmbench.schema.base import Kind
 from ldmbench.schema.params import (
     CalledDenoiser,
+    CalledStage,
+    CoderSpeedParams,
     CodingParams,
     DatasetParams,
     ExtractedFeatures,
@@ -65,14 +67,14 @@ _MODEL = ("stages/subject.py", "stages/truth.py")
 # fmt: off
 STAGES: dict[Kind, StageRow] = {
     "dataset":         StageRow("ldmbench.stages.dataset:run",         1, True,  (),                                                  (DatasetParams,),                                          _DATA),
-    "autoencoder":     StageRow("ldmbench.stages.autoencoder:run",     1, False, ("[images]",),                                       (IdentityStage, ShippedStage, LoadedStage, TakenStage, TrainedStage),  (*_DATA, *_MODELS, "train", "features/perceptual.py", *_MODEL)),
+    "autoencoder":     StageRow("ldmbench.stages.autoencoder:run",     1, False, ("[images]",),                                       (IdentityStage, ShippedStage, LoadedStage, TakenStage, CalledStage, TrainedStage),  (*_DATA, *_MODELS, "train", "features/perceptual.py", *_MODEL)),
     "latents":         StageRow("ldmbench.stages.latents:run",         1, True,  ("autoencoder", "images"),                           (LatentsParams,),                                          (*_DATA, *_MODELS, "sample/noise.py")),
     "denoiser":        StageRow("ldmbench.stages.denoiser:run",        1, False, ("autoencoder", "images", "[latents]", "[init]"),    (LoadedDenoiser, CalledDenoiser, TrainedDenoiser),         (*_DATA, *_MODELS, "train", *_MODEL)),
     "samples":         StageRow("ldmbench.stages.samples:run",         1, True,  ("autoencoder", "denoiser", "[conditions]"),         (SamplesParams,),                                          (*_MODELS, "sample", *_MODEL)),
-    "reconstructions": StageRow("ldmbench.stages.reconstructions:run", 1, True,  ("autoencoder", "images"),                           (ReconstructionsParams,),                                  (*_DATA, *_MODELS, "features/perceptual.py", *_MODEL)),
+    "reconstructions": StageRow("ldmbench.stages.reconstructions:run", 1, True,  ("autoencoder", "images"),                           (ReconstructionsParams,),                                  (*_DATA, *_MODELS, "sample/noise.py", "features/perceptual.py", *_MODEL)),
     "features":        StageRow("ldmbench.stages.features:run",        1, True,  ("images",),                                         (FileFeatures, ExtractedFeatures, OwnFeatures),            ("features", "stages/own.py")),
     "scores":          StageRow("ldmbench.stages.scores:run",          1, False, ("generated", "[reference]", "[train]", "[asked]"),  (OwnScoresParams, ScoresParams),                           ("metrics", "features/lpips.py", "features/segmenter.py", "stages/own.py")),
     "coding":          StageRow("ldmbench.stages.coding:run",          1, False, ("autoencoder", "denoiser", "images"),               (ValidationParams, CodingParams),                          (*_DATA, *_MODELS, "sample", "metrics/rate.py", "stages/validation.py", *_MODEL)),
-    "speed":           StageRow("ldmbench.stages.speed:run",           3, False, ("autoencoder", "denoiser", "[conditions]"),         (SpeedParams,),                                            (*_MODELS, "sample", "speed", "stages/samples.py", *_MODEL)),
+    "speed":           StageRow("ldmbench.stages.speed:run",           3, False, ("autoencoder", "[denoiser]", "[conditions]"),       (CoderSpeedParams, SpeedParams),                           (*_MODELS, "sample", "speed", "stages/samples.py", *_MODEL)),
 }
 # fmt: on

@@ -128,6 +128,19 @@ def _shortest(image: Pixels, resolution: int, resize: Resizing) -> Pixels:
     return _square(resize(image, round(height * scale), round(width * scale)))
 
 
+def _torchvision(image: Pixels, resolution: int, resize: Resizing) -> Pixels:
+    """Bring the shorter side to the resolution, cut the centre: torchvision's Resize, CenterCrop.
+
+    The longer side is truncated, and the margin at top and left rounded half to even.
+    """
+    height, width = image.shape[:2]
+    short = min(height, width)
+    sides = (int(resolution * height / short), int(resolution * width / short))
+    large = resize(image, *sides)
+    top, left = (round((side - resolution) / 2) for side in sides)
+    return large[top : top + resolution, left : left + resolution]
+
+
 def _var(image: Pixels, resolution: int, resize: Resizing) -> Pixels:
     """Bring the shorter side to 1.125 x the resolution, then cut the centre: a tighter view."""
     height, width = image.shape[:2]
@@ -174,6 +187,21 @@ def _linear(image: Pixels, height: int, width: int) -> Pixels:
     return _weighted(image, rows, columns)
 
 
+def _tensor_linear(image: Pixels, height: int, width: int) -> Pixels:
+    """Filter by a triangle as wide as a new pixel, rounded once: torch's antialiased bilinear."""
+    rows, columns = _triangles(image.shape[0], height), _triangles(image.shape[1], width)
+    return _weighted(image, rows, columns)
+
+
+def _triangles(old: int, new: int) -> Weights:
+    scale = old / new
+    centres, reach = (np.arange(new) + 0.5) * scale, max(scale, 1.0)
+    distance = np.abs(np.arange(old)[None] + 0.5 - centres[:, None]) / reach
+    overlap = np.clip(1 - distance, 0, None)
+    weights: Weights = overlap / overlap.sum(axis=1, keepdims=True)
+    return weights
+
+
 def _weighted(image: Pixels, rows: Weights, columns: Weights) -> Pixels:
     mixed = np.tensordot(rows, image.astype(np.float64), axes=(1, 0))
     mixed = np.tensordot(mixed, columns, axes=(1, 1)).transpose(0, 2, 1)
@@ -211,6 +239,7 @@ RESIZES: Mapping[str, Resize] = {
     "pil-lanczos":  Resize(1, _pil(Image.Resampling.LANCZOS)),
     "area":         Resize(1, _area),
     "linear":       Resize(1, _linear),
+    "tensor-linear": Resize(1, _tensor_linear),
 }
 CROPS: Mapping[str, Crop] = {
     "center":   Crop(1, _center),
@@ -219,6 +248,7 @@ CROPS: Mapping[str, Crop] = {
     "adm":      Crop(1, _adm),
     "var":      Crop(1, _var),
     "squash":   Crop(1, _squash),
+    "torchvision": Crop(1, _torchvision),
     "none":     Crop(1, _none),
 }
 # fmt: on

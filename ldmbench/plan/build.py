@@ -16,7 +16,7 @@ from ldmbench.plan.images import Images
 from ldmbench.plan.minimum_samples import check_enough
 from ldmbench.plan.models import ModelStages
 from ldmbench.plan.own import score_name
-from ldmbench.plan.reconstructed import asks_reconstructions, first_stage_scores
+from ldmbench.plan.reconstructed import asks_reconstructions, coder_speed, first_stage_scores
 from ldmbench.plan.sample_scores import SampleScores
 from ldmbench.plan.sampled import Below, Sampled
 from ldmbench.plan.shared import Shared
@@ -124,6 +124,7 @@ class _Builder:
         autoencoder = self.models.first_stage(point)
         roles = {Role("autoencoder"): autoencoder}
         roles |= first_stage_scores(self.shared, point, autoencoder)
+        roles |= coder_speed(self.shared, point, autoencoder)
         count = max(s.count or 0 for s in roles.values() if s.kind == "reconstructions")
         return self._cell(point, roles, count=count, latents=self.shared.about(point).latents)
 

@@ -17,6 +17,7 @@ from ldmbench.schema.params import (
     Autoencoder,
     CalledDenoiser,
     CalledStage,
+    CoderSpeedParams,
     CodingParams,
     DatasetParams,
     FeaturesParams,
@@ -102,10 +103,15 @@ def stage_cost(stage: Stage, stages: Mapping[str, Stage]) -> Cost:
             spec = EXTRACTORS.get(params.extractor)
             flops = spec.flops if spec else EXTRACTOR_FLOPS
             return Cost(flops=count * flops, bytes=count * 4 * _width(params))
-        case SpeedParams():
+        case SpeedParams() | CoderSpeedParams():
             batches = params.repeats + 2 if params.only is None else int("memory" in params.only)
-            flops = params.batch * batches * _sample(stage, params, stages, side, f)
-            return Cost(flops=flops, seconds=2.0)
+            both = sum(_encoder_of(stage, stages, side))
+            each = (
+                both
+                if isinstance(params, CoderSpeedParams)
+                else _sample(stage, params, stages, side, f)
+            )
+            return Cost(flops=params.batch * batches * each, seconds=2.0)
         case ValidationParams():
             images = stage.inputs["images"].count or 0
             return Cost(flops=images * params.times * _denoiser_of(stage, stages, side // f, f))

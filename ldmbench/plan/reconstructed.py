@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from ldmbench.catalog.metrics import METRICS, RECONSTRUCTED
 from ldmbench.plan.expand import Point
 from ldmbench.plan.ledger import RECONSTRUCTION_BATCH, SHARD, aligned, items, score_params, whole
+from ldmbench.plan.sampled import COUNTED, TIMED
 from ldmbench.plan.shared import Shared
-from ldmbench.schema.params import ReconstructionsParams
+from ldmbench.plan.traits import Traits
+from ldmbench.schema.params import CoderSpeedParams, Quantize, ReconstructionsParams
 from ldmbench.schema.protocol import Protocol
 from ldmbench.schema.stage import Role, Stage
 from ldmbench.schema.suite import Suite
@@ -26,21 +30,58 @@ def first_stage_scores(shared: Shared, point: Point, autoencoder: Stage) -> dict
     return roles
 
 
+def coder_speed(shared: Shared, point: Point, autoencoder: Stage) -> dict[Role, Stage]:
+    """Plan the speed of a first stage alone, where probes ask for it."""
+    settings, probes = shared.suite.speed, set(shared.suite.probes)
+    if not {*TIMED, *COUNTED} & probes:
+        return {}
+    params = CoderSpeedParams(
+        coder="both",
+        resolution=point.data.resolution,
+        batch=settings.batch,
+        repeats=settings.repeats,
+        only=None if TIMED & probes else tuple(sorted(COUNTED & probes)),
+    )
+    inputs = {"autoencoder": whole(autoencoder)}
+    made = shared.ledger.add("speed", params, inputs, local=shared.about(point).local)
+    return {Role("speed"): made}
+
+
+def reconstruction_count(suite: Suite, protocol: Protocol) -> int:
+    """Return how many images are reconstructed: as the suite says, else a protocol of these."""
+    stated = "reconstruction_count" in suite.model_fields_set or protocol.posterior is None
+    return suite.reconstruction_count if stated else protocol.count or suite.reconstruction_count
+
+
+def _posterior(traits: Traits, protocol: Protocol) -> Literal["mode", "sample"]:
+    """Return what of a KL is decoded: as the suite says, else the protocol, else the mode."""
+    if traits.regularization != "kl":
+        return "mode"
+    return "sample" if (traits.latents or protocol.posterior) == "sample" else "mode"
+
+
+def _rule(traits: Traits, protocol: Protocol) -> Quantize:
+    """Return the rule to uint8: of a protocol of reconstructions, else of the model."""
+    own = traits.quantize
+    return own if protocol.posterior is None else protocol.quantize or own
+
+
 def _under(
     shared: Shared, point: Point, autoencoder: Stage, protocol: Protocol
 ) -> dict[Role, Stage]:
     traits = shared.about(point)
     if traits.regularization is None:
         return {}
-    reference = shared.images.held_out(point, protocol, shared.suite.reconstruction_count)
+    most = reconstruction_count(shared.suite, protocol)
+    reference = shared.images.held_out(point, protocol, most)
     assert reference is not None  # as `check` saw to it
-    count = min(shared.suite.reconstruction_count, reference.count or 0)
+    count = min(most, reference.count or 0)
     made = shared.ledger.add(
         "reconstructions",
         ReconstructionsParams(
             micro_batch=RECONSTRUCTION_BATCH,
-            quantize=traits.quantize,
-            posterior="sample" if traits.latents == "sample" else "mode",
+            quantize=_rule(traits, protocol),
+            posterior=_posterior(traits, protocol),
         ),
         {"autoencoder": whole(autoencoder), "images": aligned(reference)},
         shard=SHARD,

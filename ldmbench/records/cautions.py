@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 from ldmbench.catalog.extractors import EMBEDDED, EXTRACTORS
-from ldmbench.catalog.metrics import FAMILIES, METRICS, listed, metrics_of
+from ldmbench.catalog.metrics import FAMILIES, METRICS, RECONSTRUCTED, listed, metrics_of
 from ldmbench.records.signature import source_under
 from ldmbench.schema.params import (
     DatasetParams,
@@ -14,6 +14,7 @@ from ldmbench.schema.params import (
     FeaturesSource,
     FileFeatures,
     FilesSource,
+    ReconstructionsParams,
     ShapesSource,
 )
 from ldmbench.schema.protocol import Protocol
@@ -49,6 +50,7 @@ def cautions_of(cell: Cell, plan: Plan) -> tuple[str, ...]:
         found += () if is_given(cell) else _counts(scores, protocol, stages)
         found += _reference(cell, scores, protocol, stages)
         found += () if is_given(cell) or not cell.is_sampled else _sampling(cell, protocol)
+        found += _reconstructed(cell, protocol, stages)
     return tuple(dict.fromkeys(found))
 
 
@@ -150,7 +152,7 @@ def _reference(
     rule = protocol.rule_for(dataset)
     whole = (rule.reference_count if rule else None) or protocol.reference_count
     for name, images in held.items():
-        limit = FAMILIES[name].part
+        limit = FAMILIES[name].part if name in FAMILIES else None
         part = getattr(protocol, limit) if limit else None
         asked = min(filter(None, (whole, part)), default=None)
         if asked and asked != images.count:
@@ -170,6 +172,29 @@ def _reference(
     side = source.resolution
     if protocol.resolution and side and side != protocol.resolution:
         yield f"{protocol.name} is about {protocol.resolution} pixels; these images have {side}"
+
+
+def _reconstructed(cell: Cell, protocol: Protocol, stages: Mapping[str, Stage]) -> Iterator[str]:
+    """Say where reconstructions are not what a protocol of reconstructions asks for."""
+    keys = {role.name: key for role, key in cell.roles.items() if role.protocol == protocol.name}
+    scores = {name: stages[keys[name]] for name in RECONSTRUCTED if name in keys}
+    if protocol.posterior is None or not scores:
+        return
+    yield from _reference(cell, scores, protocol, stages)
+    for stage in scores.values():
+        made = stages[stage.inputs["generated"].key]
+        while made.kind == "features":
+            made = stages[made.inputs["images"].key]
+        wrong = unlike_count(protocol, stage.inputs["generated"].count or 0)
+        if wrong:
+            yield wrong
+        params = made.params
+        found = params.posterior if isinstance(params, ReconstructionsParams) else None
+        if cell.regularization == "kl" and found not in (None, protocol.posterior):
+            yield (
+                f"{protocol.name} decodes the {protocol.posterior} of the posterior; these are of"
+                f" its {found}"
+            )
 
 
 def _is_statistics(stage: Stage) -> bool:

@@ -23,7 +23,9 @@ Resize = Literal[
     "pil-lanczos",
     "area",
     "linear",
+    "tensor-linear",
 ]
+Crop = Literal["center", "shortest", "lsun", "adm", "torchvision", "var", "squash", "none"]
 Prepare = Literal[
     "ldm-lsun@1",
     "taming@1",
@@ -72,9 +74,7 @@ class FilesData(Noun):
     kind: str
     path: str = Field(description="relative to the suite file")
     resolution: Resolution = 256
-    crop: Literal["center", "shortest", "lsun", "adm", "var", "squash", "none"] | None = Field(
-        default=None, description="unset: the protocol's, else center"
-    )
+    crop: Crop | None = Field(default=None, description="unset: the protocol's, else center")
     resize: Annotated[Resize | None, AXIS] = Field(
         default=None, description="a named resizer; unset: the protocol's, else pil-bicubic"
     )

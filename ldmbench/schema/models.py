@@ -342,7 +342,7 @@ class LdmModel(Noun):
 class FirstStageModel(Noun):
     """A first stage alone, trained here or shipped: `kind: ldm` with `denoiser: null`."""
 
-    kind: AloneKind
+    kind: AloneKind = "first_stage"
     autoencoder: AloneSection = AloneSection()
     denoiser: None = Field(default=None, description="null: no denoiser stands on it")
     data: str | None = Field(default=None, description="its dataset; crossed with all when unset")

@@ -354,6 +354,16 @@ class SpeedParams(Sampling):
     only: tuple[str, ...] | None = None
 
 
+class CoderSpeedParams(Params):
+    """A measurement of a first stage's encoding and decoding; `only` as in SpeedParams."""
+
+    coder: Literal["both"]
+    resolution: int
+    batch: int
+    repeats: int
+    only: tuple[str, ...] | None = None
+
+
 class CodingParams(Params):
     """Progressive coding by the weights at a share of the training budget."""
 
@@ -466,7 +476,7 @@ PARAMS: dict[Kind, tuple[type[Params], ...]] = {
     "features": (FileFeatures, ExtractedFeatures, OwnFeatures),
     "scores": (OwnScoresParams, ScoresParams),
     "coding": (ValidationParams, CodingParams),
-    "speed": (SpeedParams,),
+    "speed": (CoderSpeedParams, SpeedParams),
 }
 """Stage kind -> its classes; what is read is of the first that fits."""
 

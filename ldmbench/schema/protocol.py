@@ -12,7 +12,7 @@ from ldmbench.schema.base import Noun, Positive
 from ldmbench.schema.data import Resize
 from ldmbench.schema.sample import Sampler, TimestepRule
 
-Crop = Literal["center", "shortest", "lsun", "adm", "none"]
+Crop = Literal["center", "shortest", "lsun", "adm", "torchvision", "none"]
 Quantize = Literal["round", "truncate"]
 NOT_STATED = "not stated"
 SPLITS = ("train", "validation", "reference")
@@ -78,6 +78,11 @@ class Recipe(Noun):
     crop: Crop | None = Field(default=None, description="of reference images; null: not stated")
     resize: Resize | None = Field(default=None, description="of reference images; null: not stated")
     quantize: Quantize | None = Field(default=None, description="samples to uint8; null: any")
+    posterior: Literal["mode", "sample"] | None = Field(
+        default=None,
+        description="of reconstructions: what of a KL is decoded, and `quantize` is theirs; null:"
+        " the mode, by the model's own rule",
+    )
     classes: Literal["none", "balanced", "random", "not stated"] = Field(
         default="none", description="labels of class-conditional samples"
     )
@@ -145,6 +150,8 @@ class ProtocolFile(Recipe):
                 "sampling": {"__all__": {"note", "source"}},
             },
         )
+        if self.posterior is None:  # a later field, which moves no name of before
+            del said["posterior"]
         name = f"{self.protocol}@{digest(said)[:8]}"
         return Protocol(name=name, file=name, **fields)
 

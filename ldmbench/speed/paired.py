@@ -6,13 +6,15 @@ import random
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 
 from ldmbench.speed.timer import Timing, time_calls
+from ldmbench.speed.yardstick import VERSION
 
-__all__ = ["Paired", "interleave"]
+__all__ = ["Paired", "interleave", "timing_of"]
 
 Call = Callable[[], object]
 PAUSE = 0.1
@@ -88,3 +90,9 @@ def interleave(
     return {
         name: Paired(Timing(tuple(seconds[name])), Timing(tuple(sticks[name]))) for name in calls
     }
+
+
+def timing_of(times: Paired) -> dict[str, Any]:
+    """Return the ratios as a record has them; six digits are far below any noise."""
+    ratios = [float(f"{ratio:.6g}") for ratio in times.ratios]
+    return {"n": len(ratios), "ratios": ratios, "yardstick": VERSION}

@@ -13,16 +13,17 @@ import torch
 
 from ldmbench.models.pipelines.subject import parts_of
 from ldmbench.models.subject import Subject, Work
-from ldmbench.schema.params import SpeedParams
+from ldmbench.schema.params import CoderSpeedParams, SpeedParams
 from ldmbench.schema.task import Task
+from ldmbench.speed.coder import CoderSpeed
 from ldmbench.speed.energy import measure_energy
 from ldmbench.speed.flops import sampling_flops
 from ldmbench.speed.memory import peak_memory
-from ldmbench.speed.paired import Paired, interleave
-from ldmbench.speed.yardstick import VERSION, yardstick
+from ldmbench.speed.paired import Paired, interleave, timing_of
+from ldmbench.speed.yardstick import yardstick
 from ldmbench.stages.common import Report, let_go
 from ldmbench.stages.samples import Conditions, draw
-from ldmbench.stages.subject import subject_of
+from ldmbench.stages.subject import first_stage_of, subject_of
 from ldmbench.tensors.device import device_name, software_in_words
 
 ENERGY_SECONDS = 2.0
@@ -31,7 +32,29 @@ UNSEEN = "your own code is called, not seen into"
 
 
 @torch.no_grad()
-def run(task: Task[SpeedParams], report: Report) -> None:
+def run(task: Task[SpeedParams | CoderSpeedParams], report: Report) -> None:
+    """Measure what the parameters ask for: sampling, or a first stage alone."""
+    match task.params:
+        case CoderSpeedParams() as params:
+            measure_coder(task, params, report)
+        case SpeedParams():
+            measure_sampling(task, report)
+
+
+def measure_coder(task: Task, params: CoderSpeedParams, report: Report) -> None:
+    """Measure encoding and decoding on this device."""
+    let_go()  # so that peak memory is of this model alone
+    setting = software_in_words(task.device)
+    named = {"device": device_name(torch.device(task.device))}
+    named |= {"setting": setting} if setting else {}
+    coder = first_stage_of(task)
+    found = CoderSpeed(coder, params, device=task.device, named=named, report=report)
+    text = json.dumps(list(found.all()), indent=1)
+    (task.output / "measures.json").write_text(text, encoding="utf-8")
+    report(1.0, "")
+
+
+def measure_sampling(task: Task[Any], report: Report) -> None:
     """Measure on this device, decoding and quantisation included."""
     let_go()  # so that peak memory is of this model alone
     measure = _Measurement(task, subject_of(task, size=task.params.size), report)
@@ -93,10 +116,10 @@ class _Measurement:
         yield self._one("yardstick", float(np.median(sticks)), "s", n=len(sticks))
         (least, most), made = many.span(), batch / many.timing.median
         span = {"low": made / most, "high": made / least, "batch": batch}
-        yield self._one("throughput", made, "images/s", **span, **_timing(many))
+        yield self._one("throughput", made, "images/s", **span, **timing_of(many))
         (least, most), seconds = one.span(), one.timing.median
         span = {"low": seconds * least, "high": seconds * most, "batch": 1}
-        yield self._one("latency", seconds, "s", **span, **_timing(one))
+        yield self._one("latency", seconds, "s", **span, **timing_of(one))
         yield self._one("latency_p95", one.timing.p95, "s", n=repeats, batch=1)
         for name, part in parts_of(self.subject, lambda: self.make(1), repeats=repeats).items():
             yield self._one(name, part, "s", n=repeats, batch=1)
@@ -152,9 +175,3 @@ class _Measurement:
     def _one(self, name: str, value: float | None, unit: str, **more: Any) -> dict[str, Any]:
         where = {"device": self.device, **({"setting": self.setting} if self.setting else {})}
         return {"name": name, "value": value, "unit": unit, **where, **more}
-
-
-def _timing(times: Paired) -> dict[str, Any]:
-    """Return the ratios as a record has them; six digits are far below any noise."""
-    ratios = [float(f"{ratio:.6g}") for ratio in times.ratios]
-    return {"n": len(ratios), "ratios": ratios, "yardstick": VERSION}

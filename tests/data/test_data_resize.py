@@ -1,11 +1,15 @@
 """Crops and resizers: the arithmetic of the loaders they are named after."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from ldmbench.data.resize import CROPS, RESIZES, prepare, recipe
 from ldmbench.errors import InputError
+
+GOLDEN = Path(__file__).parents[1] / "golden"
 
 
 def _picture(height, width, seed=0):
@@ -90,3 +94,21 @@ def test_names_and_versions():
         recipe("lsun", "pil-bicubc")
     with pytest.raises(InputError, match="unknown crop 'middle'"):
         recipe("middle", "area")
+
+
+@pytest.mark.golden
+@pytest.mark.parametrize(
+    ("protocol", "crop", "resize"),
+    [
+        ("adm", "adm", "pil-bicubic"),
+        ("ifid", "torchvision", "pil-bilinear"),
+        ("titok", "torchvision", "pil-bicubic"),
+        ("vavae", "torchvision", "tensor-linear"),
+        ("cmmd", "center", "pil-bicubic"),
+    ],
+)
+def test_crops_of_protocols_of_first_stages(protocol, crop, resize):
+    """Against torchvision 0.29.2 and Pillow 13.0.0, as the repositories call them."""
+    golden = np.load(GOLDEN / "crops_of_protocols.npz")
+    made = prepare(golden["image"], 64, crop=crop, resize=resize)
+    assert np.array_equal(made, golden[protocol])

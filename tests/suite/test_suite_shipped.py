@@ -20,7 +20,15 @@ PAPER = {
     "table6_inpainting_efficiency", "table9_layout", "table10_class_guided", "table18_compute",
     "fig6_training", "fig7_steps", "imagenet256_sit", "imagenet256_rae",
 }  # fmt: skip
-NAMES = {"smoke", "quickstart", "budget_curve", "downsampling_sweep", "objectives", "tasks"}
+NAMES = {
+    "smoke",
+    "quickstart",
+    "budget_curve",
+    "downsampling_sweep",
+    "objectives",
+    "tasks",
+    "first_stages",
+}
 NAMES |= {"guidance", "unet_dit"}
 NAMES |= PAPER | {f"{name}_shapes" for name in PAPER}
 
