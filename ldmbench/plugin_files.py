@@ -207,7 +207,7 @@ def is_free(name: str, file: Path) -> bool:
     return spec is None or spec.origin is None or Path(spec.origin).resolve() == file.resolve()
 
 
-def origin_of(module: Any) -> Path | None:
+def origin_of(module: object) -> Path | None:
     """Return the file that an imported module came from."""
     file = getattr(module, "__file__", None)
     return Path(file) if file else None

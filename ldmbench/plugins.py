@@ -28,7 +28,7 @@ from ldmbench.plugin_files import (
 __all__ = ["calling", "checked", "make"]
 
 
-def make(name: str, folder: Path, options: Mapping[str, Any], noun: Noun) -> Any:
+def make(name: str, folder: Path, options: Mapping[str, object], noun: Noun) -> Any:
     """Import a target and return it: a class is made with `options`, a function is given them.
 
     Raises:
@@ -98,7 +98,7 @@ def _load(name: str, file: Path) -> None:
         raise
 
 
-def calling(what: str, function: Callable[[], Any]) -> Any:
+def calling(what: str, function: Callable[[], object]) -> Any:
     """Call code of a user's own; whatever it raises becomes one sentence that begins with `what`.
 
     Raises:

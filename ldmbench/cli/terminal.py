@@ -91,7 +91,7 @@ class _Drawing:
         return getattr(self._stream, name)
 
 
-def drawing(stream: Any) -> Any:
+def drawing(stream: object) -> Any:
     """Return a stream for colours and bars; names that go there must be inert."""
     return _Drawing(stream) if isinstance(stream, Inert) else stream
 

@@ -222,7 +222,7 @@ def _show(rows: list[dict[str, Any]], *, as_json: bool) -> None:
         )
 
 
-def _advice(row: dict[str, Any]) -> str:
+def _advice(row: dict[str, object]) -> str:
     if row["state"] == "damaged":
         return f"error: {row['path']}: not the sha256 {row['sha256']}; remove it, fetch it again"
     if row["sha256"] is None:

@@ -19,7 +19,7 @@ _PARTS = ("images", "captions", *_DTYPES)
 
 
 def own_batch(
-    maker: Any,
+    maker: object,
     indices: Ints,
     *,
     split: str,
@@ -89,7 +89,7 @@ def _batch(parts: Mapping[str, Any], count: int, side: int, title: str) -> Batch
         raise InputError(f"{title}: {error}") from None
 
 
-def _array(value: Any) -> Any:
+def _array(value: object) -> Any:
     value = value.detach().cpu().numpy() if hasattr(value, "detach") else value
     try:
         return np.asarray(value)

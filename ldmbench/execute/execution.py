@@ -90,7 +90,7 @@ def run_plan(
     team: int = 1,
     fresh: Iterable[str] = (),
     verify: bool = False,
-    machines: Sequence[Mapping[str, Any]] = (),
+    machines: Sequence[Mapping[str, object]] = (),
 ) -> Result:
     """Make everything a plan asks for that is not in the store; close the runners.
 
@@ -124,7 +124,7 @@ class _Execution:
         *,
         team: int,
         fresh: tuple[str, ...],
-        machines: Sequence[Mapping[str, Any]],
+        machines: Sequence[Mapping[str, object]],
     ) -> None:
         self.plan, self.store, self.runners, self.listener = plan, store, runners, listener
         self.stages = {stage.key: stage for stage in plan.stages}

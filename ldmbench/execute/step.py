@@ -60,7 +60,7 @@ def run_units(
     threads: int | None = None,
     team: int = 1,
     fresh: Container[Unit] = (),
-    machines: Sequence[Mapping[str, Any]] = (),
+    machines: Sequence[Mapping[str, object]] = (),
     stopped: Callable[[], bool] = lambda: False,
 ) -> list[Done]:
     """Make an artefact, or find that another run has just made it; so with more shards of a stage.
@@ -115,7 +115,7 @@ def _is_current(
     stages: Mapping[str, Stage],
     *,
     asked: str | None,
-    machines: Sequence[Mapping[str, Any]],
+    machines: Sequence[Mapping[str, object]],
 ) -> bool:
     if asked is not None and found.started < asked:
         return False

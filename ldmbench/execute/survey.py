@@ -69,7 +69,7 @@ def survey(
     *,
     fresh: Callable[[Unit], bool] = lambda _: False,
     verify: bool = False,
-    machines: Sequence[Mapping[str, Any]] | None = None,
+    machines: Sequence[Mapping[str, object]] | None = None,
 ) -> Survey:
     """Look at the store and say which units of a plan must run.
 
@@ -155,7 +155,7 @@ def _outdated(unit: Unit, manifest: Manifest, found: Survey) -> str | None:
     return None
 
 
-def speed_outdated(manifest: Manifest, machines: Sequence[Mapping[str, Any]]) -> str | None:
+def speed_outdated(manifest: Manifest, machines: Sequence[Mapping[str, object]]) -> str | None:
     """Say why a speed must be measured again, or nothing.
 
     Args:
@@ -171,7 +171,7 @@ def speed_outdated(manifest: Manifest, machines: Sequence[Mapping[str, Any]]) ->
     return None
 
 
-def _differing(here: Mapping[str, Any], manifest: Manifest) -> list[str]:
+def _differing(here: Mapping[str, object], manifest: Manifest) -> list[str]:
     """Return what differs between this machine and a manifest: device, driver, platform."""
     known = {**manifest.versions, **manifest.machine}
     return [name for name, value in here.items() if known.get(name) != value]

@@ -36,7 +36,7 @@ _RULES = ("conditioning", "f", "flow", "guidance_interval", "guided_channels", "
           "weights")  # fmt: skip
 
 
-def convert(model: Model | Path | str, out: Path | str, **facts: Any) -> Path:
+def convert(model: Model | Path | str, out: Path | str, **facts: object) -> Path:
     """Write a model as a diffusers folder and check that its outputs agree.
 
     The folder appears only when the check has passed. Networks that diffusers has no class for

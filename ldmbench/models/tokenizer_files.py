@@ -19,7 +19,7 @@ __all__ = [
 ]
 
 
-def bert_tokenizer(given: Any, *, beside: Path | None) -> Callable[[], Any]:
+def bert_tokenizer(given: object, *, beside: Path | None) -> Callable[[], Any]:
     """Return a function that finds the tokenizer of a BERT-conditioned model when first asked.
 
     Args:
@@ -29,7 +29,7 @@ def bert_tokenizer(given: Any, *, beside: Path | None) -> Callable[[], Any]:
     return _later(given, beside, "bert-base-uncased", _read_bert)
 
 
-def clip_tokenizer(given: Any, *, beside: Path | None) -> Callable[[], Any]:
+def clip_tokenizer(given: object, *, beside: Path | None) -> Callable[[], Any]:
     """Return the same for CLIP's tokenizer: a folder with vocab.json and merges.txt."""
     return _later(given, beside, "clip-vit-large-patch14", _read_clip)
 
@@ -66,7 +66,7 @@ def vocabulary_tokenizer(place: str) -> Any:
 
 
 def _later(
-    given: Any, beside: Path | None, name: str, read: Callable[[Path], Any]
+    given: object, beside: Path | None, name: str, read: Callable[[Path], object]
 ) -> Callable[[], Any]:
     found: list[Any] = []
 
@@ -78,7 +78,7 @@ def _later(
     return get
 
 
-def _find_tokenizer(given: Any, beside: Path | None, name: str, read: Callable[[Path], Any]) -> Any:
+def _find_tokenizer(given: object, beside: Path | None, name: str, read: Callable[[Path], object]) -> Any:
     if given is not None and not isinstance(given, str | Path):
         return given
     places = [Path(given)] if given is not None else []

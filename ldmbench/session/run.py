@@ -208,7 +208,7 @@ class _Session:
             raise
         return Finished(self.run, records, result.stale)
 
-    def _write(self, state: Any, result: Result) -> None:
+    def _write(self, state: object, result: Result) -> None:
         """Write what is known of the run."""
         notes = [f"{label} was made by an older code" for label in result.stale.values()]
         self.run = self.run.model_copy(
@@ -223,7 +223,7 @@ class _Session:
         )
         self.book.write_run(self.run)
 
-    def _close(self, state: Any, result: Result) -> list[Record]:
+    def _close(self, state: object, result: Result) -> list[Record]:
         """Write everything that can be read from the store, and then the run."""
         records = [
             collect_record(

@@ -75,10 +75,10 @@ class _Live(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def __torch_dispatch__(
         self,
-        func: Callable[..., Any],
-        types: Any,
-        args: tuple[Any, ...] = (),
-        kwargs: Mapping[str, Any] | None = None,
+        func: Callable[..., object],
+        types: object,
+        args: tuple[object, ...] = (),
+        kwargs: Mapping[str, object] | None = None,
     ) -> Any:
         """Run one operator and count the storages at both its ends."""
         named = dict(kwargs or {})
@@ -93,7 +93,7 @@ class _Live(TorchDispatchMode):  # type: ignore[no-untyped-call]
             ending.detach()
         self._known.clear()
 
-    def _count(self, values: Any) -> None:
+    def _count(self, values: object) -> None:
         for value in tree_leaves(values):
             if not isinstance(value, torch.Tensor):
                 continue

@@ -108,7 +108,7 @@ class Fields(Inert):
 class _Ordered(Inert):
     """An OrderedDict, whose pairs may come as an argument."""
 
-    def __init__(self, pairs: Iterable[tuple[Any, Any]] = ()) -> None:
+    def __init__(self, pairs: Iterable[tuple[object, object]] = ()) -> None:
         super().__init__()
         for key, value in pairs:
             self[_flat(key)] = value
@@ -134,7 +134,7 @@ class _Made(Inside):
     def __init__(self, do: Callable[..., object]) -> None:
         self._do = do
 
-    def __call__(self, *args: Any) -> object:
+    def __call__(self, *args: object) -> object:
         return self._do(*args)
 
 
@@ -196,7 +196,7 @@ class Unpickler(pickle._Unpickler):
             return _Nameless(last or "nameless", (Inert,), {"__doc__": named})
         raise _acting(f"{self._where} names '{full}'")
 
-    def persistent_load(self, pid: Any) -> Storage:
+    def persistent_load(self, pid: object) -> Storage:
         """Return the storage that an id names."""
         if self._stored is None:
             raise ValueError("it names a storage where none can be")
@@ -271,7 +271,7 @@ def _today(module: str, name: str) -> tuple[str, str]:
     return IMPORT_MAPPING.get(known[0], known[0]), known[1]
 
 
-def _flat(key: Any) -> Any:
+def _flat(key: object) -> Any:
     """Return a key of a dict or a set, unless its hash would go too deep."""
     simple = (*_KEYS, type, Inert, Inside)
     parts = key if isinstance(key, tuple) else (key,)
@@ -294,7 +294,7 @@ def _typed(
     return slot(str(dtype.name), tuple(shape), storage, stride=tuple(stride), start=start)
 
 
-def _kept(value: Any, *_: Any) -> Any:
+def _kept(value: object, *_: object) -> Any:
     return value
 
 

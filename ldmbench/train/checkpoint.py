@@ -38,7 +38,7 @@ Found = tuple[dict[str, Tensor], dict[str, Any]]
 """Tensors on the CPU, and facts."""
 
 
-def write_checkpoint(folder: Path, tensors: Mapping[str, Tensor], facts: dict[str, Any]) -> None:
+def write_checkpoint(folder: Path, tensors: Mapping[str, Tensor], facts: dict[str, object]) -> None:
     """Write tensors and facts, and keep the checkpoint before; a kill leaves that one whole."""
     folder.mkdir(parents=True, exist_ok=True)
     fresh = folder / f"{FILE}.tmp"

@@ -308,7 +308,7 @@ def _resume(
     The first process looks before the others, as it sets aside what is damaged.
     """
 
-    def check(found: tuple[dict[str, Tensor], dict[str, Any]]) -> str | None:
+    def check(found: tuple[dict[str, Tensor], dict[str, object]]) -> str | None:
         return _unfit(*found, job, limit, scratch)
 
     if not job.crew.is_first:
@@ -338,7 +338,7 @@ def _resume(
 def _continue(job: Job, limit: Limit, states: States, loss_sum: Tensor) -> _Progress | None:
     """Put the job in the last state of a shorter training; None where there is none."""
 
-    def check(found: tuple[dict[str, Tensor], dict[str, Any]]) -> str | None:
+    def check(found: tuple[dict[str, Tensor], dict[str, object]]) -> str | None:
         return _unfit(*found, job, None, Path())
 
     found = states.find(check)
@@ -361,7 +361,7 @@ def _continue(job: Job, limit: Limit, states: States, loss_sum: Tensor) -> _Prog
 
 def _unfit(
     tensors: dict[str, Tensor],
-    facts: dict[str, Any],
+    facts: dict[str, object],
     job: Job,
     limit: Limit | None,
     scratch: Path,

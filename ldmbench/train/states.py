@@ -159,7 +159,7 @@ class States:
         """Return what a checkpoint has beside the state of the job."""
         return {} if self.trace is None else self.trace.tensors()
 
-    def keep(self, steps: int, tensors: Mapping[str, Tensor], facts: dict[str, Any]) -> None:
+    def keep(self, steps: int, tensors: Mapping[str, Tensor], facts: dict[str, object]) -> None:
         """Write the state after the last step."""
         if self.trace is not None:
             facts = facts | {"recipe": self._folder.name}

@@ -20,7 +20,7 @@ __all__ = ["load_adm"]
 
 
 def load_adm(
-    flags: Mapping[str, Any], tensors: Tensors, *, facts: ModelFacts, path: Path, identity: str
+    flags: Mapping[str, object], tensors: Tensors, *, facts: ModelFacts, path: Path, identity: str
 ) -> Model:
     """Load a guided-diffusion UNet, or one that upsamples (SuperResModel).
 

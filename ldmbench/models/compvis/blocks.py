@@ -44,7 +44,7 @@ class TanhConv(nn.Conv2d):
 class Pool(nn.Module):
     """Half the size by 2x2 means."""
 
-    def forward(self, x: torch.Tensor, *unused: Any) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, *unused: object) -> torch.Tensor:
         """Return (B, C, h / 2, w / 2)."""
         return nn.functional.avg_pool2d(x, 2)
 
@@ -52,7 +52,7 @@ class Pool(nn.Module):
 class Repeat(nn.Module):
     """Twice the size by repeating."""
 
-    def forward(self, x: torch.Tensor, *unused: Any) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, *unused: object) -> torch.Tensor:
         """Return (B, C, 2h, 2w)."""
         return nn.functional.interpolate(x, scale_factor=2.0, mode="nearest")
 
@@ -85,7 +85,7 @@ class TimedBlock(nn.Module):
         temb: torch.Tensor,
         encoder_hidden_states: torch.Tensor | None = None,
         res_hidden_states_tuple: tuple[torch.Tensor, ...] = (),
-        **unused: Any,
+        **unused: object,
     ) -> Any:
         """Return h on the way up; h and the states that the way up will take on the way down."""
         h, states = hidden_states, []

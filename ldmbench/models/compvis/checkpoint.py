@@ -58,10 +58,10 @@ class _Checkpoint:
 def load_checkpoint(
     path: Path,
     *,
-    config: Path | str | Mapping[str, Any] | None = None,
+    config: Path | str | Mapping[str, object] | None = None,
     ema: bool = True,
     ignore: Sequence[str] = (),
-    tokenizer: Any = None,
+    tokenizer: object = None,
 ) -> Model:
     """Load a checkpoint file and the config beside it.
 
@@ -87,7 +87,7 @@ def load_checkpoint(
         return _load(content, tensors, held, facts, identity, tokenizer=tokenizer)
 
 
-def _first_stage_elsewhere(content: dict[str, Any], path: Path) -> Tensors:
+def _first_stage_elsewhere(content: dict[str, object], path: Path) -> Tensors:
     """Return the tensors of a first stage that lies in a file of its own; raw, as CompVis does."""
     file = files_beside(content, path).get("first_stage")
     if file is None:
@@ -98,13 +98,13 @@ def _first_stage_elsewhere(content: dict[str, Any], path: Path) -> Tensors:
 
 
 def _load(
-    content: dict[str, Any],
+    content: dict[str, object],
     tensors: Tensors,
     held: Held,
     facts: ModelFacts,
     identity: str,
     *,
-    tokenizer: Any,
+    tokenizer: object,
 ) -> Model:
     path = held.path
     if is_adm(content):
@@ -167,17 +167,17 @@ def _load_diffusion(found: _Checkpoint) -> Model:
     return Model(info, stage, network=network, condition=condition)
 
 
-def _info(found: _Checkpoint, shape: tuple[int, int, int], **more: Any) -> Info:
+def _info(found: _Checkpoint, shape: tuple[int, int, int], **more: object) -> Info:
     return info_of(found.facts, path=found.path, digest=found.identity, latent_shape=shape, **more)
 
 
-def _plan(params: Mapping[str, Any], where: str) -> UNetPlan:
+def _plan(params: Mapping[str, object], where: str) -> UNetPlan:
     unet = params_of(params.get("unet_config"))
     return plan_unet(unet, where=where, size=params.get("image_size"))
 
 
 def _inner_stage(
-    params: Mapping[str, Any], tensors: Tensors, scale: float, where: str
+    params: Mapping[str, object], tensors: Tensors, scale: float, where: str
 ) -> FirstStage:
     section = params.get("first_stage_config")
     if section is None:
@@ -187,7 +187,7 @@ def _inner_stage(
 
 
 def _stage(
-    kind: str, params: Mapping[str, Any], tensors: Tensors, *, where: str, scale: float = 1.0
+    kind: str, params: Mapping[str, object], tensors: Tensors, *, where: str, scale: float = 1.0
 ) -> FirstStage:
     if kind == "pixel":
         return Identity()

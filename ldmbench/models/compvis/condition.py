@@ -36,14 +36,14 @@ _DEFAULT_CLASSES = 1000
 
 
 def build_condition(
-    params: Mapping[str, Any],
+    params: Mapping[str, object],
     tensors: Tensors,
     *,
     plan: UNetPlan,
     channels: int,
     stage: FirstStage,
     scale: float,
-    tokenizer: Any,
+    tokenizer: object,
     path: Path,
 ) -> Condition:
     """Build the condition of a latent diffusion model and fill its networks.
@@ -100,9 +100,9 @@ def build_condition(
 
 
 def _clip(
-    section: Any,
+    section: object,
     tensors: Tensors,
-    tokenizer: Any,
+    tokenizer: object,
     path: Path,
     *,
     stage: FirstStage,
@@ -144,7 +144,7 @@ def _embedder(params: Mapping[str, Any], tensors: Tensors, where: str) -> ClassE
     return network
 
 
-def _rescaler(params: Mapping[str, Any], tensors: Tensors, where: str) -> SpatialRescaler:
+def _rescaler(params: Mapping[str, object], tensors: Tensors, where: str) -> SpatialRescaler:
     allowed = ("n_stages", "method", "multiplier", "in_channels", "out_channels", "bias")
     known = {k: v for k, v in params.items() if k in allowed}
     with torch.device("meta"):

@@ -45,7 +45,7 @@ class HeadsUNet2DModel(UNet2DModel):  # type: ignore[misc]
         up_heads: int | None = None,
         time_channels: int | None = None,
         conv_resample: bool = True,
-        base: dict[str, Any] | None = None,
+        base: dict[str, object] | None = None,
     ) -> None:
         super().__init__(**(base or {}))
         self.register_to_config(
@@ -77,7 +77,7 @@ class ResampledUNet2DConditionModel(UNet2DConditionModel):  # type: ignore[misc]
     """
 
     @register_to_config  # type: ignore[untyped-decorator]
-    def __init__(self, resample: str = "resnet", base: dict[str, Any] | None = None) -> None:
+    def __init__(self, resample: str = "resnet", base: dict[str, object] | None = None) -> None:
         super().__init__(**(base or {}))
         self.register_to_config(resample=resample, base=base or {})
         if resample == "pool":
@@ -108,7 +108,7 @@ class ProjectedAutoencoderKL(AutoencoderKL):  # type: ignore[misc]
         linear_attention: bool = False,
         conv_resample: bool = True,
         tanh_out: bool = False,
-        base: dict[str, Any] | None = None,
+        base: dict[str, object] | None = None,
     ) -> None:
         super().__init__(**(base or {}))
         variant = {
@@ -139,7 +139,7 @@ class VariantVQModel(VQModel):  # type: ignore[misc]
         linear_attention: bool = False,
         conv_resample: bool = True,
         tanh_out: bool = False,
-        base: dict[str, Any] | None = None,
+        base: dict[str, object] | None = None,
     ) -> None:
         super().__init__(**(base or {}))
         variant = {

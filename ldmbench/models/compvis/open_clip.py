@@ -27,7 +27,7 @@ _UNUSED = ("model.attn_mask", "model.logit_scale", "model.text_projection")
 
 
 def build_open_clip(
-    params: Mapping[str, Any], tensors: Tensors, *, where: str, config: Path | None = None
+    params: Mapping[str, object], tensors: Tensors, *, where: str, config: Path | None = None
 ) -> nn.Module:
     """Build the text tower of FrozenOpenCLIPEmbedder; its context is the last hidden state.
 

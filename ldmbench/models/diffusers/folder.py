@@ -49,7 +49,7 @@ __all__ = ["CARD", "load_folder"]
 
 
 def load_folder(
-    folder: Path, *, ema: bool = True, tokenizer: Any = None, first_stage: Model | None = None
+    folder: Path, *, ema: bool = True, tokenizer: object = None, first_stage: Model | None = None
 ) -> Model:
     """Load a diffusers folder.
 
@@ -67,7 +67,7 @@ def load_folder(
         return _load(configs, ema, tokenizer, first_stage)
 
 
-def _load(configs: FolderConfigs, ema: bool, tokenizer: Any, apart: Model | None) -> Model:
+def _load(configs: FolderConfigs, ema: bool, tokenizer: object, apart: Model | None) -> Model:
     stage = apart.first_stage if apart else _stage(configs, ema)
     info = info_of(
         describe_folder(configs),
@@ -146,7 +146,7 @@ def _condition(
     return AlignedImage(configs.joined, given=configs.given) if kind == "image" else NoCondition()
 
 
-def _prompted(configs: FolderConfigs, stage: FirstStage, tokenizer: Any) -> Condition:
+def _prompted(configs: FolderConfigs, stage: FirstStage, tokenizer: object) -> Condition:
     root, part, card = configs.root, configs.text, configs.card
     assert part is not None
     encoder: Any = load_text(part_of(root, part))

@@ -35,7 +35,7 @@ _FAULTS = (*_OWN_FAULTS, AttributeError, LookupError, NameError, TypeError)
 
 
 def load_network(
-    folder: Path, config: Mapping[str, Any] | None = None, *, ema: bool = True
+    folder: Path, config: Mapping[str, object] | None = None, *, ema: bool = True
 ) -> nn.Module:
     """Load a diffusers network: config.json and safetensors (or a safe .bin) beside it.
 

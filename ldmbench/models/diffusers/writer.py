@@ -34,7 +34,7 @@ _NAMES = {"first_stage": "vqvae", "denoiser": "unet"}
 _log = logging.getLogger(__name__)
 
 
-def write_folder(model: Model, folder: Path, **facts: Any) -> None:
+def write_folder(model: Model, folder: Path, **facts: object) -> None:
     """Write a model as the folder that `load` reads.
 
     Networks that diffusers has no class for are written under our own class names, with
@@ -65,7 +65,7 @@ def write_folder(model: Model, folder: Path, **facts: Any) -> None:
     _write_json(folder / CARD, card)
 
 
-def as_diffusers(network: Any) -> Any:
+def as_diffusers(network: object) -> Any:
     """Return a network as it is written: one whose blocks share a table as diffusers' own class."""
     return network.untied() if isinstance(network, SharedDiT) else network
 
@@ -162,7 +162,7 @@ def _betas_config(schedule: Schedule | None) -> dict[str, Any]:
     return config
 
 
-def _plain(config: Mapping[str, Any]) -> dict[str, Any]:
+def _plain(config: Mapping[str, object]) -> dict[str, Any]:
     return {k: list(v) if isinstance(v, tuple) else v for k, v in config.items()}
 
 
@@ -225,6 +225,6 @@ def _write_tokenizer(model: Model, folder: Path) -> dict[str, Any]:
     return {"tokenizer": ["transformers", type(tokenizer).__name__]}
 
 
-def _write_json(place: Path, content: Mapping[str, Any]) -> None:
+def _write_json(place: Path, content: Mapping[str, object]) -> None:
     place.parent.mkdir(parents=True, exist_ok=True)
     place.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")

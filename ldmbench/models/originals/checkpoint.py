@@ -28,7 +28,7 @@ __all__ = ["load_original"]
 def load_original(
     path: Path,
     *,
-    config: Path | str | Mapping[str, Any] | None = None,
+    config: Path | str | Mapping[str, object] | None = None,
     ema: bool = True,
     ignore: Sequence[str] = (),
 ) -> Model:

@@ -33,19 +33,19 @@ class Family(Protocol):
         """Return arguments of its call that differ from its defaults."""
         ...
 
-    def read(self, pipe: Any, prompts: Sequence[str], z: Tensor) -> Inputs:
+    def read(self, pipe: object, prompts: Sequence[str], z: Tensor) -> Inputs:
         """Return the network's inputs of B prompts."""
         ...
 
-    def ask(self, pipe: Any, z: Tensor, t: Tensor, inputs: Inputs, guidance: float) -> Tensor:
+    def ask(self, pipe: object, z: Tensor, t: Tensor, inputs: Inputs, guidance: float) -> Tensor:
         """Return what the network predicts, (B, C or 2C, h, w), at timesteps t (B,)."""
         ...
 
-    def packed(self, pipe: Any, z: Tensor) -> Tensor:
+    def packed(self, pipe: object, z: Tensor) -> Tensor:
         """Return latents as the pipeline's call takes them."""
         ...
 
-    def unpacked(self, pipe: Any, z: Tensor, like: Tensor) -> Tensor:
+    def unpacked(self, pipe: object, z: Tensor, like: Tensor) -> Tensor:
         """Return latents of the pipeline's call in the shape of others."""
         ...
 
@@ -57,10 +57,10 @@ class _Plain:
     flow: bool = True
     call: dict[str, Any] = field(default_factory=dict)
 
-    def packed(self, pipe: Any, z: Tensor) -> Tensor:
+    def packed(self, pipe: object, z: Tensor) -> Tensor:
         return z
 
-    def unpacked(self, pipe: Any, z: Tensor, like: Tensor) -> Tensor:
+    def unpacked(self, pipe: object, z: Tensor, like: Tensor) -> Tensor:
         return z
 
 

@@ -61,7 +61,7 @@ class PromptTexts:
     family: Family | None
     kind: str = "text"
 
-    def inputs(self, cond: Any, z: Tensor) -> Inputs:
+    def inputs(self, cond: object, z: Tensor) -> Inputs:
         """Return the network's inputs of B prompts."""
         if self.family is None:
             raise InputError(_closed(self.pipe, "its network"))
@@ -71,7 +71,7 @@ class PromptTexts:
             return {k: torch.zeros_like(v) for k, v in arguments.items()} if zeros else arguments
         return self.family.read(self.pipe, prompts_of(cond, len(z)), z)
 
-    def null(self, cond: Any, z: Tensor) -> Any:
+    def null(self, cond: object, z: Tensor) -> Any:
         """Return the source's empty condition."""
         return Null(len(z))
 
@@ -113,7 +113,7 @@ class Pipeline(Model):
         return self.family.ask(self.pipe, z, t, inputs, guidance)
 
     @torch.no_grad()
-    def eps(self, z: Tensor, t: Tensor, cond: Any = None) -> Tensor:
+    def eps(self, z: Tensor, t: Tensor, cond: object = None) -> Tensor:
         """Predict the noise in latents; of a flow z + (1 - sigma) velocity, sigma = t / 1000."""
         if self.family is None or not self.family.flow:
             return super().eps(z, t, cond)
@@ -123,7 +123,7 @@ class Pipeline(Model):
 
     @torch.no_grad()
     def velocity(
-        self, z: Tensor, t: Tensor, cond: Any = None, *, guidance: float = GUIDANCE
+        self, z: Tensor, t: Tensor, cond: object = None, *, guidance: float = GUIDANCE
     ) -> Tensor:
         """Return noise - data as the network predicts it.
 
@@ -329,7 +329,7 @@ def load_pipeline(root: Path) -> Pipeline:
     return Pipeline(info, _stage(pipe, folder, facts), pipe=pipe, folder=folder)
 
 
-def _stage(pipe: Any, folder: PipelineFolder, facts: ModelFacts) -> FirstStage:
+def _stage(pipe: object, folder: PipelineFolder, facts: ModelFacts) -> FirstStage:
     """Return the first stage with the shift of its latents; the scale is the model's."""
     vae, config = getattr(pipe, "vae", None), folder.stage
     if folder.family is None or vae is None:
@@ -359,7 +359,7 @@ def prompts_of(cond: Any, count: int) -> list[str]:
     return list(cond)
 
 
-def _closed(pipe: Any, what: str) -> str:
+def _closed(pipe: object, what: str) -> str:
     return (
         f"{type(pipe).__name__} is sampled by its own call alone, which gives images of prompts;"
         f" {what} cannot be asked apart; {ELSEWHERE}"

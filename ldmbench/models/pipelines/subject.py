@@ -39,7 +39,7 @@ class Piped:
         call: further arguments of its call.
     """
 
-    def __init__(self, model: Model, *, side: int, call: Mapping[str, Any]) -> None:
+    def __init__(self, model: Model, *, side: int, call: Mapping[str, object]) -> None:
         assert isinstance(model, Pipeline)
         self.model, self.side, self.call = model, side, dict(call)
 
@@ -56,7 +56,7 @@ class Piped:
         return False
 
     def condition(
-        self, *, captions: Sequence[str] | None, labels: Any | None, truth: Truth | None = None
+        self, *, captions: Sequence[str] | None, labels: object | None, truth: Truth | None = None
     ) -> Any:
         """Return the prompts."""
         return list(captions or ())
@@ -173,7 +173,7 @@ class _Asked:
         self.batch = next((len(v) for v in values if _is_batch(v)), 1)
 
 
-def _is_batch(value: Any) -> bool:
+def _is_batch(value: object) -> bool:
     """Tell whether an argument has a row, or an entry of a list, for each sample."""
     if isinstance(value, list):
         return bool(value) and isinstance(value[0], Tensor)

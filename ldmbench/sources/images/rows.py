@@ -90,7 +90,7 @@ def rows_of(
             yield f"{where}:{number}", _object(line, f"{where}:{number}", what)
 
 
-def name_in(row: Mapping[str, Any], where: str) -> str | None:
+def name_in(row: Mapping[str, object], where: str) -> str | None:
     """Return the name of the image that a row is of, or None if no key says one.
 
     Raises:
@@ -161,7 +161,7 @@ def read_prompts(path: Path) -> list[tuple[str | None, str]]:
     return rows
 
 
-def _may_name(key: str, value: Any) -> bool:
+def _may_name(key: str, value: object) -> bool:
     """Tell a key that is called as one that names images, or whose value is a picture's name."""
     return bool(_LIKE_NAMES.fullmatch(key.lower())) or (
         key not in TEXTS and isinstance(value, str) and bool(_PICTURE.fullmatch(value))

@@ -175,7 +175,7 @@ def _metadata(annotations: Annotations, data: bytes, where: str, below: _Below) 
         )
 
 
-def _label(row: Mapping[str, Any], where: str) -> _Label:
+def _label(row: Mapping[str, object], where: str) -> _Label:
     found = [row[key] for key in _CLASSES if row.get(key) not in (None, "")]
     if not found:
         return None
@@ -219,7 +219,7 @@ def _labels(annotations: Annotations, data: bytes, where: str, below: _Below) ->
     return True
 
 
-def _pairs(labels: Any, where: str) -> Iterator[tuple[str, Any]]:
+def _pairs(labels: object, where: str) -> Iterator[tuple[str, Any]]:
     for pair in labels if isinstance(labels, list) else [None]:
         if not isinstance(pair, list) or len(pair) != 2 or not isinstance(pair[0], str):
             raise InputError(

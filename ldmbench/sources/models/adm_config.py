@@ -56,7 +56,7 @@ class AdmFlags:
     taken: tuple[Assumed, ...]
 
 
-def is_adm(config: Mapping[str, Any]) -> bool:
+def is_adm(config: Mapping[str, object]) -> bool:
     """Say whether a config holds such flags."""
     return "model" not in config and any(
         name in config for name in ("image_size", "large_size", "num_channels")
@@ -121,7 +121,7 @@ def read_flags(flags: Mapping[str, Any], where: str) -> AdmFlags:
     )
 
 
-def _is_improved(flags: Mapping[str, Any]) -> bool | None:
+def _is_improved(flags: Mapping[str, object]) -> bool | None:
     """Tell whose flags these are by those that one of the two alone has; None: nothing tells."""
     guided = any(name in flags for name in _GUIDED)
     improved = "sigma_small" in flags or (flags.get("image_size") == 32 and not guided)
@@ -129,7 +129,7 @@ def _is_improved(flags: Mapping[str, Any]) -> bool | None:
 
 
 def _rescaled(
-    flags: Mapping[str, Any], improved: bool | None, steps: int, where: str
+    flags: Mapping[str, object], improved: bool | None, steps: int, where: str
 ) -> tuple[bool, tuple[Assumed, ...]]:
     """Return whether the network sees timesteps as of 1000 steps, and what was taken for it."""
     stated = flags.get("rescale_timesteps")
@@ -145,7 +145,7 @@ def _rescaled(
     return improved, (Assumed("rescale_timesteps", improved, "the config", why, today=False),)
 
 
-def _unsaid(flags: Mapping[str, Any], source: str) -> tuple[Assumed, ...]:
+def _unsaid(flags: Mapping[str, object], source: str) -> tuple[Assumed, ...]:
     why = f"the default of {source}"
     return tuple(
         Assumed(name, value, "the config", why, today=value)
@@ -167,7 +167,7 @@ def _sides(flags: Mapping[str, Any], where: str) -> tuple[int, int | None]:
     return large, small
 
 
-def _schedule(flags: Mapping[str, Any], T: int, *, learned: bool, where: str) -> Schedule:
+def _schedule(flags: Mapping[str, object], T: int, *, learned: bool, where: str) -> Schedule:
     """Return arXiv:2102.09672's schedules; the linear one keeps its ends per 1000 steps."""
     name = flags.get("noise_schedule", "linear")
     kinds: dict[str, Any] = {"linear": "linear", "cosine": "cosine"}

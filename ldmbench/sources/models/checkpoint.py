@@ -26,7 +26,7 @@ _CLIP_PARTS = ("embeddings.", "encoder.", "final_layer_norm.")
 
 
 def look(
-    path: Path, config: Mapping[str, Any], *, ema: bool = True, ignore: Sequence[str] = ()
+    path: Path, config: Mapping[str, object], *, ema: bool = True, ignore: Sequence[str] = ()
 ) -> Held:
     """Return the tensors that a model is made of, under the names that its trainer gave them.
 
@@ -79,7 +79,7 @@ def _by_name(held: Held, ema: bool) -> bool:
     return True
 
 
-def marked(params: Mapping[str, Any], held: Held) -> dict[str, Any]:
+def marked(params: Mapping[str, object], held: Held) -> dict[str, Any]:
     """Return a model's params with what the weights themselves say of the prediction.
 
     Stable Diffusion's trainers mark weights that predict v, or were trained on a schedule whose

@@ -43,7 +43,7 @@ _OTHER_TOWERS = (
 )  # fmt: skip
 
 
-def find_text_config(section: Any, checkpoint: Path) -> Path | None:
+def find_text_config(section: object, checkpoint: Path) -> Path | None:
     """Return the file that says how the text tower of a cond stage is built, or None.
 
     Of CLIP it is the config.json of the folder that `version` names (absolute, or relative to the
@@ -153,7 +153,7 @@ def read_open_clip_config(place: Path, sizes: Mapping[str, int]) -> dict[str, An
 
 
 def blocks_of(
-    params: Mapping[str, Any], names: Iterable[str], config: Path | None, *, where: str
+    params: Mapping[str, object], names: Iterable[str], config: Path | None, *, where: str
 ) -> tuple[int, int, str | None]:
     """Return how many blocks an OpenCLIP tower is held with, how many run, and what was taken.
 
@@ -189,7 +189,7 @@ def blocks_of(
     return held, held, why
 
 
-def blocks_taken(params: Mapping[str, Any], names: Iterable[str], path: Path) -> tuple[str, ...]:
+def blocks_taken(params: Mapping[str, object], names: Iterable[str], path: Path) -> tuple[str, ...]:
     """Return what was taken of an OpenCLIP tower that lacks its last block; a sentence, or nothing.
 
     Args:
@@ -208,7 +208,7 @@ def blocks_taken(params: Mapping[str, Any], names: Iterable[str], path: Path) ->
     return () if why is None else (why,)
 
 
-def _blocks_known(params: Mapping[str, Any], config: Path | None) -> int:
+def _blocks_known(params: Mapping[str, object], config: Path | None) -> int:
     """Return the blocks of the text tower that a cond stage names."""
     if config is not None:
         content = read_json(config)
@@ -219,7 +219,7 @@ def _blocks_known(params: Mapping[str, Any], config: Path | None) -> int:
     return next((n for name, n in _TOWERS.items() if arch.startswith(name)), 0)
 
 
-def _check_sizes(place: Path, found: Mapping[str, Any], sizes: Mapping[str, int]) -> None:
+def _check_sizes(place: Path, found: Mapping[str, object], sizes: Mapping[str, int]) -> None:
     """Refuse a config file whose sizes are not those of the tensors."""
     for name, size in sizes.items():
         if found[name] != size:
@@ -252,7 +252,7 @@ def heads_of(width: int, *, where: str) -> int:
     return heads
 
 
-def _is_whole(value: Any) -> bool:
+def _is_whole(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
@@ -263,5 +263,5 @@ def _is_file(place: Path) -> bool:
         return False
 
 
-def _short(value: Any) -> str:
+def _short(value: object) -> str:
     return " ".join(str(value).split())[:60]

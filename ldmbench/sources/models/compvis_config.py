@@ -46,7 +46,7 @@ def find_config(checkpoint: Path) -> Path | None:
     return others[0] if len(others) == 1 else None
 
 
-def read_config(given: Path | str | Mapping[str, Any] | None, checkpoint: Path) -> dict[str, Any]:
+def read_config(given: Path | str | Mapping[str, object] | None, checkpoint: Path) -> dict[str, Any]:
     """Return the config of a checkpoint.
 
     Args:
@@ -65,7 +65,7 @@ def read_config(given: Path | str | Mapping[str, Any] | None, checkpoint: Path) 
 
 
 def written_config(
-    given: Path | str | Mapping[str, Any] | None, checkpoint: Path
+    given: Path | str | Mapping[str, object] | None, checkpoint: Path
 ) -> dict[str, Any]:
     """Return the config of a checkpoint as it is written: references and quoted flags as texts."""
     if isinstance(given, Mapping):
@@ -81,7 +81,7 @@ def written_config(
     return content
 
 
-def config_digest(given: Path | str | Mapping[str, Any] | None, checkpoint: Path) -> str:
+def config_digest(given: Path | str | Mapping[str, object] | None, checkpoint: Path) -> str:
     """Return the digest of what `read_config` reads."""
     if isinstance(given, Mapping):
         return digest(plain(given))
@@ -89,7 +89,7 @@ def config_digest(given: Path | str | Mapping[str, Any] | None, checkpoint: Path
     return digest_file(place) if place is not None else digest(None)
 
 
-def class_of(section: Any, *, where: str) -> str:
+def class_of(section: object, *, where: str) -> str:
     """Return the last part of a section's `target`, or a marker such as __is_unconditional__."""
     if isinstance(section, str):
         return section
@@ -98,7 +98,7 @@ def class_of(section: Any, *, where: str) -> str:
     raise InputError(f"{where} has no target; it should name a class of the ldm package")
 
 
-def params_of(section: Any) -> dict[str, Any]:
+def params_of(section: object) -> dict[str, Any]:
     """Return a section's `params`, empty where there are none."""
     found = section.get("params") if isinstance(section, Mapping) else None
     return dict(found) if isinstance(found, Mapping) else {}
@@ -138,7 +138,7 @@ def _parse(place: Path) -> Any:
     return content
 
 
-def _count(value: Any, known: dict[int, int]) -> int:
+def _count(value: object, known: dict[int, int]) -> int:
     """Return how many values there are when aliases are written out (each is counted once)."""
     if not isinstance(value, Mapping | list):
         return 1
@@ -149,7 +149,7 @@ def _count(value: Any, known: dict[int, int]) -> int:
     return known[id(value)]
 
 
-def plain(value: Any) -> Any:
+def plain(value: object) -> Any:
     """Return a value with nothing in it that JSON does not have."""
     if isinstance(value, Mapping):
         return {str(k): plain(v) for k, v in value.items()}

@@ -129,13 +129,13 @@ def _up_heads(params: Mapping[str, Any], heads: tuple[int, ...]) -> tuple[int, .
     return heads if upward == -1 or fixed else (upward,) * len(heads)
 
 
-def _resampling(params: Mapping[str, Any]) -> str:
+def _resampling(params: Mapping[str, object]) -> str:
     if params.get("resblock_updown"):
         return "resnet"
     return "conv" if params.get("conv_resample", True) else "pool"
 
 
-def _classes(value: Any, where: str) -> int | None:
+def _classes(value: object, where: str) -> int | None:
     if value is not None and not isinstance(value, int):
         raise InputError(f"{where}: num_classes = {value!r} is not supported; give a whole number")
     return value

@@ -63,7 +63,7 @@ _CROSS = ("BERTEmbedder", "ClassEmbedder", *CLIPS, "TransformerEmbedder")
 _JOINS = ("SpatialRescaler", "__is_first_stage__")
 
 
-def check_model(content: Mapping[str, Any], where: str) -> str:
+def check_model(content: Mapping[str, object], where: str) -> str:
     """Refuse a config that describes no model which loads.
 
     Args:
@@ -107,7 +107,7 @@ def check_model(content: Mapping[str, Any], where: str) -> str:
     return name
 
 
-def files_beside(content: Mapping[str, Any], checkpoint: Path) -> dict[str, Path]:
+def files_beside(content: Mapping[str, object], checkpoint: Path) -> dict[str, Path]:
     """Return the files that belong to a checkpoint: `text`, `first_stage`, `statistics`.
 
     Args:
@@ -126,7 +126,7 @@ def files_beside(content: Mapping[str, Any], checkpoint: Path) -> dict[str, Path
     return {name: file for name, file in found.items() if file is not None}
 
 
-def _statistics_file(content: Mapping[str, Any], checkpoint: Path) -> Path | None:
+def _statistics_file(content: Mapping[str, object], checkpoint: Path) -> Path | None:
     """Return the mean and std of latents beside a first stage alone, as VA-VAE's are kept."""
     section = content.get("model")
     if not (isinstance(section, Mapping) and "target" in section):  # flags of guided-diffusion
@@ -136,7 +136,7 @@ def _statistics_file(content: Mapping[str, Any], checkpoint: Path) -> Path | Non
     return place if named in FIRST_STAGES and place.is_file() else None
 
 
-def _first_stage_file(content: Mapping[str, Any], checkpoint: Path) -> Path | None:
+def _first_stage_file(content: Mapping[str, object], checkpoint: Path) -> Path | None:
     """Return the file of the first stage that a checkpoint lacks, as its `ckpt_path` names it.
 
     The name is looked for as it is, then from the checkpoint's folder and those above it, since
@@ -170,13 +170,13 @@ def _first_stage_file(content: Mapping[str, Any], checkpoint: Path) -> Path | No
     return found
 
 
-def attention_kind(dd: Mapping[str, Any]) -> str:
+def attention_kind(dd: Mapping[str, object]) -> str:
     """Return vanilla, linear or none: the attention of a first stage."""
     named = "linear" if dd.get("use_linear_attn") else str(dd.get("attn_type", "vanilla"))
     return named.removesuffix("-xformers")  # another kernel for the same attention
 
 
-def _check_stage(params: Mapping[str, Any], where: str, name: str) -> None:
+def _check_stage(params: Mapping[str, object], where: str, name: str) -> None:
     dd = params.get("ddconfig")
     if not isinstance(dd, Mapping):
         raise InputError(f"{where}: the first stage's config has no ddconfig")
@@ -196,7 +196,7 @@ def _check_stage(params: Mapping[str, Any], where: str, name: str) -> None:
         raise InputError(f"{where}: the first stage's config lacks n_embed")
 
 
-def _unet(params: Mapping[str, Any], where: str) -> UNetPlan:
+def _unet(params: Mapping[str, object], where: str) -> UNetPlan:
     section = params.get("unet_config")
     kind = class_of(section, where=f"{where}: unet_config")
     if kind != "UNetModel":
@@ -260,7 +260,7 @@ def _check_condition(params: Mapping[str, Any], plan: UNetPlan, where: str) -> N
     _check_layer(name, own, where)
 
 
-def _check_layer(name: str, own: Mapping[str, Any], where: str) -> None:
+def _check_layer(name: str, own: Mapping[str, object], where: str) -> None:
     layer = own.get("layer", "last")
     if name == "FrozenCLIPEmbedder" and layer != "last":
         raise InputError(f"{where}: CLIP's layer '{layer}' is not supported; only 'last' is")

@@ -19,7 +19,7 @@ Kinds = Mapping[str, str]
 """A field's name -> a row of _KINDS."""
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
@@ -42,16 +42,16 @@ def _is_width(value: Any) -> bool:
     return _is_number(value) and value > 0
 
 
-def _are(check: Callable[[Any], bool], value: Any) -> bool:
+def _are(check: Callable[[object], bool], value: object) -> bool:
     return isinstance(value, list | tuple) and len(value) > 0 and all(map(check, value))
 
 
-def _is_nested(value: Any) -> bool:
+def _is_nested(value: object) -> bool:
     """Tell whether a value is a list of numbers, or of such lists."""
     return _are(_is_number, value) or _are(_is_nested, value)
 
 
-def _is_listed(value: Any) -> bool:
+def _is_listed(value: object) -> bool:
     """Tell whether a flag is a number, or numbers with commas between, or empty."""
     parts = value.strip("()[] ").split(",") if isinstance(value, str) else value
     return value == "" or _is_number(value) or _are(_reads, parts)
@@ -156,7 +156,7 @@ def check_kinds(
     return config
 
 
-def _check(name: str, value: Any, kind: str, where: str) -> None:
+def _check(name: str, value: object, kind: str, where: str) -> None:
     said, fits = _KINDS[kind]
     if not fits(value):
         raise InputError(

@@ -40,7 +40,7 @@ _NUMBERS = frozenset({
 })  # fmt: skip
 
 
-def settled(value: Any, where: str) -> Any:
+def settled(value: object, where: str) -> Any:
     """Return a config whose flags are true or false, and whose numbers are numbers.
 
     Args:
@@ -61,7 +61,7 @@ def settled(value: Any, where: str) -> Any:
 _ABSENT = object()
 
 
-def _settled(name: str, value: Any, where: str) -> Any:
+def _settled(name: str, value: object, where: str) -> Any:
     if name in _FLAGS and value is not None:
         return _flag(name, value, where)
     if name in _NUMBERS and isinstance(value, str):
@@ -69,7 +69,7 @@ def _settled(name: str, value: Any, where: str) -> Any:
     return settled(value, where)
 
 
-def _flag(name: str, value: Any, where: str) -> bool:
+def _flag(name: str, value: object, where: str) -> bool:
     said = str(value).strip().lower().removesuffix(".0")
     if isinstance(value, str | int | float) and said in _YES:
         return True
@@ -91,7 +91,7 @@ def _number(value: str) -> Any:
     return value
 
 
-def resolved(content: Mapping[str, Any], where: str) -> dict[str, Any]:
+def resolved(content: Mapping[str, object], where: str) -> dict[str, Any]:
     """Return a config with its references (`${a.b}`, `${.b}`) written out, as OmegaConf reads them.
 
     Only what describes the model is looked at; sections for data and training stay as they are.
@@ -110,7 +110,7 @@ def resolved(content: Mapping[str, Any], where: str) -> dict[str, Any]:
 class _Resolver:
     """One pass over a config."""
 
-    def __init__(self, content: Mapping[str, Any], where: str) -> None:
+    def __init__(self, content: Mapping[str, object], where: str) -> None:
         self.content, self.where, self.made = content, where, 0
 
     def run(self) -> dict[str, Any]:
@@ -120,7 +120,7 @@ class _Resolver:
             for k, v in self.content.items()
         }
 
-    def _value(self, value: Any, path: tuple[str, ...], depth: int) -> Any:
+    def _value(self, value: object, path: tuple[str, ...], depth: int) -> Any:
         self.made += 1
         if self.made > LARGEST_NODES:
             raise InputError(f"{self.where} grows to more than {LARGEST_NODES:,} values")

@@ -25,7 +25,7 @@ _BLOCKS = {
 }  # fmt: skip
 
 
-def check_blocks(config: Mapping[str, Any], place: Path) -> None:
+def check_blocks(config: Mapping[str, object], place: Path) -> None:
     """Refuse blocks that no network has, and other than one for each width.
 
     Args:

@@ -392,7 +392,7 @@ def _index(root: Path) -> dict[str, Any] | None:
     }
 
 
-def _bare(root: Path, card: Mapping[str, Any]) -> FolderConfigs:
+def _bare(root: Path, card: Mapping[str, object]) -> FolderConfigs:
     config = read_checked(root / "config.json")
     name = str(config.get("_class_name"))
     if name not in FIRST_STAGES:
@@ -432,7 +432,7 @@ def _check_condition(found: FolderConfigs) -> None:
         )
 
 
-def _scheduler_place(root: Path, index: Mapping[str, Any]) -> Path:
+def _scheduler_place(root: Path, index: Mapping[str, object]) -> Path:
     part = component(index, ("scheduler",)) or "scheduler"
     return part_of(root, part) / "scheduler_config.json"
 

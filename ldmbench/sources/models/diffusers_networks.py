@@ -28,7 +28,7 @@ _FIRST_SIZED = (0, 9)
 """The version since which Stable Diffusion's folders state the side of their latents."""
 
 
-def check_network(config: Mapping[str, Any], where: Path) -> None:
+def check_network(config: Mapping[str, object], where: Path) -> None:
     """Refuse networks that no table has, or that want inputs which no supported pipeline gives."""
     name = str(config.get("_class_name"))
     if name not in DENOISERS:
@@ -52,7 +52,7 @@ def check_network(config: Mapping[str, Any], where: Path) -> None:
 
 
 def first_stage(
-    root: Path, index: Mapping[str, Any], pipeline: str, card: Mapping[str, Any]
+    root: Path, index: Mapping[str, object], pipeline: str, card: Mapping[str, object]
 ) -> tuple[dict[str, Any], tuple[Assumed, ...]]:
     """Return the first stage's config with its scale, and what was taken for it."""
     part = component(index, ("vqvae", "vae"))
@@ -87,7 +87,7 @@ def first_stage(
 
 
 def sized(
-    network: dict[str, Any], pipeline: str, place: Path
+    network: dict[str, object], pipeline: str, place: Path
 ) -> tuple[dict[str, Any], tuple[Assumed, ...]]:
     """Give an old Stable Diffusion its side of 64, as its pipeline does.
 
@@ -103,7 +103,7 @@ def sized(
     return network | {"sample_size": UNSIZED}, (taken,)
 
 
-def _version(config: Mapping[str, Any]) -> tuple[int, int]:
+def _version(config: Mapping[str, object]) -> tuple[int, int]:
     """Return the version of diffusers that wrote a config: (major, minor)."""
     parts = str(config.get("_diffusers_version", "0.0")).split(".")
     numbers = [int("".join(c for c in part if c.isdecimal()) or 0) for part in (*parts, "0")]

@@ -90,8 +90,8 @@ class Assumed(NamedTuple):
 
 def scheduler_config(
     place: Path,
-    index: Mapping[str, Any],
-    card: Mapping[str, Any],
+    index: Mapping[str, object],
+    card: Mapping[str, object],
     *,
     pipeline: str,
     latent: bool,
@@ -121,7 +121,7 @@ def scheduler_config(
     return config, tuple(taken)
 
 
-def _renamed(config: Mapping[str, Any]) -> dict[str, Any]:
+def _renamed(config: Mapping[str, object]) -> dict[str, Any]:
     """Return fields of old versions under their names of today."""
     found: dict[str, Any] = {}
     if isinstance(config.get("timesteps"), int):  # before diffusers 0.2
@@ -132,7 +132,7 @@ def _renamed(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _unstated(
-    config: Mapping[str, Any], pipeline: str, *, latent: bool, file: str
+    config: Mapping[str, object], pipeline: str, *, latent: bool, file: str
 ) -> Iterator[Assumed]:
     """Yield what a config leaves out, with the source's value."""
     if config.get("trained_betas") is None:
@@ -159,7 +159,7 @@ def _unstated(
         yield Assumed("skip_prk_steps", True, file, f"as {pipeline} takes it", today=False)
 
 
-def checked_schedule(config: Mapping[str, Any], place: Path) -> Schedule:
+def checked_schedule(config: Mapping[str, object], place: Path) -> Schedule:
     """Read a scheduler's config, and refuse one that no diffusion can have."""
     try:
         schedule = Schedule.from_config(config)
@@ -177,7 +177,7 @@ def checked_schedule(config: Mapping[str, Any], place: Path) -> Schedule:
 
 
 def _flow_config(
-    written: Mapping[str, Any], place: Path
+    written: Mapping[str, object], place: Path
 ) -> tuple[dict[str, Any], tuple[Assumed, ...]]:
     """Return a flow's scheduler config, and what it leaves out."""
     odd = [name for name in _MOVED if written.get(name)]
@@ -231,7 +231,7 @@ def _scheduler(
     return config | {"_class_name": name}
 
 
-def _patched(pipeline: str, config: Mapping[str, Any]) -> dict[str, Any]:
+def _patched(pipeline: str, config: Mapping[str, object]) -> dict[str, Any]:
     """Return what Stable Diffusion's pipelines change in an outdated scheduler config."""
     wanted: dict[str, Any] = {}
     if _is_stable(pipeline):
@@ -244,7 +244,7 @@ def _is_stable(pipeline: str) -> bool:
     return pipeline.startswith("StableDiffusion") and "Upscale" not in pipeline
 
 
-def read_noising(folder: Path, part: str, index: Mapping[str, Any]) -> Schedule:
+def read_noising(folder: Path, part: str, index: Mapping[str, object]) -> Schedule:
     """Return the schedule of a component such as low_res_scheduler."""
     place = part_of(folder, part) / "scheduler_config.json"
     return checked_schedule(_scheduler(place, index, part), place)

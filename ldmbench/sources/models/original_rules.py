@@ -144,7 +144,7 @@ def flow_of(name: str, path: Any, prediction: Any, sample: dict[str, Any], where
     )
 
 
-def _word(found: Any, known: dict[str, Any], field: str, where: str) -> Any:
+def _word(found: object, known: dict[str, object], field: str, where: str) -> Any:
     word = str(found).lower()
     if word not in known:
         said = "is not stated" if found is None else f"is '{found}'{nearest(word, known)}"

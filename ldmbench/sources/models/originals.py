@@ -91,7 +91,7 @@ def is_original(file: Path) -> bool:
 def read_original(
     file: Path,
     *,
-    config: Path | str | Mapping[str, Any] | None = None,
+    config: Path | str | Mapping[str, object] | None = None,
     ema: bool = True,
     ignore: Sequence[str] = (),
 ) -> Original:
@@ -352,7 +352,7 @@ def _with_tokenizer(found: Original, base: Path) -> Original:
     )
 
 
-def _called(name: Any) -> str:
+def _called(name: object) -> str:
     return f" (it is {name})" if name else ""
 
 
@@ -376,7 +376,7 @@ def _stated(content: Section, name: str) -> Any:
     return _section(model, "params").get(name, model.get(name))
 
 
-def _number(value: Any, name: str, file: Path) -> int:
+def _number(value: object, name: str, file: Path) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise InputError(f"{file}: {name} is {value!r}; allowed is a whole number from 1")
     return value

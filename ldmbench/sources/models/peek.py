@@ -168,7 +168,7 @@ def _peek_checkpoint(
 
 
 def describe_checkpoint(
-    content: Mapping[str, Any], held: Held, tokenizer: Path | None = None
+    content: Mapping[str, object], held: Held, tokenizer: Path | None = None
 ) -> ModelFacts:
     """Return what a checkpoint's config and the names of its tensors say; plan and loader ask here.
 
@@ -223,7 +223,7 @@ def _peek_adm(flags: Mapping[str, Any], where: str, shared: Mapping[str, Any]) -
 
 
 def _peek_compvis(
-    content: Mapping[str, Any], held: Held, tokenizer: Path | None, known: Mapping[str, Any]
+    content: Mapping[str, object], held: Held, tokenizer: Path | None, known: Mapping[str, object]
 ) -> ModelFacts:
     file = held.path
     name = check_model(content, str(file))
@@ -315,7 +315,7 @@ def _compvis_condition(
 
 
 def _compvis_classes(
-    conditioning: str, params: Mapping[str, Any], unet: Mapping[str, Any]
+    conditioning: str, params: Mapping[str, object], unet: Mapping[str, object]
 ) -> int | None:
     """Return the classes that labels, maps (background included) or layouts may have."""
     own = params_of(params.get("cond_stage_config"))
@@ -328,7 +328,7 @@ def _compvis_classes(
 
 
 def _prompted(
-    conditioning: str, params: Mapping[str, Any], beside: Path, given: Path | None
+    conditioning: str, params: Mapping[str, object], beside: Path, given: Path | None
 ) -> dict[str, Any]:
     if conditioning != "text":
         return {}

@@ -198,7 +198,7 @@ def read_pipeline(root: Path) -> PipelineFolder:
     return folder
 
 
-def check_call(folder: PipelineFolder, call: Mapping[str, Any]) -> None:
+def check_call(folder: PipelineFolder, call: Mapping[str, object]) -> None:
     """Refuse arguments that a pipeline's call does not take, or that fields of a suite set.
 
     Args:

@@ -112,7 +112,7 @@ def is_ema_file(file: Path) -> bool:
     return file.stem in _EMA_STEMS or re.fullmatch(r"ema_\d[\d.]*_\d+", file.stem) is not None
 
 
-def component(index: Mapping[str, Any], names: tuple[str, ...]) -> str | None:
+def component(index: Mapping[str, object], names: tuple[str, ...]) -> str | None:
     """Return the first of some components that a model_index.json has."""
     for name in names:
         entry = index.get(name)

@@ -35,7 +35,7 @@ def stage_channels(config: Mapping[str, Any]) -> int:
     return int(config.get(field) or config.get("latent_channels") or default)
 
 
-def fixed_side(config: Mapping[str, Any]) -> int | None:
+def fixed_side(config: Mapping[str, object]) -> int | None:
     """Return the side of the only images that it makes; None where it makes any."""
     if config["_class_name"] != "AutoencoderRAE":
         return None
@@ -49,7 +49,7 @@ def image_channels(config: Mapping[str, Any]) -> tuple[int, int]:
     return int(config.get("in_channels") or both), int(config.get("out_channels") or both)
 
 
-def check_stage(config: Mapping[str, Any], place: Path) -> None:
+def check_stage(config: Mapping[str, object], place: Path) -> None:
     """Refuse what a class of first stages has for videos, sequences or other shapes.
 
     Raises:
