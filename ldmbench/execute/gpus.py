@@ -153,7 +153,7 @@ def _ask(visible: str | None) -> dict[str, Any]:
             check=False,
             env=environment,
         )
-        reply: dict[str, Any] = json.loads(done.stdout)
+        reply: dict[str, object] = json.loads(done.stdout)
     except subprocess.TimeoutExpired:
         return {"reason": f"it gave no answer within {PROBE_SECONDS:.0f} s"}
     except ValueError:

@@ -28,7 +28,7 @@ DRIVER = "libcuda.so.1"
 def look() -> dict[str, Any]:
     """Return what torch says of the GPUs that this process may see."""
     version, built_for = torch_build()
-    found: dict[str, Any] = {
+    found: dict[str, object] = {
         "version": version,
         "built_for": built_for,
         "gpus": [],

@@ -39,7 +39,7 @@ class Runner(ABC):
         self, device: str, *, crowded: bool = False, threads_alone: int | None = None
     ) -> None:
         self.device, self.crowded, self.threads_alone = device, crowded, threads_alone
-        self.machine: dict[str, Any] = {}
+        self.machine: dict[str, object] = {}
         self.versions: dict[str, str] = {}
         self.waited, self.resting = 0.0, False
         self._start_seconds = 0.0

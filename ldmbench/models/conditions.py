@@ -170,7 +170,7 @@ class Prompts:
         if not _is_listed(prompts) or not all(isinstance(p, str) for p in prompts):
             raise InputError("prompts must be a list of texts, one per sample")
         tokenizer = self.tokenizer()
-        options: dict[str, Any] = {}
+        options: dict[str, object] = {}
         if hasattr(tokenizer, "save_pretrained"):  # transformers' own; others pad by themselves
             options = {"padding": "max_length", "max_length": self.length, "truncation": True}
             if self.pad is not None:  # a word of the texts, which the tokenizer may hold special

@@ -68,7 +68,7 @@ def vocabulary_tokenizer(place: str) -> Any:
 def _later(
     given: object, beside: Path | None, name: str, read: Callable[[Path], object]
 ) -> Callable[[], Any]:
-    found: list[Any] = []
+    found: list[object] = []
 
     def get() -> Any:
         if not found:

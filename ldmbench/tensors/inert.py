@@ -156,7 +156,7 @@ class Unpickler(pickle._Unpickler):
     ) -> None:
         super().__init__(file, encoding="latin1")
         self._where, self._stored = where, stored
-        self._known: dict[str, Any] = {}
+        self._known: dict[str, object] = {}
 
     def find_class(self, module: str, name: str) -> Any:
         """Return what stands for a name; called by every opcode that has one.

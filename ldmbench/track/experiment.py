@@ -158,7 +158,7 @@ class Experiment:
 
     def _children(self, parent: str) -> dict[str, Any]:
         """Return cell id, or name of a training -> the run that stands for it, whole or begun."""
-        children: dict[str, Any] = {}
+        children: dict[str, object] = {}
         token = None
         while True:
             found = self.client.search_runs(

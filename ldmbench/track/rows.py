@@ -85,7 +85,7 @@ def run_params(run: Run) -> dict[str, str]:
 def params_of(record: Record, stages: Mapping[str, Stage]) -> dict[str, str]:
     """Return a cell's fields, its axes (axes.f), and what its models are (denoiser.channels)."""
     cell = record.cell
-    fields: dict[str, Any] = cell.model_dump(exclude={"id", "axes", "stages"}, exclude_none=True)
+    fields: dict[str, object] = cell.model_dump(exclude={"id", "axes", "stages"}, exclude_none=True)
     fields |= {f"axes.{name}": value for name, value in cell.axes.items()}
     found = {key(name): str(value)[:LONGEST_PARAM] for name, value in fields.items()}
     for kind in TRAINED:
@@ -97,7 +97,7 @@ def params_of(record: Record, stages: Mapping[str, Stage]) -> dict[str, str]:
 def stage_params(kind: str, stage: Stage) -> dict[str, str]:
     """Return what a stage was made with: denoiser.learning_rate, denoiser.budget.steps."""
     found: dict[str, str] = {}
-    left: list[tuple[str, Any]] = [(kind, stage.params.keyed())]
+    left: list[tuple[str, object]] = [(kind, stage.params.keyed())]
     while left:
         name, value = left.pop(0)
         if isinstance(value, Mapping):
@@ -117,7 +117,7 @@ def model_of(record: Record, places: Mapping[str, str]) -> dict[str, str] | None
     cell = record.cell
     if cell.digest is None:
         return None
-    found: dict[str, Any] = {"model": cell.model, "digest": cell.digest, "weights": cell.weights}
+    found: dict[str, object] = {"model": cell.model, "digest": cell.digest, "weights": cell.weights}
     found |= {"weights_from": cell.weights_from, "f": cell.f, "regularization": cell.regularization}
     found |= {"source": places.get(cell.model.partition("[")[0])}
     return {name: str(value)[:LONGEST_PARAM] for name, value in found.items() if value is not None}
@@ -184,7 +184,7 @@ def table_rows(records: Sequence[Record]) -> list[dict[str, Any]]:
     rows = []
     for record in records:
         cell = record.cell
-        row: dict[str, Any] = {"cell": cell.id, "status": record.status}
+        row: dict[str, object] = {"cell": cell.id, "status": record.status}
         row |= cell.model_dump(exclude={"id", "axes", "stages"})
         row |= {name: value for name, value, _, _ in values_of(record, time=0)}
         rows.append(row)

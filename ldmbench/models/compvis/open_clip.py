@@ -51,7 +51,7 @@ def build_open_clip(
     _check_mask(tensors.get("model.attn_mask"), sizes["max_position_embeddings"], where)
     if config is None:
         quick = str(params.get("arch", "")).endswith("quickgelu")
-        rules: dict[str, Any] = {"hidden_act": "quick_gelu" if quick else "gelu"}
+        rules: dict[str, object] = {"hidden_act": "quick_gelu" if quick else "gelu"}
         rules["num_attention_heads"] = heads_of(sizes["hidden_size"], where=where)
     else:
         whole = sizes | {"num_hidden_layers": held + (exported is not None)}

@@ -98,7 +98,7 @@ def build_clip(tensors: Tensors, *, where: str, config: Path | None = None) -> n
         "num_hidden_layers": len(layers),
         "max_position_embeddings": int(places.shape[0]),
     }
-    rules: dict[str, Any] = {
+    rules: dict[str, object] = {
         "hidden_act": "quick_gelu",
         "bos_token_id": words - 2,
         "eos_token_id": words - 1,

@@ -54,7 +54,7 @@ def _plain(plan: UNetPlan) -> nn.Module:
         "attention_head_dim": math.gcd(*dims),  # divides every level; ours then sets the heads
         "attn_norm_num_groups": 32,  # else scale_shift leaves the middle attention without a norm
     }
-    variant: dict[str, Any] = {}
+    variant: dict[str, object] = {}
     if plan.time != plan.widths[0]:
         config["time_embedding_dim"] = 4 * plan.time
         variant["time_channels"] = plan.time

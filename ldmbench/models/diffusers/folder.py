@@ -149,7 +149,7 @@ def _condition(
 def _prompted(configs: FolderConfigs, stage: FirstStage, tokenizer: object) -> Condition:
     root, part, card = configs.root, configs.text, configs.card
     assert part is not None
-    encoder: Any = load_text(part_of(root, part))
+    encoder: object = load_text(part_of(root, part))
     if configs.conditioning == "layout":
         return TokenBoxes(encoder)
     finder, length = load_tokenizer(root, given=tokenizer, text=part, encoder=encoder)

@@ -53,7 +53,7 @@ def write_folder(model: Model, folder: Path, **facts: object) -> None:
         _save(model.first_stage.network, folder)
         _write_json(folder / CARD, card)
         return
-    index: dict[str, Any] = {"_class_name": pipeline_of(model)}
+    index: dict[str, object] = {"_class_name": pipeline_of(model)}
     for name, network in model.networks().items():
         part = _part(model, name)
         _save(network, folder / part)
@@ -84,7 +84,7 @@ def _write_noising(model: Model, folder: Path) -> dict[str, Any]:
         return {}
     config = {"_class_name": "DDPMScheduler"} | _plain(condition.noising.config())
     _write_json(folder / "low_res_scheduler" / "scheduler_config.json", config)
-    entries: dict[str, Any] = {"low_res_scheduler": ["diffusers", "DDPMScheduler"]}
+    entries: dict[str, object] = {"low_res_scheduler": ["diffusers", "DDPMScheduler"]}
     return entries | {"max_noise_level": condition.largest}
 
 
@@ -168,7 +168,7 @@ def _plain(config: Mapping[str, object]) -> dict[str, Any]:
 
 def _card(model: Model) -> dict[str, Any]:
     info = model.info
-    card: dict[str, Any] = {
+    card: dict[str, object] = {
         "api_version": API_VERSION,
         "channels": info.latent_shape[0],
         "conditioning": info.conditioning,

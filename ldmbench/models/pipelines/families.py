@@ -173,7 +173,7 @@ class PixArt(_Plain):
 
     def ask(self, pipe: Any, z: Tensor, t: Tensor, inputs: Inputs, guidance: float) -> Tensor:
         height, width = (side * pipe.vae_scale_factor for side in z.shape[2:])
-        sized: dict[str, Any] = {"resolution": None, "aspect_ratio": None}
+        sized: dict[str, object] = {"resolution": None, "aspect_ratio": None}
         config = pipe.transformer.config
         if config.sample_size == 128 and "Alpha" in type(pipe).__name__:
             sides = torch.tensor([[height, width]], device=z.device, dtype=z.dtype)

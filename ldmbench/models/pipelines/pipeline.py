@@ -204,7 +204,7 @@ class Pipeline(Model):
         if self.family is None:
             raise InputError(_closed(self.pipe, "its latents"))
         self._check_latents(noise)
-        arguments: dict[str, Any] = {} if uncond is None else {"negative_prompt": list(uncond)}
+        arguments: dict[str, object] = {} if uncond is None else {"negative_prompt": list(uncond)}
         made = self.call(
             prompts_of(cond, len(noise)),
             steps=steps,
@@ -253,7 +253,7 @@ class Pipeline(Model):
             InputError: the pipeline refuses them.
         """
         known = self.folder.source.arguments
-        arguments: dict[str, Any] = {"prompt": list(prompts), "num_inference_steps": steps}
+        arguments: dict[str, object] = {"prompt": list(prompts), "num_inference_steps": steps}
         arguments |= dict(zip(("height", "width"), sides, strict=True))
         if self.folder.guides_by_true_scale:
             arguments |= {"true_cfg_scale": guidance, "negative_prompt": ""}

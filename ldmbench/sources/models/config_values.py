@@ -159,7 +159,7 @@ class _Resolver:
         up = len(name) - len(name.lstrip("."))
         base = path[: len(path) - up] if up else ()
         steps = [*base, *re.sub(r"\[(\w+)\]", r".\1", name.lstrip(".")).split(".")]
-        node: Any = self.content
+        node: object = self.content
         for step in steps:
             if isinstance(node, Mapping) and step in node:
                 node = node[step]

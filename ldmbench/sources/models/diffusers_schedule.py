@@ -123,7 +123,7 @@ def scheduler_config(
 
 def _renamed(config: Mapping[str, object]) -> dict[str, Any]:
     """Return fields of old versions under their names of today."""
-    found: dict[str, Any] = {}
+    found: dict[str, object] = {}
     if isinstance(config.get("timesteps"), int):  # before diffusers 0.2
         found["num_train_timesteps"] = config["timesteps"]
     if config.get("predict_epsilon") is not None:  # before diffusers 0.9
@@ -233,7 +233,7 @@ def _scheduler(
 
 def _patched(pipeline: str, config: Mapping[str, object]) -> dict[str, Any]:
     """Return what Stable Diffusion's pipelines change in an outdated scheduler config."""
-    wanted: dict[str, Any] = {}
+    wanted: dict[str, object] = {}
     if _is_stable(pipeline):
         other = "skip_prk_steps" if "Inpaint" in pipeline else "clip_sample"
         wanted = {"steps_offset": 1, other: other == "skip_prk_steps"}

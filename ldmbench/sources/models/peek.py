@@ -181,7 +181,7 @@ def describe_checkpoint(
         InputError: the config does not say what is needed, or names what does not load.
     """
     file = held.path
-    shared: dict[str, Any] = {
+    shared: dict[str, object] = {
         "quantize": "truncate",
         "weights": "ema" if held.averaged else "raw",
         "stage_weights": "ema" if held.whole else "raw",
