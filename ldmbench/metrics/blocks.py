@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from ldmbench.metrics.arrays import Array
-from ldmbench.metrics.engine import HOST, Engine
+from ldmbench.metrics.engine import HOST, Block, Engine
 
 __all__ = [
     "ROWS_AT_ONCE",
@@ -32,7 +32,7 @@ SMALLEST_MEAN_SQUARE = 1e-20  # |x|^2 / D under which float32 products may vanis
 class Visitor(Protocol):
     """What is done with each block of products x.y/D; only the last visitor may overwrite it."""
 
-    def part(self, rows: slice, cols: slice, gram: Any) -> Any:
+    def part(self, rows: slice, cols: slice, gram: Block) -> Any:
         """Work on some rows of a block, in a thread; no state is changed."""
         ...
 
@@ -64,9 +64,9 @@ class Table:
     dtype: np.dtype[Any]
     slack: float
     engine: Engine = HOST
-    held: Any = None
+    held: Block = None
 
-    def block(self, part: slice) -> Any:
+    def block(self, part: slice) -> Block:
         """Return rows of the table in the working precision, where products are formed."""
         if self.held is not None:
             return self.held[part]
@@ -142,7 +142,7 @@ def sweep(
 
 
 def _look(
-    visitors: Sequence[Visitor], rows: slice, cols: slice, piece: Any, at: int
+    visitors: Sequence[Visitor], rows: slice, cols: slice, piece: Block, at: int
 ) -> tuple[slice, list[Any]]:
     """Show some rows of a block, few enough to stay in cache, to all visitors."""
     place = slice(rows.start + at, rows.start + at + len(piece))

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib import import_module
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
@@ -14,7 +14,10 @@ from ldmbench.errors import InputError
 from ldmbench.metrics.arrays import Array
 from ldmbench.metrics.dense import add_gram
 
-__all__ = ["HOST", "Device", "Engine", "Host", "engine_of"]
+__all__ = ["HOST", "Block", "Device", "Engine", "Host", "engine_of"]
+
+Block: TypeAlias = Any
+"""A matrix where products are formed: a numpy array, or a tensor of torch."""
 
 
 class Engine(Protocol):
@@ -28,23 +31,23 @@ class Engine(Protocol):
     block: int
     chunk: int
 
-    def put(self, values: Array, dtype: np.dtype[Any] | None = None) -> Any:
+    def put(self, values: Array, dtype: np.dtype[Any] | None = None) -> Block:
         """Return `values` where products are formed, in that precision."""
         ...
 
-    def host(self, values: Any) -> Array:
+    def host(self, values: Block) -> Array:
         """Return a block or a part of one as a numpy array."""
         ...
 
-    def picked(self, gram: Any, mask: Any) -> tuple[Array, Array]:
+    def picked(self, gram: Block, mask: Block) -> tuple[Array, Array]:
         """Return flat positions where the mask holds, (P,) int64, and the entries there."""
         ...
 
-    def largest(self, gram: Any, keep: int) -> tuple[Array, Array]:
+    def largest(self, gram: Block, keep: int) -> tuple[Array, Array]:
         """Return columns and entries of the `keep` largest of each row, (rows, keep), unordered."""
         ...
 
-    def totals(self, values: Any) -> Array:
+    def totals(self, values: Block) -> Array:
         """Return column sums in float64."""
         ...
 
@@ -52,7 +55,7 @@ class Engine(Protocol):
         """Add centred' centred of float64 rows to the lower triangle of total, (D, D) float64."""
         ...
 
-    def exact(self) -> AbstractContextManager[Any]:
+    def exact(self) -> AbstractContextManager[object]:
         """Return a context in which float32 products are rounded as float32."""
         ...
 
@@ -67,20 +70,20 @@ class Host:
     block = 1024
     chunk = 128
 
-    def put(self, values: Array, dtype: np.dtype[Any] | None = None) -> Any:
+    def put(self, values: Array, dtype: np.dtype[Any] | None = None) -> Block:
         """Return the values in that precision."""
         return np.ascontiguousarray(values, dtype=dtype)
 
-    def host(self, values: Any) -> Array:
+    def host(self, values: Block) -> Array:
         """Return the values."""
         return np.asarray(values)
 
-    def picked(self, gram: Any, mask: Any) -> tuple[Array, Array]:
+    def picked(self, gram: Block, mask: Block) -> tuple[Array, Array]:
         """Return flat positions where the mask holds, and the entries there."""
         flat = np.flatnonzero(mask)
         return flat, gram.ravel()[flat]
 
-    def largest(self, gram: Any, keep: int) -> tuple[Array, Array]:
+    def largest(self, gram: Block, keep: int) -> tuple[Array, Array]:
         """Return columns and entries of the `keep` largest of each row."""
         if keep == 1:
             columns = gram.argmax(axis=1, keepdims=True)
@@ -88,7 +91,7 @@ class Host:
             columns = np.argpartition(-gram, keep - 1, axis=1)[:, :keep]
         return columns, np.take_along_axis(gram, columns, axis=1)
 
-    def totals(self, values: Any) -> Array:
+    def totals(self, values: Block) -> Array:
         """Return column sums in float64."""
         return np.asarray(values.sum(axis=0, dtype=np.float64))
 
@@ -96,13 +99,13 @@ class Host:
         """Add centred' centred to the lower triangle."""
         add_gram(total, centred)
 
-    def exact(self) -> AbstractContextManager[Any]:
+    def exact(self) -> AbstractContextManager[object]:
         """Return a context in which each product runs on one core, so that blocks run abreast."""
         try:
             from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
         except ImportError:  # products then use all cores, one after the other
             return nullcontext()
-        context: AbstractContextManager[Any] = threadpool_limits(1, user_api="blas")
+        context: AbstractContextManager[object] = threadpool_limits(1, user_api="blas")
         return context
 
     def workers(self) -> int:
@@ -134,26 +137,26 @@ class Device:
                 f"the device '{name}' cannot be used ({reason}); leave it out to use the processor"
             ) from error
 
-    def put(self, values: Array, dtype: np.dtype[Any] | None = None) -> Any:
+    def put(self, values: Array, dtype: np.dtype[Any] | None = None) -> Block:
         """Return a tensor of the values on the device."""
         held = np.array(values, dtype=dtype, order="C")
         return self._torch.from_numpy(held).to(self._device)
 
-    def host(self, values: Any) -> Array:
+    def host(self, values: Block) -> Array:
         """Return a tensor as a numpy array."""
         return np.asarray(values.cpu().numpy())
 
-    def picked(self, gram: Any, mask: Any) -> tuple[Array, Array]:
+    def picked(self, gram: Block, mask: Block) -> tuple[Array, Array]:
         """Return flat positions where the mask holds, and the entries there."""
         flat = mask.flatten().nonzero().flatten()
         return self.host(flat), self.host(gram.flatten()[flat])
 
-    def largest(self, gram: Any, keep: int) -> tuple[Array, Array]:
+    def largest(self, gram: Block, keep: int) -> tuple[Array, Array]:
         """Return columns and entries of the `keep` largest of each row."""
         found = gram.topk(keep, dim=1, sorted=False)
         return self.host(found.indices), self.host(found.values)
 
-    def totals(self, values: Any) -> Array:
+    def totals(self, values: Block) -> Array:
         """Return column sums in float64."""
         return self.host(values.sum(0, dtype=self._torch.float64))
 

@@ -10,7 +10,7 @@ import numpy as np
 from ldmbench.errors import InputError
 from ldmbench.metrics.arrays import Array, check_seed, whole
 from ldmbench.metrics.blocks import Table, sweep, tables
-from ldmbench.metrics.engine import HOST, Engine, engine_of
+from ldmbench.metrics.engine import HOST, Block, Engine, engine_of
 from ldmbench.metrics.frechet import check_pair
 from ldmbench.metrics.kernel_far import centre_of, far_distances
 
@@ -253,7 +253,7 @@ class KernelSums:
         self.by_col = self.by_row if cols is None else np.zeros(len(cols))
         self.total = np.zeros(rows.shape[1])
 
-    def part(self, rows: slice, cols: slice, gram: Any) -> tuple[Array, Array, Array]:
+    def part(self, rows: slice, cols: slice, gram: Block) -> tuple[Array, Array, Array]:
         """Return row sums, column sums and subset sums of some rows of a block."""
         kernel = gram + 1.0
         square = kernel * kernel
@@ -293,7 +293,7 @@ def _full(first: Table, second: Table) -> KernelDistance:
     return KernelDistance(xx / (n * (n - 1)) + yy / (m * (m - 1)) - 2.0 * xy / (n * m), 0.0)
 
 
-def _cubes(a: Any, b: Any, table: Table, *, same: bool = False) -> float:
+def _cubes(a: Block, b: Block, table: Table, *, same: bool = False) -> float:
     """Return the sum of the kernel of two sets; rows in their precision, their sum in float64.
 
     Entries of a sample with itself are left out, not taken off: long rows would drown the others.

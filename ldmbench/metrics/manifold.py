@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
 from ldmbench.errors import InputError
 from ldmbench.metrics.arrays import Array, whole
 from ldmbench.metrics.blocks import Table, exact_squared, identities, sweep, tables
-from ldmbench.metrics.engine import engine_of
+from ldmbench.metrics.engine import Block, engine_of
 from ldmbench.metrics.frechet import check_pair
 from ldmbench.metrics.neighbours import NearestSearch, Neighbourhood
 
@@ -154,7 +154,7 @@ class BallCount:
             row = row + self._reach
         self._row, self._col = (x.engine.put(bound, x.dtype) for bound in (row, col))
 
-    def part(self, rows: slice, cols: slice, gram: Any) -> tuple[Array, Array, Array]:
+    def part(self, rows: slice, cols: slice, gram: Block) -> tuple[Array, Array, Array]:
         """Return pairs (row, column, nearness) that may be inside."""
         inside = (gram - self._col[cols]) >= self._row[rows][:, None]
         flat, found = self._x.engine.picked(gram, inside)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from ldmbench.metrics.arrays import Array, check_alike, check_features
 from ldmbench.metrics.blocks import Table, exact_squared, sweep, tables
-from ldmbench.metrics.engine import Engine, engine_of
+from ldmbench.metrics.engine import Block, Engine, engine_of
 from ldmbench.metrics.resample import Replicates, replicate
 
 __all__ = ["Memorization", "memorization", "memorization_family"]
@@ -146,7 +145,7 @@ class _NearTies:
         off = 2.0 * y.slack * (x.half + float(y.half.max(initial=0.0)))
         self._least = found.near - 2.0 * off
 
-    def part(self, rows: slice, cols: slice, gram: Any) -> tuple[Array, Array]:
+    def part(self, rows: slice, cols: slice, gram: Block) -> tuple[Array, Array]:
         gram -= self._half[cols]
         least = self._engine.put(self._least[rows], self._y.dtype)
         flat, _ = self._engine.picked(gram, gram >= least[:, None])
@@ -170,7 +169,7 @@ class _NearestOther:
         self.near = np.full(len(x.rows), -np.inf)
         self.index = np.zeros(len(x.rows), dtype=np.int64)
 
-    def part(self, rows: slice, cols: slice, gram: Any) -> tuple[Array, Array]:
+    def part(self, rows: slice, cols: slice, gram: Block) -> tuple[Array, Array]:
         gram -= self._half[cols]
         index, near = self._engine.largest(gram, 1)
         return index[:, 0] + cols.start, near[:, 0]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from ldmbench.metrics.arrays import Array
 from ldmbench.metrics.blocks import ROWS_AT_ONCE, Table, exact_squared, identities
+from ldmbench.metrics.engine import Block
 
 __all__ = ["NearestSearch", "Neighbourhood"]
 
@@ -54,7 +54,7 @@ class NearestSearch:
         self._half = table.half.astype(table.dtype)
         self._there = self._engine.put(self._half)
 
-    def part(self, rows: slice, cols: slice, gram: Any) -> tuple[Array, ...]:
+    def part(self, rows: slice, cols: slice, gram: Block) -> tuple[Array, ...]:
         """Return candidates of the rows and, off the diagonal, of the columns.
 
         Nearness is x.y/D - half_x - half_y = -d^2 / (2 D);
@@ -100,7 +100,7 @@ class NearestSearch:
         }
         return Neighbourhood(squared, outer, index[:, : max(self._ks) + 1])
 
-    def _first(self, rows: slice, cols: slice, gram: Any, half: Array) -> tuple[Array, ...]:
+    def _first(self, rows: slice, cols: slice, gram: Block, half: Array) -> tuple[Array, ...]:
         keep = min(self._keep, gram.shape[1])
         j, near = self._engine.largest(gram, keep)
         near = near - half[:, None]

@@ -78,7 +78,9 @@ def _later(
     return get
 
 
-def _find_tokenizer(given: object, beside: Path | None, name: str, read: Callable[[Path], object]) -> Any:
+def _find_tokenizer(
+    given: object, beside: Path | None, name: str, read: Callable[[Path], object]
+) -> Any:
     if given is not None and not isinstance(given, str | Path):
         return given
     places = [Path(given)] if given is not None else []

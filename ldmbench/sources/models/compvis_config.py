@@ -46,7 +46,9 @@ def find_config(checkpoint: Path) -> Path | None:
     return others[0] if len(others) == 1 else None
 
 
-def read_config(given: Path | str | Mapping[str, object] | None, checkpoint: Path) -> dict[str, Any]:
+def read_config(
+    given: Path | str | Mapping[str, object] | None, checkpoint: Path
+) -> dict[str, Any]:
     """Return the config of a checkpoint.
 
     Args:
