@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 from functools import partial
 from itertools import product
 from pathlib import Path
-from typing import Any
 
 from ldmbench.errors import InputError, InterruptError, LdmbenchError
 from ldmbench.execute import cluster

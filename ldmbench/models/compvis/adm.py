@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from ldmbench.models.compvis.unet import build_unet
 from ldmbench.models.conditions import ClassLabels, Condition, NoCondition
