@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from ldmbench.cli import outcome
 from ldmbench.errors import SuiteError
@@ -20,9 +21,9 @@ TWINS = sorted(FOLDER.glob("*_shapes.yaml"))
 REAL = [twin.with_name(twin.name.replace("_shapes", "")) for twin in TWINS]
 QUICK = ("table1_unconditional_shapes", "imagenet256_rae_shapes", "table9_layout_shapes")
 """Those that take least to run."""
-NOT_ON_SHAPES = {"sfid": "shapes-net has no spatial features"}
+NOT_ON_SHAPES = {"sfid": "shapes-net has no spatial features", "lpips": "weights do not ship"}
 
-SAMPLED = ("sampler", "steps", "eta", "guidance", "guidance_interval", "checkpoint")
+SAMPLED = ("sampler", "steps", "eta", "guidance", "guidance_interval", "checkpoint", "size")
 
 
 def named(paths):
@@ -160,3 +161,50 @@ def test_a_twin_runs(path, tmp_path, capsys):
 @named(TWINS)
 def test_every_twin_runs(path, tmp_path, capsys):
     assert "fid" in run_through(path, tmp_path, capsys).lower()
+
+
+def faces(folder, lists, count=6):
+    """Write numbered images with lists of taming-transformers: two thirds train."""
+    folder.mkdir()
+    for number in range(count):
+        Image.new("RGB", (64, 72), (40 * number, 0, 0)).save(folder / f"{number:05d}.png")
+    for name, numbers in zip(lists, (range(4), range(4, count)), strict=True):
+        (folder / f"{name}.txt").write_text("".join(f"{n:05d}.png\n" for n in numbers))
+
+
+def scenes(folder):
+    """Write exported images of two categories of LSUN, with CompVis's lists."""
+    for category, name in ((1, "church_outdoor"), (2, "bedrooms")):
+        keys = [f"{category}{number:039x}" for number in range(6)]
+        for number, key in enumerate(keys):
+            place = folder / name / f"{key}.webp"
+            place.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (64, 72), (0, 40 * number, category)).save(place)
+        for split, chosen in (("train", keys[:4]), ("val", keys[4:])):
+            (folder / f"{name}_{split}.txt").write_text("".join(f"{key}.webp\n" for key in chosen))
+
+
+def test_where_its_files_are_table_1_has_the_steps_and_eta_of_the_paper(tmp_path):
+    faces(tmp_path / "celebahq", ("celebahqtrain", "celebahqvalidation"))
+    faces(tmp_path / "ffhq", ("ffhqtrain", "ffhqvalidation"))
+    scenes(tmp_path / "lsun")
+    small = FOLDER.parents[1] / "tests" / "golden" / "compvis" / "ldm-uncond-vqf4"
+    named = {"celebahq-256": "celebahq", "ffhq-256": "ffhq"}
+    named |= {"lsun-churches-256": "lsun", "lsun-bedrooms-256": "lsun"}
+    sets = [f"data.{name}.path={tmp_path / place}" for name, place in named.items()]
+    sets += [f"data.{name}.resolution=64" for name in named]  # what the stand-in makes
+    models = ("celebahq", "ffhq", "churches", "bedrooms")
+    sets += [f"models.{name}.path={small}" for name in models]
+    _, plan = planned(FOLDER / "table1_unconditional.yaml", sets, (), store=tmp_path / "store")
+    assert [cell.id for cell in plan.cells] == [
+        "celebahq/celebahq-256/ddim-500/g1/s0",
+        "ffhq/ffhq-256/ddim-200-eta1/g1/s0",
+        "churches/lsun-churches-256/ddim-200/g1/s0",
+        "bedrooms/lsun-bedrooms-256/ddim-200-eta1/g1/s0",
+    ]
+    assert {cell.count for cell in plan.cells} == {50_000}
+    assert {cell.timesteps for cell in plan.cells} == {"compvis"}
+    prepared = {s.params.source.kind: s.params.source.preparation for s in plan.stages
+                if s.kind == "dataset"}  # fmt: skip
+    assert prepared["celebahq"] == prepared["ffhq"] == ("shortest", "linear")
+    assert prepared["lsun"] == ("lsun", "pil-bicubic")
