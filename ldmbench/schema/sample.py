@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
@@ -47,6 +47,12 @@ Size = Annotated[str, BeforeValidator(_factors), WithJsonSchema(_WRITTEN)]
 """Height and width of samples in sides of training."""
 
 
+def _either(schema: dict[str, Any]) -> None:
+    """Let an editor take two numbers, an axis of two sizes, though they look like one size too."""
+    if "oneOf" in schema:
+        schema["anyOf"] = schema.pop("oneOf")
+
+
 def factors_of(size: str) -> tuple[int, int]:
     """Return the factors of height and width.
 
@@ -85,6 +91,7 @@ class SampleParams(Noun):
         default="1",
         description="height and width of samples in training sides, of models with a condition of"
         " image shape: 2, or [[2, 3]] for height and width (arXiv:2112.10752, section 4.3.2)",
+        json_schema_extra=_either,
     )
     quantize: Annotated[Literal["round", "truncate"] | None, AXIS] = Field(
         default=None,

@@ -87,7 +87,11 @@ def written_form(noun: type[N]) -> type[N]:
     fields: dict[str, Any] = {}
     for name, info in noun.model_fields.items():
         if is_axis(info):
-            plain = FieldInfo(default=info.default, description=info.description)
+            plain = FieldInfo(
+                default=info.default,
+                description=info.description,
+                json_schema_extra=info.json_schema_extra,
+            )
             fields[name] = (_swept(info.annotation, info), plain)
         elif isinstance(info.default, BaseModel):
             form = written_form(type(info.default))
