@@ -10,7 +10,7 @@ from PIL import Image
 from ldmbench.cli import outcome
 from ldmbench.errors import SuiteError
 from ldmbench.plan import expand
-from ldmbench.schema.models import LdmModel, LoadModel
+from ldmbench.schema.models import FirstStageModel, LdmModel, LoadModel
 from ldmbench.session.planning import planned
 from ldmbench.suite.absence import Absent, in_one_list
 from ldmbench.suite.check import check_suite
@@ -43,9 +43,12 @@ def varied(path, monkeypatch):
     suite = load_suite(path).written
     found = {}
     for point in expand.points(suite, path.parent):
-        values = {name: getattr(point.sample, name) for name in SAMPLED}
+        values = {name: getattr(point.sample, name) for name in SAMPLED if point.sample}
         values |= {"model": point.model, "dataset": point.dataset}
         spec = point.spec
+        values |= {"latents": spec.latents} if isinstance(spec, LoadModel) else {}
+        if isinstance(spec, FirstStageModel):
+            values |= {"latents": spec.autoencoder.latents}
         if isinstance(spec, LdmModel):
             first = spec.autoencoder
             values |= {"conditioning": spec.denoiser.conditioning, "mask": spec.denoiser.mask}
@@ -75,8 +78,11 @@ def test_a_twin_drops_no_axis_of_its_suite(path, monkeypatch):
 def test_a_twin_is_planned_within_a_few_minutes(path, tmp_path):
     _, plan = planned(path, (), (), store=tmp_path)
     assert 2 <= len(plan.cells) <= 12
-    assert all(cell.data_kind == "shapes" and cell.count <= 256 for cell in plan.cells)
-    budgets = [s.params.budget for s in plan.stages if getattr(s.params, "budget", None)]
+    assert all(cell.data_kind == "shapes" and (cell.count or 0) <= 256 for cell in plan.cells)
+    trained = [getattr(s.params, "section", s.params) for s in plan.stages]
+    budgets = [getattr(s.params, "budget", None) for s in plan.stages]
+    budgets = [*budgets, *(getattr(section, "budget", None) for section in trained)]
+    budgets = [budget for budget in budgets if budget]
     assert budgets
     assert all(budget.steps <= 100 for budget in budgets)
 

@@ -17,9 +17,9 @@ from ldmbench.suite.shipped import located, shipped
 ROOT = Path(__file__).parent.parent.parent
 PAPER = {
     "table1_unconditional", "table2_text", "table3_class", "table5_superres",
-    "table6_inpainting_efficiency", "table7_inpainting", "table9_layout",
+    "table6_inpainting_efficiency", "table7_inpainting", "table8_first_stages", "table9_layout",
     "table10_class_guided", "table18_compute", "fig6_training", "fig7_steps",
-    "imagenet256_sit", "imagenet256_rae",
+    "imagenet256_sit", "imagenet256_rae", "first_stages_imagenet",
 }  # fmt: skip
 NAMES = {
     "smoke",
