@@ -57,6 +57,7 @@ def build_plan(loaded: LoadedSuite, *, cache: Path | None = None, may_compile: b
         v100_factor=loaded.written.speed.v100_factor,
         protocols=protocols,
         cells=cells,
+        choose=loaded.written.choose,
         stages=shared.ledger.finished(),
         splits=fit.splits(wanted),
         cautions={point.id: tuple(fit.cautions(point)) for point in wanted},
@@ -98,10 +99,15 @@ class _Builder:
         samples = sampled.samples(point, below, sample)
         made = {"autoencoder": autoencoder, "denoiser": denoiser, "samples": samples}
         roles = {Role(kind): stage for kind, stage in made.items()}
-        roles |= self.scores.all(point, samples, conditions, asked=point.sample.count)
-        if asks_reconstructions(shared.suite):
-            roles |= first_stage_scores(shared, point, autoencoder)
-        roles |= sampled.probed(point, below, sample)
+        choose, asked = shared.suite.choose, point.sample.count
+        if choose and sample.seed in choose.seeds:
+            roles |= self.scores.one(point, samples, choose.metric, asked=asked)
+        else:
+            choose = None
+            roles |= self.scores.all(point, samples, conditions, asked=asked)
+            if asks_reconstructions(shared.suite):
+                roles |= first_stage_scores(shared, point, autoencoder)
+            roles |= sampled.probed(point, below, sample)
         return self._cell(
             point,
             roles,
@@ -114,6 +120,7 @@ class _Builder:
             progress=sample.checkpoint,
             sample_seed=sample.seed,
             count=sample.count or 0,
+            chooses=choose.axis if choose else None,
             timesteps=sample.timesteps,
             quantize=sample.quantize,
             size=None if sample.size == "1" else sample.size,

@@ -27,7 +27,7 @@ from ldmbench.schema.networks import fields_of_others
 from ldmbench.schema.sample import SampleParams
 from ldmbench.schema.suite import Suite
 from ldmbench.suite.alone import has_posterior, is_alone
-from ldmbench.suite.axes import axes_of, plain_class
+from ldmbench.suite.axes import axes_of, many, plain_class
 from ldmbench.suite.first_stages import with_facts
 from ldmbench.suite.models import samples_itself
 from ldmbench.suite.protocols import protocols_of, rule_of
@@ -122,8 +122,9 @@ def _for(model: Model, sample: Variant[SampleParams], *, is_own: bool) -> Varian
 def _ruled(written: Suite, dataset: str) -> SampleParams:
     """Return the sample section, its open fields filled by the protocol's rule for a dataset."""
     rule = rule_of(protocols_of(written), dataset)
+    sample = _with_choice(written)
     if rule is None:
-        return written.sample
+        return sample
     steps = rule.steps if len(rule.steps) > 1 else rule.steps[0]
     stated = {"sampler": rule.sampler, "steps": steps, "eta": rule.eta}
     open_ = {
@@ -131,7 +132,15 @@ def _ruled(written: Suite, dataset: str) -> SampleParams:
         for name, value in stated.items()
         if value is not None and name not in written.sample.model_fields_set
     }
-    return written.sample.model_copy(update=open_)
+    return sample.model_copy(update=open_)
+
+
+def _with_choice(written: Suite) -> SampleParams:
+    """Return the sample section with the seeds on which a field is chosen after those scored."""
+    if written.choose is None:
+        return written.sample
+    seeds = (*many(written.sample.seed), *written.choose.seeds)
+    return written.sample.model_copy(update={"seed": seeds})
 
 
 def variants(name: str, noun: N, folder: Path = Path()) -> list[Variant[N]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ldmbench.catalog.metrics import METRICS, Family, truth_role
@@ -38,11 +39,26 @@ class SampleScores:
                 roles |= self._against(point, conditions, samples, protocol)
         return roles
 
+    def one(
+        self, point: Point, samples: Stage, metric: str, *, asked: int | None
+    ) -> dict[Role, Stage]:
+        """Plan the scores of the family of one metric, under the first protocol."""
+        protocol = self.shared.protocols[0]
+        family = METRICS[metric].family
+        count = count_for(protocol, asked)
+        return self._scores(point, samples, count, protocol, {family.name: family})
+
     def _scores(
-        self, point: Point, samples: Stage, count: int, protocol: Protocol
+        self,
+        point: Point,
+        samples: Stage,
+        count: int,
+        protocol: Protocol,
+        families: Mapping[str, Family] | None = None,
     ) -> dict[Role, Stage]:
         real, held = self.shared.images.reference(point, protocol)
-        families = {row.family.name: row.family for row in self.shared.rows()}
+        if families is None:
+            families = {row.family.name: row.family for row in self.shared.rows()}
         roles: dict[Role, Stage] = {}
         for name, family in sorted(families.items()):
             if not _takes(family, self.shared.about(point).conditioning):

@@ -56,7 +56,7 @@ def cautions_of(cell: Cell, plan: Plan) -> tuple[str, ...]:
 
 def _unprompted(cell: Cell, plan: Plan) -> Iterator[str]:
     """Say why a cell has no score against captions where others have one."""
-    if is_given(cell) or not cell.is_sampled:
+    if is_given(cell) or not cell.is_sampled or cell.chooses:
         return
     rows = [METRICS[name] for name in plan.metrics if name in METRICS]
     there = {role.name for role in cell.roles}

@@ -123,7 +123,8 @@ def _sampling(a: Block, b: Block) -> tuple[float, float, str]:
     one, other = a.replicates, b.replicates
     if one is not None and other is not None and one.shape[2] == other.shape[2]:
         apart = other.mean(axis=(0, 1)) - one.mean(axis=(0, 1))
-        return float(apart.var(ddof=1)), math.inf, f"{len(apart)} replicates"
+        still = sum(float(x.unmoved.mean()) / x.values.size for x in (a, b))
+        return float(apart.var(ddof=1)) + still, math.inf, f"{len(apart)} replicates"
     if a.seeds == b.seeds and len(a.seeds) > 1:
         columns = b.values.mean(axis=0) - a.values.mean(axis=0)
         variance = float(columns.var(ddof=1)) / len(columns)

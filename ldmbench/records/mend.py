@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from ldmbench.records.choice import with_choices
 from ldmbench.records.collect import collect_extras, collect_record
 from ldmbench.records.pictures import draw_pictures
 from ldmbench.records.record_file import moment_of
@@ -42,7 +43,10 @@ def mended_records(run: str, plan: Plan, store: Store, whole: Mapping[str, Recor
         store: where its artefacts lie.
         whole: cell -> the record that can be kept.
     """
-    return [whole.get(cell.id) or collect_record(cell, plan, store, run=run) for cell in plan.cells]
+    found = [
+        whole.get(cell.id) or collect_record(cell, plan, store, run=run) for cell in plan.cells
+    ]
+    return with_choices(found, plan.choose)
 
 
 def mended_extras(plan: Plan, store: Store, folder: Path) -> Extras:

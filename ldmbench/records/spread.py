@@ -47,12 +47,11 @@ class Block:
         apart = None
         if both[0] is not None and both[1] is not None and both[0].shape == both[1].shape:
             apart = both[0] - both[1]
-        return replace(
-            self,
-            values=self.values - other.values,
-            errors=np.hypot(self.errors, other.errors),
-            replicates=apart,
-        )
+        errors = np.hypot(self.errors, other.errors)
+        if apart is not None:
+            errors = np.sqrt(apart.var(axis=2, ddof=1) + self.unmoved + other.unmoved)
+        values = self.values - other.values
+        return replace(self, values=values, errors=errors, replicates=apart)
 
     def part(self, trainings: Sequence[str], seeds: Sequence[str]) -> Block:
         """Return the block of some trainings and seeds, in their order."""
@@ -62,6 +61,18 @@ class Block:
         drawn = None if self.replicates is None else self.replicates[place]
         chosen = self.values[place], self.errors[place]
         return Block(tuple(trainings), tuple(seeds), *chosen, drawn)
+
+    @cached_property
+    def unmoved(self) -> Stack:
+        """Variance of each cell's interval that its replicates lack, (A, B).
+
+        Replicates of a share at 0 or 1 do not move, but its interval has a width.
+        """
+        squares: Stack = np.nan_to_num(self.errors) ** 2
+        if self.replicates is None:
+            return np.zeros_like(squares)
+        moved = self.replicates.var(axis=2, ddof=1)
+        return np.asarray(np.where(moved < squares / 4, squares - moved, 0.0), dtype=np.float64)
 
     @cached_property
     def mean(self) -> float:
@@ -85,7 +96,7 @@ class Block:
         if a < 2 or b < 2:
             return math.nan
         rows, columns = self.values.mean(axis=1), self.values.mean(axis=0)
-        left: Stack = self.values - rows[:, None] - columns[None, :] + self.mean
+        left: Array = self.values - rows[:, None] - columns[None, :] + self.mean
         return float(np.sum(np.square(left))) / float((a - 1) * (b - 1))
 
     @property
@@ -98,8 +109,9 @@ class Block:
         if a < 2:
             return math.nan
         if self.replicates is not None:
-            return own_variance(list(self.replicates.mean(axis=1)))
-        return self.residual / b if b > 1 else float((self.errors**2).mean())
+            own = own_variance(list(self.replicates.mean(axis=1)))
+            return own + float(self.unmoved.mean()) / b
+        return self.residual / b if b > 1 else float(np.mean(np.square(self.errors)))
 
     @property
     def own_freedom(self) -> float:
@@ -114,7 +126,8 @@ class Block:
         From replicates; else the errors of all cells count as shared.
         """
         if self.replicates is not None:
-            return _variance(self.replicates.mean(axis=(0, 1)))
+            still = float(self.unmoved.mean()) / self.values.size
+            return _variance(self.replicates.mean(axis=(0, 1))) + still
         return float(self.errors.mean()) ** 2
 
     @property
@@ -126,7 +139,7 @@ class Block:
     def of_a_cell(self) -> float:
         """Sampling variance of one cell as its own interval has it; NaN without."""
         if self.replicates is not None:
-            return float(self.replicates.var(axis=2, ddof=1).mean())
+            return float((self.replicates.var(axis=2, ddof=1) + self.unmoved).mean())
         return float((self.errors**2).mean())
 
 
@@ -168,7 +181,8 @@ def error_of(blocks: Sequence[Block], sampling: float, freedom: float = math.inf
     """Return the error of a mean, or of a difference of means, over trainings and samples.
 
     Between trainings it is s^2 / A for each block, with Satterthwaite's degrees of freedom (1946):
-    of two blocks Welch's. What trainings share of the sampling variance is added.
+    of two blocks Welch's. What trainings share of the sampling variance is added, and so much that
+    the error is not below that of sampling.
 
     Args:
         blocks: one, of values or of paired differences; or two whose trainings are others.
@@ -180,7 +194,7 @@ def error_of(blocks: Sequence[Block], sampling: float, freedom: float = math.inf
     between = sum(part for part, _ in parts)
     squares = sum(part * part / n for part, n in parts)
     known = between**2 / squares if squares else float(parts[0][1])
-    return Error(between, known, max(0.0, sampling - own), freedom)
+    return Error(between, known, max(0.0, sampling - min(own, between)), freedom)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from ldmbench.report.flat import csv_text, json_text
 from ldmbench.report.latex import latex
 from ldmbench.report.tables import without
 from ldmbench.report.texts import markdown
-from ldmbench.report.view import View, narrowed
+from ldmbench.report.view import View, apart, narrowed
 from ldmbench.schema.record import Extras, Record, Run
 
 if TYPE_CHECKING:
@@ -49,7 +49,8 @@ def render(
     Raises:
         InputError: if there is no such format, or no such score or measure.
     """
-    view = View(run, records, extras, folder, history, replicates)
+    scored, choosing = apart(records)
+    view = View(run, scored, extras, folder, history, replicates, choosing=choosing)
     return pick(FORMATS, format, "report format")(narrowed(view, metrics))
 
 
@@ -66,7 +67,7 @@ def figures_of(
     """
     from ldmbench.report.figures import draw
 
-    view = narrowed(View(run, records, extras), metrics)
+    view = narrowed(View(run, apart(records)[0], extras), metrics)
     return {name: figure.chart for name, figure in draw(run, view.drawn, extras).charts.items()}
 
 
@@ -91,7 +92,7 @@ FORMATS: dict[str, Callable[[View], str]] = {
     "html": _html,
     "markdown": markdown,
     "latex": latex,
-    "csv": lambda view: csv_text(view.records, view.replicates),
-    "json": lambda view: json_text(view.records, view.replicates),
+    "csv": lambda view: csv_text(view.every, view.replicates),
+    "json": lambda view: json_text(view.every, view.replicates),
 }
 """Report format -> its renderer."""

@@ -88,6 +88,10 @@ def _row(record: Record, names: Protocols) -> dict[str, Any]:
             row |= _score(score_key(score, names), score)
     for measure in record.measures:
         row |= _measure(measure)
+    if record.choice is not None:
+        shown = record.choice.model_dump(include={"axis", "value", "chosen", "metric", "rule"})
+        row |= {f"choice.{name}": value for name, value in shown.items()}
+        row["choice.seeds"] = " ".join(map(str, record.choice.seeds))
     return row | {"stale": " ".join(record.stale)}
 
 
@@ -119,7 +123,8 @@ def _measure(measure: Measure) -> dict[str, Any]:
 
 def _over_seeds(records: Sequence[Record], replicates: Replicas) -> dict[str, dict[str, Any]]:
     """Return, by cell, the columns of the cells that differ from it in seeds alone."""
-    over = pooled(replace(build(records), replicates=replicates))
+    scored = [record for record in records if not record.cell.chooses]
+    over = pooled(replace(build(scored), replicates=replicates))
     found: dict[str, dict[str, Any]] = {}
     for cells, spreads in zip(over.cells, over.spreads, strict=True) if over else ():
         columns: dict[str, Any] = {}

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from ldmbench.report.notices import notices_of
 from ldmbench.report.quantities import GROUPS
-from ldmbench.report.seeds import BARS, HOW, Pooled
+from ldmbench.report.seeds import BARS, HOW, Pooled, Shown
 from ldmbench.report.tables import Column, Entry, Row, group_table
 from ldmbench.report.view import View
 
@@ -73,6 +73,12 @@ def latex(view: View) -> str:
         shown = group_table(table, group)
         text = f"{GROUPS[group].lower()}. {marks}"
         parts += _tables(view.run.suite, group, shown.headings, shown.rows, shown.columns, text)
+    if view.chosen is not None:
+        chosen = view.chosen
+        caption = f"chosen on seeds that are not scored. {chosen.how}"
+        parts.append(
+            _shown(view.run.suite, "chosen", chosen.headings, chosen.lead, chosen.rows, caption)
+        )
     over = view.over
     if over is not None:
         text = f"over seeds. {HOW}"
@@ -107,11 +113,24 @@ def _bars(suite: str, over: Pooled) -> str:
     lead = len(over.headings) + 1
     reasons = dict.fromkeys(shown.reason for row in over.bars for shown in row if shown.reason)
     missing = f" –: {'; '.join(reasons)}." if reasons else ""
-    caption = _tex(f"{suite}: error bars. {BARS}{missing}")
-    body = [f"{' & '.join(_tex(shown.text) for shown in row)} " + r"\\" for row in over.bars]
-    head = f"{' & '.join(map(_tex, over.bar_headings))} " + r"\\"
-    spec = "l" * lead + "r" * (len(over.bar_headings) - lead)
-    return _framed(spec, head, body, caption=caption, label=f"tab:{suite}-error-bars")
+    caption = f"error bars. {BARS}{missing}"
+    return _shown(suite, "error-bars", over.bar_headings, lead, over.bars, caption)
+
+
+def _shown(
+    suite: str,
+    name: str,
+    headings: Sequence[str],
+    lead: int,
+    rows: Sequence[Sequence[Shown]],
+    caption: str,
+) -> str:
+    """Return a table of texts, the first `lead` columns at the left."""
+    body = [f"{' & '.join(_tex(shown.text) for shown in row)} " + r"\\" for row in rows]
+    head = f"{' & '.join(map(_tex, headings))} " + r"\\"
+    spec = "l" * lead + "r" * (len(headings) - lead)
+    caption = _tex(f"{suite}: {caption}")
+    return _framed(spec, head, body, caption=caption, label=f"tab:{suite}-{name}")
 
 
 def _leading_widths(leading: Sequence[str], rows: Sequence[Row]) -> list[int]:

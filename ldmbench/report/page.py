@@ -44,6 +44,7 @@ def page(view: View) -> str:
             over=view.over,
             over_how=HOW,
             bars_how=BARS,
+            chosen=view.chosen,
             best=BEST,
             tied=TIED,
             spread=SPREAD,
@@ -162,7 +163,7 @@ def _data(run: Run, records: Sequence[Record], table: Table) -> dict[str, Any]:
 def _files(view: View) -> dict[str, str]:
     """Return the texts that the page hands out."""
     return {
-        "csv": csv_text(view.records, view.replicates),
+        "csv": csv_text(view.every, view.replicates),
         "tex": latex(view),
         "md": markdown(view),
     }

@@ -10,7 +10,7 @@ from ldmbench.report.cells import shared_fields
 from ldmbench.report.notices import Notice, notices_of
 from ldmbench.report.published import CAUTION, Beside, beside
 from ldmbench.report.quantities import GROUPS
-from ldmbench.report.seeds import BARS, HOW, Pooled
+from ldmbench.report.seeds import BARS, HOW, Pooled, Shown
 from ldmbench.report.tables import Column, Entry, Row, group_table, unmade
 from ldmbench.report.view import View
 from ldmbench.schema.record import Record, Run
@@ -35,6 +35,10 @@ def markdown(view: View) -> str:
         parts += [f"## {GROUPS[group]}", _md_table(shown.headings, shown.rows, shown.columns)]
     if table.groups:
         parts.append(f"Bold: {BEST}. ≈: {TIED}. ±: {SPREAD}.")
+    if view.chosen is not None:
+        chosen = view.chosen
+        title = "## Chosen on seeds that are not scored"
+        parts += [title, _md_shown(chosen.headings, chosen.lead, chosen.rows), chosen.how]
     if view.over is not None:
         parts += _md_seeds(view.over)
     parts += [*_md_published(beside(records, view.extras)), _md_signatures(records)]
@@ -92,14 +96,19 @@ def _md_seeds(over: Pooled) -> list[str]:
     """Return the tables over seeds; what has no value says why below them."""
     parts = ["## Over seeds", _md_table(over.headings, over.rows, over.table.columns), HOW]
     lead = len(over.headings) + 1
-    lines = [
-        f"| {' | '.join(map(_md, over.bar_headings))} |",
-        "| --- " * lead + "| ---: " * (len(over.bar_headings) - lead) + "|",
-        *(f"| {' | '.join(_md(shown.text) for shown in row)} |" for row in over.bars),
-    ]
+    table = _md_shown(over.bar_headings, lead, over.bars)
     reasons = dict.fromkeys(shown.reason for row in over.bars for shown in row if shown.reason)
     missing = f"–: {'; '.join(map(_md, reasons))}." if reasons else ""
-    return [*parts, "### Error bars", "\n".join(lines), BARS, missing]
+    return [*parts, "### Error bars", table, BARS, missing]
+
+
+def _md_shown(headings: Sequence[str], lead: int, rows: Sequence[Sequence[Shown]]) -> str:
+    """Return a table of texts, the first `lead` columns at the left."""
+    return "\n".join([
+        f"| {' | '.join(map(_md, headings))} |",
+        "| --- " * lead + "| ---: " * (len(headings) - lead) + "|",
+        *(f"| {' | '.join(_md(shown.text) for shown in row)} |" for row in rows),
+    ])  # fmt: skip
 
 
 def _md_entry(row: Row, column: Column) -> str:

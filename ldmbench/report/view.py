@@ -11,12 +11,13 @@ from typing import Any
 from ldmbench.errors import InputError
 from ldmbench.records.compare import Replicas
 from ldmbench.registry import pick
+from ldmbench.report.chosen import Chosen, chosen_of
 from ldmbench.report.quantities import QUANTITIES
 from ldmbench.report.seeds import Pooled, pooled
 from ldmbench.report.tables import Table, build, without
 from ldmbench.schema.record import Extras, Record, Run
 
-__all__ = ["View", "narrowed"]
+__all__ = ["View", "apart", "narrowed"]
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class View:
         replicates: where the replicates of a score are found, for paired differences.
         measured: the records that figures are drawn from, with measures that no table shows;
             None: the records.
+        choosing: records of cells on which only a field of sampling was chosen; in no table.
     """
 
     run: Run
@@ -41,6 +43,7 @@ class View:
     history: Sequence[Mapping[str, Any]] = ()
     replicates: Replicas = without
     measured: Sequence[Record] | None = None
+    choosing: Sequence[Record] = ()
 
     @cached_property
     def table(self) -> Table:
@@ -52,10 +55,26 @@ class View:
         """The tables over seeds, where seeds were swept."""
         return pooled(self.table)
 
+    @cached_property
+    def chosen(self) -> Chosen | None:
+        """What was chosen on seeds that are not scored."""
+        return chosen_of(self.table, self.over)
+
+    @property
+    def every(self) -> Sequence[Record]:
+        """All records, those of cells that only choose last."""
+        return (*self.records, *self.choosing)
+
     @property
     def drawn(self) -> Sequence[Record]:
         """The records that figures are drawn from."""
         return self.records if self.measured is None else self.measured
+
+
+def apart(records: Sequence[Record]) -> tuple[list[Record], list[Record]]:
+    """Return the records of scored cells, and those of cells that only help to choose."""
+    scored = [record for record in records if not record.cell.chooses]
+    return scored, [record for record in records if record.cell.chooses]
 
 
 def narrowed(view: View, metrics: Sequence[str]) -> View:

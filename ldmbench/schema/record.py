@@ -50,6 +50,21 @@ class Measure(Noun):
     )
 
 
+class Choice(Noun):
+    """The value of a field of sampling that was chosen for a model on seeds that are not scored."""
+
+    axis: str
+    value: str | None = Field(description="as cell ids write it; null where none could be chosen")
+    chosen: bool = Field(description="whether the cell has that value")
+    metric: str
+    protocol: str
+    rule: str
+    seeds: tuple[int, ...] = Field(description="sample seeds of the choice; none is scored")
+    means: dict[str, float | None] = Field(description="value -> mean of the metric on these seeds")
+    equal: tuple[str, ...] = Field(default=(), description="values with the very same mean")
+    reason: str | None = Field(default=None, description="why none was chosen")
+
+
 class Record(Noun):
     """One measured row."""
 
@@ -62,6 +77,9 @@ class Record(Noun):
     measures: tuple[Measure, ...] = ()
     warnings: tuple[str, ...] = Field(
         default=(), description="what makes a number less than it seems, one sentence each"
+    )
+    choice: Choice | None = Field(
+        default=None, description="which value of a field of sampling is shown for the model"
     )
     keys: dict[str, str] = {}
     stale: tuple[str, ...] = Field(

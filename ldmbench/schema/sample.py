@@ -66,6 +66,22 @@ def factors_of(size: str) -> tuple[int, int]:
 Interval = tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(ge=0)]]
 
 
+class Choose(Noun):
+    """How a field of sampling is chosen for each model: on sample seeds that are not scored."""
+
+    axis: Literal["guidance", "guidance_interval", "eta", "steps"] = Field(
+        default="guidance", description="a list of `sample`, of which one value is chosen"
+    )
+    metric: str = Field(description="a metric of the suite that has a better direction")
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = Field(
+        description="sample seeds of the choice; none of them is in sample.seed"
+    )
+    rule: Literal["best_mean"] = Field(
+        default="best_mean",
+        description="best mean over training seeds and these seeds; of equal ones the first listed",
+    )
+
+
 class SampleParams(Noun):
     """One way to draw samples; lists are axes. The noise of sample i depends on (seed, i) alone."""
 

@@ -12,6 +12,7 @@ from ldmbench.schema.base import AxisValue, Kind, Noun, api_version
 from ldmbench.schema.local import Local
 from ldmbench.schema.params import Params, with_params
 from ldmbench.schema.protocol import Protocol
+from ldmbench.schema.sample import Choose
 
 
 class Input(Noun):
@@ -98,6 +99,9 @@ class Cell(Noun):
     train_seed: int = 0
     sample_seed: int | None = None
     count: int = Field(description="samples; of a first stage alone, images that it reconstructs")
+    chooses: str | None = Field(
+        default=None, description="field of sampling that this cell only helps to choose"
+    )
     guidance_interval: tuple[float, float] | None = Field(
         default=None, description="times with guidance, in the model's own time; null: all"
     )
@@ -159,6 +163,7 @@ class Plan(Noun):
     protocols: tuple[Protocol, ...] = ()
     cells: tuple[Cell, ...]
     stages: tuple[Stage, ...]
+    choose: Choose | None = None
     splits: dict[str, Splits] = Field(default={}, description="of each dataset")
     cautions: dict[str, tuple[str, ...]] = Field(
         default={}, description="cell -> what to know of its data before its numbers"

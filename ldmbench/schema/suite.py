@@ -14,7 +14,7 @@ from ldmbench.schema.base import Noun, Positive
 from ldmbench.schema.data import Data
 from ldmbench.schema.models import Model
 from ldmbench.schema.protocol import Protocols
-from ldmbench.schema.sample import SampleParams
+from ldmbench.schema.sample import Choose, SampleParams
 
 MOST_METRICS = 100
 
@@ -80,6 +80,9 @@ class Suite(Noun):
     data: Annotated[dict[Name, Data], Field(min_length=1)]
     models: Annotated[dict[Name, Model], Field(min_length=1)]
     sample: SampleParams = SampleParams()
+    choose: Choose | None = Field(
+        default=None, description="which guidance is shown for each model, chosen on other seeds"
+    )
     metrics: Annotated[tuple[MetricName, ...], Field(min_length=1), BeforeValidator(_few)] = (
         BY_RANK[0],
     )

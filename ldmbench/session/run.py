@@ -20,6 +20,7 @@ from ldmbench.execute.fitness import check_fitness
 from ldmbench.execute.local import execute
 from ldmbench.execute.survey import check_fresh, survey
 from ldmbench.execute.team import check_team
+from ldmbench.records.choice import with_choices
 from ldmbench.records.collect import collect_extras, collect_record
 from ldmbench.records.pictures import draw_pictures
 from ldmbench.records.runs import Runs, write_text
@@ -235,6 +236,7 @@ class _Session:
             )
             for cell in self.plan.cells
         ]
+        records = with_choices(records, self.plan.choose)
         self.book.rewrite(self.run.id, records)
         pictures = draw_pictures(self.plan, self.store, self.book.path(self.run.id))
         extras = collect_extras(self.plan, self.store, pictures=pictures)

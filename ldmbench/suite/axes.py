@@ -22,7 +22,7 @@ MOST_CELLS = 10_000
 
 def check_size(written: Suite) -> Iterator[tuple[Loc, str]]:
     """Yield (place, problem) of axes that make more cells than a suite may have."""
-    ways, sets = _count(written.sample), {n: _count(noun) for n, noun in written.data.items()}
+    ways, sets = _ways(written), {n: _count(noun) for n, noun in written.data.items()}
     everywhere = sum(sets.values())
     trained = {name: _count(noun) for name, noun in written.models.items()}
     shown = {n: sets.get(noun.data or "", everywhere) for n, noun in written.models.items()}
@@ -34,6 +34,13 @@ def check_size(written: Suite) -> Iterator[tuple[Loc, str]]:
             f" of data x {ways:,} of sample); allowed: {MOST_CELLS:,}; write fewer values or"
             " several suites",
         )
+
+
+def _ways(written: Suite) -> int:
+    """Return how many ways of sampling there are, those on seeds of a choice too."""
+    ways, scored = _count(written.sample), len(many(written.sample.seed))
+    more = len(written.choose.seeds) if written.choose else 0
+    return ways // scored * (scored + more)
 
 
 def _count(noun: BaseModel) -> int:

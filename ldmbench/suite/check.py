@@ -19,6 +19,7 @@ from ldmbench.suite.absence import absent_data, in_one_list
 from ldmbench.suite.alone import check_alone, codes
 from ldmbench.suite.axes import many
 from ldmbench.suite.check_protocols import check_protocols
+from ldmbench.suite.choice import check_choice
 from ldmbench.suite.first_stages import check_first_stages, factors_of
 from ldmbench.suite.load import LoadedSuite
 from ldmbench.suite.models import all_facts, check_called, check_loaded
@@ -66,6 +67,7 @@ def check_suite(loaded: LoadedSuite) -> None:
         *_intervals(suite, folder),
         *_coding(suite, folder),
         *_guidance(suite, inputs, folder),
+        *check_choice(suite),
         *_metrics(suite, inputs),
         *absent_data(suite, folder),
     ]

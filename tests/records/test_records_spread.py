@@ -103,3 +103,13 @@ def test_one_training_each_says_what_the_interval_is_not():
 def test_what_trainings_share_is_added_once():
     error = error_of([block(VALUES)], 4.0)
     assert error.shared == pytest.approx(4.0 - block(VALUES).own_sampling / 3)
+
+
+def test_replicates_that_do_not_move_leave_the_interval_its_width():
+    still = np.zeros((2, 2, 50))
+    made = Block(("0", "1"), ("0", "1"), np.zeros((2, 2)), np.full((2, 2), 0.1), still)
+    found = spread_of(made)
+    assert found.images.value == pytest.approx(1.96 * 0.05, rel=1e-3)
+    assert found.both.value == pytest.approx(1.96 * math.sqrt(0.1**2 / 4), rel=1e-3)
+    _, error, _ = difference_error(made, made)
+    assert error.half(0.95) == pytest.approx(1.96 * 0.05 * math.sqrt(2), rel=1e-3)

@@ -13,6 +13,7 @@ import pytest
 from fake_records import EVIL, fake
 
 from ldmbench.errors import InputError
+from ldmbench.records.choice import with_choices
 from ldmbench.report import FORMATS, render
 from ldmbench.report.findings import findings_of
 from ldmbench.report.lines import lined, longest
@@ -23,6 +24,7 @@ from ldmbench.report.seeds import pooled
 from ldmbench.report.subject import describe
 from ldmbench.report.tables import build, group_table
 from ldmbench.schema.record import Extras, Measure, Run, Score
+from ldmbench.schema.sample import Choose
 
 FAKE_RUN = Run(id="r", suite="s", suite_digest="", state="done", started="2026-01-02T03:04:05")
 
@@ -475,6 +477,39 @@ def test_seeds_are_pooled_in_a_row(tmp_path):
     assert first["fid_over_seeds"] == entry.value
     assert first["fid_over_seeds_both_low"] == entry.low
     assert first["fid_over_seeds_trainings"] == 3
+
+
+def test_what_was_chosen_is_shown_with_its_scores_on_other_seeds(tmp_path):
+    _, records, extras = fake(
+        tmp_path, datasets=("shapes",), downsampling=(4, 8), steps=(10,), guidance=(1.0, 2.0),
+        sample_seeds=(0, 1, 100), pictures=False,
+    )  # fmt: skip
+    records = [
+        r.model_copy(
+            update={"cell": r.cell.model_copy(
+                update={"chooses": "guidance" if r.cell.sample_seed == 100 else None}
+            )}
+        )
+        for r in records
+    ]  # fmt: skip
+    records = with_choices(records, Choose(metric="fid", seeds=(100,)))
+    texts = {
+        format: render(FAKE_RUN, records, extras, folder=tmp_path, format=format)
+        for format in FORMATS
+    }
+    over = pooled(build([r for r in records if not r.cell.chooses]))
+    fid = over.table.rows[1].entries["fid"]
+    lines = texts["markdown"].splitlines()
+    (line,) = [n for n in lines if n.startswith("| ldm\\[f=4\\] | 10 | 2 | 1:")]
+    assert f" {fid.text} ± {fid.spread} |" in line
+    assert "chosen by FID on sample seed 100, which is not scored" in texts["markdown"]
+    assert "/s100" not in texts["html"][: texts["html"].index('id="figures"')]
+    assert 'id="chosen"' in texts["html"]
+    assert "-chosen}" in texts["latex"]
+    rows = json.loads(texts["json"])
+    assert len(rows) == 12
+    assert {(r["guidance"], r["choice.chosen"]) for r in rows} == {(1.0, False), (2.0, True)}
+    assert {r["choice.seeds"] for r in rows} == {"100"}
 
 
 def test_one_training_says_what_its_error_bars_lack(tmp_path):
