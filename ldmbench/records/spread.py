@@ -110,7 +110,7 @@ class Block:
             return math.nan
         if self.replicates is not None:
             own = own_variance(list(self.replicates.mean(axis=1)))
-            return own + float(self.unmoved.mean()) / b
+            return own + float(np.mean(self.unmoved)) / float(b)
         return self.residual / b if b > 1 else float(np.mean(np.square(self.errors)))
 
     @property
