@@ -120,6 +120,7 @@ class Metric(Quantity):
         rank: figures of a run show the lowest that was measured.
         charted: a figure shows it against the rate of first stages.
         usual: `ldmbench score` computes it where no metric is named and it has what it needs.
+        interpolated: it is of reconstructions whose latents were moved towards training latents.
         in_suite: only a suite that names it has it; else it comes with all reconstructions, and a
             suite that names it asks for these.
         of: the metric that this is on other images: rfid is the fid of reconstructions.
@@ -139,6 +140,7 @@ class Metric(Quantity):
     usual: bool = False
     in_suite: bool = True
     of: str = ""
+    interpolated: bool = False
 
     @property
     def summary(self) -> str:
@@ -393,6 +395,11 @@ _ROWS = (
         about="FID of reconstructions against the images they came from", least=_TWO,
         gate=_share(0.05, 0.15, 0.01), group="first stage", in_suite=False,
         charted=True,
+    ),
+    Metric(
+        name="ifid", label="iFID", better="lower", family=MOMENTS, of="fid", interpolated=True,
+        source="arXiv:2603.05630", least=_TWO, gate=_share(0.05, 0.15, 0.01), group="first stage",
+        about="FID of images decoded half-way from their latents to near training latents",
     ),
     Metric(
         name="psnr", label="PSNR", unit="dB", better="higher", family=PAIRS, source="",

@@ -10,16 +10,24 @@ from ldmbench.plan.ledger import RECONSTRUCTION_BATCH, SHARD, aligned, items, sc
 from ldmbench.plan.sampled import COUNTED, TIMED
 from ldmbench.plan.shared import Shared
 from ldmbench.plan.traits import Traits
-from ldmbench.schema.params import CoderSpeedParams, Quantize, ReconstructionsParams
+from ldmbench.schema.params import (
+    CoderSpeedParams,
+    InterpolatedParams,
+    Quantize,
+    ReconstructionsParams,
+)
 from ldmbench.schema.protocol import Protocol
 from ldmbench.schema.stage import Role, Stage
 from ldmbench.schema.suite import Suite
+
+TRAIN_LATENTS, NEIGHBOURS = 10_000, 10
+"""Of interpolated FID: training images at the most, and neighbours to draw from."""
 
 
 def asks_reconstructions(suite: Suite) -> bool:
     """Tell whether first stages under denoisers are measured too: by a probe, or by a metric."""
     rows = [METRICS[name] for name in suite.metrics if name in METRICS]
-    return "reconstruction" in suite.probes or any(not row.in_suite for row in rows)
+    return "reconstruction" in suite.probes or any(row.of or not row.in_suite for row in rows)
 
 
 def first_stage_scores(shared: Shared, point: Point, autoencoder: Stage) -> dict[Role, Stage]:
@@ -45,6 +53,37 @@ def coder_speed(shared: Shared, point: Point, autoencoder: Stage) -> dict[Role, 
     inputs = {"autoencoder": whole(autoencoder)}
     made = shared.ledger.add("speed", params, inputs, local=shared.about(point).local)
     return {Role("speed"): made}
+
+
+def _interpolated(
+    shared: Shared,
+    point: Point,
+    autoencoder: Stage,
+    protocol: Protocol,
+    reference: Stage,
+    count: int,
+) -> Stage:
+    """Plan images of latents moved towards training latents (arXiv:2603.05630)."""
+    traits, train = shared.about(point), shared.images.train(point)
+    seen = min(TRAIN_LATENTS, train.count or 0)
+    drawn = traits.regularization == "kl" and traits.latents != "mode"
+    params = InterpolatedParams(
+        micro_batch=RECONSTRUCTION_BATCH,
+        quantize=_rule(traits, protocol),
+        posterior="sample" if drawn else "mode",
+        train=seen,
+        neighbours=min(NEIGHBOURS, seen),
+        alpha=0.5,
+        seed=0,
+    )
+    inputs = {
+        "autoencoder": whole(autoencoder),
+        "images": aligned(reference),
+        "train": items(train, seen),
+    }
+    return shared.ledger.add(
+        "reconstructions", params, inputs, shard=SHARD, count=count, local=traits.local
+    )
 
 
 def reconstruction_count(suite: Suite, protocol: Protocol) -> int:
@@ -93,7 +132,14 @@ def _under(
         "generated": items(shared.features(made, protocol.extractor, protocol), count),
         "reference": items(shared.features(reference, protocol.extractor, protocol), count),
     }
-    families = {name: (row.family, features) for name, row in RECONSTRUCTED.items()}
+    families = {
+        name: (row.family, features) for name, row in RECONSTRUCTED.items() if not row.interpolated
+    }
+    for name in shared.suite.metrics:
+        if name in METRICS and METRICS[name].interpolated:
+            moved = _interpolated(shared, point, autoencoder, protocol, reference, count)
+            near = items(shared.features(moved, protocol.extractor, protocol), count)
+            families[name] = METRICS[name].family, {**features, "generated": near}
     families |= {
         family.name: (family, features if family.needs == "features" else pair)
         for family in shared.pair_families()

@@ -12,6 +12,7 @@ from ldmbench.schema.params import (
     DatasetParams,
     FeaturesParams,
     FileFeatures,
+    InterpolatedParams,
     LoadedDenoiser,
     OwnScoresParams,
     ReconstructionsParams,
@@ -83,6 +84,7 @@ def signature(
     fields["cropped"] = _cropped(generated, stages)
     fields["quant"] = _quantisation(generated, stages)
     fields["posterior"] = _posterior(generated, stages)
+    fields["neighbours"] = _neighbours(generated, stages)
     fields["model"] = _loaded(generated, stages)
     fields["guided"] = _interval(generated, stages)
     fields |= _pinned(generated, stages, protocol)
@@ -208,6 +210,16 @@ def _posterior(generated: Stage, stages: Mapping[str, Stage]) -> str | None:
     made = _images_under(generated, stages).params
     drawn = isinstance(made, ReconstructionsParams) and made.posterior == "sample"
     return "sample" if drawn else None
+
+
+def _neighbours(generated: Stage, stages: Mapping[str, Stage]) -> str | None:
+    """Return towards what latents were moved, and how far, where they were."""
+    stage = _images_under(generated, stages)
+    made = stage.params
+    if not isinstance(made, InterpolatedParams):
+        return None
+    seen = _title(dataset_under(stages[stage.inputs["train"].key], stages))
+    return f"{made.neighbours}-of-{made.train}-{seen},slerp{made.alpha:g},seed{made.seed}"
 
 
 def _interval(generated: Stage, stages: Mapping[str, Stage]) -> str | None:

@@ -315,6 +315,15 @@ class ReconstructionsParams(Params):
     posterior: Literal["mode", "sample"] = "mode"
 
 
+class InterpolatedParams(ReconstructionsParams):
+    """Images whose latents are moved towards one of `neighbours` nearest of `train` latents."""
+
+    train: int
+    neighbours: int
+    alpha: float
+    seed: int
+
+
 class Sampling(Params):
     """A way to draw samples; `quantize` None is the model's own rule, `size` in training sides."""
 
@@ -472,7 +481,7 @@ PARAMS: dict[Kind, tuple[type[Params], ...]] = {
     "latents": (LatentsParams,),
     "denoiser": (LoadedDenoiser, CalledDenoiser, TrainedDenoiser),
     "samples": (SamplesParams,),
-    "reconstructions": (ReconstructionsParams,),
+    "reconstructions": (InterpolatedParams, ReconstructionsParams),
     "features": (FileFeatures, ExtractedFeatures, OwnFeatures),
     "scores": (OwnScoresParams, ScoresParams),
     "coding": (ValidationParams, CodingParams),

@@ -14,9 +14,10 @@ from ldmbench.features.perceptual import load_perceptual
 from ldmbench.models.latent_statistics import LatentSums
 from ldmbench.models.model import Model, to_uint8
 from ldmbench.sample.noise import initial_noise
-from ldmbench.schema.params import ReconstructionsParams
+from ldmbench.schema.params import InterpolatedParams, ReconstructionsParams
 from ldmbench.schema.task import Task
 from ldmbench.stages.common import Report, chunks, images_of, to_tensor
+from ldmbench.stages.interpolated import POSTERIOR_SEED, interpolate
 from ldmbench.stages.subject import Coder, first_stage_of
 
 Rows: TypeAlias = npt.NDArray[np.int64]
@@ -24,6 +25,14 @@ Rows: TypeAlias = npt.NDArray[np.int64]
 
 @torch.no_grad()
 def run(task: Task[ReconstructionsParams], report: Report) -> None:
+    """Encode and decode one shard, with latents as they are or moved towards others."""
+    if isinstance(task.params, InterpolatedParams):
+        interpolate(task, task.params, report)
+    else:
+        reconstruct(task, report)
+
+
+def reconstruct(task: Task[ReconstructionsParams], report: Report) -> None:
     """Encode and decode one shard; also the perceptual distance, the bits, sums of latents."""
     first_stage, sums = first_stage_of(task), LatentSums()
     images, rule = images_of(task), task.params.quantize
@@ -62,7 +71,3 @@ def _noise(
     indices = (rows + task.inputs["images"].start).tolist()
     shape = first_stage.shape_of(x.shape[2])
     return initial_noise(indices, seed=POSTERIOR_SEED, shape=shape).to(task.device)
-
-
-POSTERIOR_SEED = (1 << 32) + 2
-"""Far from any sample seed a person types, and none of those that training latents are drawn by."""
