@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
-from ldmbench.catalog.metrics import METRICS
+from ldmbench.catalog.metrics import METRICS, RECONSTRUCTED
 from ldmbench.cli import terminal
 from ldmbench.cli.terminal import inert
 from ldmbench.schema.record import Record, Score
@@ -20,12 +20,16 @@ MEASURES = {"throughput": "img/s", "total_device_days": "dev-days"}
 
 def summary_table(records: Sequence[Record], *, width: int | None = None) -> str:
     """Return a plain table: a row per cell, the main scores, speed and cost."""
-    names = [n for n in SCORES if any(_score(r, n) for r in records)]
+    sampled = [r for r in records if r.cell.is_sampled]
+    names = [n for n in SCORES if any(_score(r, n) for r in sampled)]
+    if len(sampled) < len(records):
+        names += [n for n in RECONSTRUCTED if any(_score(r, n) for r in records)]
     speeds = [n for n in MEASURES if any(_measure(r, n) is not None for r in records)]
     table = Table(box=None, pad_edge=False)
     table.add_column("cell", overflow="fold", min_width=26)
     for name in names:
-        table.add_column(SCORES[name], justify="right", no_wrap=True)
+        label = SCORES.get(name) or RECONSTRUCTED[name].label
+        table.add_column(label, justify="right", no_wrap=True)
     for name in speeds:
         table.add_column(MEASURES[name], justify="right", no_wrap=True)
     for record in records:

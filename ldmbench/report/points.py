@@ -103,17 +103,17 @@ def first_stages(records: Sequence[Record], name: str) -> list[Point]:
 
     The identity, which loses nothing, has none.
     """
-    found: dict[tuple[str, str], Point] = {}
+    found: dict[tuple[str, str, str | None], Point] = {}
     signatures: dict[str, int] = {}
     for record, score in scores_of(records, name):
         cell, rate = record.cell, value_of(record, "rate")
         if rate is None or cell.f == 1:
             continue
-        own = cell.stages.get("autoencoder", series(cell)), cell.dataset
+        own = cell.stages.get("autoencoder", series(cell)), cell.dataset, cell.latents
         point = found.setdefault(own, {"cell": cell.id, "dataset": cell.dataset, "steps": None})
         point.setdefault("models", []).append(series(cell))
         point |= {
-            "f": f"f={cell.f}",
+            "f": series(cell) if cell.f is None else f"f={cell.f}",
             "kind": (cell.regularization or "first stage").upper(),
             "rate": rate.value,
             "made": signatures.setdefault(score.signature, len(signatures)),
