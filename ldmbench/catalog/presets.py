@@ -101,7 +101,17 @@ _RELEASED = (
 
 
 _LAYOUT: dict[str, object] = {"conditioning": "layout", "context_channels": 512}
+_TEXT: dict[str, object] = {
+    "conditioning": "caption", "context_channels": 1280, "context_depth": 32, "caption_tokens": 77,
+}  # fmt: skip
 _TASKS = (
+    Preset(
+        name="ldm-8-text", about="text to image 256; write `vocabulary`, BERT's vocab.txt",
+        latent=(4, 32), published=1450,
+        source=f"{_LDM}, tables 2 and 15; config txt2img-1p4B of CompVis/latent-diffusion",
+        fields=_unet(320, "1 2 4 4", "32 16 8", batch=680, learning_rate=1e-4, heads=8,
+                     beta_start=0.00085, beta_end=0.012, **_TEXT),
+    ),
     Preset(
         name="ldm-4-superresolution", about="super-resolution x4 to 256", latent=(3, 64),
         source=f"{_LDM}, table 15; config bsr_sr of CompVis/latent-diffusion",

@@ -208,6 +208,10 @@ _BUILDERS: dict[str, Callable[[DenoiserParams, tuple[int, int, int], Brought], C
 }
 
 
+LDM_HEADS, LDM_HEAD = 8, 64
+"""Of LDM's transformer, whatever its width; those narrower than 512 divide their width."""
+
+
 def transformer(params: DenoiserParams, *, tokens: int, length: int) -> Any:
     """Return LDM's transformer of token ids, as diffusers has it, with fresh weights.
 
@@ -223,13 +227,14 @@ def transformer(params: DenoiserParams, *, tokens: int, length: int) -> Any:
 
     width = params.context_channels
     heads = max(1, width // 32) if width % 32 == 0 else 1
+    heads, size = min((heads, width // heads), (LDM_HEADS, LDM_HEAD), key=math.prod)
     config = LDMBertConfig(
         vocab_size=tokens,
         max_position_embeddings=length,
         encoder_layers=params.context_depth,
         encoder_ffn_dim=4 * width,
         encoder_attention_heads=heads,
-        head_dim=width // heads,
+        head_dim=size,
         d_model=width,
         dropout=0.0,
     )

@@ -39,6 +39,8 @@ TOKENS = 1024
 
 VOCABULARY = 49_408
 """Tokens of open_clip's vocabulary; others are taken to have as many."""
+LDM_INNER = 512
+"""Most values of all heads of a transformer of captions."""
 LAYOUT_TOKENS, BOX_TOKENS = 1024, 11
 """Rows of the table of layouts, and tokens of one, as `shapes` has them."""
 
@@ -224,7 +226,8 @@ def _condition_layers(params: DenoiserParams) -> Iterator[Layer]:
         return
     if params.conditioning == "caption" and params.vocabulary:
         yield Layer((2 * VOCABULARY + params.caption_tokens) * context, 0)
-        yield Layer(params.context_depth * 12 * context**2, params.caption_tokens)
+        block = (8 * context + 4 * min(context, LDM_INNER)) * context
+        yield Layer(params.context_depth * block, params.caption_tokens)
     elif params.conditioning == "caption":
         yield Layer((TOKENS + CAPTION_TOKENS) * context, 0)
         yield Layer(2 * 12 * context**2, CAPTION_TOKENS)

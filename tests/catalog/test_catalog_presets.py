@@ -15,11 +15,20 @@ APART = {
 }
 
 
+def written(folder):
+    """Write a vocabulary as large as BERT's, and return its path."""
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    words = [f"w{i}" for i in range(30522 - len(special))]
+    (folder / "vocab.txt").write_text("\n".join([*special, *words]) + "\n")
+    return str(folder / "vocab.txt")
+
+
 @pytest.mark.parametrize("name", PRESETS)
-def test_parameters_are_those_of_the_paper(name):
+def test_parameters_are_those_of_the_paper(name, tmp_path):
     row = PRESETS[name]
     channels, side = row.latent
-    params = DenoiserParams.model_validate({"preset": name})
+    words = {"vocabulary": written(tmp_path)} if row.fields["conditioning"] == "caption" else {}
+    params = DenoiserParams.model_validate({"preset": name, **words})
     assert {field: getattr(params, field) for field in row.fields} == dict(row.fields)
     brought = Brought(classes=row.classes, objects=row.objects, f=256 // side)
     sizes = {"latent_channels": channels, "latent_size": side, "brought": brought}

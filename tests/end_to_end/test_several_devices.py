@@ -82,6 +82,19 @@ def test_two_processes_train_what_one_trains(alone, tmp_path):
 
 
 @pytest.mark.slow
+def test_four_processes_train_what_one_trains(tmp_path, monkeypatch):
+    for user in ("ldmbench.session.run", "ldmbench.execute.local"):
+        monkeypatch.setattr(f"{user}.cores", lambda: 4)  # a machine for tests may have two
+    model = {**SUITE["models"]["pixels"], "budget": {"steps": 4}}
+    suite = {**SUITE, "models": {"pixels": model}}
+    (one, _), (four, cost) = (
+        trained(ldmbench.run(suite, store=tmp_path / str(n), devices=n)) for n in (1, 4)
+    )
+    assert 0 < apart(one, four) <= NEAR
+    assert cost["devices"] == 4  # three of them with one image of the five, one with two
+
+
+@pytest.mark.slow
 def test_a_first_stage_is_trained_together_too(tmp_path):
     found = []
     model = {**SUITE["models"]["pixels"], "autoencoder": FIRST_STAGE, "budget": {"steps": 1}}
