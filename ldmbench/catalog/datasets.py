@@ -236,6 +236,16 @@ _ROWS = (
         recipe="taming@1",
     ),
     DataSet(
+        name="imagenet_small",
+        about="downsampled ImageNet (arXiv:1707.08819), images of 8 to 64 pixels",
+        expects="a folder with train_data_batch_1 to 10 and val_data, pickles or .npz",
+        tells=("classes",),
+        counts={"train": 1_281_167, "validation": 50_000},
+        classes=1_000,
+        licence="non-commercial research and education, by agreement; no redistribution",
+        home="image-net.org/download-images.php",
+    ),
+    DataSet(
         name="cifar10",
         about="CIFAR-10, images of 32 pixels; validation is its test split",
         expects="cifar-10-batches-py, or images named plane_00000.png",

@@ -246,6 +246,12 @@ class ImageNetData(NamedData):
     kind: Literal["imagenet"]
 
 
+class SmallImageNetData(NamedData):
+    """Downsampled ImageNet (arXiv:1707.08819), 8 to 64 pixels: its authors' batches."""
+
+    kind: Literal["imagenet_small"]
+
+
 class Cifar10Data(NamedData):
     """CIFAR-10: its authors' batches, or images named by class; validation is its test split."""
 
@@ -341,6 +347,7 @@ Data = (
     | FfhqData
     | LsunData
     | ImageNetData
+    | SmallImageNetData
     | Cifar10Data
     | CocoData
     | OpenImagesData

@@ -91,6 +91,7 @@ NAMED = {
     "celebahq": (lambda p: sets.celebahq(p, 10), ""),
     "ffhq": (lambda p: sets.ffhq(p, range(59_990, 60_004)), ""),
     "lsun": (lambda p: sets.lsun_exported(p, 20), "category: church_outdoor, "),
+    "imagenet_small": (lambda p: sets.small_imagenet(p, 4), ""),
     "cifar10": (lambda p: sets.cifar10(p, 4), ""),
     "coco": (sets.coco, "regions: map, "),
 }

@@ -326,7 +326,10 @@ class _Calls:
 
 BATCHES = {
     "code": (_Calls(), r"names builtins\.print, which no batch"),
-    "wrong count": ({"data": np.zeros((3, 3072), np.uint8), "labels": [0]}, "with 1 labels"),
+    "wrong count": (
+        {"data": np.zeros((3, 3072), np.uint8), "labels": [0]},
+        "3 images with 1 labels",
+    ),
     "wrong class": ({"data": np.zeros((1, 3072), np.uint8), "labels": [10]}, "outside of 0 to 9"),
 }
 
@@ -339,6 +342,59 @@ def test_broken_batches_are_refused_and_never_run(case, tmp_path, capsys):
     with pytest.raises(InputError, match=message):
         listed("cifar10", tmp_path)
     assert "called" not in capsys.readouterr().out
+
+
+# ---------------------------------------------------------------- downsampled imagenet
+
+
+@pytest.mark.parametrize("npz", [False, True])
+def test_downsampled_imagenet_of_its_authors(tmp_path, npz):
+    source = open_source("imagenet_small", sets.small_imagenet(tmp_path, npz=npz), {})
+    found = source.listing()
+    assert [f.split for f in found.files] == ["train"] * 8 + ["validation"] * 4
+    assert [f.label for f in found.files[:4]] == [0, 333, 666, 999]
+    chosen = [found.files[i] for i in (9, 1, 6)]
+    for pixels, number in zip(source.pictures(chosen), (21, 1, 12), strict=True):
+        np.testing.assert_array_equal(pixels, picture(number, 32))
+    source.check(None, **CHECK)
+    assert any("not the order of WordNet ids" in text for text in found.remarks)
+    assert any("train_data_batch_3, train_data_batch_4" in text for text in found.remarks)
+    assert len({f.name for f in found.files}) == 12
+
+
+SMALL = {
+    "code": (_Calls(), r"names builtins\.print, which no batch"),
+    "shape": ({"data": np.zeros((1, 3000), np.uint8), "labels": [1]}, r"uint8 \(N, 192\) or"),
+    "type": ({"data": np.zeros((1, 3072)), "labels": [1]}, "data is float64"),
+    "labels": ({"data": np.zeros((2, 3072), np.uint8), "labels": [1]}, "2 images with 1 labels"),
+    "class": ({"data": np.zeros((1, 3072), np.uint8), "labels": [0]}, "outside of 1 to 1,000"),
+    "size": ({"data": np.zeros((1, 768), np.uint8), "labels": [1]}, "a folder of one size"),
+    "keys": ({"images": 1}, "not a readable batch of downsampled ImageNet"),
+}
+
+
+@pytest.mark.parametrize("case", SMALL)
+def test_broken_batches_of_imagenet_are_refused_and_never_run(case, tmp_path, capsys):
+    sets.small_imagenet(tmp_path)
+    held, message = SMALL[case]
+    write(tmp_path / "train_data_batch_2", pickle.dumps(held))
+    with pytest.raises(InputError, match=message):
+        listed("imagenet_small", tmp_path)
+    assert "called" not in capsys.readouterr().out
+
+
+def test_folders_of_batches_that_are_none_or_two_are_refused(tmp_path):
+    with pytest.raises(InputError, match="no batch in it; allowed"):
+        listed("imagenet_small", tmp_path)
+    for name in ("a", "b"):
+        sets.small_imagenet(tmp_path / name)
+    with pytest.raises(InputError, match="batches lie there twice"):
+        listed("imagenet_small", tmp_path)
+    objects = tmp_path / "c"
+    objects.mkdir()
+    np.savez(objects / "val_data.npz", data=np.array([{}], dtype=object), labels=[1])
+    with pytest.raises(InputError, match="not a readable batch"):
+        listed("imagenet_small", objects)
 
 
 # ---------------------------------------------------------------- coco

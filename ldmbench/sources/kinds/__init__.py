@@ -22,6 +22,7 @@ from ldmbench.sources.kinds.packed import open_edm, open_imagefolder, open_npz
 from ldmbench.sources.kinds.parquet import open_parquet
 from ldmbench.sources.kinds.places365 import open_places365
 from ldmbench.sources.kinds.scenes import open_ade20k, open_landscapes
+from ldmbench.sources.kinds.small_imagenet import open_small_imagenet
 from ldmbench.sources.kinds.webdataset import open_webdataset
 
 __all__ = ["OPENERS", "kind_at", "open_source"]
@@ -41,6 +42,7 @@ OPENERS: Mapping[str, Opener] = {
     "lsun": open_lsun,
     "imagenet": open_imagenet,
     "cifar10": open_cifar10,
+    "imagenet_small": open_small_imagenet,
     "coco": open_coco,
     "openimages": open_openimages,
     "places365": open_places365,

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import io
-import pickle
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ldmbench.catalog.datasets import CIFAR10_MD5
 from ldmbench.errors import InputError
 from ldmbench.sources.images.disk import Found, Payload, Place
 from ldmbench.sources.images.source import ImageFile, Pixels
+from ldmbench.sources.kinds.batches import read_batch
 from ldmbench.sources.kinds.tree import NamedImages, Tree, tree_at
 
 __all__ = ["Cifar10", "open_cifar10"]
@@ -27,14 +24,6 @@ _CLASSES = (
 _ALIASES = {"plane": "airplane", "car": "automobile"}
 _BATCH = re.compile(r"(data_batch_[1-5]|test_batch)")
 _SIDE = 32
-_PICKLED = {
-    ("numpy.core.multiarray", "_reconstruct"),
-    ("numpy._core.multiarray", "_reconstruct"),
-    ("numpy", "ndarray"),
-    ("numpy", "dtype"),
-    ("_codecs", "encode"),
-}
-"""What a batch is made of; nothing else in it is called."""
 
 
 def open_cifar10(path: Path, options: Mapping[str, Any]) -> Cifar10:
@@ -109,29 +98,9 @@ class Cifar10(NamedImages):
         return Found(tuple(files), (), tree.folders)
 
 
-class _Inert(pickle.Unpickler):
-    """Reads arrays, numbers and texts alone."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        """Return what a batch is made of; nothing else is looked up."""
-        if (module, name) not in _PICKLED:
-            raise pickle.UnpicklingError(f"it names {module}.{name}, which no batch of CIFAR has")
-        return super().find_class(module, name)
-
-
 def _read(file: Path) -> tuple[Pixels, list[int]]:
     """Return uint8 (N, 32, 32, 3) and the classes of a batch."""
-    try:
-        found = _Inert(io.BytesIO(file.read_bytes()), encoding="latin1").load()
-        data, labels = np.asarray(found["data"]), [int(label) for label in found["labels"]]
-    except Exception as error:  # pickles of foreign bytes raise nearly anything
-        raise InputError(f"{file}: not a readable batch of CIFAR-10 ({error}); fetch it") from None
-    if data.dtype != np.uint8 or data.shape != (len(labels), 3 * _SIDE * _SIDE):
-        raise InputError(
-            f"{file}: data is {data.dtype} {data.shape} with {len(labels)} labels; a batch is uint8"
-            " (N, 3072) with N labels"
-        )
+    rows, labels = read_batch(file, [_SIDE], what="CIFAR-10")
     if labels and not 0 <= min(labels) <= max(labels) < len(_CLASSES):
         raise InputError(f"{file}: a label is outside of 0 to 9; fetch it again")
-    rows = data.reshape(-1, 3, _SIDE, _SIDE).transpose(0, 2, 3, 1)
-    return np.ascontiguousarray(rows), labels
+    return rows, labels
