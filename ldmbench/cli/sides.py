@@ -67,10 +67,13 @@ def chosen(records: Sequence[Record], globs: Sequence[str]) -> tuple[Record, ...
 
 
 def side_of(spec: str, store: Path) -> Side:
-    """Return the cells that RUN, FILE, RUN:GLOB or FILE:GLOB names; '' is the last run."""
+    """Return the cells that RUN, FILE, RUN:GLOB or FILE:GLOB names; '' is the last run.
+
+    Cells on which only guidance was chosen are left out.
+    """
     name, glob = _split(spec)
     run, all_runs = opened_run(name or None, store)
-    records = tuple(all_runs.records(run.id))
+    records = tuple(r for r in all_runs.records(run.id) if not r.cell.chooses)
     kept = records if glob is None else chosen(records, (glob,))
     if not kept:
         raise InputError(f"{spec or run.id}: the run has no record yet")
