@@ -41,7 +41,7 @@ __all__ = [
 
 OF_THE_CELL = (
     *("ref", "n", "m", "t", "train", "text", "prompts", "pairs", "crop", "resize", "subsets"),
-    *("model", "quant", "steps", "classes"),
+    *("model", "quant", "posterior", "steps", "classes"),
 )
 """Signature fields that follow a cell's dataset, count or model, not the way a number is made."""
 
