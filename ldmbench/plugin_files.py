@@ -30,6 +30,8 @@ __all__ = [
     "target_of",
 ]
 
+STEP_UNITS = ("steps", "evaluations")
+"""What a model's module may say that `steps` of a suite are."""
 Noun = Literal["models", "datasets", "metrics", "extractors"]
 GROUPS: dict[Noun, str] = {
     "models": "ldmbench.models",
@@ -255,7 +257,7 @@ def files_beside(module: str, folder: Path) -> dict[str, Path]:
 def _named_files(file: Path, name: str) -> dict[str, Path]:
     """Return the files that a module says it reads, by FILES."""
     body = _tree(file, name).body if file.suffix == ".py" else []
-    values = [n.value for n in body if isinstance(n, ast.Assign) and _is_files(n.targets)]
+    values = [n.value for n in body if isinstance(n, ast.Assign) and _sets(n.targets, "FILES")]
     try:
         named = [str(path) for value in values for path in ast.literal_eval(value)]
     except (ValueError, TypeError):
@@ -266,8 +268,25 @@ def _named_files(file: Path, name: str) -> dict[str, Path]:
     return {f"FILES/{path}": file.parent / path for path in named}
 
 
-def _is_files(targets: list[ast.expr]) -> bool:
-    return any(isinstance(target, ast.Name) and target.id == "FILES" for target in targets)
+def step_unit(name: str, folder: Path) -> str:
+    """Return what `steps` of a suite are for a model: what its module's constant STEPS says.
+
+    Raises:
+        InputError: it says neither "steps" nor "evaluations"; or as `locate`.
+    """
+    file = locate(name, folder, "models")
+    body = _tree(file, name).body if file.suffix == ".py" else []
+    values = [n.value for n in body if isinstance(n, ast.Assign) and _sets(n.targets, "STEPS")]
+    found = values[-1].value if values and isinstance(values[-1], ast.Constant) else "steps"
+    if (values and not isinstance(values[-1], ast.Constant)) or found not in STEP_UNITS:
+        raise InputError(
+            f"found '{name}', but STEPS in {file} is none of {', '.join(map(repr, STEP_UNITS))}"
+        )
+    return str(found)
+
+
+def _sets(targets: list[ast.expr], constant: str) -> bool:
+    return any(isinstance(target, ast.Name) and target.id == constant for target in targets)
 
 
 def imports_of(file: Path) -> set[str]:

@@ -10,10 +10,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from ldmbench.catalog.normalisers import NORMALISERS_FROM
 from ldmbench.catalog.rows import Gate, Group, Quantity
 
 Needs = Literal["features", "logits", "spatial", "text", "images"]
-Against = Literal["nothing", "reference", "training", "caption", "pair", "class", "scene"]
+Against = Literal[
+    "nothing", "reference", "training", "validation", "caption", "pair", "class", "scene"
+]
 Fields = Mapping[str, str | int | None]
 Signed = Callable[[Mapping[str, Any], int], Fields]
 """(parameters of the stage, images in the smaller set) -> fields of the signature."""
@@ -48,7 +51,8 @@ class Family:
         needs: what is read of each set: features (N, D), logits (N, C) or spatial features
             (N, S) of the protocol's extractor, features of its CLIP model, images.
         against: what samples are compared with. `training` means the training set and the
-            reference; `pair` features of both, or an iterable of batches (a, b), uint8 NHWC;
+            reference; `validation` the reference and the validation images, which a family of
+            several extractors is handed one after the other; `pair` features of both, or an iterable of batches (a, b), uint8 NHWC;
             `class` the classes (N,) that were asked for; `scene` gives an iterable of batches of
             images and the `Scene` that was asked for.
         extractor: the field of the protocol that names the extractor (extractor, clip), or a row
@@ -59,6 +63,8 @@ class Family:
         part: field of the protocol that says how many reference images are used, if not all.
         covariance: whether it fits one, which few samples do not determine.
         zeros: whether rows of features may be zero throughout.
+        spaces: field of the protocol that names several extractors, each of whose features are
+            read; empty there: the one of `extractor`.
         defined_on: beginning of the names of the extractors whose features it is defined on.
         shapes: whether it is defined on the data set `shapes` alone, whose classes it knows.
     """
@@ -74,6 +80,7 @@ class Family:
     part: str | None = None
     covariance: bool = False
     zeros: bool = True
+    spaces: str = ""
     defined_on: str = ""
     shapes: bool = False
 
@@ -81,10 +88,15 @@ class Family:
         """Return the extractor of its features under a protocol."""
         return str(getattr(protocol, self.extractor, self.extractor))
 
+    def extractors_of(self, protocol: object) -> tuple[str, ...]:
+        """Return all extractors whose features are read under a protocol."""
+        named = getattr(protocol, self.spaces, ()) if self.spaces else ()
+        return tuple(named) or (self.extractor_of(protocol),)
+
     @property
     def has_reference(self) -> bool:
         """Whether features of real images are read."""
-        return self.against in ("reference", "training")
+        return self.against in ("reference", "training", "validation")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,7 +179,12 @@ def _kid_subsets(params: Mapping[str, Any], least: int) -> Fields:
 
 def _kdd_subsets(params: Mapping[str, Any], least: int) -> Fields:
     size = min(params["subset_size"], least)
-    return {"subsets": f"{params['subsets']}x{size}", "seed": params["seed"]}
+    return {"as": "dgm-eval", "subsets": f"{params['subsets']}x{size}", "seed": params["seed"]}
+
+
+def _normalisers(params: Mapping[str, Any], least: int) -> Fields:
+    printed = params["fdr_normalisers"] == "printed"
+    return {"norm": f"printed-{NORMALISERS_FROM}" if printed else "validation"}
 
 
 def _balls(params: Mapping[str, Any], least: int) -> Fields:
@@ -227,6 +244,13 @@ MIND = Family(
     name="mind",
     compute="ldmbench.metrics.sliced:mind_family",
     constants={"projections": 1000, "seed": 2020},
+)
+FDR = Family(
+    name="fdr",
+    compute="ldmbench.metrics.ratio:ratio_family",
+    against="validation",
+    spaces="fdr_extractors",
+    covariance=True,
 )
 KDD = Family(
     name="kdd",
@@ -376,6 +400,12 @@ _ROWS = (
         least=_TWO, gate=_share(0.05, 0.15, 0.01),
     ),
     Metric(
+        name="fdr", label="FDr", better="lower", family=FDR, source="arXiv:2604.28190",
+        about="Fréchet distance over that of validation images, mean over extractors",
+        fields=("fdr_extractors", "fdr_normalisers"), signed=_normalisers,
+        least=_TWO, gate=_share(0.05, 0.15, 0.01),
+    ),
+    Metric(
         name="kdd", label="KDD", better="lower", family=KDD, source="arXiv:2306.04675",
         about="kernel distance of DINOv2 features, with dgm-eval's subsets",
         signed=_kdd_subsets, least=_TWO, gate=_share(0.10, 0.30, 0.02),
@@ -476,8 +506,8 @@ BY_RANK = tuple(
 )
 """Scores of samples; the first that was measured is the one by which figures judge quality."""
 FAMILIES: dict[str, Family] = {row.family.name: row.family for row in METRICS.values()}
-OF_SUITES: tuple[Against, ...] = ("class", "scene")
-"""What only samples of a suite are compared with: what was asked of each."""
+OF_SUITES: tuple[Against, ...] = ("class", "scene", "validation")
+"""What only samples of a suite are compared with: what was asked of each, images of a split."""
 IN_SUITE = tuple(METRICS)
 """What `metrics` of a suite may name."""
 SCORABLE: dict[str, Metric] = {n: row for n, row in METRICS.items() if not row.of}

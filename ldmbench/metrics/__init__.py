@@ -17,6 +17,7 @@ from ldmbench.metrics.manifold import (
 from ldmbench.metrics.memorize import Memorization, memorization
 from ldmbench.metrics.moments import Moments, moments
 from ldmbench.metrics.paired import lpips, psnr, ssim
+from ldmbench.metrics.ratio import fdr
 from ldmbench.metrics.resample import Replicates
 from ldmbench.metrics.sliced import mind
 
@@ -34,6 +35,7 @@ __all__ = [
     "cmmd",
     "density_coverage",
     "fd_infinity",
+    "fdr",
     "frechet_distance",
     "inception_score",
     "kdd",

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sized
 from typing import Any
 
-from ldmbench.catalog.metrics import LPIPS, MOMENTS, NEIGHBOURS, PAIRS, SCORABLE, SPATIAL
+from ldmbench.catalog.metrics import FDR, LPIPS, MOMENTS, NEIGHBOURS, PAIRS, SCORABLE, SPATIAL
 from ldmbench.metrics.computed import as_scores
 from ldmbench.metrics.diversity import spatial_family
 from ldmbench.metrics.families import moments_family, neighbours_family, pairs_family
 from ldmbench.metrics.paired import lpips_family
+from ldmbench.metrics.ratio import ratio_of_features
 from ldmbench.metrics.resample import CONFIDENCE, Replicates
 from ldmbench.registry import pick, resolve
 
@@ -21,6 +22,7 @@ _OF_ARRAYS: dict[str, Callable[..., object]] = {
     NEIGHBOURS.name: neighbours_family,
     PAIRS.name: pairs_family,
     LPIPS.name: lpips_family,
+    FDR.name: ratio_of_features,
 }
 """Families whose stage hands them something else than whole arrays."""
 
@@ -31,7 +33,8 @@ def bootstrap(metric: str, *inputs: object, **options: Any) -> Replicates:
     Args:
         metric: a row of `ldmbench list metrics`, but rfid.
         inputs: what the metric takes: generated and reference features, logits, image pairs,
-            image and text features, or generated, training and held-out features.
+            image and text features, or generated, training and held-out features; for fdr
+            generated, reference and validation features.
         options: of the metric (k, rule, subsets, splits, ...; paths of LPIPS), and confidence.
 
     Raises:

@@ -31,15 +31,24 @@ class Called:
         conditioning: none, class, caption or truth.
         title: what errors call it.
         device: where the noise lies.
+        counted: whether `steps` are evaluations of its network, as its module says.
 
     Raises:
         InputError: it cannot sample, or its attribute `to` failed.
     """
 
     def __init__(
-        self, sampler: Any, *, side: int, conditioning: str, title: str, device: str = "cpu"
+        self,
+        sampler: Any,
+        *,
+        side: int,
+        conditioning: str,
+        title: str,
+        device: str = "cpu",
+        counted: bool = False,
     ) -> None:
         self.sampler, self.side, self.device = sampler, side, device
+        self.counted = counted
         self.conditioning, self.title = conditioning, title
         if not callable(getattr(sampler, "sample", sampler)):
             raise InputError(f"{title} is no function and has no method `sample`; see extending.md")
@@ -105,8 +114,8 @@ class Called:
 
     @torch.no_grad()
     def work(self, params: Sampling) -> Work:
-        """Count the FLOPs of one image as it runs; nothing else can be seen."""
+        """Count the FLOPs of one image as it runs, and evaluations where the code says them."""
         noise = torch.zeros((1, *self.shape), device=self.device)
         cond = self.condition(captions=[""], labels=[0], truth=Truth.blank(self.side))
         whole = count_flops(lambda: self.draw(noise, condition=cond, params=params, seeds=[0]))
-        return Work(whole=whole)
+        return Work(whole=whole, evaluations=params.steps if self.counted else None)

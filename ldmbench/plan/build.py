@@ -114,6 +114,7 @@ class _Builder:
             conditioning=traits.task or traits.conditioning,
             sampler=sample.sampler,
             steps=sample.steps,
+            step_unit=traits.step_unit,
             eta=sample.eta,
             guidance=sample.guidance,
             guidance_interval=sample.guidance_interval,

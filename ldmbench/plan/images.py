@@ -121,6 +121,15 @@ class Images:
                 return self._add(point, split, min(count, most), real=real)
         return None
 
+    def validation(self, point: Point, protocol: Protocol, count: int) -> Stage | None:
+        """Return validation images prepared as the reference, `count` at the most; or None."""
+        most = self.held(point, "validation")
+        if not most:
+            return None
+        return self._add(
+            point, "validation", min(count, most), real=self._real(point, protocol), drawn=True
+        )
+
     def splits(self, point: Point) -> Splits:
         """Return how many images of a point's dataset serve for what."""
         sides = {p.name: self.reference_size(point, p) for p in self.protocols}

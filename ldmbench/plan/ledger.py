@@ -41,6 +41,8 @@ def score_params(family: Family, protocol: Protocol, *, paired: bool = False) ->
     """
     keyed = keyed_fields(family.name) - {"confidence"}
     options = {**protocol.model_dump(mode="json", include=keyed), **family.constants}
+    if family.spaces:
+        options[family.spaces] = list(family.extractors_of(protocol))
     return ScoresParams(
         family=family.name,
         confidence=protocol.confidence,

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ldmbench.catalog.metrics import METRICS, Family, truth_role
+from ldmbench.errors import InputError
 from ldmbench.plan.expand import Point
 from ldmbench.plan.ledger import items, score_params
 from ldmbench.plan.own import Asked, metric_inputs, own_code
@@ -63,6 +64,11 @@ class SampleScores:
         for name, family in sorted(families.items()):
             if not _takes(family, self.shared.about(point).conditioning):
                 continue
+            if family.against == "validation":
+                roles[Role(name, protocol.name)] = self._ratio(
+                    point, samples, count, protocol, family
+                )
+                continue
             extractor = family.extractor_of(protocol)
             # The class of an image is that of all of it.
             size = "1" if family.against == "class" else point.size
@@ -81,6 +87,35 @@ class SampleScores:
                 "scores", score_params(family, protocol), inputs
             )
         return roles
+
+    def _ratio(
+        self, point: Point, samples: Stage, count: int, protocol: Protocol, family: Family
+    ) -> Stage:
+        """Plan a score of samples, the reference and validation images in several spaces.
+
+        Roles of the spaces after the first have their number behind a colon.
+
+        Raises:
+            InputError: the data hold no validation images, which the normalisers are made of.
+        """
+        images, params = self.shared.images, score_params(family, protocol)
+        real, held = images.reference(point, protocol)
+        sides = {"generated": (samples, count), "reference": (real, held)}
+        if protocol.fdr_normalisers == "validation":
+            unseen = images.validation(point, protocol, count)
+            if unseen is None:
+                raise InputError(
+                    f"data.{point.dataset}: {family.name} under {protocol.name} divides by the"
+                    " distance of validation images, and there are none; set `validation: N`"
+                )
+            sides["validation"] = (unseen, unseen.count or 0)
+        inputs: dict[str, Input] = {}
+        for number, extractor in enumerate(family.extractors_of(protocol)):
+            for role, (stage, most) in sides.items():
+                size = point.size if role == "generated" else "1"
+                features = self.shared.features(stage, extractor, protocol, patches=size)
+                inputs[f"{role}:{number}" if number else role] = items(features, most)
+        return self.shared.ledger.add("scores", params, inputs)
 
     def _against(
         self, point: Point, truth: Stage, samples: Stage, protocol: Protocol

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 from ldmbench.catalog.tasks import CONDITIONINGS, TASKS, task_of_kind
 from ldmbench.plan.digests import Digests
+from ldmbench.plugin_files import step_unit
 from ldmbench.schema.local import NOWHERE, Code, LoadedFrom, Local, OwnCall, PlannedFacts
 from ldmbench.schema.models import (
     CallModel,
@@ -91,6 +93,12 @@ class Traits:
     def is_called(self) -> bool:
         """Tell whether it is the user's own code, which is sampled and no more."""
         return self.local.call is not None
+
+    @property
+    def step_unit(self) -> Literal["steps", "evaluations"]:
+        """What `steps` count: evaluations where the user's own code says so."""
+        call = self.local.call
+        return "evaluations" if call and call.step_unit == "evaluations" else "steps"
 
     @property
     def is_own(self) -> bool:
@@ -361,6 +369,7 @@ def _called(spec: CallModel, folder: Path, digests: Digests, resolution: int) ->
         files=spec.files,
         conditioning=spec.conditioning,
         resolution=resolution,
+        step_unit=step_unit(spec.target, folder.resolve()),
     )
     return Traits(
         f=None,

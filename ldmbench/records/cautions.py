@@ -44,7 +44,7 @@ def cautions_of(cell: Cell, plan: Plan) -> tuple[str, ...]:
         scores = {
             name: stages[roles[role]]
             for name, family in FAMILIES.items()
-            if family.against in ("nothing", "reference", "training")
+            if family.against in ("nothing", "reference", "training", "validation")
             and (role := Role(name, protocol.name)) in roles
         }
         found += () if is_given(cell) else _counts(scores, protocol, stages)

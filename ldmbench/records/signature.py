@@ -54,7 +54,8 @@ def signature(
     kept = _kept(scores, store)
     fields: dict[str, str | int | None] = {}
     if generated.kind == "features":
-        fields["feat"] = _extractor(generated)
+        sides = [i.key for role, i in scores.inputs.items() if role.split(":")[0] == "generated"]
+        fields["feat"] = "+".join(_extractor(stages[key]) for key in sides)
         fields["patch"] = _patch(generated)
     elif isinstance(params, ScoresParams) and family and family.networks:
         network, weights = family.networks.field, digest(params.weights)[:DIGITS]
@@ -81,6 +82,12 @@ def signature(
             stages[train.key], stages, store, train.count, kept=kept.get("train/images")
         )
         fields["t"] = train.count
+    unseen = scores.inputs.get("validation")
+    if unseen:
+        fields["val"] = name_of(
+            stages[unseen.key], stages, store, unseen.count, kept=kept.get("validation/images")
+        )
+        fields["v"] = unseen.count
     fields["cropped"] = _cropped(generated, stages)
     fields["quant"] = _quantisation(generated, stages)
     fields["posterior"] = _posterior(generated, stages)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ldmbench.catalog.tasks import TASKS
@@ -14,8 +14,10 @@ __all__ = [
     "IDENTITY",
     "SEEDS",
     "by_task",
+    "heading_of",
     "identity",
     "identity_of",
+    "one_step_unit",
     "seedless",
     "series",
     "shared_fields",
@@ -48,6 +50,19 @@ UNSAID = {"guidance_interval": "all", "size": "1"}
 
 SEEDS = ("train_seed", "sample_seed")
 """Fields of the identity that only draw anew what is measured."""
+
+
+def heading_of(name: str, records: Sequence[Record]) -> str:
+    """Return the heading of an identity field: steps that are evaluations are called so."""
+    counted = name == "steps" and {r.cell.step_unit for r in records if r.cell.is_sampled} == {
+        "evaluations"
+    }
+    return "Evaluations" if counted else IDENTITY[name]
+
+
+def one_step_unit(records: Iterable[Record]) -> bool:
+    """Tell whether the steps of all cells count the same."""
+    return len({r.cell.step_unit for r in records if r.cell.is_sampled}) < 2
 
 
 def series(cell: Cell) -> str:
@@ -91,7 +106,7 @@ def shared_fields(records: Sequence[Record]) -> dict[str, str]:
         return {}
     vary = varying(records, always=())
     cell = records[0].cell
-    shared = {h: _field(cell, n) for n, h in IDENTITY.items() if n not in vary}
+    shared = {heading_of(n, records): _field(cell, n) for n in IDENTITY if n not in vary}
     return {heading: written(value) for heading, value in shared.items() if value is not None}
 
 
@@ -102,7 +117,8 @@ def identity_of(cell: Cell, vary: Sequence[str]) -> dict[str, str]:
 
 def way(fields: Mapping[str, str]) -> str:
     """Write fields of `identity` one after the other, as in "ddim, 50 steps, Guidance 2"."""
-    plain = {"sampler": "{}", "steps": "{} steps", "count": "{} samples"}
+    steps = "{}" if " " in fields.get("steps", "") else "{} steps"  # or "4 evaluations"
+    plain = {"sampler": "{}", "steps": steps, "count": "{} samples"}
     return ", ".join(plain.get(n, IDENTITY[n] + " {}").format(v) for n, v in fields.items())
 
 
@@ -112,9 +128,21 @@ def variant(cell: Cell, vary: Sequence[str]) -> str:
     return ", ".join(filter(None, [series(cell), way(fields)]))
 
 
-def identity(cell: Cell, vary: Sequence[str]) -> list[str]:
-    """Return the texts of a row's leading columns: the series, then the varying fields."""
-    return [series(cell), *(_shown(cell, n) for n in vary)]
+def identity(cell: Cell, vary: Sequence[str], *, plain: bool = False) -> list[str]:
+    """Return the texts of a row's leading columns: the series, then the varying fields.
+
+    Args:
+        cell: of the row.
+        vary: the fields.
+        plain: steps are a number, whose heading says what they count.
+    """
+    return [
+        series(cell),
+        *(
+            written(cell.steps) if n == "steps" and plain and cell.is_sampled else _shown(cell, n)
+            for n in vary
+        ),
+    ]
 
 
 def written(value: object) -> str:
@@ -130,6 +158,8 @@ def _shown(cell: Cell, name: str) -> str:
     value = _field(cell, name)
     if value is None and not cell.is_sampled:
         return "–"
+    if name == "steps" and cell.step_unit != "steps":
+        return f"{value} {cell.step_unit}"
     return UNSAID[name] if name in UNSAID and value is None else written(value)
 
 

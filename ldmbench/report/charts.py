@@ -98,9 +98,14 @@ def quality_steps(subject: Subject) -> Figure | str:
         return NO_QUALITY
     if len({p["steps"] for p in points}) < 2:
         return "All cells sample with the same number of steps."
-    x = x_axis("steps", "Sampler steps", points, values=sorted({p["steps"] for p in points}))
-    title = f"{quality.label} against sampler steps"
-    caption = f"{BARS} Where they overlap, more steps may have bought nothing."
+    units = {p["step_unit"] for p in points}
+    unit = "evaluations" if units == {"evaluations"} else "sampler steps"
+    x = x_axis("steps", unit.capitalize(), points, values=sorted({p["steps"] for p in points}))
+    title = f"{quality.label} against {unit}"
+    more = unit.removeprefix("sampler ")
+    caption = f"{BARS} Where they overlap, more {more} may have bought nothing."
+    if len(units) > 1:
+        caption += " Of models whose code says so, the steps are evaluations."
     return _drawn(subject, points, x, title, caption, order="steps")
 
 

@@ -87,6 +87,7 @@ def _point(record: Record, score: Score, vary: Sequence[str]) -> Point:
         "series": series(cell),
         "dataset": cell.dataset,
         "steps": cell.steps,
+        "step_unit": cell.step_unit,
         "guidance": cell.guidance,
         "progress": cell.progress,
         "f": cell.f,

@@ -10,7 +10,7 @@ from ldmbench.catalog.rows import Group
 from ldmbench.records.best import rivals_of
 from ldmbench.records.compare import Replicas
 from ldmbench.records.difference import Difference
-from ldmbench.report.cells import IDENTITY, by_task, identity, varying
+from ldmbench.report.cells import by_task, heading_of, identity, one_step_unit, varying
 from ldmbench.report.quantities import (
     GROUPS,
     QUANTITIES,
@@ -129,7 +129,13 @@ class Table:
     @property
     def headings(self) -> tuple[str, ...]:
         """Headings of the leading texts."""
-        return ("Model", *(IDENTITY[name] for name in self.vary))
+        records = [row.record for row in self.rows]
+        return ("Model", *(heading_of(name, records) for name in self.vary))
+
+    @property
+    def is_plain(self) -> bool:
+        """Tell whether the heading of the steps says what all rows count."""
+        return one_step_unit(row.record for row in self.rows)
 
     def group(self, name: str) -> tuple[Column, ...]:
         """Return the columns of one group."""
@@ -152,7 +158,8 @@ def build(records: Sequence[Record], replicates: Replicas = without) -> Table:
     vary = varying(records)
     names = variants(records)
     columns = _columns(records, names)
-    rows = [_row(record, columns, vary=vary, names=names) for record in by_task(records)]
+    plain = one_step_unit(records)
+    rows = [_row(r, columns, vary=vary, names=names, plain=plain) for r in by_task(records)]
     for column in columns:
         rows = _mark(rows, column, replicates)
     return Table(tuple(vary), columns, tuple(rows), replicates)
@@ -171,7 +178,7 @@ def group_table(table: Table, group: str) -> Table:
     seen: dict[tuple[str, ...], Row] = {}
     for row in table.rows:
         if any(c.key in row.entries for c in columns):
-            leading = tuple(identity(row.record.cell, vary))
+            leading = tuple(identity(row.record.cell, vary, plain=table.is_plain))
             seen.setdefault(leading, replace(row, leading=leading))
     return Table(vary, columns, tuple(seen.values()), table.replicates)
 
@@ -262,7 +269,12 @@ def _columns(records: Sequence[Record], names: Protocols) -> tuple[Column, ...]:
 
 
 def _row(
-    record: Record, columns: Sequence[Column], *, vary: Sequence[str], names: Protocols
+    record: Record,
+    columns: Sequence[Column],
+    *,
+    vary: Sequence[str],
+    names: Protocols,
+    plain: bool,
 ) -> Row:
     by_key = {c.key: c for c in columns}
     entries: dict[str, Entry] = {}
@@ -275,7 +287,7 @@ def _row(
         column = by_key[measure.name]
         among = (*_alike(record, column), measure.device)
         entries[measure.name] = _entry(measure, column, among)
-    return Row(record, tuple(identity(record.cell, vary)), entries)
+    return Row(record, tuple(identity(record.cell, vary, plain=plain)), entries)
 
 
 def _alike(record: Record, column: Column) -> tuple[str, ...]:

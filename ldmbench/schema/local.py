@@ -17,6 +17,7 @@ class Code(Sparse):
     files: tuple[str, ...] = ()
     conditioning: str = Field(default="none", description="of a model")
     resolution: int = Field(default=0, description="of a model's images")
+    step_unit: str = Field(default="steps", description="of a model, what `steps` count")
 
 
 class LoadedFrom(Noun):

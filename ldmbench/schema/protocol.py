@@ -61,6 +61,14 @@ class Recipe(Noun):
     precision: Literal["float32", "bfloat16"] = Field(
         default="float32", description="arithmetic of the extractor"
     )
+    fdr_extractors: tuple[str, ...] = Field(
+        default=(), description="the spaces of fdr; empty: that of `extractor`"
+    )
+    fdr_normalisers: Literal["validation", "printed"] = Field(
+        default="validation",
+        description="of fdr: distances of the data's own validation images, or those printed for"
+        " ImageNet at 256 px",
+    )
     confidence: Annotated[float, Field(gt=0, lt=1)] = 0.95
     count: Annotated[int, Positive] | None = Field(
         default=None, description="n; null leaves it to the suite"
@@ -150,8 +158,11 @@ class ProtocolFile(Recipe):
                 "sampling": {"__all__": {"note", "source"}},
             },
         )
-        if self.posterior is None:  # a later field, which moves no name of before
-            del said["posterior"]
+        # later fields move no name of before
+        later = ("posterior", "fdr_extractors", "fdr_normalisers")
+        usual = {name: field.get_default() for name, field in type(self).model_fields.items()}
+        same = [name for name in later if getattr(self, name) == usual[name]]
+        said = {name: value for name, value in said.items() if name not in same}
         name = f"{self.protocol}@{digest(said)[:8]}"
         return Protocol(name=name, file=name, **fields)
 
@@ -187,9 +198,7 @@ def overridden(base: Protocol, change: Override) -> Protocol:
     }
     if not fields:
         return base
-    shown = ",".join(
-        f"{name}={'null' if value is None else value}" for name, value in fields.items()
-    )
+    shown = ",".join(f"{name}={_text(value)}" for name, value in fields.items())
     shared = {name: v for name, v in fields.items() if name in SamplingRule.model_fields}
     return base.model_copy(
         update={
@@ -199,6 +208,12 @@ def overridden(base: Protocol, change: Override) -> Protocol:
             "sampling": tuple(rule.model_copy(update=shared) for rule in base.sampling),
         }
     )
+
+
+def _text(value: object) -> str:
+    if isinstance(value, tuple):
+        return "+".join(map(str, value))
+    return "null" if value is None else str(value)
 
 
 def _differs(base: Protocol, name: str, value: object) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, JsonValue, SerializeAsAny, model_validator
 
@@ -93,6 +93,9 @@ class Cell(Noun):
         default=None, description="null, as its settings are, of a first stage alone"
     )
     steps: int | None = None
+    step_unit: Literal["steps", "evaluations"] = Field(
+        default="steps", description="what `steps` count: evaluations where a model's code says so"
+    )
     eta: float | None = None
     guidance: float | None = None
     progress: float = 1.0

@@ -23,6 +23,7 @@ from ldmbench.schema.params import Scores, ScoresParams
 from ldmbench.schema.task import Task, TaskInput
 from ldmbench.stages.common import Report, resident, rows_of
 from ldmbench.stages.own import own_scores
+from ldmbench.stages.spaces import spaces_of
 
 Tell = Callable[[float], None]
 
@@ -103,6 +104,9 @@ def _sides(task: Task, family: Family, tell: Tell) -> Iterator[Any]:
         yield _scenes(task, tell) if family.against == "scene" else _pairs(task, tell)
         return
     name = "features.npy" if family.needs == "text" else f"{family.needs}.npy"
+    if family.against == "validation":
+        yield spaces_of(task, name)
+        return
     yield _rows(task, "generated", name)
     if family.against == "training":
         yield _rows(task, "train", name)

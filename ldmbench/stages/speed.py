@@ -128,7 +128,7 @@ class _Measurement:
         """Return the peak memory; on a CPU it is counted, and the same on all of them."""
         on_cpu = torch.device(self.task.device).type == "cpu"
         where = {"batch": batch, **({"device": "cpu"} if on_cpu else {})}
-        if on_cpu and self.work.evaluations is None:
+        if on_cpu and self.work.whole is not None:
             return self._one("peak_memory", None, "bytes", reason=UNSEEN, **where)
         peak = peak_memory(lambda: self.make(batch), device=self.task.device)
         return self._one("peak_memory", peak.bytes, "bytes", **where)
@@ -152,11 +152,13 @@ class _Measurement:
         """Yield what is counted rather than timed."""
         guided, work = self.params.guidance != 1, self.work
         asked = work.evaluations
-        if asked is None:
-            yield self._one("evaluations", None, "evaluations", reason=UNSEEN)
+        if work.whole is not None:  # code of the user's own, which may say its evaluations
+            unseen = UNSEEN if asked is None else None
+            yield self._one("evaluations", asked, "evaluations", reason=unseen)
             yield self._one("flops_per_image", work.whole, "FLOP")
             yield self._one("parameters", None, "parameters", reason=UNSEEN)
             return
+        assert asked is not None
         asked, condition = asked + guided * work.guided, work.condition * (1 + guided)
         parts: Any = {"denoiser": work.denoiser, "condition": condition, "decoder": work.decoder}
         yield self._one("evaluations", asked, "evaluations")

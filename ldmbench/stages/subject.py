@@ -48,6 +48,7 @@ def called_at(written: str, device: str) -> Called:
         conditioning=code.conditioning,
         title=code.target,
         device=device,
+        counted=code.step_unit == "evaluations",
     )
 
 

@@ -29,7 +29,7 @@ def origins(stage: Stage, stages: Mapping[str, Stage], store: Store) -> dict[str
     if stage.kind != "scores":
         return {}
     found: dict[str, str | None] = {}
-    for role in ("reference", "train"):
+    for role in ("reference", "train", "validation"):
         item = stage.inputs.get(role)
         if item and not is_named(stages[item.key]):
             found[f"{role}/images"] = images_digest(stages[item.key], stages, store, item.count)

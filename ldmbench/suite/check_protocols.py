@@ -9,6 +9,7 @@ from typing import Any
 
 from ldmbench.catalog.extractors import EXTRACTORS
 from ldmbench.catalog.metrics import METRICS, Metric
+from ldmbench.catalog.normalisers import NORMALISER_SIDE, NORMALISERS
 from ldmbench.errors import InputError
 from ldmbench.plugin_files import points, sources
 from ldmbench.registry import nearest
@@ -45,7 +46,8 @@ def check_protocols(
 
 def _one(one: str | Override | Protocol, loc: Loc, folder: Path) -> Iterator[tuple[Loc, str]]:
     if isinstance(one, Protocol):  # of a file, perhaps with changes
-        yield from _extractors({"extractor": one.extractor, "clip": one.clip}, loc, folder)
+        said = {name: getattr(one, name) for name in ("extractor", "clip", "fdr_extractors")}
+        yield from _extractors(said, loc, folder)
         return
     name = one.base if isinstance(one, Override) else one
     there = shipped_protocols()
@@ -61,12 +63,15 @@ def _one(one: str | Override | Protocol, loc: Loc, folder: Path) -> Iterator[tup
 def _extractors(said: dict[str, Any], loc: Loc, folder: Path) -> Iterator[tuple[Loc, str]]:
     """Say which extractors there are not, and what is wrong with code; nothing of it is run."""
     yield from (((*loc, *place), text) for place, text in unknown_extractors(said))
-    name = said.get("extractor", "")
-    if ":" in name or name in points("extractors"):
-        try:
-            sources(name, folder.resolve(), "extractors")
-        except InputError as error:
-            yield (*loc, "extractor"), str(error)
+    several = said.get("fdr_extractors") or ()
+    places: dict[Loc, str] = {("extractor",): said.get("extractor", "")}
+    places |= {("fdr_extractors", n): name for n, name in enumerate(several)}
+    for place, name in places.items():
+        if ":" in name or name in points("extractors"):
+            try:
+                sources(name, folder.resolve(), "extractors")
+            except InputError as error:
+                yield (*loc, *place), str(error)
 
 
 def _shared(
@@ -113,6 +118,8 @@ def _metrics(
                     f"{metric} is defined on features of {row.family.defined_on}, and"
                     f" {protocol.name} has {protocol.extractor}; allowed: {', '.join(able)}",
                 )
+        if row.family.against == "validation":
+            yield from _ratio(suite, protocols, row, loc)
         if row.family.against == "training":
             yield from _unseen(suite, protocols, row, loc)
         if row.family.against == "pair":
@@ -120,6 +127,43 @@ def _metrics(
             aims = any(not kinds or "truth" in kinds for kinds in inputs.values())
             aims = aims or not row.in_suite
             yield from _pairs(suite, row, loc, aims=aims)
+
+
+def _ratio(
+    suite: Suite, protocols: tuple[Protocol, ...], row: Metric, loc: Loc
+) -> Iterator[tuple[Loc, str]]:
+    """Refuse normalisers that are not of these data and spaces."""
+    for protocol in protocols:
+        spaces = row.family.extractors_of(protocol)
+        twice = [name for name, times in Counter(spaces).items() if times > 1]
+        if twice:
+            yield loc, f"found {twice[0]} twice among the spaces of {protocol.name}; name it once"
+        for name, data in suite.data.items():
+            if protocol.fdr_normalisers == "validation":
+                if real_images(protocol, name).split == "validation":
+                    yield (
+                        loc,
+                        f"{row.name} divides by the distance of validation images, but they are"
+                        f" the reference of {protocol.name} for data.{name}; allowed: a reference"
+                        " of another split, or fdr_normalisers: printed",
+                    )
+                continue
+            unknown = [space for space in spaces if space not in NORMALISERS]
+            if unknown:
+                yield (
+                    loc,
+                    f"{row.name} under {protocol.name} has printed normalisers, and none is printed"
+                    f" for {unknown[0]}; allowed: {', '.join(NORMALISERS)}, or fdr_normalisers:"
+                    " validation",
+                )
+            sides = data.resolution if isinstance(data.resolution, tuple) else (data.resolution,)
+            if data.kind == "shapes" or any(side != NORMALISER_SIDE for side in sides):
+                yield (
+                    loc,
+                    f"{row.name} under {protocol.name} has normalisers printed for ImageNet at"
+                    f" {NORMALISER_SIDE} px, and data.{name} is {data.kind} at"
+                    f" {', '.join(map(str, sides))} px; allowed: fdr_normalisers: validation",
+                )
 
 
 def _unseen(

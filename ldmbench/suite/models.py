@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ldmbench.catalog.tasks import CONDITIONINGS
 from ldmbench.errors import InputError
-from ldmbench.plugin_files import Noun, sources
+from ldmbench.plugin_files import Noun, sources, step_unit
 from ldmbench.schema.data import CallData, Data, DataFacts
 from ldmbench.schema.models import CallModel, LoadModel, Model, ModelFacts
 from ldmbench.schema.zoo import released
@@ -271,6 +271,8 @@ def check_called(spec: CallModel | CallData, folder: Path, noun: Noun) -> Iterat
     """Yield (field, problem) for the user's own code; nothing of it is run."""
     try:
         sources(spec.target, folder.resolve(), noun)
+        if noun == "models":
+            step_unit(spec.target, folder.resolve())
     except InputError as error:
         yield "target", str(error)
     for file in spec.files:

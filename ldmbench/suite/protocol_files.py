@@ -107,15 +107,19 @@ def _splits(values: dict[str, Any]) -> Iterator[tuple[Loc, str]]:
 
 def unknown_extractors(values: dict[str, Any]) -> Iterator[tuple[Loc, str]]:
     """Yield the extractors of a protocol that there are not; code of one's own is left alone."""
-    for field in ("extractor", "clip"):
-        found = values.get(field)
+    several = values.get("fdr_extractors")
+    places: list[tuple[Loc, Any]] = [((name,), values.get(name)) for name in ("extractor", "clip")]
+    if isinstance(several, list | tuple):
+        places += [(("fdr_extractors", n), one) for n, one in enumerate(several)]
+    for loc, found in places:
         if not isinstance(found, str):
             continue
-        own = field == "extractor" and (":" in found or found in points("extractors"))
-        able = [name for name, row in EXTRACTORS.items() if field == "extractor" or row.text]
+        of_images = loc != ("clip",)
+        own = of_images and (":" in found or found in points("extractors"))
+        able = [name for name, row in EXTRACTORS.items() if of_images or row.text]
         if found not in able and not own:
             yield (
-                (field,),
+                loc,
                 f"unknown extractor '{found}'{nearest(found, able)}; allowed: {', '.join(able)}",
             )
 

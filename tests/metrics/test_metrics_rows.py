@@ -27,6 +27,7 @@ def inputs(family):
         "nothing": (samples,),
         "reference": (samples, reals),
         "training": (samples, seen, reals),
+        "validation": (samples, reals, seen),
         "caption": (samples, reals[:60]),
         "pair": tuple(pairs) if family.needs == "images" else (samples, reals[:60]),
         "class": (samples, rng.randint(0, 8, 60)),
