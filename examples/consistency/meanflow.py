@@ -17,9 +17,8 @@ from torch.nn import functional as fn
 from ldmbench.models import load
 from ldmbench.schema.weights import FIRST_STAGES_FOLDER
 
-STEPS = (
-    "evaluations"  # what `steps` of a suite are for this model: ldmbench reads it, tables say it
-)
+# what `steps` of a suite are for this model: ldmbench reads it, tables and figures say it
+STEPS = "evaluations"
 SHAPE = (3, 8, 8)  # of the latents of 32 x 32 pixels
 FIRST_STAGE = FIRST_STAGES_FOLDER / "shapes-kl-f4"
 HEADS = 4
