@@ -39,6 +39,7 @@ def test_ten_stages_and_a_file_for_each():
         "own",
         "subject",
         "plugin",
+        "spaces",
         "truth",
         "validation",
     }
