@@ -16,17 +16,7 @@ def suite_schema() -> dict[str, Any]:
     found = suite_form().model_json_schema()
     found["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     found["title"] = "ldmbench suite"
-    _allow_no_denoiser(found["$defs"]["LdmModel"])
     return found
-
-
-def _allow_no_denoiser(model: dict[str, Any]) -> None:
-    """Let an editor take `denoiser: null`, a first stage alone, which has no budget beside it."""
-    denoiser = model["properties"]["denoiser"]
-    model["properties"]["denoiser"] = {"anyOf": [denoiser, {"type": "null"}]}
-    model["required"].remove("budget")
-    alone = {"properties": {"denoiser": {"type": "null"}}, "required": ["denoiser"]}
-    model |= {"if": alone, "else": {"required": ["budget"]}}
 
 
 def text() -> str:
