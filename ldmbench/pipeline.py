@@ -62,7 +62,7 @@ class StageRow(NamedTuple):
 
 _DATA = ("data", "sources/images", "sources/kinds")
 _MODELS = ("models", "sources/models")
-_MODEL = ("stages/subject.py", "stages/truth.py")
+_MODEL = ("stages/subject.py", "stages/coder.py", "stages/truth.py")
 """How stages bring a model and its conditions into memory."""
 
 # fmt: off

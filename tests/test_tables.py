@@ -34,8 +34,9 @@ ROOT = Path(__file__).parent.parent / "ldmbench"
 def test_ten_stages_and_a_file_for_each():
     files = {p.stem for p in (ROOT / "stages").glob("*.py")} - {
         "__init__",
+        "coder",
         "common",
-        "kept",
+        "interpolated",
         "own",
         "subject",
         "plugin",
@@ -84,7 +85,7 @@ def test_a_change_of_any_stage_code_behind_a_kind_changes_its_digest(kind):
 
 @pytest.mark.parametrize("path", sorted((ROOT / "stages").glob("*.py")), ids=lambda p: p.name)
 def test_stages_are_short(path):
-    limit = {"common.py": 160, "scores.py": 180, "speed.py": 160}
+    limit = {"common.py": 160, "scores.py": 180, "speed.py": 170}
     limit |= dict.fromkeys(("dataset.py", "denoiser.py", "subject.py", "samples.py"), 130)
     assert len(path.read_text().splitlines()) <= limit.get(path.name, 100)
 
@@ -93,7 +94,7 @@ def test_the_schema_allows_what_the_catalog_names():
     assert get_args(Probe) == tuple(PROBES)
     assert get_args(Sampler) == tuple(SAMPLERS)
     assert [*by_kind(Data)] == [*DATASETS]
-    assert set(by_kind(Model)) == {"ldm", "load", "call"}
+    assert set(by_kind(Model)) == {"ldm", "first_stage", "load", "call"}
 
 
 @pytest.mark.parametrize(

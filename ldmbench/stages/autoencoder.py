@@ -25,8 +25,9 @@ from ldmbench.schema.params import (
 )
 from ldmbench.schema.task import Task
 from ldmbench.schema.weights import FIRST_STAGES_FOLDER
+from ldmbench.stages.coder import refer_to_coder
 from ldmbench.stages.common import Report, images_of, to_tensor
-from ldmbench.stages.subject import loaded_of, refer_to_coder, refer_to_loaded
+from ldmbench.stages.subject import loaded_of, refer_to_loaded
 from ldmbench.tensors.device import device_name
 from ldmbench.train.autoencoder import train_autoencoder
 

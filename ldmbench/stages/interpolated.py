@@ -14,8 +14,8 @@ from ldmbench.models.model import Model, to_uint8
 from ldmbench.sample.noise import initial_noise
 from ldmbench.schema.params import InterpolatedParams
 from ldmbench.schema.task import Task
+from ldmbench.stages.coder import Coder, first_stage_of
 from ldmbench.stages.common import Report, chunks, images_of, resident, to_tensor
-from ldmbench.stages.subject import Coder, first_stage_of
 
 POSTERIOR_SEED, TRAIN_SEED = (1 << 32) + 2, (1 << 32) + 3
 """Far from any sample seed a person types; one for each side."""

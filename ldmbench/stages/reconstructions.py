@@ -16,9 +16,9 @@ from ldmbench.models.model import Model, to_uint8
 from ldmbench.sample.noise import initial_noise
 from ldmbench.schema.params import InterpolatedParams, ReconstructionsParams
 from ldmbench.schema.task import Task
+from ldmbench.stages.coder import Coder, first_stage_of
 from ldmbench.stages.common import Report, chunks, images_of, to_tensor
 from ldmbench.stages.interpolated import POSTERIOR_SEED, interpolate
-from ldmbench.stages.subject import Coder, first_stage_of
 
 Rows: TypeAlias = npt.NDArray[np.int64]
 

@@ -15,15 +15,15 @@ from ldmbench.models.pipelines.subject import parts_of
 from ldmbench.models.subject import Subject, Work
 from ldmbench.schema.params import CoderSpeedParams, SpeedParams
 from ldmbench.schema.task import Task
-from ldmbench.speed.coder import CoderSpeed
 from ldmbench.speed.energy import measure_energy
 from ldmbench.speed.flops import sampling_flops
 from ldmbench.speed.memory import peak_memory
 from ldmbench.speed.paired import Paired, interleave, timing_of
 from ldmbench.speed.yardstick import yardstick
+from ldmbench.stages.coder import measure_coder
 from ldmbench.stages.common import Report, let_go
 from ldmbench.stages.samples import Conditions, draw
-from ldmbench.stages.subject import first_stage_of, subject_of
+from ldmbench.stages.subject import subject_of
 from ldmbench.tensors.device import device_name, software_in_words
 
 ENERGY_SECONDS = 2.0
@@ -39,19 +39,6 @@ def run(task: Task[SpeedParams | CoderSpeedParams], report: Report) -> None:
             measure_coder(task, params, report)
         case SpeedParams():
             measure_sampling(task, report)
-
-
-def measure_coder(task: Task, params: CoderSpeedParams, report: Report) -> None:
-    """Measure encoding and decoding on this device."""
-    let_go()  # so that peak memory is of this model alone
-    setting = software_in_words(task.device)
-    named = {"device": device_name(torch.device(task.device))}
-    named |= {"setting": setting} if setting else {}
-    coder = first_stage_of(task)
-    found = CoderSpeed(coder, params, device=task.device, named=named, report=report)
-    text = json.dumps(list(found.all()), indent=1)
-    (task.output / "measures.json").write_text(text, encoding="utf-8")
-    report(1.0, "")
 
 
 def measure_sampling(task: Task[Any], report: Report) -> None:

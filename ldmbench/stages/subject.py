@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 from ldmbench.errors import InputError
 from ldmbench.models.call import Called
-from ldmbench.models.called_stage import CalledStage
 from ldmbench.models.files import kept_at
 from ldmbench.models.loader import load
 from ldmbench.models.model import Model
@@ -19,7 +18,7 @@ from ldmbench.models.trained import load_trained, training_batch
 from ldmbench.schema.local import Code
 from ldmbench.schema.sample import factors_of
 from ldmbench.schema.task import Task
-from ldmbench.stages.common import autoencoder_at, resident
+from ldmbench.stages.common import resident
 from ldmbench.stages.plugin import made_of
 
 
@@ -56,27 +55,6 @@ def called_of(task: Task) -> Called:
     """Return the user's own sampler a task is about."""
     assert task.local.call is not None
     return called_at(task.local.call.model_dump_json(), task.device)
-
-
-Coder: TypeAlias = Model | CalledStage
-"""What encodes and decodes: of a model, or of the user's own code."""
-
-
-@resident(2)
-def coder_at(written: str, device: str) -> CalledStage:
-    """Return the user's own first stage, as `called_at`."""
-    code = Code.model_validate_json(written)
-    made = made_of(code, "models")
-    return CalledStage(made, side=code.resolution, title=code.target, device=device)
-
-
-def first_stage_of(task: Task) -> Coder:
-    """Return the first stage that a task is handed: trained here, loaded, or the user's own."""
-    if task.local.call:
-        return coder_at(task.local.call.model_dump_json(), task.device)
-    if task.local.load:
-        return loaded_of(task)
-    return autoencoder_at(task.inputs["autoencoder"].folders[0], task.device)
 
 
 @resident(4)
@@ -131,21 +109,15 @@ def refer_to_loaded(task: Task) -> None:
                 f"{info.path}: its configs say {name} {planned}, its weights say {found[name]};"
                 " they do not belong together"
             )
-    _write_reference(task, "loaded", found)
+    write_reference(task, "loaded", found)
 
 
 def refer_to_called(task: Task) -> None:
     """Make the user's sampler once, so that a fault in it fails here, and write what it is."""
-    _write_reference(task, "called", {**task.params.keyed(), "shape": list(called_of(task).shape)})
+    write_reference(task, "called", {**task.params.keyed(), "shape": list(called_of(task).shape)})
 
 
-def refer_to_coder(task: Task) -> None:
-    """Make the user's first stage once, so that a fault in it fails here, and write what it is."""
-    first_stage_of(task)
-    _write_reference(task, "called", task.params.keyed())
-
-
-def _write_reference(task: Task, kind: str, facts: dict[str, Any]) -> None:
+def write_reference(task: Task, kind: str, facts: dict[str, Any]) -> None:
     """Write an artefact that copies no weights; its digest stands for theirs."""
     text = json.dumps({"kind": kind, **facts}, indent=1, sort_keys=True)
     (task.output / "reference.json").write_text(text, encoding="utf-8")
