@@ -348,7 +348,7 @@
         && (field === "series" || !chosen.steps.size || chosen.steps.has(String(s.steps))));
     }
     function options(select, values, value) {
-      select.replaceChildren(...values.map((v) => make("option", { value: v }, v)));
+      select.replaceChildren(...values.map((v) => make("option", { value: v }, v === "null" ? "none (first stages)" : v)));
       select.value = values.includes(value) ? value : values[state.mode === "series" ? values.length - 1 : 0];
       return select.value;
     }
@@ -365,7 +365,7 @@
       const box = make("div", { class: "who" });
       const scores = cells.get(sheet.cell)?.scores || [];
       const score = scores.find((s) => s.name === data.headline && s.value !== undefined);
-      box.append(make("b", {}, state.mode === "steps" && sheet.cell ? `${sheet.steps} steps` : sheet.line));
+      box.append(make("b", {}, state.mode === "steps" && sheet.cell && sheet.steps ? `${sheet.steps} steps` : sheet.line));
       box.append(make("span", {}, sheet.cell
         ? (score ? `${data.labels[score.name] || score.name} ${plain(Number(score.value.toPrecision(4)))}` : "")
         : state.dataset));
