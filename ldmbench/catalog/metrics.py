@@ -136,6 +136,7 @@ class Metric(Quantity):
         in_suite: only a suite that names it has it; else it comes with all reconstructions, and a
             suite that names it asks for these.
         of: the metric that this is on other images: rfid is the fid of reconstructions.
+        detected: a detector from disk measures it on data that the family is not defined on.
     """
 
     source: str
@@ -153,6 +154,7 @@ class Metric(Quantity):
     in_suite: bool = True
     of: str = ""
     interpolated: bool = False
+    detected: bool = False
 
     @property
     def summary(self) -> str:
@@ -205,7 +207,12 @@ def _window(params: Mapping[str, Any], least: int) -> Fields:
 
 
 def _iou(params: Mapping[str, Any], least: int) -> Fields:
-    return {"iou": params["iou"]}
+    threshold = {"threshold": params["threshold"]} if "detector" in params else {}
+    return {"iou": params["iou"], **threshold}
+
+
+def _average(params: Mapping[str, Any], least: int) -> Fields:
+    return {"iou": "0.5-0.95", "recalls": 101} if "detector" in params else _iou(params, least)
 
 
 def _share(tolerance: float, limit: float, noise: float) -> Gate:
@@ -460,13 +467,13 @@ _ROWS = (
     ),
     Metric(
         name="layout_ap", label="Layout AP", better="higher", family=SCENES,
-        source="arXiv:1405.0312", fields=(), signed=_iou,
+        source="arXiv:1405.0312", fields=(), signed=_average, detected=True,
         about="average precision of detected objects against the boxes asked for",
         gate=_absolute(0.02, 0.10, 0.005), share=True, short="AP",
     ),
     Metric(
         name="layout_recall", label="Layout recall", better="higher", family=SCENES, source="",
-        signed=_iou, about="share of the boxes asked for that a detected object of its class fills",
+        signed=_iou, detected=True, about="share of the boxes asked for that a detected object of its class fills",
         gate=_absolute(0.02, 0.10, 0.005), share=True,
     ),
     Metric(
@@ -538,7 +545,9 @@ def networks_of(family: Family, options: Mapping[str, object]) -> tuple[str, ...
         options: the fields of a protocol that the family is keyed by.
     """
     networks = family.networks
-    return networks.files[str(options[networks.field])] if networks else ()
+    if networks is None or networks.field not in options:  # a detector from disk is no row
+        return ()
+    return networks.files[str(options[networks.field])]
 
 
 def listed(rows: Iterable[Metric]) -> str:

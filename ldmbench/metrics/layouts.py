@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import ndimage
 
 from ldmbench.metrics.arrays import Array
+from ldmbench.metrics.detections import detections_family
 from ldmbench.metrics.resample import CONFIDENCE, Replicates, replicate
 
 __all__ = ["Detection", "Hits", "Scene", "detect", "match", "mean_iou", "scenes_family"]
@@ -29,16 +31,17 @@ class Scene(NamedTuple):
     Attributes:
         boxes: float32 (N, K, 4), x0 y0 x1 y1 in [0, 1], -1 for absent.
         box_labels: int64 (N, K), -1 for absent.
-        masks: uint8 (N, H, W), 0 is background, 1 + k is object k.
+        masks: uint8 (N, H, W), 0 is background, 1 + k is object k; None where a detector judges.
     """
 
     boxes: Array
     box_labels: Array
-    masks: Array
+    masks: Array | None = None
 
     @property
     def classes(self) -> Array:
         """Return the class of each pixel, int64 (N, H, W): 0 background, else 1 + class."""
+        assert self.masks is not None
         count = len(self.masks)
         table = np.concatenate([np.zeros((count, 1), np.int64), self.box_labels + 1], axis=1)
         ids = np.take_along_axis(table, self.masks.reshape(count, -1).astype(np.int64), axis=1)
@@ -151,20 +154,44 @@ def mean_iou(common: Array, union: Array, *, confidence: float = CONFIDENCE) -> 
 def scenes_family(
     batches: Iterable[tuple[Array, Scene]],
     *,
-    segmenter: str,
+    segmenter: str = "",
+    detector: str = "",
+    labels: Sequence[int] = (),
+    threshold: float = 0.5,
+    folder: str = "",
+    weights: Sequence[str] = (),
     iou: float = 0.5,
     confidence: float = CONFIDENCE,
     device: str = "cpu",
 ) -> dict[str, Replicates]:
     """Return layout_ap, layout_recall and miou of samples.
 
+    By a detector from disk they are layout_ap and layout_recall of `detections_family`.
+
     Args:
         batches: of samples, uint8 NHWC, and what was asked of them.
         segmenter: a row of WEIGHTS.
+        detector: what the detector in `folder` is; "" where the segmenter finds the objects.
+        labels: as `detections_family` has it.
+        threshold: likewise.
+        folder: of the detector.
+        weights: its digest, first.
         iou: that a box needs to match.
         confidence: of the intervals.
         device: of the segmenter.
     """
+    if detector:
+        from ldmbench.features.detector import load_detector  # it imports torch
+
+        sha256 = weights[0] if weights else None
+        return detections_family(
+            batches,
+            network=load_detector(Path(folder), sha256=sha256, device=device),
+            labels=labels,
+            threshold=threshold,
+            iou=iou,
+            confidence=confidence,
+        )
     from ldmbench.features.segmenter import load_segmenter  # it imports torch
 
     network: Any = load_segmenter(segmenter, device=device)

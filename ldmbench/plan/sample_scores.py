@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from ldmbench.catalog.metrics import METRICS, Family, truth_role
 from ldmbench.errors import InputError
+from ldmbench.plan.detections import detections
 from ldmbench.plan.expand import Point
 from ldmbench.plan.ledger import items, score_params
 from ldmbench.plan.own import Asked, metric_inputs, own_code
@@ -138,8 +139,14 @@ class SampleScores:
         for family in {row.family.name: row.family for row in self.shared.rows()}.values():
             if family.against == "scene":
                 inputs = {"generated": items(samples, count), "reference": items(truth, count)}
+                params, local = score_params(family, protocol), Local()
+                if family.shapes and point.data.kind != "shapes":
+                    found = detections(self.shared, point, family, protocol)
+                    if found is None:
+                        continue
+                    params, local = found
                 roles[Role(family.name, protocol.name)] = self.shared.ledger.add(
-                    "scores", score_params(family, protocol), inputs
+                    "scores", params, inputs, local=local
                 )
         return roles
 

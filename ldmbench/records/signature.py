@@ -58,7 +58,8 @@ def signature(
         fields["feat"] = "+".join(_extractor(stages[key]) for key in sides)
         fields["patch"] = _patch(generated)
     elif isinstance(params, ScoresParams) and family and family.networks:
-        network, weights = family.networks.field, digest(params.weights)[:DIGITS]
+        network = "detector" if "detector" in params.options else family.networks.field
+        weights = digest(params.weights)[:DIGITS]
         fields["feat"] = f"{network}-{params.options[network]}@{weights}"
     if family and family.against == "caption":
         fields["text"] = _captions(scores, stages, store, kept.get("generated/captions"))

@@ -84,6 +84,7 @@ class Local(Sparse):
     refs: dict[str, str] = Field(
         default={}, description="count -> how signatures name as many first images of a file"
     )
+    detector: str | None = Field(default=None, description="folder of a detector of objects")
     reads: dict[str, tuple[str, str]] = Field(
         default={}, description="argument of the user's own metric -> input and file"
     )

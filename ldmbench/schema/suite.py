@@ -86,6 +86,11 @@ class Suite(Noun):
     metrics: Annotated[tuple[MetricName, ...], Field(min_length=1), BeforeValidator(_few)] = (
         BY_RANK[0],
     )
+    detector: str | None = Field(
+        default=None,
+        description="folder of a DetrForObjectDetection, which judges the layouts of data with"
+        " boxes; unset: shapes-seg, of kind: shapes alone",
+    )
     probes: tuple[Probe, ...] = ("throughput", "device_days")
     speed: SpeedSettings = SpeedSettings()
     reconstruction_count: Annotated[int, Positive] = Field(

@@ -87,6 +87,8 @@ def _computed(task: Task, params: ScoresParams, *, tell: Tell) -> Mapping[str, R
         "confidence": params.confidence,
         "paired": params.paired,
         "device": task.device,
+        "folder": task.local.detector,
+        "weights": params.weights,
         "engine": _engine(task),
         "report": tell,
     }
@@ -149,7 +151,7 @@ def _scenes(task: Task, tell: Tell) -> Iterator[tuple[np.ndarray, Scene]]:
         InputError: the data know no boxes or no masks.
     """
     images, asked = rows_of(task.inputs["generated"], "images.npy"), task.inputs["reference"]
-    parts = ("boxes", "box_labels", "masks")
+    parts = ("boxes", "box_labels") if task.local.detector else ("boxes", "box_labels", "masks")
     lost = [name for name in parts if not (asked.folders[0] / f"{name}.npy").exists()]
     if lost:
         raise InputError(f"the data have no {lost[0]}, which the metrics of {SCENES.name} read")

@@ -15,6 +15,7 @@ from ldmbench.schema.data import LARGEST_SCENE
 from ldmbench.schema.models import Downsampling, FirstStageModel, LdmModel, Model, ModelFacts
 from ldmbench.schema.suite import Suite
 from ldmbench.schema.weights import first_stages_in
+from ldmbench.sources.detectors import detector_at
 from ldmbench.suite.absence import absent_data, in_one_list
 from ldmbench.suite.alone import check_alone, codes
 from ldmbench.suite.axes import many
@@ -69,6 +70,7 @@ def check_suite(loaded: LoadedSuite) -> None:
         *_guidance(suite, inputs, folder),
         *check_choice(suite),
         *_metrics(suite, inputs),
+        *_detector(suite, folder),
         *absent_data(suite, folder),
     ]
     if found:
@@ -273,12 +275,28 @@ def _metrics(suite: Suite, inputs: dict[str, tuple[str, ...]]) -> Iterator[tuple
                 f" {', '.join(sorted(conditionings))}",
             )
         for dataset, data in suite.data.items() if row and row.family.shapes else ():
+            if row and row.detected and suite.detector:
+                continue
             if data.kind != "shapes":
+                other = "; allowed too: detector: FOLDER" if row and row.detected else ""
                 yield (
                     ("metrics", position),
                     f"{name} is defined on kind: shapes alone, whose classes its network knows, but"
-                    f" data.{dataset} is of kind {data.kind}",
+                    f" data.{dataset} is of kind {data.kind}{other}",
                 )
+
+
+def _detector(suite: Suite, folder: Path) -> Iterator[tuple[Loc, str]]:
+    """Say what is wrong with the detector of layouts, and where nothing asks for one."""
+    if suite.detector is None:
+        return
+    rows = [row.name for row in METRICS.values() if row.detected]
+    if not set(rows) & set(suite.metrics):
+        yield ("detector",), f"judges {' and '.join(rows)}, and metrics names none of them"
+    try:
+        detector_at(suite.detector, folder)
+    except InputError as error:
+        yield ("detector",), str(error)
 
 
 def _own_metrics(suite: Suite, folder: Path) -> Iterator[tuple[Loc, str]]:

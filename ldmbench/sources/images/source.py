@@ -107,11 +107,13 @@ class RegionFacts:
         classes: of boxes or maps.
         most: boxes that an image has at most; of maps the classes, since object k is class k.
         maps: whether the regions are pixels, else boxes.
+        names: of the classes, in their order; empty where they are not known.
     """
 
     classes: int
     most: int
     maps: bool
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

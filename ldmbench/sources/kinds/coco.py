@@ -175,6 +175,8 @@ class CocoImages(NamedImages):
                 )
             sources.append(stuff)
         parts.classes = parts.classes or _numbers(sources, rule)
+        for source in sources:
+            parts.names |= source.categories
         ids = self._challenge(word) if self.shown == "sg2im" else None
         kept, flat = [], 0
         by_name = {image.name: number for number, image in things.images.items()}
@@ -257,7 +259,9 @@ class CocoImages(NamedImages):
         if self.shown == "map":
             return RegionFacts(MAP_CLASSES, MAP_CLASSES, maps=True)
         if self.shown in RULES:
-            return RegionFacts(len(parts.classes), RULES[self.shown].most or parts.most, maps=False)
+            most = RULES[self.shown].most or parts.most
+            named = tuple(parts.names[category] for category in parts.classes)
+            return RegionFacts(len(parts.classes), most, maps=False, names=named)
         return None
 
 
@@ -271,6 +275,7 @@ class _Parts:
     boxes: dict[str, Regions] = field(default_factory=dict)
     maps: dict[str, str] = field(default_factory=dict)
     classes: dict[int, int] = field(default_factory=dict)
+    names: dict[int, str] = field(default_factory=dict)
     most: int = 0
 
 

@@ -50,7 +50,8 @@ class OpenImages(NamedImages):
 
     def look(self) -> Found:
         """Look at names and read the boxes of each split that is there."""
-        parts = _Parts(self._classes() if self.shown == "boxes" else {})
+        named = self._classes() if self.shown == "boxes" else []
+        parts = _Parts({row[0]: number for number, row in enumerate(named)})
         files = list[ImageFile]()
         for split in ("train", "validation", "test"):
             folder = first_folder(self.path, (f"{split}/data", split))
@@ -61,7 +62,8 @@ class OpenImages(NamedImages):
                 f"{self.path}: none of train/, validation/ and test/ with images in it; allowed:"
                 " the folder of Open Images with a folder a split"
             )
-        facts = RegionFacts(len(parts.classes), _MOST, maps=False) if parts.classes else None
+        names = tuple(row[1] for row in named)
+        facts = RegionFacts(len(names), _MOST, maps=False, names=names) if names else None
         return Found(
             tuple(files),
             tuple(parts.read),
@@ -71,8 +73,8 @@ class OpenImages(NamedImages):
             boxes=parts.boxes,
         )
 
-    def _classes(self) -> dict[str, int]:
-        """Return class id -> number, in the order of the file."""
+    def _classes(self) -> list[list[str]]:
+        """Return id and name of each class, in the order of the file."""
         file = self._file(_NAMES, "metadata/classes.csv")
         if file is None:
             raise InputError(
@@ -82,7 +84,7 @@ class OpenImages(NamedImages):
         rows = [row for row in csv.reader(_lines(file)) if row]
         if not all(len(row) == 2 and row[0].startswith("/") for row in rows):
             raise InputError(f"{file}: each line is a class's id and name: /m/011k07,Tortoise")
-        return {row[0]: number for number, row in enumerate(rows)}
+        return rows
 
     def _file(self, *names: str) -> Path | None:
         return next((self.path / name for name in names if (self.path / name).is_file()), None)
