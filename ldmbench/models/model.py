@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,6 +29,7 @@ from ldmbench.sample import Schedule
 from ldmbench.sample.flow import Flow, Interval
 from ldmbench.sample.limits import why_not_interval
 from ldmbench.sample.paths import noise_of, velocity_of
+from ldmbench.sample.processes import why_not_alike
 from ldmbench.sample.velocity import Field, integrate
 from ldmbench.schema.models import LatentRule, ModelFacts
 
@@ -272,6 +274,7 @@ class Model:
         step_noise: torch.Tensor | None = None,
         quantize: str | None = None,
         decode: bool = True,
+        guide: Model | None = None,
     ) -> NDArray[np.uint8] | torch.Tensor:
         """Turn noise into images.
 
@@ -292,6 +295,9 @@ class Model:
             step_noise: (draws, B, C, h, w) in place of seeds.
             quantize: round or truncate; None is the source's rule.
             decode: False returns the latents, (B, C, h, w).
+            guide: a weaker model of the same latents, conditions and forward process, whose
+                prediction takes the place of the one without condition: autoguidance
+                (arXiv:2406.02507, equation 3).
 
         Returns:
             uint8, NHWC, in 0..255; or latents.
@@ -306,7 +312,7 @@ class Model:
         if decode and isinstance(self.first_stage, Absent):
             raise InputError(self.first_stage.why)
         rule = _rule(quantize or self.info.quantize)
-        ways = self._denoise(noise, cond, uncond, guidance)
+        ways = self._denoise(noise, cond, uncond, guidance, guide)
         interval = self._interval(guidance_interval)
         drawn: dict[str, Any] = {
             "seeds": seeds,
@@ -384,7 +390,12 @@ class Model:
         return found | self.condition.parts()
 
     def _denoise(
-        self, noise: torch.Tensor, cond: Any, uncond: Any, guidance: float
+        self,
+        noise: torch.Tensor,
+        cond: Any,
+        uncond: Any,
+        guidance: float,
+        guide: Model | None = None,
     ) -> tuple[sampling.Denoise, sampling.Denoise]:
         """Return what predicts without guidance, and with it."""
         with_cond = self.condition.inputs(cond, noise)
@@ -394,6 +405,15 @@ class Model:
 
         if guidance == 1.0:
             return conditional, conditional
+        if guide is not None:
+            self._check_guide(guide, uncond)
+            beside = guide.condition.inputs(cond, noise)
+
+            def autoguided(z: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+                weak, strong = guide.predict(z, t, beside), conditional(z, t)
+                return sampling.mix(strong, weak, guidance=guidance, channels=z.shape[1])
+
+            return conditional, autoguided
         null = self.condition.null(cond, noise) if uncond is None else uncond
         without = self.condition.inputs(null, noise)
         pairs = {k: torch.cat([without[k].to(v), v]) for k, v in with_cond.items()}
@@ -406,6 +426,26 @@ class Model:
             return sampling.mix(conditioned, base, guidance=guidance, channels=moved)
 
         return conditional, joint
+
+    def _check_guide(self, guide: Model, uncond: Any) -> None:
+        """Refuse a guide of other latents, conditions or another forward process."""
+        ours, theirs = self.info, guide.info
+        why = None
+        if uncond is not None:
+            why = "a null condition is given too; a guide takes its place"
+        elif guide.network is None:
+            why = "it is a first stage alone"
+        elif ours.latent_shape != theirs.latent_shape:
+            why = f"its latents are {theirs.latent_shape}, not {ours.latent_shape}"
+        elif not math.isclose(ours.scale, theirs.scale, rel_tol=1e-3):
+            why = f"the scale of its latents is {theirs.scale:g}, not {ours.scale:g}"
+        elif ours.conditioning != theirs.conditioning:
+            why = f"it is conditioned on {theirs.conditioning}, not {ours.conditioning}"
+        else:
+            processes = ours.flow or self._schedule(), theirs.flow or guide._schedule()
+            why = why_not_alike(*processes)
+        if why:
+            raise InputError(f"{theirs.path} cannot guide {ours.path}: {why}")
 
     def _interval(self, asked: Interval | None) -> Interval | None:
         """Return the times with guidance: as asked for, else the source's own; None is all."""

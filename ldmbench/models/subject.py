@@ -38,6 +38,8 @@ class Work:
         parameters: of the denoiser and its condition.
         autoencoder_parameters: of the first stage.
         batch: of training, where it was trained here.
+        guide: FLOPs of one evaluation of another model that guides; 0 where the model itself does.
+        guide_condition: FLOPs of encoding its condition.
     """
 
     evaluations: int | None = None
@@ -49,6 +51,8 @@ class Work:
     parameters: int | None = None
     autoencoder_parameters: int | None = None
     batch: int | None = None
+    guide: int = 0
+    guide_condition: int = 0
 
 
 class Subject(Protocol):

@@ -34,6 +34,7 @@ class SuiteModel:
         given: how conditions are made of real images.
         batch: of training, where it was trained here.
         factors: height and width of samples in those of training.
+        guide: a model that guides it, in place of itself without its condition.
     """
 
     def __init__(
@@ -43,13 +44,22 @@ class SuiteModel:
         *,
         batch: int | None = None,
         factors: tuple[int, int] = (1, 1),
+        guide: Model | None = None,
     ) -> None:
         self.model, self.given, self.batch = model, dict(given or {}), batch
-        self.factors = factors
+        self.factors, self.guide = factors, guide
 
     def enlarged(self, factors: tuple[int, int]) -> SuiteModel:
         """Return the model at another size of its samples: its networks are convolutional."""
-        return SuiteModel(self.model, self.given, batch=self.batch, factors=factors)
+        return SuiteModel(
+            self.model, self.given, batch=self.batch, factors=factors, guide=self.guide
+        )
+
+    def guided_by(self, guide: Model | None) -> SuiteModel:
+        """Return the model with one that guides it; None is itself without its condition."""
+        return SuiteModel(
+            self.model, self.given, batch=self.batch, factors=self.factors, guide=guide
+        )
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -115,6 +125,7 @@ class SuiteModel:
             timesteps=params.timesteps,
             seeds=seeds,
             decode=False,
+            guide=self.guide,
         )
         assert isinstance(latents, Tensor)
         decoded = finite(self.decode(finite(latents, "the denoiser")), "the first stage")
@@ -156,7 +167,19 @@ class SuiteModel:
             parameters=sum(parts.values()),
             autoencoder_parameters=first,
             batch=self.batch,
+            **self._guide_work(z, t, cond),
         )
+
+    def _guide_work(self, z: Tensor, t: Tensor, cond: Any) -> dict[str, int]:
+        """Return the FLOPs of the model that guides, as `Work` has them."""
+        guide = self.guide
+        if guide is None:
+            return {}
+        inputs = guide.condition.inputs(cond, z)
+        return {
+            "guide": count_flops(lambda: guide.predict(z, t, inputs)),
+            "guide_condition": count_flops(lambda: guide.condition.inputs(cond, z)),
+        }
 
     def _evaluations(self, params: Sampling, cond: Any) -> tuple[int, int]:
         """Return the evaluations of a sample, and those in guidance; counted if adaptive."""
@@ -165,7 +188,11 @@ class SuiteModel:
         network, sizes = self.model.networks()["denoiser"], list[int]()
         at = next(iter(network.parameters())).device
         noise = initial_noise([0], seed=params.seed, shape=self.shape).to(at)
-        hook = network.register_forward_pre_hook(lambda _, args: sizes.append(len(args[0])))
+        hooks = [network.register_forward_pre_hook(lambda _, args: sizes.append(len(args[0])))]
+        beside = list[int]()
+        if self.guide is not None:
+            other = self.guide.networks()["denoiser"]
+            hooks.append(other.register_forward_pre_hook(lambda _, args: beside.append(1)))
         try:
             self.model.sample(
                 noise,
@@ -175,7 +202,9 @@ class SuiteModel:
                 guidance_interval=params.guidance_interval,
                 sampler=params.sampler,
                 decode=False,
+                guide=self.guide,
             )
         finally:
-            hook.remove()
-        return len(sizes), sum(size > 1 for size in sizes)
+            for hook in hooks:
+                hook.remove()
+        return len(sizes), sum(size > 1 for size in sizes) + len(beside)

@@ -12,6 +12,7 @@ from ldmbench.errors import SuiteError
 from ldmbench.plan.digests import Digests
 from ldmbench.plan.expand import Point, points
 from ldmbench.plan.fit import Fit
+from ldmbench.plan.guides import Guides
 from ldmbench.plan.images import Images
 from ldmbench.plan.minimum_samples import check_enough
 from ldmbench.plan.models import ModelStages
@@ -79,6 +80,11 @@ class _Builder:
         return ModelStages(self.shared)
 
     @cached_property
+    def guides(self) -> Guides:
+        """Finds the models that guide others."""
+        return Guides(self.models.starts, self.shared.about)
+
+    @cached_property
     def scores(self) -> SampleScores:
         """Plans scores of samples."""
         return SampleScores(self.shared)
@@ -94,7 +100,9 @@ class _Builder:
             check_kind(point.id, sample.sampler, is_flow=traits.is_flow)
         autoencoder, denoiser = self.models.both(point)
         conditions = shared.conditions(point, sample)
-        below = Below(autoencoder, denoiser, conditions, traits.local)
+        guide = self.guides.guide(point, sample)
+        guided = None if guide is None else (guide, *self.models.both(guide.point))
+        below = Below(autoencoder, denoiser, conditions, traits.local, guided)
         sampled = Sampled(shared)
         samples = sampled.samples(point, below, sample)
         made = {"autoencoder": autoencoder, "denoiser": denoiser, "samples": samples}
@@ -118,6 +126,7 @@ class _Builder:
             eta=sample.eta,
             guidance=sample.guidance,
             guidance_interval=sample.guidance_interval,
+            guidance_model=guide.name if guide else None,
             progress=sample.checkpoint,
             sample_seed=sample.seed,
             count=sample.count or 0,

@@ -55,6 +55,8 @@ class Point:
 
 
 N = TypeVar("N", bound=BaseModel)
+PLACES = ("path", "guidance_model")
+"""Fields whose values may be paths, which ids shorten."""
 Axes: TypeAlias = Mapping[str, AxisValue]
 
 
@@ -153,7 +155,7 @@ def variants(name: str, noun: N, folder: Path = Path()) -> list[Variant[N]]:
     """
     axes = dict(axes_of(noun))
     names = _short_names(list(axes))
-    places = {p: _short_places(v) for p, v in axes.items() if p.rpartition(".")[2] == "path"}
+    places = {p: _short_places(v) for p, v in axes.items() if p.rpartition(".")[2] in PLACES}
     merged: dict[str, Variant[N]] = {}
     for values in itertools.product(*axes.values()):
         chosen = dict(zip(axes, values, strict=True))

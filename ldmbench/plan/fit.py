@@ -11,6 +11,7 @@ from ldmbench.errors import SuiteError
 from ldmbench.plan import detections, enlarged
 from ldmbench.plan.conditions import ConditionChecks, Problem
 from ldmbench.plan.expand import Point
+from ldmbench.plan.guides import Guides
 from ldmbench.plan.images import HELD_OUT, Images, plain_name
 from ldmbench.plan.starts import Starts
 from ldmbench.plan.traits import Traits
@@ -61,6 +62,7 @@ class Fit:
                 *self._unguided(point),
                 *self.starts.problems(point),
                 *enlarged.problems(point, self.traits(point)),
+                *Guides(self.starts, self.traits).problems(point),
             )
         )
         if found:
@@ -114,6 +116,8 @@ class Fit:
             return
         traits, loaded = self.traits(point), isinstance(point.spec, LoadModel)
         null = traits.null_class if loaded and traits.task == "class" else 0
+        if getattr(point.spec, "guidance_model", None):
+            return
         reason = why_not_guided((traits.conditioning,), null)
         if reason:
             name, guidance = plain_name(point.model), point.sample.guidance

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from ldmbench.catalog.measures import PROBES
 from ldmbench.plan.expand import Point
+from ldmbench.plan.guides import Guide
 from ldmbench.plan.ledger import aligned, items, whole
 from ldmbench.plan.shared import Shared
 from ldmbench.schema.local import Local
@@ -24,16 +25,40 @@ TIMED, COUNTED = ({row.name for row in _SPEED if row.timed is timed} for timed i
 
 @dataclass(frozen=True)
 class Below:
-    """What stands below samples, speed and coding: a model and its conditions."""
+    """What stands below samples, speed and coding: a model, its conditions, and what guides it.
+
+    `guided` is another model that guides, with its first stage and denoiser; or None.
+    """
 
     autoencoder: Stage
     denoiser: Stage
     conditions: Stage | None
     local: Local
+    guided: tuple[Guide, Stage, Stage] | None = None
 
     def inputs(self) -> dict[str, Input]:
         """Return the model as inputs of a stage."""
         return {"autoencoder": whole(self.autoencoder), "denoiser": whole(self.denoiser)}
+
+    def sampled_inputs(self) -> dict[str, Input]:
+        """Return the model as inputs of a stage that samples: with the one that guides it."""
+        if self.guided is None:
+            return self.inputs()
+        _, autoencoder, denoiser = self.guided
+        own = {"guide": whole(denoiser), "guide_autoencoder": whole(autoencoder)}
+        return {**self.inputs(), **own}
+
+    @property
+    def sampled_local(self) -> Local:
+        """What a stage that samples needs to run."""
+        if self.guided is None:
+            return self.local
+        return self.local.model_copy(update={"guide": self.guided[0].load})
+
+    @property
+    def guide_progress(self) -> float:
+        """Share of its training budget of the model that guides."""
+        return self.guided[0].progress if self.guided else 1.0
 
 
 @dataclass
@@ -50,7 +75,7 @@ class Sampled:
         rounded = sample.guidance != 1 or sample.precision != "float32"
         # Condition and null condition, once two batches, are one.
         one_batch = isinstance(point.spec, LdmModel) and rounded
-        inputs = below.inputs()
+        inputs = below.sampled_inputs()
         params = SamplesParams(
             sampler=sample.sampler,
             steps=sample.steps,
@@ -61,6 +86,7 @@ class Sampled:
             precision=sample.precision,
             quantize=sample.quantize,
             size=sample.size,
+            guide_progress=below.guide_progress,
             seed=sample.seed,
             progress=sample.checkpoint,
             micro_batch=sample.micro_batch,
@@ -75,7 +101,7 @@ class Sampled:
             inputs,
             shard=sample_shard(sample.micro_batch),
             count=sample.count,
-            local=below.local.model_copy(update={"conditioning": traits.conditioning}),
+            local=below.sampled_local.model_copy(update={"conditioning": traits.conditioning}),
         )
 
     def probed(self, point: Point, below: Below, sample: SampleParams) -> dict[Role, Stage]:
@@ -102,7 +128,7 @@ class Sampled:
 
     def _speed(self, point: Point, below: Below, sample: SampleParams) -> Stage:
         """Plan one measurement for all sample seeds, with the conditions of seed 0."""
-        inputs = below.inputs()
+        inputs = below.sampled_inputs()
         conditions = self.shared.conditions(point, sample.model_copy(update={"seed": 0}))
         if conditions:
             inputs["conditions"] = items(conditions, self.shared.suite.speed.batch)
@@ -117,11 +143,12 @@ class Sampled:
             timesteps=sample.timesteps,
             precision=sample.precision,
             size=sample.size,
+            guide_progress=below.guide_progress,
             batch=settings.batch,
             repeats=settings.repeats,
             only=None if timed else tuple(sorted(COUNTED & probes)),
         )
-        return self.shared.ledger.add("speed", params, inputs, local=below.local)
+        return self.shared.ledger.add("speed", params, inputs, local=below.sampled_local)
 
 
 def sample_shard(micro_batch: int) -> int:

@@ -71,8 +71,18 @@ class Starts:
             InputError: it is not there, or several are meant.
         """
         init = point.spec.init if isinstance(point.spec, LdmModel) else None
-        if init is None:
-            return None
+        return None if init is None else self.named(init, point)
+
+    def named(self, init: str, point: Point) -> Point:
+        """Return the point of a model that another names: of the suite, or on disk.
+
+        Args:
+            init: a model's name, its name with axes, the id of a cell, or a path.
+            point: of the model that names it; of several the one that is most like it is meant.
+
+        Raises:
+            InputError: it is not there, or several are meant.
+        """
         if source_named(init, self.suite.models) is not None:
             return self._of_suite(init, point)
         place = model_place(init, self.folder)

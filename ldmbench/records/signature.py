@@ -95,6 +95,7 @@ def signature(
     fields["neighbours"] = _neighbours(generated, stages)
     fields["model"] = _loaded(generated, stages)
     fields["guided"] = _interval(generated, stages)
+    fields["guide"] = _guide(generated, stages)
     fields |= _pinned(generated, stages, protocol)
     fields["dtype"] = "f32" if _precision(generated) == "float32" else "bf16"
     if protocol and protocol.file:
@@ -235,6 +236,17 @@ def _interval(generated: Stage, stages: Mapping[str, Stage]) -> str | None:
     made = _images_under(generated, stages).params
     interval = made.guidance_interval if isinstance(made, SamplesParams) else None
     return None if interval is None else f"{interval[0]:g}-{interval[1]:g}"
+
+
+def _guide(generated: Stage, stages: Mapping[str, Stage]) -> str | None:
+    """Return the model that guided samples: of which weights, and at which share of its budget."""
+    stage = _images_under(generated, stages)
+    below = stage.inputs.get("guide")
+    if below is None or not isinstance(stage.params, SamplesParams):
+        return None
+    model, progress = stages[below.key].params, stage.params.guide_progress
+    mark = model.loaded if isinstance(model, LoadedDenoiser) else below.key
+    return mark[:DIGITS] + ("" if progress == 1 else f",{progress:g}")
 
 
 def _loaded(generated: Stage, stages: Mapping[str, Stage]) -> str | None:

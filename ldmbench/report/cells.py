@@ -34,6 +34,7 @@ IDENTITY = {
     "eta": "η",
     "guidance": "Guidance",
     "guidance_interval": "Guidance interval",
+    "guidance_model": "Guided by",
     "progress": "Checkpoint",
     "train_seed": "Train seed",
     "sample_seed": "Sample seed",
@@ -45,7 +46,7 @@ IDENTITY = {
 }
 """Fields that tell the rows of one model apart, with their headings."""
 
-UNSAID = {"guidance_interval": "all", "size": "1"}
+UNSAID = {"guidance_interval": "all", "guidance_model": "itself", "size": "1"}
 """What a field that is null means, where it is not a model's own rule."""
 
 SEEDS = ("train_seed", "sample_seed")

@@ -66,6 +66,7 @@ class Local(Sparse):
     captions: str | None = Field(default=None, description="file of captions beside images")
     call: Code | None = Field(default=None, description="the user's own code")
     load: LoadedFrom | None = Field(default=None, description="a model from disk")
+    guide: LoadedFrom | None = Field(default=None, description="a model from disk that guides")
     own: OwnCall | None = Field(default=None, description="of such a model that samples by itself")
     facts: PlannedFacts | None = Field(default=None, description="of that model")
     given: dict[str, str] = Field(default={}, description="how its condition is made of an image")

@@ -336,6 +336,12 @@ class LdmModel(Noun):
     guidance_interval: tuple[float, float] | None = Field(
         default=None, description="default of sample.guidance_interval with this model"
     )
+    guidance_model: Annotated[str | None, AXIS] = Field(
+        default=None,
+        description="a weaker model of the same latents and conditions that guides this one"
+        " (arXiv:2406.02507): a model of the suite, NAME@SHARE of one with kept checkpoints, or a"
+        " path; unset: guidance is by this model without its condition",
+    )
     data: str | None = Field(default=None, description="its dataset; crossed with all when unset")
 
 
@@ -380,6 +386,12 @@ class LoadModel(Noun):
     )
     guidance_interval: tuple[float, float] | None = Field(
         default=None, description="default of sample.guidance_interval with this model"
+    )
+    guidance_model: Annotated[str | None, AXIS] = Field(
+        default=None,
+        description="a weaker model of the same latents and conditions that guides this one"
+        " (arXiv:2406.02507): a model of the suite, NAME@SHARE of one with kept checkpoints, or a"
+        " path; unset: guidance is by this model without its condition",
     )
     call: dict[str, Any] = Field(
         default={}, description="further arguments of the call of a pipeline that samples by itself"

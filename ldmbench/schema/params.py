@@ -325,7 +325,10 @@ class InterpolatedParams(ReconstructionsParams):
 
 
 class Sampling(Params):
-    """A way to draw samples; `quantize` None is the model's own rule, `size` in training sides."""
+    """A way to draw samples; `quantize` None is the model's own rule, `size` in training sides.
+
+    `guide_progress` is the share of its training budget of a model that guides.
+    """
 
     sampler: str
     steps: int
@@ -337,6 +340,7 @@ class Sampling(Params):
     seed: int = 0
     guidance_interval: tuple[float, float] | None = None
     size: str = "1"
+    guide_progress: float = 1.0
 
 
 class SamplesParams(Sampling):

@@ -108,6 +108,9 @@ class Cell(Noun):
     guidance_interval: tuple[float, float] | None = Field(
         default=None, description="times with guidance, in the model's own time; null: all"
     )
+    guidance_model: str | None = Field(
+        default=None, description="the model that guides; null: itself without its condition"
+    )
     timesteps: str | None = Field(default=None, description="step rule; null: the sampler's own")
     quantize: str | None = None
     size: str | None = Field(

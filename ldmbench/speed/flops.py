@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["sampling_flops"]
+from ldmbench.models.subject import Work
+
+__all__ = ["sampling_flops", "work_flops"]
 
 
 def sampling_flops(
@@ -19,3 +21,19 @@ def sampling_flops(
     """
     times = 2 if guided else 1
     return evaluations * denoiser * times + condition * times + decoder
+
+
+def work_flops(work: Work, asked: int, beside: int) -> int:
+    """Return the FLOPs of one sampled image.
+
+    Args:
+        work: of its parts.
+        asked: evaluations with the condition.
+        beside: evaluations of guidance: without the condition, or of another model.
+    """
+    parts = {"denoiser": work.denoiser, "decoder": work.decoder}
+    if not work.guide:
+        condition = work.condition * (2 if beside else 1)
+        return sampling_flops(evaluations=asked + beside, condition=condition, **parts)
+    own = sampling_flops(evaluations=asked, condition=work.condition, **parts)
+    return own + beside * work.guide + work.guide_condition

@@ -16,7 +16,7 @@ from ldmbench.models.subject import Subject, Work
 from ldmbench.schema.params import CoderSpeedParams, SpeedParams
 from ldmbench.schema.task import Task
 from ldmbench.speed.energy import measure_energy
-from ldmbench.speed.flops import sampling_flops
+from ldmbench.speed.flops import work_flops
 from ldmbench.speed.memory import peak_memory
 from ldmbench.speed.paired import Paired, interleave, timing_of
 from ldmbench.speed.yardstick import yardstick
@@ -146,10 +146,9 @@ class _Measurement:
             yield self._one("parameters", None, "parameters", reason=UNSEEN)
             return
         assert asked is not None
-        asked, condition = asked + guided * work.guided, work.condition * (1 + guided)
-        parts: Any = {"denoiser": work.denoiser, "condition": condition, "decoder": work.decoder}
-        yield self._one("evaluations", asked, "evaluations")
-        yield self._one("flops_per_image", sampling_flops(evaluations=asked, **parts), "FLOP")
+        beside = guided * work.guided
+        yield self._one("evaluations", asked + beside, "evaluations")
+        yield self._one("flops_per_image", work_flops(work, asked, beside), "FLOP")
         if work.batch is not None:
             step = 3 * (work.denoiser + work.condition) * work.batch
             yield self._one("flops_per_training_step", step, "FLOP", batch=work.batch)

@@ -80,7 +80,20 @@ def subject_of(task: Task, progress: float = 1.0, *, size: str = "1") -> Subject
         return Piped(loaded_of(task), side=own.side, call=own.call)
     if task.local.call:
         return called_of(task)
-    return model_of(task, progress).enlarged(factors_of(size))
+    return model_of(task, progress).enlarged(factors_of(size)).guided_by(guide_of(task))
+
+
+def guide_of(task: Task) -> Model | None:
+    """Return the model that guides the one a task is handed, trained here or loaded; or None."""
+    denoiser = task.inputs.get("guide")
+    if denoiser is None:
+        return None
+    if task.local.guide:
+        return loaded_at(**dict(task.local.guide), device=task.device)
+    folder, progress = denoiser.folders[0], task.params.guide_progress
+    if progress != 1:
+        folder = folder / kept_at(progress)
+    return trained_at(task.inputs["guide_autoencoder"].folders[0], folder, task.device).model
 
 
 def refer_to_loaded(task: Task) -> None:

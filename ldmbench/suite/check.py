@@ -247,6 +247,8 @@ def _guidance(
         classes = [f for f in all_facts(model, folder) if f.conditioning == "class"]
         null = None if any(f.null_class is None for f in classes) else 0
         reason = why_not_guided(inputs[name], null)
+        if all(many(getattr(model, "guidance_model", None))):
+            continue  # another model guides
         for guidance in many(suite.sample.guidance):
             if reason and guidance != 1:
                 yield ("sample", "guidance"), f"found {guidance:g}, but models.{name} {reason}"
