@@ -161,11 +161,11 @@ def test_a_guide_is_keyed_with_samples_and_not_with_training(tmp_path):
     [
         (("models.large.guidance_model=tiny",), "which is no model or cell of this suite"),
         (("models.large.guidance_model=large@0.25",), "has the checkpoints 0.5, 1 alone"),
-        (("models.small.denoiser.conditioning=none",), "whose conditioning is none, not class"),
+        (("models.small.denoiser.conditioning=caption",), "whose conditioning is caption, not class"),
         (("models.small.denoiser.objective=v",), "but it predicts v_prediction, not epsilon"),
         (
             ("models.small.autoencoder={weights: shipped, f: 4}",),
-            "whose first stage has f = 4 (vq), not f = 1 (pixels)",
+            "whose first stage has f = 4 (kl), not f = 1 (pixels)",
         ),
         (("sample.guidance=1",), "which guides nothing at guidance 1"),
         (
