@@ -63,32 +63,12 @@ def signature(
         fields["feat"] = f"{network}-{params.options[network]}@{weights}"
     if family and family.against == "caption":
         fields["text"] = _captions(scores, stages, store, kept.get("generated/captions"))
-    reference = scores.inputs.get("reference")
-    if reference:
-        fields["ref"] = name_of(
-            stages[reference.key], stages, store, reference.count, kept=kept.get("reference/images")
-        )
+    reals = _reals(scores, stages, store)
+    fields["ref"] = reals.get("ref")
     fields["n"] = least = scores.inputs["generated"].count or 0
-    if reference:
-        below = stages[reference.key].params
-        of_numbers = isinstance(below, FileFeatures) and below.statistics
-        fields["m"] = "statistics" if of_numbers else reference.count
-        least = least if of_numbers else min(least, reference.count or 0)
-        real = dataset_under(stages[reference.key], stages)
-        fields["crop"], fields["resize"] = source_under(real, stages).preparation
-        fields["prepare"] = real.local.prepare
-    train = scores.inputs.get("train")
-    if train:
-        fields["train"] = name_of(
-            stages[train.key], stages, store, train.count, kept=kept.get("train/images")
-        )
-        fields["t"] = train.count
-    unseen = scores.inputs.get("validation")
-    if unseen:
-        fields["val"] = name_of(
-            stages[unseen.key], stages, store, unseen.count, kept=kept.get("validation/images")
-        )
-        fields["v"] = unseen.count
+    fields |= reals
+    if isinstance(m := reals.get("m"), int):
+        least = min(least, m)
     fields["cropped"] = _cropped(generated, stages)
     fields["quant"] = _quantisation(generated, stages)
     fields["posterior"] = _posterior(generated, stages)
@@ -106,6 +86,30 @@ def signature(
         fields |= SCORES[metric].signature_fields(params.keyed(), least)
     parts = ((name, str(value)) for name, value in fields.items() if value is not None)
     return Signature(metric, f"v{scores.version}", tuple(parts))
+
+
+def _reals(scores: Stage, stages: Mapping[str, Stage], store: Store) -> dict[str, str | int | None]:
+    """Return what signatures say of the real images: reference, training and validation."""
+    fields: dict[str, str | int | None] = {}
+    kept = _kept(scores, store)
+    for role, name, size in (
+        ("reference", "ref", "m"),
+        ("train", "train", "t"),
+        ("validation", "val", "v"),
+    ):
+        item = scores.inputs.get(role)
+        if item is None:
+            continue
+        stage = stages[item.key]
+        fields[name] = name_of(stage, stages, store, item.count, kept=kept.get(f"{role}/images"))
+        fields[size] = item.count
+        if role == "reference":
+            if isinstance(stage.params, FileFeatures) and stage.params.statistics:
+                fields[size] = "statistics"
+            real = dataset_under(stage, stages)
+            fields["crop"], fields["resize"] = source_under(real, stages).preparation
+            fields["prepare"] = real.local.prepare
+    return fields
 
 
 def name_of(

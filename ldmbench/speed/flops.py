@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from ldmbench.models.subject import Work
 
 __all__ = ["sampling_flops", "work_flops"]
@@ -31,9 +33,9 @@ def work_flops(work: Work, asked: int, beside: int) -> int:
         asked: evaluations with the condition.
         beside: evaluations of guidance: without the condition, or of another model.
     """
-    parts = {"denoiser": work.denoiser, "decoder": work.decoder}
+    count = partial(sampling_flops, denoiser=work.denoiser, decoder=work.decoder)
     if not work.guide:
         condition = work.condition * (2 if beside else 1)
-        return sampling_flops(evaluations=asked + beside, condition=condition, **parts)
-    own = sampling_flops(evaluations=asked, condition=work.condition, **parts)
+        return count(evaluations=asked + beside, condition=condition)
+    own = count(evaluations=asked, condition=work.condition)
     return own + beside * work.guide + work.guide_condition

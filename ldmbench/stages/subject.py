@@ -16,6 +16,7 @@ from ldmbench.models.subject import Subject
 from ldmbench.models.suite_model import SuiteModel
 from ldmbench.models.trained import load_trained, training_batch
 from ldmbench.schema.local import Code
+from ldmbench.schema.params import Sampling
 from ldmbench.schema.sample import factors_of
 from ldmbench.schema.task import Task
 from ldmbench.stages.common import resident
@@ -90,6 +91,7 @@ def guide_of(task: Task) -> Model | None:
         return None
     if task.local.guide:
         return loaded_at(**dict(task.local.guide), device=task.device)
+    assert isinstance(task.params, Sampling)
     folder, progress = denoiser.folders[0], task.params.guide_progress
     if progress != 1:
         folder = folder / kept_at(progress)

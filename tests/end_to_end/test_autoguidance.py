@@ -161,7 +161,7 @@ def test_a_guide_is_keyed_with_samples_and_not_with_training(tmp_path):
     [
         (("models.large.guidance_model=tiny",), "which is no model or cell of this suite"),
         (("models.large.guidance_model=large@0.25",), "has the checkpoints 0.5, 1 alone"),
-        (("models.small.denoiser.conditioning=caption",), "whose conditioning is caption, not class"),
+        (("models.small.denoiser.conditioning=caption",), "conditioning is caption, not class"),
         (("models.small.denoiser.objective=v",), "but it predicts v_prediction, not epsilon"),
         (
             ("models.small.autoencoder={weights: shipped, f: 4}",),

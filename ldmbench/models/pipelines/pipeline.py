@@ -167,6 +167,7 @@ class Pipeline(Model):
         step_noise: Tensor | None = None,
         quantize: str | None = None,
         decode: bool = True,
+        guide: Model | None = None,
     ) -> NDArray[np.uint8] | Tensor:
         """Turn noise into images by the pipeline's own call, or by a sampler of ours.
 
@@ -185,6 +186,7 @@ class Pipeline(Model):
             step_noise: of samplers of ours.
             quantize: round or truncate; None is round, diffusers' own.
             decode: False returns the latents, (B, C, h, w).
+            guide: another model that guides samplers of ours.
 
         Returns:
             uint8, NHWC; or latents.
@@ -194,12 +196,12 @@ class Pipeline(Model):
         """
         noise = torch.as_tensor(noise)
         own = _NAMED.get(str(self.folder.scheduler.get("_class_name")), "own")
-        ours = timesteps is not None or eta or step_noise is not None or guidance_interval
+        ours = timesteps is not None or eta or step_noise is not None or guidance_interval or guide
         if ours or sampler not in (None, "own", own):
             return self._otherwise(
                 noise, steps=steps, eta=eta, cond=cond, uncond=uncond, guidance=guidance,
                 guidance_interval=guidance_interval, sampler=sampler, timesteps=timesteps,
-                seeds=seeds, step_noise=step_noise, quantize=quantize, decode=decode,
+                seeds=seeds, step_noise=step_noise, quantize=quantize, decode=decode, guide=guide,
             )  # fmt: skip
         if self.family is None:
             raise InputError(_closed(self.pipe, "its latents"))
@@ -223,7 +225,7 @@ class Pipeline(Model):
         if self.family is None or self.family.flow:
             raise InputError(
                 f"{self.info.path} is sampled by its own call: leave out sampler, eta, timesteps,"
-                " step_noise and guidance_interval"
+                " step_noise, guidance_interval and guide"
             )
         return super().sample(noise, **how)
 
