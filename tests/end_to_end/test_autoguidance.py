@@ -207,7 +207,8 @@ def test_a_suite_is_guided_by_models_it_trains_and_by_one_on_disk(tmp_path, caps
     flops = {n: {m.name: m.value for m in r.measures} for n, r in records.items()}
     assert {f["evaluations"] for f in flops.values()} == {8}
     own, early, weak = (flops[n]["flops_per_image"] for n in (None, "large@0.5", "small"))
-    assert weak < early == own
+    assert early == own  # the same network at an earlier step
+    assert weak > own  # its one level attends at the full side, which costs more
     small = next(r for r in runs.records(runs.find().id) if r.cell.model == "small")
     assert outcome(["export", small.cell.id, str(tmp_path / "guide"), *store]) == 0
     capsys.readouterr()
