@@ -60,6 +60,9 @@ _UNCOUNTED_CLASSES = 1000
 RGB = 3
 _SOLVERS_SHARE = (
     "algorithm_type",
+    "beta_end",
+    "beta_schedule",
+    "beta_start",
     "num_train_timesteps",
     "prediction_type",
     "rescale_betas_zero_snr",
