@@ -1,5 +1,8 @@
 """The smallest suite that trains: a few steps of tiny networks on a few images."""
 
+from ldmbench.schema.weights import weights_named
+
+SHAPES_NET = weights_named("shapes-net").sha256
 SUITE = """
 suite: tiny
 data:
@@ -33,7 +36,7 @@ PARAMS = {
     "denoiser": {"budget": {"steps": 1}},
     "samples": {**SAMPLING, "quantize": "round", "seed": 0, "progress": 1.0, "micro_batch": 4},
     "reconstructions": {"micro_batch": 4},
-    "features": {"extractor": "shapes-net", "weights": "ab" * 32, "precision": "float32",
+    "features": {"extractor": "shapes-net", "weights": SHAPES_NET, "precision": "float32",
                  "micro_batch": 64},
     "scores": {"family": "moments", "confidence": 0.95},
     "coding": {"progress": 1.0},

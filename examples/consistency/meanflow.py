@@ -95,7 +95,7 @@ class MeanFlow:
     def to(self, device: str) -> None:
         """Move both networks."""
         self.network.to(device)
-        self.first_stage = load(FIRST_STAGE, device=device)
+        self.first_stage = load(FIRST_STAGE).to(device)
 
     @torch.no_grad()
     def sample(

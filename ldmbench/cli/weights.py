@@ -195,9 +195,9 @@ def _show(rows: list[dict[str, Any]], *, as_json: bool) -> None:
             row["name"],
             row["state"],
             "" if row["bytes"] is None else size(row["bytes"]),
-            row["licence"],
-            (row["sha256"] or "")[:12],
-            row["origin"],
+            *([row["licence"]] if width() is None else []),  # a terminal has no room for it
+            (row["sha256"] or "")[: 8 if width() else 12],
+            _short(row["origin"]) if width() else row["origin"],
         ]
         for row in rows
     ]
@@ -220,6 +220,11 @@ def _show(rows: list[dict[str, Any]], *, as_json: bool) -> None:
             f"{plural(len(lost) - known, 'file')} without a published digest: run `ldmbench weights"
             " import FILE --as NAME`"
         )
+
+
+def _short(origin: object) -> str:
+    """Return in a word or two whose word a digest is, for the width of a terminal."""
+    return str(origin).removesuffix(" digest").replace(" by import", "")
 
 
 def _advice(row: dict[str, object]) -> str:

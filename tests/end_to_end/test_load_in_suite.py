@@ -169,7 +169,8 @@ def test_everything_missing_is_said_at_once(tmp_path):
     with pytest.raises(SuiteError) as caught:
         check_suite(load_suite(tiny.write_suite(tmp_path, text)))
     problems = caught.value.problems
-    assert len(problems) == 2
+    assert len(problems) == 3
+    assert "2 files or folders have to be on disk" in problems[2]
     assert f"{tmp_path}/tiny.yaml:7: models.folder.path: found './ldm-celebahq-256'" in problems[0]
     assert "CompVis/ldm-celebahq-256 of the Hugging Face hub (unconditional" in problems[0]
     assert f"put the files of its repository into {tmp_path}/ldm-celebahq-256" in problems[0]

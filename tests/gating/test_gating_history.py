@@ -136,13 +136,13 @@ def test_steps_of_reproducible_scores_are_not_their_noise(tmp_path, fids, at):
 
 def test_a_step_inside_the_tolerance_is_no_regression(tmp_path):
     """2 of 2e9 FLOPs count, as the gate says; 1 % of memory on an accelerator does not."""
-    from ldmbench.gating.history import Point, _told
+    from ldmbench.gating.history import Point, _level_steps
 
     runs = [Point(f"r{i}", str(i), 1000.0 if i < 3 else 1005.0) for i in range(6)]
-    assert [step.direction for step in _told("peak_memory", runs)] == ["changed"]
-    assert [step.direction for step in _told("flops_per_image", runs)] == ["regressed"]
+    assert [step.direction for step in _level_steps("peak_memory", runs)] == ["changed"]
+    assert [step.direction for step in _level_steps("flops_per_image", runs)] == ["regressed"]
     near = [Point(f"r{i}", str(i), 0.42435 if i < 3 else 0.42436) for i in range(6)]
-    assert _told("coding_rate", near) == ()
+    assert _level_steps("coding_rate", near) == ()
 
 
 def test_two_protocols_of_one_signature_are_one_series_with_one_point_a_run(tmp_path):

@@ -19,8 +19,8 @@ def measured(first, denoiser, *, v100_factor=2.0, progress=1.0, sources=()):
         for seconds, device, flops in (denoiser, first)
     ]
     stages = {kind: kind for kind in ("autoencoder", "denoiser")}
-    cell = SimpleNamespace(progress=progress, stages=stages)
-    twin = SimpleNamespace(stages={**stages, "denoiser": "another"})
+    cell = SimpleNamespace(progress=progress, stages=stages, is_sampled=True)
+    twin = SimpleNamespace(stages={**stages, "denoiser": "another"}, is_sampled=True)
     plan = SimpleNamespace(cells=(cell, twin), v100_factor=v100_factor, price_per_device_hour=1.0)
     return {m.name: m for m in costs(*parts, cell=cell, plan=plan, sources=sources)}
 
@@ -87,7 +87,8 @@ def test_the_days_of_a_source_stand_apart_from_every_sum():
 
 def test_pace_of_training_is_measured_where_it_was_told():
     told = {"utilisation": 0.25, "memory": 2**30, "shares": {"data": 0.1, "network": 0.9}}
-    cell = SimpleNamespace(progress=1.0, stages={"autoencoder": "a", "denoiser": "d"})
+    stages = {"autoencoder": "a", "denoiser": "d"}
+    cell = SimpleNamespace(progress=1.0, stages=stages, is_sampled=True)
     plan = SimpleNamespace(cells=(cell,), v100_factor=None, price_per_device_hour=None)
     part = {"seconds": 2.0, "device": CPU, "flops": 8.0, "steps": 2, "images": 3}
     found = {m.name: m for m in costs(part | told, part, cell=cell, plan=plan)}

@@ -76,7 +76,7 @@ def test_a_suite_with_each_container_plans(kind, tmp_path, command):
 def test_a_path_that_is_not_there_says_what_is_expected(tmp_path, command):
     code, _, err = command("plan", write_suite(tmp_path, ("webdataset", "nowhere")))
     assert code == 2
-    assert "allowed: a .tar, or a folder of them; not compressed" in err
+    assert "a .tar, or a folder of them; not compressed" in err
 
 
 def imagenet(folder):

@@ -9,7 +9,7 @@ import pytest
 from ldmbench.errors import InputError
 from ldmbench.schema.local import Local
 from ldmbench.schema.task import TaskInput
-from ldmbench.stages.denoiser import _check_told
+from ldmbench.stages.denoiser import _check_conditions
 from ldmbench.stages.samples import Conditions
 
 
@@ -33,9 +33,9 @@ def test_training_needs_captions_and_several_classes():
     nothing, all_there = Images(["", ""], [3, 3]), Images(["", "a star"], [0, 3])
     for conditioning, found in (("caption", "none of 2 training"), ("class", "all 2 training")):
         with pytest.raises(InputError, match=found):
-            _check_told(nothing, conditioning)
-        _check_told(all_there, conditioning)
-    _check_told(nothing, "none")
+            _check_conditions(nothing, conditioning)
+        _check_conditions(all_there, conditioning)
+    _check_conditions(nothing, "none")
 
 
 def test_no_sample_is_prompted_by_an_empty_caption(tmp_path):

@@ -34,7 +34,7 @@ def test_no_other_model_is_left_when_one_is_measured(tmp_path, monkeypatch):
     other = weakref.ref(autoencoder_at(tmp_path, "cpu"))
     assert other() is autoencoder_at(tmp_path, "cpu")
 
-    def subject_of(task):
+    def subject_of(task, *, size):
         assert other() is None
         raise FoundError
 
@@ -77,7 +77,7 @@ def told(monkeypatch, tmp_path, joules, seconds):
     task = Task(kind="speed", key="k", params=params, inputs={}, output=tmp_path, scratch=tmp_path)
     times = Paired(Timing((seconds,) * 3), Timing((1.0,) * 3))
     monkeypatch.setattr(speed, "interleave", lambda calls, stick, **_: dict.fromkeys(calls, times))
-    monkeypatch.setattr(speed, "subject_of", lambda task: sampler)
+    monkeypatch.setattr(speed, "subject_of", lambda task, *, size: sampler)
     monkeypatch.setattr(speed, "peak_memory", lambda call, *, device: PeakMemory(1, "live_tensors"))
 
     def measured(call, *, device):
@@ -120,7 +120,7 @@ def test_what_is_counted_alone_is_not_timed(monkeypatch, tmp_path, only, names):
         monkeypatch.setattr(speed, timing, never)
     monkeypatch.setattr(speed, "peak_memory", lambda call, *, device: PeakMemory(1, "live_tensors"))
     sampler = Sampler()
-    monkeypatch.setattr(speed, "subject_of", lambda task: sampler)
+    monkeypatch.setattr(speed, "subject_of", lambda task, *, size: sampler)
     params = {**tiny.PARAMS["speed"], "only": only}
     task = Task(kind="speed", key="k", params=params, inputs={}, output=tmp_path, scratch=tmp_path)
     speed.run(task, lambda share, note: None)

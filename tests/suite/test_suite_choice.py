@@ -1,7 +1,9 @@
 """`choose`: rules of the suite, and the cells that only help to choose."""
 
+import json
+
 import pytest
-import yaml
+from ruamel.yaml import YAML
 from tiny import SUITE, write_suite
 
 from ldmbench.errors import SuiteError
@@ -13,12 +15,12 @@ CHOICE = {"metric": "fid", "seeds": [100]}
 
 
 def loaded(tmp_path, choose=None, **sample):
-    suite = yaml.safe_load(SUITE)
+    suite = YAML(typ="safe").load(SUITE)
     suite["models"]["pixel"]["denoiser"]["conditioning"] = "class"
     suite["sample"] = {"steps": 2, "count": 16, "micro_batch": 8, "guidance": [1, 2], **sample}
     if choose is not None:
         suite["choose"] = choose
-    found = load_suite(write_suite(tmp_path, yaml.safe_dump(suite)))
+    found = load_suite(write_suite(tmp_path, json.dumps(suite)))
     check_suite(found)
     return found
 
