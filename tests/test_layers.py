@@ -34,7 +34,7 @@ ALLOWED = {
     "pipeline": TABLES,
     "catalog": NOUNS,
     "suite": NOUNS | {"sources", "sample"},
-    "plan": TABLES | {"suite", "sources"},
+    "plan": TABLES | {"suite", "sample", "sources"},
     "store": NOUNS | {"pipeline"},
     "records": NOUNS | {"store"},
     "sources": NOUNS | {"tensors", "sample"},

@@ -224,7 +224,8 @@ def _show(rows: list[dict[str, Any]], *, as_json: bool) -> None:
 
 def _short(origin: object) -> str:
     """Return in a word or two whose word a digest is, for the width of a terminal."""
-    return str(origin).removesuffix(" digest").replace(" by import", "")
+    words = str(origin).removesuffix(" digest").removeprefix("import with ")
+    return words.replace(" by import", "")
 
 
 def _advice(row: dict[str, object]) -> str:
