@@ -81,7 +81,7 @@ def test_two_processes_train_what_one_trains(alone, tmp_path):
     assert manifest_of(run).machine["devices"] == 2
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 def test_four_processes_train_what_one_trains(tmp_path, monkeypatch):
     for user in ("ldmbench.session.run", "ldmbench.execute.local"):
         monkeypatch.setattr(f"{user}.cores", lambda: 4)  # a machine for tests may have two

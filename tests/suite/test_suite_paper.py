@@ -19,7 +19,7 @@ from ldmbench.suite.load import load_suite
 FOLDER = Path(__file__).parent.parent.parent / "suites" / "paper"
 TWINS = sorted(FOLDER.glob("*_shapes.yaml"))
 REAL = [twin.with_name(twin.name.replace("_shapes", "")) for twin in TWINS]
-QUICK = ("table1_unconditional_shapes", "imagenet256_rae_shapes", "table9_layout_shapes")
+QUICK = ("table1_unconditional_shapes", "imagenet256_rae_shapes", "table18_compute_shapes")
 """Those that take least to run."""
 NOT_ON_SHAPES = {"sfid": "shapes-net has no spatial features", "lpips": "weights do not ship"}
 

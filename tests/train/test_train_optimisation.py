@@ -160,7 +160,7 @@ def test_later_fields_move_no_key_at_their_defaults():
     assert DenoiserParams(precision="bfloat16").model_dump()["precision"] == "bfloat16"
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 def test_a_compiled_network_trains_as_the_plain_one():
     plain, whole = weights_after(denoiser_job(CPU, conditioning="class"), steps=2)
     losses, made = weights_after(denoiser_job(CPU, conditioning="class", compile=True), steps=2)
