@@ -173,7 +173,7 @@ def scenes_family(
         segmenter: a row of WEIGHTS.
         detector: what the detector in `folder` is; "" where the segmenter finds the objects.
         labels: as `detections_family` has it.
-        threshold: likewise.
+        threshold: of the scores that count for the recall; as `detections_family` has it.
         folder: of the detector.
         weights: its digest, first.
         iou: that a box needs to match.

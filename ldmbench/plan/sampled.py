@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from ldmbench.catalog.measures import PROBES
 from ldmbench.plan.expand import Point
@@ -61,6 +62,11 @@ class Below:
         return self.guided[0].progress if self.guided else 1.0
 
 
+_SHARED = (
+    "sampler", "steps", "eta", "guidance", "guidance_interval", "timesteps", "precision", "size",
+)  # fmt: skip
+
+
 @dataclass
 class Sampled:
     """Plans samples, and what is measured of models by probes."""
@@ -77,16 +83,8 @@ class Sampled:
         one_batch = isinstance(point.spec, LdmModel) and rounded
         inputs = below.sampled_inputs()
         params = SamplesParams(
-            sampler=sample.sampler,
-            steps=sample.steps,
-            eta=sample.eta,
-            guidance=sample.guidance,
-            guidance_interval=sample.guidance_interval,
-            timesteps=sample.timesteps,
-            precision=sample.precision,
+            **_way(below, sample),
             quantize=sample.quantize,
-            size=sample.size,
-            guide_progress=below.guide_progress,
             seed=sample.seed,
             progress=sample.checkpoint,
             micro_batch=sample.micro_batch,
@@ -135,15 +133,7 @@ class Sampled:
         settings, probes = self.shared.suite.speed, set(self.shared.suite.probes)
         timed = bool(TIMED & probes)  # without, there is no warm-up and no yardstick
         params = SpeedParams(
-            sampler=sample.sampler,
-            steps=sample.steps,
-            eta=sample.eta,
-            guidance=sample.guidance,
-            guidance_interval=sample.guidance_interval,
-            timesteps=sample.timesteps,
-            precision=sample.precision,
-            size=sample.size,
-            guide_progress=below.guide_progress,
+            **_way(below, sample),
             batch=settings.batch,
             repeats=settings.repeats,
             only=None if timed else tuple(sorted(COUNTED & probes)),
@@ -154,3 +144,9 @@ class Sampled:
 def sample_shard(micro_batch: int) -> int:
     """Return the samples in one shard: whole micro-batches, 64 or more."""
     return micro_batch * max(1, -(-64 // micro_batch))
+
+
+def _way(below: Below, sample: SampleParams) -> dict[str, Any]:
+    """Return the fields of `Sampling` that samples and their speed share."""
+    own = sample.model_dump(include={*_SHARED})
+    return own | {"guide_progress": below.guide_progress}

@@ -33,8 +33,8 @@ def frame(records: Sequence[Record], replicates: Replicas = without) -> pandas.D
     and throughput_device. Values are in the units of the records, not in those of the pages.
 
     Where cells differ in seeds alone, each has the columns fid_over_seeds (the mean of all of
-    them), and of its errors fid_over_seeds_images_low and _high, likewise _sample, _training and
-    _both; fid_over_seeds_sd_training with _low and _high, fid_over_seeds_sd_sampling,
+    them), fid_over_seeds_images_low and _high, and the same for _sample, _training and _both;
+    fid_over_seeds_sd_training with _low and _high, fid_over_seeds_sd_sampling,
     fid_over_seeds_training_share, fid_over_seeds_trainings and fid_over_seeds_sample_seeds.
     """
     import pandas as pd

@@ -19,7 +19,7 @@ class Released(NamedTuple):
         name: as its authors write it; for a hub, the id.
         about: task, data, f and regularisation.
         home: the zoo that it belongs to.
-        source: where it is had.
+        source: where to get it.
         files: what must lie in its folder.
         others: further names by which people keep it.
     """

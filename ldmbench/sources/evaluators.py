@@ -67,7 +67,7 @@ class WeightsState:
 
     @property
     def sha256(self) -> str | None:
-        """The digest that the file is held to."""
+        """The digest that the file must have."""
         return self.pin.sha256 if self.pin else self.weights.sha256
 
     @property

@@ -1,4 +1,4 @@
-"""What a suite names and is not on disk: one list, each place once, with what would do there."""
+"""What a suite names and is not on disk: one list, each place once, with what belongs there."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Absent(str):
 
 
 def absent_data(suite: Suite, folder: Path) -> Iterator[tuple[Loc, str]]:
-    """Yield (place, problem) of data sets that are not there: what each is, whose, where it is had.
+    """Yield (place, problem) of each data set that is not there: what it is, where to get it.
 
     Args:
         suite: as written.
