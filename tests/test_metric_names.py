@@ -10,7 +10,10 @@ from ldmbench.catalog.metrics import SCORES
 ROOT = Path(__file__).parent.parent / "ldmbench"
 OWN = {"features/__init__.py", "features/lpips.py"}
 """Where a metric is computed, beside `metrics/`; public names of a package."""
-ARITHMETIC = {"features/extractor.py", "plan/expand.py", "report/cells.py", "scoring/sides.py"}
+ARITHMETIC = {
+    "features/extractor.py", "plan/expand.py", "plan/sampled.py", "report/cells.py",
+    "scoring/sides.py",
+}  # fmt: skip
 """Where `precision` is that of the arithmetic, a field of sampling and of protocols."""
 OTHERS = {"precision": ARITHMETIC, "lpips": {"schema/weights.py"}}
 """Names that mean something else in some files: `lpips` is a kind of weights too."""
