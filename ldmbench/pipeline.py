@@ -1,6 +1,7 @@
-"""THE TABLE: what happens to data on its way, in ten stages.
+"""THE TABLE: what happens to data on its way, in eleven stages.
 
 dataset -> autoencoder -> latents -> denoiser -> samples -> features -> scores;
+dataset -> contexts (captions through a frozen text encoder) -> denoiser, samples;
 autoencoder + dataset -> reconstructions -> features, scores;
 denoiser + autoencoder + dataset -> coding;  denoiser + autoencoder -> speed;
 dataset -> features (the reference, once for all cells).
@@ -16,6 +17,7 @@ from ldmbench.schema.params import (
     CalledStage,
     CoderSpeedParams,
     CodingParams,
+    ContextsParams,
     DatasetParams,
     ExtractedFeatures,
     FileFeatures,
@@ -70,8 +72,9 @@ STAGES: dict[Kind, StageRow] = {
     "dataset":         StageRow("ldmbench.stages.dataset:run",         1, True,  (),                                                  (DatasetParams,),                                          _DATA),
     "autoencoder":     StageRow("ldmbench.stages.autoencoder:run",     1, False, ("[images]",),                                       (IdentityStage, ShippedStage, LoadedStage, TakenStage, CalledStage, TrainedStage),  (*_DATA, *_MODELS, "train", "features/perceptual.py", *_MODEL)),
     "latents":         StageRow("ldmbench.stages.latents:run",         1, True,  ("autoencoder", "images"),                           (LatentsParams,),                                          (*_DATA, *_MODELS, "sample/noise.py")),
-    "denoiser":        StageRow("ldmbench.stages.denoiser:run",        1, False, ("autoencoder", "images", "[latents]", "[init]"),    (LoadedDenoiser, CalledDenoiser, TrainedDenoiser),         (*_DATA, *_MODELS, "train", *_MODEL)),
-    "samples":         StageRow("ldmbench.stages.samples:run",         1, True,  ("autoencoder", "denoiser", "[conditions]", "[guide]", "[guide_autoencoder]"), (SamplesParams,),                                          (*_MODELS, "sample", *_MODEL)),
+    "contexts":        StageRow("ldmbench.stages.contexts:run",        1, True,  ("images",),                                         (ContextsParams,),                                         ("data", *_MODELS)),
+    "denoiser":        StageRow("ldmbench.stages.denoiser:run",        1, False, ("autoencoder", "images", "[latents]", "[contexts]", "[init]"),    (LoadedDenoiser, CalledDenoiser, TrainedDenoiser),         (*_DATA, *_MODELS, "train", *_MODEL)),
+    "samples":         StageRow("ldmbench.stages.samples:run",         1, True,  ("autoencoder", "denoiser", "[conditions]", "[contexts]", "[guide]", "[guide_autoencoder]"), (SamplesParams,),                                          ("data/contexts.py", *_MODELS, "sample", *_MODEL)),
     "reconstructions": StageRow("ldmbench.stages.reconstructions:run", 1, True,  ("autoencoder", "images", "[train]"),                (InterpolatedParams, ReconstructionsParams),               (*_DATA, *_MODELS, "sample/noise.py", "features/perceptual.py", "stages/interpolated.py", *_MODEL)),
     "features":        StageRow("ldmbench.stages.features:run",        1, True,  ("images",),                                         (FileFeatures, ExtractedFeatures, OwnFeatures),            ("features", "stages/own.py")),
     "scores":          StageRow("ldmbench.stages.scores:run",          1, False, ("generated", "[reference]", "[train]", "[asked]", "[validation]"),  (OwnScoresParams, ScoresParams),                           ("metrics", "features/lpips.py", "features/segmenter.py", "stages/own.py", "stages/spaces.py")),

@@ -33,6 +33,7 @@ PARAMS = {
     "dataset": {"source": SHAPES, "split": "reference"},
     "autoencoder": {"f": 1, "resolution": 8},
     "latents": {"micro_batch": 4},
+    "contexts": {"encoder": "0", "tokens": 4, "width": 8, "micro_batch": 32},
     "denoiser": {"budget": {"steps": 1}},
     "samples": {**SAMPLING, "quantize": "round", "seed": 0, "progress": 1.0, "micro_batch": 4},
     "reconstructions": {"micro_batch": 4},

@@ -29,6 +29,7 @@ from ldmbench.cli.terminal import inert, legible
 from ldmbench.cli.weights import missing_weights
 from ldmbench.execute.devices import devices, speed_machines
 from ldmbench.execute.survey import Survey, check_fresh, is_named, survey
+from ldmbench.plan.contexts import described
 from ldmbench.plan.estimate import Cost, flops_per_second, stage_cost
 from ldmbench.plan.explain import Explainer
 from ldmbench.plan.names import names_of
@@ -83,6 +84,8 @@ def plan(
         click.echo(inert(f"weights of {model}: {taken}"))
     for model, taken in table["first_stages"].items():
         click.echo(inert(f"first stage of {model}: {taken}"))
+    for model, read in table["contexts"].items():
+        click.echo(inert(f"text encoder of {model}: {read}"))
     _show_splits(table["data"])
     click.echo(f"\n{'stage':<16} {'in store':>9} {'to run':>7} {'time':>9} {'disk':>9}")
     for row in table["stages"]:
@@ -137,6 +140,7 @@ def _table(found: Plan, surveyed: Survey, disk: Store) -> dict[str, Any]:
         "first_stages": {
             cell.model: cell.first_stage_from for cell in found.cells if cell.first_stage_from
         },
+        "contexts": described(found),
         "stages": rows,
         "device": machine.get("device", workers[0]),
         "device_hours": sum(row["seconds"] for row in rows) / 3600,

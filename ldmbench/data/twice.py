@@ -10,9 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ldmbench.data.batch import Ints, Pixels
+from ldmbench.data.contexts import ContextShards
 from ldmbench.data.shards import ArrayShards, ImageShards
 
-__all__ = ["MIRRORED", "TwiceImages", "TwiceLatents"]
+__all__ = ["MIRRORED", "TwiceContexts", "TwiceImages", "TwiceLatents"]
 
 MIRRORED = "mirrored.npy"
 """The file of the latents of mirror images, beside those of the images."""
@@ -62,3 +63,19 @@ class TwiceLatents:
         made = np.empty((len(indices), *parts[0].shape[1:]), parts[0].dtype)
         made[first], made[second] = parts
         return made
+
+
+@dataclass(frozen=True)
+class TwiceContexts:
+    """Contexts of the captions of images, then those of their mirror images, which are the same."""
+
+    found: ContextShards
+
+    def read(self, indices: Ints) -> npt.NDArray[Any]:
+        """Return float32 (N, L, D)."""
+        return self.found.read(indices % len(self.found))
+
+    @property
+    def null(self) -> npt.NDArray[Any]:
+        """Return that of the empty caption, float32 (L, D)."""
+        return self.found.null

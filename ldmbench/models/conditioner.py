@@ -31,6 +31,7 @@ from ldmbench.models.conditions import (
     TokenBoxes,
 )
 from ldmbench.models.diffusers.parts import frozen_text
+from ldmbench.models.frozen_text import frozen_prompts
 from ldmbench.models.hashed_words import LENGTH, TOKENS
 from ldmbench.models.image_conditions import (
     AlignedImage,
@@ -39,7 +40,7 @@ from ldmbench.models.image_conditions import (
     MaskedImage,
     SemanticMap,
 )
-from ldmbench.models.tokenizer_files import encoder_tokenizer, vocabulary_tokenizer
+from ldmbench.models.tokenizer_files import vocabulary_tokenizer
 from ldmbench.schema.models import DenoiserParams
 from ldmbench.sources.models.text_encoders import TextEncoder, text_encoder
 
@@ -139,14 +140,9 @@ def _caption(params: DenoiserParams, shape: tuple[int, int, int], brought: Broug
 
 
 def _frozen(params: DenoiserParams, found: TextEncoder) -> Condition:
-    """A text encoder that is not trained; padding is read like words, as in Stable Diffusion."""
-    length = min(params.caption_tokens, found.places or params.caption_tokens)
-    return Prompts(
-        _encoder_at(found.place, found.kind),
-        lambda: encoder_tokenizer(found.tokenizer),
-        length=length,
-        name="text_encoder",
-    )
+    """A text encoder that is not trained."""
+    encoder = _encoder_at(found.place, found.kind)
+    return frozen_prompts(found, encoder, found.tokens(params.caption_tokens))
 
 
 @cache

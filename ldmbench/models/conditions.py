@@ -24,6 +24,7 @@ __all__ = [
     "ClassTokens",
     "Condition",
     "ContextTensor",
+    "Encoded",
     "Inputs",
     "NoCondition",
     "Prompts",
@@ -134,6 +135,19 @@ class ClassTokens:
 
 
 @dataclass(frozen=True)
+class Encoded:
+    """Prompts that the model's text encoder has read already.
+
+    Attributes:
+        contexts: of the prompts, (B, L, D) float32.
+        null: of the empty prompt, (L, D).
+    """
+
+    contexts: torch.Tensor
+    null: torch.Tensor
+
+
+@dataclass(frozen=True)
 class Prompts:
     """Prompts, or their token ids, through a text encoder.
 
@@ -152,7 +166,9 @@ class Prompts:
     pad: int | None = None
 
     def inputs(self, cond: object, z: torch.Tensor) -> Inputs:
-        """Return context (B, length, D); cond: B prompts, ids (B, n), or a context itself."""
+        """Return context (B, length, D); cond: B prompts, ids (B, n), or contexts themselves."""
+        if isinstance(cond, Encoded):
+            return ContextTensor().inputs(cond.contexts, z)
         given = torch.as_tensor(cond) if hasattr(cond, "shape") or _numbers(cond) else None
         if given is not None and given.is_floating_point():
             return ContextTensor().inputs(given, z)
@@ -183,6 +199,8 @@ class Prompts:
 
     def null(self, cond: object, z: torch.Tensor) -> object:
         """Return the empty prompt B times."""
+        if isinstance(cond, Encoded):
+            return Encoded(cond.null.expand(z.shape[0], -1, -1), cond.null)
         return [""] * z.shape[0]
 
     def parts(self) -> dict[str, nn.Module]:

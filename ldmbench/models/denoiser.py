@@ -192,7 +192,7 @@ class Denoiser(nn.Module):
         if self.task.input == "caption":
             if captions is None:
                 raise InputError("this model is conditioned on captions; give one for each image")
-            return self.frozen.prepared(captions) if self.frozen else self._prompts.tokens(captions)
+            return self._prompts.tokens(captions)
         if labels is None:
             raise InputError("this model is conditioned on classes; give a label for each image")
         rows = torch.as_tensor(labels, dtype=torch.int64)

@@ -102,7 +102,9 @@ class _Builder:
         conditions = shared.conditions(point, sample)
         guide = self.guides.guide(point, sample)
         guided = None if guide is None else (guide, *self.models.both(guide.point))
-        below = Below(autoencoder, denoiser, conditions, traits.local, guided)
+        guiding = guided[2] if guided else None
+        contexts = self.models.texts.of_prompts(denoiser, guiding, conditions)
+        below = Below(autoencoder, denoiser, conditions, traits.local, guided, contexts)
         sampled = Sampled(shared)
         samples = sampled.samples(point, below, sample)
         made = {"autoencoder": autoencoder, "denoiser": denoiser, "samples": samples}

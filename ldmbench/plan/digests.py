@@ -6,9 +6,11 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ldmbench.canonical import digest
 from ldmbench.plugin_files import Noun
-from ldmbench.sources.digests import plugin_digest
+from ldmbench.sources.digests import file_digests, plugin_digest
 from ldmbench.sources.images.source import Source
+from ldmbench.sources.models.text_encoders import TextEncoder
 
 __all__ = ["Digests"]
 
@@ -37,3 +39,11 @@ class Digests:
         if key not in self.known:
             self.known[key] = plugin_digest(name, folder, self.cache, noun=noun, files=files)
         return self.known[key]
+
+    def encoder(self, found: TextEncoder) -> str:
+        """Return the digest of a frozen text encoder, as `found.digest` is."""
+        if found not in self.known:
+            files = found.files
+            read = file_digests(files.values(), self.cache)
+            self.known[found] = digest({name: read[file] for name, file in files.items()})
+        return self.known[found]

@@ -19,6 +19,7 @@ from ldmbench.schema.params import (
     CalledStage,
     CoderSpeedParams,
     CodingParams,
+    ContextsParams,
     DatasetParams,
     FeaturesParams,
     IdentityStage,
@@ -86,13 +87,13 @@ def stage_cost(stage: Stage, stages: Mapping[str, Stage]) -> Cost:
         case IdentityStage() | ShippedStage():
             return Cost()
         case TrainedDenoiser():
-            return _denoiser(params, side // f, _latent_channels(stage, stages), f)
+            return _denoiser(stage, params, side // f, _latent_channels(stage, stages), f)
         case LoadedStage() | TakenStage() | CalledStage() | LoadedDenoiser() | CalledDenoiser():
             kept = stage.local.bytes if isinstance(params, TakenStage) else 0
             return Cost(seconds=SECONDS["loading"], bytes=kept)
-        case LatentsParams():
-            size = 4 * _latent_channels(stage, stages) * (side / f) ** 2
-            return Cost(flops=count * _encoder_of(stage, stages, side)[0], bytes=count * size)
+        case LatentsParams() | ContextsParams():
+            flops, size = _encoded(stage, params, stages, side, f)
+            return Cost(flops=count * flops, bytes=count * size)
         case ReconstructionsParams():
             flops = 2 * sum(_encoder_of(stage, stages, side))
             return Cost(flops=count * flops, bytes=count * 3 * pixels)
@@ -218,18 +219,44 @@ def _first_stage(params: AutoencoderParams, side: int) -> Cost:
     return _training(params.budget, params.batch, forward, size, 3 * (size + judge))
 
 
-def _denoiser(params: TrainedDenoiser, side: int, channels: int, f: int) -> Cost:
+def _denoiser(stage: Stage, params: TrainedDenoiser, side: int, channels: int, f: int) -> Cost:
     """Return what training a denoiser takes: its weights, their average, and all a step needs.
 
     A checkpoint holds both and two moments of the optimizer; weights that are kept on the way lie
-    in scratch until the end.
+    in scratch until the end. Where a text encoder reads each batch, its work counts.
     """
     section = params.section
     layers = networks.denoiser(section, side, channels, f)
     size, kept = 4 * networks.weights(layers), len(set(section.checkpoints) - {1.0})
     forward = networks.flops(layers)
     cost = _training(params.budget, section.batch, forward, 2 * size * (1 + kept), 4 * size)
-    return replace(cost, scratch=cost.scratch + 2 * kept * size)
+    images = cost.flops / (3 * forward)
+    read = images * _reading(stage, section.caption_tokens) if section.text_encoder else 0.0
+    return replace(cost, flops=cost.flops + read, scratch=cost.scratch + 2 * kept * size)
+
+
+def _encoded(
+    stage: Stage,
+    params: LatentsParams | ContextsParams,
+    stages: Mapping[str, Stage],
+    side: int,
+    f: int,
+) -> tuple[float, float]:
+    """Return FLOPs and bytes of what is encoded once of one image, or of its caption."""
+    if isinstance(params, ContextsParams):
+        return _reading(stage, params.tokens), bytes_of(params)
+    size = 4 * _latent_channels(stage, stages) * (side / f) ** 2
+    return _encoder_of(stage, stages, side)[0], size
+
+
+def bytes_of(params: ContextsParams) -> int:
+    """Return the bytes of one caption's context."""
+    return 4 * params.tokens * params.width
+
+
+def _reading(stage: Stage, tokens: int) -> float:
+    """Return the FLOPs of a frozen text encoder that reads a caption: 2 per weight and token."""
+    return 2 * stage.local.bytes / 4 * tokens
 
 
 def _training(budget: Budget, batch: int, forward: float, size: float, checkpoint: float) -> Cost:

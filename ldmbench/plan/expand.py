@@ -202,6 +202,8 @@ def _meaningless(model: LdmModel) -> dict[str, BaseModel]:
     """Return sections without fields of a first stage when f = 1, and of the other network."""
     unused = fields_of_others(model.denoiser.network, model.denoiser.objective)
     defaults = {name: DenoiserParams.model_fields[name].default for name in unused}
+    if model.denoiser.conditioning != "caption":
+        defaults["text_encoder"] = None
     settled: dict[str, BaseModel] = {"denoiser": model.denoiser.model_copy(update=defaults)}
     if model.autoencoder.f == 1:
         settled["autoencoder"] = FirstStageSection(f=1)
@@ -219,6 +221,8 @@ def _meaningful(noun: BaseModel, chosen: Axes, folder: Path) -> Axes:
         f"denoiser.{name}"
         for name in fields_of_others(noun.denoiser.network, noun.denoiser.objective)
     }
+    if noun.denoiser.conditioning != "caption":
+        unused.add("denoiser.text_encoder")
     if noun.autoencoder.f == 1:
         unused |= {p for p in chosen if p.startswith("autoencoder.") and p != "autoencoder.f"}
     return {path: value for path, value in chosen.items() if path not in unused}

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 from ldmbench.canonical import digest_file
+from ldmbench.plan.contexts import FrozenTexts
 from ldmbench.plan.estimate import stage_cost
 from ldmbench.plan.expand import Point
 from ldmbench.plan.ledger import RECONSTRUCTION_BATCH, SHARD, aligned, items, whole
@@ -30,7 +30,6 @@ from ldmbench.schema.params import (
 )
 from ldmbench.schema.stage import Input, Stage
 from ldmbench.schema.weights import shipped_first_stage
-from ldmbench.sources.models.text_encoders import text_encoder
 
 MEASURED_IMAGES = 64
 """On which the scale of latents is measured that no file states."""
@@ -47,6 +46,11 @@ class ModelStages:
         """Where trainings start."""
         return Starts(self.shared.suite, self.shared.folder)
 
+    @cached_property
+    def texts(self) -> FrozenTexts:
+        """What plans the contexts of captions."""
+        return FrozenTexts(self.shared.folder, self.shared.images.digests, self.shared.ledger)
+
     def first_stage(self, point: Point) -> Stage:
         """Plan a first stage that no denoiser stands on."""
         if isinstance(point.spec, FirstStageModel):
@@ -61,35 +65,35 @@ class ModelStages:
         if not isinstance(spec, LdmModel):
             return self._foreign(point)
         train = self.shared.images.train(point)
-        images = items(train)
         autoencoder = self._autoencoder(spec.autoencoder, point, train)
-        inputs = {"autoencoder": whole(autoencoder), "images": images}
-        first, traits = spec.autoencoder, self.shared.about(point)
-        if traits.regularization is not None:
-            keyed = LatentsParams(
-                micro_batch=RECONSTRUCTION_BATCH,
-                posterior=first.latents if traits.regularization == "kl" else "sample",
-                flip=first.flip,
-            )
-            latents = self.shared.ledger.add(
-                "latents",
-                keyed,
-                {"autoencoder": whole(autoencoder), "images": aligned(train)},
-                shard=SHARD,
-                count=train.count,
-            )
-            inputs["latents"] = items(latents)
+        inputs = {"autoencoder": whole(autoencoder), "images": items(train)}
+        latents = self._latents(spec, point, autoencoder, train)
+        contexts = self.texts.of_training(spec.denoiser, train)
+        inputs |= {"latents": items(latents)} if latents else {}
+        inputs |= {"contexts": items(contexts)} if contexts else {}
         local = self._start(point, inputs)
         section, remarks = self._section(spec, inputs)
         if remarks:
             local = local.model_copy(update={"assumed": (*local.assumed, *remarks)})
-        text = self._text(section)
-        if text:
-            field, place, kept = text
-            local = local.model_copy(update={"text": str(place)})
-            section = section.model_copy(update={field: f"sha256:{kept}"})
+        section, where = self._with_text(section, encodes=contexts is None)
         params = TrainedDenoiser(section=section, budget=spec.budget)
+        local = local.model_copy(update=where)
         return autoencoder, self.shared.ledger.add("denoiser", params, inputs, local=local)
+
+    def _latents(
+        self, spec: LdmModel, point: Point, autoencoder: Stage, train: Stage
+    ) -> Stage | None:
+        """Plan latents of training images; None where the denoiser is trained on pixels."""
+        first, traits = spec.autoencoder, self.shared.about(point)
+        if traits.regularization is None:
+            return None
+        keyed = LatentsParams(
+            micro_batch=RECONSTRUCTION_BATCH,
+            posterior=first.latents if traits.regularization == "kl" else "sample",
+            flip=first.flip,
+        )
+        inputs = {"autoencoder": whole(autoencoder), "images": aligned(train)}
+        return self.shared.ledger.add("latents", keyed, inputs, shard=SHARD, count=train.count)
 
     def _section(
         self, spec: LdmModel, inputs: dict[str, Input]
@@ -103,15 +107,26 @@ class ModelStages:
         remarks = remarks_on(spec.autoencoder, section, stated=spec.denoiser.compile, flops=flops)
         return section, tuple(remarks)
 
-    def _text(self, section: DenoiserParams) -> tuple[str, Path, str] | None:
-        """Return field, place and digest of a vocabulary or text encoder; its path is in no key."""
-        if section.text_encoder:
-            encoder = text_encoder(section.text_encoder, self.shared.folder)
-            return "text_encoder", encoder.place, encoder.digest
-        if section.vocabulary not in (None, OPEN_CLIP):
+    def _with_text(
+        self, section: DenoiserParams, *, encodes: bool
+    ) -> tuple[DenoiserParams, dict[str, object]]:
+        """Return a section with digests for paths of vocabulary or text encoder, and the paths.
+
+        Args:
+            section: of a denoiser.
+            encodes: whether its training reads captions by the text encoder.
+        """
+        where: dict[str, object] = {}
+        named: dict[str, str] = {}
+        encoder = self.texts.encoder(section)
+        if encoder:
+            named["text_encoder"] = self.texts.digest(encoder)
+            where = {"text": str(encoder.place), "bytes": encoder.bytes if encodes else 0}
+        elif section.vocabulary not in (None, OPEN_CLIP):
             place = (self.shared.folder / str(section.vocabulary)).resolve()
-            return "vocabulary", place, digest_file(place)
-        return None
+            named["vocabulary"], where = digest_file(place), {"text": str(place)}
+        kept = {field: f"sha256:{found}" for field, found in named.items()}
+        return section.model_copy(update=kept), where
 
     def _start(self, point: Point, inputs: dict[str, Input]) -> Local:
         """Add the model that a training starts from to its inputs; return what it needs to run."""

@@ -9,7 +9,7 @@ from ldmbench.schema.stage import Cell, Plan, Stage
 
 __all__ = ["names_of"]
 
-OF_MODELS = {"autoencoder", "denoiser", "latents", "reconstructions"}
+OF_MODELS = {"autoencoder", "denoiser", "latents", "contexts", "reconstructions"}
 
 
 def names_of(plan: Plan) -> dict[str, str]:

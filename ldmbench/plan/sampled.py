@@ -28,7 +28,8 @@ TIMED, COUNTED = ({row.name for row in _SPEED if row.timed is timed} for timed i
 class Below:
     """What stands below samples, speed and coding: a model, its conditions, and what guides it.
 
-    `guided` is another model that guides, with its first stage and denoiser; or None.
+    `guided` is another model that guides, with its first stage and denoiser; or None. `contexts`
+    are those of the conditions' captions, where a frozen text encoder has read them.
     """
 
     autoencoder: Stage
@@ -36,6 +37,7 @@ class Below:
     conditions: Stage | None
     local: Local
     guided: tuple[Guide, Stage, Stage] | None = None
+    contexts: Stage | None = None
 
     def inputs(self) -> dict[str, Input]:
         """Return the model as inputs of a stage."""
@@ -93,6 +95,8 @@ class Sampled:
         )
         if below.conditions:
             inputs["conditions"] = aligned(below.conditions)
+        if below.contexts:
+            inputs["contexts"] = aligned(below.contexts)
         return self.shared.ledger.add(
             "samples",
             params,

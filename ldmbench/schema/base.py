@@ -18,6 +18,7 @@ Kind = Literal[
     "dataset",
     "autoencoder",
     "latents",
+    "contexts",
     "denoiser",
     "samples",
     "reconstructions",

@@ -304,6 +304,18 @@ class LatentsParams(Params):
     flip: bool = False
 
 
+class ContextsParams(Params):
+    """What a frozen text encoder makes of captions, float32; `encoder` is the digest of its files.
+
+    `tokens` are those of a caption, `width` is that of a token's context.
+    """
+
+    encoder: str
+    tokens: int
+    width: int
+    micro_batch: int
+
+
 class ReconstructionsParams(Params):
     """Images through a first stage and back; `quantize` is the rule from [-1, 1] to 0..255.
 
@@ -483,6 +495,7 @@ PARAMS: dict[Kind, tuple[type[Params], ...]] = {
         TrainedStage,
     ),
     "latents": (LatentsParams,),
+    "contexts": (ContextsParams,),
     "denoiser": (LoadedDenoiser, CalledDenoiser, TrainedDenoiser),
     "samples": (SamplesParams,),
     "reconstructions": (InterpolatedParams, ReconstructionsParams),

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from ldmbench.data.contexts import ROWS, ContextShards
 from ldmbench.data.shards import ArrayShards, ImageShards, files_allowed
 from ldmbench.data.windows import patches_in_turn
 from ldmbench.models.autoencoder import load_first_stage
@@ -128,6 +129,17 @@ def rows_of(found: TaskInput, name: str) -> ArrayShards:
         name,
         start=found.start,
         stop=_held(found, name),
+        first=found.first,
+        size=found.shard,
+    )
+
+
+def contexts_of(found: TaskInput) -> ContextShards:
+    """Return the contexts of the captions of an input."""
+    return ContextShards(
+        found.folders,
+        start=found.start,
+        stop=_held(found, ROWS),
         first=found.first,
         size=found.shard,
     )

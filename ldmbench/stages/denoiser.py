@@ -9,18 +9,18 @@ import torch
 
 from ldmbench.catalog.tasks import TASKS
 from ldmbench.data.shards import ImageShards
-from ldmbench.data.twice import MIRRORED, TwiceImages, TwiceLatents
+from ldmbench.data.twice import MIRRORED, TwiceContexts, TwiceImages, TwiceLatents
 from ldmbench.errors import InputError
 from ldmbench.models.conditioner import Brought
 from ldmbench.models.model import Model
 from ldmbench.models.trained import load_trained
 from ldmbench.schema.params import CalledDenoiser, Denoiser, LoadedDenoiser, TrainedDenoiser
 from ldmbench.schema.task import Task
-from ldmbench.stages.common import Report, autoencoder_at, images_of, rows_of
+from ldmbench.stages.common import Report, autoencoder_at, contexts_of, images_of, rows_of
 from ldmbench.stages.subject import loaded_of, refer_to_called, refer_to_loaded
 from ldmbench.stages.truth import Truths
 from ldmbench.train.denoiser import train_denoiser
-from ldmbench.train.inputs import Images, Latents
+from ldmbench.train.inputs import Contexts, Images, Latents
 
 
 def run(task: Task[Denoiser], report: Report) -> None:
@@ -47,14 +47,18 @@ def _train(task: Task, params: TrainedDenoiser, report: Report) -> None:
     found = task.inputs.get("latents")
     latents: Latents | None = rows_of(found, "latents.npy") if found else None
     shown: Images = images
+    read = task.inputs.get("contexts")
+    contexts: Contexts | None = contexts_of(read) if read else None
     if found and (found.folders[0] / MIRRORED).exists():
         latents = TwiceLatents(rows_of(found, "latents.npy"), rows_of(found, MIRRORED))
         shown = TwiceImages(images)
+        contexts = TwiceContexts(contexts_of(read)) if read else None
     train_denoiser(
         params.section,
         params.budget,
         images=shown,
         latents=latents,
+        contexts=contexts,
         latent_shape=first_stage.shape_of(side),
         brought=Brought(
             classes=max(fact["classes"] for fact in facts),

@@ -10,11 +10,12 @@ import torch
 
 from ldmbench.data.shards import write_array
 from ldmbench.errors import InputError
+from ldmbench.models.conditions import Encoded
 from ldmbench.models.subject import Subject
 from ldmbench.sample.noise import initial_noise, step_seeds
 from ldmbench.schema.params import SamplesParams, Sampling
 from ldmbench.schema.task import Task
-from ldmbench.stages.common import Pixels, Report, chunks, report_progress, rows_of
+from ldmbench.stages.common import Pixels, Report, chunks, contexts_of, report_progress, rows_of
 from ldmbench.stages.subject import subject_of
 from ldmbench.stages.truth import Truths, captions_of
 from ldmbench.tensors.numerics import autocast
@@ -57,6 +58,8 @@ class Conditions:
         self.count -= self.first
         self._found = task.inputs.get("conditions")
         self._truths: Truths | None = None
+        read = task.inputs.get("contexts")
+        self._contexts = contexts_of(read) if read else None
         self._labels, self._captions = np.zeros(self.count, "<i8"), [""] * self.count
         if self._found:
             self._labels = rows_of(self._found, "labels.npy").all()
@@ -73,6 +76,9 @@ class Conditions:
         """Return the conditions of some rows; None for an unconditional model."""
         if not len(self._labels):
             return None
+        if self._contexts:
+            made = self._contexts
+            return Encoded(torch.from_numpy(made.read(rows)), torch.from_numpy(made.null))
         truth = None
         if self._found and self.subject.needs_truth:
             self._truths = self._truths or Truths(self._found, self.first)

@@ -69,15 +69,28 @@ def _text(written: DenoiserParams, folder: Path) -> Iterator[Problem]:
                 f" {OPEN_CLIP}, or the path of a WordPiece vocab.txt",
             )
     for encoder in filter(None, many(written.text_encoder)):
-        try:
-            text_encoder(encoder, folder)
-        except InputError as error:
-            yield "text_encoder", str(error)
+        yield from _encoder(written, encoder, folder)
         if written.vocabulary is not None:
             yield (
                 "vocabulary",
                 "found it beside text_encoder, which has a tokenizer of its own; leave one out",
             )
+
+
+def _encoder(written: DenoiserParams, name: str, folder: Path) -> Iterator[Problem]:
+    """Yield what is not there of a frozen text encoder, and that it reads fewer tokens."""
+    try:
+        found = text_encoder(name, folder)
+    except InputError as error:
+        yield "text_encoder", str(error)
+        return
+    asked = written.caption_tokens
+    if "caption_tokens" in written.model_fields_set and found.tokens(asked) < asked:
+        yield (
+            "caption_tokens",
+            f"found {asked}, but text_encoder '{name}' reads {found.places} tokens at most;"
+            f" allowed: 2 to {found.places}, or leave it out",
+        )
 
 
 def _of_others(written: DenoiserParams, tasks: list[Task]) -> Iterator[Problem]:

@@ -32,6 +32,7 @@ from ldmbench.train.draws import Draws, draws_at, generators_at, parts_of
 from ldmbench.train.forward import forward_of
 from ldmbench.train.inputs import (
     Batches,
+    Contexts,
     Images,
     Latents,
     Truths,
@@ -60,6 +61,7 @@ class DenoiserJob:
         *,
         images: Images,
         latents: Latents | None = None,
+        contexts: Contexts | None = None,
         truth: Truths | None = None,
         order: BatchOrder,
         device: torch.device,
@@ -69,13 +71,14 @@ class DenoiserJob:
         self.layout = layout_of(params.precision)
         self.model = model.to(device).to(memory_format=self.layout).train()
         self.images, self.latents, self.order = images, latents, order
+        self.contexts = contexts
         self.batches = Batches(self._read, device)
         self.device = device
         self.batch = params.batch
         self.flops_per_image = 3.0 * (model.flops_per_image() + model.condition_flops())
         if self.model.frozen is not None:
-            every_caption = self.images.captions(np.arange(len(images)))
-            self.model.frozen.to(device).remember(every_caption)
+            null = None if contexts is None else torch.tensor(contexts.null)
+            self.model.frozen.begin(device, null)
         self.parameters = model.parameter_count
         self.rows, self.accumulate = self.crew.rows(params.batch), params.accumulate
         self.ema = Ema(self.model, params.ema_decay, warmup=params.ema_warmup)
@@ -107,6 +110,7 @@ class DenoiserJob:
         """
         with self.clock.part("data"):
             shown, *cond = self.batches.at(n)
+            cond = [self._encoded(part) for part in cond]
             draws = draws_at(
                 n,
                 seed=self.params.train_seed,
@@ -125,6 +129,19 @@ class DenoiserJob:
                 loss.backward()
                 total += loss.detach()
         return total
+
+    def _encoded(self, cond: Tensor) -> Tensor:
+        """Return contexts of a batch's captions where a frozen encoder reads them in training.
+
+        Of other conditions, themselves. Rows that are not computed here are left empty.
+        """
+        frozen = self.model.frozen
+        if frozen is None or self.contexts is not None:
+            return cond
+        found = frozen.read(cond[self.rows])
+        whole = found.new_zeros((len(cond), *found.shape[1:]))
+        whole[self.rows] = found
+        return whole
 
     def _draw_masks(self, n: int, rows: slice) -> None:
         """Let dropout draw the masks of some images of step n's batch."""
@@ -185,6 +202,8 @@ class DenoiserJob:
         shown = pixels_at(self.images, at) if self.latents is None else latents_at(self.latents, at)
         cond = None
         match self.model.task.input:
+            case "caption" if self.contexts is not None:
+                cond = torch.from_numpy(self.contexts.read(at))
             case "caption":
                 cond = self.model.conditions(captions=self.images.captions(at))
             case "class":
@@ -203,6 +222,7 @@ def train_denoiser(
     *,
     images: Images,
     latents: Latents | None = None,
+    contexts: Contexts | None = None,
     latent_shape: tuple[int, int, int],
     brought: Brought = NOTHING,
     truth: Truths | None = None,
@@ -222,6 +242,7 @@ def train_denoiser(
         budget: steps, images, FLOPs of the denoiser or minutes.
         images: captions and labels, and the images themselves when there are no latents.
         latents: what the first stage made of the images; None trains on pixels.
+        contexts: what a frozen text encoder made of the captions; None: it reads each batch.
         latent_shape: (C, h, w) of one latent, or of one image.
         brought: what data and first stage bring to the condition.
         truth: all that is known of the images, for tasks that are made of real images.
@@ -268,6 +289,7 @@ def train_denoiser(
         model,
         images=images,
         latents=latents,
+        contexts=contexts,
         truth=truth,
         order=order,
         device=place,
@@ -286,4 +308,6 @@ def train_denoiser(
         checkpoint_seconds=checkpoint_seconds,
     )
     crew.end()
+    if model.frozen is not None:
+        model.frozen.to("cpu")  # it stays in memory for the next training
     return cost

@@ -18,6 +18,7 @@ from ldmbench.seeds import derive_seed
 
 __all__ = [
     "Batches",
+    "Contexts",
     "Images",
     "Latents",
     "Truths",
@@ -55,6 +56,17 @@ class Latents(Protocol):
 
     def read(self, indices: Ints) -> npt.NDArray[Any]:
         """Return float (N, C, h, w), scaled."""
+
+
+class Contexts(Protocol):
+    """Contexts of captions on disk, in the order of their images."""
+
+    def read(self, indices: Ints) -> npt.NDArray[Any]:
+        """Return float32 (N, L, D)."""
+
+    @property
+    def null(self) -> npt.NDArray[Any]:
+        """Return that of the empty caption, float32 (L, D)."""
 
 
 class Truths(Protocol):

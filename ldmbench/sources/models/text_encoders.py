@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from ldmbench.canonical import digest_files
+from ldmbench.canonical import digest, digest_file
 from ldmbench.errors import InputError
 from ldmbench.sources.models.config_kinds import read_checked
 from ldmbench.sources.models.hub import snapshot
 from ldmbench.sources.models.places import is_hub_id, weights_of
 
-__all__ = ["KINDS", "TextEncoder", "text_encoder"]
+__all__ = ["AT_ONCE", "KINDS", "TextEncoder", "text_encoder"]
 
 KINDS = {
     "bert": "BertModel",
@@ -20,7 +20,11 @@ KINDS = {
     "t5": "T5EncoderModel",
 }
 """`model_type` of a config -> the class of transformers."""
-_TOKENIZER = ("tokenizer_config.json", "tokenizer.json", "vocab.json", "vocab.txt")
+_TOKENIZERS = (("tokenizer.json",), ("vocab.txt",), ("vocab.json", "merges.txt"))
+"""Files by which transformers reads a tokenizer; those of one row are needed together."""
+AT_ONCE = 32
+"""Captions that an encoder reads at a time, always: so what it makes of one differs by no more than
+the place among them, wherever it is encoded."""
 
 
 @dataclass(frozen=True)
@@ -41,15 +45,30 @@ class TextEncoder:
     width: int
     places: int | None
 
+    def tokens(self, asked: int) -> int:
+        """Return how many tokens of a caption it reads, of as many as are asked for."""
+        return min(asked, self.places or asked)
+
+    @property
+    def bytes(self) -> int:
+        """Return the size of its weights."""
+        return sum(file.stat().st_size for file in weights_of(self.place))
+
     @property
     def digest(self) -> str:
         """Return the digest of config, weights and tokenizer."""
+        return digest({name: digest_file(file) for name, file in self.files.items()})
+
+    @property
+    def files(self) -> dict[str, Path]:
+        """Return the files of config, weights and tokenizer by their names below one folder."""
         files = {*weights_of(self.place), self.place / "config.json"}
         for pattern in ("*.json", "*.txt", "*.model"):
             files |= set(self.tokenizer.glob(pattern))
         root = self.place if self.tokenizer == self.place else self.place.parent
         inside = all(file.is_relative_to(root) for file in files)
-        return digest_files(sorted(files), root=root if inside else Path("/"))
+        root = root if inside else Path("/")
+        return {file.relative_to(root).as_posix(): file for file in sorted(files)}
 
 
 def text_encoder(name: str, folder: Path) -> TextEncoder:
@@ -83,6 +102,9 @@ def text_encoder(name: str, folder: Path) -> TextEncoder:
 
 def _tokenizer(place: Path, name: str) -> Path:
     for folder in (place, place / "tokenizer", place.parent / "tokenizer"):
-        if any((folder / file).is_file() for file in _TOKENIZER):
+        if any(all((folder / file).is_file() for file in row) for row in _TOKENIZERS):
             return folder
-    raise InputError(f"found '{name}', but there is no tokenizer in {place} or beside it")
+    raise InputError(
+        f"found '{name}', but there is no tokenizer in {place}, in its folder tokenizer or beside"
+        f" it; needed: {', or '.join(' and '.join(row) for row in _TOKENIZERS)}"
+    )
