@@ -1,10 +1,8 @@
 """What all tests share: few threads, no MLflow telemetry, own stores, long files first."""
 
 import os
-import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -13,8 +11,6 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # the tests run side by side
 
 import forked
-
-from ldmbench.execute import process
 
 
 @pytest.fixture(autouse=True)
@@ -35,7 +31,7 @@ def weights_home(tmp_path, monkeypatch):
 def pytest_configure(config):
     """Let xdist hand out files in the order of the collection; fork the workers of runs."""
     config.option.loadscopereorder = False
-    process.subprocess = SimpleNamespace(PIPE=subprocess.PIPE, Popen=forked.Popen)
+    forked.install()
 
 
 def pytest_collection_modifyitems(config, items):

@@ -1,10 +1,12 @@
 """Workers for the tests, forked from one process that has imported what a worker imports.
 
-Importing takes a worker longer than most tests take, so the workers that tests start from within
-pytest share it. They run the worker's own main, with pipes, environment and folder of their own.
-Tests that begin a program of their own (`python -m ldmbench run ...`) start real ones.
+Importing takes a worker longer than most tests take, so the workers that tests start share it: one
+server for all processes of pytest. The workers run the worker's own main, with pipes, environment
+and folder of their own. A test that needs `ldmbench` in a process of its own starts `DOOR`, whose
+workers are forked too; `python -m ldmbench run ...` starts real ones.
 
-    python tests/forked.py FD      serves requests that come over the socket FD
+    python tests/forked.py serve PID       serves requests until the process PID is gone
+    python tests/forked.py door ...        ldmbench ...
 """
 
 import contextlib
@@ -12,24 +14,31 @@ import importlib
 import json
 import os
 import random
+import select
 import signal
 import socket
 import subprocess
 import sys
 import threading
+import time
 import traceback
 from pathlib import Path
+from types import SimpleNamespace
 
+import psutil
+
+from ldmbench.execute import process
 from ldmbench.execute.process import COMMAND
 
+DOOR = (sys.executable, __file__, "door")
+"""The command `ldmbench`."""
+OWNER = "LDMBENCH_TESTS_OWNER"
+"""The variable that holds the number of the process for whose tests the server is."""
 PREPARED = ("samples", "features", "scores", "reconstructions", "coding", "speed")
 
 
 class Popen:
     """As much of subprocess.Popen as a WorkerProcess uses; other commands get the real one."""
-
-    _server = None
-    _lock = threading.Lock()
 
     def __new__(cls, command, **how):
         """Return a process, forked if it is a worker."""
@@ -46,22 +55,12 @@ class Popen:
         words = command[len(COMMAND) :]
         asked = {"arguments": words, "environment": env, "folder": str(Path.cwd())}
         ends = [task_end, event_end, stderr.fileno(), keeper.fileno()]
-        with self._lock:
-            socket.send_fds(self.server(), [json.dumps(asked).encode()], ends)
+        with connected() as server:
+            socket.send_fds(server, [json.dumps(asked).encode()], ends)
         keeper.close()
         os.close(task_end)
         os.close(event_end)
         self.pid, self.returncode = int(self._told.recv(64)), None
-
-    @classmethod
-    def server(cls):
-        """Return the socket of the server, which is started with the first worker."""
-        if cls._server is None:
-            cls._server, other = socket.socketpair(type=socket.SOCK_SEQPACKET)
-            command = [sys.executable, __file__, str(other.fileno())]
-            subprocess.Popen(command, pass_fds=[other.fileno()], start_new_session=True)
-            other.close()
-        return cls._server
 
     def wait(self):
         """Wait for the end and return the code, negative for a signal."""
@@ -94,17 +93,54 @@ def _pipe(*, writer):
     return os.fdopen(read, encoding="utf-8"), write
 
 
-def serve(requests):
-    """Fork a keeper for every request, until the other side is gone."""
+def install():
+    """Fork the workers that this process starts."""
+    os.environ.setdefault(OWNER, str(os.getpid()))
+    process.subprocess = SimpleNamespace(PIPE=subprocess.PIPE, Popen=Popen)
+
+
+def connected():
+    """Return a connection to the server; the first to ask starts it."""
+    for attempt in range(1000):
+        made = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        try:
+            made.connect(address(os.environ[OWNER]))
+        except OSError:
+            made.close()
+            if attempt == 0:
+                command = [sys.executable, __file__, "serve", os.environ[OWNER]]
+                subprocess.Popen(command, start_new_session=True)
+            time.sleep(0.1)
+        else:
+            return made
+    raise RuntimeError("the server of tests/forked.py does not start")
+
+
+def address(owner):
+    """Return the name of the server's socket."""
+    return f"\0ldmbench-tests-{owner}"
+
+
+def serve(owner):
+    """Fork a keeper for every request, until the owner is gone."""
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    try:
+        listener.bind(address(owner))
+    except OSError:
+        return  # another is there
+    listener.listen(64)
     for name in PREPARED:
         __import__(f"ldmbench.stages.{name}")
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # keepers are nobody's concern
-    while True:
-        asked, ends, *_ = socket.recv_fds(requests, 1 << 20, 4)
+    while psutil.pid_exists(int(owner)):
+        if not select.select([listener], [], [], 1.0)[0]:
+            continue
+        with listener.accept()[0] as requests:
+            asked, ends, *_ = socket.recv_fds(requests, 1 << 20, 4)
         if not asked:
-            return
+            continue  # who asked is gone
         if os.fork() == 0:
-            requests.close()
+            listener.close()
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             keep(json.loads(asked), *ends)
         for end in ends:
@@ -154,5 +190,14 @@ def work(asked, tasks, events, log):
     os._exit(0)
 
 
+def door(arguments):
+    """Be the command `ldmbench`."""
+    from ldmbench.cli import main
+
+    install()
+    sys.argv = ["ldmbench", *arguments]
+    main()
+
+
 if __name__ == "__main__":
-    serve(socket.socket(fileno=int(sys.argv[1])))
+    {"serve": lambda: serve(sys.argv[2]), "door": lambda: door(sys.argv[2:])}[sys.argv[1]]()

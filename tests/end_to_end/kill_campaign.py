@@ -19,15 +19,17 @@ from pathlib import Path
 
 from ldmbench.records.runs import Runs
 
-
-def command(suite, store):
-    """What a user types."""
-    return [sys.executable, "-m", "ldmbench", "run", str(suite), "--store", str(store)]
+TYPED = (sys.executable, "-m", "ldmbench")
 
 
 def finish(suite, store):
     """Run to the end; return the scores of every cell."""
-    subprocess.run(command(suite, store), check=True, capture_output=True)
+    subprocess.run([*TYPED, "run", str(suite), "--store", str(store)], check=True)
+    return scores(store)
+
+
+def scores(store):
+    """Return the scores of every cell of the last run."""
     all_runs = Runs(Path(store))
     return {
         record.cell.id: [score.model_dump() for score in record.scores]
@@ -35,11 +37,10 @@ def finish(suite, store):
     }
 
 
-def kill_once(suite, store, *, after):
-    """Start a run and kill it; return whether it was still running, and its process id."""
-    process = subprocess.Popen(
-        command(suite, store), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+def kill_once(suite, store, *, after, door=TYPED):
+    """Start a run and kill it; return whether it was still running."""
+    command = [*door, "run", str(suite), "--store", str(store)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     time.sleep(after)
     running = process.poll() is None
     process.send_signal(signal.SIGKILL)
@@ -57,10 +58,11 @@ def digests(store):
     return found
 
 
-def campaign(suite, folder, *, kills, shortest, longest, seed, tell=print):
+def campaign(suite, folder, *, kills, shortest, longest, seed, finish=finish, door=TYPED):
     """Kill running processes `kills` times; return the problems found.
 
-    A store in which a run came to its end is compared, and the next kill begins a new one.
+    A store in which a run came to its end is compared, and the next kill begins a new one. `finish`
+    runs to the end, `door` is the command that is killed.
     """
     undisturbed = finish(suite, folder / "lap-0")
     expected = digests(folder / "lap-0")
@@ -69,20 +71,20 @@ def campaign(suite, folder, *, kills, shortest, longest, seed, tell=print):
     while hits < kills:
         after = moments.uniform(shortest, longest)
         store = folder / f"lap-{lap}"
-        hit = kill_once(suite, store, after=after)
+        hit = kill_once(suite, store, after=after, door=door)
         hits += hit
         done = f"{len(digests(store))} of {len(expected)} artefacts"
-        tell(
+        print(
             f"lap {lap}: after {after:5.2f} s, {done}, {f'kill {hits}' if hit else 'ended before'}"
         )
         if not hit or hits == kills:
             problems += differences(undisturbed, finish(suite, store))
             problems += differences(expected, digests(store))
             lap += 1
-    tell(
+    print(
         f"{hits} kills in {lap - 1} laps; {len(undisturbed)} cells, {len(expected)} artefacts each"
     )
-    tell("all agree" if not problems else f"DIFFERENT: {problems}")
+    print("all agree" if not problems else f"DIFFERENT: {problems}")
     return problems
 
 

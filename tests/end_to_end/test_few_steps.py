@@ -1,9 +1,8 @@
 """The example of a few-step model: trained for a moment, measured by evaluations."""
 
-import os
 import re
+import runpy
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -31,11 +30,12 @@ def example(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_example_trains_and_runs(example, tmp_path, capsys):
-    subprocess.run(
-        [sys.executable, "train.py", "--steps", "2", "--images", "64"],
-        cwd=example.parent, env={**os.environ, "PYTHONPATH": str(Path.cwd())}, check=True,
-    )  # fmt: skip
+def test_the_example_trains_and_runs(example, tmp_path, capsys, monkeypatch):
+    with monkeypatch.context() as patched:
+        patched.syspath_prepend(example.parent)
+        patched.setattr(sys, "argv", ["train.py", "--steps", "2", "--images", "64"])
+        runpy.run_path(str(example.with_name("train.py")), run_name="__main__")
+        patched.delitem(sys.modules, "meanflow")
     sets = [part for change in SMALL for part in ("--set", change)]
     assert outcome(["run", str(example), "--store", str(tmp_path / "s"), *sets]) == 0
     runs = Runs(tmp_path / "s")

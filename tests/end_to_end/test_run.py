@@ -3,14 +3,14 @@
 import json
 import os
 import shutil
-import subprocess
-import sys
+import signal
 
 import numpy as np
 import pytest
 import tiny
 
 from ldmbench.cli import outcome
+from ldmbench.execute.process import WorkerProcess
 from ldmbench.records.runs import Runs
 
 
@@ -275,26 +275,20 @@ def test_an_unreadable_image_ends_a_run_before_it_begins(tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_a_worker_that_dies_fails_its_cell_and_not_the_run(tmp_path):
-    suite = tiny.write_suite(tmp_path)
-    hook = tmp_path / "sitecustomize.py"
-    hook.write_text(
-        "import sys\n"
-        "if any('ldmbench.execute.worker' in a for a in sys.orig_argv):\n"
-        "    import os, signal, threading, time\n"
-        "    def die():\n"
-        "        time.sleep(0.5)\n"
-        "        os.kill(os.getpid(), signal.SIGKILL)\n"
-        "    threading.Thread(target=die, daemon=True).start()\n"
-    )
-    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
-    done = subprocess.run(
-        [sys.executable, "-m", "ldmbench", "run", str(suite), "--store", str(tmp_path / "s")],
-        env=environment, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 4
-    assert "worker" in done.stderr
-    assert "Traceback" not in done.stderr
+def test_a_worker_that_dies_fails_its_cell_and_not_the_run(tmp_path, monkeypatch, capfd):
+    suite, start = tiny.write_suite(tmp_path), WorkerProcess._start
+
+    def dies(self):
+        process = start(self)
+        os.kill(process.pid, signal.SIGKILL)
+        return process
+
+    with monkeypatch.context() as patched:
+        patched.setattr(WorkerProcess, "_start", dies)
+        assert run(suite, tmp_path / "s")[0] == 4
+    said = capfd.readouterr().err
+    assert "the worker process on cpu was killed (signal 9)" in said
+    assert "Traceback" not in said
     again, _ = run(suite, tmp_path / "s")
     assert again == 0
 

@@ -3,16 +3,17 @@
 import errno
 import json
 import subprocess
-import sys
 import threading
 import time
 from types import SimpleNamespace
 from unittest.mock import MagicMock
 
+import forked
 import pytest
 import tiny
 from gpu_answers import gpu, say
 
+import ldmbench
 from ldmbench.errors import InputError, StageError
 from ldmbench.execute import local
 from ldmbench.execute.devices import devices
@@ -368,21 +369,18 @@ def test_the_code_digest_sees_the_rooms_of_its_stage_and_no_others(tmp_path, mon
 @pytest.mark.slow
 def test_two_runs_on_one_store_make_nothing_twice(tmp_path):
     suite, store = tiny.write_suite(tmp_path), tmp_path / "store"
-    command = [sys.executable, "-m", "ldmbench", "run", str(suite), "--store", str(store), "--json"]
+    command = [*forked.DOOR, "run", str(suite), "--store", str(store), "--json"]
     both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     told_ = [json.loads(process.communicate()[0]) for process in both]
     assert [process.returncode for process in both] == [0, 0]
-    alone = tmp_path / "alone"
-    done = subprocess.run(
-        [*command[:5], "--store", str(alone), "--json"], capture_output=True, text=True, check=True
-    )
-    assert sum(t["executed"] for t in told_) == json.loads(done.stdout)["executed"]
+    alone = ldmbench.run(suite, store=tmp_path / "alone")
+    assert sum(t["executed"] for t in told_) == alone._all_runs.find().executed
 
-    def scores(root, run):
-        return [[s.model_dump() for s in r.scores] for r in Runs(root).records(run)]
+    def scores(records):
+        return [[s.model_dump() for s in r.scores] for r in records]
 
-    expected = scores(alone, json.loads(done.stdout)["run"])
-    assert scores(store, told_[0]["run"]) == scores(store, told_[1]["run"]) == expected
+    one, other = (scores(Runs(store).records(told["run"])) for told in told_)
+    assert one == other == scores(alone.records)
 
 
 class Saying(Runner):

@@ -182,7 +182,7 @@ def test_kernel_distance_and_inception_score_follow(bench):
     assert 15 < scores[0] <= 48
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 def test_large_sets_agree(large, capsys):
     check_corruptions(large, capsys)
     check_classes(large, capsys)
@@ -190,7 +190,7 @@ def test_large_sets_agree(large, capsys):
     check_swapped(large, capsys)
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 def test_order_of_six_models_is_stable(net, capsys):
     """Six kinds of samples keep their order over five disjoint draws of 512."""
     from scipy.stats import kendalltau
@@ -239,7 +239,7 @@ def test_attributes_of_unseen_images_are_read(net, options, capsys):
     found = accuracies(net, 500, **options)
     with capsys.disabled():
         print(f"\n{options}: " + ", ".join(f"{k} {v:.3f}" for k, v in found.items()))
-    assert min(found.values()) >= 0.94  # the slow test has enough images for 0.95
+    assert min(found.values()) >= 0.94  # the campaign has enough images for 0.95
 
 
 def retrieval(clip, n, options, most=63):
@@ -272,7 +272,7 @@ def test_captions_are_retrieved(clip, options, capsys):
     assert found >= 0.6
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 @pytest.mark.parametrize("options", [{"resolution": r, "texture": t} for r, t in FOUR])
 def test_targets_are_met(net, clip, options, capsys):
     found = accuracies(net, 4000, **options)
