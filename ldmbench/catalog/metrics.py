@@ -136,7 +136,8 @@ class Metric(Quantity):
         in_suite: only a suite that names it has it; else it comes with all reconstructions, and a
             suite that names it asks for these.
         of: the metric that this is on other images: rfid is the fid of reconstructions.
-        detected: a detector from disk measures it on data that the family is not defined on.
+        judged: what a network from disk reads of samples, to measure it on data that the family is
+            not defined on: boxes (a detector) or a map (a segmenter).
     """
 
     source: str
@@ -154,7 +155,7 @@ class Metric(Quantity):
     in_suite: bool = True
     of: str = ""
     interpolated: bool = False
-    detected: bool = False
+    judged: Literal["", "boxes", "map"] = ""
 
     @property
     def summary(self) -> str:
@@ -213,6 +214,15 @@ def _iou(params: Mapping[str, Any], least: int) -> Fields:
 
 def _average(params: Mapping[str, Any], least: int) -> Fields:
     return {"iou": "0.5-0.95", "recalls": 101} if "detector" in params else _iou(params, least)
+
+
+def _average50(params: Mapping[str, Any], least: int) -> Fields:
+    return {"iou": "0.5", "recalls": 101} if "detector" in params else _iou(params, least)
+
+
+def _classes(params: Mapping[str, Any], least: int) -> Fields:
+    """Return how many classes of data a segmenter from disk knows."""
+    return {"classes": f"{params['known']}of{params['of']}"} if "known" in params else {}
 
 
 def _share(tolerance: float, limit: float, noise: float) -> Gate:
@@ -467,19 +477,32 @@ _ROWS = (
     ),
     Metric(
         name="layout_ap", label="Layout AP", better="higher", family=SCENES,
-        source="arXiv:1405.0312", fields=(), signed=_average, detected=True,
+        source="arXiv:1405.0312", fields=(), signed=_average, judged="boxes",
         about="average precision of detected objects against the boxes asked for",
         gate=_absolute(0.02, 0.10, 0.005), share=True, short="AP",
     ),
     Metric(
+        name="layout_ap50", label="Layout AP50", better="higher", family=SCENES,
+        source="arXiv:1405.0312", fields=(), signed=_average50, judged="boxes",
+        about="average precision of detected objects at an intersection over union of 0.5",
+        gate=_absolute(0.02, 0.10, 0.005), share=True,
+    ),
+    Metric(
         name="layout_recall", label="Layout recall", better="higher", family=SCENES, source="",
-        signed=_iou, detected=True, about="share of the boxes asked for that a detected object of its class fills",
+        signed=_iou, judged="boxes", about="share of the boxes asked for that a detected object of its class fills",
         gate=_absolute(0.02, 0.10, 0.005), share=True,
     ),
     Metric(
         name="miou", label="mIoU", better="higher", family=SCENES, source="arXiv:1411.4038",
-        signed=_nothing, about="mean intersection over union of the map read and the map asked for",
+        signed=_classes, judged="map",
+        about="mean intersection over union of the map read and the map asked for",
         gate=_absolute(0.02, 0.10, 0.005), share=True, short="mIoU",
+    ),
+    Metric(
+        name="pixel_accuracy", label="Pixel accuracy", better="higher", family=SCENES,
+        source="arXiv:1411.4038", signed=_classes, judged="map",
+        about="share of pixels that are read as the class that the map asks for",
+        gate=_absolute(0.02, 0.10, 0.005), share=True,
     ),
 )
 # fmt: on
@@ -545,9 +568,8 @@ def networks_of(family: Family, options: Mapping[str, object]) -> tuple[str, ...
         options: the fields of a protocol that the family is keyed by.
     """
     networks = family.networks
-    if networks is None or networks.field not in options:  # a detector from disk is no row
-        return ()
-    return networks.files[str(options[networks.field])]
+    # What lies on disk of the user's own, a detector or a segmenter, is no row.
+    return networks.files.get(str(options.get(networks.field)), ()) if networks else ()
 
 
 def listed(rows: Iterable[Metric]) -> str:

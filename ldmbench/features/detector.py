@@ -12,10 +12,9 @@ from typing import Any, NamedTuple
 import numpy.typing as npt
 import torch
 
-from ldmbench.errors import InputError
 from ldmbench.features.extractor import exact_convolutions
-from ldmbench.sources.detectors import CLASS, detector_at
-from ldmbench.tensors.device import usable_device
+from ldmbench.features.from_transformers import load_network
+from ldmbench.sources.judges import DETECTOR
 
 __all__ = ["Found", "ObjectDetector", "load_detector"]
 
@@ -81,29 +80,5 @@ def load_detector(path: Path, *, sha256: str | None = None, device: str = "cpu")
     Raises:
         InputError: it cannot be loaded, lacks weights, or is not what was planned.
     """
-    files = detector_at(str(path))
-    if sha256 is not None and files.digest != sha256:
-        raise InputError(f"{path} has changed since the run was planned; run again")
-    usable_device(device)
-    from transformers import DetrForObjectDetection, DetrImageProcessorPil
-
-    try:
-        network, told = DetrForObjectDetection.from_pretrained(
-            files.place,
-            local_files_only=True,
-            use_safetensors=True,
-            output_loading_info=True,
-            dtype=torch.float32,
-        )
-        processor = DetrImageProcessorPil.from_pretrained(files.place, local_files_only=True)
-    except (OSError, ValueError, RuntimeError, TypeError, KeyError, ImportError) as error:
-        raise InputError(
-            f"{path}: transformers cannot load this {CLASS} ({error}); copy its folder again"
-        ) from error
-    lost = sorted(told["missing_keys"])
-    if lost:
-        raise InputError(
-            f"{path}: its weights have no {lost[0]} and {len(lost) - 1} others that its config asks"
-            " for; copy its folder again"
-        )
-    return ObjectDetector(network.eval().requires_grad_(False).to(device), processor, device=device)
+    network, processor = load_network(DETECTOR, path, sha256=sha256, device=device)
+    return ObjectDetector(network, processor, device=device)

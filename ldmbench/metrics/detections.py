@@ -17,7 +17,7 @@ from ldmbench.metrics.resample import CONFIDENCE, Replicates, replicate
 
 __all__ = ["Boxes", "coco_ap", "detections_family", "overlaps", "recalled"]
 
-IOUS = np.linspace(0.5, 0.95, 10)
+IOUS = tuple(float(iou) for iou in np.linspace(0.5, 0.95, 10))
 RECALLS = np.linspace(0.0, 1.0, 101)
 MOST = 100
 
@@ -64,14 +64,14 @@ def overlaps(a: Array, b: Array) -> Array:
     return shares
 
 
-def _matched(one: Boxes, label: int) -> _Matched:
+def _matched(one: Boxes, label: int, ious: Sequence[float]) -> _Matched:
     """Match the detections of a class, the surest first, each to the free box it covers best."""
     mine = np.flatnonzero(one.labels == label)
     mine = mine[np.argsort(-one.scores[mine], kind="stable")][:MOST]
     asked = one.asked[one.asked_labels == label]
-    right = np.zeros((len(IOUS), len(mine)), bool)
+    right = np.zeros((len(ious), len(mine)), bool)
     shares = overlaps(one.found[mine], asked)
-    for row, least in enumerate(IOUS):
+    for row, least in enumerate(ious):
         free = np.ones(len(asked), bool)
         for column, share in enumerate(shares):
             open_ = np.where(free, share, -1.0)
@@ -87,7 +87,7 @@ def _ap(scores: Array, right: Array, asked: int) -> float:
 
     Args:
         scores: (D,) of its detections in all images.
-        right: (10, D).
+        right: (I, D), at each IoU.
         asked: boxes of the class.
     """
     if not len(scores):
@@ -103,11 +103,14 @@ def _ap(scores: Array, right: Array, asked: int) -> float:
     return total / len(right)
 
 
-def coco_ap(images: Sequence[Boxes], *, confidence: float = CONFIDENCE) -> Replicates:
+def coco_ap(
+    images: Sequence[Boxes], *, ious: Sequence[float] = IOUS, confidence: float = CONFIDENCE
+) -> Replicates:
     """Return COCO's AP of detections; its interval is a jackknife of images.
 
     Args:
         images: what was asked and found, an image each.
+        ious: whose mean it is; [0.5] for AP50.
         confidence: of the interval.
 
     Examples:
@@ -120,7 +123,7 @@ def coco_ap(images: Sequence[Boxes], *, confidence: float = CONFIDENCE) -> Repli
     counted = np.zeros(len(images))
     total = 0.0
     for label in labels:
-        parts = [_matched(one, label) for one in images]
+        parts = [_matched(one, label, ious) for one in images]
         asked = np.array([int((one.asked_labels == label).sum()) for one in images])
         owner = np.repeat(np.arange(len(images)), [len(part.scores) for part in parts])
         scores = np.concatenate([part.scores for part in parts])
@@ -170,7 +173,7 @@ def detections_family(
     iou: float,
     confidence: float = CONFIDENCE,
 ) -> dict[str, Replicates]:
-    """Return layout_ap and layout_recall of samples by a detector from disk.
+    """Return layout_ap, layout_ap50 and layout_recall of samples by a detector from disk.
 
     Args:
         batches: of samples, uint8 NHWC, and what was asked of them: boxes and their classes.
@@ -198,6 +201,7 @@ def detections_family(
             )
     return {
         "layout_ap": coco_ap(made, confidence=confidence),
+        "layout_ap50": coco_ap(made, ious=(0.5,), confidence=confidence),
         "layout_recall": _recall(made, iou=iou, threshold=threshold, confidence=confidence),
     }
 

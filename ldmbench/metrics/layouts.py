@@ -16,9 +16,10 @@ from scipy import ndimage
 
 from ldmbench.metrics.arrays import Array
 from ldmbench.metrics.detections import detections_family
+from ldmbench.metrics.maps import class_counts, maps_family, mean_iou, pixel_accuracy
 from ldmbench.metrics.resample import CONFIDENCE, Replicates, replicate
 
-__all__ = ["Detection", "Hits", "Scene", "detect", "match", "mean_iou", "scenes_family"]
+__all__ = ["Detection", "Hits", "Scene", "detect", "match", "scenes_family"]
 
 SMALLEST = 0.003
 """Share of an image that a component covers at least, to be an object."""
@@ -129,34 +130,15 @@ def match(found: Sequence[Detection], boxes: Array, labels: Array, *, iou: float
     return Hits(asked, tuple(one.score for one in ranked), tuple(right))
 
 
-def mean_iou(common: Array, union: Array, *, confidence: float = CONFIDENCE) -> Replicates:
-    """Return the mean over classes of intersection over union, each summed over all images.
-
-    Args:
-        common: (N, C) pixels of each class that sample and map have in common.
-        union: (N, C) pixels that one of them has.
-        confidence: of the interval.
-
-    Examples:
-        >>> mean_iou(np.array([[3, 0], [1, 2]]), np.array([[4, 1], [1, 4]])).value
-        0.6
-    """
-    whole = union.sum(0)
-    there = whole > 0
-    shares = common.sum(0)[there] / whole[there]
-    each = (common[:, there] - shares * union[:, there]) / whole[there]
-    note = f"{int(there.sum())} classes"
-    value = float(shares.mean())
-    influence = len(common) * each.mean(1)
-    return replicate(value, influence, least=0.0, confidence=confidence, note=note)
-
-
 def scenes_family(
     batches: Iterable[tuple[Array, Scene]],
     *,
     segmenter: str = "",
     detector: str = "",
     labels: Sequence[int] = (),
+    classes: Sequence[int] = (),
+    known: int = 0,
+    of: int = 0,
     threshold: float = 0.5,
     folder: str = "",
     weights: Sequence[str] = (),
@@ -164,26 +146,30 @@ def scenes_family(
     confidence: float = CONFIDENCE,
     device: str = "cpu",
 ) -> dict[str, Replicates]:
-    """Return layout_ap, layout_recall and miou of samples.
+    """Return scores of layouts and of maps.
 
-    By a detector from disk they are layout_ap and layout_recall of `detections_family`.
+    By a detector from disk they are those of `detections_family`, by a segmenter those of
+    `maps_family`.
 
     Args:
         batches: of samples, uint8 NHWC, and what was asked of them.
-        segmenter: a row of WEIGHTS.
+        segmenter: a row of WEIGHTS; what the segmenter in `folder` is.
         detector: what the detector in `folder` is; "" where the segmenter finds the objects.
         labels: as `detections_family` has it.
+        classes: as `maps_family` has it; empty where the segmenter is a row of WEIGHTS.
+        known: how many classes of the data such a segmenter has labels for; said in signatures.
+        of: how many classes the data have; said in signatures.
         threshold: of the scores that count for the recall; as `detections_family` has it.
-        folder: of the detector.
+        folder: of the network from disk.
         weights: its digest, first.
         iou: that a box needs to match.
         confidence: of the intervals.
         device: of the segmenter.
     """
+    sha256 = weights[0] if weights else None
     if detector:
         from ldmbench.features.detector import load_detector  # it imports torch
 
-        sha256 = weights[0] if weights else None
         return detections_family(
             batches,
             network=load_detector(Path(folder), sha256=sha256, device=device),
@@ -192,6 +178,25 @@ def scenes_family(
             iou=iou,
             confidence=confidence,
         )
+    if classes:
+        from ldmbench.features.segmentation import load_map_segmenter  # it imports torch
+
+        reader = load_map_segmenter(Path(folder), sha256=sha256, device=device)
+        return maps_family(batches, network=reader, classes=classes, confidence=confidence)
+    return _shapes_family(
+        batches, segmenter=segmenter, iou=iou, confidence=confidence, device=device
+    )
+
+
+def _shapes_family(
+    batches: Iterable[tuple[Array, Scene]],
+    *,
+    segmenter: str,
+    iou: float,
+    confidence: float,
+    device: str,
+) -> dict[str, Replicates]:
+    """Return the scores of samples of `shapes`, by the segmenter that ships."""
     from ldmbench.features.segmenter import load_segmenter  # it imports torch
 
     network: Any = load_segmenter(segmenter, device=device)
@@ -205,28 +210,18 @@ def scenes_family(
                 zip(ids, sure, strict=True), scene.boxes, scene.box_labels, strict=True
             )
         ]
-        both = _counts(ids, scene.classes, network.CLASSES)
+        both = class_counts(ids, scene.classes, network.CLASSES)
         common.append(both[0])
         union.append(both[1])
+    same, pixels = np.concatenate(common), np.full(len(hits), ids[0].size)
+    precision = _average_precision(hits, confidence)
     return {
-        "layout_ap": _average_precision(hits, confidence),
+        "layout_ap": precision,
+        "layout_ap50": precision,
         "layout_recall": _recall(hits, confidence),
-        "miou": mean_iou(np.concatenate(common), np.concatenate(union), confidence=confidence),
+        "miou": mean_iou(same, np.concatenate(union), confidence=confidence),
+        "pixel_accuracy": pixel_accuracy(same.sum(1), pixels, confidence=confidence),
     }
-
-
-def _counts(found: Array, asked: Array, classes: int) -> tuple[Array, Array]:
-    """Return pixels in common and in one of both, (N, classes) each, of maps (N, H, W).
-
-    Classes that nothing asks for in an image count there as well: painting them is a fault.
-    """
-    every = np.arange(classes)
-    rows = [
-        [np.bincount(part.ravel(), minlength=classes)[every] for part in (a, b, a[a == b])]
-        for a, b in zip(found, asked, strict=True)
-    ]
-    first, second, same = np.array(rows).transpose(1, 0, 2)
-    return same, first + second - same
 
 
 def _recall(hits: Sequence[Hits], confidence: float) -> Replicates:

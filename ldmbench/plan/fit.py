@@ -8,7 +8,7 @@ from functools import cached_property
 
 from ldmbench.catalog.metrics import METRICS
 from ldmbench.errors import SuiteError
-from ldmbench.plan import detections, enlarged
+from ldmbench.plan import enlarged, judges
 from ldmbench.plan.conditions import ConditionChecks, Problem
 from ldmbench.plan.expand import Point
 from ldmbench.plan.guides import Guides
@@ -84,9 +84,7 @@ class Fit:
             clips=tuple(dict.fromkeys(clips)),
         )
         yield from enlarged.cautions(point, self.traits(point), self.suite.sample)
-        yield from detections.cautions(
-            self.suite, self.images, point, self.traits(point).conditioning
-        )
+        yield from judges.cautions(self.suite, self.images, point, self.traits(point).conditioning)
         yield from self._larger(point)
         yield from self._remarks(point)
 

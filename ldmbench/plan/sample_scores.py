@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from ldmbench.catalog.metrics import METRICS, Family, truth_role
 from ldmbench.errors import InputError
-from ldmbench.plan.detections import detections
 from ldmbench.plan.expand import Point
+from ldmbench.plan.judges import judged
 from ldmbench.plan.ledger import items, score_params
 from ldmbench.plan.own import Asked, metric_inputs, own_code
 from ldmbench.plan.shared import Shared
@@ -141,7 +141,7 @@ class SampleScores:
                 inputs = {"generated": items(samples, count), "reference": items(truth, count)}
                 params, local = score_params(family, protocol), Local()
                 if family.shapes and point.data.kind != "shapes":
-                    found = detections(self.shared, point, family, protocol)
+                    found = judged(self.shared, point, family, protocol)
                     if found is None:
                         continue
                     params, local = found

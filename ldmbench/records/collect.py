@@ -7,12 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ldmbench.catalog.measures import MEASURES
-from ldmbench.catalog.metrics import SCORES, shown_as
+from ldmbench.catalog.metrics import METRICS, SCORES, shown_as
 from ldmbench.records.cautions import cautions_of, is_given
 from ldmbench.records.costs import costs
 from ldmbench.records.first_stage import first_stage_measures
 from ldmbench.records.signature import dataset_under, signature
-from ldmbench.schema.params import DatasetParams, FilesSource
+from ldmbench.schema.params import DatasetParams, FilesSource, ScoresParams
 from ldmbench.schema.record import (
     CodingPoint,
     CurvePoint,
@@ -130,6 +130,22 @@ def _scores(cell: Cell, plan: Plan, stages: Mapping[str, Stage], store: Store) -
                     protocol=role.protocol,
                     replicates=key,
                 )
+        yield from _unread(role.name, stage, values, plan)
+
+
+def _unread(role: str, stage: Stage, values: Mapping[str, Any], plan: Plan) -> Iterator[Score]:
+    """Yield the scores of layouts and maps that the network behind scores reads nothing of."""
+    for name in plan.metrics if values else ():
+        row = METRICS.get(name)
+        if row is None or not row.judged or row.family.name != role or name in values:
+            continue
+        options = stage.params.options if isinstance(stage.params, ScoresParams) else {}
+        why = "an older code computed these scores without it; run again with --fresh scores"
+        if "detector" in options and row.judged == "map":
+            why = "these data have boxes, which a detector judges, and no maps"
+        elif "known" in options and row.judged == "boxes":
+            why = "these data have maps, which a segmenter judges, and no boxes"
+        yield Score(name=name, value=None, n=0, signature=name, reason=why)
 
 
 def _unsampled(cell: Cell, plan: Plan) -> Iterator[Score]:

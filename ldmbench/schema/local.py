@@ -86,6 +86,7 @@ class Local(Sparse):
         default={}, description="count -> how signatures name as many first images of a file"
     )
     detector: str | None = Field(default=None, description="folder of a detector of objects")
+    segmenter: str | None = Field(default=None, description="folder of a segmenter from disk")
     reads: dict[str, tuple[str, str]] = Field(
         default={}, description="argument of the user's own metric -> input and file"
     )

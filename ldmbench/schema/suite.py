@@ -91,6 +91,11 @@ class Suite(Noun):
         description="folder of a DetrForObjectDetection, which judges the layouts of data with"
         " boxes; unset: shapes-seg, of kind: shapes alone",
     )
+    segmenter: str | None = Field(
+        default=None,
+        description="folder of a segmentation model of transformers, which judges the maps of data"
+        " with maps of classes; unset: shapes-seg, of kind: shapes alone",
+    )
     probes: tuple[Probe, ...] = ("throughput", "device_days")
     speed: SpeedSettings = SpeedSettings()
     reconstruction_count: Annotated[int, Positive] = Field(

@@ -87,7 +87,7 @@ def _computed(task: Task, params: ScoresParams, *, tell: Tell) -> Mapping[str, R
         "confidence": params.confidence,
         "paired": params.paired,
         "device": task.device,
-        "folder": task.local.detector,
+        "folder": task.local.detector or task.local.segmenter,
         "weights": params.weights,
         "engine": _engine(task),
         "report": tell,

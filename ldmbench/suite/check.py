@@ -7,7 +7,7 @@ from itertools import chain
 from pathlib import Path
 from typing import get_args
 
-from ldmbench.catalog.metrics import METRICS
+from ldmbench.catalog.metrics import METRICS, listed
 from ldmbench.catalog.tasks import CONDITIONINGS, TASKS
 from ldmbench.errors import InputError, SuiteError
 from ldmbench.registry import nearest
@@ -15,7 +15,7 @@ from ldmbench.schema.data import LARGEST_SCENE
 from ldmbench.schema.models import Downsampling, FirstStageModel, LdmModel, Model, ModelFacts
 from ldmbench.schema.suite import Suite
 from ldmbench.schema.weights import first_stages_in
-from ldmbench.sources.detectors import detector_at
+from ldmbench.sources.judges import JUDGES
 from ldmbench.suite.absence import absent_data, in_one_list
 from ldmbench.suite.alone import check_alone, codes
 from ldmbench.suite.axes import many
@@ -70,7 +70,7 @@ def check_suite(loaded: LoadedSuite) -> None:
         *_guidance(suite, inputs, folder),
         *check_choice(suite),
         *_metrics(suite, inputs),
-        *_detector(suite, folder),
+        *_judges(suite, folder),
         *absent_data(suite, folder),
     ]
     if found:
@@ -277,10 +277,11 @@ def _metrics(suite: Suite, inputs: dict[str, tuple[str, ...]]) -> Iterator[tuple
                 f" {', '.join(sorted(conditionings))}",
             )
         for dataset, data in suite.data.items() if row and row.family.shapes else ():
-            if row and row.detected and suite.detector:
+            judge = next((one for one in JUDGES if row and one.reads == row.judged), None)
+            if judge and getattr(suite, judge.field):
                 continue
             if data.kind != "shapes":
-                other = "; allowed too: detector: FOLDER" if row and row.detected else ""
+                other = f"; allowed too: {judge.field}: FOLDER" if judge else ""
                 yield (
                     ("metrics", position),
                     f"{name} is defined on kind: shapes alone, whose classes its network knows, but"
@@ -288,17 +289,19 @@ def _metrics(suite: Suite, inputs: dict[str, tuple[str, ...]]) -> Iterator[tuple
                 )
 
 
-def _detector(suite: Suite, folder: Path) -> Iterator[tuple[Loc, str]]:
-    """Say what is wrong with the detector of layouts, and where nothing asks for one."""
-    if suite.detector is None:
-        return
-    rows = [row.name for row in METRICS.values() if row.detected]
-    if not set(rows) & set(suite.metrics):
-        yield ("detector",), f"judges {' and '.join(rows)}, and metrics names none of them"
-    try:
-        detector_at(suite.detector, folder)
-    except InputError as error:
-        yield ("detector",), str(error)
+def _judges(suite: Suite, folder: Path) -> Iterator[tuple[Loc, str]]:
+    """Say what is wrong with networks from disk that read samples, and where none is asked for."""
+    for judge in JUDGES:
+        place = getattr(suite, judge.field)
+        if place is None:
+            continue
+        rows = [row for row in METRICS.values() if row.judged == judge.reads]
+        if not {row.name for row in rows} & {*suite.metrics}:
+            yield (judge.field,), f"judges {listed(rows)}, and metrics names none of them"
+        try:
+            judge.at(place, folder)
+        except InputError as error:
+            yield (judge.field,), str(error)
 
 
 def _own_metrics(suite: Suite, folder: Path) -> Iterator[tuple[Loc, str]]:

@@ -139,7 +139,7 @@ GOOD = "--reference good.npz"
         ("score good.npz --reference stats.npz --metrics sfid", "sfid needs them"),
         (
             f"score good.npz {GOOD} --metrics lpips",
-            "layout_recall and miou need images",
+            "miou and pixel_accuracy need images",
         ),
         ("score good", "Missing option '--reference': give real images, --pairs or"),
         ("score good --metrics kid", "Missing option '--reference': kid"),

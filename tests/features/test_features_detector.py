@@ -23,7 +23,7 @@ from ldmbench.features.detector import load_detector
 from ldmbench.metrics.detections import Boxes, coco_ap, overlaps, recalled
 from ldmbench.plan.build import build_plan
 from ldmbench.records.runs import Runs
-from ldmbench.sources.detectors import detector_at, twins
+from ldmbench.sources.judges import DETECTOR, twins
 from ldmbench.suite.check import check_suite
 from ldmbench.suite.load import load_suite
 
@@ -31,6 +31,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import named_sets
 
 NAMES = ["N/A", "Person", "car", "bottle", "zebra"]
+IOUS = np.arange(10) * 0.05 + 0.5
 SUITE = """
 suite: layouts
 data:
@@ -40,7 +41,7 @@ models:
   real: {kind: call, target: "ldmbench.models.baselines:Real", conditioning: truth, task: layout}
 detector: detr
 sample: {count: 3, micro_batch: 3}
-metrics: [layout_ap, layout_recall]
+metrics: [layout_ap, layout_ap50, layout_recall]
 probes: []
 mlflow: {enabled: false}
 """
@@ -102,11 +103,11 @@ def one(asked, labels, found, found_labels, scores):
     )
 
 
-def reference_ap(images):
+def reference_ap(images, ious=IOUS):
     """COCO's AP by its definition, box by box."""
     values = []
     for label in {int(x) for image in images for x in image.asked_labels}:
-        for least in np.arange(10) * 0.05 + 0.5:
+        for least in ious:
             rows, asked = [], 0
             for image in images:
                 boxes = [
@@ -144,6 +145,9 @@ def test_average_precision_is_that_of_coco():
     found = coco_ap(images)
     assert found.value == pytest.approx(reference_ap(images), abs=1e-9)
     assert 0.1 < found.low < found.value < found.high < 1
+    loose = coco_ap(images, ious=[0.5])
+    assert loose.value == pytest.approx(reference_ap(images, [0.5]), abs=1e-9)
+    assert loose.value > found.value
     assert found.n == 12
 
 
@@ -174,12 +178,14 @@ def test_a_suite_judges_layouts_of_coco(folder, capsys):
     runs = Runs(store)
     (record,) = runs.records(runs.find().id)
     scores = {s.name: s for s in record.scores}
-    digest = detector_at("detr", folder).digest
-    for name in ("layout_ap", "layout_recall"):
+    digest = DETECTOR.at("detr", folder).digest
+    for name in ("layout_ap", "layout_ap50", "layout_recall"):
         score = scores[name]
         assert 0 <= score.value <= 1
         assert "|feat:detector-detr@" in score.signature
-        assert ("|recalls:101" in score.signature) == (name == "layout_ap")
+        assert ("|recalls:101" in score.signature) == (name != "layout_recall")
+    assert "|iou:0.5-0.95|" in scores["layout_ap"].signature
+    assert "|iou:0.5|recalls:101" in scores["layout_ap50"].signature
     assert "|iou:0.5|threshold:0.5" in scores["layout_recall"].signature
     stages = planned(folder).by_key()
     params = stages[record.keys["shapes-v1:scenes"]].params
@@ -222,7 +228,10 @@ def test_a_detector_that_cannot_judge_is_refused(folder, tmp_path, change, said)
     [
         (("detector=nowhere",), "detector: found 'nowhere', which is not there"),
         (("detector=coco",), "has no config.json, preprocessor_config.json, model.safetensors"),
-        (("metrics=[miou]",), "judges layout_ap and layout_recall, and metrics names none"),
+        (
+            ("metrics=[miou]",),
+            "judges layout_ap, layout_ap50 and layout_recall, and metrics names none",
+        ),
         (("detector=null",), "allowed too: detector: FOLDER"),
         (("data.coco.regions=map",), "does not name the classes of boxes"),
     ],

@@ -2,10 +2,12 @@ import numpy as np
 import pytest
 
 from ldmbench.data.shapes import render, split_indices
+from ldmbench.errors import InputError
 from ldmbench.features.segmenter import load_segmenter
 from ldmbench.metrics.attributes import attribute_accuracy
-from ldmbench.metrics.layouts import Detection, Hits, Scene, detect, match, mean_iou, scenes_family
+from ldmbench.metrics.layouts import Detection, Hits, Scene, detect, match, scenes_family
 from ldmbench.metrics.layouts import _average_precision as average_precision
+from ldmbench.metrics.maps import maps_family, mean_iou
 
 COUNT = 48
 
@@ -25,7 +27,9 @@ def test_the_truth_scores_near_one_and_shuffled_scenes_near_zero():
     assert right["layout_recall"].value > 0.9
     assert right["layout_ap"].value > 0.85
     assert right["miou"].value > 0.75
-    for name in right:
+    assert right["pixel_accuracy"].value > 0.98  # background is most of an image
+    assert right["layout_ap50"] is right["layout_ap"]
+    for name in ("layout_ap", "layout_recall", "miou"):
         assert right[name].low > wrong[name].high
         assert wrong[name].value < 0.1
         assert right[name].n == COUNT
@@ -97,3 +101,27 @@ def test_the_segmenter_is_sure_of_what_it_reads():
     assert ids.shape == sure.shape == scene.masks.shape
     assert (ids == scene.classes).mean() > 0.95
     assert 0.5 < sure.mean() <= 1.0
+
+
+class Reader:
+    """A segmenter that reads what it is built with."""
+
+    def __init__(self, labels):
+        self.labels = labels
+
+    def read(self, images):
+        return self.labels
+
+
+def test_pixels_of_no_class_or_of_an_unknown_one_are_ignored():
+    masks = np.array([[[1, 1], [2, 3]], [[0, 2], [2, 1]]], np.uint8)  # 0: none; classes 0, 1, 2
+    labels = np.tile(np.arange(3), (2, 1))
+    scene = Scene(np.zeros((2, 3, 4), np.float32), labels, masks)
+    # Labels 0 and 1 are classes 1 and 0; label 2 is no class, and class 2 has no label.
+    read = np.array([[[1, 0], [0, 0]], [[0, 0], [2, 1]]])
+    found = maps_family([(masks[..., None], scene)], network=Reader(read), classes=[1, 0, -1])
+    assert found["pixel_accuracy"].value == pytest.approx(4 / 6)
+    assert found["miou"].value == pytest.approx(np.mean([2 / 3, 2 / 4]))
+    assert found["miou"].n == 2
+    with pytest.raises(InputError, match="no pixel of the maps is of a class"):
+        maps_family([(masks[..., None], scene)], network=Reader(read), classes=[-1, -1, -1])

@@ -13,13 +13,12 @@ from ldmbench.errors import InputError
 from ldmbench.sources.images.disk import Found, some
 from ldmbench.sources.images.source import ImageFile, RegionFacts, Regions
 from ldmbench.sources.kinds.coco_json import Annotations, box_of
+from ldmbench.sources.kinds.map_names import COCO_STUFF
 from ldmbench.sources.kinds.tree import NamedImages, first_folder, lines_in, refuse_missing
 
 __all__ = ["CocoImages", "open_coco"]
 
 SPLITS = {"train": "train", "val": "validation"}
-MAP_CLASSES = 182
-"""Classes of a map of things and stuff: a pixel of value v is class v, 255 is none."""
 _EVALUATED = 2048
 _CHALLENGE = "deprecated-challenge2017"
 
@@ -257,7 +256,7 @@ class CocoImages(NamedImages):
 
     def _facts(self, parts: _Parts) -> RegionFacts | None:
         if self.shown == "map":
-            return RegionFacts(MAP_CLASSES, MAP_CLASSES, maps=True)
+            return RegionFacts(len(COCO_STUFF), len(COCO_STUFF), maps=True, names=COCO_STUFF)
         if self.shown in RULES:
             most = RULES[self.shown].most or parts.most
             named = tuple(parts.names[category] for category in parts.classes)

@@ -12,11 +12,11 @@ from ldmbench.sources.images.disk import Found, some
 from ldmbench.sources.images.layout import split_of
 from ldmbench.sources.images.members import SUFFIXES
 from ldmbench.sources.images.source import ImageFile, RegionFacts
+from ldmbench.sources.kinds.map_names import ADE20K, COCO_STUFF
 from ldmbench.sources.kinds.tree import NamedImages, lines_in, refuse_missing, tree_at
 
 __all__ = ["Ade20k", "Landscapes", "open_ade20k", "open_landscapes"]
 
-_ADE_CLASSES, _FLICKR_CLASSES = 150, 182
 _SPLITS = {"training": "train", "validation": "validation"}
 _SCENES = "sceneCategories.txt"
 _TOPS = (("images", "annotations"), ("images", "segmentations"), ("images", "maps"))
@@ -63,7 +63,7 @@ class Ade20k(NamedImages):
         _refuse_mapless(self.path, lost, "annotations/training/ADE_train_00000001.png")
         scenes, read, remarks = self._scenes({name.rpartition("/")[2]: name for name in there})
         files = [_labelled(file, scenes) for file in files] if scenes else files
-        facts = RegionFacts(_ADE_CLASSES, _ADE_CLASSES, maps=True)
+        facts = RegionFacts(len(ADE20K), len(ADE20K), maps=True, names=ADE20K)
         return Found(
             tuple(files), read, tree.folders, tuple(remarks), regions=facts, maps=maps, shift=0
         )
@@ -114,7 +114,7 @@ class Landscapes(NamedImages):
         if splits:
             wanted, known = [*splits], [file.at for file in files]
             remarks += refuse_missing(self.path, "its lists", wanted, known)
-        facts = RegionFacts(_FLICKR_CLASSES, _FLICKR_CLASSES, maps=True)
+        facts = RegionFacts(len(COCO_STUFF), len(COCO_STUFF), maps=True, names=COCO_STUFF)
         return Found(
             tuple(files), read, tree.folders, tuple(remarks), regions=facts, maps=maps, shift=1
         )
