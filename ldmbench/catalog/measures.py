@@ -189,6 +189,13 @@ _MEASURES = (
     Measure(name="latent_std_largest", label="Largest std", group="first stage", ranked=False,
             probe="reconstruction", anywhere=True,
             about="standard deviation of the channel in which it is largest"),
+    Measure(name="latent_high_frequency", label="High frequencies", group="first stage",
+            ranked=False, probe="reconstruction", anywhere=True,
+            about="share of the power of latents in the upper half of their frequencies, without"
+            " the mean (arXiv:2502.14831); white noise has about a half"),
+    Measure(name="latent_slope", label="Spectral slope", group="first stage", ranked=False,
+            probe="reconstruction", anywhere=True,
+            about="of log power of latents over log frequency; white noise has 0"),
     Measure(name="latent_scale", label="Latent scale", group="first stage",
             probe="reconstruction", anywhere=True,
             about="factor that brings latents to unit variance"),

@@ -13,9 +13,9 @@ from typing import Any, Literal
 from ldmbench.catalog.normalisers import NORMALISERS_FROM
 from ldmbench.catalog.rows import Gate, Group, Quantity
 
-Needs = Literal["features", "logits", "spatial", "text", "images"]
+Needs = Literal["features", "logits", "spatial", "text", "images", "neighbours"]
 Against = Literal[
-    "nothing", "reference", "training", "validation", "caption", "pair", "class", "scene"
+    "nothing", "reference", "training", "validation", "caption", "pair", "class", "scene", "latents"
 ]
 Fields = Mapping[str, str | int | None]
 Signed = Callable[[Mapping[str, Any], int], Fields]
@@ -49,11 +49,13 @@ class Family:
         name: of the stage's parameters and keys.
         compute: "module:function".
         needs: what is read of each set: features (N, D), logits (N, C) or spatial features
-            (N, S) of the protocol's extractor, features of its CLIP model, images.
+            (N, S) of the protocol's extractor, features of its CLIP model, images, or distances
+            (N, k) of latents to their neighbours.
         against: what samples are compared with. `training` means the training set and the
             reference; `validation` the reference and the validation images, which a family of
             several extractors is handed one after the other; `pair` features of both, or an iterable of batches (a, b), uint8 NHWC;
-            `class` the classes (N,) that were asked for; `scene` gives an iterable of batches of
+            `class` the classes (N,) that were asked for; `latents` the training latents that
+            neighbours are among, so that nothing more is handed over; `scene` gives an iterable of batches of
             images and the `Scene` that was asked for.
         extractor: the field of the protocol that names the extractor (extractor, clip), or a row
             of EXTRACTORS that every protocol uses.
@@ -133,6 +135,7 @@ class Metric(Quantity):
         charted: a figure shows it against the rate of first stages.
         usual: `ldmbench score` computes it where no metric is named and it has what it needs.
         interpolated: it is of reconstructions whose latents were moved towards training latents.
+        near: the fewest training latents whose neighbours it looks at; 0: it looks at none.
         in_suite: only a suite that names it has it; else it comes with all reconstructions, and a
             suite that names it asks for these.
         of: the metric that this is on other images: rfid is the fid of reconstructions.
@@ -155,6 +158,7 @@ class Metric(Quantity):
     in_suite: bool = True
     of: str = ""
     interpolated: bool = False
+    near: int = 0
     judged: Literal["", "boxes", "map"] = ""
 
     @property
@@ -324,6 +328,12 @@ FEATURE_PAIRS = Family(
     compute="ldmbench.metrics.computed:feature_pairs",
     against="pair",
 )
+INTRINSIC = Family(
+    name="intrinsic",
+    compute="ldmbench.metrics.intrinsic:intrinsic_family",
+    needs="neighbours",
+    against="latents",
+)
 ATTRIBUTES = Family(
     name="attributes",
     compute="ldmbench.metrics.attributes:attribute_accuracy",
@@ -444,7 +454,7 @@ _ROWS = (
         charted=True,
     ),
     Metric(
-        name="ifid", label="iFID", better="lower", family=MOMENTS, of="fid", interpolated=True,
+        name="ifid", label="iFID", better="lower", family=MOMENTS, of="fid", interpolated=True, near=1,
         source="arXiv:2603.05630", least=_TWO, gate=_share(0.05, 0.15, 0.01), group="first stage",
         about="FID of images decoded half-way from their latents to near training latents",
     ),
@@ -468,6 +478,18 @@ _ROWS = (
         name="feature_distance", label="Feature distance", better="lower", family=FEATURE_PAIRS,
         source="", about="Euclidean distance of features of reconstructions",
         gate=_share(0.05, 0.15, 0.01), group="first stage",
+    ),
+    Metric(
+        name="intrinsic_dimension", label="Intrinsic dimension", family=INTRINSIC,
+        source="Levina, Bickel 2004", group="first stage", near=3,
+        about="dimension of the set of latents, by how fast the number of near training latents"
+        " grows with the distance",
+    ),
+    Metric(
+        name="intrinsic_scale", label="Intrinsic scale", family=INTRINSIC,
+        source="Levina, Bickel 2004", group="first stage", near=3,
+        about="distance of a latent to its 20th nearest training latent, over that of two training"
+        " latents: the scale of the intrinsic dimension",
     ),
     Metric(
         name="attribute_accuracy", label="Accuracy of the class", better="higher",
@@ -536,8 +558,8 @@ BY_RANK = tuple(
 )
 """Scores of samples; the first that was measured is the one by which figures judge quality."""
 FAMILIES: dict[str, Family] = {row.family.name: row.family for row in METRICS.values()}
-OF_SUITES: tuple[Against, ...] = ("class", "scene", "validation")
-"""What only samples of a suite are compared with: what was asked of each, images of a split."""
+OF_SUITES: tuple[Against, ...] = ("class", "scene", "validation", "latents")
+"""What only models of a suite are compared with: what was asked of each, images of a split."""
 IN_SUITE = tuple(METRICS)
 """What `metrics` of a suite may name."""
 SCORABLE: dict[str, Metric] = {n: row for n, row in METRICS.items() if not row.of}

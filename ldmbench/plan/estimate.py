@@ -23,9 +23,10 @@ from ldmbench.schema.params import (
     DatasetParams,
     FeaturesParams,
     IdentityStage,
-    LatentsParams,
+    Latents,
     LoadedDenoiser,
     LoadedStage,
+    NeighboursParams,
     Params,
     ReconstructionsParams,
     SamplesParams,
@@ -91,7 +92,7 @@ def stage_cost(stage: Stage, stages: Mapping[str, Stage]) -> Cost:
         case LoadedStage() | TakenStage() | CalledStage() | LoadedDenoiser() | CalledDenoiser():
             kept = stage.local.bytes if isinstance(params, TakenStage) else 0
             return Cost(seconds=SECONDS["loading"], bytes=kept)
-        case LatentsParams() | ContextsParams():
+        case Latents() | ContextsParams():
             flops, size = _encoded(stage, params, stages, side, f)
             return Cost(flops=count * flops, bytes=count * size)
         case ReconstructionsParams():
@@ -237,7 +238,7 @@ def _denoiser(stage: Stage, params: TrainedDenoiser, side: int, channels: int, f
 
 def _encoded(
     stage: Stage,
-    params: LatentsParams | ContextsParams,
+    params: Latents | ContextsParams,
     stages: Mapping[str, Stage],
     side: int,
     f: int,
@@ -245,6 +246,8 @@ def _encoded(
     """Return FLOPs and bytes of what is encoded once of one image, or of its caption."""
     if isinstance(params, ContextsParams):
         return _reading(stage, params.tokens), bytes_of(params)
+    if isinstance(params, NeighboursParams):
+        return _encoder_of(stage, stages, side)[0], 8 * params.neighbours
     size = 4 * _latent_channels(stage, stages) * (side / f) ** 2
     return _encoder_of(stage, stages, side)[0], size
 

@@ -21,6 +21,7 @@ from ldmbench.schema.suite import Suite
 from ldmbench.suite.problems import Places
 from ldmbench.suite.protocols import largest_count, pinned
 from ldmbench.suite.sampling import why_not_guided
+from ldmbench.words import plural
 
 __all__ = ["Fit"]
 
@@ -99,6 +100,7 @@ class Fit:
         asks = {"coding": denoises, "validation_loss": denoises}
         asks["reconstruction"] = traits.regularization is not None and point.sample is not None
         yield from self._unreconstructed(point, traits)
+        yield from self._without_neighbours(point, traits)
         for position, probe in enumerate(self.suite.probes):
             if asks.get(probe) and not any(self.images.held(point, split) for split in HELD_OUT):
                 name = plain_name(point.dataset)
@@ -141,6 +143,19 @@ class Fit:
                         f"{metric} needs images that no model trains on, and data.{name} has none;"
                         f" {allowed}",
                     )
+
+    def _without_neighbours(self, point: Point, traits: Traits) -> Iterator[Problem]:
+        """Yield metrics of near training latents of which there are too few."""
+        name, train = plain_name(point.dataset), self.images.training_size(point)
+        for position, metric in enumerate(self.suite.metrics):
+            row = METRICS.get(metric)
+            if row and traits.regularization is not None and train < row.near:
+                yield (
+                    ("metrics", position),
+                    f"{metric} looks for neighbours among training latents, and data.{name} has"
+                    f" {plural(train, 'training image')}; allowed: data.{name}.train of {row.near}"
+                    " or more",
+                )
 
     def _larger(self, point: Point) -> Iterator[str]:
         """Say that there are more reference images than a model is trained on."""

@@ -13,6 +13,7 @@ from ldmbench.plan.traits import Traits
 from ldmbench.schema.params import (
     CoderSpeedParams,
     InterpolatedParams,
+    NeighboursParams,
     Quantize,
     ReconstructionsParams,
 )
@@ -22,12 +23,16 @@ from ldmbench.schema.suite import Suite
 
 TRAIN_LATENTS, NEIGHBOURS = 10_000, 10
 """Of interpolated FID: training images at the most, and neighbours to draw from."""
+INTRINSIC_NEIGHBOURS = 20
+"""Of intrinsic dimension; Levina and Bickel (2004) take 10 to 20."""
 
 
 def asks_reconstructions(suite: Suite) -> bool:
     """Tell whether first stages under denoisers are measured too: by a probe, or by a metric."""
     rows = [METRICS[name] for name in suite.metrics if name in METRICS]
-    return "reconstruction" in suite.probes or any(row.of or not row.in_suite for row in rows)
+    return "reconstruction" in suite.probes or any(
+        row.of or not row.in_suite or row.family.against == "latents" for row in rows
+    )
 
 
 def first_stage_scores(shared: Shared, point: Point, autoencoder: Stage) -> dict[Role, Stage]:
@@ -66,11 +71,10 @@ def _interpolated(
     """Plan images of latents moved towards training latents (arXiv:2603.05630)."""
     traits, train = shared.about(point), shared.images.train(point)
     seen = min(TRAIN_LATENTS, train.count or 0)
-    drawn = traits.regularization == "kl" and traits.latents != "mode"
     params = InterpolatedParams(
         micro_batch=RECONSTRUCTION_BATCH,
         quantize=_rule(traits, protocol),
-        posterior="sample" if drawn else "mode",
+        posterior=_drawn(traits),
         train=seen,
         neighbours=min(NEIGHBOURS, seen),
         alpha=0.5,
@@ -84,6 +88,33 @@ def _interpolated(
     return shared.ledger.add(
         "reconstructions", params, inputs, shard=SHARD, count=count, local=traits.local
     )
+
+
+def _neighbours(
+    shared: Shared, point: Point, autoencoder: Stage, reference: Stage, count: int
+) -> Stage:
+    """Plan the distances of latents to near training latents."""
+    traits, train = shared.about(point), shared.images.train(point)
+    seen = min(TRAIN_LATENTS, train.count or 0)
+    params = NeighboursParams(
+        micro_batch=RECONSTRUCTION_BATCH,
+        posterior=_drawn(traits),
+        train=seen,
+        neighbours=min(INTRINSIC_NEIGHBOURS, seen),
+    )
+    inputs = {
+        "autoencoder": whole(autoencoder),
+        "images": aligned(reference),
+        "train": items(train, seen),
+    }
+    return shared.ledger.add(
+        "latents", params, inputs, shard=SHARD, count=count, local=traits.local
+    )
+
+
+def _drawn(traits: Traits) -> Literal["mode", "sample"]:
+    """Return what of a KL is compared with training latents: draws, as denoisers see them."""
+    return "sample" if traits.regularization == "kl" and traits.latents != "mode" else "mode"
 
 
 def reconstruction_count(suite: Suite, protocol: Protocol) -> int:
@@ -140,6 +171,11 @@ def _under(
             moved = _interpolated(shared, point, autoencoder, protocol, reference, count)
             near = items(shared.features(moved, protocol.extractor, protocol), count)
             families[name] = METRICS[name].family, {**features, "generated": near}
+        if name in METRICS and METRICS[name].family.against == "latents":
+            family = METRICS[name].family
+            near = items(_neighbours(shared, point, autoencoder, reference, count), count)
+            # The images have no part in it; by them a signature says whose latents these are.
+            families[family.name] = family, {**pair, "generated": near}
     families |= {
         family.name: (family, features if family.needs == "features" else pair)
         for family in shared.pair_families()

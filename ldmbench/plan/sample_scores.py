@@ -189,6 +189,7 @@ def _takes(family: Family, conditioning: str) -> bool:
         "class": ("class", "caption", "truth"),
         "pair": (),
         "scene": (),
+        "latents": (),
     }
     return conditioning in allowed.get(family.against, (conditioning,))
 

@@ -10,7 +10,7 @@ from ldmbench.catalog.measures import MEASURES
 from ldmbench.catalog.metrics import METRICS, SCORES, shown_as
 from ldmbench.records.cautions import cautions_of, is_given
 from ldmbench.records.costs import costs
-from ldmbench.records.first_stage import first_stage_measures
+from ldmbench.records.first_stage import first_stage_measures, latent_spectrum
 from ldmbench.records.signature import dataset_under, signature
 from ldmbench.schema.params import DatasetParams, FilesSource, ScoresParams
 from ldmbench.schema.record import (
@@ -21,6 +21,7 @@ from ldmbench.schema.record import (
     Picture,
     Record,
     Score,
+    SpectrumPoint,
 )
 from ldmbench.schema.stage import Cell, Manifest, Plan, Stage, lineage
 from ldmbench.store.disk import Address, Store
@@ -200,10 +201,11 @@ def _asked(measure: str, probes: Sequence[str]) -> bool:
 
 
 def collect_extras(plan: Plan, store: Store, *, pictures: Sequence[Picture] = ()) -> Extras:
-    """Return the training curves and the progressive coding of a plan."""
+    """Return the training curves, the progressive coding and the spectra of latents of a plan."""
     stages = plan.by_key()
     curves: dict[str, tuple[CurvePoint, ...]] = {}
     coding: dict[str, tuple[CodingPoint, ...]] = {}
+    spectra: dict[str, tuple[SpectrumPoint, ...]] = {}
     for cell in plan.cells:
         for kind in ("autoencoder", "denoiser"):
             stage = stages.get(cell.stages.get(kind, ""))
@@ -213,7 +215,10 @@ def collect_extras(plan: Plan, store: Store, *, pictures: Sequence[Picture] = ()
         if "coding" in cell.stages:
             entries = read_json(stages[cell.stages["coding"]], store, "coding.json") or ()
             coding[cell.id] = tuple(CodingPoint(**entry) for entry in entries)
-    return Extras(curves=curves, coding=coding, pictures=tuple(pictures))
+        made = stages.get(cell.stages.get("reconstructions", ""))
+        if made and (found := latent_spectrum(made, store)):
+            spectra[cell.id] = found
+    return Extras(curves=curves, coding=coding, spectra=spectra, pictures=tuple(pictures))
 
 
 def _curve(stage: Stage, store: Store) -> tuple[CurvePoint, ...]:

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from ldmbench.records.latent_spectrum import spectrum_measures, spectrum_points
 from ldmbench.records.signature import source_under
-from ldmbench.schema.record import Measure
+from ldmbench.schema.record import Measure, SpectrumPoint
 from ldmbench.schema.stage import Stage
 from ldmbench.store.disk import Store
 from ldmbench.store.units import units_of
@@ -19,7 +20,7 @@ from ldmbench.store.units import units_of
 def first_stage_measures(
     made: Stage, stages: Mapping[str, Stage], store: Store
 ) -> Iterator[Measure]:
-    """Yield rate, perceptual distance, positions of a latent; entropy and use of a VQ's codes.
+    """Yield rate, perceptual distance, statistics of latents; entropy and use of a VQ's codes.
 
     Args:
         made: a reconstructions stage.
@@ -39,6 +40,9 @@ def first_stage_measures(
         tokens = math.prod(latents[0]["shape"][1:])
     yield Measure(name="tokens", value=tokens, unit="positions", device="")
     yield from latent_measures(latents)
+    spectra = _all(made, store, "spectra.npy")
+    if latents and spectra is not None:
+        yield from spectrum_measures(spectra, *latents[0]["shape"][1:])
     codes = _all(made, store, "codes.npy")
     if codes is not None:
         codebook = getattr(autoencoder, "codebook", None) or 0
@@ -48,6 +52,15 @@ def first_stage_measures(
         if codebook:
             used = len(np.unique(codes)) / codebook
             yield Measure(name="codebook_use", value=used, n=len(codes), unit="1", device="")
+
+
+def latent_spectrum(made: Stage, store: Store) -> tuple[SpectrumPoint, ...]:
+    """Return the spectrum of the latents of a reconstructions stage; () where it left none."""
+    shapes = [entry["shape"] for entry in _jsons(made, store, "latents.json")]
+    powers = _all(made, store, "spectra.npy")
+    if not shapes or powers is None:
+        return ()
+    return spectrum_points(powers, *shapes[0][1:])
 
 
 def latent_measures(shards: Sequence[Mapping[str, Any]]) -> Iterator[Measure]:

@@ -14,6 +14,7 @@ from ldmbench.schema.params import (
     FileFeatures,
     InterpolatedParams,
     LoadedDenoiser,
+    NeighboursParams,
     OwnScoresParams,
     ReconstructionsParams,
     SamplesParams,
@@ -211,8 +212,10 @@ def _cropped(generated: Stage, stages: Mapping[str, Stage]) -> str | None:
     return None if crop in ("none", "given") else f"{crop},{resize}"
 
 
-def _quantisation(generated: Stage, stages: Mapping[str, Stage]) -> str:
+def _quantisation(generated: Stage, stages: Mapping[str, Stage]) -> str | None:
     made = _images_under(generated, stages).params
+    if isinstance(made, NeighboursParams):
+        return None  # of latents that nothing decodes
     if isinstance(made, SamplesParams | ReconstructionsParams):
         return str(made.quantize)
     return "round"
@@ -221,18 +224,22 @@ def _quantisation(generated: Stage, stages: Mapping[str, Stage]) -> str:
 def _posterior(generated: Stage, stages: Mapping[str, Stage]) -> str | None:
     """Return what of a posterior was decoded, where that is not its mode."""
     made = _images_under(generated, stages).params
-    drawn = isinstance(made, ReconstructionsParams) and made.posterior == "sample"
-    return "sample" if drawn else None
+    if not isinstance(made, ReconstructionsParams | NeighboursParams):
+        return None
+    return None if made.posterior == "mode" else made.posterior
 
 
 def _neighbours(generated: Stage, stages: Mapping[str, Stage]) -> str | None:
-    """Return towards what latents were moved, and how far, where they were."""
+    """Return the training latents that were near, and how far latents were moved, if they were."""
     stage = _images_under(generated, stages)
     made = stage.params
-    if not isinstance(made, InterpolatedParams):
+    if not isinstance(made, InterpolatedParams | NeighboursParams):
         return None
     seen = _title(dataset_under(stages[stage.inputs["train"].key], stages))
-    return f"{made.neighbours}-of-{made.train}-{seen},slerp{made.alpha:g},seed{made.seed}"
+    near = f"{made.neighbours}-of-{made.train}-{seen}"
+    if isinstance(made, NeighboursParams):
+        return near
+    return f"{near},slerp{made.alpha:g},seed{made.seed}"
 
 
 def _interval(generated: Stage, stages: Mapping[str, Stage]) -> str | None:

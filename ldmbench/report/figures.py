@@ -13,6 +13,7 @@ import altair as alt
 
 from ldmbench.catalog.metrics import METRICS
 from ldmbench.report import charts
+from ldmbench.report.spectra import latent_spectrum
 from ldmbench.report.subject import Figure, Subject
 from ldmbench.report.theme import config
 from ldmbench.report.trained import training
@@ -34,6 +35,7 @@ FIGURES: dict[str, Callable[[Subject], Figure | str]] = {
         for row in METRICS.values()
         if row.charted
     },
+    "latent_spectrum": latent_spectrum,
     "coding": charts.coding,
     **{
         f"training_{stage}{suffix}": partial(training, stage=stage, title=title, field=field)

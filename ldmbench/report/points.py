@@ -19,6 +19,7 @@ __all__ = [
     "front",
     "headline",
     "points_of",
+    "shared",
     "value_of",
 ]
 
@@ -120,10 +121,10 @@ def first_stages(records: Sequence[Record], name: str) -> list[Point]:
             "made": signatures.setdefault(score.signature, len(signatures)),
             name: score.value,
         }
-    return [{**point, **_shared(point["models"])} for point in found.values()]
+    return [{**point, **shared(point["models"])} for point in found.values()]
 
 
-def _shared(owners: Sequence[str]) -> Point:
+def shared(owners: Sequence[str]) -> Point:
     """Return whose a thing is; one of several models belongs to no filter on models."""
     names = list(dict.fromkeys(owners))
     owner = " and ".join(names) if len(names) < 3 else f"{names[0]} and {len(names) - 1} more"
@@ -174,7 +175,7 @@ def curve_points(records: Sequence[Record], extras: Extras, stage: str) -> list[
         cells = [labelled[label] for label in labels if label in labelled]
         owners = [series(cell) for cell in cells] or [labels[0].rpartition(" ")[0]]
         named = {
-            **_shared(owners),
+            **shared(owners),
             "dataset": cells[0].dataset if cells else None,
             "steps": None,
             "identity": identity_of(cells[0], vary) if cells else {},

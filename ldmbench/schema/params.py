@@ -296,10 +296,23 @@ class CalledDenoiser(Params):
 # ---------------------------------------------------------------- what is made of them
 
 
-class LatentsParams(Params):
-    """Latents of training images; of a KL they are draws of its posterior, or its modes."""
+class Latents(Params):
+    """What is made of latents of images; of a KL they are draws of its posterior, or its modes."""
 
     micro_batch: int
+
+
+class NeighboursParams(Latents):
+    """Distances of latents to the nearest `neighbours` of `train` training latents."""
+
+    posterior: Literal["sample", "mode"]
+    train: int
+    neighbours: int
+
+
+class LatentsParams(Latents):
+    """Latents of training images; of a KL they are draws of its posterior, or its modes."""
+
     posterior: Literal["sample", "mode"] = "sample"
     flip: bool = False
 
@@ -494,7 +507,7 @@ PARAMS: dict[Kind, tuple[type[Params], ...]] = {
         CalledStage,
         TrainedStage,
     ),
-    "latents": (LatentsParams,),
+    "latents": (NeighboursParams, LatentsParams),
     "contexts": (ContextsParams,),
     "denoiser": (LoadedDenoiser, CalledDenoiser, TrainedDenoiser),
     "samples": (SamplesParams,),

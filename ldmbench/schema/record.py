@@ -128,6 +128,13 @@ class CodingPoint(Noun):
     rmse: float
 
 
+class SpectrumPoint(Noun):
+    """Power of latents at one frequency, over that of their mean (arXiv:2502.14831)."""
+
+    frequency: float = Field(description="share of the highest, zigzag order")
+    log_power: float = Field(description="log10 of the mean power over that at frequency 0")
+
+
 class Picture(Noun):
     """A contact sheet kept beside the records of a run: samples of a cell, or real images."""
 
@@ -148,4 +155,7 @@ class Extras(Noun):
         default={}, description="'<model>/<dataset> denoiser' (or autoencoder) -> points"
     )
     coding: dict[str, tuple[CodingPoint, ...]] = Field(default={}, description="cell id -> points")
+    spectra: dict[str, tuple[SpectrumPoint, ...]] = Field(
+        default={}, description="cell id -> spectrum of the latents of its first stage"
+    )
     pictures: tuple[Picture, ...] = ()

@@ -86,6 +86,7 @@ def _extras(run: Run, all_runs: Runs, records: Sequence[Record] | None) -> Extra
         update={
             "curves": {k: v for k, v in extras.curves.items() if k.rpartition(" ")[0] in owners},
             "coding": {k: v for k, v in extras.coding.items() if k in ids},
+            "spectra": {k: v for k, v in extras.spectra.items() if k in ids},
             "pictures": tuple(p for p in extras.pictures if p.title in pictures),
         }
     )

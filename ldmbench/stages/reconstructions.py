@@ -11,6 +11,7 @@ import torch
 
 from ldmbench.data.shards import write_array
 from ldmbench.features.perceptual import load_perceptual
+from ldmbench.models.latent_spectrum import band_powers, has_spectrum
 from ldmbench.models.latent_statistics import LatentSums
 from ldmbench.models.model import Model, to_uint8
 from ldmbench.sample.noise import initial_noise
@@ -18,7 +19,8 @@ from ldmbench.schema.params import InterpolatedParams, ReconstructionsParams
 from ldmbench.schema.task import Task
 from ldmbench.stages.coder import Coder, first_stage_of
 from ldmbench.stages.common import Report, chunks, images_of, to_tensor
-from ldmbench.stages.interpolated import POSTERIOR_SEED, interpolate
+from ldmbench.stages.interpolated import interpolate
+from ldmbench.stages.train_latents import POSTERIOR_SEED
 
 Rows: TypeAlias = npt.NDArray[np.int64]
 
@@ -33,16 +35,18 @@ def run(task: Task[ReconstructionsParams], report: Report) -> None:
 
 
 def reconstruct(task: Task[ReconstructionsParams], report: Report) -> None:
-    """Encode and decode one shard; also the perceptual distance, the bits, sums of latents."""
+    """Encode and decode one shard; also perceptual distance, bits, sums and spectra of latents."""
     first_stage, sums = first_stage_of(task), LatentSums()
     images, rule = images_of(task), task.params.quantize
     perceptual = load_perceptual(device=task.device)
-    made, bits, codes, distances = [], [], [], []
+    made, bits, codes, distances, spectra = [], [], [], [], []
     for rows in chunks(len(images), task.params.micro_batch):
         x = to_tensor(images.images(rows), task.device)
         z = first_stage.encode(x, noise=_noise(task, first_stage, rows, x))
         decoded = first_stage.decode(z)
         sums.add(z[: len(np.unique(rows))] / first_stage.scale)
+        if has_spectrum(z):
+            spectra.append(band_powers(z).numpy())
         made.append(to_uint8(decoded, rule))
         distances.append(perceptual(decoded.clamp(-1, 1), x).cpu().numpy())
         rate = first_stage.rate(x)
@@ -58,6 +62,8 @@ def reconstruct(task: Task[ReconstructionsParams], report: Report) -> None:
     (task.output / "latents.json").write_text(json.dumps(sums.to_json()), "utf-8")
     if codes:
         write_array(task.output / "codes.npy", np.concatenate(codes)[:count])
+    if spectra:
+        write_array(task.output / "spectra.npy", np.concatenate(spectra)[:count])
     (task.output / "captions.json").write_text(json.dumps(images.captions(everything)), "utf-8")
     report(1.0, "")
 

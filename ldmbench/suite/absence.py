@@ -92,7 +92,7 @@ def _lacking_weights(suite: Suite) -> list[str]:
     for protocol in protocols:
         for family in (METRICS[name].family for name in suite.metrics if name in METRICS):
             spec = EXTRACTORS.get(family.extractor_of(protocol))
-            if spec is not None and family.needs != "images":
+            if spec is not None and family.needs not in ("images", "neighbours"):
                 needed.add(spec.weights)
             needed |= {*networks_of(family, {**protocol.model_dump(), **family.constants})}
     lacking = (state.weights.name for state in list_weights() if state.state == "missing")

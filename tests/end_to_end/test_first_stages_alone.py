@@ -14,7 +14,7 @@ suite: loaded
 data: {shapes: {kind: shapes, resolution: 32, train: 64, reference: 32}}
 models:
   own: {kind: call, target: "coder:Coder"}
-metrics: [fid, rfid, psnr]
+metrics: [fid, rfid, psnr, intrinsic_dimension, intrinsic_scale]
 probes: [flops]
 reconstruction_count: 32
 mlflow: {enabled: false}
@@ -64,6 +64,13 @@ def test_first_stages_from_disk_and_of_ones_own(tmp_path):
         assert scores["fid"]["value"] is None
         assert scores["fid"]["reason"] == "a first stage alone has no samples"
         assert scores["rfid"]["value"] > 0
+        assert scores["intrinsic_dimension"]["value"] > 0
+        assert scores["intrinsic_scale"]["low"] < scores["intrinsic_scale"]["high"]
+        assert "|neighbours:20-of-64-shapes32-train" in scores["intrinsic_scale"]["signature"]
+        measures = {m["name"]: m for m in record["measures"]}
+        assert 0 < measures["latent_high_frequency"]["low"] < 1
+    extras = json.loads((file.parent / "extras.json").read_text())
+    assert set(extras["spectra"]) == set(records)
     drawn = records["vaes[path=kl,latents=sample]/shapes"]["scores"]
     assert any("|posterior:sample|" in score["signature"] for score in drawn)
     base = ["--store", str(store), "--baseline", str(tmp_path / "base.json")]

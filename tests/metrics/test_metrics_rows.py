@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.spatial.distance import cdist
 
 from ldmbench.catalog.metrics import SCORABLE
 from ldmbench.metrics import bootstrap
@@ -31,6 +32,7 @@ def inputs(family):
         "caption": (samples, reals[:60]),
         "pair": tuple(pairs) if family.needs == "images" else (samples, reals[:60]),
         "class": (samples, rng.randint(0, 8, 60)),
+        "latents": (np.sort(cdist(samples, reals), axis=1)[:, :20],),
     }[family.against]
 
 

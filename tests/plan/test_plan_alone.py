@@ -79,9 +79,21 @@ def test_rfid_among_metrics_is_measured_under_denoisers_too(plan_of):
     assert "shapes-v1:rfid" in without["vq/shapes"].stages
 
 
+def test_near_training_latents_are_looked_for_under_denoisers_too(plan_of):
+    plan = plan_of("metrics=[fid, intrinsic_scale]")
+    cells = {cell.id: cell for cell in plan.cells}
+    stages = plan.by_key()
+    of_ldm = cells["ldm[f=2]/shapes/ddim-5/g1/s0"].stages["shapes-v1:intrinsic"]
+    near = stages[stages[of_ldm].inputs["generated"].key]
+    assert (near.params.train, near.params.neighbours, near.params.posterior) == (64, 20, "sample")
+    mode = stages[cells["kl[f=2,latents=mode]/shapes"].stages["shapes-v1:intrinsic"]]
+    assert stages[mode.inputs["generated"].key].params.posterior == "mode"
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        ("metrics=[intrinsic_scale] data.shapes.train=2", "data.shapes.train of 3 or more"),
         ("models.kl.budget={steps: 5}", "found budget beside denoiser: null"),
         ("models.kl.autoencoder.f=1", "which is the identity"),
         ("models.kl.autoencoder.flip=true", "unknown key"),
@@ -93,5 +105,5 @@ def test_rfid_among_metrics_is_measured_under_denoisers_too(plan_of):
 )
 def test_what_is_refused(plan_of, change, message):
     with pytest.raises(SuiteError) as caught:
-        plan_of(change)
+        plan_of(*change.split(" ")) if change.startswith("metrics") else plan_of(change)
     assert message in str(caught.value)
