@@ -7,12 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ldmbench.errors import InputError
 from ldmbench.sources.images.disk import Found, some
 from ldmbench.sources.images.source import ImageFile, RegionFacts, Regions
-from ldmbench.sources.kinds.coco_json import Annotations, box_of
+from ldmbench.sources.kinds.coco_json import Annotations
+from ldmbench.sources.kinds.coco_layouts import RULES, challenge_ids, layouts_of
 from ldmbench.sources.kinds.map_names import COCO_STUFF
 from ldmbench.sources.kinds.tree import NamedImages, first_folder, lines_in, refuse_missing
 
@@ -20,35 +19,6 @@ __all__ = ["CocoImages", "open_coco"]
 
 SPLITS = {"train": "train", "val": "validation"}
 _EVALUATED = 2048
-_CHALLENGE = "deprecated-challenge2017"
-
-
-@dataclass(frozen=True)
-class _Rule:
-    """Which objects a layout has, and which images have one.
-
-    Attributes:
-        stuff: whether stuff is read beside things.
-        area: share of the image that a box must exceed.
-        least: objects that an image must have.
-        most: objects that it may have; None: any.
-        text: whether classes are numbered by their ids sorted as text, else as numbers.
-    """
-
-    stuff: bool
-    area: float = 0.0
-    least: int = 0
-    most: int | None = None
-    text: bool = False
-
-
-RULES: Mapping[str, _Rule] = {
-    "things": _Rule(stuff=False),
-    "taming": _Rule(stuff=True, area=1e-5, least=2, most=30, text=True),
-    "sg2im": _Rule(stuff=True, area=0.02, least=3, most=8),
-}
-"""`things`: all boxes but crowds'. `taming`: taming-transformers' annotated_objects_coco.py.
-`sg2im`: sg2im/data/coco.py; its test split is the last 2,048 images of the filtered list."""
 
 
 def open_coco(path: Path, options: Mapping[str, Any]) -> CocoImages:
@@ -144,7 +114,7 @@ class CocoImages(NamedImages):
             )
         where = folder.relative_to(self.path).as_posix()
         if boxes is not None and self.shown in RULES:
-            known = self._layouts(word, split, boxes, known, parts)
+            known = self._laid_out(word, split, boxes, known, parts)
         if self.shown == "map":
             self._maps(word, split, known, parts)
         for name in known:
@@ -160,7 +130,7 @@ class CocoImages(NamedImages):
         parts.read.append(file)
         return Annotations.read(file)
 
-    def _layouts(
+    def _laid_out(
         self, word: str, split: str, things: Annotations, known: Sequence[str], parts: _Parts
     ) -> list[str]:
         """Keep the boxes of images by a rule; return the images that have a layout."""
@@ -173,38 +143,22 @@ class CocoImages(NamedImages):
                     f" regions: {self.shown} are read; put it there, or write regions: things"
                 )
             sources.append(stuff)
-        parts.classes = parts.classes or _numbers(sources, rule)
         for source in sources:
             parts.names |= source.categories
-        ids = self._challenge(word) if self.shown == "sg2im" else None
-        kept, flat = [], 0
-        by_name = {image.name: number for number, image in things.images.items()}
-        for name in known:
-            number = by_name.get(name)
-            if number is None or (ids is not None and number not in ids):
-                continue
-            if self.shown == "sg2im" and not sources[-1].rows.get(number):
-                continue
-            regions, dropped = _regions(sources, number, rule, parts.classes)
-            flat += dropped
-            count = len(regions.labels)
-            if rule.least <= count <= (rule.most or count):
-                parts.boxes[f"{split}/{name}"] = regions
-                parts.most = max(parts.most, count)
-                kept.append(name)
-        if flat:
-            parts.remarks.append(f"{flat:,} boxes of {split} without width or height are left out")
-        if len(kept) < len(known):
+        ids = challenge_ids(self.path, word) if rule.drawn else None
+        found = layouts_of(sources, rule, known, classes=parts.classes, ids=ids)
+        parts.classes, parts.most = found.classes, max(parts.most, found.most)
+        parts.boxes |= {f"{split}/{name}": regions for name, regions in found.boxes.items()}
+        if found.flat:
             parts.remarks.append(
-                f"{len(known) - len(kept):,} images of {split} have no layout by the rule"
+                f"{found.flat:,} boxes of {split} without width or height are left out"
+            )
+        if len(found.boxes) < len(known):
+            parts.remarks.append(
+                f"{len(known) - len(found.boxes):,} images of {split} have no layout by the rule"
                 f" {self.shown} and are left out"
             )
-        return kept
-
-    def _challenge(self, word: str) -> set[int] | None:
-        """Return the ids of COCO's segmentation challenge of 2017, where its lists are there."""
-        file = self.path / "annotations" / _CHALLENGE / f"{word}-ids.txt"
-        return {int(line) for line in lines_in(file)} if file.is_file() else None
+        return [*found.boxes]
 
     def _maps(self, word: str, split: str, known: Sequence[str], parts: _Parts) -> None:
         inside = f"{word}{self.year}"
@@ -273,48 +227,10 @@ class _Parts:
     remarks: list[str] = field(default_factory=list)
     boxes: dict[str, Regions] = field(default_factory=dict)
     maps: dict[str, str] = field(default_factory=dict)
-    classes: dict[int, int] = field(default_factory=dict)
+    classes: Mapping[int, int] = field(default_factory=dict)
     names: dict[int, str] = field(default_factory=dict)
     most: int = 0
 
 
 def _id_of(file: ImageFile) -> int:
     return int(Path(file.name).stem.rpartition("_")[2])
-
-
-def _numbers(sources: Sequence[Annotations], rule: _Rule) -> dict[int, int]:
-    """Return category id -> class; stuff's `other` is none."""
-    ids = {i for s in sources for i, name in s.categories.items() if name != "other"}
-    ordered = sorted(ids, key=str) if rule.text else sorted(ids)
-    return {number: row for row, number in enumerate(ordered)}
-
-
-def _regions(
-    sources: Sequence[Annotations], number: int, rule: _Rule, classes: Mapping[int, int]
-) -> tuple[Regions, int]:
-    """Return the boxes of an image, in [0, 1], and how many have no width or height."""
-    boxes, labels, flat = [], [], 0
-    for source in sources:
-        image = source.images.get(number)
-        for row in source.rows.get(number, ()) if image else ():
-            assert image is not None
-            x, y, width, height = box_of(row, image, source.file)
-            category = int(row.get("category_id", -1))
-            if category not in source.categories:
-                raise InputError(
-                    f"{source.file}: annotation {row.get('id')} is of category {category}, which"
-                    " the file does not name; fetch it again"
-                )
-            if width <= 0 or height <= 0:
-                flat += 1
-                continue
-            if category not in classes or (not rule.stuff and row.get("iscrowd")):
-                continue
-            if width * height <= rule.area * image.width * image.height:
-                continue
-            size = np.array([image.width, image.height] * 2)
-            box = np.array([x, y, x + width, y + height]) / size
-            boxes.append(np.clip(box, 0, 1))
-            labels.append(classes[category])
-    found = np.array(boxes).reshape(-1, 4)
-    return Regions(found, np.array(labels, dtype=np.int64)), flat
