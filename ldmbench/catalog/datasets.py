@@ -258,7 +258,7 @@ _ROWS = (
         name="coco",
         about="MS-COCO of 2014 or 2017",
         expects="train2017/, val2017/ (or 2014) and annotations/; stuffthingmaps_trainval2017/ for"
-        " maps",
+        " maps; dataset_coco.json for Karpathy's split",
         tells=("captions", "boxes", "masks"),
         counts={"train": 118_287, "validation": 5_000},
         classes=171,

@@ -263,9 +263,20 @@ class CocoData(NamedData):
 
     kind: Literal["coco"]
     year: Literal[2014, 2017] = 2017
-    caption: Literal["first", "drawn"] = Field(
+    split: Literal["official", "karpathy", "karpathy-test"] = Field(
+        default="official",
+        description="by folders; or by Karpathy's dataset_coco.json, of which val or test is the"
+        " validation split",
+    )
+    caption: Literal["first", "drawn", "mlperf"] = Field(
         default="first",
-        description="of an image's captions the one with the lowest id, or one drawn by its id",
+        description="of an image's captions the one with the lowest id, or one drawn by its id; or"
+        " MLPerf's 30,000 validation images with the caption that it draws",
+    )
+    captions: str | None = Field(
+        default=None,
+        description="a .csv or .tsv of the validation images that are used, with columns image_id"
+        " (or file_name) and caption, relative to path",
     )
     regions: Literal["none", "things", "taming", "sg2im", "map"] = Field(
         default="none",
@@ -276,6 +287,29 @@ class CocoData(NamedData):
         default=None,
         description="a file with the ids of the validation images that are used, relative to path",
     )
+
+    @model_validator(mode="after")
+    def _one_list(self) -> Self:
+        """Refuse rules that choose images beside one another, or that are of the other year."""
+        rules = {
+            f"split: {self.split}": self.split != "official",
+            "caption: mlperf": self.caption == "mlperf",
+            f"captions: {self.captions}": self.captions is not None,
+            f"ids: {self.ids}": self.ids is not None,
+        }
+        found = [name for name, written in rules.items() if written]
+        if len(found) > 1:
+            raise ValueError(
+                f"found {' and '.join(found)}, each of which says which images count; keep one"
+            )
+        if found and found[0] in ("caption: mlperf", f"split: {self.split}") and self.year != 2014:
+            raise ValueError(f"found {found[0]}, whose images are of 2014; write year: 2014")
+        if self.split != "official" and self.regions != "none":
+            raise ValueError(
+                f"found regions: {self.regions} beside split: {self.split}, whose file has captions"
+                " alone; keep one"
+            )
+        return self
 
 
 class OpenImagesData(NamedData):

@@ -10,7 +10,14 @@ from typing import Any
 from ldmbench.errors import InputError
 from ldmbench.sources.images.disk import Found, some
 from ldmbench.sources.images.source import ImageFile, RegionFacts, Regions
+from ldmbench.sources.kinds.coco_captions import (
+    MLPERF,
+    id_in,
+    mlperf_captions,
+    table_captions,
+)
 from ldmbench.sources.kinds.coco_json import Annotations
+from ldmbench.sources.kinds.coco_karpathy import KarpathyImages
 from ldmbench.sources.kinds.coco_layouts import RULES, challenge_ids, layouts_of
 from ldmbench.sources.kinds.map_names import COCO_STUFF
 from ldmbench.sources.kinds.tree import NamedImages, first_folder, lines_in, refuse_missing
@@ -21,16 +28,20 @@ SPLITS = {"train": "train", "val": "validation"}
 _EVALUATED = 2048
 
 
-def open_coco(path: Path, options: Mapping[str, Any]) -> CocoImages:
+def open_coco(path: Path, options: Mapping[str, Any]) -> NamedImages:
     """Return MS-COCO; the fields of CocoData are options."""
+    caption, split = options.get("caption", "first"), options.get("split", "official")
+    if split != "official":
+        return KarpathyImages(path, "coco", options.get("limit"), caption, split)
     return CocoImages(
         path,
         "coco",
         options.get("limit"),
         int(options.get("year", 2017)),
-        options.get("caption", "first"),
+        caption,
         options.get("regions", "none"),
         options.get("ids"),
+        options.get("captions"),
     )
 
 
@@ -40,21 +51,25 @@ class CocoImages(NamedImages):
 
     Attributes:
         year: 2014 or 2017.
-        caption: first (the lowest id) or drawn (by the seed of the image's id).
+        caption: first (the lowest id), drawn (by the seed of the image's id), or mlperf.
         shown: none, a row of RULES, or map.
         ids: a file of the validation images that are used, an id a line, relative to `path`.
+        table: a file of these images with a caption of each.
     """
 
     year: int
     caption: str
     shown: str
     ids: str | None
+    table: str | None
 
     @property
     def full(self) -> Mapping[str, int]:
         """How many images each split of the year has."""
-        if self.ids or self.shown in ("taming", "sg2im"):
+        if self.ids or self.table or self.shown in ("taming", "sg2im"):
             return {}
+        if self.caption == "mlperf":
+            return {"train": 82_783, "validation": MLPERF}
         return {
             2014: {"train": 82_783, "validation": 40_504},
             2017: {"train": 118_287, "validation": 5_000},
@@ -62,7 +77,7 @@ class CocoImages(NamedImages):
 
     def look(self) -> Found:
         """Read the annotations of each split that is there."""
-        files, parts = list[ImageFile](), _Parts()
+        files, parts = list[ImageFile](), _Parts(listed=self._listed())
         for word, split in SPLITS.items():
             folder = first_folder(self.path, (f"{word}{self.year}", f"images/{word}{self.year}"))
             if folder:
@@ -71,6 +86,11 @@ class CocoImages(NamedImages):
             raise InputError(
                 f"{self.path}: neither train{self.year}/ nor val{self.year}/ in it; allowed: the"
                 " folder in which COCO's zips were unpacked"
+            )
+        if self.caption == "mlperf" and not parts.listed:
+            raise InputError(
+                f"{self.path}: annotations/captions_val2014.json or val2014/ is not here, which"
+                " caption: mlperf is read from; put it there"
             )
         files, remarks = self._chosen(files, parts)
         return Found(
@@ -106,12 +126,7 @@ class CocoImages(NamedImages):
             lost = len(there) - len(known)
             if lost:
                 parts.remarks.append(f"{lost:,} files of {folder.name}/ are not in {what}")
-        texts = captions.captions(self.caption) if captions else {}
-        several = sum(len(rows) > 1 for rows in captions.rows.values()) if captions else 0
-        if several and self.caption == "first":
-            parts.remarks.append(
-                f"{several:,} images of {split} have several captions: the first of each is used"
-            )
+        texts = self._texts(split, captions, parts)
         where = folder.relative_to(self.path).as_posix()
         if boxes is not None and self.shown in RULES:
             known = self._laid_out(word, split, boxes, known, parts)
@@ -120,6 +135,35 @@ class CocoImages(NamedImages):
         for name in known:
             at = f"{where}/{name}"
             yield ImageFile(f"{split}/{name}", self.path, 0, texts.get(name), None, split, at)
+
+    def _texts(self, split: str, captions: Annotations | None, parts: _Parts) -> Mapping[str, str]:
+        """Return the caption of each image of a split by its name."""
+        if split == "validation" and captions and self.caption == "mlperf":
+            texts, remarks = mlperf_captions(captions)
+            parts.remarks += remarks
+            parts.listed = {id_in(name, name): text for name, text in texts.items()}
+            return texts
+        if split == "validation" and self.table:
+            # Images have names of both years.
+            start = "COCO_val2014_" if self.year == 2014 else ""
+            return {f"{start}{number:012d}.jpg": text for number, text in parts.listed.items()}
+        several = sum(len(rows) > 1 for rows in captions.rows.values()) if captions else 0
+        if several and self.caption != "drawn":
+            parts.remarks.append(
+                f"{several:,} images of {split} have several captions: the first of each is used"
+            )
+        return captions.captions(self.caption) if captions else {}
+
+    def _listed(self) -> dict[int, str]:
+        """Return the validation images that a file lists, by id, with their captions if it has."""
+        name = self.table or self.ids
+        if name is None:
+            return {}
+        file = self.path / name
+        found = table_captions(file) if self.table else {id_in(x, name): "" for x in lines_in(file)}
+        if not found:
+            raise InputError(f"{file}: lists no image")
+        return found
 
     def _annotations(self, what: str, word: str, parts: _Parts) -> Annotations | None:
         """Return a file of annotations, or None where it is not there or is not asked for."""
@@ -183,21 +227,17 @@ class CocoImages(NamedImages):
     def _chosen(self, files: list[ImageFile], parts: _Parts) -> tuple[list[ImageFile], list[str]]:
         """Return the images that are used, by a list of ids or the rule of sg2im."""
         held = [file for file in files if file.split == "validation"]
-        if self.ids:
-            file = self.path / self.ids
-            parts.read.append(file)
-            try:
-                wanted = {int(Path(line).stem.rpartition("_")[2]) for line in lines_in(file)}
-            except ValueError as error:
-                raise InputError(f"{file}: each line is an id of an image ({error})") from None
-            known = {_id_of(f): f for f in held}
+        if parts.listed:
+            name = self.ids or self.table
+            parts.read += [self.path / name] if name else []
+            known = {id_in(f.name, f.name): f for f in held}
             remarks = refuse_missing(
                 self.path,
-                self.ids,
-                [str(number) for number in wanted],
-                [str(number) for number in wanted if number in known],
+                name or f"MLPerf's {len(parts.listed):,}",
+                [str(number) for number in parts.listed],
+                [str(number) for number in parts.listed if number in known],
             )
-            chosen = {f.name for number, f in known.items() if number in wanted}
+            chosen = {f.name for number, f in known.items() if number in parts.listed}
             return [f for f in files if f.split != "validation" or f.name in chosen], remarks
         if self.shown == "sg2im" and len(held) > _EVALUATED:
             chosen = {file.name for file in held[-_EVALUATED:]}
@@ -230,7 +270,4 @@ class _Parts:
     classes: Mapping[int, int] = field(default_factory=dict)
     names: dict[int, str] = field(default_factory=dict)
     most: int = 0
-
-
-def _id_of(file: ImageFile) -> int:
-    return int(Path(file.name).stem.rpartition("_")[2])
+    listed: Mapping[int, str] = field(default_factory=dict)

@@ -36,7 +36,8 @@ class Annotations:
     Attributes:
         file: where it lies.
         images: by id, in the order of the file.
-        rows: id of an image -> its annotations, in the order of their ids.
+        rows: id of an image -> its annotations, in the order of the file.
+        every: these annotations of all images, in that order.
         categories: id -> name.
     """
 
@@ -44,6 +45,7 @@ class Annotations:
     images: Mapping[int, CocoImage]
     rows: Mapping[int, Sequence[Mapping[str, Any]]]
     categories: Mapping[int, str]
+    every: Sequence[Mapping[str, Any]] = ()
 
     @classmethod
     def read(cls, file: Path) -> Annotations:
@@ -62,8 +64,9 @@ class Annotations:
                 for row in found["images"]
             }
             rows: dict[int, list[Mapping[str, Any]]] = defaultdict(list)
-            for row in found["annotations"]:
-                rows[int(row["image_id"])].append({k: row[k] for k in wanted if k in row})
+            every = [{k: row[k] for k in wanted if k in row} for row in found["annotations"]]
+            for row in every:
+                rows[int(row["image_id"])].append(row)
             categories = {int(c["id"]): str(c["name"]) for c in found.get("categories", [])}
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             if isinstance(error, InputError):
@@ -77,7 +80,7 @@ class Annotations:
                 f"{file}: annotations are of {len(strange):,} images that it does not name, such as"
                 f" {some([str(number) for number in strange])}; fetch it again"
             )
-        return cls(file, images, rows, categories)
+        return cls(file, images, rows, categories, every)
 
     def captions(self, rule: str) -> dict[str, str]:
         """Return image -> its caption: the first by id, or one drawn by the image's id."""
