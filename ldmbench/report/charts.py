@@ -239,7 +239,7 @@ def coding(subject: Subject) -> Figure | str:
         x=x,
         y=y,
         order=alt.Order("t:Q", sort="descending"),
-        detail="line:N",
+        detail=alt.Detail("line:N"),
         color=marks["color"],
         strokeDash=marks["strokeDash"],
         opacity=spot(0.2, "series"),
@@ -272,17 +272,25 @@ def _pareto(subject: Subject, field: str, label: str, what: str, *, more: bool) 
     line = base.transform_filter(on).mark_line(
         interpolate="step-before" if more else "step-after", strokeWidth=1.5, opacity=0.7
     )
-    line = line.encode(x=x, y=y, detail="made:N", order=f"{field}:Q", color=alt.value(NO_COLOUR))
+    line = line.encode(
+        x=x,
+        y=y,
+        detail=alt.Detail("made:N"),
+        order=alt.Order(f"{field}:Q"),
+        color=alt.value(NO_COLOUR),
+    )
     dots = base.mark_point(size=80, opacity=1).encode(
         x=x,
         y=y,
         **marks_of(look, points, dash=False),
-        fillOpacity=alt.condition(on, alt.value(1), alt.value(0)),
-        strokeOpacity=spot(0.35),
+        fillOpacity=alt.FillOpacityValue(0, condition={"test": on, "value": 1}),
+        strokeOpacity=spot(0.35, channel=alt.StrokeOpacityValue),
         fill=colour(look, points, channel=alt.Fill),
         tooltip=tips(subject),
     )
-    text = base.transform_filter(on).mark_text(dy=13, dx=9).encode(x=x, y=y, text="steps:Q")
+    text = (
+        base.transform_filter(on).mark_text(dy=13, dx=9).encode(x=x, y=y, text=alt.Text("steps:Q"))
+    )
     title = f"Pareto front of quality against {'speed' if more else 'cost'}"
     front = [p for p in points if p["front"] == "on the front"]
     caption = (
@@ -309,11 +317,13 @@ def first_stage(subject: Subject, *, row: Metric) -> Figure | str:
     x = x_axis("rate", "Rate, bits per pixel", points)
     base = alt.Chart().transform_filter(KEPT).encode(x=x, y=y)
     dash = {"strokeDash": marks.pop("strokeDash"), "color": marks["color"]}
-    line = base.mark_line(strokeWidth=1.5).encode(detail="made:N", order="rate:Q", **dash)
+    line = base.mark_line(strokeWidth=1.5).encode(
+        detail=alt.Detail("made:N"), order=alt.Order("rate:Q"), **dash
+    )
     dots = base.mark_point(filled=True, size=80).encode(
         **marks, opacity=spot(0.35, "series"), tooltip=["owner:N", "rate:Q", f"{field}:Q"]
     )
-    text = base.mark_text(dy=-12).encode(text="f:N")
+    text = base.mark_text(dy=-12).encode(text=alt.Text("f:N"))
     title = f"First stages: rate against {row.label}"
     caption = (
         f"{str(row.better).capitalize()} is better, and left is fewer bits; one point per first"

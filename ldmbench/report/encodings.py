@@ -79,10 +79,14 @@ def lines_and_points(
     marks = marks_of(look, points, outline=0)
     dash = {"strokeDash": marks.pop("strokeDash"), "color": marks["color"]}
     line = base.mark_line(strokeWidth=2).encode(
-        y=y, detail="line:N", order=f"{order}:Q", opacity=spot(0.15, "series"), **dash
+        y=y,
+        detail=alt.Detail("line:N"),
+        order=alt.Order(f"{order}:Q"),
+        opacity=spot(0.15, "series"),
+        **dash,
     )
     bars = base.mark_rule(strokeWidth=1.3).encode(
-        y=alt.Y("low:Q"), y2="high:Q", color=marks["color"], opacity=spot(0.15, "series")
+        y=alt.Y("low:Q"), y2=alt.Y2("high:Q"), color=marks["color"], opacity=spot(0.15, "series")
     )
     dots = base.mark_point(filled=True, size=75).encode(
         y=y, tooltip=tips(subject), opacity=spot(0.25, "series"), size=_grown(), **marks
@@ -90,7 +94,7 @@ def lines_and_points(
     layers = [line, bars, dots]
     if text and len(points) <= 80:
         named = base.transform_filter("datum.labelled")
-        layers.append(named.mark_text(dy=14, dx=9).encode(y=y, text=f"{text}:Q"))
+        layers.append(named.mark_text(dy=14, dx=9).encode(y=y, text=alt.Text(f"{text}:Q")))
     return layers
 
 
@@ -162,16 +166,15 @@ def _cycle(marks: Sequence[Any], count: int) -> list[Any]:
     return [marks[(i + i // together) % len(marks)] for i in range(count)]
 
 
-def spot(dim: float, field: str = "cell") -> Any:
+def spot(dim: float, field: str = "cell", channel: Any = alt.OpacityValue) -> Any:
     """Dim what is not under the pointer, here or in the table."""
     test = f"hovered == null || hovered.{field} == datum.{field}"
-    return alt.condition(test, alt.value(1), alt.value(dim))
+    return channel(dim, condition={"test": test, "value": 1})
 
 
 def _grown() -> Any:
-    return alt.condition(
-        "hovered != null && hovered.cell == datum.cell", alt.value(240), alt.value(75)
-    )
+    test = "hovered != null && hovered.cell == datum.cell"
+    return alt.SizeValue(75, condition={"test": test, "value": 240})
 
 
 def scale_for(points: Sequence[Point], field: str) -> alt.Scale:

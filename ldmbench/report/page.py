@@ -77,6 +77,7 @@ def page(view: View) -> str:
     )
 
 
+@cache
 def _template() -> Any:
     import jinja2
 
@@ -120,7 +121,7 @@ def _bundle() -> str:
 
 
 def _specs(drawn: Drawn) -> dict[str, Any]:
-    figures = {name: figure.chart.to_dict() for name, figure in drawn.charts.items()}
+    figures = {name: figure.chart.to_dict(validate=False) for name, figure in drawn.charts.items()}
     for spec in figures.values():
         spec.pop("config", None)
         spec.pop("$schema", None)

@@ -63,7 +63,7 @@ def training(subject: Subject, stage: str, title: str, *, field: str = "loss") -
     base = alt.Chart().transform_filter(KEPT).encode(
         x=alt.X("step:Q", title="Training step", axis=alt.Axis(format="~s", tickCount=6)),
         y=alt.Y(f"{field}:Q", title=curve.axis, scale=scale),
-        detail="line:N",
+        detail=alt.Detail("line:N"),
         opacity=spot(0.2, "series"),
     )  # fmt: skip
     marks = marks_of(look, points, outline=0)
