@@ -15,7 +15,7 @@ import tiny
 from gpu_answers import gpu, say
 
 from ldmbench.cli import outcome
-from ldmbench.errors import InputError
+from ldmbench.errors import InputError, StageError
 from ldmbench.execute import cluster, host
 from ldmbench.execute.host import code_here, files_of, look, settle
 from ldmbench.execute.ray_workers import RayWorker
@@ -174,15 +174,11 @@ def test_scores_equal_those_of_the_local_executor_although_an_actor_is_killed(tm
 
 
 @pytest.mark.slow
-def test_a_killed_worker_fails_its_cell_and_not_the_run(tmp_path, two_nodes):
-    suite = tiny.write_suite(tmp_path)
-    code, said, _ = run(
-        suite, tmp_path / "store", "--executor", "ray", RAY_ADDRESS=two_nodes,
-        meanwhile=lambda: kill(1, worker=True),
-    )  # fmt: skip
-    assert code == 4
-    assert "the worker process on cpu was killed (signal 9)" in said
-    assert "Traceback" not in said
+def test_a_killed_worker_is_a_failed_task(runner, tmp_path):
+    killer = threading.Thread(target=kill, args=(1,), kwargs={"worker": True}, daemon=True)
+    killer.start()
+    with pytest.raises(StageError, match=r"worker process on cpu was killed \(signal 9\)"):
+        runner.run(task(tmp_path), lambda *_: None, print)
 
 
 def test_without_ray_one_sentence_names_the_extra(tmp_path, monkeypatch, capsys):
