@@ -10,6 +10,7 @@ import textwrap
 import time
 from pathlib import Path
 
+import forked
 import numpy as np
 import pytest
 import tiny
@@ -196,7 +197,7 @@ def test_code_that_hangs_ends_with_control_c(tmp_path):
     text = "suite: h\ndata: {shapes: {kind: shapes, resolution: 16, reference: 8}}\n"
     text += "models: {m: {kind: call, target: 'hangs:hangs'}}\nmetrics: [fid]\n" + SMALL
     suite = tiny.write_suite(tmp_path, text)
-    command = [sys.executable, "-m", "ldmbench", "run", str(suite), "--store", str(tmp_path / "s")]
+    command = [*forked.DOOR, "run", str(suite), "--store", str(tmp_path / "s")]
     run = subprocess.Popen(
         command,
         stderr=subprocess.DEVNULL,

@@ -129,9 +129,12 @@ def stopped_half_way(store, monkeypatch):
     monkeypatch.undo()
 
 
-def fails(rank, store, monkeypatch):
-    """Run with two processes of which one is killed as it starts."""
-    start = Team._start
+@pytest.mark.slow
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_killed_process_fails_the_stage_and_the_same_command_goes_on(
+    rank, alone, tmp_path, monkeypatch
+):
+    store, start = tmp_path / "store", Team._start
 
     def kill(process):
         while not process._process:
@@ -147,15 +150,6 @@ def fails(rank, store, monkeypatch):
         reasons = set(ldmbench.run(SUITE, store=store, devices=2).failed.values())
     assert len(reasons) == 1
     assert f"({rank + 1} of 2) was killed (signal 9)" in reasons.pop()
-
-
-@pytest.mark.slow
-def test_a_killed_process_fails_the_stage_and_the_same_command_goes_on(
-    alone, tmp_path, monkeypatch
-):
-    store = tmp_path / "store"
-    for rank in (0, 1):
-        fails(rank, store, monkeypatch)
     with monkeypatch.context() as patched:
         stopped_half_way(store, patched)
     run = ldmbench.run(SUITE, store=store, devices=2)

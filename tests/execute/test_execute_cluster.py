@@ -3,21 +3,24 @@
 import contextlib
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
 
+import forked
 import psutil
 import pytest
 import tiny
 from gpu_answers import gpu, say
 
 from ldmbench.cli import outcome
-from ldmbench.errors import InputError, StageError
+from ldmbench.errors import InputError
 from ldmbench.execute import cluster, host
 from ldmbench.execute.host import code_here, files_of, look, settle
+from ldmbench.execute.process import WorkerProcess
 from ldmbench.execute.ray_workers import RayWorker
 from ldmbench.execute.runner import LostError
 from ldmbench.records.runs import Runs
@@ -48,7 +51,7 @@ def two_nodes():
 def run(suite, store, *more, meanwhile=None, **environment):
     """Run a suite as a user does; return (exit code, what stderr holds, scores by cell)."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "ldmbench", "run", str(suite), "--store", str(store), *more],
+        [*forked.DOOR, "run", str(suite), "--store", str(store), *more],
         env={**os.environ, "LDMBENCH_DEVICES": "cpu,cpu", **environment},
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
@@ -62,17 +65,16 @@ def run(suite, store, *more, meanwhile=None, **environment):
     return process.returncode, said, scores
 
 
-def kill(times, *, worker=False):
-    """SIGKILL the first actors of ours seen at work, or their worker processes."""
+def kill(times):
+    """SIGKILL the first actors of ours seen at work."""
     killed = set()
     while len(killed) < times:
         with contextlib.suppress(psutil.Error):
             for process in psutil.Process().children(recursive=True):
                 at_work = process.pid not in killed and "ray::Host.run" in process.cmdline()
-                below = process.children() if at_work else []
-                if below:
+                if at_work and process.children():
                     killed.add(process.pid)
-                    (below[0] if worker else process).kill()
+                    process.kill()
                     break
         time.sleep(0.05)
 
@@ -173,12 +175,20 @@ def test_scores_equal_those_of_the_local_executor_although_an_actor_is_killed(tm
     assert json.loads(again.stdout)["executed"] == 0
 
 
-@pytest.mark.slow
-def test_a_killed_worker_is_a_failed_task(runner, tmp_path):
-    killer = threading.Thread(target=kill, args=(1,), kwargs={"worker": True}, daemon=True)
-    killer.start()
-    with pytest.raises(StageError, match=r"worker process on cpu was killed \(signal 9\)"):
-        runner.run(task(tmp_path), lambda *_: None, print)
+def test_a_killed_worker_is_a_failed_task_of_its_node(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    start = WorkerProcess._start
+
+    def dies(self):
+        process = start(self)
+        os.kill(process.pid, signal.SIGKILL)
+        return process
+
+    monkeypatch.setattr(WorkerProcess, "_start", dies)
+    made = host.Host("cpu", str(tmp_path / "log"), environment={}, folder=str(tmp_path), threads=1)
+    *_, last = made.run(task(tmp_path).model_dump_json())
+    assert last["event"] == "failed"
+    assert "the worker process on cpu was killed (signal 9)" in last["message"]
 
 
 def test_without_ray_one_sentence_names_the_extra(tmp_path, monkeypatch, capsys):

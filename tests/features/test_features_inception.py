@@ -77,8 +77,8 @@ def test_both_files_give_one_network(inception_pth, inception_script):
 def test_bfloat16_is_near_and_says_so(inception_pth, noise_images, fidelity):
     reduced = small("inception-v3-compat", inception_pth, precision="bfloat16")
     assert reduced.precision == "bfloat16"
-    found = reduced.extract(noise_images)["features"]
-    error = np.linalg.norm(found - fidelity["features"]) / np.linalg.norm(fidelity["features"])
+    found, known = reduced.extract(noise_images[:1])["features"], fidelity["features"][:1]
+    error = np.linalg.norm(found - known) / np.linalg.norm(known)
     assert 1e-5 < error < 0.1
 
 

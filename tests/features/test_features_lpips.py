@@ -23,12 +23,10 @@ def as_input(x):
     return torch.from_numpy(x).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
-@pytest.fixture(scope="module", params=["alex", "vgg"])
-def files(request, tmp_path_factory):
+def written(net, folder):
     """The peer's network, its random backbone as torchvision saves one, and its heads."""
-    folder = tmp_path_factory.mktemp(request.param)
     torch.manual_seed(0)
-    network = peer.LPIPS(net=request.param, pnet_rand=True, verbose=False)
+    network = peer.LPIPS(net=net, pnet_rand=True, verbose=False)
     backbone = {
         f"features.{name.split('.', 1)[1]}": value
         for name, value in network.net.state_dict().items()
@@ -36,12 +34,19 @@ def files(request, tmp_path_factory):
     heads = {f"lin{i}.model.1.weight": lin.model[1].weight for i, lin in enumerate(network.lins)}
     torch.save(backbone, folder / "backbone.pth")
     torch.save(heads, folder / "heads.pth")
-    return request.param, network, folder / "backbone.pth", folder / "heads.pth"
+    return net, network, folder / "backbone.pth", folder / "heads.pth"
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """The smaller network."""
+    return written("alex", tmp_path_factory.mktemp("alex"))
 
 
 @pytest.mark.golden
-def test_equals_the_lpips_package(files):
-    net, network, backbone, heads = files
+@pytest.mark.parametrize("net", ["alex", "vgg"])
+def test_equals_the_lpips_package(net, tmp_path):
+    _, network, backbone, heads = written(net, tmp_path)
     a, b = pairs()
     with torch.no_grad():
         theirs = network(as_input(a), as_input(b)).flatten().numpy()

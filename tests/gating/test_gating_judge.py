@@ -288,11 +288,11 @@ def test_a_model_that_varies_more_than_the_others_is_believed(tmp_path):
 
     read = stored_replicates(tmp_path)
     bad = 0
-    for _ in range(200):
+    for _ in range(60):
         runs = [accepted_run(records(), read, commit=Commit()) for _ in range(6)]
         base = Baseline(suite="smoke", rules=rules, runs=tuple(runs))
         bad += judge(records(), base, read).exit_code == 1
-    assert bad <= 2
+    assert bad <= 1
 
 
 def test_a_slowdown_too_small_for_any_cell_shows_in_all_of_them(tmp_path):
@@ -341,7 +341,7 @@ def test_half_of_the_chance_to_err_is_for_the_means(tmp_path):
 
 def test_the_mean_over_all_cells_never_spoils_what_the_cells_say(tmp_path):
     """Few accepted runs, a shift common to all their cells: it is left out, not inconclusive."""
-    cells = tuple(f"m{i}/shapes/ddim-4/g1/s0" for i in range(20))
+    cells = tuple(f"m{i}/shapes/ddim-4/g1/s0" for i in range(10))
     rng = np.random.default_rng(0)
     rules = {name: RuleChange(by="recorded_only") for name in ("fid", "precision")}
     made = itertools.count()
@@ -352,10 +352,10 @@ def test_the_mean_over_all_cells_never_spoils_what_the_cells_say(tmp_path):
             number=next(made) % 90, cells=cells, throughput=100 * near[0], latency=0.02 * near[1]
         )
 
-    for runs in (1, 2, 3, 5):
+    for runs in (1, 2, 5):
         ends = [
             verdicts(tmp_path, tuple(shifted() for _ in range(runs)), shifted(), rules=rules)[1]
-            for _ in range(20)
+            for _ in range(10)
         ]
         assert sum(outcome.exit_code == 1 for outcome in ends) <= 1
         shown = [i for o in ends for i in o.items if i.cell == ALL_CELLS]

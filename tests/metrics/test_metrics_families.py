@@ -399,7 +399,7 @@ def test_kernel_interval_far_from_zero_is_as_wide_as_fresh_draws_spread():
         x, y = (draw(2 * seed + side, 500, 64).astype(float) + 100.0 for side in (0, 1))
         return neighbours_family(x, y, density_k=None, subsets=20)["kid"]
 
-    found = [kid(seed) for seed in range(40)]
+    found = [kid(seed) for seed in range(24)]
     spread = np.std([score.value for score in found], ddof=1)
     width = np.mean([score.high - score.low for score in found]) / (2 * 1.96)
     assert 0.7 < width / spread < 1.4  # 4.3 before what a sample adds alone was taken off

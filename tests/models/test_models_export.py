@@ -152,7 +152,7 @@ def test_a_flow_is_written_with_the_scheduler_of_straight_paths(first, condition
     way = {"steps": 3, "cond": GIVEN[conditioning], "seeds": [5, 6]}
     if conditioning != "none":
         way |= {"guidance": 2.5, "guidance_interval": (0.2, 0.8)}
-    for sampler in ("euler", "heun", "sde", "dopri5"):
+    for sampler in ("euler", "sde"):
         images = trained.sample(noise, sampler=sampler, **way)
         assert np.array_equal(model.sample(noise, sampler=sampler, **way), images)
     with pytest.raises(InputError, match="'ddim' cannot sample"):

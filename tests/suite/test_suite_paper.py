@@ -146,12 +146,11 @@ def test_one_missing_file_has_no_total():
     assert line.endswith(":9: data.mscoco-256.path: gone")
 
 
-def run_through(path, tmp_path, capsys):
+def run_through(path, tmp_path, capsys, *changes):
     """Run a twin and return its report."""
     store = ["--store", str(tmp_path)]
-    assert outcome(["run", path.stem, *store, "--set", "mlflow.enabled=false"]) == 0, (
-        capsys.readouterr().err
-    )
+    sets = [part for change in ("mlflow.enabled=false", *changes) for part in ("--set", change)]
+    assert outcome(["run", path.stem, *store, *sets]) == 0, capsys.readouterr().err
     capsys.readouterr()
     assert outcome(["report", "--format", "markdown", *store]) == 0
     return capsys.readouterr().out
@@ -160,7 +159,8 @@ def run_through(path, tmp_path, capsys):
 @pytest.mark.slow
 def test_a_twin_runs(tmp_path, capsys):
     [path] = (path for path in TWINS if path.stem == QUICK)
-    assert "fid" in run_through(path, tmp_path, capsys).lower()
+    smaller = ("models.dit-xl.budget.steps=10", "sample.count=64")
+    assert "fid" in run_through(path, tmp_path, capsys, *smaller).lower()
 
 
 @pytest.mark.campaign
