@@ -26,8 +26,8 @@ def latents(count: int) -> Tensor:
     return torch.cat(parts)
 
 
-def loss(network: Network, x: Tensor, apart: float, g: torch.Generator) -> Tensor:
-    """Return the loss of MeanFlow, of which a share `apart` has r < t; the rest is flow matching.
+def errors(network: Network, x: Tensor, apart: float, g: torch.Generator) -> Tensor:
+    """Return the squared error of each image, (N,); a share `apart` has r < t, the rest r = t.
 
     The target of u is v - (t - r) du/dt, and du/dt = v . du/dz + du/dt is one product with the
     Jacobian.
@@ -46,8 +46,7 @@ def loss(network: Network, x: Tensor, apart: float, g: torch.Generator) -> Tenso
         )
         target = v.clone()
         target[:split] -= (t - r)[:split, None, None, None] * slope
-    squares = (u - target).square().flatten(1).mean(1)
-    return (squares / (squares.detach() + 1e-3)).mean()
+    return (u - target).square().flatten(1).mean(1)
 
 
 def train(
@@ -62,16 +61,17 @@ def train(
     for step in range(steps):
         optimizer.param_groups[0]["lr"] = rate * min(1.0, (step + 1) / 50, 3 * (1 - step / steps))
         rows = torch.randint(len(data), (batch,), generator=g)
-        value = loss(network, data[rows], apart, g)
+        squares = errors(network, data[rows], apart, g)
         optimizer.zero_grad()
-        value.backward()
+        weights = 1 / (squares.detach() + 1e-3)  # the paper's adaptive ones, p = 1
+        (weights * squares).mean().backward()
         optimizer.step()
         keep = min(0.995, (1 + step) / (10 + step))
         with torch.no_grad():
             for mean, now in zip(average.parameters(), network.parameters(), strict=True):
                 mean.lerp_(now, 1 - keep)
         if step % 100 == 0 or step == steps - 1:
-            sys.stderr.write(f"step {step}: loss {value.item():.4f}\n")
+            sys.stderr.write(f"step {step}: squared error {squares.mean():.4f}\n")
     return average.state_dict()
 
 

@@ -73,7 +73,7 @@ _ROWS = (
     ),
     Task(
         name="layout", label="Layout", kinds=("layout",), input="truth", needs="boxes",
-        fields=("context_depth",),
+        fields=("context_depth", "corners"),
         about="boxes with classes as tokens through a transformer, by cross-attention",
     ),
     Task(

@@ -156,7 +156,25 @@ def _layout(params: DenoiserParams, shape: tuple[int, int, int], brought: Brough
     if brought.objects < 1:
         raise InputError("conditioning 'layout' needs a dataset with boxes, this one has none")
     side = max(32, math.isqrt(brought.classes) + 1)
-    return TokenBoxes(transformer(params, tokens=side * side, length=3 * brought.objects + 2))
+    made = transformer(params, tokens=side * side, length=3 * brought.objects + 2)
+    if params.corners == "sines":
+        with torch.no_grad():
+            made.model.embed_tokens.weight.copy_(_sines(side, params.context_channels))
+    return TokenBoxes(made)
+
+
+def _sines(side: int, channels: int) -> Tensor:
+    """Return vectors of the places of a grid, (side^2, channels), of variance 1.
+
+    They are sines and cosines of row and column, of periods from 2 to 2 x side places
+    (arXiv:1706.03762, section 3.5, for two coordinates); channels that are left over are 0.
+    """
+    place = torch.arange(side * side)
+    at = torch.stack([place // side, place % side], dim=1)
+    rates = math.pi / torch.logspace(0, 1, channels // 4, base=side)
+    angles = (at[:, :, None] * rates).flatten(1)
+    waves = 2**0.5 * torch.cat([angles.sin(), angles.cos()], dim=1)
+    return nn.functional.pad(waves, (0, channels - waves.shape[1]))
 
 
 def _semantic(params: DenoiserParams, shape: tuple[int, int, int], brought: Brought) -> Condition:

@@ -243,6 +243,11 @@ class DenoiserParams(Optimised):
         default=2,
         description="layout, or caption with a vocabulary: blocks of the transformer",
     )
+    corners: Annotated[Literal["random", "sines"], AXIS] = Field(
+        default="random",
+        description="layout: what the vectors of a box's corners start from: random numbers, as in"
+        " LDM, or sines of row and column, with which a short training learns places",
+    )
     drop_condition: Annotated[float, Field(ge=0, lt=1)] = Field(
         default=0.1, description="share of training images shown without their condition"
     )

@@ -23,6 +23,7 @@ CASES = [
     ("superresolution", {"scale": 8, "downscale": "area"}),  # and a smaller one
     ("inpainting", {"mask": "thick"}),
     ("image", {"blur": 1.5}),
+    ("layout", {"corners": "sines"}),
     ("class", {"inject": "add"}),
     ("caption", {"vocabulary": "open_clip", "caption_tokens": 24}),
 ]
@@ -135,3 +136,15 @@ def test_data_without_boxes_or_masks_are_refused():
     for task in ("layout", "semantic"):
         with pytest.raises(InputError, match="has no"):
             condition_of(made(task).condition, known, {}, side=8)
+
+
+def test_vectors_of_corners_start_near_each_other_where_places_are_near():
+    table = made("layout", corners="sines").condition.encoder.model.embed_tokens.weight.detach()
+    assert table.shape == (1024, 32)
+    assert float(table.var(1, correction=0).mean()) == pytest.approx(1, abs=0.1)
+    grid = table.reshape(32, 32, 32)
+    near = [(grid[:, 1:] - grid[:, :-1]).norm(dim=2), (grid[1:] - grid[:-1]).norm(dim=2)]
+    far = (grid[:, 8:] - grid[:, :-8]).norm(dim=2)
+    assert max(float(part.mean()) for part in near) < 0.8 * float(far.mean())
+    random = made("layout").condition.encoder.model.embed_tokens.weight
+    assert float(random.std()) == pytest.approx(0.02, rel=0.1)  # as in LDM
