@@ -78,7 +78,7 @@ def train(
 def main() -> None:
     """Train, write the weights, and say what it took."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=600)
+    parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--images", type=int, default=4096)
     parser.add_argument("--out", type=Path, default=Path(__file__).with_name("weights.pt"))
     given = parser.parse_args()
