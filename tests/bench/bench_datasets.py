@@ -2,9 +2,11 @@
 
     python tests/bench/bench_datasets.py [--images 100000] [--side 64] [--folder DIR]
 
-Writes tars, a parquet file, an lmdb and an HDF5 of the same images (JPEG but for HDF5), then lists,
-digests and checks them, and reads 10,240 in random order, in a process for each. Memory is the
-largest resident size of that process; the row `imports` has what importing takes of it.
+Writes tars, a parquet file, an lmdb and an HDF5 of the same images (JPEG but for HDF5), each in a
+process of its own, then lists, digests and checks it and reads 10,240 in random order in another.
+Memory is of the process that reads: its own (the largest that was seen, 100 times a second), and
+its largest resident size, which counts pages of mapped files, too. The row `imports` has what
+importing takes of it.
 """
 
 import argparse
@@ -15,6 +17,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -94,13 +97,33 @@ def write_hdf5(file, images):
 WRITERS = dict(zip(KINDS, (write_tars, write_parquet, write_lmdb, write_hdf5)))
 
 
-def peak():
-    """Return the largest resident size of this process so far, MiB; it counts mapped files' pages.
+def held(field):
+    """Return a size of this process, MiB, from Linux's /proc.
 
-    From Linux's /proc, since getrusage also tells what the process had before it was another.
+    VmHWM is its largest resident size so far with mapped files' pages; RssAnon its own memory now.
+    Unlike getrusage, neither knows what the process was before it was this program.
     """
     lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
+    return next(int(line.split()[1]) for line in lines if line.startswith(f"{field}:")) / 1024
+
+
+class Watch(threading.Thread):
+    """Keeps the most own memory that this process was seen to have."""
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        self.most = 0.0
+
+    def run(self):
+        """Look for ever."""
+        while True:
+            self.look()
+            time.sleep(0.01)
+
+    def look(self):
+        """Look once and return the most so far."""
+        self.most = max(self.most, held("RssAnon"))
+        return self.most
 
 
 def measure(kind, path):
@@ -109,11 +132,10 @@ def measure(kind, path):
     from ldmbench.sources.images.splits import shard_images
     from ldmbench.sources.kinds import open_source
 
-    source, rows, cache = (
-        open_source(kind, path, {}),
-        {"imports": [0.0, peak()]},
-        path.parent / f"{kind}.json",
-    )
+    watch = Watch()
+    source, cache = open_source(kind, path, {}), path.parent / f"{kind}.json"
+    rows = {"imports": [0.0, watch.look(), held("VmHWM")]}
+    watch.start()
     kept = {"reference": 1000, "validation": 1000}
 
     def read():
@@ -132,7 +154,7 @@ def measure(kind, path):
     for name, step in steps.items():
         start = time.perf_counter()
         step()
-        rows[name] = [time.perf_counter() - start, peak()]
+        rows[name] = [time.perf_counter() - start, watch.look(), held("VmHWM")]
     print(json.dumps(rows))
 
 
@@ -144,7 +166,12 @@ def main():
     parser.add_argument("--folder", type=Path, help="where to write; a temporary folder when unset")
     parser.add_argument("--kinds", default=",".join(KINDS), help="which, with commas")
     parser.add_argument("--measure", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--write", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.write:
+        kind, path = options.write
+        WRITERS[kind](Path(path), ((i, coded(i, options.side)) for i in range(options.images)))
+        return
     if options.measure:
         measure(options.measure[0], Path(options.measure[1]))
         return
@@ -152,14 +179,23 @@ def main():
         print(f"{options.images:,} images of {options.side} px")
         for kind in options.kinds.split(","):
             path = Path(scratch) / KINDS[kind]
-            WRITERS[kind](path, ((i, coded(i, options.side)) for i in range(options.images)))
-            held = [f for f in (path.rglob("*") if path.is_dir() else [path]) if f.is_file()]
-            size = sum(file.stat().st_size for file in held) / 2**20
+            sizes = ["--images", str(options.images), "--side", str(options.side)]
+            command = [sys.executable, __file__, *sizes, "--write", kind, str(path)]
+            start = time.perf_counter()
+            subprocess.run(command, check=True)
+            took = time.perf_counter() - start
+            files = [f for f in (path.rglob("*") if path.is_dir() else [path]) if f.is_file()]
+            size = sum(file.stat().st_size for file in files) / 2**20
+            print(f"{kind:11} {size:7.0f} MiB  {'write':12} {took:7.1f} s", flush=True)
             time.sleep(3)  # files changed within two seconds are not remembered
             command = [sys.executable, __file__, "--measure", kind, str(path)]
             done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-            for step, (took, most) in json.loads(done.stdout).items():
-                print(f"{kind:11} {size:7.0f} MiB  {step:12} {took:7.1f} s  {most:6.0f} MiB")
+            for step, (took, own, most) in json.loads(done.stdout).items():
+                print(
+                    f"{kind:11} {size:7.0f} MiB  {step:12} {took:7.1f} s  {own:6.0f} MiB own"
+                    f" {most:6.0f} MiB with mapped files",
+                    flush=True,
+                )
 
 
 if __name__ == "__main__":
