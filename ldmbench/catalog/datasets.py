@@ -194,6 +194,13 @@ _ROWS = (
         tells=("classes",),
     ),
     DataSet(
+        name="tfrecords",
+        about="TFRecord files of progressive GAN and StyleGAN",
+        expects="one file of one size, such as celebahq-r08.tfrecords, and perhaps"
+        " celebahq-rxx.labels beside it",
+        tells=("classes",),
+    ),
+    DataSet(
         name="celebahq",
         about="CelebA-HQ, 30,000 faces of 1024 pixels",
         expects="imgHQ00000.npy, CelebA-HQ-img/0.jpg, or 00000.png or .jpg; with celebahqtrain.txt"

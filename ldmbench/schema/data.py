@@ -160,6 +160,12 @@ class Hdf5Data(FilesData):
     kind: Literal["hdf5"]
 
 
+class TfRecordsData(FilesData):
+    """TFRecord files of progressive GAN and StyleGAN: shape and data, read without TensorFlow."""
+
+    kind: Literal["tfrecords"]
+
+
 class ColumnsData(FilesData):
     """Images in records with names: what is the image, the caption and the class of each."""
 
@@ -377,6 +383,7 @@ Data = (
     | HuggingFaceData
     | LmdbData
     | Hdf5Data
+    | TfRecordsData
     | CelebAHqData
     | FfhqData
     | LsunData

@@ -46,7 +46,13 @@ ARCHIVES = (
     ".npy", ".parquet", ".arrow", ".tfrecord", ".tfrecords", ".mdb", ".h5", ".hdf5", ".pkl",
 )  # fmt: skip
 """Suffixes of files that may hold images, and are not looked into."""
-_KINDS = {".parquet": "parquet", ".mdb": "lmdb", ".h5": "hdf5", ".hdf5": "hdf5"}
+_KINDS = {
+    ".parquet": "parquet",
+    ".mdb": "lmdb",
+    ".h5": "hdf5",
+    ".hdf5": "hdf5",
+    ".tfrecords": "tfrecords",
+}
 """Suffixes of files that another kind of data set reads."""
 _UNREADABLE = (
     OSError,

@@ -23,6 +23,7 @@ from ldmbench.sources.kinds.parquet import open_parquet
 from ldmbench.sources.kinds.places365 import open_places365
 from ldmbench.sources.kinds.scenes import open_ade20k, open_landscapes
 from ldmbench.sources.kinds.small_imagenet import open_small_imagenet
+from ldmbench.sources.kinds.tfrecords import open_tfrecords
 from ldmbench.sources.kinds.webdataset import open_webdataset
 
 __all__ = ["OPENERS", "kind_at", "open_source"]
@@ -37,6 +38,7 @@ OPENERS: Mapping[str, Opener] = {
     "huggingface": open_huggingface,
     "lmdb": open_lmdb,
     "hdf5": open_hdf5,
+    "tfrecords": open_tfrecords,
     "celebahq": open_celebahq,
     "ffhq": open_ffhq,
     "lsun": open_lsun,
@@ -51,7 +53,13 @@ OPENERS: Mapping[str, Opener] = {
 }
 """The `kind` of a noun of schema/data.py that is a FilesData -> what opens its files."""
 
-_CONTAINERS = {".tar": "webdataset", ".parquet": "parquet", ".h5": "hdf5", ".hdf5": "hdf5"}
+_CONTAINERS = {
+    ".tar": "webdataset",
+    ".parquet": "parquet",
+    ".h5": "hdf5",
+    ".hdf5": "hdf5",
+    ".tfrecords": "tfrecords",
+}
 """Suffix of a file of many images -> the kind that reads it."""
 
 
