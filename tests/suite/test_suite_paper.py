@@ -159,7 +159,7 @@ def run_through(path, tmp_path, capsys, *changes):
 @pytest.mark.slow
 def test_a_twin_runs(tmp_path, capsys):
     [path] = (path for path in TWINS if path.stem == QUICK)
-    smaller = ("models.dit-xl.budget.steps=10", "sample.count=64")
+    smaller = ("models.dit-xl.budget.steps=10", "sample.count=64", "speed={batch: 2, repeats: 2}")
     assert "fid" in run_through(path, tmp_path, capsys, *smaller).lower()
 
 
