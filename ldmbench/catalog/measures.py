@@ -190,7 +190,7 @@ _MEASURES = (
             probe="reconstruction", anywhere=True,
             about="standard deviation of the channel in which it is largest"),
     Measure(name="latent_high_frequency", label="High frequencies", group="first stage",
-            ranked=False, probe="reconstruction", anywhere=True,
+            ranked=False, foretells=True, probe="reconstruction", anywhere=True,
             about="share of the power of latents in the upper half of their frequencies, without"
             " the mean (arXiv:2502.14831); white noise has about a half"),
     Measure(name="latent_slope", label="Spectral slope", group="first stage", ranked=False,

@@ -454,7 +454,7 @@ _ROWS = (
         charted=True,
     ),
     Metric(
-        name="ifid", label="iFID", better="lower", family=MOMENTS, of="fid", interpolated=True, near=1,
+        name="ifid", label="iFID", better="lower", family=MOMENTS, of="fid", interpolated=True, near=1, foretells=True,
         source="arXiv:2603.05630", least=_TWO, gate=_share(0.05, 0.15, 0.01), group="first stage",
         about="FID of images decoded half-way from their latents to near training latents",
     ),
@@ -481,13 +481,13 @@ _ROWS = (
     ),
     Metric(
         name="intrinsic_dimension", label="Intrinsic dimension", family=INTRINSIC,
-        source="Levina, Bickel 2004", group="first stage", near=3,
+        source="Levina, Bickel 2004", group="first stage", near=3, foretells=True,
         about="dimension of the set of latents, by how fast the number of near training latents"
         " grows with the distance",
     ),
     Metric(
         name="intrinsic_scale", label="Intrinsic scale", family=INTRINSIC,
-        source="Levina, Bickel 2004", group="first stage", near=3,
+        source="Levina, Bickel 2004", group="first stage", near=3, foretells=True,
         about="distance of a latent to its 20th nearest training latent, over that of two training"
         " latents: the scale of the intrinsic dimension",
     ),

@@ -50,6 +50,8 @@ class Quantity:
         group: of columns in a report.
         unit: of the value; "" where it has none.
         ranked: whether values of different models may be ranked.
+        foretells: it is of a first stage alone and is said to foretell the quality of samples;
+            findings say how far it orders first stages as these do.
         gate: how a gate judges it; None: it is recorded and never judged.
     """
 
@@ -60,6 +62,7 @@ class Quantity:
     group: Group = "other"
     unit: str = ""
     ranked: bool = True
+    foretells: bool = False
     gate: Gate | None = None
 
     @property

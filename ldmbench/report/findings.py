@@ -9,9 +9,10 @@ from ldmbench.records.difference import difference
 from ldmbench.records.spread import Spread
 from ldmbench.report.cells import identity_of, seedless, series, way
 from ldmbench.report.points import headline
-from ldmbench.report.quantities import embedded_evaluators
+from ldmbench.report.quantities import embedded_evaluators, quantity_of
 from ldmbench.report.seeds import Pooled, pooled
 from ldmbench.report.tables import Column, Entry, Row, Table
+from ldmbench.report.worth import JUDGED, Worth, worth_of
 from ldmbench.schema.record import Record
 from ldmbench.words import plural
 
@@ -34,6 +35,8 @@ class Finding:
 def findings_of(table: Table) -> list[Finding]:
     """Return, per dataset: the best cell, the fastest one as good, and latent against pixels.
 
+    After these, whether measures of first stages order them as samples do (`report/worth.py`).
+
     Only cells of one task whose scores have one signature are rivals; a lone cell is named without
     a rank.
     Where seeds were swept, the best mean over seeds stands beside the best single cell.
@@ -52,7 +55,7 @@ def findings_of(table: Table) -> list[Finding]:
             found += _fastest(table, rivals, column, best=best)
         found += _over_seeds(over, column, dataset)
         found += _against_pixels(table, rows, column)
-    return found
+    return found + [_worth(worth) for worth in worth_of([row.record for row in table.rows])]
 
 
 def _leaders(rows: Sequence[Row], column: Column) -> list[Row]:
@@ -169,6 +172,14 @@ def _of_training(spread: Spread) -> str:
         return f"How much of the spread is training: no value: {why}."
     rough = f", from {spread.trainings} trainings" if spread.trainings < 5 else ""
     return f"Training makes {100 * spread.share:.0f} % of the variance of one cell{rough}."
+
+
+def _worth(worth: Worth) -> Finding:
+    first, cell = worth.ranks[0], worth.record.cell
+    number = "–" if first.rho is None else f"{first.rho:.2f}"
+    name, judged = quantity_of(first.name).label, quantity_of(JUDGED).label
+    topic, owner = f"{name} and {judged} of samples", worth.setting or cell.dataset
+    return Finding(cell.dataset, topic, number, "", owner, worth.sentence, cell.id)
 
 
 def _against_pixels(table: Table, rows: Sequence[Row], column: Column) -> list[Finding]:

@@ -19,6 +19,7 @@ from ldmbench.schema.record import (
     Record,
     Run,
     Score,
+    SpectrumPoint,
 )
 from ldmbench.schema.stage import Cell
 
@@ -268,6 +269,7 @@ def _first_stage(cell: Cell) -> list[Measure]:
 def _extras(folder: Path, records: Sequence[Record], *, pictures: bool, side: int) -> Extras:
     curves: dict[str, tuple[CurvePoint, ...]] = {}
     coding: dict[str, tuple[CodingPoint, ...]] = {}
+    spectra: dict[str, tuple[SpectrumPoint, ...]] = {}
     sheets: list[Picture] = []
     for record in records:
         if record.status == "failed":
@@ -277,6 +279,7 @@ def _extras(folder: Path, records: Sequence[Record], *, pictures: bool, side: in
         curves.setdefault(f"{label} denoiser", _curve(cell, 4000))
         if cell.f != 1:
             curves.setdefault(f"{label} autoencoder", _curve(cell, 2000))
+            spectra[cell.id] = _spectrum(cell)
         if cell.steps == max(r.cell.steps for r in records):
             coding[cell.id] = _coding(cell)
     if pictures:
@@ -287,7 +290,7 @@ def _extras(folder: Path, records: Sequence[Record], *, pictures: bool, side: in
             for r in records
             if r.status == "done"
         ]
-    return Extras(curves=curves, coding=coding, pictures=tuple(sheets))
+    return Extras(curves=curves, coding=coding, spectra=spectra, pictures=tuple(sheets))
 
 
 def _curve(cell: Cell, steps: int) -> tuple[CurvePoint, ...]:
@@ -302,6 +305,13 @@ def _curve(cell: Cell, steps: int) -> tuple[CurvePoint, ...]:
             gradient_norm=s**-0.5,
         )
         for s in range(20, steps + 1, 20)
+    )
+
+
+def _spectrum(cell: Cell) -> tuple[SpectrumPoint, ...]:
+    slope = -3 / (cell.f or 1)
+    return tuple(
+        SpectrumPoint(frequency=d / 14, log_power=slope * math.log10(d) - 1) for d in range(1, 15)
     )
 
 
