@@ -220,6 +220,7 @@ def score(
     prompts: str | Path | None = None,
     pairs: str | Path | None = None,
     training: str | Path | None = None,
+    validation: str | Path | None = None,
     count: int | None = None,
     dataset: str | None = None,
     resolution: int | None = None,
@@ -235,6 +236,7 @@ def score(
         prompts: the captions of the images: a .txt, .jsonl, .csv or .parquet file.
         pairs: images of the same names, for psnr, ssim and lpips.
         training: what the model saw, for memorization.
+        validation: real images that no model saw, by whose distance fdr divides.
         count: the first images alone, in the order of names.
         dataset: whose rules of the protocol hold.
         resolution: pixels a side where nothing else tells it.
@@ -260,6 +262,7 @@ def score(
         str(images),
         reference=_text(reference),
         training=_text(training),
+        validation=_text(validation),
         pairs=_text(pairs),
         prompts=None if prompts is None else Path(prompts),
         protocols=(names,) if isinstance(names, str) else tuple(names),

@@ -558,8 +558,8 @@ BY_RANK = tuple(
 )
 """Scores of samples; the first that was measured is the one by which figures judge quality."""
 FAMILIES: dict[str, Family] = {row.family.name: row.family for row in METRICS.values()}
-OF_SUITES: tuple[Against, ...] = ("class", "scene", "validation", "latents")
-"""What only models of a suite are compared with: what was asked of each, images of a split."""
+OF_SUITES: tuple[Against, ...] = ("class", "scene", "latents")
+"""What only models of a suite are compared with: what was asked of each, training latents."""
 IN_SUITE = tuple(METRICS)
 """What `metrics` of a suite may name."""
 SCORABLE: dict[str, Metric] = {n: row for n, row in METRICS.items() if not row.of}

@@ -32,6 +32,11 @@ from ldmbench.scoring.run import score_request
 )
 @click.option("--train", metavar="TRAIN", help=f"Training images, for {names_against('training')}.")
 @click.option(
+    "--validation",
+    metavar="VAL",
+    help=f"Real images that no model saw, whose distance {names_against('validation')} divides by.",
+)
+@click.option(
     "--protocol",
     "named",
     default=("shapes-v1",),
@@ -63,6 +68,7 @@ def score(
     images: str,
     reference: str | None,
     train: str | None,
+    validation: str | None,
     named: tuple[str, ...],
     dataset: str | None,
     resolution: int | None,
@@ -79,7 +85,8 @@ def score(
 
     REF is a folder, zip or npz too, a reference that `ldmbench reference build` wrote, statistics
     (npz with mu and sigma), or shapes:RESOLUTION[:COUNT] for the embedded data. TRAIN is the
-    same; memorization holds samples to it, with REF as images that the model did not see.
+    same; memorization holds samples to it, with REF as images that the model did not see. So is
+    VAL, as many images as there are samples: fdr divides by their distance to REF.
 
     \b
     Examples:
@@ -90,11 +97,13 @@ def score(
       ldmbench score samples/ --reference real/ --protocol shapes-v1,clean-fid --count 5000
       ldmbench score samples/ --reference real/ --protocol ./mine.yaml
       ldmbench score samples/ --train seen/ --reference unseen/ --metrics memorization
+      ldmbench score samples/ --reference real/ --validation unseen/ --metrics fdr
     """
     request = Request(
         images,
         reference=reference,
         training=train,
+        validation=validation,
         pairs=pairs,
         prompts=prompts,
         protocols=named,

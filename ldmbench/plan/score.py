@@ -229,6 +229,25 @@ def families_of(metrics: Sequence[str]) -> list[Family]:
     return [family for _, family in sorted(found.items())]
 
 
+def _spaces(
+    stages: _Stages,
+    family: Family,
+    protocol: Protocol,
+    sides: tuple[Source, Source, Source | None],
+) -> dict[str, Input]:
+    """Return the features of samples, reference and validation images in every space.
+
+    Roles of the spaces after the first have their number behind a colon, as in suites.
+    """
+    inputs: dict[str, Input] = {}
+    for number, extractor in enumerate(family.extractors_of(protocol)):
+        for role, side in zip(("generated", "reference", "validation"), sides, strict=True):
+            if side is not None:
+                seen = stages.extracted(side, extractor, protocol)
+                inputs[f"{role}:{number}" if number else role] = items(seen, side.count)
+    return inputs
+
+
 def build_score_plan(
     generated: Source,
     reference: Source | None,
@@ -238,6 +257,7 @@ def build_score_plan(
     train: Source | None = None,
     pairs: ImageSource | None = None,
     statistics: StatisticsSource | None = None,
+    validation: Source | None = None,
     spatial: bool = False,
 ) -> Plan:
     """Return a plan of one cell that scores `generated` against `reference`.
@@ -250,6 +270,8 @@ def build_score_plan(
         train: what the model saw, where a metric needs it.
         pairs: the images that belong to `generated`, in their order, where a metric needs them.
         statistics: what some metrics compare with in place of `reference`.
+        validation: images by whose distance to the reference a metric divides, where it needs
+            them.
         spatial: keep spatial features though no metric of the plan needs them.
     """
     if isinstance(reference, ImageSource):
@@ -258,6 +280,12 @@ def build_score_plan(
     stages, roles = _Stages(spatial=spatial or any(f.needs == "spatial" for f in families)), {}
     for family in families:
         extractor = family.extractor_of(protocol)
+        if family.against == "validation":
+            assert reference is not None
+            spaces = _spaces(stages, family, protocol, (generated, reference, validation))
+            scores = stages.add("scores", score_params(family, protocol), spaces)
+            roles[str(Role(family.name, protocol.name))] = scores.key
+            continue
         if family.against == "pair":
             assert isinstance(generated, ImageSource)
             assert pairs is not None

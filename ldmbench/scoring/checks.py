@@ -104,9 +104,20 @@ def check(
         check_train(trained[0], real, train)
     for side in (real, train if trained else None):
         if side is not None:
-            _check_alike(made, side, protocol)
-            if "crop" not in allowed:
-                _check_crop(made, side, protocol)
+            check_side(made, side, protocol, allowed=allowed)
+
+
+def check_side(
+    made: Side, side: Side, protocol: Protocol, *, allowed: Collection[str] = ()
+) -> None:
+    """Refuse real images that are not like the samples.
+
+    Raises:
+        UnlikeError: another resolution, extractor or, unless it is allowed, crop.
+    """
+    _check_alike(made, side, protocol)
+    if "crop" not in allowed:
+        _check_crop(made, side, protocol)
 
 
 def _check_source(made: Side, rows: Sequence[Metric], protocol: Protocol) -> None:

@@ -10,6 +10,7 @@ from ldmbench.plan.captions import caption_cautions
 from ldmbench.schema.protocol import Protocol
 from ldmbench.scoring.checks import check, rows_of, wanted_of, warnings_of
 from ldmbench.scoring.imports import captions_of, check_captions, with_prompts
+from ldmbench.scoring.ratio import as_many, check_ratio
 from ldmbench.scoring.sides import Side, first, has_size, pixels_of, read_side, ruled
 from ldmbench.store.disk import Store
 from ldmbench.suite.protocol_files import protocol_named
@@ -25,6 +26,7 @@ class Request:
         images: the samples: a folder, zip, npz of images or of features.
         reference: real images, a built reference or statistics.
         training: what the model saw, where a metric needs it.
+        validation: images that no model saw, by whose distance to the reference FDr divides.
         pairs: images of the same names as the samples.
         prompts: the captions of the samples, a file.
         protocols: the same samples are scored under each.
@@ -38,6 +40,7 @@ class Request:
     images: str
     reference: str | None = None
     training: str | None = None
+    validation: str | None = None
     pairs: str | None = None
     prompts: Path | None = None
     protocols: tuple[str, ...] = ("shapes-v1",)
@@ -56,6 +59,7 @@ class Asked:
     samples: Side
     reference: Side | None
     training: Side | None
+    validation: Side | None
     pairs: Side | None
     metrics: tuple[str, ...]
     warnings: tuple[str, ...]
@@ -97,7 +101,11 @@ def _asked(request: Request, protocol: Protocol, root: Path) -> Asked:
     training = None
     if request.training:
         training = read_side(request.training, protocol, store=root, side=pixels, split="train")
-    pairs = beside(request.pairs)
+    pairs, validation = beside(request.pairs), None
+    if request.validation:
+        validation = read_side(
+            request.validation, protocol, store=root, side=pixels, split="validation"
+        )
     if count is not None:
         samples, pairs = first(samples, count), first(pairs, count) if pairs else None
     wanted = wanted_of(request.metrics, reference, pairs, request.prompts, training)
@@ -105,6 +113,7 @@ def _asked(request: Request, protocol: Protocol, root: Path) -> Asked:
         raise InputError("Missing option '--reference': give real images, --pairs or --prompts")
     allowed = request.allowed
     check(samples, reference, pairs, protocol, wanted, train=training, allowed=allowed)
+    check_ratio(samples, reference, validation, protocol, wanted, allowed=allowed)
     if request.prompts:
         store = Store(root)
         store.open()
@@ -114,6 +123,8 @@ def _asked(request: Request, protocol: Protocol, root: Path) -> Asked:
     for side in filter(None, (samples, reference, training, pairs)):
         check_captions(side, needed=side is samples and captioned)
     warnings = [*warnings_of(samples, reference, protocol, wanted, train=training, beside=pairs)]
+    validation, said = as_many(validation, samples, wanted)
+    warnings += said
     if whole.source and samples.source and samples.source.count < whole.source.count:
         part = f"the first {samples.source.count:,} of {whole.source.count:,}"
         warnings.append(f"{images}: {part}, in the order of names")
@@ -123,4 +134,5 @@ def _asked(request: Request, protocol: Protocol, root: Path) -> Asked:
         warnings += caption_cautions(prompted, protocol.clip, what)
     if resolution not in (None, pixels):
         warnings.append(f"{images}: scored at {pixels} pixels, not at --resolution {resolution}")
-    return Asked(protocol, samples, reference, training, pairs, wanted, tuple(warnings))
+    sides = (samples, reference, training, validation, pairs)
+    return Asked(protocol, *sides, wanted, tuple(warnings))

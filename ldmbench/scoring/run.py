@@ -75,6 +75,7 @@ def _scored(
         asked.training,
         asked.pairs,
     )
+    validation = asked.validation
     assert samples.source is not None
     plan = build_score_plan(
         samples.source,
@@ -84,9 +85,10 @@ def _scored(
         train=training.source if training else None,
         pairs=pairs.source if pairs and isinstance(pairs.source, ImageSource) else None,
         statistics=statistics_of(samples, reference, asked.protocol, asked.metrics),
+        validation=validation.source if validation else None,
     )
     before(plan, store)
-    for side in filter(None, (samples, reference, training)):
+    for side in filter(None, (samples, reference, training, validation)):
         put_features(side, plan.by_key(), store)
     with watching(plan) as listener:
         log = store.root / "score.log"
