@@ -4,11 +4,13 @@
 
 plain: diffusers' script for unconditional training, without its accelerator: latents in memory
 behind a DataLoader, torch.randn_like, DDPMScheduler.add_noise, AdamW as torch makes it, gradient
-clipping, diffusers' EMAModel, the loss read at every step. encoding: the same, but its latents are
+clipping, diffusers' EMAModel, the loss read at every step. plain compiled: the same, its network
+compiled as ours is. encoding: the same, but its latents are
 encoded from images at every step by a KL first stage of f = 4 and the paper's widths (128, 256,
 512). ours: what `ldmbench run` trains with, in float32, compiled, and in bfloat16. All have one
 network, the same latents, batch and optimiser, and take turns in one run; printed are medians of
-seconds a step, and of the ratios plain / ours of one turn (above 1: ours is faster).
+seconds a step, and of the ratios plain / ours of one turn (above 1: ours is faster); where both are
+timed, "compiled" is held to plain compiled, too.
 """
 
 import argparse
@@ -31,6 +33,7 @@ from ldmbench.train.denoiser import DenoiserJob
 from ldmbench.train.telemetry import matrix_flops_per_second
 
 COUNT, SIDE, F, CHANNELS = 512, 64, 4, 3
+COMPILED = "plain compiled"
 OURS = {
     "float32": {},
     "compiled": {"compile": True},
@@ -47,10 +50,11 @@ def network_of(options, **fields):
     return params, build_denoiser(params, **size, seed=0)
 
 
-def plain(options, encode=None):
+def plain(options, encode=None, *, compiles=False):
     """Return what does some steps of a loop as diffusers' training script has it."""
     _, model = network_of(options)
     unet = model.unet.to(options.device).train()
+    network = torch.compile(unet) if compiles else unet
     optimizer = torch.optim.AdamW(unet.parameters(), lr=2e-4)
     warm = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(1.0, (step + 1) / 100))
     average = EMAModel(unet.parameters(), decay=0.9999)
@@ -66,7 +70,7 @@ def plain(options, encode=None):
             z = encode(z) if encode else z
             noise = torch.randn_like(z)
             times = torch.randint(0, 1000, (len(z),), device=z.device)
-            predicted = unet(scheduler.add_noise(z, noise, times), times).sample
+            predicted = network(scheduler.add_noise(z, noise, times), times).sample
             loss = torch.nn.functional.mse_loss(predicted, noise)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(unet.parameters(), 1.0)
@@ -145,9 +149,8 @@ def main():
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--channels", type=int, default=64)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument(
-        "--only", nargs="*", choices=[*OURS, "encoding"], default=[*OURS, "encoding"]
-    )
+    known = [*OURS, COMPILED, "encoding"]
+    parser.add_argument("--only", nargs="*", choices=known, default=known)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     numerics()
@@ -155,6 +158,8 @@ def main():
     jobs = {}
     for name in (name for name in OURS if name in options.only):
         sides[name], jobs[name] = ours(options, **OURS[name])
+    if COMPILED in options.only:
+        sides[COMPILED] = plain(options, compiles=True)
     if "encoding" in options.only:
         sides["encoding"] = plain(options, encoder(options))
     some = next(iter(jobs.values()))
@@ -175,8 +180,8 @@ def main():
 def report(options, seconds, jobs):
     for name, taken in seconds.items():
         line = f"{name:<18} {statistics.median(taken):7.3f} s a step"
-        if name not in ("plain", "encoding"):
-            for other in ("plain", "encoding"):
+        if name in OURS:
+            for other in ("plain", *((COMPILED,) if "compile" in OURS[name] else ()), "encoding"):
                 pairs = [a / b for a, b in zip(seconds.get(other, ()), taken)]
                 line += f", {other} / ours {statistics.median(pairs):.2f}" if pairs else ""
             job = jobs[name]
