@@ -7,7 +7,7 @@ of the suite and the sizes of the encoder alone, never the machine, so that keys
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ldmbench.plan.digests import Digests
@@ -35,15 +35,22 @@ class FrozenTexts:
         folder: of the suite file.
         digests: of the plan.
         ledger: where stages are added.
+        known: encoders that were looked for, by name.
     """
 
     folder: Path
     digests: Digests
     ledger: Ledger
+    known: dict[str, TextEncoder] = field(default_factory=dict)
 
     def encoder(self, section: DenoiserParams) -> TextEncoder | None:
         """Return the frozen encoder of a denoiser; None where it has none."""
-        return text_encoder(section.text_encoder, self.folder) if section.text_encoder else None
+        name = section.text_encoder
+        if name is None:
+            return None
+        if name not in self.known:
+            self.known[name] = text_encoder(name, self.folder)
+        return self.known[name]
 
     def digest(self, encoder: TextEncoder) -> str:
         """Return the digest of an encoder's files; they are read once."""

@@ -10,6 +10,7 @@ from ldmbench.errors import InputError
 from ldmbench.schema.data import Data
 from ldmbench.schema.models import OPEN_CLIP, DenoiserParams
 from ldmbench.sources.models.text_encoders import text_encoder
+from ldmbench.suite.absence import Absent
 from ldmbench.suite.axes import many
 from ldmbench.suite.models import data_facts
 
@@ -82,7 +83,8 @@ def _encoder(written: DenoiserParams, name: str, folder: Path) -> Iterator[Probl
     try:
         found = text_encoder(name, folder)
     except InputError as error:
-        yield "text_encoder", str(error)
+        is_there = (folder / name).exists()
+        yield "text_encoder", str(error) if is_there else Absent(str(error))
         return
     asked = written.caption_tokens
     if "caption_tokens" in written.model_fields_set and found.tokens(asked) < asked:

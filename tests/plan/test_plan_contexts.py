@@ -114,6 +114,28 @@ def test_more_tokens_than_an_encoder_reads_are_refused(folder):
         check_suite(load_suite(tiny.write_suite(folder, SUITE), [own, asked]))
 
 
+@pytest.mark.parametrize(
+    ("encoder", "said"),
+    [
+        ("./nowhere", "found './nowhere', which is not there"),
+        ("nobody/nothing", "'nobody/nothing' is no path here, and this is offline"),
+        ("./bare", "there is no tokenizer in"),
+    ],
+)
+def test_an_encoder_that_is_not_there_is_one_sentence(encoder, said, folder, monkeypatch, capsys):
+    monkeypatch.setenv("LDMBENCH_OFFLINE", "1")
+    (folder / "bert").rename(folder / "bare")
+    for name in ("tokenizer.json", "vocab.txt"):
+        (folder / "bare" / name).unlink(missing_ok=True)
+    text = SUITE.replace("./bert", encoder)
+    suite = str(tiny.write_suite(folder, text))
+    assert outcome(["run", suite, "--store", str(folder / "store")]) == 2
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error")]
+    assert said in lines[0]
+    assert "models.small.denoiser.text_encoder" in lines[0]
+    assert not (folder / "store" / "dataset").exists()
+
+
 def test_other_tasks_beside_captions_have_no_text_encoder(folder):
     both = "models.small.denoiser.conditioning=[caption, class]"
     plan = planned(folder, both)
