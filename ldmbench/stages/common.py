@@ -104,13 +104,7 @@ def autoencoder_at(folder: Path, device: str) -> Model:
 def images_of(task: Task, role: str = "images") -> ImageShards:
     """Return the images of one input: those of the task's shard, or all that are named."""
     found = task.inputs[role]
-    return ImageShards(
-        found.folders,
-        start=found.start,
-        stop=_held(found, "labels.npy"),
-        first=found.first,
-        size=found.shard,
-    )
+    return ImageShards(found.folders, **_view(found, "labels.npy"))
 
 
 def pixels_of(task: Task, images: ImageShards, patches: str) -> Pixels:
@@ -124,32 +118,23 @@ def pixels_of(task: Task, images: ImageShards, patches: str) -> Pixels:
 
 def rows_of(found: TaskInput, name: str) -> ArrayShards:
     """Return the rows of one named array of an input."""
-    return ArrayShards(
-        found.folders,
-        name,
-        start=found.start,
-        stop=_held(found, name),
-        first=found.first,
-        size=found.shard,
-    )
+    return ArrayShards(found.folders, name, **_view(found, name))
 
 
 def contexts_of(found: TaskInput) -> ContextShards:
     """Return the contexts of the captions of an input."""
-    return ContextShards(
-        found.folders,
-        start=found.start,
-        stop=_held(found, ROWS),
-        first=found.first,
-        size=found.shard,
-    )
+    return ContextShards(found.folders, **_view(found, ROWS))
 
 
-def _held(found: TaskInput, name: str) -> int:
-    """Return where an input ends: the last shard of a finite source may be short."""
+def _view(found: TaskInput, name: str) -> dict[str, int]:
+    """Return which rows of one named array an input is, and how they lie in shards.
+
+    It ends where the array does: the last shard of a finite source may be short.
+    """
     last = np.load(found.folders[-1] / name, mmap_mode="r", allow_pickle=False)
     end = found.first + found.shard * (len(found.folders) - 1) + len(last)
-    return min(found.stop, end)
+    stop = min(found.stop, end)
+    return {"start": found.start, "stop": stop, "first": found.first, "size": found.shard}
 
 
 def chunks(count: int, size: int) -> Iterator[npt.NDArray[np.int64]]:

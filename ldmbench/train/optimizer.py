@@ -12,6 +12,10 @@ from ldmbench.schema.optimisation import Optimised
 __all__ = ["adamw", "bound_gradients", "gradient_norm", "gradients_of", "set_rate"]
 
 
+_TINY = 1e-6
+"""What torch adds to a norm before it divides by it."""
+
+
 def adamw(
     weights: Iterable[nn.Parameter],
     params: Optimised,
@@ -51,5 +55,13 @@ def gradients_of(weights: Iterable[nn.Parameter]) -> list[Tensor]:
 
 
 def bound_gradients(weights: Iterable[nn.Parameter], most: float) -> Tensor:
-    """Scale all gradients so that their norm is `most` at the most; return what it was."""
-    return torch.nn.utils.clip_grad_norm_(weights, most)
+    """Scale all gradients so that their norm is `most` at the most; return what it was.
+
+    A CPU scales those alone that are too long: the others would be multiplied by 1. A GPU scales
+    always, since to look at the norm would make the program wait for it.
+    """
+    held = list(weights)
+    norm = gradient_norm(held)
+    if norm.device.type != "cpu" or not bool(most / (norm + _TINY) >= 1):
+        torch.nn.utils.clip_grads_with_norm_(held, most, norm)
+    return norm

@@ -12,6 +12,7 @@ from test_train_stand_in import Latents, denoiser_job, first_stage_job, train_mo
 from ldmbench.errors import InputError
 from ldmbench.schema.models import AutoencoderParams, DenoiserParams
 from ldmbench.schema.optimisation import lack_of
+from ldmbench.train.optimizer import bound_gradients
 from ldmbench.train.schedules import falling
 
 CPU = torch.device("cpu")
@@ -59,6 +60,18 @@ def test_clipped_gradients_have_the_norm_that_is_allowed():
     assert float(job.gradient_norm()) == pytest.approx(norm)  # what it was before
     left = torch.cat([p.grad.flatten() for p in job.model.parameters()]).norm()
     assert float(left) == pytest.approx(norm / 3, rel=1e-4)
+
+
+@pytest.mark.parametrize("most", [0.1, 3.0, 1e9])
+def test_gradients_are_clipped_as_torch_clips_them(most):
+    draw = torch.Generator().manual_seed(0)
+    ours, theirs = ([torch.nn.Parameter(torch.zeros(5)) for _ in range(3)] for _ in range(2))
+    for one, other in zip(ours, theirs):
+        one.grad = torch.randn(5, generator=draw)
+        other.grad = one.grad.clone()
+    norm = bound_gradients(ours, most)
+    assert torch.equal(norm, torch.nn.utils.clip_grad_norm_(theirs, most))
+    assert all(torch.equal(one.grad, other.grad) for one, other in zip(ours, theirs))
 
 
 def test_optimiser_takes_weight_decay_and_betas():
