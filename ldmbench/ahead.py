@@ -10,7 +10,7 @@ from typing import Any, TypeVar, cast
 __all__ = ["ahead"]
 
 T = TypeVar("T")
-_END: Any = object()
+_END: object = object()
 
 
 def ahead(items: Iterable[T], *, depth: int = 1) -> Iterator[T]:

@@ -9,7 +9,6 @@ import os
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 Stamp = tuple[int, ...]
 """What tells a file from any other that lay or will lie at its path; see `stamp_of`."""
@@ -48,7 +47,7 @@ def _refuse_surprises(value: object) -> None:
         raise TypeError(f"{type(value).__name__} has no canonical JSON form")
 
 
-def finite_json(text: str) -> Any:
+def finite_json(text: str) -> object:
     """Return what a JSON text holds.
 
     Raises:

@@ -52,7 +52,7 @@ def make(name: str, folder: Path, options: Mapping[str, object], noun: Noun) -> 
         sys.dont_write_bytecode = kept
 
 
-def _imported(module: str, folder: Path) -> Any:
+def _imported(module: str, folder: Path) -> object:
     """Import a module, from its own file where it lies beside the suite file.
 
     Its neighbours are found last: a name that Python or an installed package has means that one.

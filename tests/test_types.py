@@ -7,8 +7,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 FILES = sorted((ROOT / "ldmbench").rglob("*.py"))
-MOST = 1.2 / 100
-"""Words `Any` in annotations, per line of source: lower it as they go; the goal is 1 in 100."""
+MOST = 1.0 / 100
+"""Words `Any` in annotations, per line of source: the goal is reached; lower it as they go."""
 
 
 def annotations(tree: ast.AST) -> Iterator[ast.AST]:

@@ -18,7 +18,7 @@ Against = Literal[
     "nothing", "reference", "training", "validation", "caption", "pair", "class", "scene", "latents"
 ]
 Fields = Mapping[str, str | int | None]
-Signed = Callable[[Mapping[str, Any], int], Fields]
+Signed = Callable[[Mapping[str, object], int], Fields]
 """(parameters of the stage, images in the smaller set) -> fields of the signature."""
 
 
@@ -189,7 +189,7 @@ def _kdd_subsets(params: Mapping[str, Any], least: int) -> Fields:
     return {"as": "dgm-eval", "subsets": f"{params['subsets']}x{size}", "seed": params["seed"]}
 
 
-def _normalisers(params: Mapping[str, Any], least: int) -> Fields:
+def _normalisers(params: Mapping[str, object], least: int) -> Fields:
     printed = params["fdr_normalisers"] == "printed"
     return {"norm": f"printed-{NORMALISERS_FROM}" if printed else "validation"}
 
@@ -203,11 +203,11 @@ def _splits(params: Mapping[str, Any], least: int) -> Fields:
     return {"splits": params["splits"], "order": "kept" if seed is None else f"shuffled{seed}"}
 
 
-def _nothing(params: Mapping[str, Any], least: int) -> Fields:
+def _nothing(params: Mapping[str, object], least: int) -> Fields:
     return {}
 
 
-def _window(params: Mapping[str, Any], least: int) -> Fields:
+def _window(params: Mapping[str, object], least: int) -> Fields:
     return {"window": "gaussian11"}
 
 
@@ -216,15 +216,15 @@ def _iou(params: Mapping[str, Any], least: int) -> Fields:
     return {"iou": params["iou"], **threshold}
 
 
-def _average(params: Mapping[str, Any], least: int) -> Fields:
+def _average(params: Mapping[str, object], least: int) -> Fields:
     return {"iou": "0.5-0.95", "recalls": 101} if "detector" in params else _iou(params, least)
 
 
-def _average50(params: Mapping[str, Any], least: int) -> Fields:
+def _average50(params: Mapping[str, object], least: int) -> Fields:
     return {"iou": "0.5", "recalls": 101} if "detector" in params else _iou(params, least)
 
 
-def _classes(params: Mapping[str, Any], least: int) -> Fields:
+def _classes(params: Mapping[str, object], least: int) -> Fields:
     """Return how many classes of data a segmenter from disk knows."""
     return {"classes": f"{params['known']}of{params['of']}"} if "known" in params else {}
 

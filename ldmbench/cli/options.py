@@ -21,7 +21,7 @@ from ldmbench.session.planning import usual_store
 from ldmbench.store.disk import Store
 from ldmbench.suite.shipped import shipped, suites_in
 
-F = TypeVar("F", bound=Callable[..., Any])
+F = TypeVar("F", bound=Callable[..., object])
 
 
 class _Folder(click.Path):

@@ -194,7 +194,7 @@ def _sum(costs: Iterable[Cost], *, at_once: int) -> Cost:
     )
 
 
-def _reasons(found: Plan, surveyed: Survey, disk: Store) -> list[dict[str, Any]]:
+def _reasons(found: Plan, surveyed: Survey, disk: Store) -> list[dict[str, object]]:
     """Return what makes stages run: each cause, the stages that it is about, and what follows."""
     why = {u.stage.key: None if r == "not in the store" else r for u, r in surveyed.missing.items()}
     stored = cache(lambda kind: tuple(disk.manifests(kind)))

@@ -139,7 +139,7 @@ def needed_weights(units: Iterable[Unit]) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def missing_weights(units: Iterable[Unit]) -> list[dict[str, Any]]:
+def missing_weights(units: Iterable[Unit]) -> list[dict[str, object]]:
     """Return the rows of the weights that these units will read and whose files are not here."""
     names = set(needed_weights(units))
     rows = [_row(state) for state in list_weights()]

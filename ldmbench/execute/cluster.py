@@ -124,7 +124,7 @@ def require() -> str:
 
 
 @contextlib.contextmanager
-def _connected() -> Iterator[Any]:
+def _connected() -> Iterator[object]:
     """Join the cluster, or start one on this machine; leave it at the end.
 
     Ray's workers import from the folder in which it is started: an empty one, as long as it lives.

@@ -6,7 +6,6 @@ import os
 import re
 import sys
 from collections.abc import Sequence
-from typing import Any
 
 import psutil
 
@@ -86,7 +85,7 @@ def gpu_of(device: str) -> Gpu:
     )
 
 
-def speed_machines(devices: Sequence[str]) -> list[dict[str, Any]]:
+def speed_machines(devices: Sequence[str]) -> list[dict[str, object]]:
     """Return what this machine says of itself for each device, as manifests of speeds do.
 
     Args:

@@ -107,7 +107,7 @@ def look(question: str, answer: str, kinds: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _machines(kinds: Sequence[str]) -> tuple[list[dict[str, Any]], str]:
+def _machines(kinds: Sequence[str]) -> tuple[list[dict[str, object]], str]:
     """Return whose speeds count on this node, and why its GPUs cannot be used."""
     if not os.environ.get(VISIBLE):
         os.environ.pop(VISIBLE, None)  # Ray hides all GPUs from what asks for none

@@ -103,7 +103,7 @@ def _listen(lines: queue.Queue[str]) -> None:
     os._exit(0)
 
 
-def serve(task: Task, wire: Wire, *, title: str | None = None, **more: Any) -> None:
+def serve(task: Task, wire: Wire, *, title: str | None = None, **more: object) -> None:
     """Run one task and report how it ended.
 
     A task that runs out of memory is run again, after all that stayed from earlier tasks is

@@ -37,7 +37,7 @@ DIGITS = 8
 """Significant digits of a stored replicate: far below any noise, a quarter of the bytes."""
 
 
-def _with_names_of_2(data: dict[str, object]) -> dict[str, Any]:
+def _with_names_of_2(data: dict[str, object]) -> dict[str, object]:
     """Return a baseline of version 1 with `doubt` and `watched` under their names of today."""
     rules = data.get("rules")
     if not isinstance(rules, dict):
@@ -55,7 +55,7 @@ def _with_names_of_2(data: dict[str, object]) -> dict[str, Any]:
     return data | {"rules": changes}
 
 
-MIGRATIONS: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _with_names_of_2}
+MIGRATIONS: Mapping[int, Callable[[dict[str, object]], dict[str, object]]] = {1: _with_names_of_2}
 """From version N to N + 1."""
 
 

@@ -97,7 +97,7 @@ def history(
 
 def history_data(
     suite: str, runs: Sequence[tuple[Run, Sequence[Record]]], *, names: Sequence[str] = ()
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Return what a page of a suite's history shows, as strict JSON.
 
     `runs` lists every run with its place in time; a series has the measure's better direction
@@ -124,7 +124,7 @@ def history_data(
     }
 
 
-def _series_data(series: Series, place: Mapping[str, int]) -> dict[str, Any]:
+def _series_data(series: Series, place: Mapping[str, int]) -> dict[str, object]:
     rule = RULES.get(series.name)
     data = series.to_json()
     data["better"] = None if rule is None or rule.by == "recorded_only" else rule.better

@@ -33,7 +33,7 @@ def blank(build: Callable[[], M]) -> M:
         return build()
 
 
-def write_card(folder: Path, kind: str, **facts: Any) -> None:
+def write_card(folder: Path, kind: str, **facts: object) -> None:
     """Write ldmbench.json, which says what the folder holds."""
     folder.mkdir(parents=True, exist_ok=True)
     card = {"api_version": API_VERSION, "kind": kind, **facts}

@@ -217,7 +217,7 @@ class Model:
         return OBJECTIVES[schedule.prediction].noise(out, z, levels_of(schedule, t, z))
 
     @torch.no_grad()
-    def velocity(self, z: torch.Tensor, t: torch.Tensor, cond: Any = None) -> torch.Tensor:
+    def velocity(self, z: torch.Tensor, t: torch.Tensor, cond: object = None) -> torch.Tensor:
         """Return dz / dt of a flow, in its source's time and sign.
 
         Args:
@@ -393,7 +393,7 @@ class Model:
         self,
         noise: torch.Tensor,
         cond: Any,
-        uncond: Any,
+        uncond: object,
         guidance: float,
         guide: Model | None = None,
     ) -> tuple[sampling.Denoise, sampling.Denoise]:
@@ -427,7 +427,7 @@ class Model:
 
         return conditional, joint
 
-    def _check_guide(self, guide: Model, uncond: Any) -> None:
+    def _check_guide(self, guide: Model, uncond: object) -> None:
         """Refuse a guide of other latents, conditions or another forward process."""
         ours, theirs = self.info, guide.info
         why = None

@@ -78,7 +78,7 @@ def _fitted(name: str, own: Tensor, theirs: Tensor, title: str, first: str) -> T
     return value
 
 
-def _check_config(own: Any, theirs: Any, title: str) -> None:
+def _check_config(own: object, theirs: object, title: str) -> None:
     """Refuse a network that computes otherwise, though its tensors may have the same shapes."""
     configs: list[Mapping[str, Any]] = [getattr(n, "config", {}) for n in (own, theirs)]
     if type(own) is not type(theirs):

@@ -170,7 +170,7 @@ class SuiteModel:
             **self._guide_work(z, t, cond),
         )
 
-    def _guide_work(self, z: Tensor, t: Tensor, cond: Any) -> dict[str, int]:
+    def _guide_work(self, z: Tensor, t: Tensor, cond: object) -> dict[str, int]:
         """Return the FLOPs of the model that guides, as `Work` has them."""
         guide = self.guide
         if guide is None:
@@ -181,7 +181,7 @@ class SuiteModel:
             "guide_condition": count_flops(lambda: guide.condition.inputs(cond, z)),
         }
 
-    def _evaluations(self, params: Sampling, cond: Any) -> tuple[int, int]:
+    def _evaluations(self, params: Sampling, cond: object) -> tuple[int, int]:
         """Return the evaluations of a sample, and those in guidance; counted if adaptive."""
         if not SAMPLERS[params.sampler].adaptive:
             return evaluations_of(self.model.info, params)

@@ -15,7 +15,7 @@ FILE = "digests.json"
 LINES = "lines of records"
 
 
-def known_of(folder: Path) -> Mapping[str, Any]:
+def known_of(folder: Path) -> Mapping[str, object]:
     """Return file -> digest, and what is known of lines; nothing where it was not written.
 
     A folder that is a copy under another name is somebody's own: nothing is known of it.
@@ -51,7 +51,7 @@ def pictures_of(folder: Path) -> list[str]:
     return [p.relative_to(folder).as_posix() for p in sorted(folder.glob("pictures/*.png"))]
 
 
-def is_changed(folder: Path, name: str, known: Mapping[str, Any]) -> bool:
+def is_changed(folder: Path, name: str, known: Mapping[str, object]) -> bool:
     """Tell whether a file is gone or other than it was written."""
     file = folder / name
     return name in known and (not file.is_file() or digest_file(file) != known[name])

@@ -21,7 +21,7 @@ from ldmbench.words import first_line
 __all__ = ["NewerError", "read_noun", "read_records", "read_text", "whole_records"]
 
 API_VERSION = 1
-MIGRATIONS: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+MIGRATIONS: Mapping[int, Callable[[dict[str, object]], dict[str, object]]] = {}
 """From version N to N + 1; there is only one version so far."""
 
 N = TypeVar("N", bound=BaseModel)

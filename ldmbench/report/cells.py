@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 from ldmbench.catalog.tasks import TASKS
 from ldmbench.schema.record import Record
@@ -82,7 +81,7 @@ def seedless(cell: Cell) -> str:
     return _without(cell.model, seeds)
 
 
-def _without(title: str, axes: Mapping[str, Any]) -> str:
+def _without(title: str, axes: Mapping[str, object]) -> str:
     """Return a title such as ldm[f=4,train_seed=1] without some of its axes."""
     for name, value in axes.items():
         part = re.escape(f"{name}={written(value)}")
@@ -164,7 +163,7 @@ def _shown(cell: Cell, name: str) -> str:
     return UNSAID[name] if name in UNSAID and value is None else written(value)
 
 
-def _field(cell: Cell, name: str) -> Any:
+def _field(cell: Cell, name: str) -> object:
     """Return a field of the identity; the arithmetic, which only a sweep states, is an axis."""
     if name == "conditioning":
         task = TASKS.get(cell.conditioning or "")

@@ -72,7 +72,7 @@ def lines_and_points(
     *,
     order: str,
     text: str = "",
-) -> list[Any]:
+) -> list[object]:
     """Return the layers of a line figure: lines, intervals, points and, if few, their labels."""
     base = alt.Chart().transform_filter(KEPT).encode(x=x)
     y = y_axis(subject, points)
@@ -160,7 +160,7 @@ def _legend(key: Key, points: Sequence[Point], outline: float | None) -> alt.Leg
     return legend
 
 
-def _cycle(marks: Sequence[Any], count: int) -> list[Any]:
+def _cycle(marks: Sequence[object], count: int) -> list[object]:
     """Repeat marks; each time colours and marks would come round together, begin one later."""
     together = math.lcm(COLOURS, len(marks))
     return [marks[(i + i // together) % len(marks)] for i in range(count)]
@@ -172,7 +172,7 @@ def spot(dim: float, field: str = "cell", channel: Any = alt.OpacityValue) -> An
     return channel(dim, condition={"test": test, "value": 1})
 
 
-def _grown() -> Any:
+def _grown() -> object:
     test = "hovered != null && hovered.cell == datum.cell"
     return alt.SizeValue(75, condition={"test": test, "value": 240})
 
@@ -227,7 +227,7 @@ def y_axis(subject: Subject, points: Sequence[Point]) -> alt.Y:
     return alt.Y("quality:Q", title=title, scale=padded(scale_for(points, "low")), axis=axis)
 
 
-def tips(subject: Subject) -> list[Any]:
+def tips(subject: Subject) -> list[object]:
     """Return what a point says under the pointer."""
     fields = [
         alt.Tooltip("cell:N", title="Cell"),

@@ -64,7 +64,7 @@ def csv_text(records: Sequence[Record], replicates: Replicas = without) -> str:
     return str(table.to_csv(index=False, lineterminator="\n"))
 
 
-def _inert(value: Any) -> Any:
+def _inert(value: object) -> object:
     if not isinstance(value, str) or not value.startswith(FORMULA) or _NUMBER.fullmatch(value):
         return value
     return f"'{value}"
@@ -95,11 +95,11 @@ def _row(record: Record, names: Protocols) -> dict[str, Any]:
     return row | {"stale": " ".join(record.stale)}
 
 
-def _scalar(value: Any) -> Any:
+def _scalar(value: object) -> object:
     return value if isinstance(value, str | int | float | None) else json.dumps(value)
 
 
-def _score(key: str, score: Score) -> dict[str, Any]:
+def _score(key: str, score: Score) -> dict[str, object]:
     return {
         key: score.value,
         f"{key}_low": score.low,
@@ -109,7 +109,7 @@ def _score(key: str, score: Score) -> dict[str, Any]:
     }
 
 
-def _measure(measure: Measure) -> dict[str, Any]:
+def _measure(measure: Measure) -> dict[str, object]:
     name = measure.name
     return {
         name: measure.value,
@@ -121,7 +121,7 @@ def _measure(measure: Measure) -> dict[str, Any]:
     }
 
 
-def _over_seeds(records: Sequence[Record], replicates: Replicas) -> dict[str, dict[str, Any]]:
+def _over_seeds(records: Sequence[Record], replicates: Replicas) -> dict[str, dict[str, object]]:
     """Return, by cell, the columns of the cells that differ from it in seeds alone."""
     scored = [record for record in records if not record.cell.chooses]
     over = pooled(replace(build(scored), replicates=replicates))

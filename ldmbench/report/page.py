@@ -132,7 +132,7 @@ def _images(sheets: Sheets) -> list[dict[str, Any]]:
     return [asdict(sheet) for sheet in sheets.sheets]
 
 
-def _data(run: Run, records: Sequence[Record], table: Table) -> dict[str, Any]:
+def _data(run: Run, records: Sequence[Record], table: Table) -> dict[str, object]:
     """Return what the dialog on a cell shows."""
     machines = _distinct(r.machine for r in records)
     versions = _distinct(r.versions for r in records)
@@ -187,7 +187,7 @@ def _fields(records: Sequence[Record]) -> list[str]:
     return [name for name in names if name != "metric"]
 
 
-def _signatures(records: Sequence[Record]) -> list[dict[str, Any]]:
+def _signatures(records: Sequence[Record]) -> list[dict[str, object]]:
     """Return one row per signature: its score, how many cells carry it, its fields."""
     counts: dict[str, int] = {}
     for record in records:

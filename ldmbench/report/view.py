@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from ldmbench.errors import InputError
 from ldmbench.records.compare import Replicas
@@ -40,7 +39,7 @@ class View:
     records: Sequence[Record]
     extras: Extras = field(default_factory=Extras)
     folder: Path = Path()
-    history: Sequence[Mapping[str, Any]] = ()
+    history: Sequence[Mapping[str, object]] = ()
     replicates: Replicas = without
     measured: Sequence[Record] | None = None
     choosing: Sequence[Record] = ()

@@ -153,7 +153,7 @@ class Flow:
         return distance if self.noise_at == 0 else 1 - distance
 
 
-def _apart(found: Mapping[str, Any], default: Mapping[str, Any]) -> dict[str, Any]:
+def _apart(found: Mapping[str, object], default: Mapping[str, object]) -> dict[str, object]:
     changed = {name: value for name, value in found.items() if value != default[name]}
     return {n: list(v) if isinstance(v, tuple) else v for n, v in changed.items()}
 

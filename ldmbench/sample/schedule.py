@@ -171,7 +171,7 @@ scheduler with trained_betas [1.0].
 """
 
 
-def _options(config: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
+def _options(config: Mapping[str, object]) -> tuple[tuple[str, object], ...]:
     skipped = (*_OWN, "trained_betas", "timestep_spacing")
     kept = {k: v for k, v in config.items() if not k.startswith("_") and k not in skipped}
     return tuple((k, tuple(v) if isinstance(v, list) else v) for k, v in sorted(kept.items()))

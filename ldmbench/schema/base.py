@@ -79,7 +79,7 @@ class Grown(Noun):
     """Names of the fields that are always written: those of the first version."""
 
     @model_serializer(mode="wrap")
-    def _without_later_defaults(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _without_later_defaults(self, dump: SerializerFunctionWrapHandler) -> dict[str, object]:
         fields, always = type(self).model_fields, self.FIRST.split()
         return {
             name: value
@@ -102,7 +102,7 @@ Positive = Field(gt=0)
 Fraction = Field(gt=0, le=1)
 
 
-def by_kind(nouns: Any) -> dict[str, type[Noun]]:
+def by_kind(nouns: object) -> dict[str, type[Noun]]:
     """Return the classes of a union of nouns by the `kind` that a suite writes."""
     return {get_args(noun.model_fields["kind"].annotation)[0]: noun for noun in get_args(nouns)}
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 from ldmbench.schema.sweep import suite_form
 
 FILE = Path(__file__).parent / "suite.schema.json"
 
 
-def suite_schema() -> dict[str, Any]:
+def suite_schema() -> dict[str, object]:
     """Return the JSON Schema of what a person may write."""
     found = suite_form().model_json_schema()
     found["$schema"] = "https://json-schema.org/draft/2020-12/schema"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from ldmbench.catalog.presets import PRESETS
 
@@ -79,7 +79,7 @@ def default_multipliers(side: int) -> tuple[int, ...]:
     return ((1,) * 8 + (1, 2, 2, 4))[-levels:] if levels > 3 else (1, 2, 4)[-levels:]
 
 
-def preset_fields(written: Mapping[str, Any]) -> dict[str, object]:
+def preset_fields(written: Mapping[str, object]) -> dict[str, object]:
     """Return the fields of a denoiser's presets that are not written; of several, the common ones.
 
     Args:

@@ -181,7 +181,7 @@ class Override(Recipe):
     reference_split: Literal["train", "validation", "reference"] = "reference"
 
     @model_serializer
-    def _given(self) -> dict[str, Any]:
+    def _given(self) -> dict[str, object]:
         return {name: getattr(self, name) for name in sorted(self.model_fields_set)}
 
 

@@ -30,7 +30,7 @@ def is_axis(info: FieldInfo) -> bool:
     return any(isinstance(mark, AxisMark) for mark in info.metadata)
 
 
-def is_list_field(annotation: Any) -> bool:
+def is_list_field(annotation: object) -> bool:
     """Tell whether the field itself holds a list (it then sweeps by a list of lists)."""
     options = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else [annotation]
     return any(get_origin(option) in (tuple, list) for option in options)
@@ -48,7 +48,7 @@ def _swept(annotation: Any, info: FieldInfo) -> Any:
     ]
 
 
-def _written(annotation: Any) -> Any:
+def _written(annotation: object) -> object:
     """Return `annotation` with every noun inside replaced by its written form."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return written_form(annotation)
@@ -60,12 +60,12 @@ def _written(annotation: Any) -> Any:
     return annotation
 
 
-def _kind(noun: Any) -> str | None:
+def _kind(noun: object) -> str | None:
     field = getattr(noun, "model_fields", {}).get("kind")
     return get_args(field.annotation)[0] if field else None
 
 
-def _discriminated(nouns: tuple[Any, ...]) -> Any:
+def _discriminated(nouns: tuple[object, ...]) -> object:
     """Return the union of nouns that `kind` distinguishes; without it the first is meant."""
 
     def tell(value: object) -> Any:

@@ -6,7 +6,6 @@ import os
 import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -92,7 +91,7 @@ def _extras(run: Run, all_runs: Runs, records: Sequence[Record] | None) -> Extra
     )
 
 
-def _history(run: Run, all_runs: Runs) -> list[dict[str, Any]]:
+def _history(run: Run, all_runs: Runs) -> list[dict[str, object]]:
     """Return the series over the suite's runs up to this one; runs that are damaged are left out.
 
     The report knows nothing of the gate, which finds the steps: it is handed plain data.

@@ -87,7 +87,7 @@ class CoderSpeed:
             report=lambda share: self.report(0.1 + 0.7 * share, "encoding and decoding"),
         )
 
-    def _timed(self) -> Iterator[dict[str, Any]]:
+    def _timed(self) -> Iterator[dict[str, object]]:
         sticks = [stick for part in self.times.values() for stick in part.sticks.seconds]
         yield self._one("yardstick", float(np.median(sticks)), "s", n=len(sticks))
         for name, times in self.times.items():
@@ -101,7 +101,7 @@ class CoderSpeed:
             low, high = span
             yield self._one(name, made, unit, low=low, high=high, batch=batch, **timing_of(times))
 
-    def _counted(self) -> Iterator[dict[str, Any]]:
+    def _counted(self) -> Iterator[dict[str, object]]:
         one, z = self.x[:1], self.z[:1]
         yield self._one("encode_flops", count_flops(lambda: self.coder.encode(one)), "FLOP")
         yield self._one("decode_flops", count_flops(lambda: self.coder.decode(z)), "FLOP")
@@ -110,7 +110,7 @@ class CoderSpeed:
         reason = {} if known else {"reason": UNSEEN}
         yield self._one("autoencoder_parameters", count, "parameters", **reason)
 
-    def _energy(self) -> dict[str, Any]:
+    def _energy(self) -> dict[str, object]:
         """Return the energy of encoding and decoding an image."""
         seconds = sum(t.timing.median for n, t in self.times.items() if n.endswith("throughput"))
         times, batch = math.ceil(ENERGY_SECONDS / seconds), self.params.batch
@@ -123,5 +123,5 @@ class CoderSpeed:
         for _ in range(times):
             self.coder.decode(self.coder.encode(self.x))
 
-    def _one(self, name: str, value: float | None, unit: str, **more: Any) -> dict[str, Any]:
+    def _one(self, name: str, value: float | None, unit: str, **more: object) -> dict[str, object]:
         return {"name": name, "value": value, "unit": unit, **self.named, **more}

@@ -79,7 +79,7 @@ class _Live(TorchDispatchMode):  # type: ignore[no-untyped-call]
         types: object,
         args: tuple[object, ...] = (),
         kwargs: Mapping[str, object] | None = None,
-    ) -> Any:
+    ) -> object:
         """Run one operator and count the storages at both its ends."""
         named = dict(kwargs or {})
         self._count((args, named))

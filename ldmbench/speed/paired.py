@@ -6,7 +6,6 @@ import random
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -92,7 +91,7 @@ def interleave(
     }
 
 
-def timing_of(times: Paired) -> dict[str, Any]:
+def timing_of(times: Paired) -> dict[str, object]:
     """Return the ratios as a record has them; six digits are far below any noise."""
     ratios = [float(f"{ratio:.6g}") for ratio in times.ratios]
     return {"n": len(ratios), "ratios": ratios, "yardstick": VERSION}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Any
 
 import numpy as np
 import torch
@@ -78,7 +77,7 @@ def _guess(
     z0: torch.Tensor,
     noise: torch.Tensor,
     t: int,
-    conditions: list[Any],
+    conditions: list[object],
 ) -> tuple[float, torch.Tensor]:
     """Return the mean squared error of eps, summed over dimensions, and the guessed images."""
     when = torch.full((len(z0),), t, dtype=torch.int64, device=z0.device)

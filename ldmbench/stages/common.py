@@ -33,7 +33,7 @@ T = TypeVar("T")
 _residents: list[OrderedDict[object, Any]] = []
 
 
-def prepare(device: str, *, threads: int | None = None) -> dict[str, Any]:
+def prepare(device: str, *, threads: int | None = None) -> dict[str, object]:
     """Make this process ready to compute, and say what it computes on; call it before each task.
 
     Code of others may have changed what a process has one of: flags, defaults, the current device.

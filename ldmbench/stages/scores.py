@@ -52,7 +52,7 @@ def run(task: Task[Scores], report: Report) -> None:
     report(1.0, "")
 
 
-def _entry(found: Replicates) -> dict[str, Any]:
+def _entry(found: Replicates) -> dict[str, object]:
     """Return a score as strict JSON: what is not finite is null, with the reason."""
     finite = np.isfinite(found.value)
     return {
@@ -162,7 +162,7 @@ def _scenes(task: Task, tell: Tell) -> Iterator[tuple[np.ndarray, Scene]]:
         tell(min(1.0, (start + PAIRS_AT_ONCE) / len(images)))
 
 
-def _reference_cache(reference: TaskInput, rows: str) -> dict[object, Any]:
+def _reference_cache(reference: TaskInput, rows: str) -> dict[object, object]:
     """Return what this process found of a reference before: moments, radii, kernel sums.
 
     Args:

@@ -52,7 +52,7 @@ def measure_sampling(task: Task[Any], report: Report) -> None:
 
 
 @torch.no_grad()
-def timed(task: Task[SpeedParams], report: Report) -> list[dict[str, Any]]:
+def timed(task: Task[SpeedParams], report: Report) -> list[dict[str, object]]:
     """Return throughput, latency and the yardstick alone, each as its record has it."""
     return list(_Measurement(task, subject_of(task, size=task.params.size), report).timed())
 
@@ -95,7 +95,7 @@ class _Measurement:
             report=lambda share: self.report(0.1 + 0.7 * share, "throughput and latency"),
         )
 
-    def timed(self) -> Iterator[dict[str, Any]]:
+    def timed(self) -> Iterator[dict[str, object]]:
         """Yield speeds, each between yardsticks; intervals are of the ratios to them."""
         batch, repeats = self.params.batch, self.params.repeats
         many, one = self.times["throughput"], self.times["latency"]
@@ -111,7 +111,7 @@ class _Measurement:
         for name, part in parts_of(self.subject, lambda: self.make(1), repeats=repeats).items():
             yield self._one(name, part, "s", n=repeats, batch=1)
 
-    def _memory(self, batch: int) -> dict[str, Any]:
+    def _memory(self, batch: int) -> dict[str, object]:
         """Return the peak memory; on a CPU it is counted, and the same on all of them."""
         on_cpu = torch.device(self.task.device).type == "cpu"
         where = {"batch": batch, **({"device": "cpu"} if on_cpu else {})}
@@ -120,7 +120,7 @@ class _Measurement:
         peak = peak_memory(lambda: self.make(batch), device=self.task.device)
         return self._one("peak_memory", peak.bytes, "bytes", **where)
 
-    def _energy(self, batch: int) -> dict[str, Any]:
+    def _energy(self, batch: int) -> dict[str, object]:
         """Return the energy of an image, out of batches that fill ENERGY_SECONDS."""
         batches = math.ceil(ENERGY_SECONDS / self.times["throughput"].timing.median)
 
@@ -135,7 +135,7 @@ class _Measurement:
         each = energy.joules / (batches * batch)
         return self._one("energy_per_image", each, "J", n=batches, **condition)
 
-    def _counted(self) -> Iterator[dict[str, Any]]:
+    def _counted(self) -> Iterator[dict[str, object]]:
         """Yield what is counted rather than timed."""
         guided, work = self.params.guidance != 1, self.work
         asked = work.evaluations
@@ -160,6 +160,6 @@ class _Measurement:
         condition = self.conditions.of(np.arange(count) % max(len(self.conditions.labels()), 1))
         draw(self.subject, list(range(count)), self.params, condition, self.task.device)
 
-    def _one(self, name: str, value: float | None, unit: str, **more: Any) -> dict[str, Any]:
+    def _one(self, name: str, value: float | None, unit: str, **more: object) -> dict[str, object]:
         where = {"device": self.device, **({"setting": self.setting} if self.setting else {})}
         return {"name": name, "value": value, "unit": unit, **where, **more}

@@ -41,7 +41,7 @@ def with_first_stages_alone(values: Any, wrong: list[tuple[Loc, str]]) -> Any:
     return {**values, "models": {name: _alone(name, m, wrong) for name, m in models.items()}}
 
 
-def _alone(name: str, model: Any, wrong: list[tuple[Loc, str]]) -> Any:
+def _alone(name: str, model: object, wrong: list[tuple[Loc, str]]) -> object:
     if not isinstance(model, dict) or model.get("kind", "ldm") != "ldm":
         return model
     if "denoiser" not in model or model["denoiser"] is not None:

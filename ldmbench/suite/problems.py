@@ -55,7 +55,7 @@ class Places:
         return line
 
 
-def mapping(data: Any, path: Path, begins: str) -> Any:
+def mapping(data: object, path: Path, begins: str) -> object:
     """Return the mapping that a file must hold, or refuse it."""
     if not isinstance(data, dict):
         raise SuiteError([f"{path}:1: found no mapping; {begins}"])

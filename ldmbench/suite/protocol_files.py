@@ -90,7 +90,7 @@ def _names(values: dict[str, Any], *, ships: bool) -> Iterator[tuple[Loc, str]]:
             yield ("cited", field), f"no field of a protocol{near}; cite a field of this file"
 
 
-def _splits(values: dict[str, Any]) -> Iterator[tuple[Loc, str]]:
+def _splits(values: dict[str, object]) -> Iterator[tuple[Loc, str]]:
     """Yield the references that no split of a dataset is; rules that ship name others' too."""
     rules = values.get("sampling")
     nodes: list[tuple[Loc, Any]] = [((), values)]
@@ -105,7 +105,7 @@ def _splits(values: dict[str, Any]) -> Iterator[tuple[Loc, str]]:
             )
 
 
-def unknown_extractors(values: dict[str, Any]) -> Iterator[tuple[Loc, str]]:
+def unknown_extractors(values: dict[str, object]) -> Iterator[tuple[Loc, str]]:
     """Yield the extractors of a protocol that there are not; code of one's own is left alone."""
     several = values.get("fdr_extractors")
     places: list[tuple[Loc, Any]] = [((name,), values.get(name)) for name in ("extractor", "clip")]

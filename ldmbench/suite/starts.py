@@ -11,7 +11,7 @@ from ldmbench.suite.read import Loc
 __all__ = ["check_starts", "check_states", "source_named", "with_sources"]
 
 
-def source_named(init: object, models: Mapping[str, Any]) -> str | None:
+def source_named(init: object, models: Mapping[str, object]) -> str | None:
     """Return the model of the suite that `init` names, or None: it is a place on disk.
 
     Args:

@@ -158,7 +158,7 @@ class Unpickler(pickle._Unpickler):
         self._where, self._stored = where, stored
         self._known: dict[str, object] = {}
 
-    def find_class(self, module: str, name: str) -> Any:
+    def find_class(self, module: str, name: str) -> object:
         """Return what stands for a name; called by every opcode that has one.
 
         Raises:
@@ -171,7 +171,7 @@ class Unpickler(pickle._Unpickler):
             self._known[full] = self._stub(module, name)
         return self._known[full]
 
-    def _stub(self, module: str, name: str) -> Any:
+    def _stub(self, module: str, name: str) -> object:
         full = f"{module}.{name}"
         if not full.isprintable() or len(full) > _LONGEST:
             raise ValueError("it names something that no class is called")
@@ -271,7 +271,7 @@ def _today(module: str, name: str) -> tuple[str, str]:
     return IMPORT_MAPPING.get(known[0], known[0]), known[1]
 
 
-def _flat(key: object) -> Any:
+def _flat(key: object) -> object:
     """Return a key of a dict or a set, unless its hash would go too deep."""
     simple = (*_KEYS, type, Inert, Inside)
     parts = key if isinstance(key, tuple) else (key,)
@@ -304,7 +304,7 @@ def _subclassed(make: Any, _kind: Any, args: Any, *_: Any) -> Any:
     return make(*args)
 
 
-_TORCH: dict[str, Any] = {
+_TORCH: dict[str, object] = {
     "collections.OrderedDict": _Ordered,
     "torch.Size": _Made(lambda shape=(): tuple(shape)),
     "torch._tensor._rebuild_from_type_v2": _Made(_subclassed),

@@ -11,7 +11,7 @@ import torch
 __all__ = ["autocast", "layout_of", "numerics", "tf32"]
 
 
-def numerics() -> dict[str, Any]:
+def numerics() -> dict[str, object]:
     """Let this process compute float32 in float32, and convolutions in one fixed way.
 
     On a GPU torch computes float32 convolutions in TensorFloat-32 (10 bits of mantissa) unless it

@@ -81,7 +81,7 @@ def _check_cover(storages: list[Storage], *, start: int, end: int) -> None:
         raise ValueError(f"its tensors end at byte {at:,}, the file at byte {end:,}")
 
 
-def _once(pairs: list[tuple[str, object]]) -> dict[str, Any]:
+def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
     found = dict(pairs)
     if len(found) != len(pairs):
         raise ValueError("a name stands twice in its header")

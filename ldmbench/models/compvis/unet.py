@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import torch
 from torch import nn
@@ -112,7 +111,7 @@ def _conditional(plan: UNetPlan) -> nn.Module:
     return network
 
 
-def _common(plan: UNetPlan) -> dict[str, Any]:
+def _common(plan: UNetPlan) -> dict[str, object]:
     return {
         "sample_size": plan.size[0] if len(set(plan.size)) == 1 else list(plan.size),
         "in_channels": plan.in_channels,

@@ -77,7 +77,7 @@ def _as_written(model: Model) -> Model:
     return Model(model.info, model.first_stage, network=network, condition=model.condition)
 
 
-def _write_noising(model: Model, folder: Path) -> dict[str, Any]:
+def _write_noising(model: Model, folder: Path) -> dict[str, object]:
     """Write the process that blurs an upscaler's low-resolution image."""
     condition = model.condition
     if not isinstance(condition, UpscaledPrompt) or condition.noising is None:
@@ -136,7 +136,7 @@ def pipeline_of(model: Model) -> str:
     return "DiffusionPipeline"
 
 
-def _write_scheduler(model: Model, folder: Path) -> dict[str, Any]:
+def _write_scheduler(model: Model, folder: Path) -> dict[str, object]:
     """Write the scheduler that means the same; a flow that none means has only ldmbench.json."""
     info = model.info
     config = _flow_config(info.flow) if info.flow else _betas_config(info.schedule)
@@ -146,14 +146,14 @@ def _write_scheduler(model: Model, folder: Path) -> dict[str, Any]:
     return {"scheduler": ["diffusers", config["_class_name"]]}
 
 
-def _flow_config(flow: Flow) -> dict[str, Any] | None:
+def _flow_config(flow: Flow) -> dict[str, object] | None:
     """Return a scheduler config of a straight path whose velocity is noise - data, else None."""
     if (flow.path, flow.prediction, flow.noise_at) != ("linear", "velocity", 1):
         return None
     return {"_class_name": FLOW_SCHEDULER, "num_train_timesteps": 1000, "shift": flow.shift}
 
 
-def _betas_config(schedule: Schedule | None) -> dict[str, Any]:
+def _betas_config(schedule: Schedule | None) -> dict[str, object]:
     """Return a DDIM scheduler config; the compvis rule becomes the spacing nearest to it."""
     assert schedule is not None
     config = {"_class_name": "DDIMScheduler"} | schedule.config()
@@ -166,7 +166,7 @@ def _plain(config: Mapping[str, object]) -> dict[str, Any]:
     return {k: list(v) if isinstance(v, tuple) else v for k, v in config.items()}
 
 
-def _card(model: Model) -> dict[str, Any]:
+def _card(model: Model) -> dict[str, object]:
     info = model.info
     card: dict[str, object] = {
         "api_version": API_VERSION,

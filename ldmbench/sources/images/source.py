@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Literal, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -80,7 +80,7 @@ class Source(Hashable, Protocol):
         """Yield what is where in each image, in order; nothing unless `Listing.regions` says so."""
 
 
-Opener = Callable[[Path, Mapping[str, Any]], Source]
+Opener = Callable[[Path, Mapping[str, object]], Source]
 """Takes where a dataset lies and the fields of its noun; opens nothing yet."""
 
 

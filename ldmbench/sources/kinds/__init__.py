@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from ldmbench.sources.images.members import SUFFIXES
 from ldmbench.sources.images.source import Opener, Source
@@ -82,7 +81,7 @@ def kind_at(path: Path) -> str:
     return found.pop() if len(found) == 1 and plain else "folder"
 
 
-def open_source(kind: str, path: Path, options: Mapping[str, Any]) -> Source:
+def open_source(kind: str, path: Path, options: Mapping[str, object]) -> Source:
     """Return the images on disk of a dataset; nothing is read yet.
 
     Args:

@@ -6,7 +6,6 @@ import io
 import pickle
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -28,7 +27,7 @@ _PICKLED = {
 class _Inert(pickle.Unpickler):
     """Reads arrays, numbers and texts alone."""
 
-    def find_class(self, module: str, name: str) -> Any:
+    def find_class(self, module: str, name: str) -> object:
         """Return what a batch is made of; nothing else is looked up."""
         if (module, name) not in _PICKLED:
             raise pickle.UnpicklingError(f"it names {module}.{name}, which no batch has")

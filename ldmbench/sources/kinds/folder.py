@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ldmbench.canonical import Stamp, stamp_of
 from ldmbench.sources.digests import source_digest
@@ -19,7 +18,7 @@ from ldmbench.sources.images.source import ImageFile, Inspection, Listing, Pixel
 __all__ = ["FolderSource", "open_folder"]
 
 
-def open_folder(path: Path, options: Mapping[str, Any]) -> FolderSource:
+def open_folder(path: Path, options: Mapping[str, object]) -> FolderSource:
     """Return the images of a folder, zip or npz, with the `labels` of FolderData."""
     return FolderSource(path, str(options.get("labels", "folder")))
 

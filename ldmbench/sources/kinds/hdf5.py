@@ -23,7 +23,7 @@ _IMAGES, _LABELS = ("imgs", "images", "data"), "labels"
 _SUFFIXES = (".hdf5", ".h5")
 
 
-def open_hdf5(path: Path, options: Mapping[str, Any]) -> Hdf5Images:
+def open_hdf5(path: Path, options: Mapping[str, object]) -> Hdf5Images:
     """Return the images of HDF5 files."""
     return Hdf5Images(path)
 

@@ -23,7 +23,7 @@ BATCH = 1000
 _ONE, _MANY = "dataset_info.json", "dataset_dict.json"
 
 
-def open_huggingface(path: Path, options: Mapping[str, Any]) -> SavedImages:
+def open_huggingface(path: Path, options: Mapping[str, object]) -> SavedImages:
     """Return the images of a saved data set; the fields of ColumnsData are options."""
     return SavedImages(path, Asked.of(options))
 

@@ -19,7 +19,7 @@ _DATA = "data.mdb"
 _MAGIC = ((b"\x89PNG", ".png"), (b"\xff\xd8", ".jpg"), (b"RIFF", ".webp"), (b"BM", ".bmp"))
 
 
-def open_lmdb(path: Path, options: Mapping[str, Any]) -> LmdbImages:
+def open_lmdb(path: Path, options: Mapping[str, object]) -> LmdbImages:
     """Return the images of lmdb folders."""
     return LmdbImages(path)
 

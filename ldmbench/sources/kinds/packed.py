@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ldmbench.errors import InputError
 from ldmbench.sources.images.members import is_npz
@@ -20,17 +19,17 @@ from ldmbench.sources.kinds.folder import FolderSource
 __all__ = ["EdmZip", "ImageFolder", "Npz", "open_edm", "open_imagefolder", "open_npz"]
 
 
-def open_imagefolder(path: Path, options: Mapping[str, Any]) -> ImageFolder:
+def open_imagefolder(path: Path, options: Mapping[str, object]) -> ImageFolder:
     """Return the images of a folder with Hugging Face's metadata file."""
     return ImageFolder(path)
 
 
-def open_edm(path: Path, options: Mapping[str, Any]) -> EdmZip:
+def open_edm(path: Path, options: Mapping[str, object]) -> EdmZip:
     """Return the images of a zip or folder that EDM's or StyleGAN's dataset_tool.py wrote."""
     return EdmZip(path)
 
 
-def open_npz(path: Path, options: Mapping[str, Any]) -> Npz:
+def open_npz(path: Path, options: Mapping[str, object]) -> Npz:
     """Return the images of an npz as guided-diffusion writes it."""
     return Npz(path)
 

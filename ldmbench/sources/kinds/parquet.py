@@ -21,7 +21,7 @@ BATCH = 64
 """Rows that are in memory at once, of one row group."""
 
 
-def open_parquet(path: Path, options: Mapping[str, Any]) -> ParquetImages:
+def open_parquet(path: Path, options: Mapping[str, object]) -> ParquetImages:
     """Return the images of parquet files; the fields of ColumnsData are options."""
     return ParquetImages(path, Asked.of(options))
 

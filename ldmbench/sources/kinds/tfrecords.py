@@ -11,7 +11,7 @@ import struct
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 
@@ -28,7 +28,7 @@ _HEAD, _SUM = struct.Struct("<QI"), struct.Struct("<I")
 _LEVEL = re.compile(r"(.*)-r([0-9]{2})")
 
 
-def open_tfrecords(path: Path, options: Mapping[str, Any]) -> TfRecords:
+def open_tfrecords(path: Path, options: Mapping[str, object]) -> TfRecords:
     """Return the images of TFRecord files."""
     return TfRecords(path)
 

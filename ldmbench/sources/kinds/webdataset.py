@@ -213,7 +213,7 @@ def _first(sample: _Sample, named: str | None, usual: Sequence[str]) -> str | No
     return next((sample.texts[name] for name in names if name in sample.texts), None)
 
 
-def _json(text: str | None, where: str) -> Mapping[str, Any]:
+def _json(text: str | None, where: str) -> Mapping[str, object]:
     if text is None:
         return {}
     try:

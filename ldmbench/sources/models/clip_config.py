@@ -70,7 +70,7 @@ def find_text_config(section: object, checkpoint: Path) -> Path | None:
     return next((place for place in places if _is_file(place)), None)
 
 
-def read_clip_config(place: Path, sizes: Mapping[str, int]) -> dict[str, Any]:
+def read_clip_config(place: Path, sizes: Mapping[str, int]) -> dict[str, object]:
     """Return what a CLIPTextConfig, or the text part of a CLIPConfig, adds to a tower's sizes.
 
     Args:

@@ -121,7 +121,7 @@ def sides_of(value: Any) -> tuple[int, int]:
     return int(value), int(value)
 
 
-def _parse(place: Path) -> Any:
+def _parse(place: Path) -> object:
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 

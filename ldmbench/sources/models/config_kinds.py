@@ -14,7 +14,7 @@ from ldmbench.words import first_line
 
 __all__ = ["ADM", "COMPVIS", "Kinds", "check_kinds", "read_checked", "values_of"]
 
-Config = TypeVar("Config", bound=Mapping[str, Any])
+Config = TypeVar("Config", bound=Mapping[str, object])
 Kinds = Mapping[str, str]
 """A field's name -> a row of _KINDS."""
 
@@ -58,7 +58,7 @@ def _is_listed(value: object) -> bool:
 
 
 # fmt: off
-_KINDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
+_KINDS: dict[str, tuple[str, Callable[[object], bool]]] = {
     "name":    ("a name",                          lambda v: isinstance(v, str)),
     "number":  ("a number",                        _is_number),
     "size":    ("a number from 1",                 _is_size),

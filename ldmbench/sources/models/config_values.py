@@ -61,7 +61,7 @@ def settled(value: object, where: str) -> Any:
 _ABSENT = object()
 
 
-def _settled(name: str, value: object, where: str) -> Any:
+def _settled(name: str, value: object, where: str) -> object:
     if name in _FLAGS and value is not None:
         return _flag(name, value, where)
     if name in _NUMBERS and isinstance(value, str):
@@ -81,7 +81,7 @@ def _flag(name: str, value: object, where: str) -> bool:
     )
 
 
-def _number(value: str) -> Any:
+def _number(value: str) -> object:
     """Return the number that a text is, else the text, which its reader refuses."""
     for kind in (int, float):
         try:
@@ -91,7 +91,7 @@ def _number(value: str) -> Any:
     return value
 
 
-def resolved(content: Mapping[str, object], where: str) -> dict[str, Any]:
+def resolved(content: Mapping[str, object], where: str) -> dict[str, object]:
     """Return a config with its references (`${a.b}`, `${.b}`) written out, as OmegaConf reads them.
 
     Only what describes the model is looked at; sections for data and training stay as they are.
@@ -120,7 +120,7 @@ class _Resolver:
             for k, v in self.content.items()
         }
 
-    def _value(self, value: object, path: tuple[str, ...], depth: int) -> Any:
+    def _value(self, value: object, path: tuple[str, ...], depth: int) -> object:
         self.made += 1
         if self.made > LARGEST_NODES:
             raise InputError(f"{self.where} grows to more than {LARGEST_NODES:,} values")
@@ -152,7 +152,7 @@ class _Resolver:
             raise self._refused(path, text, "a reference is written ${section.name}")
         return text
 
-    def _look(self, name: str, path: tuple[str, ...], depth: int, text: str) -> Any:
+    def _look(self, name: str, path: tuple[str, ...], depth: int, text: str) -> object:
         if ":" in name:
             why = "only references within the file are read; write its value"
             raise self._refused(path, text, why)

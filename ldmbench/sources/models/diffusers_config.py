@@ -368,7 +368,7 @@ def _read(root: Path) -> FolderConfigs:
     return found
 
 
-def _index(root: Path) -> dict[str, Any] | None:
+def _index(root: Path) -> dict[str, object] | None:
     """Return model_index.json, what it would be of a UNet beside its scheduler, or None."""
     if (root / "model_index.json").is_file():
         return read_checked(root / "model_index.json")

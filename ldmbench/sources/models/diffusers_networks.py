@@ -88,7 +88,7 @@ def first_stage(
 
 def sized(
     network: dict[str, object], pipeline: str, place: Path
-) -> tuple[dict[str, Any], tuple[Assumed, ...]]:
+) -> tuple[dict[str, object], tuple[Assumed, ...]]:
     """Give an old Stable Diffusion its side of 64, as its pipeline does.
 
     Before diffusers 0.9 its UNet's config had the class's 32.

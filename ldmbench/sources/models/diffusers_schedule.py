@@ -81,7 +81,7 @@ class Assumed(NamedTuple):
     value: Any
     file: str
     why: str
-    today: Any = None
+    today: object = None
 
     def __str__(self) -> str:
         """Say it in one sentence."""
@@ -95,7 +95,7 @@ def scheduler_config(
     *,
     pipeline: str,
     latent: bool,
-) -> tuple[dict[str, Any], tuple[Assumed, ...]]:
+) -> tuple[dict[str, object], tuple[Assumed, ...]]:
     """Return the scheduler's config as the pipeline itself would read it, and what was taken.
 
     Args:
@@ -121,7 +121,7 @@ def scheduler_config(
     return config, tuple(taken)
 
 
-def _renamed(config: Mapping[str, object]) -> dict[str, Any]:
+def _renamed(config: Mapping[str, object]) -> dict[str, object]:
     """Return fields of old versions under their names of today."""
     found: dict[str, object] = {}
     if isinstance(config.get("timesteps"), int):  # before diffusers 0.2
@@ -178,7 +178,7 @@ def checked_schedule(config: Mapping[str, object], place: Path) -> Schedule:
 
 def _flow_config(
     written: Mapping[str, object], place: Path
-) -> tuple[dict[str, Any], tuple[Assumed, ...]]:
+) -> tuple[dict[str, object], tuple[Assumed, ...]]:
     """Return a flow's scheduler config, and what it leaves out."""
     odd = [name for name in _MOVED if written.get(name)]
     if odd:
@@ -231,7 +231,7 @@ def _scheduler(
     return config | {"_class_name": name}
 
 
-def _patched(pipeline: str, config: Mapping[str, object]) -> dict[str, Any]:
+def _patched(pipeline: str, config: Mapping[str, object]) -> dict[str, object]:
     """Return what Stable Diffusion's pipelines change in an outdated scheduler config."""
     wanted: dict[str, object] = {}
     if _is_stable(pipeline):

@@ -64,9 +64,9 @@ HEADS = {
     (28, 1792): 28,
 }
 """(depth, width) -> heads, of the sizes that the repositories name: S, B, L, XL, 1p0B, 1p6B."""
-_SIT_PATHS: dict[str, Any] = {"linear": "linear", "gvp": "cosine", "vp": "vp"}
-_REPA_PATHS: dict[str, Any] = {"linear": "linear", "cosine": "cosine"}
-_PREDICTIONS: dict[str, Any] = {"velocity": "velocity", "noise": "noise", "score": "score"}
+_SIT_PATHS: dict[str, object] = {"linear": "linear", "gvp": "cosine", "vp": "vp"}
+_REPA_PATHS: dict[str, object] = {"linear": "linear", "cosine": "cosine"}
+_PREDICTIONS: dict[str, object] = {"velocity": "velocity", "noise": "noise", "score": "score"}
 _MARGIN = 1e-3
 """What SiT leaves out of time where the velocity is infinite."""
 

@@ -150,7 +150,7 @@ class PipelineFolder:
         found = {name.split(".")[1] for name in names if name.count(".") == 2}
         return next(iter(found), None)
 
-    def _config(self, names: tuple[str, ...]) -> Mapping[str, Any]:
+    def _config(self, names: tuple[str, ...]) -> Mapping[str, object]:
         part = next((n for n in names if n in self.components), None)
         return read_json(self.root / part / "config.json") if part else {}
 
