@@ -6,7 +6,7 @@ import pickle
 import sys
 from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
 from collections.abc import Callable, Iterable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 from ldmbench.errors import InputError
 from ldmbench.tensors.slots import BYTES, Inside, Slot, Storage, slot
@@ -68,7 +68,7 @@ _PLAIN = (str, int, float, bool, type(None))
 _KEYS = (str, int, float, bool, bytes, type(None))
 
 
-class Inert(dict[Any, Any]):
+class Inert(dict[object, object]):
     """Stands for an object of a class that a pickle names: keeps items, and does nothing."""
 
     __hash__ = object.__hash__  # type: ignore[assignment]
@@ -138,6 +138,18 @@ class _Made(Inside):
         return self._do(*args)
 
 
+class Readable(Protocol):
+    """A stream of bytes, as pickle reads it."""
+
+    def read(self, size: int, /) -> bytes:
+        """Return at most `size` bytes."""
+        ...
+
+    def readline(self) -> bytes:
+        """Return what there is to the end of the line."""
+        ...
+
+
 class Unpickler(pickle._Unpickler):
     """Python's own unpickler, all protocols, that knows no class and calls no function.
 
@@ -152,7 +164,7 @@ class Unpickler(pickle._Unpickler):
     dispatch: ClassVar[dict[int, Callable[[Any], None]]] = dict(pickle._Unpickler.dispatch)
 
     def __init__(
-        self, file: Any, *, where: str, stored: Callable[[Any], Storage] | None = None
+        self, file: Readable, *, where: str, stored: Callable[[object], Storage] | None = None
     ) -> None:
         super().__init__(file, encoding="latin1")
         self._where, self._stored = where, stored
@@ -208,32 +220,32 @@ class Unpickler(pickle._Unpickler):
 
     def load_setitem(self) -> None:
         """Set one item of a dict, by a key whose hash is no deep recursion."""
-        stack: Any = self.stack  # type: ignore[attr-defined]
+        stack: list[Any] = self.stack  # type: ignore[attr-defined]
         value, key = stack.pop(), _flat(stack.pop())
         stack[-1][key] = value
 
     def load_setitems(self) -> None:
         """Set items of a dict."""
-        found: Any = self.pop_mark()  # type: ignore[attr-defined]
+        found: list[object] = self.pop_mark()  # type: ignore[attr-defined]
         target: Any = self.stack[-1]  # type: ignore[attr-defined]
         for i in range(0, len(found), 2):
             target[_flat(found[i])] = found[i + 1]
 
     def load_dict(self) -> None:
         """Make a dict of what follows the mark."""
-        found: Any = self.pop_mark()  # type: ignore[attr-defined]
+        found: list[object] = self.pop_mark()  # type: ignore[attr-defined]
         self.append(  # type: ignore[attr-defined]
             {_flat(found[i]): found[i + 1] for i in range(0, len(found), 2)}
         )
 
     def load_frozenset(self) -> None:
         """Make a frozenset of what follows the mark."""
-        found: Any = self.pop_mark()  # type: ignore[attr-defined]
+        found: list[object] = self.pop_mark()  # type: ignore[attr-defined]
         self.append(frozenset(map(_flat, found)))  # type: ignore[attr-defined]
 
     def load_additems(self) -> None:
         """Add to a set what follows the mark."""
-        found: Any = self.pop_mark()  # type: ignore[attr-defined]
+        found: list[object] = self.pop_mark()  # type: ignore[attr-defined]
         for value in found:
             self.stack[-1].add(_flat(value))  # type: ignore[attr-defined]
 
@@ -280,25 +292,32 @@ def _flat(key: object) -> object:
     return key
 
 
-def _tensor(storage: Any, start: Any, shape: Any, stride: Any, *_: Any) -> Slot:
+def _tensor(storage: object, start: Any, shape: Any, stride: Any, *_: object) -> Slot:
     if not isinstance(storage, Storage) or storage.dtype is None:
         raise ValueError("it holds a tensor without a storage")
     return slot(storage.dtype, tuple(shape), storage, stride=tuple(stride), start=start)
 
 
 def _typed(
-    storage: Any, start: Any, shape: Any, stride: Any, _grad: Any, _hooks: Any, dtype: Any, *_: Any
+    storage: object,
+    start: Any,
+    shape: Any,
+    stride: Any,
+    _grad: object,
+    _hooks: object,
+    dtype: object,
+    *_: object,
 ) -> Slot:
     if not isinstance(storage, Storage) or not isinstance(dtype, Token):
         raise ValueError("it holds a tensor without a storage")
     return slot(str(dtype.name), tuple(shape), storage, stride=tuple(stride), start=start)
 
 
-def _kept(value: object, *_: object) -> Any:
+def _kept(value: object, *_: object) -> object:
     return value
 
 
-def _subclassed(make: Any, _kind: Any, args: Any, *_: Any) -> Any:
+def _subclassed(make: object, _kind: object, args: Any, *_: object) -> object:
     if not isinstance(make, _Made):
         raise ValueError("it holds a tensor of an odd kind")
     return make(*args)
