@@ -20,4 +20,6 @@ def mix(
     """
     base = uncond[:, :channels]
     mixed = base + guidance * (cond[:, :channels] - base)
+    if cond.shape[1] == channels:
+        return mixed
     return torch.cat([mixed, cond[:, channels:]], dim=1)

@@ -36,7 +36,7 @@ def _plain(
     z: torch.Tensor,
     draws: Iterator[torch.Tensor],
 ) -> torch.Tensor:
-    previous: torch.Tensor = scheduler.step(output[:, : z.shape[1]], t, z).prev_sample
+    previous: torch.Tensor = scheduler.step(output[:, : z.shape[1]], t, z, return_dict=False)[0]
     return previous
 
 
@@ -51,10 +51,11 @@ def _ddim(
     clipped: bool,
 ) -> torch.Tensor:
     """Step by arXiv:2010.02502, eq. 12; `clipped` takes the noise from the clipped clean image."""
-    extra: dict[str, Any] = {"use_clipped_model_output": clipped}
+    extra: dict[str, Any] = {"use_clipped_model_output": clipped, "return_dict": False}
     if eta > 0:
         extra |= {"eta": eta, "variance_noise": next(draws).to(z)}
-    previous: torch.Tensor = scheduler.step(output[:, : z.shape[1]], t, z, **extra).prev_sample
+    # A number, as places in tables are found by numbers faster than by tensors.
+    previous: torch.Tensor = scheduler.step(output[:, : z.shape[1]], int(t), z, **extra)[0]
     return previous
 
 
