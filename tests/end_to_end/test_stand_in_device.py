@@ -80,7 +80,8 @@ def run_on(device, mode, folder):
     _, plan = planned(suite, (), (), store=store.root)
     ended = run_plan(plan, store, runners=[InProcess(device, mode)], listener=Silent(), machines=())
     assert not ended.failed, next(iter(ended.failed.values()))
-    assert {stage.kind for stage in plan.stages} == set(STAGES)
+    no_text_encoder = set(STAGES) - {"contexts"}
+    assert {stage.kind for stage in plan.stages} == no_text_encoder
     record = collect_record(plan.cells[0], plan, store, run="r", failed={}, stale=())
     made = {
         (stage.kind, file): found
