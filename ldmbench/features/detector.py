@@ -12,8 +12,7 @@ from typing import Any, NamedTuple
 import numpy.typing as npt
 import torch
 
-from ldmbench.features.extractor import exact_convolutions
-from ldmbench.features.from_transformers import load_network
+from ldmbench.features.from_transformers import answer, load_network
 from ldmbench.sources.judges import DETECTOR
 
 __all__ = ["Found", "ObjectDetector", "load_detector"]
@@ -58,10 +57,7 @@ class ObjectDetector:
 
     @torch.inference_mode()
     def _part(self, images: list[Array]) -> list[Found]:
-        prepared = self.processor(images=images, return_tensors="pt")
-        inputs = {name: value.to(self.device) for name, value in prepared.items()}
-        with exact_convolutions():
-            out = self.network(**inputs)
+        out = answer(self.network, self.processor, images, device=self.device)
         scores, labels = out.logits.float().softmax(-1)[..., :-1].max(-1)
         middle, size = out.pred_boxes.float().split(2, dim=-1)
         boxes = torch.cat([middle - size / 2, middle + size / 2], dim=-1)

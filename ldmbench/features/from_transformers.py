@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from ldmbench.errors import InputError
+from ldmbench.features.extractor import exact_convolutions
 from ldmbench.sources.judges import Judge
 from ldmbench.tensors.device import usable_device
 
-__all__ = ["load_network"]
+__all__ = ["answer", "load_network"]
 
 
 def load_network(judge: Judge, path: Path, *, sha256: str | None, device: str) -> tuple[Any, Any]:
@@ -54,3 +58,20 @@ def load_network(judge: Judge, path: Path, *, sha256: str | None, device: str) -
             " for; copy its folder again"
         )
     return network.eval().requires_grad_(False).to(device), processor
+
+
+def answer(
+    network: Any, processor: Any, images: Sequence[npt.NDArray[np.uint8]], *, device: torch.device
+) -> Any:
+    """Return what a network makes of images, each prepared by its processor.
+
+    Args:
+        network: of `load_network`.
+        processor: of `load_network`.
+        images: uint8 HWC, RGB.
+        device: of the network.
+    """
+    prepared = processor(images=list(images), return_tensors="pt")
+    inputs = {name: value.to(device) for name, value in prepared.items()}
+    with exact_convolutions():
+        return network(**inputs)

@@ -13,8 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from ldmbench.features.extractor import exact_convolutions
-from ldmbench.features.from_transformers import load_network
+from ldmbench.features.from_transformers import answer, load_network
 from ldmbench.sources.judges import SEGMENTER
 
 __all__ = ["MapSegmenter", "load_map_segmenter"]
@@ -46,10 +45,7 @@ class MapSegmenter:
 
     @torch.inference_mode()
     def _part(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
-        prepared = self.processor(images=list(images), return_tensors="pt")
-        inputs = {name: value.to(self.device) for name, value in prepared.items()}
-        with exact_convolutions():
-            out = self.network(**inputs)
+        out = answer(self.network, self.processor, list(images), device=self.device)
         sizes = [images.shape[1:3]] * len(images)
         maps = self.processor.post_process_semantic_segmentation(out, target_sizes=sizes)
         return np.asarray(torch.stack(maps).cpu().numpy(), dtype=np.int64)

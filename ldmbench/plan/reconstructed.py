@@ -18,7 +18,7 @@ from ldmbench.schema.params import (
     ReconstructionsParams,
 )
 from ldmbench.schema.protocol import Protocol
-from ldmbench.schema.stage import Role, Stage
+from ldmbench.schema.stage import Input, Role, Stage
 from ldmbench.schema.suite import Suite
 
 TRAIN_LATENTS, NEIGHBOURS = 10_000, 10
@@ -80,11 +80,7 @@ def _interpolated(
         alpha=0.5,
         seed=0,
     )
-    inputs = {
-        "autoencoder": whole(autoencoder),
-        "images": aligned(reference),
-        "train": items(train, seen),
-    }
+    inputs = _beside_train(autoencoder, reference, items(train, seen))
     return shared.ledger.add(
         "reconstructions", params, inputs, shard=SHARD, count=count, local=traits.local
     )
@@ -102,14 +98,15 @@ def _neighbours(
         train=seen,
         neighbours=min(INTRINSIC_NEIGHBOURS, seen),
     )
-    inputs = {
-        "autoencoder": whole(autoencoder),
-        "images": aligned(reference),
-        "train": items(train, seen),
-    }
+    inputs = _beside_train(autoencoder, reference, items(train, seen))
     return shared.ledger.add(
         "latents", params, inputs, shard=SHARD, count=count, local=traits.local
     )
+
+
+def _beside_train(autoencoder: Stage, reference: Stage, train: Input) -> dict[str, Input]:
+    """Return the inputs of what compares latents of images with those of training images."""
+    return {"autoencoder": whole(autoencoder), "images": aligned(reference), "train": train}
 
 
 def _drawn(traits: Traits) -> Literal["mode", "sample"]:

@@ -16,7 +16,7 @@ from ldmbench.report.subject import Figure, Subject, figure_of
 __all__ = ["latent_spectrum"]
 
 MARKED = 6
-"""Marks along a curve, by which curves are told apart without colour."""
+"""Markers on each curve: a reader who sees no colours can distinguish the curves by them."""
 
 
 def latent_spectrum(subject: Subject) -> Figure | str:

@@ -10,7 +10,7 @@ encoded from images at every step by a KL first stage of f = 4 and the paper's w
 512). ours: what `ldmbench run` trains with, in float32, compiled, and in bfloat16. All have one
 network, the same latents, batch and optimiser, and take turns in one run; printed are medians of
 seconds a step, and of the ratios plain / ours of one turn (above 1: ours is faster); where both are
-timed, "compiled" is held to plain compiled, too.
+timed, the ratio of "compiled" to plain compiled is printed, too.
 """
 
 import argparse
