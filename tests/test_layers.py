@@ -16,6 +16,7 @@ GROUND = {
     "offline",
     "plugin_files",
     "plugins",
+    "processor",
     "published",
     "registry",
     "seeds",

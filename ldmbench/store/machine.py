@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import sys
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 from ldmbench.canonical import digest_files
 from ldmbench.pipeline import STAGES
+from ldmbench.processor import processor_name
 from ldmbench.schema.base import Kind
 
 PACKAGE = Path(__file__).resolve().parent.parent
@@ -31,16 +31,6 @@ def machine() -> dict[str, Any]:
         else os.cpu_count(),
         "python": platform.python_version(),
     }
-
-
-@cache
-def processor_name() -> str:
-    """Return the processor's name as the system tells it."""
-    if sys.platform == "linux":
-        for line in Path("/proc/cpuinfo").read_text("utf-8", "replace").splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
 
 
 @cache

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import psutil
 import torch
 
 from ldmbench.errors import InputError
+from ldmbench.processor import processor_name
 from ldmbench.words import first_line
 
 __all__ = [
@@ -27,10 +27,7 @@ def device_name(device: torch.device) -> str:
     """Return what people call a device: the GPU's name, or the CPU's and its threads."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text("utf-8").splitlines() if info.is_file() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return f"{names[0] if names else device.type} x {torch.get_num_threads()} threads"
+    return f"{processor_name()} x {torch.get_num_threads()} threads"
 
 
 def usable_device(name: str | torch.device) -> torch.device:
