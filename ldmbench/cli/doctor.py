@@ -28,7 +28,15 @@ LEAST_DISK = 2e9
 @json_option
 def doctor(store: Path, as_json: bool) -> int:
     """Say what this machine can do, what is missing, and what to type next."""
-    checks = [_python(), *_libraries(), *_devices(), _disk(store), _store(store), *_weights()]
+    checks = [
+        _python(),
+        *_bytecode(),
+        *_libraries(),
+        *_devices(),
+        _disk(store),
+        _store(store),
+        *_weights(),
+    ]
     wrong = [c for c in checks if c["state"] == "missing"]
     if as_json:
         print_json({"checks": checks, "ready": not wrong})
@@ -48,6 +56,17 @@ def _check(what: str, found: str, state: str = "ok") -> dict[str, Any]:
 def _python() -> dict[str, Any]:
     here = machine()
     return _check("python", f"{here['python']} on {here['processor']}, {here['cores']} cores")
+
+
+def _bytecode() -> list[dict[str, Any]]:
+    """Say what it costs that Python keeps no compiled modules, as in many container images."""
+    if not sys.dont_write_bytecode:
+        return []
+    text = (
+        "PYTHONDONTWRITEBYTECODE is set: unless its modules were compiled at installation, every"
+        " process compiles torch and diffusers again, some 10 s; unset it"
+    )
+    return [_check("bytecode", text, "note")]
 
 
 def _libraries() -> list[dict[str, Any]]:

@@ -36,12 +36,14 @@ def autocast(precision: str, device: str | torch.device) -> torch.autocast:
     return torch.autocast(kind, dtype=torch.bfloat16, enabled=precision == "bfloat16")
 
 
-def layout_of(precision: str) -> torch.memory_format:
+def layout_of(precision: str, *, compiles: bool = False) -> torch.memory_format:
     """Return how images and maps lie in memory in training: channels last where that is faster.
 
-    Convolutions in reduced precision are made for it; those in float32 stay as they always were.
+    Convolutions in reduced precision are made for it, and a compiled network permutes nothing
+    between them; in other networks in float32 the permutations cost what the convolutions win.
     """
-    return torch.contiguous_format if precision == "float32" else torch.channels_last
+    plain = precision == "float32" and not compiles
+    return torch.contiguous_format if plain else torch.channels_last
 
 
 @contextmanager

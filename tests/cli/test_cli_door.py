@@ -91,6 +91,13 @@ def test_doctor_says_what_to_type_next(capsys):
     assert re.search(r"ok\s+torch\s+\d", shown)
 
 
+@pytest.mark.parametrize("kept", [True, False])
+def test_doctor_says_what_it_costs_that_python_keeps_no_compiled_modules(kept, capsys, monkeypatch):
+    monkeypatch.setattr("sys.dont_write_bytecode", not kept)
+    assert outcome(["doctor"]) == 0
+    assert ("PYTHONDONTWRITEBYTECODE" in capsys.readouterr().out) is not kept
+
+
 def test_plan_as_json(tmp_path, capsys):
     assert outcome(["plan", str(tiny.write_suite(tmp_path)), "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
