@@ -68,7 +68,7 @@ class DenoiserJob:
         crew: Crew | None = None,
     ) -> None:
         self.params, self.truth, self.crew = params, truth, crew or Crew()
-        self.layout = layout_of(params.precision, compiles=params.compile)
+        self.layout = layout_of(params.precision, compiles=bool(params.compile))
         self.model = model.to(device).to(memory_format=self.layout).train()
         self.images, self.latents, self.order = images, latents, order
         self.contexts = contexts
