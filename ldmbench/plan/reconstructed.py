@@ -129,7 +129,7 @@ def _posterior(traits: Traits, protocol: Protocol) -> Literal["mode", "sample"]:
 
 def _rule(traits: Traits, protocol: Protocol) -> Quantize:
     """Return the rule to uint8: of a protocol of reconstructions, else of the model."""
-    own = traits.quantize
+    own = traits.quantize or "round"
     return own if protocol.posterior is None else protocol.quantize or own
 
 

@@ -51,7 +51,7 @@ class Traits:
         T: its training timesteps.
         is_flow: whether its forward process is a flow, in continuous time.
         interval: times at which it is guided, unless the suite says others; None is all.
-        quantize: its own rule from [-1, 1] to 0..255.
+        quantize: its own rule from [-1, 1] to 0..255; None of code that states none.
         weights: ema or raw, of a loaded model.
         weights_from: their file and entry, of a loaded model.
         first_stage_from: what a first stage from disk is, under a denoiser that is trained here.
@@ -74,7 +74,7 @@ class Traits:
     T: int = 1000
     is_flow: bool = False
     interval: Interval | None = None
-    quantize: Quantize = "round"
+    quantize: Quantize | None = "round"
     train_seed: int = 0
     weights: str | None = None
     weights_from: str | None = None
@@ -112,6 +112,8 @@ class Traits:
 
     def settled(self, sample: SampleParams) -> SampleParams:
         """Fill in the model's own rules where the suite leaves them open."""
+        if self.is_called:
+            return sample.model_copy(update={"quantize": self.quantize})
         if self.is_own:
             return sample
         rules: dict[str, object] = {"timesteps": self.timesteps, "quantize": self.quantize}
@@ -377,6 +379,7 @@ def _called(spec: CallModel, folder: Path, digests: Digests, resolution: int) ->
         conditioning=spec.conditioning,
         task=spec.task,
         timesteps=None,
+        quantize=spec.quantize,
         digest=digest,
         autoencoder=_called_stage(spec, digest, resolution) if alone else identity,
         denoiser=None if alone else called,

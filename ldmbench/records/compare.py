@@ -194,19 +194,28 @@ def _read(path: Path, name: str) -> Array | None:
 
 def _refuse_unlike(scores: Sequence[tuple[Record, Record, Score, Score]]) -> None:
     """Name each way in which signatures differ once, with the first cell where it shows."""
-    signatures: dict[str, str] = {}
+    signatures, unknown = dict[str, str](), False
     for x, y, s, t in scores:
         fields = Signature.parse(s.signature).differences(Signature.parse(t.signature))
         if fields:
             how = ", ".join(f"{name} is {p} in A and {q} in B" for name, (p, q) in fields.items())
             cells = x.cell.id if x.cell.id == y.cell.id else f"{x.cell.id} and {y.cell.id}"
             signatures.setdefault(f"{s.name}: {how}", cells)
+            unknown = unknown or "None" in fields.get("quant", ())
     if signatures:
         lines = "\n".join(f"  {how} ({cells})" for how, cells in signatures.items())
+        if unknown:
+            lines += f"\n{_STATE_IT}"
         raise UnlikeError(
             "numbers with different signatures are not compared; score both sides in the same way,"
             f" or choose others with --metrics:\n{lines}"
         )
+
+
+_STATE_IT = (
+    "  quant None: a model of `kind: call` does not say how its code makes 0..255; if you know it,"
+    " write `quantize: round` (or truncate) into it and run the suite again"
+)
 
 
 def _failures(pairs: Sequence[tuple[Record, Record]]) -> Iterator[str]:

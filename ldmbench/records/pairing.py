@@ -10,6 +10,9 @@ from ldmbench.schema.record import Record, Score
 
 __all__ = ["Pair", "differing", "left_out", "one_axis", "pairs_of", "score_pairs"]
 
+OWN = "own"
+"""The sampler of code that samples by itself, as ids of cells write it."""
+
 Pair = tuple[Record, Record]
 
 
@@ -49,7 +52,8 @@ def one_axis(a: Sequence[Record], b: Sequence[Record], titles: tuple[str, str]) 
     """Return the axis in which two groups of cells differ.
 
     An axis that only one group has follows from the other (f = 1 has no regularization), and so
-    does eta from the sampler. Seeds may be others on both sides.
+    does eta from the sampler, and the sampler from a model that samples by its own code. Seeds may
+    be others on both sides.
 
     Raises:
         InputError: if they share cells, or differ in no axis, in several, or in several values.
@@ -67,6 +71,8 @@ def one_axis(a: Sequence[Record], b: Sequence[Record], titles: tuple[str, str]) 
     }
     if "sampler" in apart:
         apart.pop("eta", None)
+        if "model" in apart and OWN in (*apart["sampler"][0], *apart["sampler"][1]):
+            apart.pop("sampler")
     if not all(map(is_seed, apart)):  # seeds draw anew what is compared
         apart = {name: values for name, values in apart.items() if not is_seed(name)}
     difference = "; ".join(

@@ -213,9 +213,12 @@ def _cropped(generated: Stage, stages: Mapping[str, Stage]) -> str | None:
 
 
 def _quantisation(generated: Stage, stages: Mapping[str, Stage]) -> str | None:
-    made = _images_under(generated, stages).params
+    stage = _images_under(generated, stages)
+    made = stage.params
     if isinstance(made, NeighboursParams):
         return None  # of latents that nothing decodes
+    if isinstance(made, SamplesParams) and stage.local.own:
+        return "round"  # as diffusers' pipelines make pictures
     if isinstance(made, SamplesParams | ReconstructionsParams):
         return str(made.quantize)
     return "round"

@@ -431,6 +431,11 @@ class CallModel(Noun):
     task: Conditioning | None = Field(
         default=None, description="the task that a report shows its samples under"
     )
+    quantize: Literal["round", "truncate"] | None = Field(
+        default=None,
+        description="how its code makes 0..255 of what its network computes; unset: not known, and"
+        " its scores are compared with none of another rule",
+    )
     files: tuple[str, ...] = Field(
         default=(), description="weights and helpers whose contents belong to the key"
     )

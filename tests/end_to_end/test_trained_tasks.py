@@ -20,6 +20,7 @@ from ldmbench.plan.build import build_plan
 from ldmbench.records.runs import Runs
 from ldmbench.sample import initial_noise
 from ldmbench.schema.params import Sampling
+from ldmbench.schema.signature import Signature
 from ldmbench.suite.check import check_suite
 from ldmbench.suite.load import load_suite
 
@@ -45,6 +46,7 @@ models:
     target: "ldmbench.models.baselines:Bicubic"
     conditioning: truth
     task: superresolution
+    quantize: round
   mean: {{kind: call, target: "ldmbench.models.baselines:MeanColour", conditioning: truth}}
   real: {{kind: call, target: "ldmbench.models.baselines:Real", conditioning: truth}}
 sample: {{steps: 2, count: 16, micro_batch: 8}}
@@ -110,6 +112,20 @@ def test_known_pixels_of_inpainting_equal_the_input(finished):
         assert (found[known] == wanted[known]).all()
         assert (found[~known] != wanted[~known]).any()
     assert records["thick"].cell.given == {"mask": "thick"}
+
+
+def test_a_task_is_compared_with_its_baseline_if_both_state_their_rule_to_uint8(finished, capsys):
+    store, records = finished
+    names = "--metrics", "truth_feature_distance", "--store", str(store)
+    quantised = {
+        name: Signature.parse(records[name].scores[0].signature).fields["quant"]
+        for name in ("superresolution", "bicubic", "mean")
+    }
+    assert quantised == {"superresolution": "round", "bicubic": "round", "mean": "None"}
+    assert outcome(["compare", "*=superresolution*", "bicubic/*", *names]) in (0, 1, 3)
+    assert "truth_feature_distance" in capsys.readouterr().out
+    assert outcome(["compare", "*=inpainting*", "mean/*", *names]) == 2
+    assert "write `quantize: round` (or truncate) into it" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("task", TRAINED)

@@ -50,6 +50,14 @@ def test_scores_follow_the_task(tmp_path):
     }
 
 
+@pytest.mark.parametrize("rule", ["null", "round", "truncate"])
+def test_code_states_its_rule_to_uint8_and_the_suites_is_not_taken_for_it(tmp_path, rule):
+    plan = planned(tmp_path, f"models.real.quantize={rule}", "sample.quantize=truncate")
+    rules = {c.model: c.quantize for c in plan.cells}
+    assert rules.pop("real") == (None if rule == "null" else rule)
+    assert set(rules.values()) == {"truncate"}
+
+
 def test_a_plan_shows_cells_by_task(tmp_path, capsys):
     suite = tiny.write_suite(tmp_path, SUITE)
     assert outcome(["plan", str(suite), "--store", str(tmp_path / "store")]) == 0
