@@ -42,16 +42,10 @@ EXIT_CODES = {"same": 0, "differs": 1, "undecided": 3}
     help="Only these; all when unset.",
     shell_complete=complete_metrics,
 )
-@click.option(
-    "--confidence",
-    type=Real(0, 1, min_open=True, max_open=True),
-    default=0.95,
-    show_default=True,
-    help="Of intervals.",
-)
+@click.option("--confidence", type=Real(), default=0.95, show_default=True, help="Of intervals.")
 @click.option(
     "--margin",
-    type=Real(0, min_open=True),
+    type=Real(),
     default=0.1,
     show_default=True,
     help="'same' needs an interval within this share of the larger value.",

@@ -54,6 +54,9 @@ class Real(click.FloatRange):
             self.fail(f"{value!r} is not a finite number.", param, ctx)
         return found
 
+    def _describe_range(self) -> str:
+        return "" if self.min is None and self.max is None else super()._describe_range()
+
 
 def store_option(command: F) -> F:
     """Add --store DIR."""
