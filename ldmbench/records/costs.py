@@ -29,8 +29,8 @@ def costs(
     """Yield what training cost: each part, and their sums in FLOPs and in days of one device.
 
     A device-day is one of the named device. Where the first stage was trained on another, its days
-    are converted: by the FLOP/s of both trainings, which is the yardstick that every training
-    has. Such sums say so.
+    are converted: by the product of matrices that both trainings timed in one precision, else by
+    their own FLOP/s, which also depend on how large their networks are. Such sums say so.
 
     Args:
         denoiser: what its cost.json says; None of a model that was not trained here.
@@ -62,10 +62,10 @@ def costs(
     here: float | None = first
     how = ""
     if other != device:
-        rates = [float(part["flops"]) / (_seconds(part) or 1) for part in (autoencoder, denoiser)]
-        here = first * rates[0] / rates[1] if all(rates) else None
+        speeds, by = _speeds(autoencoder, denoiser)
+        here = first * speeds[0] / speeds[1] if all(speeds) else None
         how = f"{first:.3g} days of {other}, where the first stage was trained"
-        how += f", count as {here:.3g} of {device} by the FLOP/s of both trainings" if here else ""
+        how += f", count as {here:.3g} of {device} by {by}" if here else ""
     yield from _pace(denoiser, device)
     yield from _sums(own, here, how, device=device, cell=cell, plan=plan)
     flops = {"train": share * denoiser["flops"], "autoencoder_train": autoencoder["flops"]}
@@ -75,6 +75,15 @@ def costs(
     for name in ("steps", "images"):
         value = share * denoiser[name]
         yield Measure(name=f"train_{name}", value=value, unit=name, device=device)
+
+
+def _speeds(*trainings: Mapping[str, Any]) -> tuple[list[float], str]:
+    """Return FLOP/s by which the devices of trainings are compared, and what they are of."""
+    timed = [float(part.get("matrix_flops") or 0) for part in trainings]
+    if all(timed) and len({part.get("precision", "float32") for part in trainings}) == 1:
+        return timed, "a product of matrices timed on both"
+    own = [float(part["flops"]) / (_seconds(part) or 1) for part in trainings]
+    return own, "the FLOP/s of both trainings"
 
 
 def _alone(autoencoder: Account) -> Iterator[Measure]:

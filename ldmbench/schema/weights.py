@@ -208,6 +208,11 @@ class FirstStageWeights(Noun):
         description="of all files' names and contents"
     )
     bytes: int
+    matrix_flops: float | None = Field(
+        default=None,
+        description="FLOP/s of a product of matrices where it was trained, if its training did not"
+        " time one: its FLOP/s over the utilisation of a few such steps on another machine",
+    )
 
 
 def first_stages_in(root: Path = FIRST_STAGES_FOLDER) -> tuple[FirstStageWeights, ...]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import shutil
 
 import numpy as np
 import torch
 
+from ldmbench.canonical import canonical_json
 from ldmbench.errors import InputError
 from ldmbench.models.autoencoder import build_first_stage, save_first_stage
 from ldmbench.models.files import read_card
@@ -24,7 +24,7 @@ from ldmbench.schema.params import (
     TrainedStage,
 )
 from ldmbench.schema.task import Task
-from ldmbench.schema.weights import FIRST_STAGES_FOLDER
+from ldmbench.schema.weights import FIRST_STAGES_FOLDER, first_stages_in
 from ldmbench.stages.coder import refer_to_coder
 from ldmbench.stages.common import Report, images_of, to_tensor
 from ldmbench.stages.subject import loaded_of, refer_to_loaded
@@ -94,4 +94,7 @@ def _shipped(task: Task, name: str) -> None:
     card = read_card(FIRST_STAGES_FOLDER / name, "first-stage")
     params = AutoencoderParams.model_validate(card["params"])
     save_first_stage(model.first_stage, task.output, params=params, scale=model.info.scale)
-    shutil.copy(FIRST_STAGES_FOLDER / name / "cost.json", task.output / "cost.json")
+    cost = json.loads((FIRST_STAGES_FOLDER / name / "cost.json").read_text(encoding="utf-8"))
+    (row,) = (row for row in first_stages_in() if row.name == name)
+    cost.setdefault("matrix_flops", row.matrix_flops)
+    (task.output / "cost.json").write_text(canonical_json(cost) + "\n", encoding="utf-8")

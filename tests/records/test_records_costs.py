@@ -13,10 +13,11 @@ SUMS = ("total_device_days", "amortised_device_days", "v100_days", "cost")
 
 
 def measured(first, denoiser, *, v100_factor=2.0, progress=1.0, sources=()):
-    """Return the measures of a cell whose parts took (seconds, device, FLOPs)."""
+    """Return the measures of a cell whose parts took (seconds, device, FLOPs, more fields)."""
     parts = [
         {"seconds": seconds, "device": device, "flops": flops, "steps": 2, "images": 3}
-        for seconds, device, flops in (denoiser, first)
+        | (more[0] if more else {})
+        for seconds, device, flops, *more in (denoiser, first)
     ]
     stages = {kind: kind for kind in ("autoencoder", "denoiser")}
     cell = SimpleNamespace(progress=progress, stages=stages, is_sampled=True)
@@ -47,6 +48,23 @@ def test_days_of_two_devices_add_up_where_flops_convert_them(first, denoiser):
         assert f"1 days of {first}" in found[name].converted
         assert f"count as 1.5 of {denoiser}" in found[name].converted
     assert found["total_train_flops"].value == 14.0
+
+
+@pytest.mark.parametrize(
+    ("precision", "day", "by"),
+    [
+        ("float32", 0.5, "a product of matrices timed on both"),
+        ("bfloat16", 1.5, "the FLOP/s of both trainings"),  # another product on each side
+    ],
+)
+def test_days_are_converted_by_what_both_devices_can_do_not_by_how_large_networks_are(
+    precision, day, by
+):
+    first = (DAY, CPU, 6.0, {"matrix_flops": 8.0})
+    denoiser = (2 * DAY, OTHER, 8.0, {"matrix_flops": 16.0, "precision": precision})
+    days = measured(first, denoiser)["total_device_days"]
+    assert days.value == pytest.approx(2 + day)
+    assert days.converted.endswith(f"count as {day} of {OTHER} by {by}")
 
 
 def test_without_flops_nothing_converts_them():
