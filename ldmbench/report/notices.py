@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from ldmbench.catalog.extractors import EXTRACTORS
@@ -28,6 +29,19 @@ class Notice:
     title: str
     text: str
     cells: tuple[str, ...] = ()
+
+
+@dataclass
+class _Conversion:
+    """What is converted from one device to another: quantities, cells, days for a day."""
+
+    names: dict[str, None] = field(default_factory=dict)
+    cells: dict[str, None] = field(default_factory=dict)
+    rates: list[float] = field(default_factory=list)
+
+
+_DAYS = re.compile(r"(?P<days>\S+) days of (?P<there>.+), count as (?P<now>\S+) of (?P<here>.+)")
+"""How `records/costs.py` says a conversion."""
 
 
 def notices_of(run: Run, table: Table) -> tuple[Notice, ...]:
@@ -179,18 +193,36 @@ def _disturbed(records: Sequence[Record]) -> list[Notice]:
 
 
 def _converted(records: Sequence[Record]) -> list[Notice]:
-    """Tell of costs that add up days of two devices, and how these were brought to one."""
-    by_way: dict[str, tuple[dict[str, None], dict[str, None]]] = {}
+    """Tell of costs that add up days of two devices, and how these were brought to one.
+
+    Cells of the same devices are one notice, with the range of what a day counts as.
+    """
+    by_way: dict[str, _Conversion] = {}
     for record in records:
-        for measure in record.measures:
-            if measure.converted:
-                names, cells = by_way.setdefault(measure.converted, ({}, {}))
-                names[quantity_of(measure.name).label] = None
-                cells[record.cell.id] = None
+        for measure in (m for m in record.measures if m.converted):
+            found = _DAYS.fullmatch(measure.converted)
+            way = measure.converted
+            if found:
+                way = f"A day of {found['there']}, counts as {{}} of {found['here']}"
+            conversion = by_way.setdefault(way, _Conversion())
+            conversion.names[quantity_of(measure.name).label] = None
+            conversion.cells[record.cell.id] = None
+            if found:
+                conversion.rates.append(float(found["now"]) / float(found["days"]))
     return [
-        Notice("note", f"Converted to one device: {', '.join(names)}", how, tuple(cells))
-        for how, (names, cells) in by_way.items()
+        Notice(
+            "note",
+            f"Converted to one device: {', '.join(found.names)}",
+            way.replace("{}", _range(found.rates)) if found.rates else way,
+            tuple(found.cells),
+        )
+        for way, found in by_way.items()
     ]
+
+
+def _range(values: Sequence[float]) -> str:
+    ends = f"{min(values):.2g}", f"{max(values):.2g}"
+    return ends[0] if ends[0] == ends[1] else " to ".join(ends)
 
 
 def _one_training(records: Sequence[Record]) -> list[Notice]:

@@ -583,16 +583,26 @@ def test_csv_neutralises_headings_and_keeps_numbers_that_are_texts(tmp_path):
             )
 
 
-def test_converted_days_are_marked_and_said(tmp_path):
+def test_converted_days_are_marked_and_said_once_for_all_cells(tmp_path):
     run, records, _ = fake(tmp_path, pictures=False)
-    how = "1 days of A, where the first stage was trained, count as 2 of B"
-    first = records[0]
-    changed = tuple(
-        m.model_copy(update={"converted": how}) if m.name == "total_device_days" else m
-        for m in first.measures
-    )
-    table = build([first.model_copy(update={"measures": changed}), *records[1:]])
+    ways = [f"1 days of A, where the first stage was trained, count as {n} of B" for n in (2, 3)]
+    changed = [
+        record.model_copy(
+            update={
+                "measures": tuple(
+                    m.model_copy(update={"converted": how}) if m.name == "total_device_days" else m
+                    for m in record.measures
+                )
+            }
+        )
+        for record, how in zip(records, [*ways, "somehow"], strict=False)
+    ]
+    table = build([*changed, *records[3:]])
     (column,) = (c for c in table.columns if c.key == "total_device_days")
     assert column.heading.startswith("Total days (converted)")
-    (notice,) = (n for n in notices_of(run, table) if n.title.startswith("Converted"))
-    assert (notice.text, notice.cells) == (how, (first.cell.id,))
+    found = [n for n in notices_of(run, table) if n.title.startswith("Converted")]
+    ids = [r.cell.id for r in records]
+    assert [(n.text, n.cells) for n in found] == [
+        ("A day of A, where the first stage was trained, counts as 2 to 3 of B", tuple(ids[:2])),
+        ("somehow", (ids[2],)),
+    ]
