@@ -134,9 +134,7 @@ def test_captions_beside_images_and_in_one_file(folder, tmp_path):
         assert _read(files, **HOW).captions == expected
 
 
-@pytest.mark.parametrize(
-    "line", ["{", '{"file": "cat/b.png"}', '{"file": "x", "text": "y"}', "[1]", "3"]
-)
+@pytest.mark.parametrize("line", ["{", '{"file": "cat/b.png"}', "[1]", "3"])
 def test_bad_captions_name_the_line(folder, line):
     (folder / "captions.jsonl").write_text('{"file": "cat/b.png", "text": "ok"}\n' + line)
     with pytest.raises(InputError, match=r"captions\.jsonl:2: not a caption"):

@@ -19,7 +19,7 @@ from PIL import Image
 from ldmbench.errors import InputError
 from ldmbench.sources.images.source import Pixels
 
-__all__ = ["decode", "npz_labels", "npz_rows", "npz_shape", "size_of"]
+__all__ = ["decode", "npz_labels", "npz_rows", "npz_shape", "npz_unread", "size_of"]
 
 MOST_PIXELS = 2**27
 """Of the largest picture that is decoded."""
@@ -29,6 +29,8 @@ _DEFLATED = 1032
 """Bytes that one byte of deflated data can become."""
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
 _MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA")
+_STATISTICS = ("mu", "sigma", "mu_s", "sigma_s")
+"""Arrays that guided-diffusion's reference batches have beside images."""
 _DAMAGE = (OSError, EOFError, zipfile.BadZipFile, zlib.error)
 _SIXTEEN = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")
 
@@ -136,6 +138,13 @@ def npz_labels(path: Path) -> list[int]:
     if len(labels) != count or labels.min(initial=0) < 0:
         raise InputError(f"{path}: arr_1 is truncated or holds labels below 0; save it again")
     return [int(label) for label in labels]
+
+
+def npz_unread(path: Path) -> list[str]:
+    """Return the names of arrays that are neither images, classes nor a reference's statistics."""
+    with zipfile.ZipFile(path) as archive:
+        names = [name.removesuffix(".npy") for name in archive.namelist()]
+    return [name for name in names if name not in ("arr_0", "arr_1", *_STATISTICS)]
 
 
 def npz_rows(path: Path, rows: Sequence[int], *, checked: bool = False) -> Iterator[Pixels]:

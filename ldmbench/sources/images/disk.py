@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -26,7 +26,9 @@ from ldmbench.sources.images.inspection import (
     unfit_sizes,
     whole_split,
 )
-from ldmbench.sources.images.listing import LOSSY
+from ldmbench.sources.images.listing import LOSSY, refuse_classes
+from ldmbench.sources.images.members import walk
+from ldmbench.sources.images.remarks import latents_among, outside
 from ldmbench.sources.images.source import (
     ImageFile,
     Inspection,
@@ -63,6 +65,7 @@ class Found:
         boxes: of images, where they have any.
         maps: name of an image -> where its map of classes lies, relative to the path.
         shift: added to a map's values, modulo 256, so that 0 is no class and 1 + c is class c.
+        pictures: names of pictures that were seen; those that are no image and no map are counted.
     """
 
     files: tuple[ImageFile, ...]
@@ -74,6 +77,25 @@ class Found:
     boxes: Mapping[str, Regions] = field(default_factory=dict)
     maps: Mapping[str, str] = field(default_factory=dict)
     shift: int = 0
+    pictures: Sequence[str] = ()
+
+    def refuse_values(self, values: Pixels, where: str) -> None:
+        """Refuse a map, uint8 (H, W), with a value that is no class."""
+        assert self.regions is not None
+        shifted = values + np.uint8(self.shift)
+        if shifted.max() > self.regions.classes:
+            first, none = (-self.shift) % 256, (1 - self.shift) % 256
+            raise InputError(
+                f"{where}: has the value {(int(shifted.max()) - self.shift) % 256}, and there are"
+                f" {self.regions.classes} classes, from {none}; {first} is of none; mend or remove"
+                " it"
+            )
+
+    @property
+    def unused(self) -> tuple[str, ...]:
+        """The pictures that are no image and no map."""
+        used = {file.at for file in self.files} | {*self.maps.values()}
+        return tuple(name for name in self.pictures if name not in used)
 
 
 @dataclass(frozen=True)
@@ -110,7 +132,10 @@ class DiskImages(ABC):
             return known[1]
         found = self.find()
         if not found.files:
-            raise InputError(f"{self.path}: no image in it; check data.path")
+            why = latents_among(walk(self.path, {})) if self.path.is_dir() else None
+            raise InputError(f"{self.path}: no image in it; {why or 'check data.path'}")
+        refuse_classes(self.path, found.files)
+        found = replace(found, remarks=(*found.remarks, *outside(found.files)))
         stamps = {file: _stamp(file) for file in (*found.read, *found.watched)}
         _KNOWN.pop(self, None)
         if self.path.is_absolute() and all(s and is_settled(s) for s in stamps.values()):
@@ -205,13 +230,9 @@ class DiskImages(ABC):
                 yield found.boxes.get(file.name, none)
             else:
                 where = f"{self.path}/{at}"
-                values = _map_of(self.path / at, where) + np.uint8(found.shift)
-                if values.max() > found.regions.classes:
-                    raise InputError(
-                        f"{where}: has the value {(int(values.max()) - found.shift) % 256}, and"
-                        f" there are {found.regions.classes} classes; mend or remove it"
-                    )
-                yield Regions(none.boxes, none.labels, values)
+                values = _map_of(self.path / at, where)
+                found.refuse_values(values, where)
+                yield Regions(none.boxes, none.labels, values + np.uint8(found.shift))
 
     def relative(self, file: Path) -> str:
         """Return what a file is called in the data set."""
@@ -229,19 +250,23 @@ class DiskImages(ABC):
     ) -> list[str]:
         """Return a sentence for each map that is not of its image's size, or no map."""
         problems = []
+        count = found.regions.classes if found.regions else 0
+        key = f"map of {count} classes, shifted by {found.shift}"
         for file, size in sizes:
             if file.name not in found.maps:
                 continue
             at = self.path / found.maps[file.name]
             try:
                 row = known.of(at)
-                if "" not in row.sizes:
-                    known.learn(row, sizes={"": _map_of(at, str(at)).shape[1::-1]})
+                if key not in row.sizes:
+                    values = _map_of(at, str(at))
+                    found.refuse_values(values, str(at))
+                    known.learn(row, sizes={key: values.shape[1::-1]})
             except InputError as error:
                 problems.append(str(error))
                 continue
-            if row.sizes[""] != size:
-                (width, height), (w, h) = row.sizes[""], size
+            if row.sizes[key] != size:
+                (width, height), (w, h) = row.sizes[key], size
                 problems.append(
                     f"{at}: a map of {width} x {height} pixels, and its image is {w} x {h}; replace"
                     " one of them"

@@ -11,10 +11,20 @@ from pathlib import Path, PurePosixPath
 
 from ldmbench.canonical import Stamp, stamp_of
 from ldmbench.errors import InputError
-from ldmbench.sources.images.decode import npz_labels
+from ldmbench.sources.images.decode import npz_labels, npz_unread
 from ldmbench.sources.images.layout import SPLITS, Places, is_sharded, places_of, top_folder
 from ldmbench.sources.images.members import PICTURES, SUFFIXES, is_npz, members_of, suffix_of
-from ldmbench.sources.images.remarks import instead, masks, may_tell, not_listed, orphans, unused
+from ldmbench.sources.images.remarks import (
+    both,
+    first_class,
+    instead,
+    masks,
+    may_tell,
+    not_listed,
+    numbered_folders,
+    orphans,
+    unused,
+)
 from ldmbench.sources.images.source import ImageFile, Listing, classes_of
 from ldmbench.sources.images.tables import Annotations, read_tables, tables_in
 from ldmbench.sources.remembered import is_settled
@@ -24,6 +34,7 @@ __all__ = [
     "by_prefix",
     "list_images",
     "list_source",
+    "refuse_classes",
 ]
 
 LOSSY = (".jpg", ".jpeg", ".webp")
@@ -64,12 +75,15 @@ def list_source(path: Path, labels: str = "folder") -> Listing:
     if labels == "name":
         if is_npz(path):
             raise InputError(f"{path}: images of an npz have no names; leave labels: name out")
-        listing = replace(listing, files=by_prefix(listing.files))
-    if classes_of(listing.files) > _MOST_CLASSES:
-        raise InputError(
-            f"{path}: a class has the number {classes_of(listing.files) - 1}; classes are numbered"
-            f" from 0, and no more than {_MOST_CLASSES:,} are read"
-        )
+        bare = [f.name for f in listing.files if "_" not in PurePosixPath(f.name).name]
+        remarks = listing.remarks
+        if bare:
+            remarks += (
+                f"{len(bare):,} names of images have no _, such as {bare[0]}: each whole name is a"
+                " class",
+            )
+        listing = replace(listing, files=by_prefix(listing.files), remarks=remarks)
+    refuse_classes(path, listing.files)
     _KNOWN.pop((path, labels), None)
     if path.is_absolute() and all(stamp and is_settled(stamp) for stamp in stamps.values()):
         while len(_KNOWN) >= _MOST_KNOWN:
@@ -78,13 +92,28 @@ def list_source(path: Path, labels: str = "folder") -> Listing:
     return listing
 
 
+def refuse_classes(path: Path, files: Sequence[ImageFile]) -> None:
+    """Refuse numbers of classes that are none, such as ids of images."""
+    count = classes_of(files)
+    if count > _MOST_CLASSES:
+        raise InputError(
+            f"{path}: a class has the number {count - 1}; classes are numbered from 0, and no more"
+            f" than {_MOST_CLASSES:,} are read"
+        )
+
+
 def _listed(path: Path) -> tuple[dict[Path, Stamp | None], Listing]:
     """Return what a source holds, and the stamps of all that says so, taken before."""
     if is_npz(path):
         stamp = _stamp(path)
         rows = enumerate(npz_labels(path))
         files = [ImageFile(f"{i:08d}", path, n, at=f"{i:08d}") for i, n in rows]
-        return {path: stamp}, Listing(tuple(files))
+        said = [
+            f"the array {name} is not read; classes are arr_1 (numpy.savez(path, images, labels))"
+            for name in npz_unread(path)
+        ]
+        remarks = (*said, *first_class([file.label for file in files]))
+        return {path: stamp}, Listing(tuple(files), remarks=remarks)
     members = members_of(path)
     stamps: dict[Path, Stamp | None] = dict(members.stamps)
     names = {name: None for name in members.at if suffix_of(name) in SUFFIXES}
@@ -126,6 +155,7 @@ def _listed(path: Path) -> tuple[dict[Path, Stamp | None], Listing]:
             *unused(files, annotations),
             *masks(places),
             *orphans(beside, used),
+            *both(files),
             *not_listed(members),
         ),
         plain=not remarks and all(f.split == _plain_split(f.name) for f in files),
@@ -166,9 +196,11 @@ def _labels(
     row = {folder: number for number, folder in enumerate(classes)}
     labels = {name: row.get(folders[name], -1 if classes else 0) for name in names}
     lost = [name for name in (*pool, *held) if labels[name] < 0]
+    said = (*numbered_folders(row),)
     if not lost:
-        return labels, ()
+        return labels, said
     return labels, (
+        *said,
         f"{len(lost):,} images lie in no class folder of the training images, such as {lost[0]},"
         " and have no class",
     )
@@ -182,7 +214,13 @@ def _annotated_labels(
     trained = {annotations.labels.get(name) for name in names if places.split[name] == pool}
     values = (trained - {None}) or (set(annotations.labels.values()) - {None})
     texts = sorted(str(value) for value in values if isinstance(value, str))
+    said = []
     if texts and len(texts) < len(values):
+        number = next(value for value in values if not isinstance(value, str))
+        said.append(
+            f"classes of {', '.join(annotations.used)} are names ({texts[0]}) and numbers"
+            f" ({number}): all are read as names and sorted"
+        )
         texts = sorted({str(value) for value in values})
     row = {text: number for number, text in enumerate(texts)}
     labels = {}
@@ -195,7 +233,9 @@ def _annotated_labels(
             f"{', '.join(annotations.used)} tells no classes, so folders are not classes either",
         )
     lost = [name for name in names if labels[name] < 0]
-    return labels, (f"{len(lost):,} images have no class, such as {lost[0]}",) if lost else ()
+    if lost:
+        said.append(f"{len(lost):,} images have no class, such as {lost[0]}")
+    return labels, (*said, *first_class([*labels.values()]))
 
 
 def _plain_split(name: str) -> str:

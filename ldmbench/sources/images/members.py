@@ -31,6 +31,7 @@ __all__ = [
     "members_of",
     "spelled",
     "suffix_of",
+    "walk",
 ]
 
 LARGEST = 256 * 2**20
@@ -96,7 +97,7 @@ def members_of(path: Path) -> Members:
     """
     stamps: dict[Path, Stamp] = {}
     if path.is_dir():
-        found = list(_walk(path, path, (), stamps))
+        found = list(walk(path, stamps))
     elif path.is_file() and zipfile.is_zipfile(path):
         stamps[path] = stamp_of(path.stat())
         with zipfile.ZipFile(path) as archive:
@@ -181,10 +182,28 @@ def _content(source: Path, name: str, archive: zipfile.ZipFile | None) -> bytes:
     return archive.read(name) if archive else (source / name).read_bytes()
 
 
+def walk(path: Path, stamps: dict[Path, Stamp], *, hidden: bool = True) -> Iterator[str]:
+    """Yield the names of files below a folder, relative to it, as they are spelled there.
+
+    Args:
+        path: the folder; links to folders are followed.
+        stamps: where each folder is added with its stamp.
+        hidden: whether folders are looked into whose names begin with a dot.
+
+    Raises:
+        InputError: a folder cannot be listed, or a link leads to a folder that holds it.
+    """
+    return _walk(path, path, (), stamps, hidden=hidden)
+
+
 def _walk(
-    top: Path, folder: Path, above: tuple[Stamp, ...], stamps: dict[Path, Stamp]
+    top: Path,
+    folder: Path,
+    above: tuple[Stamp, ...],
+    stamps: dict[Path, Stamp],
+    *,
+    hidden: bool,
 ) -> Iterator[str]:
-    """Yield the names of files below a folder, relative to its top, as they are spelled there."""
     try:
         stamps[folder] = stamp_of(folder.stat())
         here = stamps[folder][:2]
@@ -195,8 +214,10 @@ def _walk(
     except OSError as error:
         raise InputError(f"{folder}: cannot be listed ({error.strerror})") from None
     for name, is_folder in found:
-        if is_folder:
-            yield from _walk(top, folder / name, (*above, here), stamps)
+        if is_folder and (hidden or not name.startswith(".")):
+            yield from _walk(top, folder / name, (*above, here), stamps, hidden=hidden)
+        elif is_folder:
+            continue
         else:
             yield (folder / name).relative_to(top).as_posix()
 
@@ -244,6 +265,11 @@ def _advice(path: Path) -> str:
         other = ", or write kind: webdataset" if path.suffix == ".tar" else ""
         return (
             f"tar archives are not read: unpack it (tar -xf {path.name}) and give the folder{other}"
+        )
+    if path.suffix.lower() in (".safetensors", ".npy"):
+        return (
+            "latents on disk are not read: give the images that they were made of, which a suite"
+            " encodes by its first stage"
         )
     if path.suffix.lower() in _KINDS:
         return f"kind: {_KINDS[path.suffix.lower()]} reads {path.suffix} files"

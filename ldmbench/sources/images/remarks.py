@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -14,13 +14,36 @@ from ldmbench.sources.images.tables import Annotations
 if TYPE_CHECKING:
     from ldmbench.sources.images.source import ImageFile
 
-__all__ = ["instead", "masks", "may_tell", "not_listed", "orphans", "unused"]
+__all__ = [
+    "both",
+    "first_class",
+    "instead",
+    "latents_among",
+    "masks",
+    "may_tell",
+    "not_listed",
+    "numbered_folders",
+    "orphans",
+    "outside",
+    "unused",
+]
 
 _NOTES = (".txt", ".caption", ".json", ".jsonl", ".md", ".csv", ".parquet", ".yaml", ".yml")
 _MASKS = re.compile(
     r"(.*[^a-z])?(masks?|anno|annotations?|segmentations?|segmaps?|depth)([^a-z].*)?"
 )
-_TELLING = re.compile(r"(captions?|prompts?|metadata|labels?|annotations?)\.\w+")
+_TELLING = re.compile(
+    r"(.*[-_])?(captions?|prompts?|metadata|labels?|annotations?|classes|class_to_idx|class_?names)"
+    r"\.\w+"
+)
+_ABOUT = re.compile(r"(readme|licen[cs]e|notice|copyright|changelog|citation|requirements|version)")
+"""Texts that tell of a source, not of an image."""
+_LATENTS = re.compile(
+    r"(^|/)(img-mean-std-\d+\.npy|latents?[-_].*\.(safetensors|npy|npz|pt)|latents_stats\.pt"
+    r"|[^/]*_features/\d+\.npy)$",
+    re.IGNORECASE,
+)
+_DIGITS = re.compile("[0-9]{1,9}")
 
 
 def unused(files: Sequence[ImageFile], annotations: Annotations) -> Iterator[str]:
@@ -28,15 +51,33 @@ def unused(files: Sequence[ImageFile], annotations: Annotations) -> Iterator[str
     held = [file for file in files if file.split == HELD]
     if held:
         yield f"{len(held):,} images of {top_folder(held[0].name)}/ are held out and in no split"
-    outside = [file for file in files if not file.split]
-    if outside and any(file.split == "train" for file in files):
-        yield f"{len(outside):,} images lie outside the splits, such as {outside[0].name}"
+    yield from outside(files)
     several = [texts for texts in annotations.captions.values() if len(texts) > 1]
     if several:
         more = sum(map(len, several)) - len(several)
         yield (
             f"{len(several):,} images have several captions: the first of each is used, and"
             f" {more:,} are not"
+        )
+
+
+def outside(files: Sequence[ImageFile]) -> Iterator[str]:
+    """Say which images are in no split where others are training images."""
+    found = [file for file in files if not file.split]
+    if found and any(file.split == "train" for file in files):
+        yield (
+            f"{len(found):,} images lie outside the splits, such as {found[0].name}, and are not"
+            " used"
+        )
+
+
+def first_class(labels: Collection[int]) -> Iterator[str]:
+    """Say that classes which a file numbers do not begin at 0; they are used as they are."""
+    found = [label for label in labels if label >= 0]
+    if found and min(found) > 0:
+        yield (
+            f"no image is of class 0: classes {min(found)} to {max(found)} are used as they are, so"
+            f" there are {max(found) + 1:,}"
         )
 
 
@@ -49,11 +90,32 @@ def masks(places: Places) -> Iterator[str]:
 
 
 def orphans(beside: Mapping[str, Sequence[str]], used: Collection[str]) -> Iterator[str]:
-    """Say how many files of captions have no image, where others have one."""
+    """Say how many files of captions have no image of their name beside them."""
     texts = [name for names in beside.values() for name in names]
     lone = [name for name in texts if name not in used and not may_tell(name)]
-    if lone and len(lone) < len(texts):
+    lone = [name for name in lone if not _ABOUT.match(PurePosixPath(name).name.lower())]
+    if lone:
         yield f"{len(lone):,} files of captions have no image, such as {lone[0]}"
+
+
+def numbered_folders(row: Mapping[str, int]) -> Iterator[str]:
+    """Say where the names of class folders are numbers, and not the classes."""
+    wrong = [folder for folder in row if _DIGITS.fullmatch(folder) and int(folder) != row[folder]]
+    if wrong and all(_DIGITS.fullmatch(folder) for folder in row):
+        yield (
+            f"class folders are numbers, but classes are the places of their names sorted as text:"
+            f" {wrong[0]}/ is class {row[wrong[0]]}"
+        )
+
+
+def both(files: Sequence[ImageFile]) -> Iterator[str]:
+    """Say how many images have a file of their caption beside one that a table tells."""
+    found = [file for file in files if file.text and file.caption is not None]
+    if found:
+        yield (
+            f"{len(found):,} images have a caption in a file of their own and in a table, such as"
+            f" {found[0].name}: the file of their own is used"
+        )
 
 
 def not_listed(members: Members) -> Iterator[str]:
@@ -79,8 +141,27 @@ def may_tell(name: str) -> bool:
     return not last.endswith(_NOTES) or bool(_TELLING.fullmatch(last)) or last.endswith(ARCHIVES)
 
 
+def latents_among(names: Iterable[str]) -> str | None:
+    """Say that files are latents, which no data set reads; None where none is.
+
+    EDM2 and REPA keep mean and standard deviation in 00000/img-mean-std-00000000.npy, LightningDiT
+    latents and flipped ones in latents_rank00_shard000.safetensors, fast-DiT features in
+    imagenet256_features/0.npy.
+    """
+    for name in names:
+        if _LATENTS.search(name):
+            return (
+                f"it holds latents, such as {name} (as EDM2, REPA, LightningDiT or fast-DiT encode"
+                " them), and latents on disk are not read: give the images that they were made of;"
+                " a suite encodes them by its first stage, once, and keeps them in the store"
+            )
+    return None
+
+
 def instead(other: Sequence[str]) -> str:
     """Say what a source without images holds instead, and what to do."""
+    if latents := latents_among(other):
+        return latents
     for suffixes, advice in ((PICTURES, "save them in one of these"), (ARCHIVES, "unpack them")):
         found = [name for name in other if name.lower().endswith(suffixes)]
         if found:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ __all__ = [
     "NAMES",
     "TEXTS",
     "captions_in",
+    "class_in",
     "lines_of",
     "name_in",
     "read_prompts",
@@ -32,6 +34,7 @@ TEXTS = ("text", "caption", "captions", "prompt")
 _LIKE_NAMES = re.compile(r"(.*_)?(id|idx|index|key|name|file|filename|image|img|path|url)s?(_.*)?")
 _PICTURE = re.compile(r".+\.(png|jpe?g|webp|bmp)", re.IGNORECASE | re.DOTALL)
 _NAMED = re.compile(r"\S+\.(png|jpe?g|webp|bmp)(#\d+)?\s*[\t,;|]", re.IGNORECASE)
+_NUMBER = re.compile(r"-?[0-9]{1,18}(\.0+)?")
 _EXAMPLE = '{"file": NAME, "text": CAPTION}'
 
 
@@ -88,6 +91,23 @@ def rows_of(
     else:
         for number, line in lines_of(text_of(data, where)):
             yield f"{where}:{number}", _object(line, f"{where}:{number}", what)
+
+
+def class_in(value: object) -> object:
+    """Return the number that a class is, where it is written as a text or a float; else itself.
+
+    Tables write whole numbers as floats where some rows have none: "3.0" is 3, NaN is None.
+
+    >>> class_in(" 3.0"), class_in("cat "), class_in(float("nan")), class_in(0.5)
+    (3, 'cat', None, 0.5)
+    """
+    if isinstance(value, float):
+        whole = math.isfinite(value) and value.is_integer()
+        return None if math.isnan(value) else int(value) if whole else value
+    if not isinstance(value, str):
+        return value
+    text = value.strip()
+    return int(text.partition(".")[0]) if _NUMBER.fullmatch(text) else text or None
 
 
 def name_in(row: Mapping[str, object], where: str) -> str | None:

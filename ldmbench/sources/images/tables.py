@@ -11,7 +11,6 @@ Names are relative to the folder of the file, which tells of the images below it
 from __future__ import annotations
 
 import json
-import re
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,7 +19,15 @@ from typing import Any
 
 from ldmbench.errors import InputError
 from ldmbench.sources.images.members import Members, contents, spelled
-from ldmbench.sources.images.rows import NAMES, TEXTS, captions_in, name_in, rows_of, text_of
+from ldmbench.sources.images.rows import (
+    NAMES,
+    TEXTS,
+    captions_in,
+    class_in,
+    name_in,
+    rows_of,
+    text_of,
+)
 
 __all__ = ["Annotations", "read_tables", "tables_in"]
 
@@ -28,7 +35,6 @@ CAPTIONS = "captions.jsonl"
 METADATA = ("metadata.jsonl", "metadata.csv", "metadata.parquet")
 LABELS = "dataset.json"
 _CLASSES = ("label", "labels", "class")
-_NUMBER = re.compile("-?[0-9]{1,18}")
 _Label = int | str | None
 
 
@@ -134,6 +140,11 @@ def _captions(annotations: Annotations, data: bytes, where: str, below: _Below) 
     for place, row in rows_of(data, where):
         name, texts = name_in(row, place), captions_in(row, place)
         image = below.find(name) if name is not None else None
+        if name is not None and texts and image is None:
+            raise InputError(
+                f"{place}: no image of this source is called {name}; names are relative to the"
+                f" folder of {PurePosixPath(where).name}, and letters count as they are written"
+            )
         if image is None or not texts:
             raise InputError(
                 f"{place}: not a caption; each line is"
@@ -147,8 +158,9 @@ def _metadata(annotations: Annotations, data: bytes, where: str, below: _Below) 
     for place, row in rows_of(data, where):
         if not isinstance(row.get("file_name"), str):
             raise InputError(
-                f"{place}: no file_name; each row of {PurePosixPath(where).name} names its image"
-                " by file_name, relative to this file"
+                f"{place}: no file_name, but {', '.join(map(str, row))[:60]}; each row of"
+                f" {PurePosixPath(where).name} names its image by file_name, relative to this file"
+                f"{', and commas separate the columns of a CSV' if where.endswith('.csv') else ''}"
             )
         columns |= set(row)
         image = below.find(spelled(row["file_name"]))
@@ -179,9 +191,9 @@ def _label(row: Mapping[str, object], where: str) -> _Label:
     found = [row[key] for key in _CLASSES if row.get(key) not in (None, "")]
     if not found:
         return None
-    value = found[0][0] if isinstance(found[0], list) and len(found[0]) == 1 else found[0]
-    if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
-        value = int(value)
+    value = class_in(found[0][0] if isinstance(found[0], list) and len(found[0]) == 1 else found[0])
+    if value is None and len(found) == 1:
+        return None
     if len(found) > 1 or isinstance(value, bool) or not isinstance(value, int | str):
         raise InputError(
             f"{where}: its class is {found}; one number or name an image is read, in the column"
@@ -235,6 +247,8 @@ def _coco(annotations: Annotations, data: bytes, where: str, images: Collection[
         names = {row["id"]: row["file_name"] for row in held["images"]}
         rows = [(names[row["image_id"]], row["id"], row["caption"]) for row in held["annotations"]]
         rows.sort(key=lambda row: row[1])
+        if not all(isinstance(caption, str) for _, _, caption in rows):
+            raise TypeError("a caption that is no text")
     except (KeyError, TypeError):
         raise InputError(
             f"{where}: not COCO's captions, which are images (id, file_name) and annotations"

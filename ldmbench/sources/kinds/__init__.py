@@ -58,6 +58,7 @@ _CONTAINERS = {
     ".h5": "hdf5",
     ".hdf5": "hdf5",
     ".tfrecords": "tfrecords",
+    ".tfrecord": "tfrecords",
 }
 """Suffix of a file of many images -> the kind that reads it."""
 
@@ -77,6 +78,8 @@ def kind_at(path: Path) -> str:
         return "lmdb"
     suffixes = {file.suffix.lower() for file in inside}
     found = {_CONTAINERS[suffix] for suffix in suffixes if suffix in _CONTAINERS}
+    if ".tar" in suffixes and found == {"webdataset", "parquet"}:
+        found = {"webdataset"}  # img2dataset's, whose parquet files say what was fetched
     plain = not any(file.is_dir() for file in inside) and not suffixes & {*SUFFIXES}
     return found.pop() if len(found) == 1 and plain else "folder"
 

@@ -12,6 +12,7 @@ from typing import Any
 from ldmbench.catalog.datasets import CIFAR10_MD5
 from ldmbench.errors import InputError
 from ldmbench.sources.images.disk import Found, Payload, Place
+from ldmbench.sources.images.layout import split_of
 from ldmbench.sources.images.source import ImageFile, Pixels
 from ldmbench.sources.kinds.batches import read_batch
 from ldmbench.sources.kinds.tree import NamedImages, Tree, tree_at
@@ -23,6 +24,7 @@ _CLASSES = (
 )  # fmt: skip
 _ALIASES = {"plane": "airplane", "car": "automobile"}
 _BATCH = re.compile(r"(data_batch_[1-5]|test_batch)")
+_WORDS = re.compile("[-_. ]+")
 _SIDE = 32
 
 
@@ -74,28 +76,34 @@ class Cifar10(NamedImages):
                 places[image] = (file, row, 0)
                 files.append(ImageFile(image, self.path, label, None, None, split, image))
         read = tuple(self.path / name for name in names)
-        return Found(tuple(files), read, tree.folders, tuple(remarks), places)
+        more = tree.pictures
+        return Found(tuple(files), read, tree.folders, tuple(remarks), places, pictures=more)
 
     def _pictures(self, tree: Tree) -> Found:
         files, strange = list[ImageFile](), list[str]()
         for at in tree.pictures:
             *folders, last = at.split("/")
             words = [last.partition("_")[0], *reversed(folders)]
-            known = [_ALIASES.get(word, word) for word in words]
-            label = next((_CLASSES.index(word) for word in known if word in _CLASSES), None)
+            known = [_ALIASES.get(word.lower(), word.lower()) for word in words]
+            labels = [_CLASSES.index(word) for word in known if word in _CLASSES]
+            label = labels[0] if len({*labels}) == 1 else None
             if label is None:
                 strange.append(at)
                 continue
-            held = any("test" in folder or "val" in folder for folder in folders)
+            parts = [word for folder in folders for word in (folder, *_WORDS.split(folder))]
+            held = any(split_of(word) in ("validation", "test") for word in parts)
             split = "validation" if held else "train"
             files.append(ImageFile(at, self.path, label, None, None, split, at))
         if strange or not files:
+            why = "no image in it"
+            if strange:
+                why = f"{strange[0]} is of no class, or its folder and name say two"
             raise InputError(
-                f"{self.path}: {f'{strange[0]} is of no class' if strange else 'no image in it'};"
+                f"{self.path}: {why};"
                 " allowed: the folder cifar-10-batches-py, or images whose folder or name says one"
                 f" of {', '.join(_CLASSES)} (plane_00000.png)"
             )
-        return Found(tuple(files), (), tree.folders)
+        return Found(tuple(files), (), tree.folders, pictures=tree.pictures)
 
 
 def _read(file: Path) -> tuple[Pixels, list[int]]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from ldmbench.errors import InputError
 from ldmbench.sources.images.disk import Found, some
+from ldmbench.sources.images.members import SUFFIXES
 from ldmbench.sources.images.source import ImageFile, RegionFacts, Regions
 from ldmbench.sources.kinds.coco_captions import (
     MLPERF,
@@ -106,7 +107,11 @@ class CocoImages(NamedImages):
 
     def _split(self, word: str, split: str, folder: Path, parts: _Parts) -> Iterator[ImageFile]:
         """Yield the images of a split that are there, with captions; keep boxes and maps."""
-        there = {file.name for file in folder.iterdir() if not file.name.startswith(".")}
+        there = {
+            file.name
+            for file in folder.iterdir()
+            if file.suffix.lower() in SUFFIXES and not file.name.startswith(".")
+        }
         parts.folders.append(folder)
         captions = self._annotations("captions", word, parts)
         boxes = self._annotations("instances", word, parts)
@@ -188,7 +193,12 @@ class CocoImages(NamedImages):
                 )
             sources.append(stuff)
         for source in sources:
-            parts.names |= source.categories
+            for number, name in source.categories.items():
+                if parts.names.setdefault(number, name) != name:
+                    raise InputError(
+                        f"{source.file}: category {number} is {name}, and {parts.names[number]} in"
+                        " the file of the other split; fetch both again"
+                    )
         ids = challenge_ids(self.path, word) if rule.drawn else None
         found = layouts_of(sources, rule, known, classes=parts.classes, ids=ids)
         parts.classes, parts.most = found.classes, max(parts.most, found.most)

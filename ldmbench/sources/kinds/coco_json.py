@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from ldmbench.seeds import derive_seed
 from ldmbench.sources.images.disk import some
 from ldmbench.sources.images.rows import text_of
 
-__all__ = ["Annotations", "CocoImage", "box_of"]
+__all__ = ["Annotations", "CocoImage", "box_of", "refuse_shares"]
 
 _SIDE = 1.0
 """Pixels by which a box may reach over the edge of its image; annotators' rounding."""
@@ -86,10 +87,36 @@ class Annotations:
         """Return image -> its caption: the first by id, or one drawn by the image's id."""
         found = {}
         for number, rows in self.rows.items():
-            texts = [row["caption"] for row in sorted(rows, key=lambda r: int(r.get("id", 0)))]
+            texts = [_caption(row, self.file) for row in sorted(rows, key=_id_of)]
             at = derive_seed("coco caption", number) % len(texts) if rule == "drawn" else 0
             found[self.images[number].name] = " ".join(str(texts[at]).split())
         return found
+
+
+def _id_of(row: Mapping[str, Any]) -> int:
+    found = row.get("id")
+    return found if isinstance(found, int) else int(str(found)) if str(found).isdecimal() else 0
+
+
+def _caption(row: Mapping[str, Any], file: Path) -> str:
+    found = row.get("caption")
+    if not isinstance(found, str):
+        raise InputError(
+            f"{file}: annotation {row.get('id')} of image {row.get('image_id')} has no caption but"
+            f" {str(found)[:40]}; fetch it again, or remove the annotation"
+        )
+    return found
+
+
+def refuse_shares(found: Annotations) -> None:
+    """Refuse boxes that are shares of the sides: all of them lie within one pixel."""
+    boxes = [row["bbox"] for row in found.every if isinstance(row.get("bbox"), list)]
+    values = [value for box in boxes for value in box if isinstance(value, int | float)]
+    if values and max(values) <= 1:
+        raise InputError(
+            f"{found.file}: no box is larger than a pixel, so boxes seem to be shares of the sides;"
+            " boxes are x, y, width, height in pixels"
+        )
 
 
 def box_of(
@@ -103,7 +130,7 @@ def box_of(
             f"{file}: annotation {row.get('id')} has no bbox of four numbers; fetch it again"
         ) from None
     over = max(-x, -y, x + width - image.width, y + height - image.height)
-    if not over <= _SIDE:
+    if not (over <= _SIDE and math.isfinite(x + y + width + height)):
         raise InputError(
             f"{file}: the box of annotation {row.get('id')}, {[x, y, width, height]}, lies outside"
             f" of its image, which is {image.width} x {image.height} pixels; boxes are x, y, width,"

@@ -10,7 +10,7 @@ import numpy as np
 
 from ldmbench.errors import InputError
 from ldmbench.sources.images.source import Regions
-from ldmbench.sources.kinds.coco_json import Annotations, box_of
+from ldmbench.sources.kinds.coco_json import Annotations, box_of, refuse_shares
 from ldmbench.sources.kinds.tree import lines_in
 
 __all__ = ["RULES", "LayoutRule", "Layouts", "challenge_ids", "layouts_of"]
@@ -88,6 +88,8 @@ def layouts_of(
         classes: category id -> class; empty: as the annotations have them.
         ids: of the images that count; None: all.
     """
+    for source in sources:
+        refuse_shares(source)
     numbered = classes or _numbers(sources, rule)
     by_name = {image.name: number for number, image in sources[0].images.items()}
     boxes: dict[str, Regions] = {}

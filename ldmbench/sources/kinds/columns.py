@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from ldmbench.registry import nearest
 from ldmbench.sources.images.disk import some
 from ldmbench.sources.images.rows import TEXTS
 
-__all__ = ["Asked", "Columns", "columns_of", "image_in", "name_of"]
+__all__ = ["Asked", "ClassNames", "Columns", "columns_of", "image_in", "name_of"]
 
 _IMAGES = ("image", "img", "jpg", "jpeg", "png", "webp", "picture", "pixel_values")
 _CLASSES = ("label", "labels", "class", "fine_label", "cls")
@@ -65,6 +65,34 @@ class Columns:
         return [name for name in (self.caption, self.label) if name]
 
 
+@dataclass
+class ClassNames:
+    """The names of classes that tables say, which all of them must say in one order.
+
+    Attributes:
+        said: table -> the names.
+    """
+
+    said: dict[Path, tuple[str, ...]] = field(default_factory=dict)
+
+    def add(self, path: Path, names: Sequence[str] | None) -> None:
+        """Add the names of a table; None: it says none.
+
+        Raises:
+            InputError: another table says others, or in another order.
+        """
+        if names is None:
+            return
+        for other, known in self.said.items():
+            if known != tuple(names):
+                raise InputError(
+                    f"{path}: its classes are {some(names)}, and those of {other} are"
+                    f" {some(known)}, so one number is two classes; save both with the same names"
+                    " in the same order"
+                )
+        self.said = {path: tuple(names)}
+
+
 def columns_of(
     path: Path, names: Sequence[str], pictures: Collection[str], asked: Asked
 ) -> Columns:
@@ -79,10 +107,10 @@ def columns_of(
     Raises:
         InputError: no column holds images, several may, or one that is named is not there.
     """
-    for field, name in (("image", asked.image), ("caption", asked.caption), ("label", asked.label)):
+    for place, name in (("image", asked.image), ("caption", asked.caption), ("label", asked.label)):
         if name is not None and name not in names:
             raise InputError(
-                f"{path}: no column {name} for data.{field}{nearest(name, names)}; there are:"
+                f"{path}: no column {name} for data.{place}{nearest(name, names)}; there are:"
                 f" {', '.join(names)}"
             )
     image = asked.image or _one(path, names, pictures)
@@ -103,9 +131,7 @@ def image_in(found: object, where: str) -> bytes | InputError:
     if isinstance(data, bytes):
         return data
     path = found.get("path") if isinstance(found, Mapping) else None
-    if isinstance(path, str) and Path(path).is_file():
-        return Path(path).read_bytes()
-    linked = f"only the path {path}, which is not there" if path else "no bytes"
+    linked = f"only the path {path} and no bytes" if path else "no bytes"
     return InputError(f"{where}: has {linked}; embed the images when you save the data set")
 
 

@@ -52,7 +52,8 @@ class Faces(NamedImages):
     def look(self) -> Found:
         """Look at names, and at the lists of splits."""
         tree = tree_at(self.path)
-        numbered = self._numbered(tree)
+        named = [*tree.pictures, *tree.with_suffix(".npy")]
+        numbered = self._numbered(named)
         splits, read, remarks = self._splits(tree, sorted(numbered))
         shift = self._shift(numbered)
         files = [
@@ -63,19 +64,24 @@ class Faces(NamedImages):
         left = len(numbered) - len(files)
         if left:
             remarks.append(f"{left:,} images are in no list of the split {self.split}")
-        return Found(tuple(files), read, tree.folders, tuple(remarks))
+        if self.kind == "celebahq" and self.split != "all" and not shift and 0 not in numbered:
+            remarks.append(
+                "00000 is not here: numbers are read as counted from 0, and LaMa's copy, which"
+                " counts from 1, is known by its 30000"
+            )
+        strange = [at for at in named if not _NUMBER.fullmatch(Path(at).stem)]
+        return Found(tuple(files), read, tree.folders, tuple(remarks), pictures=strange)
 
     def payloads(self, files: Sequence[ImageFile]) -> Iterator[Payload]:
         """Yield the bytes of pictures, the pixels of npy files."""
         for file, payload in zip(files, super().payloads(files), strict=True):
-            if file.at.endswith(".npy") and isinstance(payload, bytes):
+            if file.at.lower().endswith(".npy") and isinstance(payload, bytes):
                 yield _pixels(payload, file.where)
             else:
                 yield payload
 
-    def _numbered(self, tree: Tree) -> dict[int, str]:
+    def _numbered(self, named: Sequence[str]) -> dict[int, str]:
         """Return number -> file; a face of which there are several is refused."""
-        named = [*tree.pictures, *tree.with_suffix(".npy")]
         rows = [(name, _NUMBER.fullmatch(Path(name).stem)) for name in named]
         tops = sorted({name.partition("/")[0] for name, m in rows if m and "/" in name})
         copies = [top for top in tops if re.search("images|thumbnails|img|in-the-wild", top)]
@@ -94,6 +100,12 @@ class Faces(NamedImages):
                     f"{self.path}: {found[number]} and {name} are one face; name the folder of one"
                 )
             found[number] = name
+        whole = sum(self.full.values())
+        if found and max(found) > whole:
+            raise InputError(
+                f"{self.path}: {found[max(found)]} is the number of no face of {self.kind}, which"
+                f" has {whole:,}; name the folder of {self.kind}, or read it as kind: folder"
+            )
         if not found:
             raise InputError(
                 f"{self.path}: no image whose name is a number, such as 00000.png or imgHQ00000.npy"

@@ -40,15 +40,16 @@ class Hdf5Images(DiskImages):
     def find(self) -> Found:
         """Read shapes and classes."""
         shards, folders = shards_at(self.path, _SUFFIXES, "HDF5 files, or a folder of them")
-        rows = Rows(self.path)
+        rows, remarks = Rows(self.path, shards=shards), dict[str, None]()
         for shard in shards:
-            with _reading(shard.file) as (images, labels):
+            with _reading(shard.file) as (images, labels, unread):
                 numbers = None if labels is None else labels[:].tolist()
+            remarks |= dict.fromkeys(unread)
             for row in range(images[0]):
                 label = numbers[row] if numbers else None
                 name = f"{shard.name}/{row:09d}"
                 rows.add(name, (shard.file, row, 0), shard.split, label=label)
-        return rows.found([shard.file for shard in shards], folders)
+        return rows.found([shard.file for shard in shards], folders, list(remarks))
 
     def payloads(self, files: Sequence[ImageFile]) -> Iterator[Payload]:
         """Yield the rows, each batch of them in the order in which they lie in the file."""
@@ -80,20 +81,23 @@ class Hdf5Images(DiskImages):
 
 
 @contextmanager
-def _reading(file: Path) -> Iterator[tuple[tuple[int, ...], Any]]:
-    """Yield the shape of the images and the array of labels, or None."""
+def _reading(file: Path) -> Iterator[tuple[tuple[int, ...], Any, list[str]]]:
+    """Yield the shape of the images, the array of labels or None, and what is not read."""
     with library("h5py", f"{file}: an HDF5 file"):
         import h5py
     try:
         with h5py.File(file) as held:
-            images = held[_images_name(held, file)]
+            name = _images_name(held, file)
+            images, labels = held[name], held.get(_LABELS)
+            for array in (images, *([] if labels is None else [labels])):
+                if not isinstance(array, h5py.Dataset):
+                    raise InputError(f"{file}: {array.name[1:]} is a group, and no array")
             shape = tuple(images.shape)
             if images.dtype != np.uint8 or len(shape) != 4 or shape[3] != 3:
                 raise InputError(
                     f"{file}: {images.name[1:]} is {images.dtype} {shape}; images are uint8"
                     " (N, H, W, 3)"
                 )
-            labels = held.get(_LABELS)
             if labels is not None and (
                 labels.shape != shape[:1] or not np.issubdtype(labels.dtype, np.integer)
             ):
@@ -101,8 +105,9 @@ def _reading(file: Path) -> Iterator[tuple[tuple[int, ...], Any]]:
                     f"{file}: {_LABELS} is {labels.dtype} {labels.shape}; labels are one integer"
                     f" for each of the {shape[0]} images"
                 )
-            yield shape, labels
-    except OSError as error:
+            more = [other for other in held if other not in (name, _LABELS)]
+            yield shape, labels, [f"{other} of {file.name} is not read" for other in more]
+    except (OSError, KeyError) as error:
         raise InputError(
             f"{file}: not a readable HDF5 file ({error}); fetch or write it again"
         ) from None

@@ -12,7 +12,14 @@ from ldmbench.errors import InputError
 from ldmbench.sources.images.disk import DiskImages, Found, Payload
 from ldmbench.sources.images.layout import split_of
 from ldmbench.sources.images.source import ImageFile
-from ldmbench.sources.kinds.columns import Asked, Columns, columns_of, image_in, name_of
+from ldmbench.sources.kinds.columns import (
+    Asked,
+    ClassNames,
+    Columns,
+    columns_of,
+    image_in,
+    name_of,
+)
 from ldmbench.sources.kinds.shards import Rows, library
 from ldmbench.words import first_line
 
@@ -44,6 +51,7 @@ class SavedImages(DiskImages):
         with library("datasets", f"{self.path}: a saved data set"):
             import datasets as _  # noqa: F401
         rows, read, remarks = Rows(self.path), list[Path](), dict[str, None]()
+        classes = ClassNames()
         for name, folder in self._folders().items():
             columns = self._columns(folder)
             split = split_of(name)
@@ -51,6 +59,8 @@ class SavedImages(DiskImages):
             remarks |= dict.fromkeys(columns.remarks)
             if name and not split:
                 remarks[f"the split {name} is read as images outside of splits"] = None
+            classes.add(folder, _class_names(folder, columns))
+            rows.column = columns.label or rows.column
             self._add(rows, name, folder, split, columns)
         return rows.found(read, (self.path,), list(remarks))
 
@@ -99,7 +109,7 @@ class SavedImages(DiskImages):
 
     def _add(self, rows: Rows, name: str, folder: Path, split: str, columns: Columns) -> None:
         table, holder = _loaded(folder), folder / _ONE
-        names = getattr(table.features.get(columns.label or ""), "names", None)
+        names = _class_names(folder, columns)
         texts = table.select_columns(columns.read_columns)
         for start in range(0, len(table), BATCH):
             stop = min(start + BATCH, len(table))
@@ -113,6 +123,11 @@ class SavedImages(DiskImages):
                     label=label if names is None or label is None else int(label),
                     caption=held[columns.caption][row - start] if columns.caption else None,
                 )
+
+
+def _class_names(folder: Path, columns: Columns) -> list[str] | None:
+    """Return the names of a ClassLabel, or None."""
+    return getattr(_loaded(folder).features.get(columns.label or ""), "names", None)
 
 
 def _loaded(folder: Path) -> Any:

@@ -15,6 +15,7 @@ from typing import Any
 from ldmbench.catalog.datasets import DATASETS
 from ldmbench.errors import InputError
 from ldmbench.sources.images.disk import Found, some
+from ldmbench.sources.images.layout import split_of
 from ldmbench.sources.images.rows import text_of
 from ldmbench.sources.images.source import ImageFile, Listing, Source, classes_of
 from ldmbench.sources.kinds.packed import EdmZip
@@ -93,8 +94,13 @@ class ImageNet(NamedImages):
             *folders, last = at.split("/")
             split = _split(folders, last)
             synset = next((f for f in reversed(folders) if _SYNSET.fullmatch(f)), None)
-            if synset is None and (prefix := _TRAIN.fullmatch(last)):
-                synset = prefix[1]
+            prefix = _TRAIN.fullmatch(last)
+            if synset and prefix and prefix[1] != synset:
+                raise InputError(
+                    f"{self.path}/{at}: its folder is {synset} and its name says {prefix[1]}; put"
+                    " it into the folder of its WordNet id"
+                )
+            synset = synset or (prefix[1] if prefix else None)
             if split == "validation":
                 synset = synset or truth.get(last.rpartition(".")[0])
             if synset is not None and synset not in synsets():
@@ -110,7 +116,8 @@ class ImageNet(NamedImages):
                 f" {CLASSES:,} of ILSVRC2012, such as {some(strange)}; kind: folder reads others"
             )
         _refuse_same(self.path, files)
-        return Found(tuple(files), read, tree.folders, tuple(_remarks(files)))
+        remarks = tuple(_remarks(files))
+        return Found(tuple(files), read, tree.folders, remarks, pictures=tree.pictures)
 
     def _truth(self, tree: Tree) -> tuple[Mapping[str, str], tuple[Path, ...]]:
         """Return validation image, without suffix -> WordNet id, and the files that say so."""
@@ -147,10 +154,8 @@ def _split(folders: list[str], last: str) -> str:
         return "validation"
     if _TEST.fullmatch(last):
         return "test"
-    words = {"train": "train", "val": "validation", "validation": "validation", "test": "test"}
-    words |= {f"ILSVRC2012_{word}": split for word, split in words.items()}
-    words |= {"ILSVRC2012_img_train": "train", "ILSVRC2012_img_val": "validation"}
-    return next((words[folder] for folder in folders if folder in words), "")
+    words = (re.sub("^ILSVRC2012_(img_)?", "", folder) for folder in folders)
+    return next((split for word in words if (split := split_of(word))), "")
 
 
 def _devkit(truth: Path, meta: Path) -> dict[str, str]:

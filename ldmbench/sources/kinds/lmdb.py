@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,13 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from ldmbench.errors import InputError
-from ldmbench.sources.images.disk import DiskImages, Found, Payload
+from ldmbench.sources.images.disk import DiskImages, Found, Payload, some
 from ldmbench.sources.images.source import ImageFile
 from ldmbench.sources.kinds.shards import Rows, Shard, library, shards_at
 
 __all__ = ["LmdbImages", "lmdb_entries", "lmdb_payloads", "open_lmdb"]
 
 _DATA = "data.mdb"
+_NOTES = ("length", "num-samples", "num_samples", "__len__", "__keys__")
+"""Keys whose values count or name images."""
+_SIZED = re.compile(r"(\d{2,4})-\d{5,}(\.\w+)?")
 _MAGIC = ((b"\x89PNG", ".png"), (b"\xff\xd8", ".jpg"), (b"RIFF", ".webp"), (b"BM", ".bmp"))
 
 
@@ -36,12 +40,23 @@ class LmdbImages(DiskImages):
     def find(self) -> Found:
         """Read all keys."""
         shards, folders = lmdb_shards(self.path)
-        rows = Rows(self.path)
+        rows, sizes, notes = Rows(self.path), set[str](), list[str]()
         for shard in shards:
             for key, suffix in lmdb_entries(shard.file, sniff=True):
+                if not suffix and key in _NOTES:
+                    notes.append(key)
+                    continue
+                if sized := _SIZED.fullmatch(key):
+                    sizes.add(sized[1])
                 name = f"{shard.name}/{key}{suffix}".removeprefix("./")
                 rows.add(name, (shard.file, len(suffix), 0), shard.split)
-        return rows.found([shard.file for shard in shards], folders)
+        if len(sizes) > 1:
+            raise InputError(
+                f"{self.path}: keys begin with {' and '.join(sorted(sizes, key=int))}, which are"
+                " the same images at several sizes; write an lmdb of one size"
+            )
+        said = [f"{len(notes):,} keys are no images: {some(sorted({*notes}))}"] if notes else []
+        return rows.found([shard.file for shard in shards], folders, said)
 
     def payloads(self, files: Sequence[ImageFile]) -> Iterator[Payload]:
         """Yield the value of each image."""
@@ -119,7 +134,7 @@ def _reading(data: Path) -> Iterator[Any]:
         import lmdb
     try:
         environment = lmdb.open(
-            str(data.parent), readonly=True, lock=False, readahead=False, max_readers=1
+            str(data), subdir=False, readonly=True, lock=False, readahead=False, max_readers=1
         )
     except lmdb.Error as error:
         raise InputError(f"{data}: not a readable lmdb ({error}); fetch it again") from None

@@ -88,34 +88,43 @@ class LsunImages(NamedImages):
             )
         for data, split in wanted:
             for key, _ in lmdb_entries(data):
+                if not _KEY.fullmatch(key):
+                    raise InputError(
+                        f"{data}: the key {key} is not the 40 hexadecimal digits that LSUN's keys"
+                        " are; kind: lmdb reads others"
+                    )
                 name = f"{split or 'train'}/{key}.webp"
                 places[name] = (data, 0, 0)
                 files.append(ImageFile(name, self.path, 0, None, None, split, name))
         read = tuple(data for data, _ in wanted)
+        self._refuse_twice(files)
         return Found(tuple(files), read, tree.folders, places=places)
+
+    def _refuse_twice(self, files: Sequence[ImageFile]) -> None:
+        if len({file.name for file in files}) < len(files):
+            raise InputError(
+                f"{self.path}: an image lies there twice; name the folder of one category"
+            )
 
     def _exported(self, tree: Tree) -> Found:
         files = []
         for at in tree.pictures:
             *folders, last = at.split("/")
-            if not _KEY.fullmatch(last.partition(".")[0]):
+            key = last.partition(".")[0].lower()
+            if not _KEY.fullmatch(key):
                 continue
             words = [word for folder in folders for word in folder.lower().split("_")]
             known = {"train": "train", "val": "validation", "test": "test"}
             split = next((known[word] for word in words if word in known), "")
-            name = f"{split or 'train'}/{last.partition('.')[0]}.webp"
+            name = f"{split or 'train'}/{key}.webp"
             files.append(ImageFile(name, self.path, 0, None, None, split, at))
         if not files:
             raise InputError(
                 f"{self.path}: neither {_DATA} of an lmdb nor images whose names are 40"
                 " hexadecimal digits, as LSUN's data.py exports them"
             )
-        names = [file.name for file in files]
-        if len({*names}) < len(names):
-            raise InputError(
-                f"{self.path}: an image lies there twice; name the folder of one category"
-            )
-        return Found(tuple(files), (), tree.folders)
+        self._refuse_twice(files)
+        return Found(tuple(files), (), tree.folders, pictures=tree.pictures)
 
     def _listed(self, tree: Tree, found: Found) -> Found:
         """Take the splits of CompVis's lists, whose lines are 40 digits and .webp."""
@@ -131,18 +140,28 @@ class LsunImages(NamedImages):
                 f"{self.path}: {some(lost)} of CompVis (data/lsun) not here; put the lists there,"
                 " or write split: official"
             )
+        taken = set[str]()
         keys = {file.name.rpartition("/")[2][:40]: file for file in found.files}
         files, places, remarks = list[ImageFile](), dict[str, Place](), list(found.remarks)
         for word, split in (("train", "train"), ("val", "validation")):
-            wanted = [line[:40] for line in lines_in(lists[word])]
+            wanted = [line[:40].lower() for line in lines_in(lists[word])]
             there = [key for key in dict.fromkeys(wanted) if key in keys]
             remarks += refuse_missing(self.path, lists[word].name, wanted, there)
             for key in there:
                 old = keys[key]
+                if word == "val" and f"train/{key}.webp" in taken:
+                    raise InputError(
+                        f"{lists[word]}: {key} is in {lists['train'].name} too; keep it in one of"
+                        " them"
+                    )
                 name = f"{split}/{key}.webp"
+                taken.add(name)
                 at = old.at if not found.places else name
                 files.append(ImageFile(name, self.path, 0, None, None, split, at))
                 if found.places:
                     places[name] = found.places[old.name]
+        left = len(keys) - len({file.name.rpartition("/")[2] for file in files})
+        if left:
+            remarks.append(f"{left:,} images are in no list of CompVis and are not used")
         read = (*found.read, *lists.values())
         return Found(tuple(files), read, found.watched, tuple(remarks), places)

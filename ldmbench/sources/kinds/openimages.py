@@ -84,6 +84,8 @@ class OpenImages(NamedImages):
         rows = [row for row in csv.reader(_lines(file)) if row]
         if not all(len(row) == 2 and row[0].startswith("/") for row in rows):
             raise InputError(f"{file}: each line is a class's id and name: /m/011k07,Tortoise")
+        if len({row[0] for row in rows}) < len(rows):
+            raise InputError(f"{file}: a class is there twice; its place is its number, fetch it")
         return rows
 
     def _file(self, *names: str) -> Path | None:
@@ -159,7 +161,7 @@ class OpenImages(NamedImages):
                 raise InputError(
                     f"{where}: the class {row['LabelName']} is not in {_NAMES}; fetch both again"
                 )
-            if min(x0, y0) < -_EDGE or max(x1, y1) > 1 + _EDGE or x1 <= x0 or y1 <= y0:
+            if not (-_EDGE <= x0 < x1 <= 1 + _EDGE and -_EDGE <= y0 < y1 <= 1 + _EDGE):
                 raise InputError(
                     f"{where}: the box {x0}, {x1}, {y0}, {y1} lies outside of 0 to 1, or has no"
                     " area; columns are XMin, XMax, YMin, YMax as shares of the sides"

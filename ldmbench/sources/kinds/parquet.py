@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,7 +12,14 @@ from typing import Any
 from ldmbench.errors import InputError
 from ldmbench.sources.images.disk import DiskImages, Found, Payload
 from ldmbench.sources.images.source import ImageFile
-from ldmbench.sources.kinds.columns import Asked, Columns, columns_of, image_in, name_of
+from ldmbench.sources.kinds.columns import (
+    Asked,
+    ClassNames,
+    Columns,
+    columns_of,
+    image_in,
+    name_of,
+)
 from ldmbench.sources.kinds.shards import Rows, Shard, library, shards_at
 from ldmbench.words import first_line
 
@@ -40,10 +48,13 @@ class ParquetImages(DiskImages):
     def find(self) -> Found:
         """Read all columns but the bytes of images."""
         shards, folders = shards_at(self.path, (".parquet",), "parquet files, or a folder of them")
-        rows, remarks = Rows(self.path), dict[str, None]()
+        rows, remarks = Rows(self.path, shards=shards), dict[str, None]()
+        names = ClassNames()
         for shard in shards:
             with _reading(shard.file) as table:
                 columns = _columns(shard.file, table, self.asked)
+                names.add(shard.file, _class_names(table, columns.label))
+                rows.column = columns.label or rows.column
                 self._add(rows, shard, table, columns)
                 remarks |= dict.fromkeys(columns.remarks)
         return rows.found([shard.file for shard in shards], folders, list(remarks))
@@ -108,6 +119,16 @@ def _columns(file: Path, table: Any, asked: Asked) -> Columns:
         or (pa.types.is_struct(field.type) and field.type.get_field_index("bytes") >= 0)
     ]
     return columns_of(file, schema.names, pictures, asked)
+
+
+def _class_names(table: Any, label: str | None) -> list[str] | None:
+    """Return the names of a ClassLabel that Hugging Face's metadata say, or None."""
+    said = (table.schema_arrow.metadata or {}).get(b"huggingface")
+    try:
+        names = json.loads(said)["info"]["features"][label]["names"] if said and label else None
+    except (ValueError, KeyError, TypeError):
+        return None
+    return [str(name) for name in names] if isinstance(names, list) else None
 
 
 def _is_nested(table: Any, image: str) -> bool:

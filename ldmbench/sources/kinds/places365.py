@@ -16,9 +16,10 @@ __all__ = ["Places365", "open_places365"]
 
 _TOPS = {
     "train": ("data_large", "data_256", "train", "train_large", "train_256"),
-    "validation": ("val_large", "val_256", "val"),
+    "validation": ("val_large", "val_256", "val", "validation", "valid"),
     "test": ("test_large", "test_256", "test"),
 }
+_CLASSES = 365
 _CATEGORIES, _VAL = "categories_places365.txt", "places365_val.txt"
 
 
@@ -41,6 +42,11 @@ class Places365(NamedImages):
         lies = {name.rpartition("/")[2]: self.path / name for name in tree.with_suffix(".txt")}
         numbers, read = self._categories(tree, lies)
         truth = self._truth(lies, read)
+        if truth and _CATEGORIES not in lies and len(numbers) != _CLASSES:
+            raise InputError(
+                f"{self.path}: {_VAL} numbers {_CLASSES} categories, {len(numbers):,} folders of"
+                f" them are here, and {_CATEGORIES} is not, which says their numbers; put it there"
+            )
         files, bare = list[ImageFile](), 0
         for at in tree.pictures:
             split, inside = _placed(at)
@@ -49,6 +55,11 @@ class Places365(NamedImages):
             name = f"{split or 'train'}/{inside}"
             files.append(ImageFile(name, self.path, label, None, None, split, at))
         remarks = []
+        if numbers and _CATEGORIES not in lies and len(numbers) != _CLASSES:
+            remarks.append(
+                f"{_CATEGORIES} is not here: classes are the places of {len(numbers):,} folders in"
+                f" their order, not the numbers of the {_CLASSES} categories"
+            )
         if bare:
             remarks.append(
                 f"{bare:,} images have no class; {_CATEGORIES} and {_VAL} say those of the standard"
@@ -71,7 +82,15 @@ class Places365(NamedImages):
                 raise InputError(
                     f"{lies[_CATEGORIES]}: each line is a category and its class: /a/airfield 0"
                 )
-            return {_plain(row[0]): int(row[1]) for row in rows}, [lies[_CATEGORIES]]
+            found = {_plain(row[0]): int(row[1]) for row in rows}
+            wrong = [row for row in rows if int(row[1]) >= _CLASSES]
+            if wrong or len({*found.values()}) < len(rows):
+                raise InputError(
+                    f"{lies[_CATEGORIES]}: {f'{wrong[0][0]} is' if wrong else 'two categories are'}"
+                    f" class {wrong[0][1] if wrong else 'of one number'}; classes are 0 to"
+                    f" {_CLASSES - 1}, each once"
+                )
+            return found, [lies[_CATEGORIES]]
         placed = [_placed(at) for at in tree.pictures]
         names = sorted({_category(inside) for _, inside in placed if "/" in inside})
         return {name: number for number, name in enumerate(names)}, []
@@ -86,6 +105,12 @@ class Places365(NamedImages):
             raise InputError(
                 f"{lies[_VAL]}: each line is an image and its class: Places365_val_00000001.jpg 165"
             )
+        wrong = [row for row in rows if int(row[1]) >= _CLASSES]
+        if wrong:
+            raise InputError(
+                f"{lies[_VAL]}: {wrong[0][0]} is of class {wrong[0][1]}; classes are 0 to"
+                f" {_CLASSES - 1}"
+            )
         return {row[0]: int(row[1]) for row in rows}
 
 
@@ -93,7 +118,7 @@ def _placed(at: str) -> tuple[str, str]:
     """Return the split of an image and its name in it."""
     folders = at.split("/")
     for depth, folder in enumerate(folders[:-1]):
-        split = next((s for s, tops in _TOPS.items() if folder in tops), None)
+        split = next((s for s, tops in _TOPS.items() if folder.lower() in tops), None)
         if split:
             return split, "/".join(folders[depth + 1 :])
     return "", at

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,14 +10,13 @@ from typing import Any
 from ldmbench.errors import InputError
 from ldmbench.sources.images.disk import Found, some
 from ldmbench.sources.images.layout import split_of
-from ldmbench.sources.images.members import SUFFIXES
+from ldmbench.sources.images.members import SUFFIXES, spelled
 from ldmbench.sources.images.source import ImageFile, RegionFacts
 from ldmbench.sources.kinds.map_names import ADE20K, COCO_STUFF
 from ldmbench.sources.kinds.tree import NamedImages, lines_in, refuse_missing, tree_at
 
 __all__ = ["Ade20k", "Landscapes", "open_ade20k", "open_landscapes"]
 
-_SPLITS = {"training": "train", "validation": "validation"}
 _SCENES = "sceneCategories.txt"
 _TOPS = (("images", "annotations"), ("images", "segmentations"), ("images", "maps"))
 """Folders of images and of their maps; else maps lie beside the images."""
@@ -48,7 +47,7 @@ class Ade20k(NamedImages):
         for at in inside:
             before, _, rest = f"/{at}".rpartition("/images/")
             folder, _, last = rest.rpartition("/")
-            split = _SPLITS.get(folder.partition("/")[0], "")
+            split = split_of(folder.partition("/")[0])
             name = f"{split or 'train'}/{last}"
             beside = f"{before}/annotations/{rest.rpartition('.')[0]}.png".lstrip("/")
             if beside in there:
@@ -65,7 +64,14 @@ class Ade20k(NamedImages):
         files = [_labelled(file, scenes) for file in files] if scenes else files
         facts = RegionFacts(len(ADE20K), len(ADE20K), maps=True, names=ADE20K)
         return Found(
-            tuple(files), read, tree.folders, tuple(remarks), regions=facts, maps=maps, shift=0
+            tuple(files),
+            read,
+            tree.folders,
+            tuple(remarks),
+            regions=facts,
+            maps=maps,
+            shift=0,
+            pictures=tree.pictures,
         )
 
     def _scenes(
@@ -93,17 +99,20 @@ class Landscapes(NamedImages):
     def look(self) -> Found:
         """Look at names and at the lists."""
         tree = tree_at(self.path)
-        there = {*tree.names}
+        there = {_bare(name): name for name in tree.names}
         maps, files, lost = dict[str, str](), list[ImageFile](), list[str]()
-        splits, read, remarks = self._lists(there)
+        splits, read, remarks = self._lists(tree.names)
         for at in tree.pictures:
             if self._is_map(at, there):
                 continue
             stem = at.rpartition(".")[0]
             beside = [f"{stem}.png", *(f"{_moved(stem, *pair)}.png" for pair in _TOPS)]
-            found = next((name for name in beside if name in there and name != at), None)
-            split = splits.get(at, "") or next(filter(None, map(split_of, at.split("/")[:-1])), "")
-            if splits and at not in splits:
+            known = [there[name] for name in beside if name in there]
+            found = next((name for name in known if name != at), None)
+            split = splits.get(spelled(at), "") or next(
+                filter(None, map(split_of, at.split("/")[:-1])), ""
+            )
+            if splits and spelled(at) not in splits:
                 continue
             if found is None:
                 lost.append(at)
@@ -112,16 +121,23 @@ class Landscapes(NamedImages):
             files.append(ImageFile(at, self.path, 0, None, None, split, at))
         _refuse_mapless(self.path, lost, "a.png beside a.jpg, or segmentations/a.png")
         if splits:
-            wanted, known = [*splits], [file.at for file in files]
+            wanted, known = [*splits], [spelled(file.at) for file in files]
             remarks += refuse_missing(self.path, "its lists", wanted, known)
         facts = RegionFacts(len(COCO_STUFF), len(COCO_STUFF), maps=True, names=COCO_STUFF)
         return Found(
-            tuple(files), read, tree.folders, tuple(remarks), regions=facts, maps=maps, shift=1
+            tuple(files),
+            read,
+            tree.folders,
+            tuple(remarks),
+            regions=facts,
+            maps=maps,
+            shift=1,
+            pictures=[at for at in tree.pictures if not self._is_map(at, there)],
         )
 
-    def _is_map(self, at: str, there: set[str]) -> bool:
+    def _is_map(self, at: str, there: Mapping[str, str]) -> bool:
         """Tell a map: a PNG beside an image of its name, or in a folder of maps."""
-        if not at.endswith(".png"):
+        if not at.lower().endswith(".png"):
             return False
         stem = at.rpartition(".")[0]
         others = [suffix for suffix in SUFFIXES if suffix != ".png"]
@@ -130,16 +146,29 @@ class Landscapes(NamedImages):
             maps in folders for _, maps in _TOPS
         )
 
-    def _lists(self, there: set[str]) -> tuple[dict[str, str], tuple[Path, ...], list[str]]:
-        """Return image -> split of the lists that are there."""
+    def _lists(self, there: Sequence[str]) -> tuple[dict[str, str], tuple[Path, ...], list[str]]:
+        """Return image -> split of the lists that are there, as `spelled` has names."""
         found: dict[str, str] = {}
         read = []
         for name in sorted(name for name in there if name.endswith(".txt") and "/" not in name):
             split = split_of(name.removesuffix(".txt").rpartition("_")[2])
             if split:
                 read.append(self.path / name)
-                found |= dict.fromkeys(lines_in(self.path / name), split)
+                listed = [spelled(line) for line in lines_in(self.path / name)]
+                twice = [line for line in listed if found.get(line, split) != split]
+                if twice:
+                    raise InputError(
+                        f"{self.path / name}: {twice[0]} is of the split {found[twice[0]]} in"
+                        " another list; keep it in one of them"
+                    )
+                found |= dict.fromkeys(listed, split)
         return found, tuple(read), []
+
+
+def _bare(name: str) -> str:
+    """Return a name with its suffix in lower case."""
+    stem, dot, suffix = name.rpartition(".")
+    return f"{stem}{dot}{suffix.lower()}"
 
 
 def _moved(stem: str, old: str, new: str) -> str:

@@ -9,15 +9,24 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ldmbench.canonical import Stamp
 from ldmbench.errors import InputError
 from ldmbench.sources.images.disk import Found, Place, some
 from ldmbench.sources.images.layout import split_of
+from ldmbench.sources.images.members import walk
+from ldmbench.sources.images.remarks import first_class, latents_among
+from ldmbench.sources.images.rows import class_in
 from ldmbench.sources.images.source import ImageFile
 
-__all__ = ["Rows", "Shard", "library", "shards_at", "split_in"]
+__all__ = ["Rows", "Shard", "library", "lost_shards", "shards_at", "split_in"]
 
 _WORDS = re.compile(r"[-_.]+")
-_NUMBER = re.compile("-?[0-9]{1,18}")
+_OF = re.compile(r"(.*?)(\d{5})-of-(\d{5})(.*)")
+_SERIES = re.compile(r"(.*?)(0\d{3,}|\d{5,})(\.\w+)")
+_MOST_LOST = 100_000
+"""Shards that a series lacks at most; of more, the numbers count something else."""
+_LEFT = ("__MACOSX",)
+"""Folders that tools add."""
 
 
 @contextmanager
@@ -56,7 +65,8 @@ def shards_at(path: Path, suffixes: Sequence[str], what: str) -> tuple[list[Shar
     """Return the files of a kind at a path, by name, and the folders that were looked at.
 
     Args:
-        path: a file, or a folder with files at any depth; hidden ones are left out.
+        path: a file, or a folder with files at any depth; links to folders are followed, hidden
+            files and folders left out.
         suffixes: of the files' names.
         what: what errors call them.
 
@@ -67,25 +77,51 @@ def shards_at(path: Path, suffixes: Sequence[str], what: str) -> tuple[list[Shar
         return [Shard(path.name, path, split_in(path.name))], []
     if not path.is_dir():
         raise InputError(f"{path}: no such file or folder; allowed: {what}")
-    inside = sorted(path.rglob("*"))
-    names = {file.relative_to(path).as_posix(): file for file in inside}
-    shown = {n: f for n, f in names.items() if not any(p.startswith(".") for p in n.split("/"))}
-    found = [n for n, f in shown.items() if n.lower().endswith(tuple(suffixes)) and f.is_file()]
+    stamps: dict[Path, Stamp] = {}
+    names = sorted(walk(path, stamps, hidden=False))
+    shown = [n for n in names if not any(p in _LEFT or p.startswith(".") for p in n.split("/"))]
+    found = [n for n in shown if n.lower().endswith(tuple(suffixes)) and (path / n).is_file()]
     if not found:
-        raise InputError(f"{path}: no {' or '.join(suffixes)} file in it; allowed: {what}")
-    folders = [path, *(file for file in inside if file.is_dir())]
-    return [Shard(n, shown[n], split_in(n)) for n in found], folders
+        why = latents_among(names) or f"allowed: {what}"
+        raise InputError(f"{path}: no {' or '.join(suffixes)} file in it; {why}")
+    return [Shard(n, path / n, split_in(n)) for n in found], [*stamps]
 
 
 def split_in(name: str) -> str:
-    """Return the split that the name of a shard says: its first folder, or a word of its own.
+    """Return the split that the name of a shard says: a folder of it, or a word of its own.
 
-    >>> split_in("validation-00000-of-00001.parquet"), split_in("train/00000.tar")
+    >>> split_in("validation-00000-of-00001.parquet"), split_in("default/train/0000.parquet")
     ('validation', 'train')
     """
     *folders, last = name.split("/")
-    words = [*folders[:1], *_WORDS.split(last)[:-1]]
+    words = [*folders, *_WORDS.split(last)[:-1]]
     return next((found for word in words if (found := split_of(word))), "")
+
+
+def lost_shards(names: Sequence[str]) -> Iterator[str]:
+    """Say which shards of a numbered series are not there.
+
+    >>> list(lost_shards(["train-00000-of-00002.parquet"]))
+    ['1 of 2 shards are not here, such as train-00001-of-00002.parquet: a part']
+    >>> list(lost_shards(["00000.tar", "00002.tar"]))
+    ['1 of 3 shards are not here, such as 00001.tar: a part']
+    """
+    series: dict[tuple[str, str, int, int], set[int]] = {}
+    for name in names:
+        if found := _OF.fullmatch(name):
+            key = (found[1], f"-of-{found[3]}{found[4]}", 5, int(found[3]))
+            series.setdefault(key, set()).add(int(found[2]))
+        elif found := _SERIES.fullmatch(name):
+            series.setdefault((found[1], found[3], len(found[2]), 0), set()).add(int(found[2]))
+    for (before, after, width, whole), there in series.items():
+        wanted = range(whole) if whole else range(min(there), max(there) + 1)
+        count = len(wanted) - len(there)
+        if 0 < count <= _MOST_LOST:
+            first = next(number for number in wanted if number not in there)
+            yield (
+                f"{count:,} of {len(wanted):,} shards are not here, such as"
+                f" {before}{first:0{width}d}{after}: a part"
+            )
 
 
 @dataclass
@@ -94,6 +130,8 @@ class Rows:
 
     Attributes:
         path: of the data set.
+        shards: in which they are found, where their names number them.
+        column: that says classes, if there is one.
     """
 
     path: Path
@@ -101,6 +139,8 @@ class Rows:
     places: dict[str, Place] = field(default_factory=dict)
     labels: list[int | str | None] = field(default_factory=list)
     several: int = 0
+    shards: Sequence[Shard] = ()
+    column: str | None = None
 
     def add(
         self, name: str, place: Place, split: str, *, label: object = None, caption: object = None
@@ -132,7 +172,8 @@ class Rows:
 
         Names of classes are sorted as text, as Hugging Face's ImageFolder has it; a number stays.
         """
-        said, row = list(remarks), _numbers(self.labels, self.path)
+        said = [*remarks, *lost_shards([shard.name for shard in self.shards])]
+        row = _numbers(self.labels, self.path)
         labelled = any(label is not None for label in self.labels)
         files = []
         for file, label in zip(self.files, self.labels, strict=True):
@@ -141,6 +182,9 @@ class Rows:
                 ImageFile(file.name, file.source, number, file.caption, None, file.split, file.at)
             )
         lost = [file.name for file in files if file.label < 0]
+        if self.column and not labelled:
+            said.append(f"the column {self.column} says no class of any image")
+        said += first_class([file.label for file in files])
         if lost:
             said.append(f"{len(lost):,} images have no class, such as {lost[0]}")
         if self.several:
@@ -163,11 +207,9 @@ class Rows:
 
 
 def _label(found: object, where: str) -> int | str | None:
-    if isinstance(found, str):
-        text = found.strip()
-        return int(text) if _NUMBER.fullmatch(text) else text or None
-    if found is None or (isinstance(found, int) and not isinstance(found, bool)):
-        return found
+    value = class_in(found)
+    if value is None or (isinstance(value, int | str) and not isinstance(value, bool)):
+        return value
     raise InputError(
         f"{where}: its class is {json.dumps(found, default=str)[:60]}; a number or a name is read"
     )

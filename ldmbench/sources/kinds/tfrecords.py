@@ -45,7 +45,7 @@ class TfRecords(DiskImages):
         """Read where records begin, and classes."""
         shards, folders = shards_at(self.path, (".tfrecords", ".tfrecord"), _WHAT)
         self._refuse_levels(shards)
-        rows, read = Rows(self.path), [shard.file for shard in shards]
+        rows, read = Rows(self.path, shards=shards), [shard.file for shard in shards]
         for shard in shards:
             starts = _starts(shard.file)
             beside = _labels_beside(shard.file)
@@ -57,7 +57,10 @@ class TfRecords(DiskImages):
                 label = None if labels is None else labels[row]
                 place = (shard.file, start, length)
                 rows.add(f"{shard.name}/{row:09d}", place, shard.split, label=label)
-        return rows.found(read, folders)
+        around = {shard.file.parent for shard in shards}
+        lone = sorted({f for a in around for f in a.glob("*.labels")} - {*read})
+        said = [f"{file.name} is not read; classes are in NAME-rxx.labels" for file in lone]
+        return rows.found(read, folders, said)
 
     def payloads(self, files: Sequence[ImageFile]) -> Iterator[Payload]:
         """Yield the pixels of each record."""
@@ -135,6 +138,8 @@ def _pixels(message: bytes, where: str) -> Pixels:
                     data = next(_fields(b"".join(_fields(value, 1)), 1))
     except (IndexError, StopIteration):
         raise InputError(f"{where}: not a tf.train.Example of an image; {_WHAT}") from None
+    if not shape and not data:
+        raise InputError(f"{where}: an Example without shape and data; allowed: {_WHAT}")
     if len(shape) != 3 or shape[0] not in (1, 3) or len(data) != int(np.prod(shape)):
         raise InputError(
             f"{where}: shape is {list(shape)} with {len(data):,} bytes of data; images are uint8"

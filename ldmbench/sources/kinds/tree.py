@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ldmbench.canonical import digest
+from ldmbench.canonical import Stamp, digest
 from ldmbench.catalog.datasets import DATASETS
 from ldmbench.errors import InputError
 from ldmbench.sources.images.disk import DiskImages, Found, Payload, some
-from ldmbench.sources.images.members import SUFFIXES, contents
+from ldmbench.sources.images.members import SUFFIXES, contents, walk
 from ldmbench.sources.images.rows import lines_of, text_of
 from ldmbench.sources.images.source import ImageFile
 
@@ -46,18 +45,17 @@ def tree_at(path: Path) -> Tree:
     """Return the files below a folder; links are followed, hidden files and folders left out.
 
     Raises:
-        InputError: there is no such folder.
+        InputError: there is no such folder, or a link leads to a folder that holds it.
     """
     if not path.is_dir():
         raise InputError(f"{path}: no such folder; check data.path")
-    names, folders = [], []
-    for folder, below, files in os.walk(path, followlinks=True):
-        below[:] = sorted(name for name in below if not name.startswith("."))
-        folders.append(Path(folder))
-        inside = Path(folder).relative_to(path).as_posix()
-        start = "" if inside == "." else f"{inside}/"
-        names += [f"{start}{name}" for name in files if not name.startswith(".")]
-    return Tree(tuple(sorted(names)), tuple(folders))
+    stamps: dict[Path, Stamp] = {}
+    names = [
+        name
+        for name in walk(path, stamps, hidden=False)
+        if not name.rpartition("/")[2].startswith(".") and "__MACOSX" not in name.split("/")
+    ]
+    return Tree(tuple(sorted(names)), tuple(stamps))
 
 
 @dataclass(frozen=True)
@@ -87,6 +85,9 @@ class NamedImages(DiskImages):
         found = self.look()
         files = sorted(found.files, key=lambda file: file.name)
         remarks = [*found.remarks, *self._counted(files)]
+        unused = found.unused
+        if unused:
+            remarks.append(f"{len(unused):,} pictures are not used, such as {unused[0]}")
         return replace(found, files=tuple(self._limited(files)), remarks=tuple(remarks))
 
     def payloads(self, files: Sequence[ImageFile]) -> Iterator[Payload]:

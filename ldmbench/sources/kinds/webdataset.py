@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import IO, Any
 
 from ldmbench.errors import InputError
+from ldmbench.registry import nearest
 from ldmbench.sources.images.disk import DiskImages, Found, Payload, Place, some
+from ldmbench.sources.images.layout import split_of
 from ldmbench.sources.images.members import LARGEST, SUFFIXES
 from ldmbench.sources.images.rows import captions_in, text_of
 from ldmbench.sources.images.source import ImageFile
@@ -52,9 +54,9 @@ class TarImages(DiskImages):
     def find(self) -> Found:
         """Read the names of all members, and the small ones that tell of images."""
         shards, folders = shards_at(self.path, (".tar",), "tar files, or a folder of them")
-        rows, remarks = Rows(self.path), _Remarks()
+        rows, remarks = Rows(self.path, shards=shards), _Remarks()
         for shard in shards:
-            for sample in _samples(shard):
+            for sample in _samples(shard, [name for name in (self.caption, self.label) if name]):
                 self._add(rows, shard, sample, remarks)
         if remarks.bare:
             names = [name for name, _ in remarks.bare]
@@ -63,8 +65,10 @@ class TarImages(DiskImages):
                 f"{self.path}: {len(names):,} samples have no image, such as {some(names)} (fields"
                 f" {some(fields, 6)}); allowed: one of {', '.join(SUFFIXES)} in each sample"
             )
+        self._refuse_unknown(remarks)
         files = tuple(shard.file for shard in shards)
-        return rows.found(files, folders, remarks.said())
+        labelled = any(label is not None for label in rows.labels)
+        return rows.found(files, folders, remarks.said(labelled=labelled))
 
     def payloads(self, files: Sequence[ImageFile]) -> Iterator[Payload]:
         """Yield the bytes of each image."""
@@ -87,6 +91,7 @@ class TarImages(DiskImages):
         where = f"{shard.file}/{sample.key}"
         field_ = self._image(sample, where)
         fields = _json(sample.texts.get("json"), where)
+        remarks.fields |= {*sample.at, *fields}
         if field_ is None:
             remarks.bare.append((where, ", ".join(sample.at)))
             return
@@ -102,9 +107,23 @@ class TarImages(DiskImages):
         label = _first(sample, self.label, _CLASSES) or fields.get(self.label or "")
         if label is None and self.label is None:
             label = next((fields[k] for k in ("label", "class") if fields.get(k) is not None), None)
-        remarks.unread |= {name for name in sample.at if name not in (field_, *_READ)}
+        read = (field_, *_READ, self.caption, self.label)
+        remarks.unread |= {name for name in sample.at if name not in read}
+        inside = sample.key.split("/")[:-1]
+        split = shard.split or next((s for folder in inside if (s := split_of(folder))), "")
+        remarks.folders |= {folder for folder in inside[-1:] if not split_of(folder)}
         name = f"{shard.name.removesuffix('.tar')}/{sample.key}.{field_}"
-        rows.add(name, sample.at[field_], shard.split, label=label, caption=caption)
+        rows.add(name, sample.at[field_], split, label=label, caption=caption)
+
+    def _refuse_unknown(self, remarks: _Remarks) -> None:
+        """Refuse fields that a suite names and no sample has."""
+        for place, name in (("caption", self.caption), ("label", self.label)):
+            if name is not None and name not in remarks.fields:
+                raise InputError(
+                    f"{self.path}: no sample has the field {name} of data.{place}"
+                    f"{nearest(name, sorted(remarks.fields))}; there are:"
+                    f" {some(sorted(remarks.fields), 8)}"
+                )
 
     def _image(self, sample: _Sample, where: str) -> str | None:
         if self.image:
@@ -130,21 +149,35 @@ class _Sample:
 class _Remarks:
     bare: list[tuple[str, str]] = field(default_factory=list)
     unread: set[str] = field(default_factory=set)
+    fields: set[str] = field(default_factory=set)
+    folders: set[str] = field(default_factory=set)
 
-    def said(self) -> list[str]:
-        """Return what is to be said of a data set."""
-        fields = sorted(self.unread)
-        return [f"fields of samples that nothing reads: {some(fields, 8)}"] if fields else []
+    def said(self, *, labelled: bool) -> list[str]:
+        """Return what is to be said of a data set, whose samples may have classes."""
+        said, fields = list[str](), sorted(self.unread)
+        if fields:
+            said.append(f"fields of samples that nothing reads: {some(fields, 8)}")
+        if len(self.folders) > 1 and not labelled:
+            said.append(
+                f"{len(self.folders):,} folders inside the tars are no classes, such as"
+                f" {min(self.folders)}; a class is the .cls of a sample"
+            )
+        return said
 
 
-def _samples(shard: Shard) -> Iterator[_Sample]:
-    """Yield the samples of a tar; no more than one is in memory."""
+def _samples(shard: Shard, named: Sequence[str]) -> Iterator[_Sample]:
+    """Yield the samples of a tar; no more than one is in memory.
+
+    Args:
+        shard: the tar.
+        named: fields whose contents are read beside the usual ones.
+    """
     sample: _Sample | None = None
     seen: set[str] = set()
-    for name, place, data in _members(shard):
+    for name, place, data in _members(shard, (*_READ, *named)):
         folder, slash, last = name.rpartition("/")
         base, dot, field_ = last.partition(".")
-        if not dot or not base:
+        if not dot or not base or "__MACOSX" in folder.split("/"):
             continue
         key, field_ = folder + slash + base, field_.lower()
         if sample is None or key != sample.key:
@@ -166,17 +199,23 @@ def _samples(shard: Shard) -> Iterator[_Sample]:
         yield sample
 
 
-def _members(shard: Shard) -> Iterator[tuple[str, Place, bytes | None]]:
-    """Yield name, place and, of small files that tell, the content of each file of a tar."""
+def _members(shard: Shard, telling: Sequence[str]) -> Iterator[tuple[str, Place, bytes | None]]:
+    """Yield name, place and, of fields that tell, the content of each file of a tar."""
     _refuse_cut_off(shard.file)
     try:
         with tarfile.open(shard.file, "r:") as tar:
             while (member := tar.next()) is not None:
                 tar.members = []  # type: ignore[attr-defined]  # it would keep them all
+                name = member.name.removeprefix("./")
+                if member.islnk() or member.issym():
+                    raise InputError(
+                        f"{shard.file}/{name}: a link to {member.linkname}, and links are not"
+                        " followed; write the tar again with the files themselves"
+                        " (tar --hard-dereference -h)"
+                    )
                 if not member.isreg():
                     continue
-                name = member.name.removeprefix("./")
-                tells = name.lower().endswith(tuple(f".{suffix}" for suffix in _READ))
+                tells = name.lower().endswith(tuple(f".{suffix.lower()}" for suffix in telling))
                 if member.size > LARGEST:
                     raise InputError(
                         f"{shard.file}/{name}: {member.size:,} bytes, and no more than"
@@ -220,4 +259,6 @@ def _json(text: str | None, where: str) -> Mapping[str, object]:
         found = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise InputError(f"{where}.json: not readable JSON ({error}); mend or remove it") from None
-    return found if isinstance(found, dict) else {}
+    if not isinstance(found, dict):
+        raise InputError(f"{where}.json: {text.strip()[:40]} is no object of fields; mend it")
+    return found
