@@ -95,6 +95,8 @@ SCHEDULER = "scheduler/scheduler_config.json"
 )  # fmt: skip
 def test_schedulers_mean_what_they_meant(tmp_path, pipeline, drop, changes, field, value, said):
     folder = old(tmp_path, SCHEDULER, drop, pipeline, **changes)
+    named = changes.get("_class_name", "DDIMScheduler")
+    rewrite(folder / "model_index.json", scheduler=["diffusers", named])
     if pipeline == "DDPMPipeline":
         rewrite(folder / "model_index.json", drop=["vqvae"])
     found = read_folder(folder)
@@ -188,3 +190,63 @@ def test_a_null_class_and_guided_channels_are_taken_as_told(tmp_path):
             look(GOLDEN, null_class=1)
     with pytest.raises(InputError, match="guided_channels is 4; allowed are 1 to 3"):
         load(tmp_path / "m", guided_channels=4)
+
+
+@pytest.mark.parametrize("name", ["HeunDiscreteScheduler", "KDPM2DiscreteScheduler"])
+def test_classes_with_betas_of_their_own_keep_them(tmp_path, name):
+    folder = old(tmp_path, SCHEDULER, ["beta_start", "beta_end"], _class_name=name)
+    rewrite(folder / "model_index.json", scheduler=["diffusers", name])
+    found = read_folder(folder)
+    assert (found.schedule.start, found.schedule.end) == (0.00085, 0.012)
+    assert {"beta_start", "beta_end"} <= {t.field for t in found.taken}
+
+
+def test_the_class_of_the_index_is_built_and_said(tmp_path):
+    folder = old(tmp_path, "model_index.json", scheduler=["diffusers", "DDPMScheduler"])
+    found = read_folder(folder)
+    assert found.scheduler["_class_name"] == "DDPMScheduler"
+    assert "in place of DDIMScheduler" in str(found.taken[0])
+
+
+@pytest.mark.parametrize(
+    ("part", "changes", "said"),
+    [
+        (SCHEDULER, {"clip_sample": "false"}, "clip_sample is 'false'; allowed is true or false"),
+        (SCHEDULER, {"thresholding": "no"}, "allowed is true or false"),
+        (SCHEDULER, {"steps_offset": 1.5}, "whole number from 0"),
+        (SCHEDULER, {"num_train_timesteps": 1000.5}, "whole number from 1"),
+        (SCHEDULER, {"predict_epsilon": False}, "predict_epsilon is False"),
+        (SCHEDULER, {"timesteps": 500}, "timesteps is 500"),
+        (SCHEDULER, {"trained_betas": [0.1] * 9}, "one beta for each timestep"),
+        (SCHEDULER, {"variance_type": "learnt"}, "did you mean 'learned'"),
+        (SCHEDULER, {"variance_type": "learned_range"}, "none for a variance"),
+        (SCHEDULER, {"use_flow_sigmas": True}, "another process"),
+        (SCHEDULER, {"timestep_type": "continuous"}, "another process"),
+        (SCHEDULER, {"_class_name": "FlowMatchEulerDiscreteScheduler"}, "one is of a flow"),
+        ("unet/config.json", {"flip_sin_to_cos": "true"}, "allowed is true or false"),
+        ("unet/config.json", {"in_channels": 4}, "joins none"),
+        ("unet/config.json", {"out_channels": 5}, "returns 5 channels"),
+        ("vqvae/config.json", {"scaling_factor": 0}, "other than 0"),
+        ("vqvae/config.json", {"latent_channels": 4, "vq_embed_dim": 4}, "of different models"),
+        ("model_index.json", {"unet": ["diffusers", "UNet2DConditionModel"]}, "into both"),
+    ],
+)  # fmt: skip
+def test_values_that_would_be_read_wrong_are_refused(tmp_path, part, changes, said):
+    folder = old(tmp_path, part, **changes)
+    if "predict_epsilon" in changes:
+        rewrite(folder / part, prediction_type="epsilon")
+    told = []
+    for look in (peek, load):
+        with pytest.raises(InputError, match=said) as caught:
+            look(folder)
+        told.append(str(caught.value))
+    assert told[0] == told[1]
+
+
+def test_what_is_stated_and_not_used_is_said(tmp_path):
+    folder = old(tmp_path, "vqvae/config.json", shift_factor=0.5)
+    rewrite(folder / "unet" / "config.json", ["sample_size"])
+    said = peek(folder).assumed
+    assert said == load(folder).info.assumed
+    assert any("shift_factor = 0.5, which is not used" in text for text in said)
+    assert any("does not state sample_size: 64 was taken" in text for text in said)

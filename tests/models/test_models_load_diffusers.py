@@ -539,7 +539,7 @@ def broken(tmp_path, part, **changes):
         ("scheduler/scheduler_config.json", {"beta_schedule": "sigmoid"}, "'sigmoid' is not"),
         ("scheduler/scheduler_config.json", {"prediction_type": "flow"}, "config.json: prediction"),
         ("scheduler/scheduler_config.json", {"timestep_spacing": "odd"}, "timestep rule 'odd'"),
-        ("scheduler/scheduler_config.json", {"num_train_timesteps": 0}, "at least one timestep"),
+        ("scheduler/scheduler_config.json", {"num_train_timesteps": 0}, "a whole number from 1"),
         ("scheduler/scheduler_config.json", {"beta_end": 2.0}, r"betas in \[0, 1\]"),
         ("model_index.json", {"_class_name": "LDMPipelin"}, "did you mean 'LDMPipeline'"),
         ("unet/config.json", {"_class_name": "SomebodysNet"}, "'SomebodysNet', which is not"),

@@ -23,8 +23,12 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
+def _is_whole(value: Any) -> bool:
+    return _is_number(value) and float(value).is_integer()
+
+
 def _is_size(value: Any) -> bool:
-    return _is_number(value) and value >= 1
+    return _is_whole(value) and value >= 1
 
 
 def _reads(value: Any) -> bool:
@@ -60,11 +64,15 @@ def _is_listed(value: object) -> bool:
 # fmt: off
 _KINDS: dict[str, tuple[str, Callable[[object], bool]]] = {
     "name":    ("a name",                          lambda v: isinstance(v, str)),
+    "flag":    ("true or false",                   lambda v: isinstance(v, bool)),
     "number":  ("a number",                        _is_number),
-    "size":    ("a number from 1",                 _is_size),
-    "sizes":   ("a list of numbers from 1",        lambda v: _are(_is_size, v)),
-    "sides":   ("a number from 1, or two of them", lambda v: _is_size(v) or _is_pair(v)),
-    "either":  ("a number from 1, or a list",      lambda v: _is_size(v) or _are(_is_size, v)),
+    "scale":   ("a number other than 0",           lambda v: _is_number(v) and v != 0),
+    "count":   ("a whole number from 0",           lambda v: _is_whole(v) and v >= 0),
+    "size":    ("a whole number from 1",           _is_size),
+    "sizes":   ("a list of whole numbers from 1",  lambda v: _are(_is_size, v)),
+    "sides":   ("a whole number from 1, or two",   lambda v: _is_size(v) or _is_pair(v)),
+    "either":  ("a whole number from 1, or a list",
+                lambda v: _is_size(v) or _are(_is_size, v)),
     "numbers": ("a list of numbers",               lambda v: v == [] or _are(_is_number, v)),
     "nested":  ("a list of numbers, or of lists",  _is_nested),
     "widths":  ("a list of positive numbers",      lambda v: _are(_is_width, v)),
@@ -76,10 +84,12 @@ def _table(rows: Mapping[str, str]) -> dict[str, str]:
 
 
 COMPVIS: Kinds = _table({
-    "number":  "channels cosine_s linear_end linear_start multiplier num_head_channels num_heads"
-               " num_heads_upsample scale_factor timesteps v_posterior",
-    "size":    "ch embed_dim in_channels max_length max_seq_len model_channels n_classes n_embed"
-               " n_layer out_ch out_channels resolution vocab_size z_channels",
+    "number":  "cosine_s linear_end linear_start multiplier num_head_channels num_heads"
+               " num_heads_upsample v_posterior",
+    "scale":   "scale_factor",
+    "size":    "ch channels timesteps embed_dim in_channels max_length max_seq_len"
+               " model_channels n_classes n_embed n_layer out_ch out_channels resolution"
+               " vocab_size z_channels",
     "sizes":   "ch_mult",
     "widths":  "channel_mult",
     "either":  "context_dim num_res_blocks transformer_depth",
@@ -97,9 +107,17 @@ ADM: Kinds = _table({
 """Flags of guided-diffusion; null stands for what is not stated."""
 
 _DIFFUSERS: Kinds = _table({
-    "number":  "beta_end beta_start guided_channels max_noise_level null_class num_train_timesteps"
-               " prompt_pad scale scaling_factor shift_factor steps_offset time_scale",
-    "size":    "base_dim channels decoder_hidden_size embed_dim encoder_hidden_size"
+    "flag":    "center_input_sample clip_sample flip_sin_to_cos force_upcast invert_sigmas"
+               " mid_block_add_attention predict_epsilon rescale_betas_zero_snr set_alpha_to_one"
+               " shared_table skip_prk_steps stochastic_sampling thresholding upcast_attention"
+               " use_beta_sigmas use_dynamic_shifting use_exponential_sigmas use_flow_sigmas"
+               " use_karras_sigmas use_linear_projection use_post_quant_conv use_quant_conv",
+    "number":  "batch_norm_eps beta_end beta_start clip_sample_range dynamic_thresholding_ratio"
+               " norm_eps sample_max_value shift shift_factor",
+    "scale":   "scale scaling_factor time_scale",
+    "count":   "max_noise_level null_class prompt_pad steps_offset",
+    "size":    "num_train_timesteps guided_channels norm_num_groups base_dim channels"
+               " decoder_hidden_size embed_dim encoder_hidden_size"
                " encoder_input_size encoder_patch_size in_channels input_channels"
                " latent_channels max_position_embeddings n_classes num_channels"
                " num_class_embeds num_embeds_ada_norm num_vq_embeddings out_channels prompt_length"
@@ -110,7 +128,8 @@ _DIFFUSERS: Kinds = _table({
     "nested":  "latents_mean latents_std",
     "numbers": "decoder_layers_per_block encoder_layers_per_block trained_betas",
     "sides":   "patch_size sample_size",
-    "name":    "beta_schedule conditioning prediction_type timestep_spacing",
+    "name":    "act_fn beta_schedule conditioning prediction_type quantize timestep_spacing"
+               " variance_type",
 })
 """Fields of the JSON files of diffusers folders; null stands for what is not stated."""
 # fmt: on

@@ -16,6 +16,7 @@ __all__ = [
     "RENAMED",
     "SET_BY_PIPELINE",
     "TEXTS",
+    "UNJOINED",
     "StageClass",
 ]
 
@@ -46,6 +47,8 @@ PIPELINES: dict[str, float | None] = {  # -> the scale that it took before confi
 }
 SET_BY_PIPELINE = ("LDMSuperResolutionPipeline", "StableDiffusionUpscalePipeline")
 """Which scale as above whatever the first stage's config says."""
+UNJOINED = ("DDIMPipeline", "DDPMPipeline", "DiTPipeline", "LDMPipeline", "PNDMPipeline")
+"""Which join nothing to latents."""
 RENAMED = {
     "LatentDiffusionPipeline": "LDMTextToImagePipeline",
     "LatentDiffusionUncondPipeline": "LDMPipeline",

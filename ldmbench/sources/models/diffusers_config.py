@@ -30,8 +30,14 @@ from ldmbench.sources.models.diffusers_classes import (
     RENAMED,
     SET_BY_PIPELINE,
     TEXTS,
+    UNJOINED,
 )
-from ldmbench.sources.models.diffusers_networks import check_network, first_stage, sized
+from ldmbench.sources.models.diffusers_networks import (
+    check_named,
+    check_network,
+    first_stage,
+    sized,
+)
 from ldmbench.sources.models.diffusers_schedule import (
     Assumed,
     checked_flow,
@@ -363,6 +369,8 @@ def _read(root: Path) -> FolderConfigs:
     taken = (*scaled, *enlarged, *ruled)
     found = FolderConfigs(root, pipeline, index, card, network, stage, scheduler, taken)
     _check_condition(found)
+    _check_channels(found)
+    check_named(index, part, network, root)
     found.schedule  # noqa: B018  checks the betas, or the flow
     found.size, found.f, found.image_channels  # noqa: B018  are numbers
     return found
@@ -403,6 +411,31 @@ def _bare(root: Path, card: Mapping[str, object]) -> FolderConfigs:
         )
     check_stage(config, root)
     return FolderConfigs(root, name, {}, card, {}, config, {}, ())
+
+
+def _check_channels(found: FolderConfigs) -> None:
+    """Refuse a denoiser of fewer channels than its latents, or of more that nothing feeds."""
+    part, joined = found.config_of(("unet", "transformer")), found.joined
+    unfed = joined and found.pipeline in UNJOINED and "conditioning" not in found.card
+    if joined < 0 or unfed:
+        raise InputError(
+            f"{part} takes {found.channels + joined} channels, but latents of its first stage have"
+            f" {found.channels}, and {found.pipeline} joins none to them; the two components are"
+            " of different models"
+        )
+    returned = int(found.network.get("out_channels") or found.channels + joined)
+    learned = str(found.scheduler.get("variance_type", "")).startswith("learned")
+    if returned not in (found.channels, 2 * found.channels):
+        raise InputError(
+            f"{part} returns {returned} channels for latents of {found.channels}; allowed are"
+            f" {found.channels}, or {2 * found.channels} with a learned variance"
+        )
+    if learned and returned == found.channels:
+        raise InputError(
+            f"{_scheduler_place(found.root, found.index)}: variance_type is"
+            f" '{found.scheduler['variance_type']}', but {part} returns {returned} channels, and"
+            f" none for a variance; write fixed_small or fixed_large"
+        )
 
 
 def _check_condition(found: FolderConfigs) -> None:

@@ -18,11 +18,12 @@ from ldmbench.sources.models.diffusers_classes import (
     PIPELINES,
     SET_BY_PIPELINE,
 )
-from ldmbench.sources.models.diffusers_schedule import Assumed
+from ldmbench.sources.models.diffusers_schedule import Assumed, Ignored
 from ldmbench.sources.models.places import UNSIZED, component, part_of
 
-__all__ = ["check_network", "first_stage", "sized"]
+__all__ = ["check_named", "check_network", "first_stage", "sized"]
 
+_SHIFTS = ("shift_factor", "latents_mean", "latents_std")
 _UNFED = ("addition_embed_type", "class_embed_type", "encoder_hid_dim_type", "time_cond_proj_dim")
 _FIRST_SIZED = (0, 9)
 """The version since which Stable Diffusion's folders state the side of their latents."""
@@ -51,6 +52,18 @@ def check_network(config: Mapping[str, object], where: Path) -> None:
         )
 
 
+def check_named(
+    index: Mapping[str, Any], part: str, network: Mapping[str, object], root: Path
+) -> None:
+    """Refuse a denoiser whose class model_index.json, which diffusers follows, names otherwise."""
+    named, stated = str(index[part][1]), str(network["_class_name"])
+    if DENOISERS.get(named, named) != DENOISERS[stated]:
+        raise InputError(
+            f"{root}: model_index.json names {named} for its {part}, whose config.json names"
+            f" {stated}; write the class of its weights into both"
+        )
+
+
 def first_stage(
     root: Path, index: Mapping[str, object], pipeline: str, card: Mapping[str, object]
 ) -> tuple[dict[str, Any], tuple[Assumed, ...]]:
@@ -68,8 +81,11 @@ def first_stage(
         )
     check_blocks(config, place)
     stated, ruled = config.get("scaling_factor"), PIPELINES[pipeline]
+    file = f"{place.relative_to(root).as_posix()}/config.json".removeprefix("./")
+    unused = _unused(config, pipeline, file, known="latents" in card)
     if stated is not None or "scale" in card:
-        return config, ()
+        _check_scale(stated, card.get("scale"), file, root)
+        return config, unused
     if FIRST_STAGES[name][1] == "tiny":
         ruled, why = 1.0, "AutoencoderTiny works on latents that are scaled already"
     elif ruled is None:
@@ -80,10 +96,39 @@ def first_stage(
         )
     else:
         why = f"{pipeline} took it before configs had the field"
-    file = f"{place.relative_to(root).as_posix()}/config.json".removeprefix("./")
     taken = Assumed("scaling_factor", ruled, file, why, today=0.18215)
     kept = () if pipeline in SET_BY_PIPELINE else (taken,)
-    return config | {"scaling_factor": ruled}, kept
+    return config | {"scaling_factor": ruled}, (*kept, *unused)
+
+
+def _check_scale(stated: object, carded: object, file: str, root: Path) -> None:
+    """Refuse a scale in ldmbench.json that is not the one of the first stage's own config."""
+    if stated is None or carded is None or carded in (stated, 1.0):
+        return
+    raise InputError(
+        f"{root}: ldmbench.json has scale {carded}, but {file} has scaling_factor {stated}; write"
+        " the one that the model was trained with into both"
+    )
+
+
+def _unused(
+    config: Mapping[str, object], pipeline: str, file: str, *, known: bool
+) -> tuple[Assumed, ...]:
+    """Return shifts of latents that a config states and its pipeline does not apply.
+
+    Raises:
+        InputError: no pipeline says whether they are applied.
+    """
+    found = [name for name in _SHIFTS if config.get(name)]
+    if known or not found:
+        return ()
+    if PIPELINES[pipeline] is None:
+        raise InputError(
+            f"{file} states {', '.join(found)}, and {pipeline} does not say whether latents are"
+            " shifted; take the field out, or name the pipeline that the model was made for"
+        )
+    why = f"since {pipeline} scales latents by scaling_factor alone"
+    return tuple(Ignored(name, config[name], file, why) for name in found)
 
 
 def sized(
@@ -94,6 +139,10 @@ def sized(
     Before diffusers 0.9 its UNet's config had the class's 32.
     """
     old = _version(network) < _FIRST_SIZED and "_diffusers_version" in network
+    if network.get("sample_size") is None and DENOISERS[str(network["_class_name"])] != DIT:
+        why = "as Stable Diffusion has it; write the side of its latents there if it is another"
+        file = f"{place.name}/config.json"
+        return network, (Assumed("sample_size", UNSIZED, file, why, today=UNSIZED),)
     if not (pipeline.startswith("StableDiffusion") and "Upscale" not in pipeline and old):
         return network, ()
     if network.get("sample_size") != 32:

@@ -23,6 +23,7 @@ from ldmbench.sources.models.places import part_of
 __all__ = [
     "FLOW_SCHEDULER",
     "Assumed",
+    "Ignored",
     "checked_flow",
     "checked_schedule",
     "read_noising",
@@ -63,6 +64,26 @@ _CLIPS = ("DDIMParallelScheduler", "DDIMScheduler", "DDPMParallelScheduler", "DD
 
 _BETAS = {"beta_schedule": "linear", "beta_start": 0.0001, "beta_end": 0.02}
 """What a diffusers config that leaves them out has meant in every version."""
+_OTHER_BETAS = {
+    name: {"beta_schedule": "linear", "beta_start": 0.00085, "beta_end": 0.012}
+    for name in (
+        "HeunDiscreteScheduler",
+        "KDPM2AncestralDiscreteScheduler",
+        "KDPM2DiscreteScheduler",
+    )
+}
+"""The same of classes with betas of their own."""
+_VARIANCES = ("fixed_large", "fixed_large_log", "fixed_small", "fixed_small_log", "learned",
+              "learned_range")  # fmt: skip
+_OTHER_PROCESS = {"use_flow_sigmas": (True,), "timestep_type": ("continuous",)}
+"""Values by which a scheduler of betas takes times or paths of another process."""
+_OWN_STEPS: dict[str, dict[str, object]] = {
+    "DDIMParallelScheduler": {"set_alpha_to_one": True},
+    "DDIMScheduler": {"set_alpha_to_one": True},
+    "DDPMParallelScheduler": {"variance_type": "fixed_small"},
+    "DDPMScheduler": {"variance_type": "fixed_small"},
+}
+"""Defaults of the classes that change samples, but that other samplers do not take over."""
 _NO_OFFSET = ("DPMSolverSinglestepScheduler",)
 
 
@@ -88,6 +109,26 @@ class Assumed(NamedTuple):
         return f"{self.file} does not state {self.field}: {self.value} was taken, {self.why}"
 
 
+class Ignored(Assumed):
+    """A fact that a config states, and that the model's own pipeline does not use."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        """Say it in one sentence."""
+        return f"{self.file} states {self.field} = {self.value}, which is not used, {self.why}"
+
+
+class Contradicted(Assumed):
+    """A fact that two files state unlike each other."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        """Say it in one sentence."""
+        return f"{self.file} names another {self.field}: {self.value} was taken, {self.why}"
+
+
 def scheduler_config(
     place: Path,
     index: Mapping[str, object],
@@ -108,26 +149,93 @@ def scheduler_config(
     if not place.is_file() and "flow" in card:
         return {}, ()
     written = _scheduler(place, index, also=(FLOW_SCHEDULER,))
+    other = _class_of_index(written, index, place)
+    written = written | {"_class_name": other[0].value} if other else written
     if written["_class_name"] == FLOW_SCHEDULER:
-        return _flow_config(written, place)
-    renamed = {new: value for new, value in _renamed(written).items() if new not in written}
-    config = written | renamed
+        config, own = _flow_config(written, place)
+        return config, (*other, *own)
+    _check_betas_config(written, place)
+    config = written | _renamed(written, place)
     taken = list(_unstated(config, pipeline, latent=latent, file=place.name))
     config = {t.field: t.value for t in taken} | config | _patched(pipeline, config)
     if config["_class_name"] not in _CLIPS:  # the source does not; DDIM's own default would
         config.setdefault("clip_sample", False)
     if "timesteps" in card:
         config["timestep_spacing"] = card["timesteps"]
-    return config, tuple(taken)
+    return config, (*other, *taken, *_own_steps(config, place.name))
 
 
-def _renamed(config: Mapping[str, object]) -> dict[str, object]:
-    """Return fields of old versions under their names of today."""
+def _class_of_index(
+    config: Mapping[str, object], index: Mapping[str, Any], place: Path
+) -> tuple[Assumed, ...]:
+    """Return the class that model_index.json names, where the config names another one.
+
+    diffusers builds the one of model_index.json, of the fields of the config.
+    """
+    entry = index.get("scheduler")
+    named = entry[1] if isinstance(entry, list | tuple) and len(entry) == 2 else None
+    stated = config["_class_name"]
+    if named in (None, stated) or named not in (*_SCHEDULERS, FLOW_SCHEDULER):
+        return ()
+    if FLOW_SCHEDULER in (named, stated):
+        raise InputError(
+            f"{place} names {stated}, but model_index.json names {named}: one is of a flow, the"
+            " other of betas; write the class that the model was trained for into both"
+        )
+    why = f"which model_index.json names and diffusers builds, in place of {stated}"
+    return (Contradicted("class", named, place.name, why, today=named),)
+
+
+def _own_steps(config: Mapping[str, object], file: str) -> tuple[Assumed, ...]:
+    """Return what the scheduler's own class takes for its steps, where the config is silent."""
+    own = _OWN_STEPS.get(str(config["_class_name"]), {}) | {"steps_offset": 0}
+    return tuple(
+        Assumed(field, value, file, f"the default of {config['_class_name']}", today=value)
+        for field, value in own.items()
+        if config.get(field) is None
+    )
+
+
+def _check_betas_config(config: Mapping[str, Any], place: Path) -> None:
+    """Refuse fields that contradict each other, or ask for another process."""
+    for field, values in _OTHER_PROCESS.items():
+        if config.get(field) in values:
+            raise InputError(
+                f"{place}: {field} = {config[field]} asks for another process than betas, which is"
+                f" not supported here; {ELSEWHERE}"
+            )
+    variance = config.get("variance_type")
+    if variance is not None and variance not in _VARIANCES:
+        raise InputError(
+            f"{place}: variance_type is '{variance}'{nearest(str(variance), _VARIANCES)}; allowed"
+            f" are {', '.join(_VARIANCES)}"
+        )
+    trained, steps = config.get("trained_betas"), config.get("num_train_timesteps")
+    if trained is not None and steps is not None and len(trained) != steps:
+        raise InputError(
+            f"{place}: trained_betas has {len(trained)} betas, but num_train_timesteps is {steps};"
+            " needed is one beta for each timestep"
+        )
+
+
+def _renamed(config: Mapping[str, object], place: Path) -> dict[str, object]:
+    """Return fields of old versions under their names of today.
+
+    Raises:
+        InputError: a config that states both, unlike each other.
+    """
     found: dict[str, object] = {}
     if isinstance(config.get("timesteps"), int):  # before diffusers 0.2
         found["num_train_timesteps"] = config["timesteps"]
     if config.get("predict_epsilon") is not None:  # before diffusers 0.9
         found["prediction_type"] = "epsilon" if config["predict_epsilon"] else "sample"
+    for name, value in found.items():
+        if config.get(name) not in (None, value):
+            old = "timesteps" if name == "num_train_timesteps" else "predict_epsilon"
+            raise InputError(
+                f"{place}: {name} is {config[name]}, but its old name says otherwise ({old} is"
+                f" {config[old]}); leave out the wrong one"
+            )
     return found
 
 
@@ -136,9 +244,9 @@ def _unstated(
 ) -> Iterator[Assumed]:
     """Yield what a config leaves out, with the source's value."""
     if config.get("trained_betas") is None:
-        for field, value in _BETAS.items():
+        for field, value in _OTHER_BETAS.get(str(config["_class_name"]), _BETAS).items():
             if field not in config:
-                yield Assumed(field, value, file, "diffusers' own", today=value)
+                yield Assumed(field, value, file, "diffusers' own", today=_BETAS[field])
     if "num_train_timesteps" not in config and config.get("trained_betas") is None:
         yield Assumed("num_train_timesteps", 1000, file, "diffusers' own", today=1000)
     if config.get("prediction_type") is None:
@@ -190,9 +298,9 @@ def _flow_config(
     taken = [
         Assumed(name, value, place.name, "diffusers' own", today=value)
         for name, value in own.items()
-        if name not in written
+        if written.get(name) is None
     ]
-    return own | dict(written), tuple(taken)
+    return dict(written) | {t.field: t.value for t in taken}, tuple(taken)
 
 
 def checked_flow(
