@@ -31,6 +31,10 @@ def _is_size(value: Any) -> bool:
     return _is_whole(value) and value >= 1
 
 
+def _is_count(value: Any) -> bool:
+    return _is_whole(value) and value >= 0
+
+
 def _reads(value: Any) -> bool:
     try:
         return math.isfinite(float(value))
@@ -67,7 +71,7 @@ _KINDS: dict[str, tuple[str, Callable[[object], bool]]] = {
     "flag":    ("true or false",                   lambda v: isinstance(v, bool)),
     "number":  ("a number",                        _is_number),
     "scale":   ("a number other than 0",           lambda v: _is_number(v) and v != 0),
-    "count":   ("a whole number from 0",           lambda v: _is_whole(v) and v >= 0),
+    "count":   ("a whole number from 0",           _is_count),
     "size":    ("a whole number from 1",           _is_size),
     "sizes":   ("a list of whole numbers from 1",  lambda v: _are(_is_size, v)),
     "sides":   ("a whole number from 1, or two",   lambda v: _is_size(v) or _is_pair(v)),
