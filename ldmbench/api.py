@@ -26,7 +26,6 @@ from ldmbench.errors import InputError
 from ldmbench.execute import cluster
 from ldmbench.gating import judge, read_baseline
 from ldmbench.gating.verdict import Outcome
-from ldmbench.plan.names import names_of
 from ldmbench.records.compare import Comparison, Side, stored_replicates
 from ldmbench.records.compare import compare as compare_sides
 from ldmbench.records.record_file import opened_run
@@ -202,7 +201,7 @@ def run(
         fresh=wanted,
         verify=verify,
         before=partial(require_weights, plan, fresh=wanted),
-        watching=lambda _: Watch(names_of(plan)),
+        watching=lambda _: Watch(plan),
     )
     all_runs = Runs(root)
     write_report(found.run, all_runs, again=not found.reopened)
@@ -271,9 +270,7 @@ def score(
         metrics=",".join(_words(metrics, "metrics")),
         count=count,
     )
-    record = score_request(
-        request, root, before=require_weights, watching=lambda plan: Watch(names_of(plan))
-    )
+    record = score_request(request, root, before=require_weights, watching=Watch)
     now = datetime.now(UTC).isoformat(timespec="seconds")
     all_runs = Runs(root)
     name = all_runs.new_id("score")

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import sys
 import threading
-import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
@@ -24,12 +23,13 @@ from rich.table import Column
 from rich.text import Text
 
 from ldmbench.cli.options import duration
+from ldmbench.cli.remaining import Remaining
 from ldmbench.cli.terminal import drawing, fitted, inert, legible, say_tinted
+from ldmbench.plan.names import names_of
+from ldmbench.schema.stage import Plan
 from ldmbench.store.units import Unit
 from ldmbench.words import plural
 
-WEIGHTS = {"denoiser": 60.0, "autoencoder": 60.0, "samples": 6.0, "speed": 5.0, "coding": 3.0}
-"""Rough shares of a run's time, until measured durations replace them."""
 EVERY = 60.0
 """Seconds between lines of progress where there is no terminal for bars."""
 MOST_RUNNING = 3
@@ -42,25 +42,22 @@ class Watch:
     """A listener that draws bars on a terminal, elsewhere plain lines: one a minute at least.
 
     Args:
-        names: stage key -> what people call it; 'denoiser 3fa9c1e2' when unset.
+        plan: names stages and says what they cost; 'denoiser 3fa9c1e2' when unset.
         quiet: show warnings alone.
     """
 
-    def __init__(self, names: Mapping[str, str] | None = None, *, quiet: bool = False) -> None:
+    def __init__(self, plan: Plan | None = None, *, quiet: bool = False) -> None:
         self.console = Console(file=drawing(sys.stderr))
         self.live = self.console.is_terminal and not quiet
         self.quiet = quiet
-        self._names = names or {}
+        self._names = names_of(plan) if plan else {}
         self._labels: dict[str, str] = {}
         self._awake = False
         self._count = 0
         self._lock = threading.Lock()
         self._bars: dict[Unit, TaskID] = {}
-        self._left: Counter[str] = Counter()
-        self._seconds: dict[str, list[float]] = {}
-        self._fractions: dict[Unit, float] = {}
-        self._began: float | None = None
-        self._known_before = 0.0
+        self._over = 0
+        self._remaining = Remaining(plan)
         self._progress = Progress(
             SpinnerColumn(table_column=Column(width=1)),
             TextColumn("{task.description}", markup=False, table_column=_cut()),
@@ -95,8 +92,8 @@ class Watch:
     def planned(self, units: Sequence[Unit]) -> None:
         """Show how much there is to do."""
         with self._lock:
-            self._left = Counter(unit.stage.kind for unit in units)
-            self._count = len(units)
+            self._remaining.planned(units)
+            self._count, self._over = len(units), 0
             self._labels = {u.stage.label: self._named(u) for u in units if u.shard is None}
             if self._all is None:
                 self._all = self._progress.add_task("all", total=1.0, note="")
@@ -109,35 +106,36 @@ class Watch:
         """Show a bar for a unit."""
         with self._lock:
             self._drop_bar(unit)  # of a machine that was lost with it
+            self._remaining.began_again(unit)
             note = "" if self._awake else "starting a worker"
             self._bars[unit] = self._progress.add_task(self._named(unit), total=1.0, note=note)
             if unit.shard is None and not self.live:
                 self._line(f"  {self._named(unit)} ...")
 
-    def progressed(self, unit: Unit, fraction: float, note: str) -> None:
-        """Move a unit's bar and the ETA."""
+    def progressed(self, units: Sequence[Unit], fraction: float, note: str) -> None:
+        """Move the bars of a task's units and the ETA."""
         with self._lock:
             self._awake = True
-            if unit in self._bars:
-                self._progress.update(self._bars[unit], completed=fraction, note=inert(note))
-            self._fractions[unit] = fraction
+            for unit in units:
+                if unit in self._bars:
+                    self._progress.update(self._bars[unit], completed=fraction, note=inert(note))
+            self._remaining.progressed(units, fraction)
             self._update_all()
 
     def finished(self, unit: Unit, seconds: float | None) -> None:
         """Take a unit's bar away."""
         with self._lock:
-            self._drop(unit)
+            self._end(unit, seconds)
             self._awake = True
-            if seconds is not None:
-                self._seconds.setdefault(unit.stage.kind, []).append(seconds)
-                if unit.shard is None and (not self.live or seconds >= WORTH_A_LINE):
-                    self._line(f"  {self._named(unit)} done in {duration(seconds)}")
+            shown = not self.live or (seconds or 0.0) >= WORTH_A_LINE
+            if seconds is not None and unit.shard is None and shown:
+                self._line(f"  {self._named(unit)} done in {duration(seconds)}")
             self._update_all()
 
     def failed(self, unit: Unit, reason: str) -> None:
         """Say that a unit failed."""
         with self._lock:
-            self._drop(unit)
+            self._end(unit, None)
         self.warned(f"{self._named(unit)} failed: {reason}")
 
     def warned(self, text: str) -> None:
@@ -180,10 +178,9 @@ class Watch:
             parts.append(f"{len(running) - MOST_RUNNING} more")
         return "  " + "; ".join(part for part in parts if part)
 
-    def _drop(self, unit: Unit) -> None:
-        if self._drop_bar(unit):
-            self._left[unit.stage.kind] -= 1
-        self._fractions.pop(unit, None)
+    def _end(self, unit: Unit, seconds: float | None) -> None:
+        self._over += self._drop_bar(unit)
+        self._remaining.finished(unit, seconds)
 
     def _drop_bar(self, unit: Unit) -> bool:
         """Take a bar away; tell whether there was one."""
@@ -195,26 +192,13 @@ class Watch:
     def _update_all(self) -> None:
         if self._all is None:
             return
-        running = sum(self._weight(u.stage.kind) * f for u, f in self._fractions.items())
-        left = sum(self._weight(kind) * n for kind, n in self._left.items()) - running
-        known = running + sum(sum(s) for s in self._seconds.values())
-        if self._began is None and self._awake:  # how long workers take to start says nothing
-            self._began, self._known_before = time.monotonic(), known
-        spent = time.monotonic() - (self._began or time.monotonic())
-        seen = known - self._known_before
-        remaining = left * (spent / seen) if seen > 1 else left
-        share = known / (known + left) if known + left else 1.0
-        done = self._count - sum(self._left.values())
+        left = self._remaining.seconds()
         self._progress.update(
             self._all,
-            completed=share,
-            description=f"all: {done} of {self._count} units",
-            note=f"about {_rough(remaining)} left" if seen > 1 else "",
+            completed=self._remaining.share(),
+            description=f"all: {self._over} of {self._count} units",
+            note="" if left is None else f"about {_rough(left)} left",
         )
-
-    def _weight(self, kind: str) -> float:
-        known = self._seconds.get(kind)
-        return sum(known) / len(known) if known else WEIGHTS.get(kind, 0.5)
 
     def _line(self, text: str) -> None:
         if self.quiet:

@@ -27,7 +27,6 @@ from ldmbench.errors import InputError, StageError
 from ldmbench.execute.devices import devices
 from ldmbench.execute.local import execute
 from ldmbench.metrics.moments import moments
-from ldmbench.plan.names import names_of
 from ldmbench.plan.sample_scores import held_to
 from ldmbench.plan.score import ImageSource, build_score_plan, drawn
 from ldmbench.records.runs import write_output
@@ -203,7 +202,7 @@ def _extracted(
     fresh = () if there else ("scores",)  # which may be there still though features were deleted
     require_weights(plan, disk, fresh=fresh)
     log = disk.root / "reference.log"
-    with Watch(names_of(plan), quiet=quiet) as watch:
+    with Watch(plan, quiet=quiet) as watch:
         result = execute(plan, disk, devices=devices(), listener=watch, log=log, fresh=fresh)
     if result.failed:
         raise (InputError if result.wrong else StageError)(

@@ -28,7 +28,6 @@ from ldmbench.cli.summary import summary_table
 from ldmbench.cli.terminal import inert, legible
 from ldmbench.cli.weights import require_weights
 from ldmbench.execute import cluster
-from ldmbench.plan.names import names_of
 from ldmbench.records.runs import Runs
 from ldmbench.schema.record import Record, Run
 from ldmbench.session.pages import mirror_of, replay, write_report
@@ -91,7 +90,7 @@ def run(
 
     def watching(run: Run) -> Watch:
         say(f"run {run.id}: {plural(len(plan.cells), 'cell')}")
-        return Watch(names_of(plan), quiet=as_json)
+        return Watch(plan, quiet=as_json)
 
     found = run_suite(
         loaded,

@@ -18,7 +18,6 @@ from ldmbench.cli.options import (
 )
 from ldmbench.cli.progress import Watch
 from ldmbench.cli.weights import require_weights
-from ldmbench.plan.names import names_of
 from ldmbench.records.runs import write_output
 from ldmbench.schema.record import Record
 from ldmbench.scoring.request import Request
@@ -117,7 +116,7 @@ def score(
         request,
         store,
         before=require_weights,
-        watching=lambda plan: Watch(names_of(plan), quiet=as_json),
+        watching=lambda plan: Watch(plan, quiet=as_json),
     )
     if output:
         write_output(output, record.model_dump_json() + "\n")

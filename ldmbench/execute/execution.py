@@ -45,8 +45,8 @@ class Listener(Protocol):
     def started(self, unit: Unit) -> None:
         """A unit began."""
 
-    def progressed(self, unit: Unit, fraction: float, note: str) -> None:
-        """A unit is at `fraction` of its work."""
+    def progressed(self, units: Sequence[Unit], fraction: float, note: str) -> None:
+        """The units of one task are at `fraction` of its work."""
 
     def finished(self, unit: Unit, seconds: float | None) -> None:
         """A unit is in the store."""
@@ -301,8 +301,7 @@ class _Execution:
         outside = runner.waited
 
         def progressed(fraction: float, note: str) -> None:
-            for unit in units:
-                self.listener.progressed(unit, fraction, note)
+            self.listener.progressed(units, fraction, note)
 
         def body(task: Task) -> Outcome:
             with self.counting:

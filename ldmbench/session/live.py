@@ -61,11 +61,12 @@ class Live:
             self._going[unit] = None
         self._inner.started(unit)
 
-    def progressed(self, unit: Unit, fraction: float, note: str) -> None:
+    def progressed(self, units: Sequence[Unit], fraction: float, note: str) -> None:
         """Send the curves of all trainings, if it is time."""
-        self._inner.progressed(unit, fraction, note)
+        self._inner.progressed(units, fraction, note)
         idle = self._thread is None or not self._thread.is_alive()
-        if not self._off and unit in self._going and idle and time.monotonic() > self._last + EVERY:
+        trained = not self._going.keys().isdisjoint(units)
+        if not self._off and trained and idle and time.monotonic() > self._last + EVERY:
             self._last = time.monotonic()
             self._thread = threading.Thread(target=self._send, daemon=True)
             self._thread.start()

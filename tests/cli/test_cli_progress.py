@@ -19,7 +19,7 @@ def lines_of(capsys, *, quiet=False, after):
     with progress.Watch(quiet=quiet) as watch:
         watch.planned([TRAINING, SCORES])
         watch.started(TRAINING)
-        watch.progressed(TRAINING, 0.43, "step 43 of 100")
+        watch.progressed([TRAINING], 0.43, "step 43 of 100")
         after(watch)
     return [line for line in capsys.readouterr().err.splitlines() if line.startswith("  all:")]
 

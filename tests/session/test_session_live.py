@@ -53,20 +53,20 @@ def followed(tmp_path, monkeypatch):
 def test_the_curve_so_far_is_sent(followed):
     listener, unit, sent, store = followed
     listener.started(unit)
-    listener.progressed(unit, 0.1, "")
+    listener.progressed([unit], 0.1, "")
     listener.close()
     assert sent == []  # there is no curve yet
     folder = store.root / "scratch" / unit.address.name
     folder.mkdir(parents=True)
     (folder / "curve.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS))
-    listener.progressed(unit, 0.2, "")
+    listener.progressed([unit], 0.2, "")
     listener.close()
     [((_, [training]), more)] = sent
     assert (training.name, training.key) == ("ldm/shapes denoiser", STAGE.key)
     assert [p.model_dump() for p in training.points] == ROWS
     assert more["default_uri"].startswith("sqlite:")
     listener.finished(unit, 1.0)
-    listener.progressed(unit, 1.0, "")
+    listener.progressed([unit], 1.0, "")
     listener.close()
     assert len(sent) == 1
 
@@ -80,7 +80,7 @@ def test_nothing_is_sent_after_a_refusal_or_without_a_mirror(followed, monkeypat
     monkeypatch.setattr("ldmbench.session.live.follow", lambda *a, **k: calls.append(1) or "no")
     listener.started(unit)
     for share in (0.1, 0.2, 0.3):
-        listener.progressed(unit, share, "")
+        listener.progressed([unit], share, "")
         listener.close()
     assert len(calls) == 1
     assert sent == []
