@@ -50,8 +50,8 @@ def edits():
 
 def edited(root):
     """Return a copy of the source with the edits."""
-    shutil.copytree(
-        ROOT / "ldmbench", root / "ldmbench", ignore=shutil.ignore_patterns("__pycache__")
+    shutil.copytree(  # with its bytecode, but for what is being written
+        ROOT / "ldmbench", root / "ldmbench", ignore=shutil.ignore_patterns("*.pyc.*")
     )
     (root / "tests").mkdir()
     shutil.copytree(ROOT / "tests" / "golden", root / "tests" / "golden")

@@ -337,6 +337,7 @@ def test_the_commands_need_no_torch(store, tmp_path):
 def test_a_real_run_gates_itself_and_a_changed_code_is_stale(tmp_path, capsys):
     """The tiny suite with its speed: accepted, run again, gated; then its denoiser grows old."""
     text = tiny.SUITE.replace("[device_days]", "[device_days, throughput, flops]")
+    text = text.replace("steps: [2, 3]", "steps: 2")
     suite = tiny.write_suite(tmp_path, text + "speed: {batch: 2, repeats: 2}\n")
     first, again, base = tmp_path / "a", tmp_path / "b", tmp_path / "base.json"
     assert typed("run", first, suite, "--json") == 0
