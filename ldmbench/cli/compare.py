@@ -65,7 +65,7 @@ def compare(
 
     A and B are run ids, unique beginnings of them, or record files; RUN:GLOB takes only the cells
     that match. RUN 'GLOB' 'GLOB' compares two groups of cells that differ in one axis, over all
-    others: the mean difference, then every pair. RUN --best holds all cells against the best one
+    others: the mean difference, then every pair. RUN --best compares all cells with the best one
     of their dataset. Without RUN both take the last run.
 
     Ends with 0 if all is the same, 1 if something differs, 2 if the numbers are unlike or have

@@ -39,7 +39,7 @@ TABLES: dict[str, Mapping[str, Any]] = {
 @click.argument("what", type=click.Choice([*TABLES, "protocols", "suites"]))
 @json_option
 def list_(what: str, as_json: bool) -> None:
-    """List what a suite may name, or the suites at hand.
+    """List what a suite may name, or the suites that ldmbench finds.
 
     \b
     Examples:

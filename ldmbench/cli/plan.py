@@ -65,7 +65,7 @@ def plan(
     \b
     Examples:
       ldmbench plan suites/downsampling_sweep.yaml
-      ldmbench plan suites/quickstart.yaml --set sample.steps=[10,20,50] --explain
+      ldmbench plan suites/quickstart.yaml --set 'sample.steps=[10,20,50]' --explain
     """
     loaded, found = planned(suite, sets, only, store=store, may_compile=not no_compile)
     say_file(suite, loaded.path)

@@ -53,7 +53,7 @@ ENDS = {"features": "", "spatial": "_s"}
 @json_option
 @click.pass_context
 def reference(ctx: click.Context, as_json: bool) -> None:
-    """Build, list and check references: features of real images that know how they were made.
+    """Build, list and check references: features of real images, and how they were made.
 
     \b
     Examples:

@@ -84,7 +84,7 @@ def score(
 
     REF is a folder, zip or npz too, a reference that `ldmbench reference build` wrote, statistics
     (npz with mu and sigma), or shapes:RESOLUTION[:COUNT] for the embedded data. TRAIN is the
-    same; memorization holds samples to it, with REF as images that the model did not see. So is
+    same; memorization needs it, with REF as images that the model did not see. So is
     VAL, as many images as there are samples: fdr divides by their distance to REF.
 
     \b

@@ -35,7 +35,7 @@ UNMEASURED = "not measured: "
 @store_option
 @json_option
 def status(run: str | None, store: Path, as_json: bool) -> None:
-    """Show how far a RUN is; hand MLflow what it has not taken yet.
+    """Show the state of a RUN, and send MLflow what it has not received.
 
     RUN is a run id, a unique beginning of one, or a record file; the last run when unset.
 

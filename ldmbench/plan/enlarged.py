@@ -80,8 +80,9 @@ def cautions(point: Point, traits: Traits, written: SampleParams) -> Iterator[st
         return
     rows, columns = factors_of(size)
     yield (
-        f"samples are of {rows} x {columns} training sides: features see one patch of each, by the"
-        f" grid in turn, and references are what they are at size 1"
+        f"samples have {rows} x {columns} times the side of training: features are computed on one"
+        " patch of each at the side of training (patches of the grid in turn) and compared with"
+        " the reference of size 1"
     )
     latent = point.data.resolution // f
     positions = latent**2 * rows * columns

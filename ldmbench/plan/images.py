@@ -96,7 +96,7 @@ class Images:
             ) from error
 
     def reference(self, point: Point, protocol: Protocol) -> tuple[Stage, int]:
-        """Return the real images that a protocol holds samples to, and how many of them."""
+        """Return the real images that a protocol compares samples with, and how many of them."""
         real, count = self.reference_size(point, protocol)
         most = self.held(point, real.split)
         part = count < most or (protocol.neighbour_count or count) < count

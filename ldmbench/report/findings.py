@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from ldmbench.records.difference import difference
 from ldmbench.records.spread import Spread
 from ldmbench.report.cells import identity_of, seedless, series, way
-from ldmbench.report.points import headline
+from ldmbench.report.notices import SLOW
+from ldmbench.report.points import judged
 from ldmbench.report.quantities import embedded_evaluators, quantity_of
 from ldmbench.report.seeds import Pooled, pooled
 from ldmbench.report.tables import Column, Entry, Row, Table
@@ -41,7 +42,7 @@ def findings_of(table: Table) -> list[Finding]:
     a rank.
     Where seeds were swept, the best mean over seeds stands beside the best single cell.
     """
-    quality = headline([row.record for row in table.rows])
+    quality = judged([row.record for row in table.rows])
     column = next((c for c in table.columns if quality and c.quantity.name == quality.name), None)
     if column is None:
         return []
@@ -76,7 +77,8 @@ def _has(row: Row, key: str) -> bool:
 
 def _owner(table: Table, record: Record) -> str:
     """Name a cell by its model and the value of every axis that varies."""
-    return f"{series(record.cell)}, {way(identity_of(record.cell, table.vary))}"
+    how = way(identity_of(record.cell, table.vary))
+    return ", ".join(filter(None, [series(record.cell), how]))
 
 
 def _written(entry: Entry) -> str:
@@ -88,7 +90,7 @@ def _best(table: Table, row: Row, column: Column, *, rivals: Sequence[Row], of: 
     signature = entry.among[-1]
     score = next(s for s in row.record.scores if s.signature == signature)
     names = embedded_evaluators(signature)
-    text = f"{score.n} samples"
+    text = f"{score.n} {'samples' if cell.is_sampled else 'reconstructions'}"
     if len(rivals) > 1:
         others = [r.entries[column.key] for r in rivals if r is not row]
         text += f"; {_distinguished(others)}"
@@ -127,16 +129,28 @@ def _fastest(table: Table, rows: Sequence[Row], column: Column, *, best: Row) ->
     good = [r for r in good if _among(r, "throughput") == _among(best, "throughput")]
     row = max(good, key=lambda r: r.entries["throughput"].value or 0.0, default=best)
     cell, entry = row.record.cell, row.entries["throughput"]
-    ratio = (entry.value or 0.0) / (best.entries["throughput"].value or 1.0)
     text = (
         "No faster cell is as good within the noise."
         if row is best
-        else f"{ratio:.1f} times as fast as the best; its {column.quantity.label}, "
+        else f"{_ratio(row, best)}; its {column.quantity.label}, "
         f"{_written(row.entries[column.key])}, is not distinguished from the best one's."
     )
     owner = _owner(table, row.record)
     topic = "Fastest that is as good"
     return [Finding(cell.dataset, topic, entry.text, speed.scale.unit, owner, text, cell.id)]
+
+
+def _ratio(row: Row, best: Row) -> str:
+    """Say how much faster a cell is than the best, and what makes that doubtful."""
+    entry, other = row.entries["throughput"], best.entries["throughput"]
+    text = f"{(entry.value or 0.0) / (other.value or 1.0):.1f} times as fast as the best"
+    sticks = [r.entries["yardstick"].value or 0.0 for r in (row, best) if _has(r, "yardstick")]
+    slower = max(sticks) / min(sticks) if len(sticks) == 2 and all(sticks) else 1.0
+    if slower > SLOW:
+        text += f", but the machine was {slower:.1f} times as slow during one of the two timings"
+    elif entry.low is not None and other.high is not None and entry.low <= other.high:
+        text += ", but the two intervals overlap"
+    return text
 
 
 def _over_seeds(over: Pooled | None, column: Column, dataset: str) -> list[Finding]:

@@ -53,6 +53,7 @@ def notices_of(run: Run, table: Table) -> tuple[Notice, ...]:
         *_stale(records),
         *_cautions(records),
         *_evaluators(records),
+        *_conditions(records),
         *_machines(records),
         *_disturbed(records),
         *_nulls(table),
@@ -158,6 +159,24 @@ def _evaluators(records: Sequence[Record]) -> list[Notice]:
     ]
 
 
+def _conditions(records: Sequence[Record]) -> list[Notice]:
+    """Tell of cells that are ranked together although conditions of their task differ."""
+    made: dict[tuple[str, str | None, str], dict[str, None]] = defaultdict(dict)
+    for cell in (record.cell for record in records):
+        for name, value in (cell.given or {}).items():
+            made[cell.dataset, cell.conditioning, name][value] = None
+    return [
+        Notice(
+            "warning",
+            f"Conditions differ: {name} {', '.join(values)}",
+            f"★, ≈ and findings rank all cells of one task ({task}) and dataset together, also"
+            f" those of another {name}. Compare cells of the same {name}.",
+        )
+        for (_, task, name), values in made.items()
+        if len(values) > 1
+    ]
+
+
 def _machines(records: Sequence[Record]) -> list[Notice]:
     devices = sorted(
         {m.device for r in records for m in r.measures if m.device and m.value is not None}
@@ -184,8 +203,8 @@ def _disturbed(records: Sequence[Record]) -> list[Notice]:
             text = (
                 f"Their yardstick took up to {max(cells.values()) / usual:.1f} times the"
                 f" {1000 * usual:.3g} ms of the quickest cell on {device}: something else was"
-                " running there. Throughput and latency are as wrong in seconds. To measure them"
-                " again on a quiet machine: ldmbench run SUITE --fresh speed"
+                " running there. Their throughput and latency are worse by about as much. To"
+                " measure them again on a quiet machine: ldmbench run SUITE --fresh speed"
             )
             title = f"Timed on a busy machine: {len(slow)} of {_cells(tuple(cells))}"
             found.append(Notice("warning", title, text, slow))

@@ -16,7 +16,7 @@ from ldmbench.report.findings import findings_of
 from ldmbench.report.flat import csv_text
 from ldmbench.report.latex import latex
 from ldmbench.report.notices import notices_of
-from ldmbench.report.points import headline
+from ldmbench.report.points import judged
 from ldmbench.report.published import CAUTION, beside
 from ldmbench.report.quantities import GROUPS, quantity_of
 from ldmbench.report.seeds import BARS, HOW
@@ -138,7 +138,7 @@ def _data(run: Run, records: Sequence[Record], table: Table) -> dict[str, object
     versions = _distinct(r.versions for r in records)
     return {
         "suite": run.suite,
-        "headline": quality.name if (quality := headline(records)) else None,
+        "headline": quality.name if (quality := judged(records)) else None,
         "labels": {c.quantity.name: c.quantity.label for c in table.columns},
         "meanings": {c.quantity.name: c.quantity.about for c in table.columns},
         "machines": machines,

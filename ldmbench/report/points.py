@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from ldmbench.catalog.metrics import BY_RANK
+from ldmbench.catalog.metrics import BY_RANK, RECONSTRUCTED
 from ldmbench.report.cells import identity_of, series, varying
 from ldmbench.report.quantities import QUANTITIES, Quantity, quantity_of
 from ldmbench.report.tables import Protocols, score_key, variants
@@ -18,6 +18,7 @@ __all__ = [
     "first_stages",
     "front",
     "headline",
+    "judged",
     "points_of",
     "shared",
     "value_of",
@@ -39,6 +40,18 @@ def headline(records: Sequence[Record]) -> Quantity | None:
     found = {s.name: s for r in records for s in r.scores if s.value is not None}
     own = sorted(name for name in found if name not in QUANTITIES)
     return next((quantity_of(n) for n in (*BY_RANK, *own) if n in found), None)
+
+
+def judged(records: Sequence[Record]) -> Quantity | None:
+    """Return the score that findings rank by: the headline.
+
+    Where all cells are first stages alone, it is rFID, or the next score of reconstructions.
+    """
+    if any(record.cell.is_sampled for record in records):
+        return headline(records)
+    found = {s.name for r in records for s in r.scores if s.value is not None}
+    ranked = (quantity_of(name) for name in RECONSTRUCTED if name in found)
+    return next((quantity for quantity in ranked if quantity.best is not None), None)
 
 
 def value_of(record: Record, name: str) -> Score | Measure | None:
@@ -160,7 +173,7 @@ def coding_points(records: Sequence[Record], extras: Extras) -> list[Point]:
 def curve_points(records: Sequence[Record], extras: Extras, stage: str) -> list[Point]:
     """Return the training curves of one stage, thinned to a few hundred points each.
 
-    Models that share a first stage share its curve, which is drawn once.
+    Models that share a training share its curve, which is drawn once.
     """
     labelled = {f"{r.cell.model}/{r.cell.dataset} {stage}": r.cell for r in records}
     vary = ["train_seed"] if stage == "denoiser" and "train_seed" in varying(records) else []

@@ -13,6 +13,16 @@ from ldmbench.schema.record import Picture, Record
 
 __all__ = ["Sheet", "Sheets", "read_sheets"]
 
+SEEDS = (
+    "Every column is one seed: the same noise and the same condition for every model that samples."
+    " Real images, those of the reference, come first; they need not have the condition of their"
+    " column."
+)
+ORIGINALS = (
+    "Every column is one image: the original first, then its reconstruction by each first stage."
+)
+BOTH = f"{SEEDS} A first stage alone shows its reconstructions of these real images."
+
 BUDGET = 6_000_000
 """Bytes of pictures in a page, before base64 adds a third; a page stays below 15 MB."""
 
@@ -35,9 +45,10 @@ class Sheet:
 
 @dataclass(frozen=True)
 class Sheets:
-    """All sheets, and sentences on what is missing or was made smaller."""
+    """All sheets, what a column of them is, and what is missing or was made smaller."""
 
     sheets: tuple[Sheet, ...]
+    legend: str
     remarks: tuple[str, ...]
 
 
@@ -57,7 +68,9 @@ def read_sheets(pictures: Sequence[Picture], records: Sequence[Record], *, folde
         kind, data, rows = _shrunk(path, picture, share)
         smaller += kind != "png"
         sheets.append(_sheet(picture, by_id, vary, rows=rows, uri=_uri(kind, data)))
-    return Sheets(tuple(sheets), tuple(_remarks(missing, smaller)))
+    kinds = {by_id[sheet.cell].cell.is_sampled for sheet in sheets if sheet.cell in by_id}
+    legend = BOTH if len(kinds) > 1 else ORIGINALS if False in kinds else SEEDS
+    return Sheets(tuple(sheets), legend, tuple(_remarks(missing, smaller)))
 
 
 def _inside(folder: Path, file: str) -> Path | None:

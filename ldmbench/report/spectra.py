@@ -40,8 +40,8 @@ def latent_spectrum(subject: Subject) -> Figure | str:
     caption = (
         "Mean power of the coefficients of latents at each zigzag frequency of their discrete"
         " cosine transform, over that of the mean of a map (arXiv:2502.14831). A curve that falls"
-        " is coarse before fine, as images are; noise is level. One curve per first stage, however"
-        f" many models share it.{look.caption}"
+        " has less power in fine detail than in coarse structure, as images have; that of white"
+        f" noise is level. One curve per first stage, however many models share it.{look.caption}"
     )
     ends = {(p["line"], p["dataset"]): p for p in points}
     alt_text = f"{title}: " + "; ".join(

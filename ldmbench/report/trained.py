@@ -36,7 +36,9 @@ CURVES = {
         "Gradient norm", "Norm of all gradients together, before clipping,", "ends at norm"
     ),
     "images_per_second": Curve(
-        "Images per second", "Images per second since the point before", "ends at images per second"
+        "Images per second",
+        "Images per second between neighbouring points",
+        "ends at images per second",
     ),
 }
 """Field of a point -> how it is drawn."""
@@ -79,6 +81,6 @@ def training(subject: Subject, stage: str, title: str, *, field: str = "loss") -
     )
     caption = f"{curve.what} over optimizer steps, at most {pt.LONGEST_CURVE} points a curve."
     if any(p["series"] is None for p in points):
-        caption += " Models that share a first stage share its curve."
+        caption += " Models that share a training share its curve."
     caption += look.caption
     return figure_of(finish([line, dots], points), points, title, caption, alt_text)

@@ -1,4 +1,4 @@
-"""References that know how they were made: what lies beside the features of real images."""
+"""References: the record of how the features of real images were made, beside them on disk."""
 
 from __future__ import annotations
 

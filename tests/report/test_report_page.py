@@ -166,6 +166,20 @@ def test_pictures_outside_the_folder_are_refused(small, tmp_path):
     assert "not in the run's folder" in sheets.remarks[0]
 
 
+def test_a_column_of_first_stages_alone_is_an_image(small):
+    folder, _, records, extras = small
+    nothing = dict.fromkeys(("sampler", "steps", "eta", "guidance", "sample_seed"))
+    alone = [
+        r.model_copy(update={"cell": r.cell.model_copy(update=nothing)}) for r in records
+    ]  # fmt: skip
+    for those, said in (
+        (records, "Every column is one seed"),
+        (alone, "Every column is one image: the original first"),
+        ([alone[0], *records[1:]], "A first stage alone shows its reconstructions"),
+    ):
+        assert said in read_sheets(extras.pictures, those, folder=folder).legend
+
+
 @pytest.mark.slow
 def test_two_hundred_cells_stay_small(tmp_path):
     made = fake(tmp_path, steps=tuple(range(5, 90, 5)), side=48)

@@ -195,6 +195,62 @@ def test_cells_timed_on_a_busy_machine_are_named(small):
     assert "--fresh speed" in told.text
 
 
+def test_cells_under_other_conditions_are_ranked_with_a_warning(small):
+    _, run, records, _ = small
+    given = [_likened(r, conditioning="inpainting", given={"mask": "thin"}) for r in records]
+    titles = [n.title for n in notices_of(run, build(given))]
+    assert not [title for title in titles if title.startswith("Conditions")]
+    other = _likened(given[0], given={"mask": "thick"})
+    (told,) = (n for n in notices_of(run, build([other, *given])) if "Conditions" in n.title)
+    assert told.title == "Conditions differ: mask thick, thin"
+    assert "those of another mask" in told.text
+
+
+def test_a_faster_cell_is_named_with_what_makes_its_speed_doubtful(tmp_path):
+    _, records, _ = fake(
+        tmp_path, datasets=("shapes",), downsampling=(4,), steps=(50, 200), pictures=False
+    )
+    equal = {"value": 10.0, "low": 9.0, "high": 11.0}
+    sticks = [Measure(name="yardstick", value=s, unit="s", device="CPU") for s in (0.1, 0.4)]
+    for spread, stick, said in (
+        (0.0, sticks[0], "times as fast as the best; its FID"),
+        (9.0, sticks[0], "but the two intervals overlap; its FID"),
+        (9.0, sticks[1], "the machine was 4.0 times as slow during one of the two timings; its"),
+    ):
+        made = []
+        for record, beside in zip(records, (stick, sticks[0]), strict=True):
+            ways = {"low": -spread, "high": spread}
+            measures = tuple(
+                m.model_copy(update={k: m.value + v for k, v in ways.items()})
+                if m.name == "throughput" else m
+                for m in record.measures
+            )  # fmt: skip
+            fid = equal | ({"value": 9.9} if record.cell.steps == 200 else {})
+            slow = record.model_copy(update={"measures": (*measures, beside)})
+            made.append(_likened(slow, fid=fid))
+        (fast,) = (f for f in findings_of(build(made)) if f.topic.startswith("Fastest"))
+        assert said in fast.text
+
+
+def test_first_stages_alone_have_a_finding_too(tmp_path):
+    _, records, _ = fake(
+        tmp_path, datasets=("shapes",), downsampling=(4, 8), steps=(10,), pictures=False
+    )
+    nothing = dict.fromkeys(("sampler", "steps", "eta", "guidance", "sample_seed"))
+    alone = [
+        _likened(record, **nothing).model_copy(
+            update={
+                "scores": tuple(s for s in record.scores if s.name in ("rfid", "psnr")),
+                "measures": (),
+            }
+        )
+        for record in records
+    ]
+    (best,) = findings_of(build(alone))
+    assert (best.topic, best.owner) == ("Best rFID", "ldm[f=4]")
+    assert best.text.startswith("512 reconstructions; the other cell is")
+
+
 def test_csv_and_json_round_trip_through_pandas(small):
     folder, run, records, extras = small
     text = {f: render(run, records, extras, folder=folder, format=f) for f in ("csv", "json")}

@@ -319,6 +319,8 @@
     const WHO = $("browser").clientWidth < 800 ? 110 : 210;
     const TILE = Math.max(64, Math.min(128, Math.floor(($("browser").clientWidth - WHO - 40) / 8) - 6));
     const unique = (list) => [...new Set(list)];
+    let word = "seed"; // what a column is; of first stages alone an image
+    const breakable = (name) => name.replaceAll(",", ",\u200b"); // lines may end at commas
     function classOf(sheet) {
       if (!classes.has(sheet)) {
         const name = `sheet-${classes.size}`;
@@ -330,7 +332,7 @@
     function tile(sheet, index, size, tag = "button") {
       const column = index % sheet.columns;
       const row = Math.floor(index / sheet.columns);
-      const words = `${sheet.line}${sheet.steps ? `, ${sheet.steps} steps` : ""}, seed ${index}` +
+      const words = `${sheet.line}${sheet.steps ? `, ${sheet.steps} steps` : ""}, ${word} ${index}` +
         (sheet.captions[index] ? `: ${sheet.captions[index]}` : "");
       const box = make(tag, { class: `tile ${classOf(sheet)}`, "data-seed": index, title: words, "aria-label": words });
       if (tag === "button") box.type = "button"; else box.setAttribute("role", "img");
@@ -365,7 +367,7 @@
       const box = make("div", { class: "who" });
       const scores = cells.get(sheet.cell)?.scores || [];
       const score = scores.find((s) => s.name === data.headline && s.value !== undefined);
-      box.append(make("b", {}, state.mode === "steps" && sheet.cell && sheet.steps ? `${sheet.steps} steps` : sheet.line));
+      box.append(make("b", {}, state.mode === "steps" && sheet.cell && sheet.steps ? `${sheet.steps} steps` : breakable(sheet.line)));
       box.append(make("span", {}, sheet.cell
         ? (score ? `${data.labels[score.name] || score.name} ${plain(Number(score.value.toPrecision(4)))}` : "")
         : state.dataset));
@@ -380,7 +382,7 @@
       const seeds = Array.from({ length: last - state.first }, (_, i) => state.first + i);
       const box = make("div", { class: "grid" });
       box.style.gridTemplateColumns = `${WHO}px repeat(${seeds.length}, ${TILE}px)`;
-      box.append(make("div", { class: "who" }), ...seeds.map((s) => make("div", { class: "seed" }, `seed ${s}`)));
+      box.append(make("div", { class: "who" }), ...seeds.map((s) => make("div", { class: "seed" }, `${word} ${s}`)));
       shown.forEach((sheet, i) => {
         box.append(label(sheet));
         for (const seed of seeds) {
@@ -393,7 +395,7 @@
       });
       const none = make("p", { class: "empty" }, "No sheet fits the filters.");
       $("browser").replaceChildren(shown.length > real.length ? box : none);
-      $("s-range").textContent = count ? `seeds ${state.first}–${last - 1} of ${count}` : "";
+      $("s-range").textContent = count ? `${word}s ${state.first}–${last - 1} of ${count}` : "";
       $("s-prev").disabled = state.first === 0;
       $("s-next").disabled = last >= count;
       const same = (on) => (event) => {
@@ -407,10 +409,11 @@
       const words = shown.map((s) => s.cell && s.captions[seed]).find(Boolean);
       const figures = shown.filter((s) => seed < s.columns * s.rows).map((s) => make("figure", {},
         tile(s, seed, 200, "div"), make("figcaption", {}, s.steps ? `${s.line}, ${s.steps} steps` : s.line)));
-      open($("zoom"), `Seed ${seed}`, ...(words ? [make("p", {}, `“${words}”`)] : []), make("div", { class: "zoomed" }, ...figures));
+      open($("zoom"), `${word[0].toUpperCase()}${word.slice(1)} ${seed}`, ...(words ? [make("p", {}, `“${words}”`)] : []), make("div", { class: "zoomed" }, ...figures));
     }
     function start() {
       images = read("images");
+      if (images.every((s) => !s.cell || s.steps === null)) word = "image";
       const datasets = unique(images.map((s) => s.dataset));
       state.dataset = options($("s-dataset"), datasets, datasets[0]);
       $("s-dataset").addEventListener("change", (e) => { state.dataset = e.target.value; setUp(); });
