@@ -11,10 +11,10 @@ ROOT = Path(__file__).parent.parent / "ldmbench"
 OWN = {"features/__init__.py", "features/lpips.py"}
 """Where a metric is computed, beside `metrics/`; public names of a package."""
 ARITHMETIC = {
-    "features/extractor.py", "plan/expand.py", "plan/sampled.py", "report/cells.py",
-    "scoring/sides.py",
+    "features/extractor.py", "plan/expand.py", "plan/sampled.py", "records/costs.py",
+    "report/cells.py", "scoring/sides.py",
 }  # fmt: skip
-"""Where `precision` is that of the arithmetic, a field of sampling and of protocols."""
+"""Where `precision` is that of the arithmetic, a field of sampling, training and protocols."""
 OTHERS = {"precision": ARITHMETIC, "lpips": {"schema/weights.py"}}
 """Names that mean something else in some files: `lpips` is a kind of weights too."""
 

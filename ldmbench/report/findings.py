@@ -115,10 +115,14 @@ def _distinguished(others: Sequence[Entry]) -> str:
     if blank == len(others):
         return f"{who} {'has' if blank == 1 else 'have'} no interval, so no difference can be shown"
     unknown = f"; {blank} of them {'has' if blank == 1 else 'have'} no interval" if blank else ""
-    if not tied and not blank:
-        return f"{who} {'is' if len(others) == 1 else 'are'} distinguished from it"
-    count = "" if len(others) == 1 else f"{tied or 'none'} of "
-    return f"{count}{who} {'is' if tied < 2 else 'are'} not distinguished from it{unknown}"
+    if not tied:
+        some = "" if not blank else f"{len(others) - blank} of "
+        is_ = "is" if len(others) - blank == 1 else "are"
+        return f"{some}{who} {is_} distinguished from it{unknown}"
+    if tied == len(others) > 1:
+        return f"none of {who} is distinguished from it"
+    count = "" if len(others) == 1 else f"{tied} of "
+    return f"{count}{who} {'is' if tied == 1 else 'are'} not distinguished from it{unknown}"
 
 
 def _fastest(table: Table, rows: Sequence[Row], column: Column, *, best: Row) -> list[Finding]:
@@ -143,7 +147,8 @@ def _fastest(table: Table, rows: Sequence[Row], column: Column, *, best: Row) ->
 def _ratio(row: Row, best: Row) -> str:
     """Say how much faster a cell is than the best, and what makes that doubtful."""
     entry, other = row.entries["throughput"], best.entries["throughput"]
-    text = f"{(entry.value or 0.0) / (other.value or 1.0):.1f} times as fast as the best"
+    ratio = (entry.value or 0.0) / (other.value or 1.0)
+    text = f"{ratio:.1f} times as fast as the best" if ratio >= 1.05 else "As fast as the best"
     sticks = [r.entries["yardstick"].value or 0.0 for r in (row, best) if _has(r, "yardstick")]
     slower = max(sticks) / min(sticks) if len(sticks) == 2 and all(sticks) else 1.0
     if slower > SLOW:

@@ -291,14 +291,14 @@ def _row(
 
 
 def _alike(record: Record, column: Column) -> tuple[str, ...]:
-    """Return what rivals have in common: the dataset; the task, but of first stages.
+    """Return what rivals have in common: the dataset; the task and size, but of first stages.
 
     The identity (f = 1) loses nothing, so it is no rival of first stages that compress.
     """
     cell = record.cell
     if column.quantity.group == "first stage":
         return cell.dataset, "identity" if cell.f == 1 else "compressed"
-    return cell.dataset, cell.conditioning or ""
+    return cell.dataset, cell.conditioning or "", cell.size or ""
 
 
 def _entry(made: Score | Measure, column: Column, among: tuple[str, ...]) -> Entry:
