@@ -39,6 +39,7 @@ def export(
     CELL is a cell's id, or a glob that cells of one model match. OUT is a diffusers folder:
     ldmbench.load, `ldmbench convert` and `kind: load` of a suite take it, and diffusers itself
     where it has a pipeline for the model. It appears only when it has been read back and agrees.
+    A first stage that was trained without a denoiser becomes a folder of AutoencoderKL or VQModel.
 
     \b
     Examples:
@@ -51,8 +52,9 @@ def export(
         print_json(fields)
         return
     click.echo(str(found.folder))
+    kept = f" {found.weights} weights at {found.checkpoint:g} of the budget,"
     click.echo(
-        f"{found.cell}, {found.weights} weights at {found.checkpoint:g} of the budget,"
-        f" {found.parameters:,} parameters: {found.loaders}",
+        f"{found.cell},{'' if found.alone else kept} {found.parameters:,} parameters:"
+        f" {found.loaders}",
         err=True,
     )

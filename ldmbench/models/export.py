@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ldmbench.models.autoencoder import load_first_stage
 from ldmbench.models.convert import convert
 from ldmbench.models.diffusers.writer import pipeline_of
 from ldmbench.models.trained import load_trained
 from ldmbench.tensors.numerics import numerics
 
-__all__ = ["Written", "export_model"]
+__all__ = ["Written", "export_first_stage", "export_model"]
 
 
 class Written(NamedTuple):
@@ -49,3 +50,21 @@ def export_model(
     pipeline = pipeline_of(model)
     known = None if pipeline == "DiffusionPipeline" else pipeline
     return Written(model.info.weights, known, model.info.parameters)
+
+
+def export_first_stage(autoencoder: Path, out: Path, *, origin: Mapping[str, Any]) -> Written:
+    """Write the first stage of an artefact as a folder of diffusers, checked against itself.
+
+    Args:
+        autoencoder: the artefact.
+        out: the folder; must not exist, or be empty.
+        origin: what ldmbench.json says of where it comes from.
+
+    Raises:
+        InputError: the folder is in use.
+    """
+    numerics()
+    model = load_first_stage(autoencoder)
+    convert(model, out, origin=dict(origin))
+    name = type(model.first_stage.network).__name__
+    return Written(model.info.weights, name, model.info.parameters)

@@ -10,7 +10,7 @@ from ldmbench.errors import InputError
 from ldmbench.plan.expand import matches
 from ldmbench.records.runs import Runs
 from ldmbench.registry import nearest
-from ldmbench.schema.params import CalledDenoiser
+from ldmbench.schema.params import CalledDenoiser, CalledStage, ShippedStage, TrainedStage
 from ldmbench.schema.record import Run
 from ldmbench.schema.stage import Cell, Plan, Stage
 from ldmbench.store.disk import Address, Store
@@ -33,6 +33,7 @@ class Exported:
         checkpoint: share of the budget after which they were taken.
         pipeline: diffusers' class that loads the folder, or None where it has none.
         parameters: of all networks.
+        alone: whether it is a first stage, without a denoiser.
     """
 
     folder: Path
@@ -41,10 +42,16 @@ class Exported:
     checkpoint: float
     pipeline: str | None
     parameters: int
+    alone: bool = False
 
     @property
     def loaders(self) -> str:
         """Say in a sentence what takes the folder."""
+        if self.alone:
+            return (
+                f"diffusers' {self.pipeline}.from_pretrained, ldmbench.load, `kind: load` of a"
+                " suite, and `autoencoder: {path: ...}` under a denoiser take it"
+            )
         ours = "ldmbench.load, `ldmbench convert` and `kind: load` of a suite"
         if self.pipeline:
             return f"diffusers' {self.pipeline} (DiffusionPipeline.from_pretrained), {ours} take it"
@@ -73,7 +80,7 @@ def export_cell(
     Raises:
         InputError: there is no such cell, model, checkpoint or store; or the folder is in use.
     """
-    from ldmbench.models.export import export_model  # imports torch
+    from ldmbench.models.export import export_first_stage, export_model  # imports torch
 
     plan = all_runs.plan(run.id)
     if plan is None:
@@ -82,11 +89,18 @@ def export_cell(
             " in a store (--store DIR)"
         )
     found, stages = _cell(plan, cell, run.id), plan.by_key()
+    origin = {"run": run.id, "cell": found.id}
     if not found.is_sampled:
-        raise InputError(
-            f"{found.id} is a first stage alone; allowed: a cell of a latent diffusion model that"
-            " was trained here"
-        )
+        stage = _first_stage(found, stages[found.stages["autoencoder"]])
+        if raw or checkpoint not in (None, 1):
+            raise InputError(
+                f"{found.id} is a first stage, of which one set of weights is kept; leave out --raw"
+                " and --checkpoint"
+            )
+        folder = _artefact(stage, all_runs.root, run.suite)
+        exported = export_first_stage(folder, out, origin=origin)
+        written = exported.weights, 1.0, exported.pipeline, exported.parameters
+        return Exported(out, found.id, *written, alone=True)
     share = found.progress if checkpoint is None else checkpoint
     autoencoder = _artefact(stages[found.stages["autoencoder"]], all_runs.root, run.suite)
     denoiser = _artefact(
@@ -97,7 +111,7 @@ def export_cell(
         denoiser / _kept_name(denoiser, share),
         out,
         raw=raw,
-        origin={"run": run.id, "cell": found.id, "checkpoint": share},
+        origin={**origin, "checkpoint": share},
     )
     return Exported(out, found.id, exported.weights, share, exported.pipeline, exported.parameters)
 
@@ -128,6 +142,24 @@ def _model_of(cell: Cell) -> tuple[object, ...]:
 def _lines(ids: Sequence[str]) -> str:
     more = f"\n  and {len(ids) - LISTED} more" if len(ids) > LISTED else ""
     return "\n".join(f"  {i}" for i in ids[:LISTED]) + more
+
+
+def _first_stage(cell: Cell, stage: Stage) -> Stage:
+    """Return the stage of a first stage that was trained here, or ships.
+
+    Raises:
+        InputError: the first stage is loaded, or is the user's own code.
+    """
+    if isinstance(stage.params, TrainedStage | ShippedStage):
+        return stage
+    if isinstance(stage.params, CalledStage):
+        raise InputError(f"{cell.id} is your own code, which is not a first stage to export")
+    assert stage.local.load is not None  # no cell is the identity alone
+    path = stage.local.load.path
+    raise InputError(
+        f"{cell.id} was loaded from {path} and not trained here; `ldmbench convert {path} OUT`"
+        " writes it as a diffusers folder"
+    )
 
 
 def _trained(cell: Cell, stage: Stage) -> Stage:

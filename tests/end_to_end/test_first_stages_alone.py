@@ -5,7 +5,7 @@ import json
 import pytest
 import tiny
 import torch
-from diffusers import AutoencoderDC, AutoencoderKL
+from diffusers import AutoencoderDC, AutoencoderKL, VQModel
 
 from ldmbench.cli import outcome
 
@@ -76,3 +76,50 @@ def test_first_stages_from_disk_and_of_ones_own(tmp_path):
     base = ["--store", str(store), "--baseline", str(tmp_path / "base.json")]
     assert outcome(["accept", "--store", str(store), "-o", str(tmp_path / "base.json")]) == 0
     assert outcome(["gate", *base]) == 0
+
+
+TRAINED = """
+suite: trained
+data: {shapes: {kind: shapes, resolution: 32, train: 64, reference: 32}}
+models:
+  vq:
+    autoencoder: {f: 2, regularization: vq, codebook: 16, channels: 8, batch: 4, budget: {steps: 4}}
+    denoiser: null
+  own: {kind: call, target: "coder:Coder"}
+metrics: [rfid, psnr]
+probes: []
+reconstruction_count: 32
+mlflow: {enabled: false}
+"""
+
+
+def scores_of(store, cell):
+    (file,) = store.glob("runs/*/records.jsonl")
+    (record,) = (
+        r for r in map(json.loads, file.read_text().splitlines()) if r["cell"]["id"] == cell
+    )
+    return {s["name"]: s["value"] for s in record["scores"]}
+
+
+@pytest.mark.slow
+def test_an_exported_first_stage_has_the_same_scores(tmp_path, capsys):
+    (tmp_path / "coder.py").write_text(CODER)
+    store, again, out = tmp_path / "store", tmp_path / "again", tmp_path / "vq-f2"
+    suite = tiny.write_suite(tmp_path, TRAINED)
+    run = ["run", str(suite), "--store"]
+    assert outcome([*run, str(store)]) == 0
+    capsys.readouterr()
+    export = ["export", "--store", str(store)]
+    assert outcome([*export, "vq/shapes", str(out)]) == 0
+    assert "diffusers' VQModel.from_pretrained" in capsys.readouterr().err
+    VQModel.from_pretrained(out)
+    loaded = ["--only", "vq/*", "--set", f"models.vq={{kind: load, path: '{out}'}}"]
+    assert outcome([*run, str(again), *loaded]) == 0
+    assert scores_of(again, "vq/shapes") == scores_of(store, "vq/shapes")
+    capsys.readouterr()
+    for cell, options, found in (
+        ("vq/shapes", ["--raw"], "one set of weights is kept"),
+        ("own/shapes", [], "is your own code"),
+    ):
+        assert outcome([*export, cell, str(tmp_path / "no"), *options]) == 2
+        assert found in capsys.readouterr().err
