@@ -128,8 +128,7 @@ class Guides:
                 specs[0].denoiser.scale != specs[1].denoiser.scale
             ):
                 return f"whose denoiser.scale is another one{need}"
-        known = self._states_betas(point) and self._states_betas(guide)
-        why = why_not_alike(self._process(point), self._process(guide), betas=known)
+        why = why_not_alike(self._process(point), self._process(guide))
         return f"but {why}{need}" if why else None
 
     def _process(self, point: Point) -> Schedule | Flow:
@@ -139,13 +138,7 @@ class Guides:
             return schedule_of(spec.denoiser) or flow_of(spec.denoiser) or Flow()
         assert isinstance(spec, LoadModel)
         facts = facts_of(spec, self.starts.folder)
-        return Flow.of(facts.flow) if facts.flow else Schedule.from_config(facts.scheduler)
-
-    def _states_betas(self, point: Point) -> bool:
-        """Tell whether a plan knows the betas; else `Model.sample` compares them."""
-        if not isinstance(point.spec, LoadModel):
-            return True
-        return "beta_schedule" in facts_of(point.spec, self.starts.folder).scheduler
+        return Flow.of(facts.flow) if facts.flow else Schedule.from_config(facts.process)
 
 
 def _share(text: str) -> float | None:

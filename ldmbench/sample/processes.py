@@ -10,15 +10,12 @@ from ldmbench.sample.schedule import Schedule
 __all__ = ["why_not_alike"]
 
 
-def why_not_alike(
-    ours: Schedule | Flow, theirs: Schedule | Flow, *, betas: bool = True
-) -> str | None:
+def why_not_alike(ours: Schedule | Flow, theirs: Schedule | Flow) -> str | None:
     """Return where two forward processes or what networks predict differ, as a clause; or None.
 
     Args:
         ours: of the model that is guided.
         theirs: of the model that guides.
-        betas: whether the betas of both are known.
 
     Examples:
         >>> why_not_alike(Schedule(), Schedule(T=500))
@@ -41,8 +38,6 @@ def why_not_alike(
         return f"it has {theirs.T} timesteps, not {ours.T}"
     if ours.prediction != theirs.prediction:
         return f"it predicts {theirs.prediction}, not {ours.prediction}"
-    if betas and not np.allclose(
-        ours.alphas_cumprod(), theirs.alphas_cumprod(), rtol=1e-4, atol=1e-7
-    ):
+    if not np.allclose(ours.alphas_cumprod(), theirs.alphas_cumprod(), rtol=1e-4, atol=1e-7):
         return "its betas are others"
     return None

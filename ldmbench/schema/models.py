@@ -486,6 +486,9 @@ class ModelFacts(Noun):
     scheduler: dict[str, Any] = Field(
         default={}, description="what samplers must know of a diffusers scheduler's config"
     )
+    process: dict[str, Any] = Field(
+        default={}, description="its betas, as a diffusers scheduler's config; empty of others"
+    )
     flow: dict[str, Any] = Field(
         default={}, description="fields of sample.flow.Flow of a flow; empty of other models"
     )

@@ -260,7 +260,7 @@ def test_towers_that_diffusers_wrote_lack_the_block_that_never_runs(tmp_path, la
     model = load(folder)
     last = layers == 24
     assert model.info.assumed == peek(folder).assumed
-    assert bool(model.info.assumed) != last
+    assert any("block" in said for said in model.info.assumed) != last
     assert model.condition.encoder.config.num_hidden_layers == layers - last
     assert apart(model.condition.inputs(IDS, z)["context"], context) < 1e-5
 

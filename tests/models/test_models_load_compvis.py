@@ -456,7 +456,10 @@ def test_log_folders_of_the_trainer_load(made, tmp_path):
 
 
 def test_named_and_given_betas_become_a_schedule():
-    from ldmbench.models.compvis.parts import read_schedule
+    from ldmbench.sources.models.compvis_process import read_schedule
+    from ldmbench.tensors.entries import Held
+
+    none = Held(Path("model.ckpt"), {})
 
     ends = {"linear_start": 0.001, "linear_end": 0.02, "timesteps": 100}
     line = np.linspace(0.001, 0.02, 100)
@@ -465,14 +468,14 @@ def test_named_and_given_betas_become_a_schedule():
         ({"beta_schedule": "sqrt"}, line**0.5),
         ({"given_betas": [0.1, 0.2, 0.3]}, [0.1, 0.2, 0.3]),
     ):
-        found = read_schedule(ends | params, {}, where="here")
+        found = read_schedule(ends | params, none, where="here")
         assert np.allclose(found.beta_array(), betas, rtol=1e-12)
         assert len(betas) == found.T
-    told = read_schedule(ends | {"beta_schedule": "cosine", "cosine_s": 0.02}, {}, where="here")
+    told = read_schedule(ends | {"beta_schedule": "cosine", "cosine_s": 0.02}, none, where="here")
     t = np.cos((np.arange(101) / 100 + 0.02) / 1.02 * np.pi / 2) ** 2
     assert np.allclose(told.beta_array(), np.minimum(1 - t[1:] / t[:-1], 0.999), rtol=1e-9)
     assert dict(told.options)["clip_sample"] is False
-    posterior = read_schedule({"v_posterior": 1}, {}, where="here")
+    posterior = read_schedule({"v_posterior": 1}, none, where="here")
     assert ("variance_type", "fixed_large") in posterior.options
 
 

@@ -171,16 +171,16 @@ def test_a_config_that_does_not_match_its_weights_is_told(tmp_path, base):
         return {"first_stage_config": first | {"params": first["params"] | {"ddconfig": dd}}}
 
     for params, said in (
-        (with_unet(model_channels=64), "of another shape"),
-        (with_unet(num_res_blocks=2), "missing"),
+        (with_unet(model_channels=64), "model_channels by channel_mult is 64, but"),
+        (with_unet(num_res_blocks=2), "by num_res_blocks and"),
         (with_unet(channel_mult=[1, 1]), "not asked for"),
-        (with_unet(attention_resolutions=[4]), "not asked for"),
+        (with_unet(attention_resolutions=[4]), "level 1 has no attention"),
         (with_unet(use_spatial_transformer=True, context_dim=8), "unconditional, but"),
         (with_unet(dims=3), "another dimension"),
         (with_unet(disable_middle_self_attn=True), "middle without self-attention"),
         (with_unet(num_head_channels=-1), "neither num_heads nor num_head_channels"),
         (with_unet(in_channels=None), "wrong kind"),
-        (with_dd(ch_mult=[1, 1]), "not asked for"),
+        (with_dd(ch_mult=[1, 1]), "has 2 levels, but the weights have 3"),
         (with_dd(attn_resolutions=[16]), "missing"),
         (with_dd(attn_type="none"), "not asked for"),
         (with_dd(attn_type="linear"), "missing"),

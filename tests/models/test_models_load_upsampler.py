@@ -127,13 +127,16 @@ def test_broken_upsamplers_and_conditions_are_refused(tmp_path):
         ({"small_size": 0}, "small_size is 0 and large_size 16"),
         ({"small_size": "few"}, "value of the wrong kind.*few"),
         ({"channel_mult": ""}, "image size 16 needs channel_mult; known: .512, 256, 64."),
-        ({"class_cond": False}, "1 not asked for .label_emb.weight"),
-        ({"num_classes": 6}, "of another shape or type .label_emb.weight"),
+        ({"class_cond": False}, "num_classes is not stated, but label_emb.weight"),
+        ({"num_classes": 6}, "num_classes is 6, but label_emb.weight is .5"),
     ):
         refused(lambda changes=changes: load(path, config=flags | changes), said)
     plain = {k: v for k, v in flags.items() if k not in ("large_size", "small_size")}
     plain["image_size"] = 16
-    refused(lambda: load(path, config=plain), "input_blocks.0.0.weight is .32, 6, 3, 3., not")
+    refused(
+        lambda: load(path, config=plain),
+        "in_channels is 3, but input_blocks.0.0.weight is .32, 6, 3, 3.",
+    )
     model, image, labels = load(path, config=flags), cond["image"], cond["labels"]
     for told, said in (
         (None, "cond must be a mapping with labels, image"),

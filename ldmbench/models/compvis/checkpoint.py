@@ -12,7 +12,7 @@ from ldmbench.errors import InputError
 from ldmbench.models.compvis.adm import load_adm
 from ldmbench.models.compvis.autoencoder import first_stage
 from ldmbench.models.compvis.condition import build_condition
-from ldmbench.models.compvis.parts import check_parts, latent_scale, read_schedule
+from ldmbench.models.compvis.parts import check_parts
 from ldmbench.models.compvis.unet import build_unet
 from ldmbench.models.first_stage import STAGES, FirstStage, Identity
 from ldmbench.models.model import Info, Model, info_of
@@ -28,7 +28,8 @@ from ldmbench.sources.models.compvis_config import (
     read_config,
 )
 from ldmbench.sources.models.compvis_plan import UNetPlan, plan_unet
-from ldmbench.sources.models.compvis_rules import FIRST_STAGES, check_model, files_beside
+from ldmbench.sources.models.compvis_process import latent_scale, read_schedule
+from ldmbench.sources.models.compvis_rules import FIRST_STAGES, check_model, clips, files_beside
 from ldmbench.sources.models.config_kinds import values_of
 from ldmbench.sources.models.peek import describe_checkpoint
 from ldmbench.tensors.entries import Held, open_weights
@@ -45,6 +46,7 @@ class _Checkpoint:
     name: str
     params: dict[str, Any]
     tensors: Tensors
+    held: Held
     facts: ModelFacts
     identity: str
     tokenizer: Any
@@ -112,7 +114,7 @@ def _load(
     name = check_model(content, str(path))
     params = marked(params_of(content["model"]), held)
     statistics = files_beside(content, path).get("statistics")
-    found = _Checkpoint(path, name, params, tensors, facts, identity, tokenizer, statistics)
+    found = _Checkpoint(path, name, params, tensors, held, facts, identity, tokenizer, statistics)
     return _load_first_stage(found) if name in FIRST_STAGES else _load_diffusion(found)
 
 
@@ -143,9 +145,8 @@ def _statistics(file: Path, channels: int) -> dict[str, tuple[float, ...]]:
 def _load_diffusion(found: _Checkpoint) -> Model:
     params, tensors, where = found.params, found.tensors, found.where
     check_parts(tensors, where=where)
-    pixels = found.name == "DDPM"  # which clips its predictions; the others never do
-    schedule = read_schedule(params, tensors, where=where, clips=pixels)
-    scale = latent_scale(params, tensors, where=where)
+    schedule = read_schedule(params, found.held, where=where, clips=clips(found.name, params))
+    scale = latent_scale(params, found.held, where=where)
     plan = _plan(params, where)
     channels = int(params.get("channels", plan.out_channels))
     first, stored = select(tensors, "first_stage_model."), select(tensors, "cond_stage_model.")

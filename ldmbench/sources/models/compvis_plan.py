@@ -89,12 +89,15 @@ def plan_unet(params: Mapping[str, Any], *, where: str, size: Any = None) -> UNe
     crossed = bool(params.get("use_spatial_transformer"))
     if crossed != (context is not None):
         raise InputError(f"{where}: use_spatial_transformer and context_dim come together")
+    attends = tuple(2**i in marked for i in range(len(widths)))
+    if not crossed:
+        _check_heads(params, widths, (*attends[:-1], True), where)
     return UNetPlan(
         in_channels=int(params["in_channels"]),
         out_channels=int(params["out_channels"]),
         widths=widths,
         layers=_first(params["num_res_blocks"]) or 2,
-        attends=tuple(2**i in marked for i in range(len(widths))),
+        attends=attends,
         heads=heads,
         up_heads=heads if crossed else _up_heads(params, heads),
         middle_heads=heads[-1],
@@ -116,6 +119,21 @@ def _heads(params: Mapping[str, Any], width: int, where: str) -> int:
     if per_head == -1 and heads == -1:
         raise InputError(f"{where}: the UNet's config has neither num_heads nor num_head_channels")
     return heads if per_head == -1 else max(width // per_head, 1)
+
+
+def _check_heads(
+    params: Mapping[str, Any], widths: tuple[int, ...], attends: tuple[bool, ...], where: str
+) -> None:
+    """Refuse heads that do not divide a level with attention; the middle has it, too."""
+    per_head = int(params.get("num_head_channels", -1))
+    field = "num_heads" if per_head == -1 else "num_head_channels"
+    count = int(params[field])
+    odd = [width for width, attending in zip(widths, attends) if attending and width % count]
+    if odd:
+        raise InputError(
+            f"{where}: {field} is {count}, which does not divide the {odd[0]} channels of a level"
+            " with attention"
+        )
 
 
 def _up_heads(params: Mapping[str, Any], heads: tuple[int, ...]) -> tuple[int, ...]:

@@ -21,6 +21,7 @@ __all__ = [
     "STATISTICS",
     "attention_kind",
     "check_model",
+    "clips",
     "files_beside",
 ]
 
@@ -50,6 +51,8 @@ STATISTICS = "latents_stats.pt"
 PREDICTIONS: dict[str, Literal["epsilon", "sample", "v_prediction"]] = {
     "eps": "epsilon", "x0": "sample", "v": "v_prediction",
 }  # fmt: skip
+_KEYS = ("concat", "crossattn", "hybrid", "adm", "hybrid-adm", "crossattn-adm")
+"""What CompVis feeds its UNets by."""
 _ATTENTION_KINDS = ("vanilla", "linear", "none")
 _CONDITIONS = (
     "BERTEmbedder",
@@ -102,8 +105,14 @@ def check_model(content: Mapping[str, object], where: str) -> str:
             )
         if FIRST_STAGES[kind] != "pixel":
             _check_stage(params_of(first), where, kind)
+    if name != "DDPM" and first is None:
+        raise InputError(
+            f"{where}: {name} without first_stage_config; name the first stage of its latents, or"
+            " target ldm.models.diffusion.ddpm.DDPM of a model of pixels"
+        )
     _check_schedule(params, where)
     _check_condition(params, _unet(params, where), where)
+    _check_key(params, where)
     return name
 
 
@@ -168,6 +177,18 @@ def _first_stage_file(content: Mapping[str, object], checkpoint: Path) -> Path |
             " folders above"
         )
     return found
+
+
+def clips(name: str, params: Mapping[str, object]) -> bool:
+    """Tell whether predictions of the clean image are clipped: DDPM does unless told otherwise.
+
+    Latent models set clip_denoised to false, whatever their config says.
+
+    Args:
+        name: of the model's class.
+        params: of the model.
+    """
+    return name == "DDPM" and bool(params.get("clip_denoised", True))
 
 
 def attention_kind(dd: Mapping[str, object]) -> str:
@@ -258,6 +279,16 @@ def _check_condition(params: Mapping[str, Any], plan: UNetPlan, where: str) -> N
     if name == "ClassEmbedder" and "embed_dim" not in own:
         raise InputError(f"{where}: '{name}' lacks embed_dim")
     _check_layer(name, own, where)
+
+
+def _check_key(params: Mapping[str, Any], where: str) -> None:
+    """Refuse a conditioning_key that CompVis does not know; the UNet itself shows how it is fed."""
+    key = params.get("conditioning_key")
+    if key is not None and key not in _KEYS:
+        raise InputError(
+            f"{where}: conditioning_key is '{key}'{nearest(str(key), _KEYS)}; allowed are"
+            f" {', '.join(_KEYS)}, or null"
+        )
 
 
 def _check_layer(name: str, own: Mapping[str, object], where: str) -> None:

@@ -53,6 +53,7 @@ from ldmbench.sources.models.places import (
     weights_in,
     weights_of,
 )
+from ldmbench.sources.models.shapes import check_folder_network
 from ldmbench.sources.models.stage_sizes import (
     check_stage,
     fixed_side,
@@ -60,6 +61,8 @@ from ldmbench.sources.models.stage_sizes import (
     stage_channels,
     stage_factor,
 )
+from ldmbench.tensors.entries import open_weights
+from ldmbench.tensors.slots import Slot
 
 __all__ = ["APART", "CAPTION_ENCODER", "CARD", "FolderConfigs", "read_folder"]
 
@@ -293,6 +296,31 @@ class FolderConfigs:
         name = weights_in([p.name for p in place.iterdir()], ema=self.ema) or ""
         return (place / name).relative_to(self.root).as_posix()
 
+    def check_weights(self) -> None:
+        """Hold the denoiser and the first stage to the shapes of their weights.
+
+        Raises:
+            InputError: a size that the weights contradict, or two shards with one tensor.
+        """
+        if self.samples:
+            self._check_weights(self.config_of(("unet", "transformer")), self.network)
+        if self.stage:
+            place = self.config_of(("vqvae", "vae")) if self.samples else self.root
+            self._check_weights(place, self.stage)
+
+    def _check_weights(self, place: Path, config: Mapping[str, object]) -> None:
+        slots: dict[str, Slot] = {}
+        for file in weights_of(place, ema=self.ema):
+            found = open_weights(file, ema=self.ema).slots
+            twice = sorted(set(found) & set(slots))
+            if twice:
+                raise InputError(
+                    f"{place} has {twice[0]} in two of its shards; take the one out that belongs to"
+                    " another checkpoint"
+                )
+            slots |= found
+        check_folder_network(config, slots, where=str(place))
+
     def config_of(self, names: tuple[str, ...]) -> Path:
         """Return the place of the first of some components that the folder has."""
         return part_of(self.root, component(self.index, names) or "")
@@ -341,6 +369,7 @@ def read_folder(root: Path, *, ema: bool = True, apart: bool = False) -> FolderC
             )
         for place in found.networks:
             weights_of(place, ema=ema)
+        found.check_weights()
     return found
 
 

@@ -28,10 +28,12 @@ from ldmbench.sources.models.compvis_config import (
     written_config,
 )
 from ldmbench.sources.models.compvis_plan import plan_unet
+from ldmbench.sources.models.compvis_process import latent_scale, read_schedule, unstated
 from ldmbench.sources.models.compvis_rules import (
     FIRST_STAGES,
     PREDICTIONS,
     check_model,
+    clips,
     files_beside,
 )
 from ldmbench.sources.models.config_kinds import values_of
@@ -42,7 +44,9 @@ from ldmbench.sources.models.null_class import check_null_class
 from ldmbench.sources.models.originals import Original, is_original, read_original
 from ldmbench.sources.models.pipelines import PipelineFolder, is_pipeline, read_pipeline
 from ldmbench.sources.models.places import SUFFIXES, checkpoint_in, is_folder, weights_of
+from ldmbench.sources.models.shapes import check_compvis_stage, check_unet
 from ldmbench.tensors.entries import Held, open_weights
+from ldmbench.tensors.slots import Slot
 
 __all__ = [
     "describe_checkpoint",
@@ -57,6 +61,7 @@ __all__ = [
 
 _CLIP, _BERT = "clip-vit-large-patch14", "bert-base-uncased"
 _UNCOUNTED_CLASSES = 1000
+_FIRST, _UNET_SIDE = "first_stage_model.", 32
 RGB = 3
 _SOLVERS_SHARE = (
     "algorithm_type",
@@ -194,13 +199,15 @@ def describe_checkpoint(
     }
     with values_of(file):
         if is_adm(content):
-            return _peek_adm(content, str(file), shared)
+            return _peek_adm(content, str(file), held.slots, shared)
         return _peek_compvis(content, held, tokenizer, shared)
 
 
-def _peek_adm(flags: Mapping[str, Any], where: str, shared: Mapping[str, Any]) -> ModelFacts:
+def _peek_adm(
+    flags: Mapping[str, Any], where: str, slots: Mapping[str, Slot], shared: Mapping[str, Any]
+) -> ModelFacts:
     read = read_flags(flags, where)
-    plan_unet(read.unet, where=where)
+    check_unet(plan_unet(read.unet, where=where), slots, prefix="", where=where)
     labelled = read.classes is not None
     kinds = ("none", "class") if read.small is None else ("image", "class-image")
     return ModelFacts(
@@ -220,6 +227,7 @@ def _peek_adm(flags: Mapping[str, Any], where: str, shared: Mapping[str, Any]) -
         joined=0 if read.small is None else 3,
         assumed=tuple(map(str, read.taken)),
         taken={t.field: t.value for t in read.taken if t.value != t.today},
+        process=read.schedule.config(),
         samples=True,
         **shared,
     )
@@ -234,6 +242,7 @@ def _peek_compvis(
     params = marked(params_of(content["model"]), held)
     shared: dict[str, Any] = {"source": f"compvis:{name}", **known}
     if name in FIRST_STAGES:
+        check_compvis_stage(params, held.slots, kind=FIRST_STAGES[name], prefix="", where=str(file))
         f, channels, side = geometry(params)
         return ModelFacts(
             f=f,
@@ -257,13 +266,17 @@ def _peek_compvis(
     inner = params_of(params.get("first_stage_config"))
     f, _, _ = geometry(inner)
     unet = params_of(params.get("unet_config"))
-    height, width = sides_of(params.get("image_size", unet.get("image_size")))
+    height, width = sides_of(params.get("image_size", unet.get("image_size", _UNET_SIDE)))
     conditioning, null = _compvis_condition(params, unet)
     kind = class_of(params.get("first_stage_config") or "", where="first_stage_config")
     channels = int(params.get("channels", unet["out_channels"]))
     taken = blocks_taken(params, held.slots, file)
-    scale = None if params.get("scale_by_std") else float(params.get("scale_factor", 1.0))
+    measured = latent_scale(params, held, where=str(file))
+    scale = None if params.get("scale_by_std") else measured
+    schedule = read_schedule(params, held, where=str(file), clips=clips(name, params))
+    silent = unstated(params, held, file="the config")
     stage = FIRST_STAGES.get(kind, "pixel")
+    _check_parts(params, held, stage, str(file))
     return ModelFacts(
         f=f,
         latents=checkpoint_rule(stage, f=f, channels=channels, path=file, whole=True, scale=scale),
@@ -283,11 +296,41 @@ def _peek_compvis(
         scale=scale,
         image_channels=_image_channels(inner) if inner else (channels, channels),
         joined=int(unet["in_channels"]) - channels,
-        assumed=taken,
+        assumed=(*taken, *map(str, silent), *_sizes_differ(params, unet)),
+        process=schedule.config(),
         taken={"text_blocks": "all"} if taken else {},
         samples=True,
         **_prompted(conditioning, params, file.parent, tokenizer),
         **shared,
+    )
+
+
+def _check_parts(params: Mapping[str, Any], held: Held, stage: str, where: str) -> None:
+    """Hold UNet and first stage to their weights; refuse a first stage that nobody reads."""
+    unet = plan_unet(params_of(params.get("unet_config")), where=where, size=_UNET_SIDE)
+    check_unet(unet, held.slots, prefix="model.diffusion_model.", where=where)
+    if stage != "pixel":
+        inner = params_of(params.get("first_stage_config"))
+        check_compvis_stage(inner, held.slots, kind=stage, prefix=_FIRST, where=where)
+        return
+    unread = [name for name in held.slots if name.startswith(_FIRST)]
+    if unread:
+        raise InputError(
+            f"{where}: its config has no first stage, but the weights hold {len(unread)} tensors of"
+            f" one ({unread[0]}, ...); name its class in first_stage_config"
+        )
+
+
+def _sizes_differ(params: Mapping[str, Any], unet: Mapping[str, Any]) -> tuple[str, ...]:
+    """Say which size of latents was taken where model and UNet state unlike ones, or none."""
+    own, inner = params.get("image_size"), unet.get("image_size")
+    if own is None and inner is None:
+        return (f"the config does not state image_size: latents of {_UNET_SIDE} were taken",)
+    if own is None or inner is None or sides_of(own) == sides_of(inner):
+        return ()
+    return (
+        f"the config states image_size {own} and, for its UNet, {inner}: latents of {own} were"
+        " taken, as the model's own field has it",
     )
 
 
@@ -376,6 +419,7 @@ def describe_original(found: Original) -> ModelFacts:
         quantize=source.quantize,
         timesteps=schedule.spacing if schedule else None,
         scheduler=solvers,
+        process=schedule.config() if schedule else {},
         flow=asdict(found.flow) if found.flow else {},
         guidance_interval=found.interval,
         guided_channels=source.guided,
@@ -438,6 +482,7 @@ def describe_folder(found: FolderConfigs, tokenizer: Path | None = None) -> Mode
             "flow": asdict(found.flow) if found.flow else {},
             "guidance_interval": found.card.get("guidance_interval"),
             "scheduler": _solvers_share(found.scheduler),
+            "process": found.schedule.config() if found.schedule else {},
             "joined": RGB if "small_size" in found.card else found.joined,
             "given": found.given,
             "assumed": tuple(map(str, found.taken)),
