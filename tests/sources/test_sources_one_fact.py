@@ -6,7 +6,7 @@ import tarfile
 
 import numpy as np
 import pytest
-from containers import coded, write_tar
+from containers import coded, picture, write_tar
 from named_sets import write
 from PIL import Image
 
@@ -130,6 +130,17 @@ def test_an_image_that_is_only_a_path_is_refused(tmp_path):
     image = {"bytes": None, "path": str(tmp_path / "x.png")}
     parquet(tmp_path / "p/a.parquet", [row(1), {"image": image, "label": 0}])
     assert "and no bytes; embed the images" in refusal("parquet", tmp_path / "p")
+
+
+def test_a_large_row_group_is_read_by_batches(tmp_path, monkeypatch):
+    monkeypatch.setattr("ldmbench.sources.kinds.parquet.LISTED", 3)
+    monkeypatch.setattr("ldmbench.sources.kinds.parquet.BATCH", 2)
+    parquet(tmp_path / "a.parquet", [row(i, i) | {"text": f"picture {i}"} for i in range(8)])
+    source = open_source("parquet", tmp_path, {})
+    files = source.listing().files
+    assert [(f.label, f.caption) for f in files] == [(i, f"picture {i}") for i in range(8)]
+    for i, pixels in zip((5, 0, 7), source.pictures([files[i] for i in (5, 0, 7)]), strict=True):
+        np.testing.assert_array_equal(pixels, picture(i))
 
 
 # ---------------------------------------------------------------- tars

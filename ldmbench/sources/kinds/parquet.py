@@ -26,7 +26,9 @@ from ldmbench.words import first_line
 __all__ = ["ParquetImages", "open_parquet"]
 
 BATCH = 64
-"""Rows that are in memory at once, of one row group."""
+"""Rows whose images are in memory at once, of one row group."""
+LISTED = 1024
+"""Rows whose captions and classes are in memory at once, of one row group."""
 
 
 def open_parquet(path: Path, options: Mapping[str, object]) -> ParquetImages:
@@ -79,15 +81,14 @@ class ParquetImages(DiskImages):
         first = 0
         for group in range(table.num_row_groups):
             count = table.metadata.row_group(group).num_rows
-            held = table.read_row_group(group, columns=wanted).to_pydict() if wanted else {}
-            for row in range(count):
-                image = held[columns.image][row] if nested else None
+            for row, held in enumerate(_values(table, group, wanted, count)):
+                image = held[columns.image] if nested else None
                 rows.add(
                     name_of(shard.name, first + row, image.get("path") if image else None),
                     (shard.file, group, row),
                     shard.split,
-                    label=held[columns.label][row] if columns.label else None,
-                    caption=held[columns.caption][row] if columns.caption else None,
+                    label=held[columns.label] if columns.label else None,
+                    caption=held[columns.caption] if columns.caption else None,
                 )
             first += count
 
@@ -105,6 +106,17 @@ class ParquetImages(DiskImages):
                         if row in numbers:
                             yield numbers[row], column[row - first].as_py()
                     first += len(batch)
+
+
+def _values(
+    table: Any, group: int, wanted: Sequence[str], count: int
+) -> Iterator[Mapping[str, Any]]:
+    """Yield the values of some columns of each row of a group; LISTED rows are in memory."""
+    if not wanted:
+        yield from ({} for _ in range(count))
+        return
+    for batch in table.iter_batches(LISTED, row_groups=[group], columns=wanted):
+        yield from batch.to_pylist()
 
 
 def _columns(file: Path, table: Any, asked: Asked) -> Columns:
