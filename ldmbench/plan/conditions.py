@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from ldmbench.catalog.datasets import DATASETS
 from ldmbench.plan.captions import caption_cautions
 from ldmbench.plan.expand import Point
 from ldmbench.plan.images import Images, plain_name
@@ -24,6 +25,24 @@ __all__ = ["ConditionChecks", "Problem"]
 
 Problem = tuple[Loc, str]
 HOW = "a .txt file with the same name next to each image, or captions.jsonl (docs/data.md)"
+_COLUMN = "a column text or caption, or its name in data.caption"
+_CAPTIONS = {
+    "webdataset": "a .txt or .json of each sample, or a field named in data.caption",
+    "parquet": _COLUMN,
+    "huggingface": _COLUMN,
+    "coco": "annotations/captions_train{year}.json and captions_val{year}.json",
+}
+"""Kind of data -> where captions are, where it is not HOW."""
+_CLASSES = {
+    "npz": "arr_1 of the npz (numpy.savez(path, images, labels))",
+    "webdataset": "a .cls of each sample, or a field named in data.label",
+    "parquet": "a column label, or its name in data.label",
+    "huggingface": "a column label, or its name in data.label",
+    "hdf5": "an array labels",
+    "tfrecords": "NAME-rxx.labels beside the records",
+    "edm": "labels of dataset.json",
+}
+"""Kind of data -> where classes are."""
 
 
 @dataclass
@@ -131,7 +150,11 @@ class ConditionChecks:
         many = len(found.classes) > 1
         other = "none, class" if many and isinstance(point.spec, LdmModel) else "none"
         packed = str(_files(point).path).lower().endswith(".npz")
-        how = "a folder or zip with captions, because an npz has no captions" if packed else HOW
+        data = _files(point)
+        how = _CAPTIONS.get(data.kind, HOW).format(year=getattr(data, "year", ""))
+        if "captions" not in DATASETS[data.kind].tells:
+            how = f"data of another kind, because {data.kind} has no captions"
+        how = "a folder or zip with captions, because an npz has no captions" if packed else how
         allowed = f"allowed: {other}, or captions: {how}"
         if isinstance(point.spec, LoadModel):
             allowed = f"allowed: data with captions: {how}"
@@ -146,6 +169,8 @@ class ConditionChecks:
 
     def _classes(self, point: Point, found: ImageConditions | None) -> str | None:
         how = "a folder for each class, labels of an npz or dataset.json, or labels: name"
+        if isinstance(point.data, FilesData):
+            how = _CLASSES.get(point.data.kind, how)
         allowed = f"allowed: none, or data of several classes: {how}"
         if not isinstance(point.spec, LdmModel):
             allowed = f"allowed: data of several classes: {how}"

@@ -103,6 +103,9 @@ def test_an_npz_has_no_captions_and_the_default_is_named(tmp_path):
     said = refused(tmp_path, tmp_path / "d.npz", "models.ldm.denoiser={channels: 8}")
     assert "found caption (the default), but data.d has no captions" in said
     assert "an npz has no captions" in said
+    said = refused(tmp_path, tmp_path / "d.npz", "data.d.kind=npz", *CLASS)
+    assert "has one class" in said
+    assert "arr_1 of the npz" in said
 
 
 def test_what_a_combination_leaves_out_is_not_asked_for(tmp_path):

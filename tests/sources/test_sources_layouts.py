@@ -103,7 +103,7 @@ def test_what_is_held_out_is_no_class_and_does_not_train(tmp_path, train, held, 
 @pytest.mark.parametrize("held", ["val", "test", "valid"])
 def test_held_out_images_alone_train_nothing(tmp_path, held):
     root = _tree(tmp_path / "set", *(f"{held}/{name}" for name in PAIR))
-    with pytest.raises(InputError, match=f"0 images beside {held}/ .*name the folder"):
+    with pytest.raises(InputError, match=f"all 2 images .*such as {held}/.*name the folder"):
         count_split(FolderSource(root), "train", reference=0, validation=0)
 
 

@@ -12,6 +12,7 @@ from PIL import Image
 
 from ldmbench.errors import InputError
 from ldmbench.sources.images.rows import class_in
+from ldmbench.sources.images.splits import split_images
 from ldmbench.sources.kinds import kind_at, open_source
 
 CHECK = {"resolution": 16, "crop": "center", "upscale": False}
@@ -141,6 +142,13 @@ def test_a_large_row_group_is_read_by_batches(tmp_path, monkeypatch):
     assert [(f.label, f.caption) for f in files] == [(i, f"picture {i}") for i in range(8)]
     for i, pixels in zip((5, 0, 7), source.pictures([files[i] for i in (5, 0, 7)]), strict=True):
         np.testing.assert_array_equal(pixels, picture(i))
+
+
+def test_images_of_a_test_split_alone_are_refused_by_name(tmp_path):
+    parquet(tmp_path / "test-00000-of-00001.parquet", [row(0), row(1)])
+    files = open_source("parquet", tmp_path, {}).listing().files
+    with pytest.raises(InputError, match="all 2 images are of test by their names, such as test-0"):
+        split_images(files, "train", reference=1, validation=0)
 
 
 # ---------------------------------------------------------------- tars

@@ -266,7 +266,9 @@ def _advice(path: Path) -> str:
         return (
             f"tar archives are not read: unpack it (tar -xf {path.name}) and give the folder{other}"
         )
-    if path.suffix.lower() in (".safetensors", ".npy"):
+    if path.suffix.lower() == ".npy":
+        return "an .npy is not read: save uint8 images (N, H, W, 3) by numpy.savez(path, images)"
+    if path.suffix.lower() == ".safetensors":
         return (
             "latents on disk are not read: give the images that they were made of, which a suite"
             " encodes by its first stage"

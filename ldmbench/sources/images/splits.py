@@ -39,12 +39,18 @@ def split_images(
     second = first + (0 if own["validation"] else validation)
     if not 0 <= first <= second < len(pool):
         source = files[0].source if files else "the source"
+        if files and not pool:
+            named = ", ".join(sorted({f.split for f in files}))
+            raise InputError(
+                f"{source}: all {len(files):,} images are of {named} by their names, such as"
+                f" {files[0].name}, and none is left for training; add training images, or name"
+                " the folder of the images itself"
+            )
         apart = sorted({top_folder(f.name) for f in files if f.split not in ("", "train")})
         beside = f" beside {', '.join(f'{name}/' for name in apart)}" if apart else ""
-        advice = "ask for fewer" if pool or not apart else "name the folder of the images itself"
         raise InputError(
             f"{source}: {len(pool)} images{beside} cannot give {first} for reference and "
-            f"{second - first} for validation and leave one for training; {advice}"
+            f"{second - first} for validation and leave one for training; ask for fewer"
         )
     ends = {"reference": (0, first), "validation": (first, second), "train": (second, len(pool))}
     return tuple(sorted(pool[slice(*ends[split])], key=lambda f: f.name))
