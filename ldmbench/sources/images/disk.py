@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
-from PIL import Image
 
 from ldmbench.canonical import Stamp, canonical_json, digest, digest_bytes, stamp_of
 from ldmbench.errors import InputError
@@ -27,6 +26,7 @@ from ldmbench.sources.images.inspection import (
     whole_split,
 )
 from ldmbench.sources.images.listing import LOSSY, refuse_classes
+from ldmbench.sources.images.maps import map_of, refuse_values
 from ldmbench.sources.images.members import walk
 from ldmbench.sources.images.remarks import latents_among, outside
 from ldmbench.sources.images.source import (
@@ -78,18 +78,6 @@ class Found:
     maps: Mapping[str, str] = field(default_factory=dict)
     shift: int = 0
     pictures: Sequence[str] = ()
-
-    def refuse_values(self, values: Pixels, where: str) -> None:
-        """Refuse a map, uint8 (H, W), with a value that is no class."""
-        assert self.regions is not None
-        shifted = values + np.uint8(self.shift)
-        if shifted.max() > self.regions.classes:
-            first, none = (-self.shift) % 256, (1 - self.shift) % 256
-            raise InputError(
-                f"{where}: has the value {(int(shifted.max()) - self.shift) % 256}, and there are"
-                f" {self.regions.classes} classes, from {none}; {first} is of none; mend or remove"
-                " it"
-            )
 
     @property
     def unused(self) -> tuple[str, ...]:
@@ -230,8 +218,8 @@ class DiskImages(ABC):
                 yield found.boxes.get(file.name, none)
             else:
                 where = f"{self.path}/{at}"
-                values = _map_of(self.path / at, where)
-                found.refuse_values(values, where)
+                values = map_of(self.path / at, where)
+                refuse_values(values, where, found.regions.classes, found.shift)
                 yield Regions(none.boxes, none.labels, values + np.uint8(found.shift))
 
     def relative(self, file: Path) -> str:
@@ -259,8 +247,8 @@ class DiskImages(ABC):
             try:
                 row = known.of(at)
                 if key not in row.sizes:
-                    values = _map_of(at, str(at))
-                    found.refuse_values(values, str(at))
+                    values = map_of(at, str(at))
+                    refuse_values(values, str(at), count, found.shift)
                     known.learn(row, sizes={key: values.shape[1::-1]})
             except InputError as error:
                 problems.append(str(error))
@@ -316,19 +304,6 @@ class DiskImages(ABC):
 def some(names: Sequence[str], most: int = 3) -> str:
     """Return the first names of a long list: 'a, b, c'."""
     return ", ".join(names[:most])
-
-
-def _map_of(file: Path, where: str) -> Pixels:
-    """Return a map's values, uint8 (H, W)."""
-    try:
-        with Image.open(file, formats=["PNG"]) as picture:
-            if picture.mode not in ("L", "P"):
-                raise InputError(
-                    f"{where}: a map of mode {picture.mode}; maps are PNG of one channel, 8 bits"
-                )
-            return np.array(picture)
-    except OSError as error:
-        raise InputError(f"{where}: not a readable PNG ({error}); replace it") from None
 
 
 def _stamp(file: Path) -> Stamp | None:
