@@ -14,7 +14,7 @@ import torch
 
 from ldmbench.catalog.extractors import ExtractorSpec
 from ldmbench.features.checkpoint import assign, fill, read_tensors
-from ldmbench.features.extractor import DTYPES, Extractor, Precision, normaliser
+from ldmbench.features.extractor import DTYPES, Extractor, Use, normaliser
 from ldmbench.features.tokenizer import FileTokenizer, WordTokenizer
 from ldmbench.schema.weights import SHIPPED
 from ldmbench.sources.evaluators import weights_path
@@ -44,14 +44,12 @@ class ClipExtractor(Extractor):
         self,
         spec: ExtractorSpec,
         network: Any,
-        digest: str,
+        use: Use,
         *,
         scale: Callable[[torch.Tensor], torch.Tensor],
         tokenizer: Callable[[Sequence[str]], torch.Tensor],
-        **where: Any,
     ) -> None:
-        super().__init__(spec, digest, **where)
-        self.network = network
+        super().__init__(spec, network, use)
         self._scale = scale
         self._tokenizer = tokenizer
 
@@ -102,27 +100,13 @@ def clip_pixels(x: torch.Tensor) -> torch.Tensor:
     return (x - 127.5) / 63.75
 
 
-def load_shapes_clip(
-    spec: ExtractorSpec,
-    path: Path,
-    *,
-    digest: str,
-    device: str,
-    precision: Precision,
-    expected: int,
-) -> ClipExtractor:
+def load_shapes_clip(spec: ExtractorSpec, path: Path, use: Use) -> ClipExtractor:
     """Load shapes-clip from safetensors, with its own word tokenizer."""
     network = shapes_clip()
     fill(network, read_tensors(path), path)
     network.visual.to(memory_format=torch.channels_last)
     return ClipExtractor(
-        spec,
-        network.to(device, DTYPES[precision]).eval(),
-        digest,
-        scale=clip_pixels,
-        tokenizer=WordTokenizer(),
-        device=device,
-        precision=precision,
+        spec, use.placed(network), use, scale=clip_pixels, tokenizer=WordTokenizer()
     )
 
 
@@ -134,15 +118,7 @@ def network(spec: ExtractorSpec) -> Any:
         return (open_clip.CustomTextCLIP if custom else open_clip.CLIP)(**config)
 
 
-def load_clip(
-    spec: ExtractorSpec,
-    path: Path,
-    *,
-    digest: str,
-    device: str,
-    precision: Precision,
-    expected: int,
-) -> ClipExtractor:
+def load_clip(spec: ExtractorSpec, path: Path, use: Use) -> ClipExtractor:
     """Load a released model from open_clip's file or OpenAI's; nothing of the file is run.
 
     OpenAI's vocabulary comes with open_clip; a network with another one has a file of its own.
@@ -155,15 +131,8 @@ def load_clip(
     if getattr(made, "attn_mask", None) is not None:  # in no file
         ahead = torch.full(made.attn_mask.shape, -torch.inf).triu(1)
         made.register_buffer("attn_mask", ahead, persistent=False)
-    return ClipExtractor(
-        spec,
-        made.to(device, DTYPES[precision]).eval(),
-        digest,
-        scale=normaliser(spec.colours, torch.device(device)),
-        tokenizer=_tokenizer(spec),
-        device=device,
-        precision=precision,
-    )
+    scale = normaliser(spec.colours, use.device)
+    return ClipExtractor(spec, use.placed(made), use, scale=scale, tokenizer=_tokenizer(spec))
 
 
 def _tokenizer(spec: ExtractorSpec) -> Callable[[Sequence[str]], torch.Tensor]:

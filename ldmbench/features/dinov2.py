@@ -6,7 +6,6 @@ timm's files of the same networks have the same names but no mask_token, and loa
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
@@ -15,7 +14,7 @@ from torch.nn import functional as fn
 from ldmbench.catalog.extractors import ExtractorSpec
 from ldmbench.errors import InputError
 from ldmbench.features.checkpoint import assign, read_tensors
-from ldmbench.features.extractor import DTYPES, Extractor, Precision, normaliser
+from ldmbench.features.extractor import DTYPES, Extractor, Use, normaliser
 
 __all__ = ["UNUSED", "DinoV2", "DinoV2Extractor", "load", "network"]
 
@@ -116,9 +115,8 @@ class DinoV2(nn.Module):
 class DinoV2Extractor(Extractor):
     """DINOv2 behind its resizer."""
 
-    def __init__(self, spec: ExtractorSpec, network: DinoV2, digest: str, **where: Any) -> None:
-        super().__init__(spec, digest, **where)
-        self.network = network
+    def __init__(self, spec: ExtractorSpec, network: DinoV2, use: Use) -> None:
+        super().__init__(spec, network, use)
         self._scale = normaliser(spec.colours, self.device)
 
     def _forward(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -131,15 +129,7 @@ def network(spec: ExtractorSpec) -> DinoV2:
     return DinoV2(spec.dim, DEPTHS[spec.dim], POSITIONS)
 
 
-def load(
-    spec: ExtractorSpec,
-    path: Path,
-    *,
-    digest: str,
-    device: str,
-    precision: Precision,
-    expected: int,
-) -> DinoV2Extractor:
+def load(spec: ExtractorSpec, path: Path, use: Use) -> DinoV2Extractor:
     """Load a released state dict (`dinov2_vits14_pretrain.pth` and its larger kin).
 
     Raises:
@@ -153,5 +143,4 @@ def load(
     with torch.device("meta"):
         found = DinoV2(width, depth, positions)
     assign(found, tensors, path)
-    found = found.to(device, DTYPES[precision]).eval()
-    return DinoV2Extractor(spec, found, digest, device=device, precision=precision)
+    return DinoV2Extractor(spec, use.placed(found), use)

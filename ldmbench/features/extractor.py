@@ -5,8 +5,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias, cast
+from typing import Any, Literal, TypeAlias, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +27,7 @@ __all__ = [
     "Features",
     "Floats",
     "Precision",
+    "Use",
     "load_extractor",
     "normaliser",
     "per_channel",
@@ -34,6 +36,7 @@ __all__ = [
 Floats: TypeAlias = npt.NDArray[np.float32]
 Features: TypeAlias = dict[str, Floats]
 Precision: TypeAlias = Literal["float32", "bfloat16"]
+Network = TypeVar("Network", bound=torch.nn.Module)
 
 GPU_BATCHES = 8
 """Micro-batches of a CPU that a GPU takes at once."""
@@ -46,6 +49,27 @@ COLOURS: dict[Colours, tuple[tuple[float, ...], tuple[float, ...]]] = {
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
+@dataclass(frozen=True)
+class Use:
+    """What an extractor is loaded for.
+
+    Attributes:
+        digest: sha256 of the weights, 64 hex digits; a signature shows the first 8.
+        device: where the network runs.
+        precision: "float32", or "bfloat16" where it was asked for.
+        expected: how many images will come, so that a network may be compiled when that pays.
+    """
+
+    digest: str
+    device: torch.device
+    precision: Precision
+    expected: int
+
+    def placed(self, network: Network) -> Network:
+        """Return a network on the device, in the precision, ready to be asked."""
+        return network.to(self.device, DTYPES[self.precision]).eval()
+
+
 class Extractor(ABC):
     """A network behind one interface; micro-batches have one size, the last one is padded.
 
@@ -55,19 +79,14 @@ class Extractor(ABC):
 
     Attributes:
         spec: names and shapes, as the planner sees them.
-        digest: sha256 of the weights, 64 hex digits; a signature shows the first 8.
-        device: where the network runs.
-        precision: "float32", or "bfloat16" where it was asked for.
+        network: what computes features.
+        digest, device, precision: as in `Use`.
         batch: images in a micro-batch.
     """
 
-    def __init__(
-        self, spec: ExtractorSpec, digest: str, *, device: str, precision: Precision
-    ) -> None:
-        self.spec = spec
-        self.digest = digest
-        self.device = torch.device(device)
-        self.precision = precision
+    def __init__(self, spec: ExtractorSpec, network: Any, use: Use) -> None:
+        self.spec, self.network = spec, network
+        self.digest, self.device, self.precision = use.digest, use.device, use.precision
         self._resizer = RESIZERS[spec.resize]
         self.batch = spec.batch * (GPU_BATCHES if self.device.type == "cuda" else 1)
 
@@ -202,10 +221,10 @@ def load_extractor(
     if path is not None and not path.is_file():
         raise InputError(f"{path} is no file; give the weights of '{name}' or leave the path out")
     file = path if path is not None else weights_path(spec.weights, offline=offline)
-    loader = cast(Callable[..., Extractor], resolve(spec.load))
+    loader = cast(Callable[[ExtractorSpec, Path, Use], Extractor], resolve(spec.load))
     # weights_path has checked the file's digest
     found = extractor_digest(spec) if path is None else digest_file(path)
-    return loader(spec, file, digest=found, device=device, precision=precision, expected=expected)
+    return loader(spec, file, Use(found, torch.device(device), precision, expected))
 
 
 def normaliser(colours: Colours, device: torch.device) -> Callable[[torch.Tensor], torch.Tensor]:

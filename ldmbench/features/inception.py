@@ -29,7 +29,7 @@ from torch_fidelity.feature_extractor_inceptionv3 import (
 
 from ldmbench.catalog.extractors import ExtractorSpec
 from ldmbench.errors import InputError
-from ldmbench.features.extractor import DTYPES, Extractor, Precision
+from ldmbench.features.extractor import DTYPES, Extractor, Use
 from ldmbench.features.inception_weights import read_inception
 from ldmbench.words import first_line
 
@@ -179,41 +179,22 @@ def _average(x: torch.Tensor) -> torch.Tensor:
 class InceptionExtractor(Extractor):
     """Inception behind its resizer; images go in as (x - 128) / 128."""
 
-    def __init__(
-        self, spec: ExtractorSpec, network: Callable[..., Any], digest: str, **where: Any
-    ) -> None:
-        super().__init__(spec, digest, **where)
-        self._network = network
-
     def _forward(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
         x = self._resized(images).sub_(128).mul_(1 / 128)
         x = x.to(DTYPES[self.precision]).contiguous(memory_format=torch.channels_last)
-        features, logits, spatial = self._network(x)
+        features, logits, spatial = self.network(x)
         return {"features": features, "logits": logits, "spatial": spatial}
 
 
-def load(
-    spec: ExtractorSpec,
-    path: Path,
-    *,
-    digest: str,
-    device: str,
-    precision: Precision,
-    expected: int,
-) -> InceptionExtractor:
+def load(spec: ExtractorSpec, path: Path, use: Use) -> InceptionExtractor:
     """Load torch-fidelity's state dict or clean-fid's TorchScript file.
 
     Raises:
         InputError: if the file is neither.
     """
-    network = (
-        Inception(_built(path))
-        .to(device, DTYPES[precision])
-        .to(memory_format=torch.channels_last)
-        .eval()
-    )
-    called = network if expected < COMPILE_FROM or device != "cpu" else _compiled(network, spec)
-    return InceptionExtractor(spec, called, digest, device=device, precision=precision)
+    network = use.placed(Inception(_built(path))).to(memory_format=torch.channels_last)
+    compiles = use.expected >= COMPILE_FROM and use.device.type == "cpu"
+    return InceptionExtractor(spec, _compiled(network, spec) if compiles else network, use)
 
 
 def _built(path: Path) -> FeatureExtractorInceptionV3:

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
 
 from ldmbench.catalog.extractors import ExtractorSpec
 from ldmbench.features.checkpoint import fill, read_tensors
-from ldmbench.features.extractor import DTYPES, Extractor, Precision
+from ldmbench.features.extractor import DTYPES, Extractor, Use
 
 __all__ = ["FEATURES", "SIDE", "Readout", "ShapesNet", "ShapesNetExtractor", "load"]
 
@@ -135,9 +134,7 @@ class _Residual(nn.Module):
 class ShapesNetExtractor(Extractor):
     """shapes-net behind its resizer; `network` reads the attributes from the features."""
 
-    def __init__(self, spec: ExtractorSpec, network: ShapesNet, digest: str, **where: Any) -> None:
-        super().__init__(spec, digest, **where)
-        self.network = network
+    network: ShapesNet
 
     def _forward(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
         x = self._resized(images).to(DTYPES[self.precision])
@@ -146,17 +143,9 @@ class ShapesNetExtractor(Extractor):
         return {"features": features, "logits": logits, "spatial": spatial}
 
 
-def load(
-    spec: ExtractorSpec,
-    path: Path,
-    *,
-    digest: str,
-    device: str,
-    precision: Precision,
-    expected: int,
-) -> ShapesNetExtractor:
+def load(spec: ExtractorSpec, path: Path, use: Use) -> ShapesNetExtractor:
     """Load shapes-net from safetensors; it is never compiled."""
     network = ShapesNet()
     fill(network, read_tensors(path), path)
-    network = network.to(device, DTYPES[precision]).to(memory_format=torch.channels_last).eval()
-    return ShapesNetExtractor(spec, network, digest, device=device, precision=precision)
+    network = use.placed(network).to(memory_format=torch.channels_last)
+    return ShapesNetExtractor(spec, network, use)

@@ -15,7 +15,7 @@ import torch
 
 from ldmbench.catalog.extractors import ExtractorSpec
 from ldmbench.features.checkpoint import assign, read_tensors
-from ldmbench.features.extractor import DTYPES, Extractor, Precision, normaliser
+from ldmbench.features.extractor import DTYPES, Extractor, Use, normaliser
 
 __all__ = ["UNUSED", "TimmExtractor", "load", "network"]
 
@@ -26,9 +26,8 @@ UNUSED = ("mask_token", "head.weight", "head.bias", "head.fc.weight", "head.fc.b
 class TimmExtractor(Extractor):
     """A network of timm behind its resizer."""
 
-    def __init__(self, spec: ExtractorSpec, network: Any, digest: str, **where: Any) -> None:
-        super().__init__(spec, digest, **where)
-        self.network = network
+    def __init__(self, spec: ExtractorSpec, network: Any, use: Use) -> None:
+        super().__init__(spec, network, use)
         self._scale = normaliser(spec.colours, self.device)
 
     def _forward(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -49,15 +48,7 @@ def network(spec: ExtractorSpec) -> Any:
         )
 
 
-def load(
-    spec: ExtractorSpec,
-    path: Path,
-    *,
-    digest: str,
-    device: str,
-    precision: Precision,
-    expected: int,
-) -> TimmExtractor:
+def load(spec: ExtractorSpec, path: Path, use: Use) -> TimmExtractor:
     """Load the file that timm publishes of a network (model.safetensors, pytorch_model.bin).
 
     Raises:
@@ -65,5 +56,4 @@ def load(
     """
     made = network(spec)
     assign(made, {n: t for n, t in read_tensors(path).items() if n not in UNUSED}, path)
-    made = made.to(device, DTYPES[precision]).eval()
-    return TimmExtractor(spec, made, digest, device=device, precision=precision)
+    return TimmExtractor(spec, use.placed(made), use)
