@@ -21,7 +21,7 @@ from typing import Any
 
 import torch
 
-from ldmbench.execute.step import Outcome, run_unit
+from ldmbench.execute.step import Outcome, run_units
 from ldmbench.schema.stage import Plan
 from ldmbench.schema.task import Task
 from ldmbench.stages.common import let_go, prepare
@@ -58,22 +58,23 @@ def timing(plan: Plan, store: Store, machine: dict[str, Any], *, slow: float) ->
     def execute(task: Task) -> Outcome:
         if slow:
             places = [task.inputs[role].folders[0] for role in ("autoencoder", "denoiser")]
-            burden(trained_at(*places, task.device).denoiser, slow)
+            burden(trained_at(*places, task.device).model, slow)
         began = time.perf_counter()
         found[task.key] = timed(task, lambda share, note: None)
         (task.output / "measures.json").write_text(json.dumps(found[task.key]), "utf-8")
         return Outcome(time.perf_counter() - began, machine)
 
     for key in dict.fromkeys(cell.stages["speed"] for cell in plan.cells):
-        run_unit(Unit(stages[key]), store, stages, execute=execute, device="cpu", fresh=True)
+        unit = Unit(stages[key])
+        run_units([unit], store, stages, execute=execute, device="cpu", fresh={unit})
     return {cell.id: found[cell.stages["speed"]] for cell in plan.cells}
 
 
-def burden(denoiser: Any, share: float) -> None:
+def burden(model: Any, share: float) -> None:
     """Make every prediction compute more: a share of its own time, once and for all."""
-    if hasattr(denoiser, "burdened"):
+    if hasattr(model, "burdened"):
         return
-    own: Callable[..., torch.Tensor] = denoiser.predict
+    own: Callable[..., torch.Tensor] = model.predict
     counts: dict[tuple[int, ...], int] = {}
     x, kernel = torch.randn(1, 16, 8, 8), torch.randn(16, 16, 3, 3)
 
@@ -89,8 +90,8 @@ def burden(denoiser: Any, share: float) -> None:
         fill(counts[shape])
         return own(z, *more)
 
-    denoiser.predict = predict
-    denoiser.burdened = True
+    model.predict = predict
+    model.burdened = True
 
 
 def seconds(call: Callable[[], object]) -> float:

@@ -1,6 +1,9 @@
 """The smallest suite that trains: a few steps of tiny networks on a few images."""
 
+from ldmbench.plan.build import build_plan
 from ldmbench.schema.weights import weights_named
+from ldmbench.suite.check import check_suite
+from ldmbench.suite.load import load_suite
 
 SHAPES_NET = weights_named("shapes-net").sha256
 SUITE = """
@@ -24,6 +27,13 @@ def write_suite(folder, text=SUITE, name="tiny.yaml"):
     path = folder / name
     path.write_text(text)
     return path
+
+
+def planned(folder, *sets, text=SUITE):
+    """Write a suite into a folder, check it and return its plan."""
+    loaded = load_suite(write_suite(folder, text), sets)
+    check_suite(loaded)
+    return build_plan(loaded)
 
 
 SAMPLING = {"sampler": "ddim", "steps": 2, "eta": 0.0, "guidance": 1.0, "timesteps": None,

@@ -45,11 +45,6 @@ class InputLostError(Exception):
     """An input is damaged or gone; the next look at the plan makes it anew."""
 
 
-def run_unit(unit: Unit, store: Store, stages: Mapping[str, Stage], **how: Any) -> Done:
-    """Make one artefact, or find that another run has just made it; `how` as in `run_units`."""
-    return run_units([unit], store, stages, **how)[0]
-
-
 def run_units(
     units: Sequence[Unit],
     store: Store,

@@ -21,6 +21,7 @@ from ldmbench.models.first_stage import STAGES, FirstStage, Identity
 from ldmbench.models.flops import count_flops
 from ldmbench.models.model import Info, Model, latent_sides
 from ldmbench.schema.models import AutoencoderParams
+from ldmbench.schema.networks import LATENT_CHANNELS, STAGE_MULTIPLIERS
 
 __all__ = [
     "build_first_stage",
@@ -31,19 +32,6 @@ __all__ = [
     "trainable",
 ]
 
-# fmt: off
-_MULTIPLIERS: dict[int, tuple[int, ...]] = {
-    2:  (1, 2),
-    4:  (1, 2, 2),
-    8:  (1, 1, 2, 2),
-    16: (1, 1, 2, 2, 4),
-    32: (1, 1, 2, 2, 4, 4),
-    64: (1, 1, 2, 2, 4, 4, 4),
-    128: (1, 1, 2, 2, 4, 4, 4, 4),
-}
-# as in the paper's tables, except that f = 2 and f = 32 keep to small numbers too
-_LATENT_CHANNELS = {1: 3, 2: 3, 4: 3, 8: 4, 16: 8, 32: 16, 64: 32, 128: 64}
-# fmt: on
 _UNSTATED_SIDE = 256
 """Of images, where nothing says it; any side can be encoded."""
 
@@ -134,13 +122,13 @@ def _stage(params: AutoencoderParams, network: Any) -> FirstStage:
 
 
 def _channels(params: AutoencoderParams) -> int:
-    return params.latent_channels or _LATENT_CHANNELS[params.f]
+    return params.latent_channels or LATENT_CHANNELS[params.f]
 
 
 def _network(params: AutoencoderParams) -> Any:
     if params.f == 1:
         return None
-    multipliers = params.multipliers or _MULTIPLIERS[params.f]
+    multipliers = params.multipliers or STAGE_MULTIPLIERS[params.f]
     if 2 ** (len(multipliers) - 1) != params.f:
         raise InputError(
             f"autoencoder.multipliers has {len(multipliers)} levels, f = {params.f} needs "

@@ -11,10 +11,11 @@ from torch import Tensor
 
 from ldmbench.canonical import digest_bytes
 from ldmbench.schema.models import CAPTION_TOKENS
+from ldmbench.schema.networks import HASHED_WORDS
 
 __all__ = ["LENGTH", "TOKENS", "tokenize"]
 
-TOKENS = 1024
+TOKENS = HASHED_WORDS
 LENGTH = CAPTION_TOKENS
 _PAD, _END = 0, 1
 _RESERVED = 2

@@ -11,7 +11,12 @@ from typing import NamedTuple
 
 from ldmbench.catalog.tasks import joined_channels
 from ldmbench.schema.models import CAPTION_TOKENS, AutoencoderParams, DenoiserParams
-from ldmbench.schema.networks import default_multipliers
+from ldmbench.schema.networks import (
+    HASHED_WORDS,
+    LATENT_CHANNELS,
+    STAGE_MULTIPLIERS,
+    default_multipliers,
+)
 
 __all__ = [
     "Layer",
@@ -22,20 +27,6 @@ __all__ = [
     "flops",
     "weights",
 ]
-
-MULTIPLIERS = {
-    2: (1, 2),
-    4: (1, 2, 2),
-    8: (1, 1, 2, 2),
-    16: (1, 1, 2, 2, 4),
-    32: (1, 1, 2, 2, 4, 4),
-    64: (1, 1, 2, 2, 4, 4, 4),
-    128: (1, 1, 2, 2, 4, 4, 4, 4),
-}
-LATENT_CHANNELS = {1: 3, 2: 3, 4: 3, 8: 4, 16: 8, 32: 16, 64: 32, 128: 64}
-TOKENS = 1024
-"""Rows of the caption encoder's table of words."""
-
 
 VOCABULARY = 49_408
 """Tokens of open_clip's vocabulary; others are taken to have as many."""
@@ -179,7 +170,7 @@ def _unet(params: DenoiserParams, side: int, channels: int, joined: int) -> list
 
 
 def _widths(params: AutoencoderParams) -> list[int]:
-    return [params.channels * m for m in params.multipliers or MULTIPLIERS[params.f]]
+    return [params.channels * m for m in params.multipliers or STAGE_MULTIPLIERS[params.f]]
 
 
 def _conv(inputs: int, outputs: int, side: float) -> Layer:
@@ -229,7 +220,7 @@ def _condition_layers(params: DenoiserParams) -> Iterator[Layer]:
         block = (8 * context + 4 * min(context, LDM_INNER)) * context
         yield Layer(params.context_depth * block, params.caption_tokens)
     elif params.conditioning == "caption":
-        yield Layer((TOKENS + CAPTION_TOKENS) * context, 0)
+        yield Layer((HASHED_WORDS + CAPTION_TOKENS) * context, 0)
         yield Layer(2 * 12 * context**2, CAPTION_TOKENS)
     if params.conditioning == "layout":
         yield Layer((2 * LAYOUT_TOKENS + BOX_TOKENS) * context, 0)

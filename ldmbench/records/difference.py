@@ -26,7 +26,7 @@ Verdict = Literal["same", "differs", "undecided"]
 SAME_ARTEFACT = "the very same artefact"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Difference:
     """B minus A for one score of one pair of cells.
 
@@ -48,13 +48,13 @@ class Difference:
     n: int
     a: float | None
     b: float | None
-    difference: float | None
-    low: float | None
-    high: float | None
-    p: float | None
-    p_holm: float | None
-    verdict: Verdict
-    method: str
+    difference: float | None = None
+    low: float | None = None
+    high: float | None = None
+    p: float | None = None
+    p_holm: float | None = None
+    verdict: Verdict = "undecided"
+    method: str = ""
     signature: str
 
 
@@ -87,13 +87,6 @@ def difference(
         n=s.n,
         a=s.value,
         b=t.value,
-        difference=None,
-        low=None,
-        high=None,
-        p=None,
-        p_holm=None,
-        verdict="undecided",
-        method="",
         signature=s.signature,
     )
     if s.value is None or t.value is None:

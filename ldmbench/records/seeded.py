@@ -145,13 +145,6 @@ def _empty(members: Members, scores: tuple[Score, Score]) -> Difference:
         n=sum(s.n for r in members.a for s in r.scores if s.name == scores[0].name),
         a=None,
         b=None,
-        difference=None,
-        low=None,
-        high=None,
-        p=None,
-        p_holm=None,
-        verdict="undecided",
-        method="",
         signature=scores[0].signature,
     )
 

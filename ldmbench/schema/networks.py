@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Literal
 from ldmbench.catalog.presets import PRESETS
 
 __all__ = [
+    "HASHED_WORDS",
+    "LATENT_CHANNELS",
     "OF_NETWORK",
     "OF_OBJECTIVE",
+    "STAGE_MULTIPLIERS",
     "Network",
     "Objective",
     "PresetName",
@@ -22,6 +25,21 @@ if TYPE_CHECKING:
     PresetName = str
 else:
     PresetName = Literal[tuple(PRESETS)]
+
+STAGE_MULTIPLIERS: dict[int, tuple[int, ...]] = {
+    2: (1, 2),
+    4: (1, 2, 2),
+    8: (1, 1, 2, 2),
+    16: (1, 1, 2, 2, 4),
+    32: (1, 1, 2, 2, 4, 4),
+    64: (1, 1, 2, 2, 4, 4, 4),
+    128: (1, 1, 2, 2, 4, 4, 4, 4),
+}
+"""Widths of a first stage per level, by f."""
+LATENT_CHANNELS = {1: 3, 2: 3, 4: 3, 8: 4, 16: 8, 32: 16, 64: 32, 128: 64}
+"""By f, as in the paper's tables, except that f = 2 and f = 32 keep to small numbers too."""
+HASHED_WORDS = 1024
+"""Rows of the table of words of a caption encoder that is trained with its model."""
 
 Network = Literal["unet", "dit"]
 OF_NETWORK: dict[str, tuple[str, ...]] = {

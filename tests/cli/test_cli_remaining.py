@@ -9,10 +9,8 @@ import tiny
 
 from ldmbench.cli import remaining
 from ldmbench.cli.remaining import Remaining
-from ldmbench.plan.build import build_plan
 from ldmbench.plan.estimate import rough_seconds
 from ldmbench.store.units import units_of
-from ldmbench.suite.load import load_suite
 
 
 @pytest.fixture
@@ -26,7 +24,7 @@ def clock(monkeypatch):
 @pytest.fixture
 def plan(tmp_path):
     suite = tiny.SUITE.replace("steps: 3}", "steps: 3000}").replace("count: 16", "count: 2000")
-    return build_plan(load_suite(tiny.write_suite(tmp_path, suite)))
+    return tiny.planned(tmp_path, text=suite)
 
 
 def begun(plan, *without):

@@ -1,5 +1,7 @@
 """Autoguidance: a weaker model guides; against loops by hand, in plans and in a suite."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import tiny
@@ -10,13 +12,10 @@ from ldmbench.errors import InputError, SuiteError
 from ldmbench.models.conditioner import Brought
 from ldmbench.models.denoiser import build_denoiser
 from ldmbench.models.suite_model import SuiteModel
-from ldmbench.plan.build import build_plan
 from ldmbench.records.runs import Runs
 from ldmbench.sample import initial_noise
 from ldmbench.schema.models import DenoiserParams
 from ldmbench.schema.params import Sampling
-from ldmbench.suite.check import check_suite
-from ldmbench.suite.load import load_suite
 
 LABELS = torch.tensor([0, 3, 5])
 SUITE = """
@@ -129,10 +128,7 @@ def test_both_networks_are_counted():
     assert (guided.evaluations, guided.guided) == (4, 4)
 
 
-def planned(folder, *sets):
-    loaded = load_suite(tiny.write_suite(folder, SUITE), sets)
-    check_suite(loaded)
-    return build_plan(loaded)
+planned = partial(tiny.planned, text=SUITE)
 
 
 def test_a_guide_is_keyed_with_samples_and_not_with_training(tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,12 +21,9 @@ from ldmbench.errors import SuiteError
 from ldmbench.models import load
 from ldmbench.models.suite_model import SuiteModel
 from ldmbench.models.tasks import Truth
-from ldmbench.plan.build import build_plan
 from ldmbench.records.runs import Runs
 from ldmbench.sample import initial_noise
 from ldmbench.schema.params import Sampling
-from ldmbench.suite.check import check_suite
-from ldmbench.suite.load import load_suite
 
 SUITE = """
 suite: large
@@ -53,10 +51,7 @@ mlflow: {enabled: false}
 """
 
 
-def planned(folder, *sets, text=SUITE):
-    loaded = load_suite(tiny.write_suite(folder, text), sets)
-    check_suite(loaded)
-    return build_plan(loaded)
+planned = partial(tiny.planned, text=SUITE)
 
 
 @pytest.fixture(scope="module")

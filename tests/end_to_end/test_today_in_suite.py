@@ -1,6 +1,7 @@
 """DiT, SiT and a whole pipeline in one suite: checked, sampled, judged, counted and timed."""
 
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +11,8 @@ import tiny
 from ldmbench.cli import outcome
 from ldmbench.errors import SuiteError
 from ldmbench.models import load
-from ldmbench.plan.build import build_plan
 from ldmbench.records.runs import Runs
 from ldmbench.sample import initial_noise, step_seeds
-from ldmbench.suite.check import check_suite
-from ldmbench.suite.load import load_suite
 
 TODAY = Path(__file__).parents[1] / "golden" / "today"
 SUITE = f"""
@@ -35,10 +33,7 @@ mlflow: {{enabled: false}}
 """
 
 
-def plan_of(folder, *sets, text=SUITE):
-    loaded = load_suite(tiny.write_suite(folder, text), sets)
-    check_suite(loaded)
-    return build_plan(loaded)
+plan_of = partial(tiny.planned, text=SUITE)
 
 
 @pytest.fixture(scope="module")

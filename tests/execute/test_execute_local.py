@@ -21,7 +21,7 @@ from ldmbench.execute.execution import run_plan
 from ldmbench.execute.failures import describe_failure
 from ldmbench.execute.ready import Ready
 from ldmbench.execute.runner import Runner
-from ldmbench.execute.step import Outcome, run_unit
+from ldmbench.execute.step import Outcome, run_units
 from ldmbench.execute.survey import check_fresh, is_named, speed_outdated
 from ldmbench.records.runs import Runs
 from ldmbench.records.signature import name_of
@@ -70,7 +70,7 @@ def test_each_input_has_the_count_of_its_own_role(tmp_path):
         return Outcome(0.0, {})
 
     for unit in (*units_of(source), Unit(scores)):
-        run_unit(unit, store, stages, execute=execute, device="cpu")
+        run_units([unit], store, stages, execute=execute, device="cpu")
     assert read == counts
 
 
@@ -81,7 +81,10 @@ def make(unit, store, stages=None, **how):
         (task.output / "made.txt").write_text(task.key)
         return Outcome(1.0, {"kind": "cpu", "device": "Some CPU"})
 
-    return run_unit(unit, store, stages or {}, execute=execute, device="cpu", **how).seconds == 1.0
+    return (
+        run_units([unit], store, stages or {}, execute=execute, device="cpu", **how)[0].seconds
+        == 1.0
+    )
 
 
 def test_a_speed_is_measured_anew_on_another_machine_and_a_score_is_not(tmp_path):

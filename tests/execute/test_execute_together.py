@@ -11,7 +11,7 @@ from ldmbench.data.shapes import render
 from ldmbench.data.shards import write_batch
 from ldmbench.errors import StageError
 from ldmbench.execute.ready import Ready
-from ldmbench.execute.step import Outcome, run_unit, run_units
+from ldmbench.execute.step import Outcome, run_units
 from ldmbench.registry import resolve
 from ldmbench.schema.stage import Input, Stage
 from ldmbench.stages.common import let_go
@@ -44,7 +44,7 @@ def store_at(folder):
     store = Store(folder)
     store.open()
     for unit in units_of(IMAGES):
-        run_unit(unit, store, STAGES, execute=drawn, device="cpu")
+        run_units([unit], store, STAGES, execute=drawn, device="cpu")
     return store
 
 
@@ -70,7 +70,7 @@ def test_shards_made_together_are_those_made_alone(tmp_path):
         alone, together = (store_at(tmp_path / device[:3] / name) for name in ("one", "all"))
         with ShadowDevice():
             for unit in units:
-                run_unit(unit, alone, STAGES, execute=extracted, device=device)
+                run_units([unit], alone, STAGES, execute=extracted, device=device)
             done = run_units(units, together, STAGES, execute=extracted, device=device)
         assert [found.unit for found in done] == units
         assert [found.seconds for found in done] == [2.0] * 4  # a quarter of the task each
@@ -79,7 +79,7 @@ def test_shards_made_together_are_those_made_alone(tmp_path):
 
 def test_shards_at_hand_or_made_elsewhere_are_left_out(tmp_path):
     store, units = store_at(tmp_path), units_of(FEATURES)
-    run_unit(units[1], store, STAGES, execute=extracted, device="cpu")
+    run_units([units[1]], store, STAGES, execute=extracted, device="cpu")
     tasks = []
 
     def counted(task):

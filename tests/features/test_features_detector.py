@@ -2,6 +2,7 @@
 
 import json
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,11 +22,8 @@ from ldmbench.cli import outcome
 from ldmbench.errors import InputError, LdmbenchError
 from ldmbench.features.detector import load_detector
 from ldmbench.metrics.detections import Boxes, coco_ap, overlaps, recalled
-from ldmbench.plan.build import build_plan
 from ldmbench.records.runs import Runs
 from ldmbench.sources.judges import DETECTOR, twins
-from ldmbench.suite.check import check_suite
-from ldmbench.suite.load import load_suite
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import named_sets
@@ -158,10 +156,7 @@ def test_each_box_is_recalled_once_by_its_class_above_the_threshold():
     assert recalled(asked, iou=0.5, threshold=0.3) == 2
 
 
-def planned(folder, *sets, text=SUITE):
-    loaded = load_suite(tiny.write_suite(folder, text), sets)
-    check_suite(loaded)
-    return build_plan(loaded)
+planned = partial(tiny.planned, text=SUITE)
 
 
 def judged(folder):

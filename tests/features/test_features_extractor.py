@@ -8,6 +8,7 @@ from ldmbench.catalog.extractors import EXTRACTORS
 from ldmbench.data.shapes import render
 from ldmbench.errors import InputError
 from ldmbench.features import load_extractor, weights_path
+from ldmbench.features.extractor import Use
 from ldmbench.features.shapes_net import ShapesNetExtractor
 
 
@@ -56,7 +57,7 @@ def test_micro_batches_have_one_size(net, images, count, batch, seen):
             found.append(len(images))
             return super()._forward(images)
 
-    one = Counted(net.spec, net.network, net.digest, device="cpu", precision="float32")
+    one = Counted(net.spec, net.network, Use(net.digest, net.device, "float32", expected=0))
     one.batch = batch
     assert len(one.extract(images[:count])["features"]) == count
     assert found == seen

@@ -12,7 +12,7 @@ from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorIncepti
 from ldmbench.catalog.extractors import extractor_named
 from ldmbench.errors import InputError
 from ldmbench.features import inception
-from ldmbench.features.extractor import load_extractor
+from ldmbench.features.extractor import Use, load_extractor
 from ldmbench.features.inception_weights import read_inception
 
 LARGEST = 2e-4
@@ -21,8 +21,8 @@ LARGEST = 2e-4
 def small(name, path, **options):
     """The extractor with micro-batches of the test's own size."""
     spec = replace(extractor_named(name), batch=4)
-    given = {"digest": "0" * 64, "device": "cpu", "precision": "float32", "expected": 0}
-    return inception.load(spec, path, **(given | options))
+    use = Use("0" * 64, torch.device("cpu"), "float32", expected=0)
+    return inception.load(spec, path, replace(use, **options))
 
 
 def assert_near(ours, theirs, tolerance=LARGEST):

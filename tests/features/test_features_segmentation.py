@@ -3,6 +3,7 @@
 import json
 import shutil
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +16,9 @@ from PIL import Image
 from ldmbench.cli import outcome
 from ldmbench.errors import InputError, LdmbenchError
 from ldmbench.features.segmentation import load_map_segmenter
-from ldmbench.plan.build import build_plan
 from ldmbench.records.runs import Runs
 from ldmbench.sources.judges import SEGMENTER, classes_of_labels
 from ldmbench.sources.kinds.map_names import ADE20K, COCO_STUFF
-from ldmbench.suite.check import check_suite
-from ldmbench.suite.load import load_suite
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from named_sets import photo, write
@@ -182,10 +180,7 @@ def test_the_maps_are_those_of_transformers(name, tmp_path):
         assert same / own.size > 0.995  # a batch of three and one alone round differently
 
 
-def planned(folder, *sets, text=SUITE):
-    loaded = load_suite(tiny.write_suite(folder, text), sets)
-    check_suite(loaded)
-    return build_plan(loaded)
+planned = partial(tiny.planned, text=SUITE)
 
 
 def judged(folder):

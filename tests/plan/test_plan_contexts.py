@@ -1,6 +1,7 @@
 """Contexts of frozen text encoders in plans: what shares them, and when there are too many."""
 
 import json
+from functools import partial
 
 import pytest
 import tiny
@@ -9,7 +10,6 @@ from written_texts import write_encoder
 from ldmbench.cli import outcome
 from ldmbench.errors import SuiteError
 from ldmbench.plan import contexts
-from ldmbench.plan.build import build_plan
 from ldmbench.plan.contexts import described
 from ldmbench.plan.estimate import stage_cost
 from ldmbench.suite.check import check_suite
@@ -41,8 +41,7 @@ def folder(tmp_path):
     return tmp_path
 
 
-def planned(folder, *sets):
-    return build_plan(load_suite(tiny.write_suite(folder, SUITE), sets))
+planned = partial(tiny.planned, text=SUITE)
 
 
 def kinds(plan, kind):

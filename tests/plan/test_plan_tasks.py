@@ -1,11 +1,12 @@
 """What plans know of tasks: digests of text encoders, scores by task, the order of cells."""
 
+from functools import partial
+
 import pytest
 import tiny
 
 from ldmbench.cli import outcome
 from ldmbench.errors import SuiteError
-from ldmbench.plan.build import build_plan
 from ldmbench.suite.check import check_suite
 from ldmbench.suite.load import load_suite
 
@@ -26,8 +27,7 @@ mlflow: {enabled: false}
 """
 
 
-def planned(folder, *sets):
-    return build_plan(load_suite(tiny.write_suite(folder, SUITE), sets))
+planned = partial(tiny.planned, text=SUITE)
 
 
 def denoiser(folder, *sets):

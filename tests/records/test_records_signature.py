@@ -7,7 +7,7 @@ import pytest
 import tiny
 
 from ldmbench.canonical import digest
-from ldmbench.execute.step import Outcome, run_unit
+from ldmbench.execute.step import Outcome, run_units
 from ldmbench.plan.score import FeatureSource, build_score_plan
 from ldmbench.records.signature import name_of, signature
 from ldmbench.schema.local import Local
@@ -52,7 +52,7 @@ def scored(name, store):
 
     for stage in stages.values():
         for unit in units_of(stage, stop=64 if stage.key == "g" else None):
-            run_unit(unit, store, stages, execute=execute, device="cpu")
+            run_units([unit], store, stages, execute=execute, device="cpu")
     return scores, stages
 
 
@@ -149,7 +149,7 @@ def captioned(key, texts, store, *, count):
 
     for stage in stages.values():
         for unit in units_of(stage):
-            run_unit(unit, store, stages, execute=execute, device="cpu")
+            run_units([unit], store, stages, execute=execute, device="cpu")
     return scores, stages
 
 

@@ -4,18 +4,12 @@ import pytest
 import tiny
 
 from ldmbench.errors import SuiteError
-from ldmbench.plan.build import build_plan
 from ldmbench.store.states import in_turn, training_of
-from ldmbench.suite.check import check_suite
-from ldmbench.suite.load import load_suite
 
 KEPT = "models.pixel.denoiser.keep_state=true"
 
 
-def planned(tmp_path, *sets):
-    loaded = load_suite(tiny.write_suite(tmp_path), sets)
-    check_suite(loaded)
-    return build_plan(loaded)
+planned = tiny.planned
 
 
 @pytest.mark.parametrize(
