@@ -26,7 +26,11 @@ _STEPS = 1000
 _GUIDED = ("channel_mult", "num_head_channels", "resblock_updown",
            "use_new_attention_order")  # fmt: skip
 """Flags that guided-diffusion alone has; improved-diffusion alone has sigma_small."""
-_SAID = {"diffusion_steps": _STEPS, "noise_schedule": "linear", "predict_xstart": False}
+_SAID: dict[str, object] = {
+    "diffusion_steps": _STEPS,
+    "noise_schedule": "linear",
+    "predict_xstart": False,
+}
 
 
 @dataclass(frozen=True)
@@ -145,11 +149,17 @@ def _rescaled(
     return improved, (Assumed("rescale_timesteps", improved, "the config", why, today=False),)
 
 
-def _unsaid(flags: Mapping[str, object], source: str) -> tuple[Assumed, ...]:
-    why = f"the default of {source}"
+def _unsaid(flags: Mapping[str, Any], source: str) -> tuple[Assumed, ...]:
+    why, said = f"the default of {source}", dict(_SAID)
+    if not {"image_size", "large_size", "small_size"} & set(flags):
+        said["image_size"] = 64
+    if int(flags.get("num_head_channels", -1)) == -1:
+        said["num_heads"] = 4
+    if source == "guided-diffusion":
+        said["use_new_attention_order"] = False
     return tuple(
         Assumed(name, value, "the config", why, today=value)
-        for name, value in _SAID.items()
+        for name, value in said.items()
         if name not in flags
     )
 

@@ -24,14 +24,17 @@ _NO = ("0", "f", "false", "n", "no", "off")
 _NOTHING = ("", "none", "null", "~")
 _FLAGS = frozenset({
     "bias", "class_cond", "conv_resample", "disable_middle_self_attn", "give_pre_end",
-    "learn_sigma", "legacy", "predict_xstart", "rescale_betas_zero_snr", "rescale_timesteps",
-    "resamp_with_conv",
+    "latent_norm", "learn_sigma", "legacy", "predict_xstart", "rescale_betas_zero_snr",
+    "rescale_timesteps", "resamp_with_conv",
     "resblock_updown", "scale_by_std", "sigma_small", "tanh_out", "use_linear_attn",
     "use_linear_in_transformer", "use_new_attention_order", "use_scale_shift_norm",
-    "use_spatial_transformer", "use_tokenizer",
+    "use_qknorm", "use_rmsnorm", "use_rope", "use_spatial_transformer", "use_swiglu",
+    "use_tokenizer", "wo_shift",
 })  # fmt: skip
 _NUMBERS = frozenset({
-    "ch", "channels", "context_dim", "cosine_s", "diffusion_steps", "dims", "embed_dim",
+    "atol", "beta_end", "beta_start", "ch", "cfg_interval_start", "class_dropout_prob",
+    "latent_multiplier", "rtol", "scaling_factor", "timestep_shift", "channels", "context_dim",
+    "cosine_s", "diffusion_steps", "dims", "embed_dim",
     "in_channels", "image_size", "large_size", "linear_end", "linear_start", "max_length",
     "max_seq_len", "model_channels", "multiplier", "n_classes", "n_embed", "n_layer", "n_stages",
     "num_channels", "num_classes", "num_head_channels", "num_heads", "num_heads_upsample",

@@ -21,6 +21,10 @@ _MEASURED = (
 )
 _UNSCALED = "{} states no scale: 1 is taken, as CompVis' LDMs on a VQ do; autoencoder.scale states"
 _UNSCALED += " another"
+_OWN_SCALE = "{} states no scale: 1 is taken, the default of its class; autoencoder.scale states"
+_OWN_SCALE += " another"
+_STATED_BY_CLASS = ("AutoencoderKLQwenImage",)
+"""Classes whose latents are normalised by statistics that a config must state."""
 
 
 def checkpoint_rule(
@@ -86,6 +90,18 @@ def folder_rule(
     std = _listed(config, "latents_std", channels, where)
     if bool(mean) != bool(std):
         raise InputError(f"{where} has one of latents_mean and latents_std; needed are both")
+    if not std and name in _STATED_BY_CLASS:
+        raise InputError(
+            f"{where} states neither latents_mean nor latents_std, by which latents of {name} are"
+            " normalised; write both into it"
+        )
+    if any(value <= 0 for value in std):
+        raise InputError(f"{where}: latents_std holds {min(std):g}; allowed are numbers above 0")
+    if mean and config.get("shift_factor"):
+        raise InputError(
+            f"{where} states shift_factor and latents_mean, and only one of them can be subtracted;"
+            " take the other out"
+        )
     scale = config.get("scaling_factor", 1.0 if std else None)
     if scale is None:
         rule = _unstated(kind, f=f, channels=channels, where=where)
@@ -106,7 +122,7 @@ def _unstated(kind: str, *, f: int, channels: int, where: str) -> LatentRule:
     if kind == "kl":
         measured = (_MEASURED.format(where),)
         return LatentRule(channels=channels, f=f, scale=None, scaled_by="images", assumed=measured)
-    said = (_UNSCALED.format(where),) if kind == "vq" else ()
+    said = ((_UNSCALED if kind == "vq" else _OWN_SCALE).format(where),)
     return LatentRule(channels=channels, f=f, scale=1.0, assumed=said)
 
 

@@ -5,6 +5,7 @@ Each trains one kind of transformer and samples it in its own time, with its own
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -13,7 +14,7 @@ from ldmbench.registry import nearest
 from ldmbench.sample.flow import Flow, Sde
 from ldmbench.sample.schedule import Schedule
 
-__all__ = ["HEADS", "SOURCES", "Source", "flow_of", "schedule_of"]
+__all__ = ["HEADS", "SOURCES", "Source", "flow_of", "real", "schedule_of"]
 
 Name = Literal["dit", "sit", "repa", "lightningdit"]
 
@@ -67,6 +68,12 @@ HEADS = {
 _SIT_PATHS: dict[str, object] = {"linear": "linear", "gvp": "cosine", "vp": "vp"}
 _REPA_PATHS: dict[str, object] = {"linear": "linear", "cosine": "cosine"}
 _PREDICTIONS: dict[str, object] = {"velocity": "velocity", "noise": "noise", "score": "score"}
+_DIFFUSION = (
+    "beta_end", "beta_start", "diffusion_steps", "learn_sigma", "noise_schedule", "predict_xstart",
+    "rescale_learned_sigmas", "respacing", "sigma_small", "timestep_respacing", "timesteps",
+    "use_kl",
+)  # fmt: skip
+"""Fields of `diffusion`: arguments of DiT's create_diffusion, and what they make."""
 _MARGIN = 1e-3
 """What SiT leaves out of time where the velocity is infinite."""
 
@@ -82,22 +89,37 @@ def schedule_of(learned: bool, section: dict[str, Any], where: str) -> Schedule:
     Raises:
         InputError: a schedule that the repository does not have.
     """
+    odd = next((name for name in section if name not in _DIFFUSION), None)
+    if odd is not None:
+        raise InputError(
+            f"{where}: diffusion.{odd}{nearest(odd, _DIFFUSION)} is not known; allowed are"
+            f" {', '.join(_DIFFUSION)}"
+        )
     kind = section.get("noise_schedule", "linear")
     if kind != "linear":
         raise InputError(
             f"{where}: diffusion.noise_schedule is '{kind}'; allowed is linear, DiT's own"
         )
+    steps = section.get("timesteps", section.get("diffusion_steps", 1000))
+    T = int(real(steps, "diffusion.timesteps", where))
+    if steps != T or T < 1 or section.get("diffusion_steps", T) != T:
+        raise InputError(
+            f"{where}: diffusion.timesteps is {steps} and diffusion_steps"
+            f" {section.get('diffusion_steps', steps)}; needed is one whole number from 1"
+        )
+    fixed = "fixed_small" if section.get("sigma_small") else "fixed_large"
     options = {
         "clip_sample": False,
         "set_alpha_to_one": True,
         "steps_offset": 0,
-        "variance_type": "learned_range" if learned else "fixed_large",
+        "variance_type": "learned_range" if learned else fixed,
     }
     return Schedule(
         kind="linear",
-        start=float(section.get("beta_start", 0.0001)),
-        end=float(section.get("beta_end", 0.02)),
-        T=int(section.get("timesteps", 1000)),
+        start=real(section.get("beta_start", 0.0001 * 1000 / T), "diffusion.beta_start", where),
+        end=real(section.get("beta_end", 0.02 * 1000 / T), "diffusion.beta_end", where),
+        T=T,
+        prediction="sample" if section.get("predict_xstart") else "epsilon",
         spacing="linspace",
         options=tuple(sorted(options.items())),
     )
@@ -138,10 +160,29 @@ def flow_of(name: str, path: Any, prediction: Any, sample: dict[str, Any], where
         margins=margins,
         last_heun=True,
         guided_by="evaluation",
-        shift=float(sample.get("timestep_shift") or 1.0),
-        atol=float(sample.get("atol", 1e-6)),
-        rtol=float(sample.get("rtol", 1e-3)),
+        shift=_shift(sample.get("timestep_shift"), where),
+        atol=real(sample.get("atol", 1e-6), "sample.atol", where),
+        rtol=real(sample.get("rtol", 1e-3), "sample.rtol", where),
     )
+
+
+def _shift(found: object, where: str) -> float:
+    """Return s of shifted times; 0 and none at all leave them."""
+    shift = real(found or 0, "sample.timestep_shift", where)
+    if shift < 0:
+        raise InputError(f"{where}: sample.timestep_shift is {shift:g}; allowed is a number from 0")
+    return shift or 1.0
+
+
+def real(found: object, name: str, where: str) -> float:
+    """Return a number of a config.
+
+    Raises:
+        InputError: it is none, or not finite.
+    """
+    if isinstance(found, bool) or not isinstance(found, int | float) or not math.isfinite(found):
+        raise InputError(f"{where}: {name} is {found!r}; allowed is a number")
+    return float(found)
 
 
 def _word(found: object, known: dict[str, object], field: str, where: str) -> Any:

@@ -7,7 +7,7 @@ prediction) from `config.yaml` beside them or from the trainer's arguments in th
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,15 @@ from ldmbench.sample.flow import Flow
 from ldmbench.sample.schedule import Schedule
 from ldmbench.sources.models.compvis_config import find_config, written_config
 from ldmbench.sources.models.config_values import settled
-from ldmbench.sources.models.original_rules import HEADS, SOURCES, Source, flow_of, schedule_of
+from ldmbench.sources.models.original_rules import (
+    HEADS,
+    SOURCES,
+    Source,
+    flow_of,
+    real,
+    schedule_of,
+)
+from ldmbench.sources.models.places import read_json
 from ldmbench.sources.models.strangers import mentioned
 from ldmbench.tensors.entries import Held, open_weights, unwrapped, without
 from ldmbench.tensors.slots import Slot
@@ -31,6 +39,15 @@ _HEADS = ("x_embedder.", "t_embedder.", "y_embedder.", "pos_embed", "blocks.", "
 _REPA_ARGS = ("enc_type", "proj_coeff", "encoder_depth")
 _SIT_ARGS = ("path_type", "prediction")
 _STATS = "latents_stats.pt"
+_SHOWN = {
+    "depth": "depth", "hidden_size": "width", "in_channels": "in_channels",
+    "in_chans": "in_channels", "patch_size": "patch_size", "qk_norm": "qk_norm",
+    "use_qknorm": "qk_norm", "use_rmsnorm": "rms", "use_rope": "rope", "use_swiglu": "swiglu",
+    "wo_shift": "shifts",
+}  # fmt: skip
+"""Arguments of constructors -> what the weights show of them."""
+_MULTIPLIER = 0.18215
+"""LightningDiT's latent_multiplier where its config states none."""
 
 Section = Mapping[str, Any]
 
@@ -215,7 +232,7 @@ def _network(content: Section, held: Held, file: Path) -> tuple[dict[str, Any], 
     swiglu = "blocks.0.mlp.w12.weight" in slots
     hidden = _shape(slots, f"blocks.0.mlp.{'w3' if swiglu else 'fc2'}.weight", 2, file)[1]
     heads, assumed = _heads(content, held, depth, width, file)
-    return {
+    found = {
         "sample_size": side * patch,
         "in_channels": channels,
         "out_channels": _shape(slots, "final_layer.linear.weight", 2, file)[0] // patch**2,
@@ -231,7 +248,24 @@ def _network(content: Section, held: Held, file: Path) -> tuple[dict[str, Any], 
         "qk_norm": "blocks.0.attn.q_norm.weight" in slots,
         "rope": "feat_rope.freqs_cos" in slots,
         "shifts": _shape(slots, "blocks.0.adaLN_modulation.1.weight", 2, file)[0] == 6 * width,
-    }, assumed
+    }
+    _check_shown(content, found, file)
+    return found, assumed
+
+
+def _check_shown(content: Section, network: Mapping[str, Any], file: Path) -> None:
+    """Refuse a config that says of the network what its weights contradict.
+
+    What the weights do not show (heads, path, prediction, scale) would then be another model's.
+    """
+    for name, field_ in _SHOWN.items():
+        stated = _stated(content, name)
+        shown = not network["shifts"] if name == "wo_shift" else network[field_]
+        if stated is not None and stated != shown:
+            raise InputError(
+                f"{file}: its config has {name} = {stated}, but its weights show {shown}; give the"
+                " config that the model was trained with"
+            )
 
 
 def _heads(
@@ -268,10 +302,14 @@ def _heads(
 def _classes(content: Section, held: Held, file: Path) -> tuple[int, int | None]:
     """Return the classes and the label for none, of a table that has one row more, or not."""
     rows = _shape(held.slots, "y_embedder.embedding_table.weight", 2, file)[0]
-    stated = _stated(content, "num_classes")
-    if stated is None:
-        stated = _section(content, "data").get("num_classes", held.args.get("num_classes"))
-    classes = rows - 1 if stated is None else _number(stated, "num_classes", file)
+    said = {
+        "its config": _stated(content, "num_classes"),
+        "data of its config": _section(content, "data").get("num_classes"),
+        "its arguments": held.args.get("num_classes"),
+    }
+    stated = _agreed("num_classes", said, file)
+    null_row = _stated(content, "class_dropout_prob") != 0
+    classes = rows - null_row if stated is None else _number(stated, "num_classes", file)
     if rows not in (classes, classes + 1):
         raise InputError(
             f"{file}: num_classes is {classes}, but its table of classes has {rows} rows; needed"
@@ -281,6 +319,22 @@ def _classes(content: Section, held: Held, file: Path) -> tuple[int, int | None]
 
 
 # ---------------------------------------------------------------- process and first stage
+
+
+def _agreed(name: str, said: Mapping[str, object], file: Path) -> Any:
+    """Return what several places state of one fact, None where none does.
+
+    Raises:
+        InputError: they state it unlike each other.
+    """
+    stated = {where: value for where, value in said.items() if value is not None}
+    if len({str(value).lower() for value in stated.values()}) > 1:
+        told = ", ".join(f"{where} {value}" for where, value in stated.items())
+        raise InputError(
+            f"{file}: {name} is stated unlike each other: {told}; write the one that the model was"
+            " trained with"
+        )
+    return next(iter(stated.values()), None)
 
 
 def _with_process(found: Original, where: str) -> Original:
@@ -294,14 +348,48 @@ def _with_process(found: Original, where: str) -> Original:
         _section(_section(content, "model"), "params"),
     )
     sample = dict(_section(content, "sample"))
-    path = transport.get("path_type", params.get("path_type", args.get("path_type")))
-    prediction = transport.get("prediction", args.get("prediction"))
+    path, prediction = (
+        _agreed(
+            name,
+            {
+                "transport of its config": transport.get(name),
+                "model.params of its config": params.get(name),
+                "its arguments": args.get(name),
+            },
+            found.file,
+        )
+        for name in ("path_type", "prediction")
+    )
     if found.source.name == "repa" and prediction is None:
         prediction = "v"  # the repository has no other
     flow = flow_of(found.source.name, path, prediction, sample, where)
-    start = sample.get("cfg_interval_start")
-    interval = None if not start else (float(start), 1.0)
-    return replace(found, flow=flow, interval=interval)
+    _check_sampling(transport, sample, where, exact=flow.margins == (0.0, 0.0))
+    start = real(sample.get("cfg_interval_start") or 0, "sample.cfg_interval_start", where)
+    if not 0 <= start < 1:
+        raise InputError(f"{where}: sample.cfg_interval_start is {start:g}; allowed is 0 up to 1")
+    return replace(found, flow=flow, interval=(start, 1.0) if start else None)
+
+
+def _check_sampling(transport: Section, sample: Section, where: str, *, exact: bool) -> None:
+    """Refuse what the source would integrate otherwise.
+
+    Args:
+        transport: of the config.
+        sample: of the config.
+        where: said in messages.
+        exact: whether its time has no margins, so that the source ignores others.
+    """
+    for name in () if exact else ("sample_eps", "train_eps"):
+        if transport.get(name) is not None:
+            raise InputError(
+                f"{where}: transport.{name} is {transport[name]}; allowed is null, the"
+                " repository's own"
+            )
+    if str(sample.get("reverse", False)).lower() not in ("false", "0", "no", "none"):
+        raise InputError(
+            f"{where}: sample.reverse is {sample['reverse']}, which goes from data to noise; take"
+            " it out"
+        )
 
 
 def _with_stage(found: Original, base: Path) -> Original:
@@ -315,20 +403,53 @@ def _with_stage(found: Original, base: Path) -> Original:
         f"{found.file} names no first stage; write `first_stage: {{path: FOLDER}}` into config.yaml"
         f" beside it, such as that of stabilityai/sd-vae-ft-ema, which {found.source.about} uses"
     )
+    stage = None if named is None else _place(str(named), base)
+    channels = int(found.network["in_channels"])
+    bias = section.get("latents_bias", 0.0)
     return replace(
         found,
-        stage=None if named is None else _place(str(named), base),
-        scale=_numbers(scale, "scaling_factor", found.file),
-        bias=_numbers(section.get("latents_bias", 0.0), "latents_bias", found.file),
+        stage=stage,
+        scale=_scale(scale, "scaling_factor", channels, found.file),
+        bias=_numbers(bias, "latents_bias", found.file, channels),
         lacks="" if named is not None else lacks,
+        assumed=(*found.assumed, *_scaled_otherwise(stage, section, found)),
     )
+
+
+def _scaled_otherwise(stage: Path | str | None, section: Section, found: Original) -> Iterator[str]:
+    """Yield that the source's own scale is taken where the first stage's config has another."""
+    place = stage / "config.json" if isinstance(stage, Path) else None
+    if place is None or not place.is_file():
+        return
+    if "latents_scale" in section or "scaling_factor" in section:
+        return
+    stated = read_json(place).get("scaling_factor")
+    if stated not in (None, found.source.scale):
+        yield (
+            f"{place.parent.name}/config.json states scaling_factor {stated}, which"
+            f" {found.source.about} does not read: {found.source.scale} was taken, as it has it"
+        )
 
 
 def _with_tokenizer(found: Original, base: Path) -> Original:
     vae, data = _section(found.config, "vae"), _section(found.config, "data")
     checkpoint, config = vae.get("ckpt_path"), vae.get("config")
-    stats = None
-    if data.get("latent_norm", True):
+    stats, assumed, norm = None, list(found.assumed), data.get("latent_norm")
+    if norm is None and any((p / _STATS).is_file() for p in (base, found.file.parent)):
+        raise InputError(
+            f"{found.file}: its config does not state data.latent_norm, and {_STATS} lies beside"
+            " it; write latent_norm: true where the model was trained on normalised latents, else"
+            " false"
+        )
+    for name, section, value in (
+        ("data.latent_norm", data, False),
+        ("data.latent_multiplier", data, _MULTIPLIER),
+        ("sample.timestep_shift", _section(found.config, "sample"), 0),
+    ):
+        if section.get(name.partition(".")[2]) is None:
+            why = "the default of hustvl/LightningDiT"
+            assumed.append(f"the config does not state {name}: {value} was taken, {why}")
+    if norm:
         places = [base / str(data.get("data_path", ".")) / _STATS, base / _STATS,
                   found.file.parent / _STATS]  # fmt: skip
         stats = next((p for p in places if p.is_file()), None)
@@ -342,12 +463,14 @@ def _with_tokenizer(found: Original, base: Path) -> Original:
         f"{_called(vae.get('model_name'))}; write them into it"
     )
     known = checkpoint is not None and config is not None
+    multiplier = _MULTIPLIER if data.get("latent_multiplier") is None else data["latent_multiplier"]
     return replace(
         found,
         stage=_place(str(checkpoint), base) if known else None,
         stage_config=base / str(config) if known else None,
-        scale=_numbers(data.get("latent_multiplier", 1.0), "latent_multiplier", found.file),
+        scale=_scale(multiplier, "latent_multiplier", 1, found.file),
         stats=stats,
+        assumed=tuple(assumed),
         lacks="" if known else lacks,
     )
 
@@ -382,8 +505,20 @@ def _number(value: object, name: str, file: Path) -> int:
     return value
 
 
-def _numbers(value: Any, name: str, file: Path) -> float | tuple[float, ...]:
+def _scale(value: Any, name: str, channels: int, file: Path) -> float | tuple[float, ...]:
+    """Return what latents are multiplied by, as `_numbers`; 0 would leave nothing of them."""
+    found = _numbers(value, name, file, channels)
+    if 0 in (found if isinstance(found, tuple) else (found,)):
+        raise InputError(f"{file}: {name} is {value!r}; allowed are numbers other than 0")
+    return found
+
+
+def _numbers(value: Any, name: str, file: Path, channels: int) -> float | tuple[float, ...]:
     """Return a number; of one for each channel that number, where all are equal."""
+    if isinstance(value, list | tuple) and len(value) != channels:
+        raise InputError(
+            f"{file}: {name} has {len(value)} numbers; needed are {channels}, one for each channel"
+        )
     listed = list(value) if isinstance(value, list | tuple) else [value]
     right = all(isinstance(v, int | float) and not isinstance(v, bool) for v in listed)
     if not right or not listed or not all(math.isfinite(v) for v in listed):
