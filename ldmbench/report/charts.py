@@ -103,7 +103,7 @@ def quality_steps(subject: Subject) -> Figure | str:
     x = x_axis("steps", unit.capitalize(), points, values=sorted({p["steps"] for p in points}))
     title = f"{quality.label} against {unit}"
     more = unit.removeprefix("sampler ")
-    caption = f"{BARS} Where they overlap, more {more} may have bought nothing."
+    caption = f"{BARS} Where they overlap, more {more} are not shown to help."
     if len(units) > 1:
         caption += " Of models whose code says so, the steps are evaluations."
     return _drawn(subject, points, x, title, caption, order="steps")
@@ -318,12 +318,12 @@ def first_stage(subject: Subject, *, row: Metric) -> Figure | str:
     base = alt.Chart().transform_filter(KEPT).encode(x=x, y=y)
     dash = {"strokeDash": marks.pop("strokeDash"), "color": marks["color"]}
     line = base.mark_line(strokeWidth=1.5).encode(
-        detail=alt.Detail("made:N"), order=alt.Order("rate:Q"), **dash
+        detail=["made:N", "line:N"], order=alt.Order("rate:Q"), **dash
     )
     dots = base.mark_point(filled=True, size=80).encode(
         **marks, opacity=spot(0.35, "series"), tooltip=["owner:N", "rate:Q", f"{field}:Q"]
     )
-    text = base.mark_text(dy=-12).encode(text=alt.Text("f:N"))
+    text = base.mark_text(dy=-12).encode(text=alt.Text("label:N"))
     title = f"First stages: rate against {row.label}"
     caption = (
         f"{str(row.better).capitalize()} is better, and left is fewer bits; one point per first"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -116,7 +117,8 @@ def _point(record: Record, score: Score, vary: Sequence[str]) -> Point:
 def first_stages(records: Sequence[Record], name: str) -> list[Point]:
     """Return one point per first stage, however many models share it: rate against a score.
 
-    The identity, which loses nothing, has none.
+    The identity, which loses nothing, has none. A line joins the first stages of one model of the
+    suite, or all where each model has one. Modes and draws of one stage have one label.
     """
     found: dict[tuple[str, str, str | None], Point] = {}
     signatures: dict[str, int] = {}
@@ -132,9 +134,17 @@ def first_stages(records: Sequence[Record], name: str) -> list[Point]:
             "kind": (cell.regularization or "first stage").upper(),
             "rate": rate.value,
             "made": signatures.setdefault(score.signature, len(signatures)),
+            "line": series(cell).partition("[")[0],
             name: score.value,
         }
-    return [{**point, **shared(point["models"])} for point in found.values()]
+    every = found.values()
+    lone = max(Counter((p["dataset"], p["line"], p["made"]) for p in every).values(), default=0) < 2
+    named: set[tuple[str, str]] = set()
+    for (stage, dataset, _), point in found.items():
+        point["label"] = "" if (stage, dataset) in named else point["f"]
+        point["line"] = "" if lone else point["line"]
+        named.add((stage, dataset))
+    return [{**point, **shared(point["models"])} for point in every]
 
 
 def shared(owners: Sequence[str]) -> Point:

@@ -270,6 +270,28 @@ def test_denoisers_on_one_first_stage_are_one_point_and_one_curve(tmp_path):
     assert "share its curve" in charts["training_autoencoder"].caption
 
 
+def test_a_line_joins_the_first_stages_of_one_model_and_labels_each_once(tmp_path):
+    run, records, extras = fake(
+        tmp_path, models=("ldm", "b"), downsampling=(2, 4), datasets=("shapes",), steps=(10,),
+        pictures=False,
+    )  # fmt: skip
+
+    def staged(record, stage, latents="mode"):
+        stages = {**record.cell.stages, "autoencoder": stage}
+        cell = record.cell.model_copy(update={"stages": stages, "latents": latents})
+        return record.model_copy(update={"cell": cell})
+
+    own = [staged(r, r.cell.model) for r in records]
+    rows = rows_of(draw(run, [*own, staged(own[0], own[0].cell.model, "sample")], extras).charts[
+        "first_stage_psnr"
+    ])  # fmt: skip
+    assert {row["line"] for row in rows} == {"ldm", "b"}
+    assert sorted(row["label"] for row in rows) == ["", "f=2", "f=2", "f=4", "f=4"]
+    lone = [r for r in own if (r.cell.f == 2) == r.cell.model.startswith("ldm")]
+    rows = rows_of(draw(run, lone, extras).charts["first_stage_psnr"])
+    assert {row["line"] for row in rows} == {""}
+
+
 def test_training_is_drawn_by_what_its_curve_tells(tmp_path):
     run, records, extras = fake(tmp_path, datasets=("shapes",), pictures=False)
     charts = draw(run, records, extras).charts
