@@ -116,6 +116,10 @@ class ConditionChecks:
                 f"{lacking:,} of {found.trained:,} training images of {name} have no caption: the"
                 " model trains on them with an empty caption"
             )
+        wordless = [text for text in found.prompts if text and not any(map(str.isalpha, text))]
+        if wordless:
+            first = wordless[0][:40]
+            yield f"{len(wordless):,} of {what} have no letter in them, such as '{first}'"
         if len(found.prompts) > 1 and len(set(found.prompts)) == 1:
             yield f"{what} are the same text, so samples do not depend on captions"
         if isinstance(point.spec, LdmModel) and not (

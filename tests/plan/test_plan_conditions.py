@@ -98,6 +98,11 @@ def test_captions_that_are_not_there(tmp_path, names, text, found):
     plan_of(tmp_path, source, NONE, "metrics=[fid]")
 
 
+def test_captions_without_a_letter_are_said(tmp_path):
+    boxes = folder(tmp_path / "d", FLAT, lambda i: f"0 0.{i} 0.5 1 1")
+    assert "have no letter in them, such as '0 0." in cautions(tmp_path, boxes)
+
+
 def test_an_npz_has_no_captions_and_the_default_is_named(tmp_path):
     np.savez(tmp_path / "d.npz", np.zeros((20, 16, 16, 3), np.uint8))
     said = refused(tmp_path, tmp_path / "d.npz", "models.ldm.denoiser={channels: 8}")

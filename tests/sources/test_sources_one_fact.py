@@ -126,6 +126,18 @@ def test_class_names_have_one_order_in_all_files(tmp_path):
     assert "so one number is two classes" in refusal("huggingface", tmp_path / "saved")
 
 
+def test_classes_beyond_the_names_and_columns_that_are_there_twice(tmp_path):
+    parquet(tmp_path / "a.parquet", [row(0, 7)], ["cat", "dog"])
+    assert "an image is of class 7, and its ClassLabel has 2 names" in refusal("parquet", tmp_path)
+    pa = pytest.importorskip("pyarrow")
+    import pyarrow.parquet as pq
+
+    columns = [pa.array([coded(0)]), pa.array([1]), pa.array([2])]
+    twice = pa.Table.from_arrays(columns, names=["image", "label", "label"])
+    pq.write_table(twice, tmp_path / "a.parquet")
+    assert "the column label is there twice" in refusal("parquet", tmp_path)
+
+
 def test_an_image_that_is_only_a_path_is_refused(tmp_path):
     write(tmp_path / "x.png", coded(0))
     image = {"bytes": None, "path": str(tmp_path / "x.png")}
@@ -180,6 +192,8 @@ def test_links_in_tars_and_json_without_fields_are_refused(tmp_path):
         link.type, link.linkname = tarfile.LNKTYPE, "0.png"
         tar.addfile(link)
     assert "1.png: a link to 0.png" in refusal("webdataset", tmp_path)
+    write(tmp_path / "b.tar.gz", "x")
+    assert "b.tar.gz is compressed" in refusal("webdataset", tmp_path)
 
 
 def test_a_folder_of_img2dataset_is_known_by_its_tars(tmp_path):
@@ -363,6 +377,20 @@ def test_imagenet_with_folders_of_other_names(tmp_path):
     assert f"its folder is {SYNSET} and its name says {OTHER}" in refusal("imagenet", tmp_path)
 
 
+def test_imagenet_with_two_classes_of_an_image_or_none(tmp_path):
+    image = "ILSVRC2012_val_00000001.JPEG"
+    write(tmp_path / f"val/{SYNSET}/{image}", coded(0, "jpg"))
+    write(tmp_path / "validation_synset.txt", f"{image} {OTHER}\n")
+    assert f"its folder is {SYNSET} and validation_synset.txt says" in refusal("imagenet", tmp_path)
+    write(tmp_path / "validation_synset.txt", f"{image} {OTHER}\n{image} {SYNSET}\n")
+    assert "a file has two WordNet ids" in refusal("imagenet", tmp_path)
+    (tmp_path / "validation_synset.txt").unlink()
+    for name in ("tench", "goldfish"):
+        write(tmp_path / f"train/{name}/1.JPEG", coded(0, "jpg"))
+    said = read("imagenet", tmp_path)[1]
+    assert "2 training images have no class, such as train/goldfish/1.JPEG" in said
+
+
 def test_cifar10_is_split_by_words_and_not_by_letters(tmp_path):
     write(tmp_path / "latest/plane_0.png", coded(0, side=32))
     write(tmp_path / "cifar_test/Dog_0.png", coded(1, side=32))
@@ -399,6 +427,8 @@ def test_plan_refuses_maps_with_values_that_are_no_class(tmp_path):
     write(tmp_path / "ade/images/val/a.jpg", coded(0, "jpg"))
     maps(tmp_path / "ade/annotations/val/a.png", [0, 150])
     assert [split for split, *_ in read("ade20k", tmp_path / "ade")[0].values()] == ["validation"]
+    write(tmp_path / "ade/sceneCategories.txt", "b bar\n")
+    assert "1 images are not in sceneCategories.txt" in read("ade20k", tmp_path / "ade")[1]
     maps(tmp_path / "ade/annotations/val/a.png", [0, 151])
     said = refusal("ade20k", tmp_path / "ade")
     assert "has the value 151, and there are 150 classes, from 1; 0 is of none" in said
@@ -437,6 +467,10 @@ def coco(folder, annotation, category="person"):
 
 def test_annotations_of_coco_with_one_odd_value(tmp_path):
     assert len(read("coco", coco(tmp_path, {"caption": "x"}))[0]) == 2
+    held = json.loads((tmp_path / "annotations/captions_val2017.json").read_text())
+    held["images"] *= 2
+    write(tmp_path / "annotations/captions_val2017.json", json.dumps(held))
+    assert "an image is there twice" in refusal("coco", tmp_path)
     said = refusal("coco", coco(tmp_path, {"caption": None}))
     assert "annotation 7 of image 1 has no caption but None" in said
     for box, why in (

@@ -75,6 +75,8 @@ class Annotations:
             raise InputError(
                 f"{file}: not annotations of COCO ({type(error).__name__}: {error}); fetch it again"
             ) from None
+        if len({image.name for image in images.values()}) < len(found["images"]):
+            raise InputError(f"{file}: an image is there twice by its id or file; fetch it again")
         strange = sorted({*rows} - {*images})
         if strange:
             raise InputError(

@@ -92,6 +92,16 @@ class ClassNames:
                 )
         self.said = {path: tuple(names)}
 
+    def refuse_beyond(self, labels: Sequence[object]) -> None:
+        """Refuse numbers of classes that have no name."""
+        for path, names in self.said.items():
+            most = max((label for label in labels if isinstance(label, int)), default=0)
+            if most >= len(names):
+                raise InputError(
+                    f"{path}: an image is of class {most}, and its ClassLabel has {len(names):,}"
+                    f" names, {some(names)}; save it again"
+                )
+
 
 def columns_of(
     path: Path, names: Sequence[str], pictures: Collection[str], asked: Asked
@@ -107,6 +117,9 @@ def columns_of(
     Raises:
         InputError: no column holds images, several may, or one that is named is not there.
     """
+    twice = [name for name in names if list(names).count(name) > 1]
+    if twice:
+        raise InputError(f"{path}: the column {twice[0]} is there twice; keep one of them")
     for place, name in (("image", asked.image), ("caption", asked.caption), ("label", asked.label)):
         if name is not None and name not in names:
             raise InputError(

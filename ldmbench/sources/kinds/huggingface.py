@@ -62,6 +62,7 @@ class SavedImages(DiskImages):
             classes.add(folder, _class_names(folder, columns))
             rows.column = columns.label or rows.column
             self._add(rows, name, folder, split, columns)
+        classes.refuse_beyond(rows.labels)
         return rows.found(read, (self.path,), list(remarks))
 
     def payloads(self, files: Sequence[ImageFile]) -> Iterator[Payload]:

@@ -102,13 +102,19 @@ class ImageNet(NamedImages):
                 )
             synset = synset or (prefix[1] if prefix else None)
             if split == "validation":
-                synset = synset or truth.get(last.rpartition(".")[0])
+                said = truth.get(last.rpartition(".")[0])
+                if synset and said and said != synset:
+                    raise InputError(
+                        f"{self.path}/{at}: its folder is {synset} and {read[0].name} says {said};"
+                        " keep one of them"
+                    )
+                synset = synset or said
             if synset is not None and synset not in synsets():
                 strange.append(at)
             label = synsets().get(synset or "", -1)
             name = f"{split or 'train'}/{last}" if split == "validation" else at
             if split == "train":
-                name = f"train/{synset}/{last}" if synset else f"train/{last}"
+                name = f"train/{synset}/{last}" if synset else f"train/{at}"
             files.append(ImageFile(name, self.path, label, None, None, split, at))
         if strange:
             raise InputError(
@@ -126,7 +132,10 @@ class ImageNet(NamedImages):
             pairs = [line.split() for line in lines_in(lies[_PAIRS])]
             if any(len(pair) != 2 for pair in pairs):
                 raise InputError(f"{lies[_PAIRS]}: each line is a file's name and its WordNet id")
-            return {f.rpartition(".")[0]: synset for f, synset in pairs}, (lies[_PAIRS],)
+            found = {f.rpartition(".")[0]: synset for f, synset in pairs}
+            if len({*map(tuple, pairs)}) > len(found):
+                raise InputError(f"{lies[_PAIRS]}: a file has two WordNet ids; fetch it again")
+            return found, (lies[_PAIRS],)
         if _KAGGLE in lies:
             table = csv.DictReader(
                 io.StringIO(text_of(lies[_KAGGLE].read_bytes(), str(lies[_KAGGLE])))
@@ -192,7 +201,13 @@ def _remarks(files: list[ImageFile]) -> list[str]:
             f"training images of {len(labels):,} of {CLASSES:,} classes are here; classes keep"
             " their numbers of 0 to 999"
         )
-    bare = [file for file in files if file.label < 0 and file.split != "test"]
+    lost = [file for file in files if file.label < 0 and file.split in ("", "train")]
+    if lost:
+        said.append(
+            f"{len(lost):,} training images have no class, such as {lost[0].at}: neither a folder"
+            " nor the beginning of the name is a WordNet id (n01440764)"
+        )
+    bare = [file for file in files if file.label < 0 and file.split == "validation"]
     if bare:
         said.append(
             f"{len(bare):,} images have no class, such as {bare[0].at}; {_PAIRS}, {_KAGGLE}, or"

@@ -12,6 +12,7 @@ import numpy as np
 
 from ldmbench.errors import InputError
 from ldmbench.sources.images.disk import Found, some
+from ldmbench.sources.images.members import SUFFIXES
 from ldmbench.sources.images.source import ImageFile, RegionFacts, Regions
 from ldmbench.sources.kinds.tree import NamedImages, first_folder
 
@@ -92,7 +93,7 @@ class OpenImages(NamedImages):
         return next((self.path / name for name in names if (self.path / name).is_file()), None)
 
     def _split(self, split: str, folder: Path, parts: _Parts) -> Iterator[ImageFile]:
-        names = sorted(f.name for f in folder.iterdir() if f.suffix.lower() in (".jpg", ".png"))
+        names = sorted(f.name for f in folder.iterdir() if f.suffix.lower() in SUFFIXES)
         parts.folders.append(folder)
         if parts.classes and split != "test":
             names = self._boxes(split, names, parts)

@@ -59,6 +59,7 @@ class ParquetImages(DiskImages):
                 rows.column = columns.label or rows.column
                 self._add(rows, shard, table, columns)
                 remarks |= dict.fromkeys(columns.remarks)
+        names.refuse_beyond(rows.labels)
         return rows.found([shard.file for shard in shards], folders, list(remarks))
 
     def payloads(self, files: Sequence[ImageFile]) -> Iterator[Payload]:

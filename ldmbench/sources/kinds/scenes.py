@@ -62,6 +62,9 @@ class Ade20k(NamedImages):
         _refuse_mapless(self.path, lost, "annotations/training/ADE_train_00000001.png")
         scenes, read, remarks = self._scenes({name.rpartition("/")[2]: name for name in there})
         files = [_labelled(file, scenes) for file in files] if scenes else files
+        bare = [file.at for file in files if file.label < 0]
+        if bare:
+            remarks.append(f"{len(bare):,} images are not in {_SCENES}, such as {bare[0]}")
         facts = RegionFacts(len(ADE20K), len(ADE20K), maps=True, names=ADE20K)
         return Found(
             tuple(files),

@@ -81,10 +81,20 @@ def shards_at(path: Path, suffixes: Sequence[str], what: str) -> tuple[list[Shar
     names = sorted(walk(path, stamps, hidden=False))
     shown = [n for n in names if not any(p in _LEFT or p.startswith(".") for p in n.split("/"))]
     found = [n for n in shown if n.lower().endswith(tuple(suffixes)) and (path / n).is_file()]
+    packed = [n for n in shown if n.lower().endswith(_packed(suffixes))]
+    if packed:
+        raise InputError(
+            f"{path}: {packed[0]} is compressed and is not read; unpack it (gunzip), or move it out"
+        )
     if not found:
         why = latents_among(names) or f"allowed: {what}"
         raise InputError(f"{path}: no {' or '.join(suffixes)} file in it; {why}")
     return [Shard(n, path / n, split_in(n)) for n in found], [*stamps]
+
+
+def _packed(suffixes: Sequence[str]) -> tuple[str, ...]:
+    more = (".tgz",) if ".tar" in suffixes else ()
+    return (*more, *(f"{s}{z}" for s in suffixes for z in (".gz", ".bz2", ".xz", ".zst")))
 
 
 def split_in(name: str) -> str:
