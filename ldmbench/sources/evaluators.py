@@ -23,6 +23,7 @@ from ldmbench.catalog.extractors import ExtractorSpec
 from ldmbench.errors import InputError
 from ldmbench.offline import is_offline
 from ldmbench.schema.weights import SHIPPED, WEIGHTS, Pin, Weights, weights_named
+from ldmbench.sources.models.strangers import mentioned
 from ldmbench.sources.pins import read_pin, write_pin
 
 __all__ = [
@@ -42,6 +43,13 @@ PIECE = 1 << 20
 """Bytes that a download reads at once."""
 UNPINNED = "not imported"
 """Stands in a plan for the digest of weights that are to be imported by name before a run."""
+
+_OF_TRANSFORMERS = (
+    "embeddings.patch_embeddings.projection.weight",
+    "layer.0.attention.attention.query.weight",
+    "layer_scale1.lambda1",
+)
+"""Parts of names of a Dinov2Model, and of no file that is read."""
 
 Fetched = Callable[[Weights, int], None]
 """Called with how many bytes of which weights have come; 0 when a download begins."""
@@ -171,6 +179,11 @@ def import_weights(path: Path, name: str | None = None, *, check: Check | None =
     """
     if not path.is_file():
         raise InputError(f"{path} is no file; give the path of a file of weights")
+    if mentioned(path, _OF_TRANSFORMERS) == frozenset(_OF_TRANSFORMERS):
+        raise InputError(
+            f"{path} is DINOv2 as transformers saves it (Dinov2Model), which is not read; allowed"
+            " is the file that Meta publishes, such as dinov2_vits14_pretrain.pth"
+        )
     row = None if name is None else weights_named(name)
     found = digest_file(path)
     known = {weights_digest(w.name): w for w in WEIGHTS}

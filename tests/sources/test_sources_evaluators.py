@@ -6,6 +6,8 @@ import sys
 import threading
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from ldmbench.canonical import digest_bytes
 from ldmbench.catalog.extractors import EXTRACTORS
@@ -199,6 +201,18 @@ def test_a_published_digest_is_held_to(row, tmp_path):
     file = tmp_path / "file"
     file.write_bytes(b"others")
     with pytest.raises(InputError, match="for 'tiny'; fetch it again"):
+        import_weights(file, "tiny")
+
+
+def test_dinov2_of_transformers_is_told_apart(row, tmp_path):
+    names = (
+        "encoder.layer.0.attention.attention.query.weight",
+        "encoder.layer.0.layer_scale1.lambda1",
+        "embeddings.patch_embeddings.projection.weight",
+    )
+    file = tmp_path / "model.safetensors"
+    save_file({name: torch.ones(1) for name in names}, file)
+    with pytest.raises(InputError, match=r"Dinov2Model.*dinov2_vits14_pretrain\.pth"):
         import_weights(file, "tiny")
 
 

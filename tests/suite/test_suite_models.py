@@ -14,13 +14,15 @@ SCHEDULER = {"_class_name": "DDPMScheduler", "_diffusers_version": "0.30.0", "cl
 
 
 def pixel_model(folder, takes, makes):
-    """Write the configs of a model in pixel space; its weights are not looked into by a plan."""
+    """Write the configs of a model in pixel space, whose weights say nothing of its sizes."""
     folder.mkdir()
     unet = {"_class_name": "UNet2DModel", "sample_size": 32, "in_channels": takes,
             "out_channels": makes}  # fmt: skip
     (folder / "config.json").write_text(json.dumps(unet))
     (folder / "scheduler_config.json").write_text(json.dumps(SCHEDULER))
-    (folder / "diffusion_pytorch_model.safetensors").write_bytes(b"")
+    header = json.dumps({"x": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}).encode()
+    content = len(header).to_bytes(8, "little") + header + bytes(4)
+    (folder / "diffusion_pytorch_model.safetensors").write_bytes(content)
     return LoadModel(kind="load", path=str(folder))
 
 

@@ -445,7 +445,8 @@ def _bare(root: Path, card: Mapping[str, object]) -> FolderConfigs:
 def _check_channels(found: FolderConfigs) -> None:
     """Refuse a denoiser of fewer channels than its latents, or of more that nothing feeds."""
     part, joined = found.config_of(("unet", "transformer")), found.joined
-    unfed = joined and found.pipeline in UNJOINED and "conditioning" not in found.card
+    of_latents = bool(found.stage) and "conditioning" not in found.card
+    unfed = of_latents and joined != 0 and found.pipeline in UNJOINED
     if joined < 0 or unfed:
         raise InputError(
             f"{part} takes {found.channels + joined} channels, but latents of its first stage have"
