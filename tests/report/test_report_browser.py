@@ -195,7 +195,8 @@ def test_every_figure_is_drawn_in_both_themes(browser, sweep, mode):
     visit = Visit(browser, sweep, color_scheme=mode)
     visit.walk()
     assert visit.page.evaluate("document.documentElement.dataset.theme") == mode
-    visit.page.locator("#theme").dispatch_event("click")  # a busy machine keeps no frames for a wait
+    # waits for no frame, which a busy machine may not draw
+    visit.page.locator("#theme").dispatch_event("click")
     visit.walk()
     assert visit.page.evaluate("document.documentElement.dataset.theme") != mode
     width = visit.page.evaluate("document.documentElement.scrollWidth")
