@@ -65,6 +65,8 @@ class DataSet:
         about: what it is.
         expects: what lies at `path`.
         tells: what it says of images beside their pixels.
+        captions: where those are, in messages; "" where they lie as in a folder of images.
+        labels: where classes are, likewise.
         counts: split -> images; none for a container.
         classes: of labels; 0 where it has none, or a container says it.
         licence: of the images; "" where there are none of others.
@@ -77,6 +79,8 @@ class DataSet:
     about: str
     expects: str
     tells: tuple[str, ...] = ()
+    captions: str = ""
+    labels: str = ""
     counts: Mapping[str, int] = field(default_factory=dict)
     classes: int = 0
     licence: str = ""
@@ -157,30 +161,38 @@ _ROWS = (
         about="square images of EDM's, EDM2's, REPA's or StyleGAN's dataset_tool.py",
         expects="a .zip or folder with dataset.json",
         tells=("classes",),
+        labels="labels of dataset.json",
     ),
     DataSet(
         name="npz",
         about="images of guided-diffusion's sample batches and reference batches",
         expects="an .npz with arr_0 (uint8 NHWC) and perhaps arr_1 (classes)",
         tells=("classes",),
+        labels="arr_1 of the npz (numpy.savez(path, images, labels))",
     ),
     DataSet(
         name="webdataset",
         about="tar files of webdataset or img2dataset",
         expects="a .tar, or a folder of them; not compressed",
         tells=("captions", "classes"),
+        captions="a .txt or .json of each sample, or a field named in data.caption",
+        labels="a .cls of each sample, or a field named in data.label",
     ),
     DataSet(
         name="parquet",
         about="parquet files with a column of images, as Hugging Face's hub has them",
         expects="a .parquet, or a folder of them",
         tells=("captions", "classes"),
+        captions="a column text or caption, or its name in data.caption",
+        labels="a column label, or its name in data.label",
     ),
     DataSet(
         name="huggingface",
         about="a Dataset or DatasetDict of Hugging Face's datasets on disk",
         expects="a folder that save_to_disk wrote",
         tells=("captions", "classes"),
+        captions="a column text or caption, or its name in data.caption",
+        labels="a column label, or its name in data.label",
     ),
     DataSet(
         name="lmdb",
@@ -192,6 +204,7 @@ _ROWS = (
         about="HDF5 files of PyTorch-StudioGAN",
         expects="a .hdf5 or .h5 with imgs (uint8 NHWC) and perhaps labels, or a folder of them",
         tells=("classes",),
+        labels="an array labels",
     ),
     DataSet(
         name="tfrecords",
@@ -199,6 +212,7 @@ _ROWS = (
         expects="one file of one size, such as celebahq-r08.tfrecords, and perhaps"
         " celebahq-rxx.labels beside it",
         tells=("classes",),
+        labels="NAME-rxx.labels beside the records",
     ),
     DataSet(
         name="celebahq",
@@ -267,6 +281,7 @@ _ROWS = (
         expects="train2017/, val2017/ (or 2014) and annotations/; stuffthingmaps_trainval2017/ for"
         " maps; dataset_coco.json for Karpathy's split",
         tells=("captions", "boxes", "masks"),
+        captions="annotations/captions_train{year}.json and captions_val{year}.json",
         counts={"train": 118_287, "validation": 5_000},
         classes=171,
         licence="annotations CC BY 4.0, photos by terms of their own",

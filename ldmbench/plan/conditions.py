@@ -25,24 +25,6 @@ __all__ = ["ConditionChecks", "Problem"]
 
 Problem = tuple[Loc, str]
 HOW = "a .txt file with the same name next to each image, or captions.jsonl (docs/data.md)"
-_COLUMN = "a column text or caption, or its name in data.caption"
-_CAPTIONS = {
-    "webdataset": "a .txt or .json of each sample, or a field named in data.caption",
-    "parquet": _COLUMN,
-    "huggingface": _COLUMN,
-    "coco": "annotations/captions_train{year}.json and captions_val{year}.json",
-}
-"""Kind of data -> where captions are, where it is not HOW."""
-_CLASSES = {
-    "npz": "arr_1 of the npz (numpy.savez(path, images, labels))",
-    "webdataset": "a .cls of each sample, or a field named in data.label",
-    "parquet": "a column label, or its name in data.label",
-    "huggingface": "a column label, or its name in data.label",
-    "hdf5": "an array labels",
-    "tfrecords": "NAME-rxx.labels beside the records",
-    "edm": "labels of dataset.json",
-}
-"""Kind of data -> where classes are."""
 
 
 @dataclass
@@ -154,9 +136,9 @@ class ConditionChecks:
         many = len(found.classes) > 1
         other = "none, class" if many and isinstance(point.spec, LdmModel) else "none"
         packed = str(_files(point).path).lower().endswith(".npz")
-        data = _files(point)
-        how = _CAPTIONS.get(data.kind, HOW).format(year=getattr(data, "year", ""))
-        if "captions" not in DATASETS[data.kind].tells:
+        data, row = _files(point), DATASETS[_files(point).kind]
+        how = row.captions.format(year=getattr(data, "year", "")) or HOW
+        if "captions" not in row.tells:
             how = f"data of another kind, because {data.kind} has no captions"
         how = "a folder or zip with captions, because an npz has no captions" if packed else how
         allowed = f"allowed: {other}, or captions: {how}"
@@ -174,7 +156,7 @@ class ConditionChecks:
     def _classes(self, point: Point, found: ImageConditions | None) -> str | None:
         how = "a folder for each class, labels of an npz or dataset.json, or labels: name"
         if isinstance(point.data, FilesData):
-            how = _CLASSES.get(point.data.kind, how)
+            how = DATASETS[point.data.kind].labels or how
         allowed = f"allowed: none, or data of several classes: {how}"
         if not isinstance(point.spec, LdmModel):
             allowed = f"allowed: data of several classes: {how}"
