@@ -59,10 +59,10 @@ class Worth:
             few = f"; {most} first stages are too few for a p-value, which takes {LEAST}"
         rest = ""
         if self.others:
-            low, high = min(self.others), max(self.others)
+            ends = dict.fromkeys(f"{end:.2f}" for end in (min(self.others), max(self.others)))
             rest = (
                 f"; {quantity_of(self.ranks[0].name).label} in {len(self.others)} other"
-                f" setting{'s' if len(self.others) > 1 else ''}: {low:.2f} to {high:.2f}"
+                f" setting{'s' if len(self.others) > 1 else ''}: {' to '.join(ends)}"
             )
         return (
             f"Rank correlation (Spearman) with {quantity_of(JUDGED).label} of samples over"
