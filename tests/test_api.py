@@ -142,6 +142,7 @@ def test_mistakes_raise_one_error(ended, tmp_path):
             call()
 
 
+@pytest.mark.slow
 def test_the_example_runs(capsys):
     runpy.run_path(str(ROOT / "examples" / "notebook" / "first_steps.py"))
     told = capsys.readouterr().out

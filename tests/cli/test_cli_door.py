@@ -138,6 +138,7 @@ def test_a_store_that_cannot_be_made_is_the_users_error(tmp_path, capsys, comman
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["file/x.jsonl", "x" * 300])
 def test_a_file_that_cannot_be_written_is_the_users_error(tmp_path, capsys, place):
     (tmp_path / "file").write_text("")

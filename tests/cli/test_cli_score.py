@@ -25,6 +25,7 @@ def refused(capsys, *arguments):
     return shown
 
 
+@pytest.mark.slow
 def test_features_against_statistics_of_another_library(tmp_path, capsys):
     a = write_features(tmp_path / "a.npz")
     rows = np.random.default_rng(5).normal(size=(300, 6)) + 0.3

@@ -14,6 +14,8 @@ from ldmbench.records.runs import Runs
 from ldmbench.suite.check import check_suite
 from ldmbench.suite.load import load_suite
 
+pytestmark = pytest.mark.slow
+
 EXAMPLE = Path("examples/bring_your_own")
 SMALL = [
     "sample.count=16", "data.shapes.reference=32", "sample.micro_batch=8", "metrics=[fid]",

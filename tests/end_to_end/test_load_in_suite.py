@@ -18,6 +18,8 @@ from ldmbench.sources.models.peek import model_digest, peek
 from ldmbench.suite.check import check_suite
 from ldmbench.suite.load import load_suite
 
+pytestmark = pytest.mark.slow
+
 GOLDEN = Path(__file__).parents[1] / "golden"
 COMPVIS, DIFFUSERS = GOLDEN / "compvis" / "ldm-uncond-vqf4", GOLDEN / "diffusers" / "ldm"
 SUITE = f"""

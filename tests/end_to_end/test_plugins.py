@@ -22,6 +22,8 @@ from ldmbench.records.runs import Runs
 from ldmbench.suite.check import check_suite
 from ldmbench.suite.load import load_suite
 
+pytestmark = pytest.mark.slow
+
 DOCS = (Path(__file__).parents[2] / "docs" / "extending.md").read_text()
 
 

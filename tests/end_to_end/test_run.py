@@ -13,6 +13,8 @@ from ldmbench.cli import outcome
 from ldmbench.execute.process import WorkerProcess
 from ldmbench.records.runs import Runs
 
+pytestmark = pytest.mark.slow
+
 
 def run(path, store, *more):
     """Run the suite in this process and return (exit code, run)."""
@@ -149,7 +151,6 @@ def test_a_digit_that_was_edited_is_never_served(copied, capsys):
     assert len(list((store / "damaged").iterdir())) == 5
 
 
-@pytest.mark.slow
 def test_two_workers_of_one_processor_give_the_numbers_of_one(finished, tmp_path, monkeypatch):
     path, store, done = finished
     monkeypatch.setenv("LDMBENCH_DEVICES", "cpu,cpu")
@@ -274,7 +275,6 @@ def test_an_unreadable_image_ends_a_run_before_it_begins(tmp_path, capsys):
     assert not Runs(tmp_path / "store").runs()
 
 
-@pytest.mark.slow
 def test_a_worker_that_dies_fails_its_cell_and_not_the_run(tmp_path, monkeypatch, capfd):
     suite, start = tiny.write_suite(tmp_path), WorkerProcess._start
 

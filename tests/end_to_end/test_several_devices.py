@@ -18,6 +18,8 @@ from ldmbench.store.disk import Address, Store
 from ldmbench.store.units import Unit
 from ldmbench.train.loop import run_job
 
+pytestmark = pytest.mark.slow
+
 NEAR = 2e-4
 """Of the largest weight: AdamW normalises rounding noise where a gradient is zero."""
 
@@ -94,7 +96,6 @@ def test_four_processes_train_what_one_trains(tmp_path, monkeypatch):
     assert cost["devices"] == 4  # three of them with one image of the five, one with two
 
 
-@pytest.mark.slow
 def test_a_first_stage_is_trained_together_too(tmp_path):
     found = []
     model = {**SUITE["models"]["pixels"], "autoencoder": FIRST_STAGE, "budget": {"steps": 1}}
@@ -129,7 +130,6 @@ def stopped_half_way(store, monkeypatch):
     monkeypatch.undo()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("rank", [0, 1])
 def test_a_killed_process_fails_the_stage_and_the_same_command_goes_on(
     rank, alone, tmp_path, monkeypatch

@@ -22,6 +22,8 @@ from ldmbench.records.runs import Runs
 from ldmbench.suite.check import check_suite
 from ldmbench.suite.load import load_suite
 
+pytestmark = pytest.mark.slow
+
 MODELS = ("classes", "text", "layout", "semantic", "super-resolution", "inpainting")
 SUITE = """
 suite: tasks

@@ -19,6 +19,8 @@ from ldmbench.metrics import (
     precision_recall,
 )
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = [(32, "plain"), (64, "fine")]
 ASKED = os.environ.get("EVALUATOR_IMAGES")
 IMAGES = int(ASKED or "2000")

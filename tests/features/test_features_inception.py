@@ -74,6 +74,7 @@ def test_both_files_give_one_network(inception_pth, inception_script):
     assert {name.rpartition(".")[2] for name in one} == {"num_batches_tracked"}
 
 
+@pytest.mark.slow
 def test_bfloat16_is_near_and_says_so(inception_pth, noise_images, fidelity):
     reduced = small("inception-v3-compat", inception_pth, precision="bfloat16")
     assert reduced.precision == "bfloat16"

@@ -43,6 +43,7 @@ def files(tmp_path_factory):
     return written("alex", tmp_path_factory.mktemp("alex"))
 
 
+@pytest.mark.slow
 @pytest.mark.golden
 @pytest.mark.parametrize("net", ["alex", "vgg"])
 def test_equals_the_lpips_package(net, tmp_path):

@@ -394,6 +394,7 @@ def test_kid_of_few_rows_of_which_one_is_long(seed):
     assert found.mean == pytest.approx(expected, rel=1e-9)
 
 
+@pytest.mark.slow
 def test_kernel_interval_far_from_zero_is_as_wide_as_fresh_draws_spread():
     def kid(seed):
         x, y = (draw(2 * seed + side, 500, 64).astype(float) + 100.0 for side in (0, 1))

@@ -16,6 +16,8 @@ from ldmbench.models.weights import read_weights
 from ldmbench.sample import initial_noise
 from ldmbench.sources.models.peek import model_digest, peek
 
+pytestmark = pytest.mark.slow
+
 CLIP = "ldm.modules.encoders.modules.FrozenCLIPEmbedder"
 SMALL = {
     "vocab_size": 40,

@@ -88,6 +88,7 @@ CONDITIONS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CONDITIONS)
 def test_every_field_that_a_figure_reads_reaches_it_and_it_has_marks(tmp_path, name):
     options, missing = CONDITIONS[name]
@@ -169,6 +170,7 @@ def told_apart(figure):
         assert rows
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "axes",
     [

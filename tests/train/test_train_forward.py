@@ -87,6 +87,7 @@ def test_times_of_a_flow_are_uniform_or_logit_normal_and_shifted():
     assert isinstance(forward_of(DenoiserParams(objective="flow"), CPU), StraightPath)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "fields",
     [

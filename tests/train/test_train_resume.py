@@ -27,6 +27,8 @@ from ldmbench.train.denoiser import train_denoiser
 from ldmbench.train.limit import Limit
 from ldmbench.train.loop import _resume
 
+pytestmark = pytest.mark.slow
+
 
 class Shapes:
     def __init__(self, count=24, resolution=8):

@@ -13,6 +13,8 @@ from ldmbench.schema.models import AutoencoderParams, Budget, DenoiserParams
 from ldmbench.train.autoencoder import AutoencoderJob, train_autoencoder
 from ldmbench.train.denoiser import DenoiserJob, train_denoiser
 
+pytestmark = pytest.mark.slow
+
 COUNT, SIDE = 12, 16
 SHAPES = render(np.arange(COUNT), resolution=SIDE)
 AUTOENCODER = {"f": 2, "channels": 8, "batch": 4, "budget": {"steps": 3}, "adversarial_start": 0.3}

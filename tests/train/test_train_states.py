@@ -12,6 +12,8 @@ from ldmbench.schema.models import Budget
 from ldmbench.train.limit import Limit
 from ldmbench.train.states import Trace, step_of
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def trained(tmp_path):
