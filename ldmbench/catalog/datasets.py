@@ -66,7 +66,7 @@ class DataSet:
         expects: what lies at `path`.
         tells: what it says of images beside their pixels.
         captions: where those are, in messages; "" where they lie as in a folder of images.
-        labels: where classes are, likewise.
+        labels: where classes are, in messages; "" where folders are classes.
         counts: split -> images; none for a container.
         classes: of labels; 0 where it has none, or a container says it.
         licence: of the images; "" where there are none of others.

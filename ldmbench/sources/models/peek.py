@@ -322,7 +322,7 @@ def _check_parts(params: Mapping[str, Any], held: Held, stage: str, where: str) 
 
 
 def _sizes_differ(params: Mapping[str, Any], unet: Mapping[str, Any]) -> tuple[str, ...]:
-    """Say which size of latents was taken where model and UNet state unlike ones, or none."""
+    """Say which size of latents is taken where model and UNet state two sizes, or none."""
     own, inner = params.get("image_size"), unet.get("image_size")
     if own is None and inner is None:
         return (f"the config does not state image_size: latents of {_UNET_SIDE} were taken",)

@@ -1,7 +1,7 @@
-"""Sizes that a config states, held against the shapes of the weights it describes; no torch.
+"""Compares sizes that a config states with the shapes of the weights it describes; no torch.
 
-A plan cannot build a network, but the tensors at its ends show channels, classes, codes and levels;
-what loads is held to all names and shapes besides.
+A plan cannot build a network, but the tensors at its ends show channels, classes, codes and levels.
+Loading compares all names and shapes.
 """
 
 from __future__ import annotations
