@@ -27,7 +27,7 @@ def processor_name() -> str:
         text = Path("/proc/cpuinfo").read_text("utf-8", "replace")
         return name_in(text) or platform.machine()
     if sys.platform == "darwin":
-        asked = ["sysctl", "-n", "machdep.cpu.brand_string"]
+        asked = ["/usr/sbin/sysctl", "-n", "machdep.cpu.brand_string"]
         found = subprocess.run(asked, capture_output=True, encoding="utf-8", check=False)
         return found.stdout.strip() or platform.machine()
     return platform.processor() or platform.machine()

@@ -39,6 +39,10 @@ __all__ = [
 ]
 
 REPLICATES = "replicates.npz"
+_STATE_IT = (
+    "  quant None: a model of `kind: call` does not say how its code makes 0..255; if you know it,"
+    " write `quantize: round` (or truncate) into it and run the suite again"
+)
 
 
 @dataclass(frozen=True)
@@ -210,12 +214,6 @@ def _refuse_unlike(scores: Sequence[tuple[Record, Record, Score, Score]]) -> Non
             "numbers with different signatures are not compared; score both sides in the same way,"
             f" or choose others with --metrics:\n{lines}"
         )
-
-
-_STATE_IT = (
-    "  quant None: a model of `kind: call` does not say how its code makes 0..255; if you know it,"
-    " write `quantize: round` (or truncate) into it and run the suite again"
-)
 
 
 def _failures(pairs: Sequence[tuple[Record, Record]]) -> Iterator[str]:

@@ -155,11 +155,7 @@ def _first_stage(cell: Cell, stage: Stage) -> Stage:
     if isinstance(stage.params, CalledStage):
         raise InputError(f"{cell.id} is your own code, which is not a first stage to export")
     assert stage.local.load is not None  # no cell is the identity alone
-    path = stage.local.load.path
-    raise InputError(
-        f"{cell.id} was loaded from {path} and not trained here; `ldmbench convert {path} OUT`"
-        " writes it as a diffusers folder"
-    )
+    raise _loaded(cell, stage.local.load.path)
 
 
 def _trained(cell: Cell, stage: Stage) -> Stage:
@@ -171,12 +167,15 @@ def _trained(cell: Cell, stage: Stage) -> Stage:
     if isinstance(stage.params, CalledDenoiser):
         raise InputError(f"{cell.id} is sampled by your own code, which is not a model to export")
     if stage.local.load:
-        path = stage.local.load.path
-        raise InputError(
-            f"{cell.id} was loaded from {path} and not trained here; `ldmbench convert {path} OUT`"
-            " writes it as a diffusers folder"
-        )
+        raise _loaded(cell, stage.local.load.path)
     return stage
+
+
+def _loaded(cell: Cell, path: str) -> InputError:
+    return InputError(
+        f"{cell.id} was loaded from {path} and not trained here; `ldmbench convert {path} OUT`"
+        " writes it as a diffusers folder"
+    )
 
 
 def _artefact(stage: Stage, root: Path, suite: str) -> Path:
